@@ -1,0 +1,57 @@
+//! What user space sets in the kernel side, at load and while it runs (one-element array map).
+
+/// `side`: record sockets that requests arrive at and sockets that they leave from.
+pub const SIDE_BOTH: u32 = 0;
+/// `side`: only sockets that requests arrive at.
+pub const SIDE_SERVER: u32 = 1;
+/// `side`: only sockets that requests leave from.
+pub const SIDE_CLIENT: u32 = 2;
+
+/// Ports that can be selected in the kernel; a longer list is filtered in user space.
+pub const MAX_PORTS: usize = 16;
+
+/// The kernel side's configuration.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaptureConfig {
+    /// Sockets with `sk->mark & mark_mask == ignored_mark` are skipped; a mask of zero turns this off.
+    pub ignored_mark: u32,
+    /// See `ignored_mark`.
+    pub mark_mask: u32,
+    /// `SIDE_*`.
+    pub side: u32,
+    /// Payload bytes copied per direction before the other direction speaks, or user space asks for more.
+    pub budget: u32,
+    /// Pending ring-buffer bytes at which the reader is woken before its timer.
+    pub wakeup_bytes: u32,
+    /// Non-zero: aya-log diagnostics are emitted.
+    pub log: u32,
+    /// Number of valid entries in `ports`; zero means every port.
+    pub port_count: u32,
+    /// A socket is recorded when its local or its remote port is one of these.
+    pub ports: [u16; MAX_PORTS],
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Default for CaptureConfig {
+    fn default() -> Self {
+        Self {
+            ignored_mark: crate::ZTUNNEL_MARK,
+            mark_mask: 0xfff,
+            side: SIDE_BOTH,
+            budget: 1024 * 1024,
+            wakeup_bytes: crate::DEFAULT_RING_BYTES / 8,
+            log: 0,
+            port_count: 0,
+            ports: [0; MAX_PORTS],
+            reserved: 0,
+        }
+    }
+}
+
+const _: () = assert!(core::mem::size_of::<CaptureConfig>() == 64);
+
+// SAFETY: `repr(C)`, integers only, no padding (7 × 4 + 16 × 2 + 4 = 64, asserted above): any bytes are a value.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for CaptureConfig {}

@@ -1,0 +1,73 @@
+//! The record that the kernel side writes into the ring buffer.
+
+/// `kind`: a stretch of a TCP stream.
+pub const KIND_SEGMENT: u8 = 1;
+
+/// `direction`: the socket received these bytes.
+pub const DIRECTION_INGRESS: u8 = 0;
+/// `direction`: the socket sent these bytes.
+pub const DIRECTION_EGRESS: u8 = 1;
+
+/// The segment carries FIN: `seq + wire_len` ends this direction.
+pub const FLAG_FIN: u16 = 1;
+/// The segment carries RST: the connection is gone.
+pub const FLAG_RST: u16 = 1 << 1;
+/// The segment carries SYN (TCP Fast Open data, when it also has payload). `seq` already counts the SYN.
+pub const FLAG_SYN: u16 = 1 << 2;
+/// The socket is still the listener (TCP_DEFER_ACCEPT, TCP Fast Open, a lost last ACK): `cookie` and `cgroup_id` are the
+/// listener's, and the segment belongs to the connection with the same addresses and ports.
+pub const FLAG_LISTENER: u16 = 1 << 3;
+/// `expected` is the first byte of this direction of the connection: nothing came before it.
+pub const FLAG_START: u16 = 1 << 4;
+/// The kernel skipped payload of this record, or bytes before it, on purpose: past the body budget.
+pub const FLAG_SKIPPED: u16 = 1 << 5;
+
+/// Bytes of an [`EventHeader`].
+pub const HEADER_LEN: usize = core::mem::size_of::<EventHeader>();
+
+/// Head of every record. Integers are in host order; addresses are IPv6, or IPv4 mapped into it (`::ffff:a.b.c.d`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventHeader {
+    /// `bpf_ktime_get_ns()`: nanoseconds of CLOCK_MONOTONIC.
+    pub time_ns: u64,
+    /// `bpf_get_socket_cookie()` of the socket; never reused while the machine is up.
+    pub cookie: u64,
+    /// `bpf_skb_cgroup_id()`: cgroup v2 id of the socket.
+    pub cgroup_id: u64,
+    /// TCP sequence number of the first payload byte this record stands for.
+    pub seq: u32,
+    /// TCP acknowledgement number of the segment: what its sender had received of the other direction.
+    pub ack: u32,
+    /// The socket's own position in this direction before the segment: `rcv_nxt` on ingress (a lower bound of what has
+    /// been received in order), `snd_nxt` on egress. Payload before it is a retransmission.
+    pub expected: u32,
+    /// Payload bytes this record stands for on the wire.
+    pub wire_len: u32,
+    /// Payload bytes that follow this header; less than `wire_len` when the rest was not copied.
+    pub captured_len: u32,
+    /// `KIND_*`.
+    pub kind: u8,
+    /// `DIRECTION_*`, as seen by the socket.
+    pub direction: u8,
+    /// `FLAG_*`.
+    pub flags: u16,
+    /// The socket's own port.
+    pub local_port: u16,
+    /// The other end's port.
+    pub remote_port: u16,
+    /// Zero.
+    pub reserved: u32,
+    /// The socket's own address.
+    pub local_addr: [u8; 16],
+    /// The other end's address.
+    pub remote_addr: [u8; 16],
+}
+
+const _: () = {
+    assert!(HEADER_LEN == 88);
+    assert!(core::mem::align_of::<EventHeader>() == 8);
+    assert!(core::mem::offset_of!(EventHeader, seq) == 24);
+    assert!(core::mem::offset_of!(EventHeader, kind) == 44);
+    assert!(core::mem::offset_of!(EventHeader, local_addr) == 56);
+};

@@ -1,0 +1,39 @@
+//! What the kernel side and the user side of meshtap share: the layout of events and maps, drop reasons, limits.
+//!
+//! Everything here is plain data, `#[repr(C)]`, with its layout asserted at compile time. No dependencies, no `std`.
+//!
+//! One record of the ring buffer is an [`EventHeader`] followed by [`EventHeader::captured_len`] bytes of TCP payload; what
+//! remains of the reserved bucket after that is undefined and must not be read.
+
+#![no_std]
+
+mod config;
+mod drops;
+mod event;
+mod flow;
+
+pub use config::{CaptureConfig, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
+pub use drops::{DROP_REASONS, DropReason};
+pub use event::{
+    DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_LISTENER, FLAG_RST,
+    FLAG_SKIPPED, FLAG_START, FLAG_SYN, HEADER_LEN, KIND_SEGMENT,
+};
+pub use flow::{
+    FlowState, HalfState, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN, ResumeKey, VERDICT_HTTP,
+    VERDICT_IGNORE, VERDICT_UNKNOWN,
+};
+
+/// Most payload bytes of one record. A larger skb is told in several records, in order.
+pub const MAX_CHUNK: usize = 32 * 1024;
+
+/// Largest skb that is copied: BIG TCP's 512 KiB. Bytes past it are a gap that sequence numbers show.
+pub const MAX_SKB: usize = 512 * 1024;
+
+/// Default size of the ring buffer in bytes (a power of two).
+pub const DEFAULT_RING_BYTES: u32 = 16 * 1024 * 1024;
+
+/// Default number of sockets whose state the kernel keeps (least recently used first out).
+pub const DEFAULT_FLOWS: u32 = 65_536;
+
+/// `SO_MARK` of ztunnel's sockets (Istio ambient).
+pub const ZTUNNEL_MARK: u32 = 0x539;

@@ -1,0 +1,34 @@
+//! Where segments come from: the kernel, a recording, a packet capture.
+
+use std::io;
+use std::time::Duration;
+
+use crate::connection::Control;
+use crate::flow::Segment;
+
+/// What a source has to say after a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// Segments may follow.
+    More,
+    /// The source has ended (a file was read to its end).
+    End,
+}
+
+/// A source of segments.
+pub trait Source {
+    /// Waits at most `timeout` for segments, then hands over all that are there, in order.
+    ///
+    /// # Errors
+    /// When the source cannot be read any further.
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        handle: &mut dyn FnMut(&Segment<'_>),
+    ) -> io::Result<Polled>;
+
+    /// Takes what the engine asks of the hook. Sources that cannot act on it ignore it.
+    fn control(&mut self, controls: &[Control]) {
+        let _ = controls;
+    }
+}

@@ -1,0 +1,213 @@
+//! A message as every later stage sees it: a head whose parts are slices of one buffer, and a body.
+
+use bytes::Bytes;
+
+/// A stretch of a head's buffer. Heads are at most 65 535 bytes ([`crate::connection::Limits::head`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// First byte.
+    pub start: u16,
+    /// Number of bytes.
+    pub len: u16,
+}
+
+impl Slice {
+    fn of<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+        let start = usize::from(self.start);
+        buffer
+            .get(start..start + usize::from(self.len))
+            .unwrap_or_default()
+    }
+}
+
+/// The protocol version of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+    /// HTTP/2
+    Http2,
+}
+
+impl Version {
+    /// As in `network.protocol.version` and `http.flavor`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
+}
+
+/// Header or trailer fields in wire order: pairs of slices into one buffer.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    buffer: Bytes,
+    spans: Vec<(Slice, Slice)>,
+}
+
+impl Fields {
+    /// Name and value of each field, as they came (names in their own case, values trimmed).
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        self.spans
+            .iter()
+            .map(|(name, value)| (name.of(&self.buffer), value.of(&self.buffer)))
+    }
+
+    /// The first value of a field; the name is compared without case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, v)| v)
+    }
+
+    /// Every value of a field, in wire order; the name is compared without case.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, v)| v)
+    }
+
+    /// Number of fields.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// No field at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Bytes held, for memory accounting.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.buffer.len() + self.spans.capacity() * size_of::<(Slice, Slice)>()
+    }
+
+    pub(crate) const fn buffer(&self) -> &Bytes {
+        &self.buffer
+    }
+}
+
+/// Makes [`Fields`] from a buffer and slices of it.
+#[derive(Debug)]
+pub struct FieldsBuilder(Fields);
+
+impl FieldsBuilder {
+    /// Over `buffer`, which later slices point into.
+    #[must_use]
+    pub fn new(buffer: Bytes, expected: usize) -> Self {
+        Self(Fields {
+            buffer,
+            spans: Vec::with_capacity(expected),
+        })
+    }
+
+    /// Adds one field.
+    pub fn push(&mut self, name: Slice, value: Slice) {
+        self.0.spans.push((name, value));
+    }
+
+    /// The fields.
+    #[must_use]
+    pub fn build(self) -> Fields {
+        self.0
+    }
+}
+
+/// Head of a request. Its parts are slices of the fields' buffer.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    pub(crate) method: Slice,
+    pub(crate) target: Slice,
+    pub(crate) authority: Option<Slice>,
+    pub(crate) scheme: Option<Slice>,
+    /// Protocol version.
+    pub version: Version,
+    /// Header fields (HTTP/2 pseudo-fields are not among them).
+    pub fields: Fields,
+}
+
+impl RequestHead {
+    /// The method, as it came.
+    #[must_use]
+    pub fn method(&self) -> &[u8] {
+        self.method.of(self.fields.buffer())
+    }
+
+    /// The request target as it came: origin, absolute, authority or asterisk form (RFC 9112 §3.2); `:path` in HTTP/2.
+    #[must_use]
+    pub fn target(&self) -> &[u8] {
+        self.target.of(self.fields.buffer())
+    }
+
+    /// `:authority` in HTTP/2, the authority of an absolute-form or authority-form target, else the `Host` field.
+    #[must_use]
+    pub fn host(&self) -> Option<&[u8]> {
+        match &self.authority {
+            Some(slice) => Some(slice.of(self.fields.buffer())),
+            None => self.fields.get("host"),
+        }
+    }
+
+    /// `:scheme` in HTTP/2, the scheme of an absolute-form target.
+    #[must_use]
+    pub fn scheme(&self) -> Option<&[u8]> {
+        self.scheme
+            .as_ref()
+            .map(|slice| slice.of(self.fields.buffer()))
+    }
+}
+
+/// Head of a response.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// Status code.
+    pub status: u16,
+    /// Protocol version.
+    pub version: Version,
+    /// Header fields.
+    pub fields: Fields,
+}
+
+/// How the end of a body is told (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    #[default]
+    None,
+    /// `Content-Length`.
+    Length,
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+    /// The connection's end.
+    Close,
+    /// An HTTP/2 stream's end.
+    Stream,
+}
+
+/// Body of a message, transfer coding removed, content coding still on.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    /// The first bytes, up to the capture limit or the first missing byte.
+    pub bytes: Bytes,
+    /// True size: all bytes of the body, captured or not. With `size_exact` unset, a lower bound.
+    pub size: u64,
+    /// The size is known to the byte.
+    pub size_exact: bool,
+    /// Bytes of the body that the kernel could not give, and so are missing from `bytes`.
+    pub missing: u64,
+    /// Bytes beyond the capture limit were left out on purpose.
+    pub truncated: bool,
+    /// How its end was told.
+    pub framing: Framing,
+    /// Trailer fields.
+    pub trailers: Option<Box<Fields>>,
+}

@@ -1,0 +1,8 @@
+//! HTTP messages, whatever protocol version carried them. Each version is a folder beside this file.
+
+pub mod h1;
+pub mod message;
+
+pub use message::{
+    Body, Fields, FieldsBuilder, Framing, RequestHead, ResponseHead, Slice, Version,
+};

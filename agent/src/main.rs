@@ -1,0 +1,3 @@
+//! The `meshtap` binary: arguments, then [`meshtap::app`].
+
+fn main() {}

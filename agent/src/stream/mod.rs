@@ -1,0 +1,1 @@
+//! Order and gaps of one direction of a TCP connection.

@@ -1,0 +1,1 @@
+//! `meshtap tap` and `meshtap replay`: exchanges for a person or a script to read.
