@@ -89,7 +89,11 @@ mod tests {
     fn schemes_stay() {
         check(authorization, "Bearer abc.def", &["abc.def"]);
         check(authorization, "basic  dTpw", &["dTpw"]);
-        check(authorization, "Digest username=\"u\", response=\"r\"", &["username=\"u\", response=\"r\""]);
+        check(
+            authorization,
+            "Digest username=\"u\", response=\"r\"",
+            &["username=\"u\", response=\"r\""],
+        );
         check(authorization, "abcdef", &["abcdef"]);
         check(authorization, "my secret", &["my secret"]);
         check(authorization, "Bearer", &["Bearer"]);

@@ -244,11 +244,7 @@ const fn slashes_at_depth(depth: u32) -> usize {
 }
 
 fn slashes_before(text: &[u8], at: usize) -> usize {
-    text[..at]
-        .iter()
-        .rev()
-        .take_while(|&&b| b == b'\\')
-        .count()
+    text[..at].iter().rev().take_while(|&&b| b == b'\\').count()
 }
 
 fn push_string(text: &[u8], range: Range<usize>, edits: &mut Edits) {
@@ -348,17 +344,32 @@ mod tests {
 
     #[test]
     fn flat_and_nested_fields() {
-        check(r#"{"user":"bob","pw":"s3cr\"et"}"#, r##"{"user":"bob","pw":"#"}"##);
-        check(r#"{"a":{"b":[{"password" : "x\\"},"y"]}}"#, r##"{"a":{"b":[{"password" : "#"},"y"]}}"##);
-        check(r#"{"pass\u0077ord":"x","n":1}"#, r##"{"pass\u0077ord":"#","n":1}"##);
-        check("{\n  \"api-key\"\t:\r\n \"x\"\n}", "{\n  \"api-key\"\t:\r\n \"#\"\n}");
+        check(
+            r#"{"user":"bob","pw":"s3cr\"et"}"#,
+            r##"{"user":"bob","pw":"#"}"##,
+        );
+        check(
+            r#"{"a":{"b":[{"password" : "x\\"},"y"]}}"#,
+            r##"{"a":{"b":[{"password" : "#"},"y"]}}"##,
+        );
+        check(
+            r#"{"pass\u0077ord":"x","n":1}"#,
+            r##"{"pass\u0077ord":"#","n":1}"##,
+        );
+        check(
+            "{\n  \"api-key\"\t:\r\n \"x\"\n}",
+            "{\n  \"api-key\"\t:\r\n \"#\"\n}",
+        );
         check(r#"{"password":""}"#, r#"{"password":""}"#);
     }
 
     #[test]
     fn numbers_become_strings_and_literals_stay() {
         check(r#"{"pin":1234,"otp":-1.5e3}"#, r##"{"pin":"#","otp":"#"}"##);
-        check(r#"{"password":null,"token":true,"secret":false}"#, r#"{"password":null,"token":true,"secret":false}"#);
+        check(
+            r#"{"password":null,"token":true,"secret":false}"#,
+            r#"{"password":null,"token":true,"secret":false}"#,
+        );
         check(r#"{"password": hunter2 }"#, r##"{"password": "#" }"##);
     }
 
@@ -369,7 +380,10 @@ mod tests {
             r##"{"credentials":{"user":"#","list":["#",{"b":"#"},"#",null]},"next":"n"}"##,
         );
         check(r#"{"secrets":["a","b"#, r##"{"secrets":["#","#"##);
-        check(r#"{"secrets":[]}, "x": ["y"]"#, r#"{"secrets":[]}, "x": ["y"]"#);
+        check(
+            r#"{"secrets":[]}, "x": ["y"]"#,
+            r#"{"secrets":[]}, "x": ["y"]"#,
+        );
     }
 
     #[test]
@@ -378,11 +392,23 @@ mod tests {
             r#"{"body":"{\"password\":\"x\\\"y\",\"pin\": 12,\"u\":\"v\"}","n":"m"}"#,
             r##"{"body":"{\"password\":\"#\",\"pin\": \"#\",\"u\":\"v\"}","n":"m"}"##,
         );
-        check(r#"{"b":"{\"c\":\"{\\\"token\\\":\\\"x\\\"}\"}"}"#, r##"{"b":"{\"c\":\"{\\\"token\\\":\\\"#\\\"}\"}"}"##);
-        check(r#"{"b":"{\n \"token\":\n \"x\"\n}"}"#, r##"{"b":"{\n \"token\":\n \"#\"\n}"}"##);
+        check(
+            r#"{"b":"{\"c\":\"{\\\"token\\\":\\\"x\\\"}\"}"}"#,
+            r##"{"b":"{\"c\":\"{\\\"token\\\":\\\"#\\\"}\"}"}"##,
+        );
+        check(
+            r#"{"b":"{\n \"token\":\n \"x\"\n}"}"#,
+            r##"{"b":"{\n \"token\":\n \"#\"\n}"}"##,
+        );
         // The inner document is cut, the outer one goes on.
-        check(r#"{"b":"{\"token\":\"x","n":"m"}"#, r##"{"b":"{\"token\":\"#","n":"m"}"##);
-        check(r#"{"b":"{\"secrets\":[\"x","n":"m"}"#, r##"{"b":"{\"secrets\":[\"#","n":"m"}"##);
+        check(
+            r#"{"b":"{\"token\":\"x","n":"m"}"#,
+            r##"{"b":"{\"token\":\"#","n":"m"}"##,
+        );
+        check(
+            r#"{"b":"{\"secrets\":[\"x","n":"m"}"#,
+            r##"{"b":"{\"secrets\":[\"#","n":"m"}"##,
+        );
     }
 
     #[test]
@@ -398,11 +424,23 @@ mod tests {
 
     #[test]
     fn not_json_but_close() {
-        check(r#"mutation { login(user: "u", password: "p") }"#, r##"mutation { login(user: "u", password: "#") }"##);
+        check(
+            r#"mutation { login(user: "u", password: "p") }"#,
+            r##"mutation { login(user: "u", password: "#") }"##,
+        );
         check("{password: 'p', user: 'u'}", "{password: '#', user: 'u'}");
-        check("data: {\"token\":\"x\"}\n\ndata: {\"a\":1}\n", "data: {\"token\":\"#\"}\n\ndata: {\"a\":1}\n");
-        check("{\"token\":\"x\"}\n{\"token\":\"y\"}\n", "{\"token\":\"#\"}\n{\"token\":\"#\"}\n");
-        check("Password: hunter2 is a phrase", "Password: hunter2 is a phrase");
+        check(
+            "data: {\"token\":\"x\"}\n\ndata: {\"a\":1}\n",
+            "data: {\"token\":\"#\"}\n\ndata: {\"a\":1}\n",
+        );
+        check(
+            "{\"token\":\"x\"}\n{\"token\":\"y\"}\n",
+            "{\"token\":\"#\"}\n{\"token\":\"#\"}\n",
+        );
+        check(
+            "Password: hunter2 is a phrase",
+            "Password: hunter2 is a phrase",
+        );
     }
 
     #[test]

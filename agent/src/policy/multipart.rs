@@ -27,7 +27,10 @@ pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
         };
         let start = head + head_len + blank;
         let body = text.get(start..).unwrap_or_default();
-        let end = start + finder.find(body).map_or(body.len(), |end| trim_newline(body, end));
+        let end = start
+            + finder
+                .find(body)
+                .map_or(body.len(), |end| trim_newline(body, end));
         if names_a_secret(&rest[..head_len], names) {
             edits.push_plain(text, start..end, Rule::Multipart);
         } else {
@@ -53,7 +56,8 @@ fn boundary(text: &[u8]) -> Option<&[u8]> {
     let line = text.get(start..)?;
     let end = line.iter().position(|&b| matches!(b, b'\r' | b'\n'))?;
     // RFC 2046 §5.1.1: 1 to 70 characters after the dashes.
-    line.get(..end).filter(|line| (3..=72).contains(&line.len()))
+    line.get(..end)
+        .filter(|line| (3..=72).contains(&line.len()))
 }
 
 /// Length of a part's head and of the empty line after it.
@@ -78,14 +82,18 @@ fn names_a_secret(head: &[u8], names: &Names) -> bool {
     memmem::find_iter(&lower, b"name").any(|at| {
         // Not the end of `filename`.
         let whole = at == 0 || !head[at - 1].is_ascii_alphanumeric();
-        whole && parameter(&head[at + 4..]).is_some_and(|(name, coding)| names.matches(name, coding))
+        whole
+            && parameter(&head[at + 4..]).is_some_and(|(name, coding)| names.matches(name, coding))
     })
 }
 
 /// The value of a parameter, from after its name.
 fn parameter(rest: &[u8]) -> Option<(&[u8], Coding)> {
     let rest = rest.strip_prefix(b"*").unwrap_or(rest);
-    let value = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+    let value = rest
+        .trim_ascii_start()
+        .strip_prefix(b"=")?
+        .trim_ascii_start();
     let value = match value.strip_prefix(b"\"") {
         Some(quoted) => &quoted[..memchr(b'"', quoted).unwrap_or(quoted.len())],
         None => {
@@ -115,7 +123,9 @@ mod tests {
         let names = Names::new(&defaults::NAMES.map(str::to_owned)).unwrap();
         let digest = Digest::new(Some("test"));
         for newline in ["\r\n", "\n"] {
-            let before = format!("--b0{newline}content-disposition: form-data; name=\"user\"{newline}{newline}bob{newline}");
+            let before = format!(
+                "--b0{newline}content-disposition: form-data; name=\"user\"{newline}{newline}bob{newline}"
+            );
             let part = format!("--b0{newline}{part_head}{newline}{newline}");
             for after in [format!("{newline}--b0--{newline}"), String::new()] {
                 let text = format!("{before}{part}{value}{after}");
@@ -129,25 +139,60 @@ mod tests {
                     expected.extend_from_slice(value.as_bytes());
                 }
                 expected.extend_from_slice(after.as_bytes());
-                assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&expected));
+                assert_eq!(
+                    String::from_utf8_lossy(&out),
+                    String::from_utf8_lossy(&expected)
+                );
             }
         }
     }
 
     #[test]
     fn secret_parts_are_hidden_whole() {
-        check("Content-Disposition: form-data; name=\"password\"", "a\nb=c&d", true);
-        check("content-disposition: form-data; NAME=password; filename=\"x\"", "abc", true);
-        check("content-disposition: form-data; filename=\"name=x\"; name=\"api_key\"", "abc", true);
-        check("content-disposition: form-data; name=\"pass%77ord\"", "abc", true);
-        check("content-disposition: form-data; name*=utf-8''pass%77ord", "abc", true);
-        check("content-disposition: form-data; name=\"user[password]\"", "abc", true);
+        check(
+            "Content-Disposition: form-data; name=\"password\"",
+            "a\nb=c&d",
+            true,
+        );
+        check(
+            "content-disposition: form-data; NAME=password; filename=\"x\"",
+            "abc",
+            true,
+        );
+        check(
+            "content-disposition: form-data; filename=\"name=x\"; name=\"api_key\"",
+            "abc",
+            true,
+        );
+        check(
+            "content-disposition: form-data; name=\"pass%77ord\"",
+            "abc",
+            true,
+        );
+        check(
+            "content-disposition: form-data; name*=utf-8''pass%77ord",
+            "abc",
+            true,
+        );
+        check(
+            "content-disposition: form-data; name=\"user[password]\"",
+            "abc",
+            true,
+        );
     }
 
     #[test]
     fn other_parts_stay() {
-        check("content-disposition: form-data; name=\"comment\"", "my password", false);
-        check("content-disposition: form-data; filename=\"password\"", "abc", false);
+        check(
+            "content-disposition: form-data; name=\"comment\"",
+            "my password",
+            false,
+        );
+        check(
+            "content-disposition: form-data; filename=\"password\"",
+            "abc",
+            false,
+        );
         check("content-type: text/plain", "abc", false);
     }
 }

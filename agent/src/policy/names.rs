@@ -140,7 +140,9 @@ impl Names {
             && (self.suffix.iter().any(|s| name.ends_with(s))
                 || self.exact.iter().any(|e| name == e.as_slice()));
         by_end
-            || name.windows(2).any(|pair| self.any.contains(pair[0], pair[1]))
+            || name
+                .windows(2)
+                .any(|pair| self.any.contains(pair[0], pair[1]))
                 && (self.prefix.iter().any(|p| name.starts_with(p))
                     || self.inner.iter().any(|i| contains(name, i)))
     }
@@ -287,9 +289,34 @@ mod tests {
     #[test]
     fn common_names_are_not_secret() {
         for name in [
-            "user", "id", "name", "created_at", "max_tokens", "completion_tokens", "token_type", "page", "keyword", "spinner",
-            "passenger", "compass", "author", "design", "signatures", "monkey", "key", "code", "state", "email", "opinion", "",
-            "p", "-", "%", "\\", "\\u00", "%7",
+            "user",
+            "id",
+            "name",
+            "created_at",
+            "max_tokens",
+            "completion_tokens",
+            "token_type",
+            "page",
+            "keyword",
+            "spinner",
+            "passenger",
+            "compass",
+            "author",
+            "design",
+            "signatures",
+            "monkey",
+            "key",
+            "code",
+            "state",
+            "email",
+            "opinion",
+            "",
+            "p",
+            "-",
+            "%",
+            "\\",
+            "\\u00",
+            "%7",
         ] {
             check(name, false);
         }

@@ -86,7 +86,9 @@ fn emails(text: &[u8], edits: &mut Edits) {
         let local = text[..at]
             .iter()
             .rev()
-            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'%' | b'+' | b'-'))
+            .take_while(|b| {
+                b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'%' | b'+' | b'-')
+            })
             .count();
         let domain = text[at + 1..]
             .iter()
@@ -95,7 +97,8 @@ fn emails(text: &[u8], edits: &mut Edits) {
         let host = text[at + 1..at + 1 + domain].trim_ascii_end();
         let host = host.strip_suffix(b".").unwrap_or(host);
         let top = host.rsplit(|&b| b == b'.').next().unwrap_or_default();
-        let named = top.len() >= 2 && top.len() < host.len() && top.iter().all(u8::is_ascii_alphabetic);
+        let named =
+            top.len() >= 2 && top.len() < host.len() && top.iter().all(u8::is_ascii_alphabetic);
         if local > 0 && named {
             edits.push_plain(text, at - local..at + 1 + host.len(), Rule::Email);
         }
@@ -109,22 +112,22 @@ fn tokens(text: &[u8], edits: &mut Edits) {
         if start < done || (start > 0 && is_base64url(text[start - 1])) {
             continue;
         }
-        let mut end = start;
-        let mut parts = 0;
-        while parts < 3 {
-            let len = text[end..].iter().take_while(|&&b| is_base64url(b)).count();
-            end += len;
-            parts += 1;
-            // The last part may be empty (an unsecured token), or cut.
-            if parts == 3 || text.get(end) != Some(&b'.') || (len == 0 && parts < 3) {
-                break;
-            }
-            end += 1;
+        let part = |from: usize| {
+            let rest = text.get(from..).unwrap_or_default();
+            from + rest.iter().take_while(|&&b| is_base64url(b)).count()
+        };
+        let header = part(start);
+        let claims = part(header + 1);
+        if text.get(header) != Some(&b'.') || claims == header + 1 {
+            continue;
         }
-        if parts >= 2 && end > start + 3 {
-            edits.push_plain(text, start..end, Rule::Jwt);
-            done = end;
-        }
+        // The signature may be empty (an unsecured token), or cut.
+        done = if text.get(claims) == Some(&b'.') {
+            part(claims + 1)
+        } else {
+            claims
+        };
+        edits.push_plain(text, start..done, Rule::Jwt);
     }
 }
 
@@ -154,8 +157,14 @@ mod tests {
     fn cards() {
         let card = |text| (text, Rule::Card);
         check("pay 4111111111111111 now", &[card("4111111111111111")]);
-        check("5500-0000-0000-0004,3400 0000 0000 009", &[card("5500-0000-0000-0004"), card("3400 0000 0000 009")]);
-        check("4111111111111112 a4111111111111111 411111111111 12345678901234567890", &[]);
+        check(
+            "5500-0000-0000-0004,3400 0000 0000 009",
+            &[card("5500-0000-0000-0004"), card("3400 0000 0000 009")],
+        );
+        check(
+            "4111111111111112 a4111111111111111 411111111111 12345678901234567890",
+            &[],
+        );
         let mut edits = Edits::default();
         scan(b"{\"n\": 4111111111111111}", &[Pattern::Card], &mut edits);
         assert_eq!(edits.as_slice()[0].quote, Some(0));
@@ -164,7 +173,10 @@ mod tests {
     #[test]
     fn emails() {
         let email = |text| (text, Rule::Email);
-        check("{\"to\":\"a.b+c@mail.example.com\"}", &[email("a.b+c@mail.example.com")]);
+        check(
+            "{\"to\":\"a.b+c@mail.example.com\"}",
+            &[email("a.b+c@mail.example.com")],
+        );
         check("write to me@example.org.", &[email("me@example.org")]);
         check("@ a@ @b a@b a@1.2 user@host x@y.z", &[]);
     }
@@ -172,7 +184,10 @@ mod tests {
     #[test]
     fn tokens() {
         let jwt = |text| (text, Rule::Jwt);
-        check("t=eyJhbGciOi.eyJzdWIi.c2ln-_ x", &[jwt("eyJhbGciOi.eyJzdWIi.c2ln-_")]);
+        check(
+            "t=eyJhbGciOi.eyJzdWIi.c2ln-_ x",
+            &[jwt("eyJhbGciOi.eyJzdWIi.c2ln-_")],
+        );
         check("eyJhbGciOi.eyJzdW", &[jwt("eyJhbGciOi.eyJzdW")]);
         check("eyJhbGciOi eyJ.. xeyJh.b.c", &[]);
     }

@@ -14,7 +14,8 @@ use super::names::{Names, hex_pair};
 /// Longest name in raw bytes; see [`super::names`].
 const NAME: usize = 512;
 
-/// Finds the values of secret parameters in a URL, or in a part of one, and its password.
+/// Finds the values of secret parameters in a URL, or in a part of one, and its password. The caller
+/// settles the edits.
 pub(super) fn scan_url(text: &[u8], names: &Names, edits: &mut Edits) {
     scan_userinfo(text, edits);
     // Pairs begin after `?`, `;` or `#`; most URLs have none.
@@ -64,7 +65,12 @@ fn name_before(text: &[u8], end: usize, nested: bool) -> &[u8] {
         if matches!(byte, b'&' | b'?' | b';' | b'#' | b'/') || (nested && byte == b'=') {
             break;
         }
-        if nested && matches!(escape(text, start - 1), Some(b'&' | b'?' | b';' | b'#' | b'/')) {
+        if nested
+            && matches!(
+                escape(text, start - 1),
+                Some(b'&' | b'?' | b';' | b'#' | b'/')
+            )
+        {
             start += 2;
             break;
         }
@@ -95,7 +101,8 @@ fn escape(text: &[u8], at: usize) -> Option<u8> {
 /// A value that is JSON, encoded or not.
 fn scan_json_value(text: &[u8], start: usize, end: usize, names: &Names, edits: &mut Edits) {
     let value = text.get(start..end).unwrap_or_default();
-    if !matches!(value.first(), Some(b'{' | b'[')) && !matches!(escape(value, 0), Some(b'{' | b'[')) {
+    if !matches!(value.first(), Some(b'{' | b'[')) && !matches!(escape(value, 0), Some(b'{' | b'['))
+    {
         return;
     }
     // Each decoded byte with the place it came from.
@@ -119,7 +126,8 @@ fn scan_json_value(text: &[u8], start: usize, end: usize, names: &Names, edits: 
     let mut found = Edits::default();
     json::scan(&decoded, names, &mut found);
     for edit in found.as_slice() {
-        if let (Some(&from), Some(&to)) = (origin.get(edit.range.start), origin.get(edit.range.end)) {
+        if let (Some(&from), Some(&to)) = (origin.get(edit.range.start), origin.get(edit.range.end))
+        {
             edits.push_unchecked(Edit {
                 range: from..to,
                 coding: Coding::Percent,
@@ -159,7 +167,6 @@ fn scan_userinfo(text: &[u8], edits: &mut Edits) {
             },
         );
     }
-    edits.settle();
 }
 
 #[cfg(test)]
@@ -196,8 +203,16 @@ mod tests {
         check(scan_url, "/a?token=abc", "/a?token=*");
         check(scan_url, "/a?pass%77ord=a=b?c#d", "/a?pass%77ord=*");
         check(scan_url, "/a;jsessionid=1F?x=1", "/a;jsessionid=*");
-        check(scan_url, "https://h/cb#access_token=x&state=y", "https://h/cb#access_token=*&state=y");
-        check(scan_url, "/a?X-Amz-Signature=f00&X-Amz-Date=1", "/a?X-Amz-Signature=*&X-Amz-Date=1");
+        check(
+            scan_url,
+            "https://h/cb#access_token=x&state=y",
+            "https://h/cb#access_token=*&state=y",
+        );
+        check(
+            scan_url,
+            "/a?X-Amz-Signature=f00&X-Amz-Date=1",
+            "/a?X-Amz-Signature=*&X-Amz-Date=1",
+        );
         check(scan_url, "/a?user[password]=x", "/a?user[password]=*");
         check(scan_url, "/token=/a?b=c", "/token=*");
     }
@@ -223,7 +238,11 @@ mod tests {
 
     #[test]
     fn forms() {
-        check(scan_form, "user=bob&password=a%26b+c&x=", "user=bob&password=*&x=");
+        check(
+            scan_form,
+            "user=bob&password=a%26b+c&x=",
+            "user=bob&password=*&x=",
+        );
         check(scan_form, "password=abc", "password=*");
         check(scan_form, "password", "password");
         check(scan_form, "password=", "password=");

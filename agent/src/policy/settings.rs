@@ -18,6 +18,8 @@ pub struct Settings {
     pub statuses: Select,
     /// Media types of bodies that are kept, `*` for any run of characters: `application/json`, `text/*`.
     pub bodies: Select,
+    /// Most bytes that come out of a content-coded body.
+    pub max_decoded_bytes: usize,
     /// Kubelet probes are skipped (recognised by the address that an ambient mesh gives them).
     pub skip_probes: bool,
     /// Names of the header fields that are kept; `*` keeps all.
@@ -105,6 +107,8 @@ impl Default for Settings {
             methods: Select::default(),
             statuses: Select::default(),
             bodies: Select::default(),
+            // Sixteen times the default capture limit: text is coded to a fifth, seldom less.
+            max_decoded_bytes: 1024 * 1024,
             skip_probes: true,
             headers: owned(&super::defaults::HEADERS),
             redaction: Redaction::default(),
