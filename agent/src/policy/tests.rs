@@ -256,7 +256,7 @@ fn what_cannot_be_inspected_is_left_out() {
     let mislabelled = coded("content-encoding: gzip\r\n", br#"{"password":"s3cret"}"#);
     check_body(&on, &mislabelled, br##"{"password":"#"}"##, None);
     // Other binary data can be, too.
-    let binary: Vec<u8> = (0..=255).rev().collect();
+    let binary: Vec<u8> = (0..=255).rev().filter(|&b| b != b'#').collect();
     check_body(
         &on,
         &coded("content-type: application/octet-stream\r\n", &binary),
