@@ -14,6 +14,7 @@ pub mod flow;
 pub mod http;
 pub mod ledger;
 pub mod policy;
+pub mod process;
 pub mod span;
 pub mod stream;
 pub mod tap;
