@@ -7,6 +7,7 @@ use meshtap_common::{DROP_REASONS, DropReason};
 use serde_json::{Map, Value, json};
 
 use super::units::{duration_text, size_words};
+use crate::capture::record::Recorded;
 use crate::connection::Stats;
 use crate::exchange::Partial;
 use crate::ledger::{Ledger, Loss};
@@ -52,17 +53,6 @@ pub struct Dropped {
     /// Segments.
     pub segments: u64,
     /// Their payload bytes.
-    pub bytes: u64,
-}
-
-/// What was written to a recording.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recorded {
-    /// Events written.
-    pub events: u64,
-    /// Events left out because the disk was too slow.
-    pub dropped: u64,
-    /// Bytes of the file.
     pub bytes: u64,
 }
 
