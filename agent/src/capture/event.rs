@@ -1,4 +1,4 @@
-//! From a kernel event to a segment.
+//! From a record of the kernel's ring buffer (layout: [`meshtap_common::EventHeader`]) to a [`Segment`]. Pure.
 
 use meshtap_common::{
     DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_LISTENER, FLAG_RST,
@@ -7,10 +7,11 @@ use meshtap_common::{
 
 use crate::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
 
-/// The segment that an event tells of; `None` for kinds and directions that are not known.
+/// Reads a record: its header, and the bytes that follow it (those after the captured payload are left alone). `None` when it is not a segment
+/// or its lengths contradict each other.
 #[must_use]
-pub fn decode<'a>(header: &EventHeader, payload: &'a [u8]) -> Option<Segment<'a>> {
-    if header.kind != KIND_SEGMENT {
+pub fn decode<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Segment<'a>> {
+    if header.kind != KIND_SEGMENT || header.captured_len > header.wire_len {
         return None;
     }
     let direction = match header.direction {
@@ -18,7 +19,8 @@ pub fn decode<'a>(header: &EventHeader, payload: &'a [u8]) -> Option<Segment<'a>
         DIRECTION_EGRESS => Direction::Egress,
         _ => return None,
     };
-    let flag = |flag| header.flags & flag != 0;
+    let payload = rest.get(..usize::try_from(header.captured_len).ok()?)?;
+    let has = |flag: u16| header.flags & flag != 0;
     Some(Segment {
         time: header.time_ns,
         socket: SocketId(header.cookie),
@@ -30,11 +32,11 @@ pub fn decode<'a>(header: &EventHeader, payload: &'a [u8]) -> Option<Segment<'a>
         ack: header.ack,
         expected: header.expected,
         wire_len: header.wire_len,
-        start: flag(FLAG_START),
-        fin: flag(FLAG_FIN),
-        rst: flag(FLAG_RST),
-        listener: flag(FLAG_LISTENER),
-        skipped: flag(FLAG_SKIPPED),
+        start: has(FLAG_START),
+        fin: has(FLAG_FIN),
+        rst: has(FLAG_RST),
+        listener: has(FLAG_LISTENER),
+        skipped: has(FLAG_SKIPPED),
         payload,
     })
 }

@@ -50,7 +50,7 @@ impl Line {
     }
 
     /// Follows the terminal's width.
-    pub const fn set_width(&mut self, width: Option<usize>) {
+    pub const fn follow(&mut self, width: Option<usize>) {
         self.width = width;
     }
 

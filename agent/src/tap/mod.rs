@@ -26,7 +26,7 @@ pub use filter::{Filter, StatusSet};
 pub use json::write as write_json;
 pub use line::Line;
 pub use pattern::{HostPattern, PathPattern};
-pub use report::{Delivery, Report};
+pub use report::{Delivery, Dropped, Report};
 pub use units::{parse_size, size_text};
 pub use verbose::write as write_verbose;
 

@@ -27,11 +27,13 @@ impl RawSource for Script {
         &mut self,
         _timeout: Duration,
         handle: &mut dyn FnMut(&EventHeader, &[u8]),
-    ) -> std::io::Result<()> {
-        for (header, payload) in self.0.next().unwrap_or_default() {
+    ) -> std::io::Result<Polled> {
+        for (header, mut payload) in self.0.next().unwrap_or_default() {
+            // The rest of a reserved bucket.
+            payload.extend_from_slice(b"rubbish");
             handle(&header, &payload);
         }
-        Ok(())
+        Ok(Polled::More)
     }
 
     fn control_raw(&mut self, _controls: &[Control]) {}

@@ -30,7 +30,8 @@ const PENDING: usize = 256 * 1024;
 
 /// A capture whose events can be had as they came.
 pub trait RawSource {
-    /// Waits at most `timeout` for events, then hands over all that are there, in order.
+    /// Waits at most `timeout` for events, then hands over all that are there, in order: the header, and the bytes that follow
+    /// it, of which the first `captured_len` are payload.
     ///
     /// # Errors
     /// When the source cannot be read any further.
@@ -38,7 +39,7 @@ pub trait RawSource {
         &mut self,
         timeout: Duration,
         handle: &mut dyn FnMut(&EventHeader, &[u8]),
-    ) -> io::Result<()>;
+    ) -> io::Result<Polled>;
 
     /// As [`Source::control`].
     fn control_raw(&mut self, controls: &[Control]);
@@ -119,7 +120,15 @@ impl Recorder {
         }
     }
 
-    fn event(&mut self, header: &EventHeader, payload: &[u8]) {
+    fn event(&mut self, header: &EventHeader, rest: &[u8]) {
+        let captured = usize::try_from(header.captured_len).unwrap_or(usize::MAX);
+        let Some(payload) = rest
+            .get(..captured)
+            .filter(|_| header.captured_len <= header.wire_len)
+        else {
+            // Lengths that contradict each other: no segment for the engine either.
+            return;
+        };
         if !self.room() {
             self.lost.0 += 1;
             self.lost.1 += u64::from(header.wire_len);
@@ -281,8 +290,7 @@ impl<R: RawSource> Source for RecordingSource<R> {
             if let Some(segment) = decode(header, payload) {
                 handle(&segment);
             }
-        })?;
-        Ok(Polled::More)
+        })
     }
 
     fn control(&mut self, controls: &[Control]) {
