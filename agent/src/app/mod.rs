@@ -24,6 +24,7 @@ use thiserror::Error;
 
 use crate::capture::record::RecordError;
 use crate::cli::{Cli, Command};
+use crate::policy::PolicyError;
 
 /// Why a command ends with a non-zero exit code. One sentence each, and what to do about it.
 #[derive(Debug, Error)]
@@ -42,6 +43,10 @@ enum Failure {
     Output(io::Error),
     #[error("{0}")]
     Source(io::Error),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error("the kernel gives no random numbers: {0}")]
+    Random(io::Error),
     #[error("a thread cannot be started or has ended early: {0}")]
     Thread(io::Error),
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! file    = head record*
-//! head    = magic[8] order[1] version[1] zero[2] event_len[4] offset[8] started[8] max_body[8] ring[4] zero[20]    64 bytes
+//! head    = magic[8] order[1] version[1] zero[2] event_len[4] offset[8] started[8] max_body[8] ring[4] key[16] zero[4]    64 bytes
 //! record  = kind[4] len[4] content[len]
 //! event   = EventHeader[88] payload              kind 1
 //! tick    = time[8]                              kind 2: the engine was made to let time pass
@@ -59,6 +59,9 @@ pub struct Meta {
     pub max_body: u64,
     /// Size of the ring buffer.
     pub ring_bytes: u32,
+    /// Key of the hashes that stand for secrets, so that a replay shows the same ones. It gives nothing away: the secrets
+    /// themselves are in the recording.
+    pub key: [u8; 16],
 }
 
 /// Why a recording cannot be read any further.
@@ -188,7 +191,8 @@ fn put_head(out: &mut Vec<u8>, meta: &Meta) {
     out.extend_from_slice(&meta.started.to_ne_bytes());
     out.extend_from_slice(&meta.max_body.to_ne_bytes());
     out.extend_from_slice(&meta.ring_bytes.to_ne_bytes());
-    out.extend_from_slice(&[0; 20]);
+    out.extend_from_slice(&meta.key);
+    out.extend_from_slice(&[0; 4]);
 }
 
 fn head(bytes: &[u8; HEAD_LEN]) -> Result<(Meta, Order), RecordError> {
@@ -218,6 +222,7 @@ fn head(bytes: &[u8; HEAD_LEN]) -> Result<(Meta, Order), RecordError> {
             started: cursor.u64()?,
             max_body: cursor.u64()?,
             ring_bytes: cursor.u32()?,
+            key: cursor.bytes()?,
         };
         Some((event_len, meta))
     };
