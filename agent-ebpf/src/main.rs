@@ -7,8 +7,7 @@
 //!
 //! Kernel documentation: `Documentation/bpf/prog_cgroup_sockopt.rst` (cgroup programs), `ringbuf.rst`, `include/uapi/linux/bpf.h`.
 
-#![no_std]
-#![no_main]
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
 // An atomic addition needs inline assembly, which is unstable for this target.
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
@@ -28,3 +27,7 @@ static LICENSE: [u8; 11] = *b"Apache-2.0\0";
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
+
+/// The host build is for lints only.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

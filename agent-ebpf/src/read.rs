@@ -272,12 +272,16 @@ impl Head {
 
 /// Hides from the compiler where a value comes from, so that it keeps the comparisons that the verifier needs to see.
 #[inline(always)]
-pub(crate) fn opaque(mut value: u32) -> u32 {
+pub(crate) fn opaque(value: u32) -> u32 {
     #[cfg(target_arch = "bpf")]
-    // SAFETY: copies the register onto itself.
-    unsafe {
-        core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack, preserves_flags));
-    }
+    let value = {
+        let mut value = value;
+        // SAFETY: copies the register onto itself.
+        unsafe {
+            core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack, preserves_flags));
+        }
+        value
+    };
     value
 }
 

@@ -104,11 +104,11 @@ pub(crate) fn look(skb: *mut __sk_buff, packet: &Packet) -> Look {
 /// Does the head begin with the pattern, or is it cut short within it?
 #[inline(always)]
 fn is_prefix<const N: usize>(head: &Head, pattern: &[u8; N]) -> bool {
-    for i in 0..N {
+    for (i, &expected) in pattern.iter().enumerate() {
         if i as u32 >= head.len {
             return true;
         }
-        if head.byte(i) != pattern[i] {
+        if head.byte(i) != expected {
             return false;
         }
     }
