@@ -1,5 +1,6 @@
 //! The only entry a person needs: set up, build, run, test, lint, boot other kernels, measure.
 
+mod bench;
 mod cache;
 mod command;
 mod demo;
@@ -40,6 +41,8 @@ enum Task {
     Tidy,
     /// Attach and capture on other kernels, under QEMU
     Vm(vm::Options),
+    /// Measure
+    Bench(bench::Options),
 
     #[command(name = demo::SUBCOMMAND, hide = true)]
     DemoTraffic { parent: u32 },
@@ -67,6 +70,7 @@ fn main() -> Result<()> {
         Task::Lint => lint::run(),
         Task::Tidy => tidy::run(),
         Task::Vm(options) => vm::run(&options),
+        Task::Bench(options) => bench::run(&options),
 
         Task::DemoTraffic { parent } => demo::run(parent),
     }
