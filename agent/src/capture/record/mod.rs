@@ -160,24 +160,6 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn put_event(out: &mut Vec<u8>, header: &EventHeader) {
-    out.extend_from_slice(&header.time_ns.to_ne_bytes());
-    out.extend_from_slice(&header.cookie.to_ne_bytes());
-    out.extend_from_slice(&header.cgroup_id.to_ne_bytes());
-    out.extend_from_slice(&header.seq.to_ne_bytes());
-    out.extend_from_slice(&header.ack.to_ne_bytes());
-    out.extend_from_slice(&header.expected.to_ne_bytes());
-    out.extend_from_slice(&header.wire_len.to_ne_bytes());
-    out.extend_from_slice(&header.captured_len.to_ne_bytes());
-    out.extend_from_slice(&[header.kind, header.direction]);
-    out.extend_from_slice(&header.flags.to_ne_bytes());
-    out.extend_from_slice(&header.local_port.to_ne_bytes());
-    out.extend_from_slice(&header.remote_port.to_ne_bytes());
-    out.extend_from_slice(&header.reserved.to_ne_bytes());
-    out.extend_from_slice(&header.local_addr);
-    out.extend_from_slice(&header.remote_addr);
-}
-
 fn put_record(out: &mut Vec<u8>, kind: u32, len: usize) {
     out.extend_from_slice(&kind.to_ne_bytes());
     out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_ne_bytes());
