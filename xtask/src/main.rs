@@ -1,1 +1,82 @@
-fn main() {}
+//! The only entry a person needs: set up, build, run, test, lint, boot other kernels, measure.
+
+mod bench;
+mod build;
+mod cache;
+mod command;
+mod demo;
+mod fuzz;
+mod lint;
+mod packages;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+mod toolchain;
+mod vm;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Set up, build, run, test, lint, boot other kernels, measure"
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what builds the kernel programs, where it is missing
+    Setup,
+    /// Set up and build `meshtap`
+    Build(build::Options),
+    /// Set up, build and run `meshtap tap`
+    Run(run::Options),
+    /// Set up, build and run every test
+    Test(test::Options),
+    /// Fuzz the parsers
+    Fuzz(fuzz::Options),
+    /// Format, clippy, house rules, dependencies
+    Lint,
+    /// The house rules alone
+    Tidy,
+    /// Attach and capture on other kernels, under QEMU
+    Vm(vm::Options),
+    /// Measure
+    Bench(bench::Options),
+
+    #[command(name = demo::SUBCOMMAND, hide = true)]
+    DemoTraffic { parent: u32 },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Setup => setup::run(),
+        Task::Build(options) => build::run(options),
+        Task::Run(options) => run::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Lint => lint::run(),
+        Task::Tidy => tidy::run(),
+        Task::Vm(options) => vm::run(&options),
+        Task::Bench(options) => bench::run(&options),
+
+        Task::DemoTraffic { parent } => demo::run(parent),
+    }
+}
