@@ -12,12 +12,16 @@ use crate::cgroup;
 /// Every folder and cgroup of the benches begins with this.
 pub(crate) const PREFIX: &str = "meshtap-tests-";
 
-/// Start time of a process (field 22 of `/proc/PID/stat`, proc(5)): with the pid it names a process for good.
+/// Start time of a living process (field 22 of `/proc/PID/stat`, proc(5)): with the pid it names a process for good.
 fn start_time(pid: &str) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the name in parentheses, and may hold anything.
     let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19).map(str::to_owned)
+    let mut fields = rest.split_whitespace();
+    // A zombie has ended, whenever its parent may notice.
+    let state = fields.next()?;
+    let start = fields.nth(18)?;
+    (!matches!(state, "Z" | "X")).then(|| start.to_owned())
 }
 
 /// The part of a name that tells this process.
