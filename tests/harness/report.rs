@@ -21,7 +21,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A counter of the ledger, by its path (`/exchanges/begun`).
+    /// A counter of the ledger, by its path (`/ledger/begun`).
     ///
     /// # Panics
     /// When there is no such counter.
@@ -46,16 +46,18 @@ impl Report {
     #[track_caller]
     pub fn assert_balanced(&self) {
         assert!(self.status.success(), "{}: {}", self.status, self.stderr);
-        let begun = self.count("/begun");
-        let told = self.count("/complete") + self.sum("/partial");
-        let lost = self.sum("/lost");
-        let open = self.count("/open");
-        assert_eq!(begun, told + lost + open, "{:#}", self.ledger);
-        assert_eq!(open, 0, "nothing is open after the end: {:#}", self.ledger);
-        assert_eq!(told, self.exchanges.len() as u64, "{:#}", self.ledger);
+        let begun = self.count("/ledger/begun");
+        let told = self.count("/ledger/complete") + self.sum("/ledger/partial");
+        let lost = self.sum("/ledger/lost");
+        assert_eq!(self.count("/ledger/open"), 0, "{:#}", self.ledger);
+        assert_eq!(begun, told + lost, "{:#}", self.ledger);
+        assert_eq!(told, self.sum("/delivery"), "{:#}", self.ledger);
+        let shown = self.count("/delivery/shown");
+        assert_eq!(shown, self.exchanges.len() as u64, "{:#}", self.ledger);
     }
 
-    /// Balanced, and the kernel lost nothing, the engine missed nothing, nothing is partial.
+    /// Balanced, and the kernel dropped nothing, no stream had a gap, no exchange is partial, none was given up but those that
+    /// the other end of a local connection tells.
     #[track_caller]
     pub fn assert_nothing_lost(&self) {
         self.assert_balanced();
@@ -66,18 +68,20 @@ impl Report {
             "headers",
             "flow_table",
         ] {
-            let pointer = format!("/kernel/drops/{reason}/segments");
+            let pointer = format!("/kernel_drops/{reason}/segments");
             assert_eq!(self.count(&pointer), 0, "{:#}", self.ledger);
         }
-        assert_eq!(self.count("/engine/gaps"), 0, "{:#}", self.ledger);
-        assert_eq!(self.sum("/partial"), 0, "{:#}", self.ledger);
+        assert_eq!(self.count("/stats/gaps"), 0, "{:#}", self.ledger);
+        assert_eq!(self.sum("/ledger/partial"), 0, "{:#}", self.ledger);
+        let mirrored = self.count("/ledger/lost/mirrored");
+        assert_eq!(self.sum("/ledger/lost"), mirrored, "{:#}", self.ledger);
     }
 
-    /// Bytes that the kernel side copied into the ring buffer.
+    /// Payload bytes that the kernel side copied out.
     #[track_caller]
     #[must_use]
     pub fn copied_bytes(&self) -> u64 {
-        self.count("/kernel/copied_bytes")
+        self.count("/stats/payload_bytes")
     }
 
     /// The only exchange.

@@ -73,6 +73,12 @@ impl Tap {
         self
     }
 
+    /// With this argument as well.
+    #[must_use]
+    pub fn arg(self, argument: impl AsRef<OsStr>) -> Self {
+        self.args([argument])
+    }
+
     /// Starts it; when this returns, what happens on a socket is captured.
     ///
     /// # Panics
