@@ -103,8 +103,25 @@ impl Connection {
         self.read_answer(false).expect("an answer")
     }
 
+    /// Reads these bytes, and fails on others.
+    ///
+    /// # Panics
+    /// When something else comes.
+    #[track_caller]
+    pub fn expect(&mut self, bytes: &[u8]) {
+        self.read_at_least(bytes.len()).expect("bytes");
+        let found = self.take(bytes.len());
+        assert!(found == bytes, "{:?}", String::from_utf8_lossy(&found));
+    }
+
+    /// Reads a line.
+    pub fn line(&mut self) -> String {
+        let end = self.read_until(b"\r\n").expect("a line");
+        String::from_utf8_lossy(&self.take(end)).into_owned()
+    }
+
     fn read_answer(&mut self, body: bool) -> io::Result<Answer> {
-        let end = self.read_until(0, b"\r\n\r\n")?;
+        let end = self.read_until(b"\r\n\r\n")?;
         let head = String::from_utf8_lossy(&self.take(end)).into_owned();
         let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
         let mut answer = Answer {
@@ -131,7 +148,7 @@ impl Connection {
     fn read_chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let end = self.read_until(0, b"\r\n")?;
+            let end = self.read_until(b"\r\n")?;
             let line = String::from_utf8_lossy(&self.take(end)).into_owned();
             let size = line.trim().split(';').next().unwrap_or_default();
             let size = usize::from_str_radix(size, 16).map_err(|_| io::ErrorKind::InvalidData)?;
@@ -148,13 +165,14 @@ impl Connection {
         self.buffer.drain(..len).collect()
     }
 
-    fn read_until(&mut self, from: usize, needle: &[u8]) -> io::Result<usize> {
+    fn read_until(&mut self, needle: &[u8]) -> io::Result<usize> {
         loop {
-            let found = self.buffer[from..]
+            let found = self
+                .buffer
                 .windows(needle.len())
                 .position(|window| window == needle);
             if let Some(at) = found {
-                return Ok(from + at + needle.len());
+                return Ok(at + needle.len());
             }
             self.read_more()?;
         }
