@@ -155,7 +155,7 @@ while True:
     client, _ = listener.accept()
     client.setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
     client.recv(65536)
-    body = open('www/big', 'rb').read()
+    body = memoryview(open('www/big', 'rb').read())
     client.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n' % len(body))
     sent = 0
     while sent < len(body): sent += client.send(body[sent:sent + 200000], MSG_ZEROCOPY)
