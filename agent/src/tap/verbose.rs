@@ -1,0 +1,172 @@
+//! Header fields (`-v`) and bodies (`-vv`) below an exchange's line, in curl's manner: `>` to the server, `<` to the client.
+
+use std::io::Write as _;
+
+use super::body::{Content, cut, media_type};
+use super::colour::{Ink, Palette, version_text};
+use super::escape::{self, Keep};
+use super::units::size_words;
+use super::{Detail, View};
+use crate::http::{Body, Fields};
+
+/// Appends what `detail` asks for and an empty line; nothing at [`Detail::Line`].
+pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, palette: Palette) {
+    if detail < Detail::Headers {
+        return;
+    }
+    let request = &view.exchange.request;
+    let head = &request.head;
+    let mut block = Block {
+        out,
+        palette,
+        mark: ">",
+    };
+    block.begin();
+    escape::write(block.out, head.method(), Keep::Nothing);
+    block.out.push(b' ');
+    escape::write(block.out, head.target(), Keep::Nothing);
+    let _ = writeln!(block.out, " {}", version_text(head.version));
+    block.fields(&head.fields);
+    if detail >= Detail::Bodies {
+        block.body(&head.fields, &request.body);
+    }
+    if let Some(response) = &view.exchange.response {
+        block.mark = "<";
+        block.begin();
+        let head = &response.head;
+        let _ = writeln!(block.out, "{} {}", version_text(head.version), head.status);
+        block.fields(&head.fields);
+        if detail >= Detail::Bodies {
+            block.body(&head.fields, &response.body);
+        }
+    }
+    out.push(b'\n');
+}
+
+struct Block<'a> {
+    out: &'a mut Vec<u8>,
+    palette: Palette,
+    mark: &'static str,
+}
+
+impl Block<'_> {
+    fn begin(&mut self) {
+        let (dim, end) = (self.palette.begin(Ink::Dim), self.palette.end());
+        let _ = write!(self.out, "    {dim}{}{end} ", self.mark);
+    }
+
+    fn fields(&mut self, fields: &Fields) {
+        let (cyan, end) = (self.palette.begin(Ink::Cyan), self.palette.end());
+        for (name, value) in fields.iter() {
+            self.begin();
+            self.out.extend_from_slice(cyan.as_bytes());
+            escape::write(self.out, name, Keep::Nothing);
+            let _ = write!(self.out, "{end}: ");
+            escape::write(self.out, value, Keep::Nothing);
+            self.out.push(b'\n');
+        }
+    }
+
+    fn body(&mut self, fields: &Fields, body: &Body) {
+        if body.size == 0 && body.bytes.is_empty() {
+            return;
+        }
+        match Content::of(body) {
+            // A zero byte is in no text a person wants to read.
+            Content::Text(text) if !text.contains('\0') => self.text(text, body),
+            _ => {
+                self.note(|out| {
+                    let _ = write!(out, "{} of ", size_words(body.size));
+                    escape::write(
+                        out,
+                        media_type(fields).unwrap_or(b"binary data"),
+                        Keep::Nothing,
+                    );
+                });
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str, body: &Body) {
+        self.begin();
+        self.out.push(b'\n');
+        for line in text.lines() {
+            self.begin();
+            escape::write(self.out, line.as_bytes(), Keep::Tabs);
+            self.out.push(b'\n');
+        }
+        if cut(body) {
+            let at_least = if body.size_exact { "" } else { "at least " };
+            self.note(|out| {
+                let _ = write!(
+                    out,
+                    "{} of {at_least}{} captured",
+                    size_words(body.bytes.len() as u64),
+                    size_words(body.size),
+                );
+            });
+        }
+    }
+
+    /// A remark of the tool's own, told apart from captured text by its brackets and colour.
+    fn note(&mut self, write_note: impl FnOnce(&mut Vec<u8>)) {
+        self.begin();
+        let _ = write!(self.out, "{}[", self.palette.begin(Ink::Magenta));
+        write_note(self.out);
+        let _ = writeln!(self.out, "]{}", self.palette.end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Exchange;
+    use crate::tap::sample;
+
+    #[track_caller]
+    fn check(exchange: &Exchange, detail: Detail, expected: &str) {
+        let mut out = Vec::new();
+        write(
+            &mut out,
+            &sample::view(exchange),
+            detail,
+            Palette::new(false),
+        );
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+
+    #[test]
+    fn each_detail() {
+        let exchange = sample::exchange();
+        check(&exchange, Detail::Line, "");
+        check(
+            &exchange,
+            Detail::Headers,
+            "    > POST /cart?id=7 HTTP/1.1\n    > Host: shop.example\n    > Content-Type: application/json\n    \
+             > X-Bytes: a\\xffb\n    < HTTP/1.1 201\n    < content-type: image/png\n    < Set-Cookie: a=1\n\n",
+        );
+        check(
+            &exchange,
+            Detail::Bodies,
+            "    > POST /cart?id=7 HTTP/1.1\n    > Host: shop.example\n    > Content-Type: application/json\n    \
+             > X-Bytes: a\\xffb\n    > \n    > {\"item\":\"té\"}\n    < HTTP/1.1 201\n    < content-type: image/png\n    \
+             < Set-Cookie: a=1\n    < [10 B of image/png]\n\n",
+        );
+    }
+
+    #[test]
+    fn bodies_are_escaped_and_their_size_told() {
+        let mut exchange = sample::exchange();
+        exchange.response = None;
+        exchange.request.head = sample::request_head(b"PUT", b"/", &[(b"X", b"\x1b[31m")]);
+        exchange.request.body = sample::body(b"a\x1b[2J\r\nb\tc\n");
+        exchange.request.body.size = 2048;
+        exchange.request.body.truncated = true;
+        check(
+            &exchange,
+            Detail::Bodies,
+            "    > PUT / HTTP/1.1\n    > X: \\x1b[31m\n    > \n    > a\\x1b[2J\n    > b\tc\n    \
+             > [11 B of 2.0 KiB captured]\n\n",
+        );
+    }
+}
