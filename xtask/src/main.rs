@@ -1,5 +1,6 @@
 //! The only entry a person needs: set up, build, run, test, lint, boot other kernels, measure.
 
+mod bench;
 mod cache;
 mod command;
 mod demo;
@@ -12,6 +13,7 @@ mod tidy;
 mod vm;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -40,6 +42,8 @@ enum Task {
     Tidy,
     /// Attach and capture on other kernels, under QEMU
     Vm(vm::Options),
+    /// Measure
+    Bench(bench::Options),
 
     #[command(name = demo::SUBCOMMAND, hide = true)]
     DemoTraffic { parent: u32 },
@@ -59,14 +63,25 @@ fn build_static() -> Result<PathBuf> {
     anyhow::bail!("no build yet")
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
         Task::Run(options) => run::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Lint => lint::run(),
         Task::Tidy => tidy::run(),
         Task::Vm(options) => vm::run(&options),
+        Task::Bench(options) => bench::run(&options),
 
         Task::DemoTraffic { parent } => demo::run(parent),
     }

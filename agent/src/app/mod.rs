@@ -12,6 +12,7 @@ mod queue;
 mod replay;
 mod run;
 mod stop;
+mod tap;
 mod usage;
 
 use std::fs::{File, OpenOptions};
@@ -22,12 +23,16 @@ use std::process::ExitCode;
 
 use thiserror::Error;
 
+use crate::capture::kernel::CaptureError;
 use crate::capture::record::RecordError;
 use crate::cli::{Cli, Command};
+use crate::policy::PolicyError;
 
 /// Why a command ends with a non-zero exit code. One sentence each, and what to do about it.
 #[derive(Debug, Error)]
 enum Failure {
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
     #[error("{}: {fault}", path.display())]
     Recording { path: PathBuf, fault: RecordError },
     #[error("{}: {fault} (read so far: {events} events, shown above)", path.display())]
@@ -42,6 +47,10 @@ enum Failure {
     Output(io::Error),
     #[error("{0}")]
     Source(io::Error),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error("the kernel gives no random numbers: {0}")]
+    Random(io::Error),
     #[error("a thread cannot be started or has ended early: {0}")]
     Thread(io::Error),
 }
@@ -50,9 +59,7 @@ enum Failure {
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
-        Command::Tap(_) => Err(Failure::Source(io::Error::other(
-            "live capture is not in this build",
-        ))),
+        Command::Tap(args) => tap::run(&args),
         Command::Replay(args) => replay::run(&args),
     };
     match result {

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::tcgetwinsize;
 
@@ -13,6 +14,7 @@ use super::stop::Stop;
 use crate::capture::record::{Owners, ProcessRecorder};
 use crate::clock::WallClock;
 use crate::exchange::Exchange;
+use crate::policy::{Decision, Policy};
 use crate::process::{PATIENCE, Process, Processes};
 use crate::tap::{Delivery, Detail, Filter, Line, Palette, View, write_json, write_verbose};
 
@@ -67,6 +69,7 @@ pub(super) struct Printer<W> {
     pub(super) format: Format,
     pub(super) detail: Detail,
     pub(super) filter: Filter,
+    pub(super) policy: Policy,
     pub(super) lookup: Lookup,
     pub(super) clock: WallClock,
     /// The run ends when so many were shown.
@@ -99,7 +102,7 @@ impl<W: Sink> Printer<W> {
             match queue.pop(timeout) {
                 Popped::Batch(batch) => {
                     timeout = Duration::ZERO;
-                    self.batch(&batch, &mut progress);
+                    self.batch(batch, &mut progress);
                 }
                 Popped::Nothing => {
                     // The queue is empty: what there is goes out, and the next batch is waited for.
@@ -118,13 +121,13 @@ impl<W: Sink> Printer<W> {
         (progress.delivery, progress.fault.map_or(Ok(()), Err))
     }
 
-    fn batch(&mut self, batch: &Batch, progress: &mut Progress) {
+    fn batch(&mut self, batch: Batch, progress: &mut Progress) {
         if let Format::Lines(line, _) = &mut self.format {
             line.follow(terminal_width(self.out.as_fd()));
         }
         // One wait for all of a batch: sockets that are not found cost no more than this.
         let deadline = Instant::now() + PATIENCE;
-        for (index, exchange) in (batch.first..).zip(&batch.exchanges) {
+        for (index, exchange) in (batch.first..).zip(batch.exchanges) {
             self.exchange(index, exchange, deadline, progress);
             if progress.buffer.len() >= BUFFER {
                 self.flush(progress);
@@ -135,7 +138,7 @@ impl<W: Sink> Printer<W> {
     fn exchange(
         &mut self,
         index: u64,
-        exchange: &Exchange,
+        mut exchange: Exchange,
         deadline: Instant,
         progress: &mut Progress,
     ) {
@@ -148,17 +151,27 @@ impl<W: Sink> Printer<W> {
             delivery.past_count += 1;
             return;
         }
-        if !self.filter.accepts(exchange) {
+        if !self.filter.accepts(&exchange) {
             delivery.filtered += 1;
             return;
         }
-        let process = self.lookup.of(index, exchange, deadline);
+        let process = self.lookup.of(index, &exchange, deadline);
         if !self.filter.accepts_pid(process.as_ref().map(|p| p.pid)) {
             delivery.filtered += 1;
             return;
         }
+        if self.detail < Detail::Bodies {
+            forget_bodies(&mut exchange);
+        }
+        let sanitized = match self.policy.apply(exchange, &self.clock) {
+            Decision::Keep(sanitized) => sanitized,
+            Decision::Skip(_) => {
+                delivery.filtered += 1;
+                return;
+            }
+        };
         let view = View {
-            exchange,
+            sanitized: &sanitized,
             process,
             clock: self.clock,
         };
@@ -201,6 +214,14 @@ impl<W: Sink> Printer<W> {
     }
 }
 
+/// Bodies that are not shown need not be decoded and searched for secrets.
+fn forget_bodies(exchange: &mut Exchange) {
+    exchange.request.body.bytes = Bytes::new();
+    if let Some(response) = &mut exchange.response {
+        response.body.bytes = Bytes::new();
+    }
+}
+
 /// However the output thread ends, the data thread must not wait for it.
 struct Abandon<'a>(&'a Queue);
 
@@ -235,6 +256,7 @@ mod tests {
 
     use super::super::queue::WhenFull;
     use super::*;
+    use crate::policy::Settings;
     use crate::tap::sample;
 
     fn printer<W>(out: W) -> Printer<W> {
@@ -243,6 +265,7 @@ mod tests {
             format: Format::Json,
             detail: Detail::Line,
             filter: Filter::default(),
+            policy: Policy::new(&Settings::everything()).expect("settings"),
             lookup: Lookup::None,
             clock: WallClock { offset: 0 },
             count: None,

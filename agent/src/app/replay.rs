@@ -71,6 +71,7 @@ fn recording(args: &ReplayArgs) -> Result<(), Failure> {
         announcer: None,
         duration: None,
         stop,
+        key: meta.key,
         output: &args.output,
     })?;
     run::tell(&report, args.output.ledger_json.as_deref())?;

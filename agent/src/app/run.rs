@@ -15,6 +15,7 @@ use crate::capture::Source;
 use crate::cli::{ColourChoice, OutputArgs};
 use crate::clock::{WallClock, monotonic};
 use crate::connection::{Engine, Limits};
+use crate::policy::{Mode, Policy, Settings, Uninspected};
 use crate::process::Announcer;
 use crate::tap::{Delivery, Line, Palette, Report};
 
@@ -29,6 +30,8 @@ pub(super) struct Run<'a, S> {
     pub(super) announcer: Option<Announcer>,
     pub(super) duration: Option<Duration>,
     pub(super) stop: Stop,
+    /// Key of the hashes that stand for secrets.
+    pub(super) key: [u8; 16],
     pub(super) output: &'a OutputArgs,
 }
 
@@ -49,6 +52,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         format: format(run.output),
         detail: run.output.detail(),
         filter: run.output.filter(),
+        policy: policy(run.output, run.key)?,
         lookup: run.lookup,
         clock: run.clock,
         count: run.output.count,
@@ -73,7 +77,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
             .spawn_scoped(scope, || printer.run(&queue))
             .map_err(Failure::Thread)?;
         let ended = pipeline.run();
-        Ok((ended, output.join()))
+        Ok::<_, Failure>((ended, output.join()))
     })?;
     let (delivery, output) = printed.unwrap_or_else(|_| {
         let fault = io::Error::other("the output thread has ended early");
@@ -109,6 +113,17 @@ pub(super) fn tell(report: &Report, ledger_json: Option<&Path>) -> Result<(), Fa
         path: path.to_owned(),
         fault,
     })
+}
+
+/// Every exchange with all its fields; secrets hidden unless that is turned off.
+fn policy(args: &OutputArgs, key: [u8; 16]) -> Result<Policy, Failure> {
+    let mut settings = Settings::everything();
+    settings.redaction.key = Some(key.iter().map(|byte| format!("{byte:02x}")).collect());
+    if args.no_redact {
+        settings.redaction.mode = Mode::Off;
+        settings.redaction.uninspected = Uninspected::Keep;
+    }
+    Ok(Policy::new(&settings)?)
 }
 
 fn format(args: &OutputArgs) -> Format {

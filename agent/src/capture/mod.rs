@@ -1,6 +1,7 @@
 //! Where segments come from: the kernel, a recording, a packet capture.
 
 pub mod event;
+pub mod kernel;
 pub mod record;
 
 use std::io;

@@ -20,6 +20,10 @@ pub struct OutputArgs {
     #[arg(short, long = "verbose", action = ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
 
+    /// Show passwords, tokens and cookies as they are, instead of a hash of them.
+    #[arg(long, help_heading = "Output")]
+    pub no_redact: bool,
+
     /// When to colour. `auto`: when the output is a terminal and NO_COLOR is not set.
     #[arg(
         long,

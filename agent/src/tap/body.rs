@@ -1,33 +1,29 @@
 //! What of a body can be shown: text, or bytes that are not.
 
 use crate::http::{Body, Fields};
+use crate::policy::Content;
 
-/// A captured body's content.
+/// What the bytes of a body are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content<'a> {
+pub(super) enum Text<'a> {
     /// UTF-8 text; a character that the end of the captured bytes cut in two is left out.
-    Text(&'a str),
+    Utf8(&'a str),
     /// Anything else.
     Binary(&'a [u8]),
 }
 
-impl<'a> Content<'a> {
-    pub(super) fn of(body: &'a Body) -> Self {
+impl<'a> Text<'a> {
+    pub(super) fn of(body: &'a Body, content: &Content) -> Self {
         let bytes: &[u8] = &body.bytes;
         match str::from_utf8(bytes) {
-            Ok(text) => Self::Text(text),
-            Err(error) if error.error_len().is_none() && cut(body) => {
+            Ok(text) => Self::Utf8(text),
+            Err(error) if error.error_len().is_none() && content.cut => {
                 let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-                str::from_utf8(valid).map_or(Self::Binary(bytes), Self::Text)
+                str::from_utf8(valid).map_or(Self::Binary(bytes), Self::Utf8)
             }
             Err(_) => Self::Binary(bytes),
         }
     }
-}
-
-/// Fewer bytes were captured than the body has.
-pub(super) fn cut(body: &Body) -> bool {
-    body.truncated || !body.size_exact || body.size > body.bytes.len() as u64
 }
 
 /// The media type without its parameters.
@@ -42,25 +38,27 @@ mod tests {
     use crate::tap::sample;
 
     #[track_caller]
-    fn check(bytes: &[u8], size: u64, expected: Content<'_>) {
-        let mut body = sample::body(bytes);
-        body.size = size;
-        assert_eq!(Content::of(&body), expected);
+    fn check(bytes: &[u8], cut: bool, expected: Text<'_>) {
+        let content = Content {
+            cut,
+            ..Content::default()
+        };
+        assert_eq!(Text::of(&sample::body(bytes), &content), expected);
     }
 
     #[test]
     fn text_and_binary() {
-        check(b"", 0, Content::Text(""));
-        check("größe".as_bytes(), 7, Content::Text("größe"));
-        check(b"a\xff", 2, Content::Binary(b"a\xff"));
+        check(b"", false, Text::Utf8(""));
+        check("größe".as_bytes(), false, Text::Utf8("größe"));
+        check(b"a\xff", false, Text::Binary(b"a\xff"));
     }
 
     #[test]
     fn a_cut_character_is_not_binary() {
-        check(b"ab\xc3", 10, Content::Text("ab"));
+        check(b"ab\xc3", true, Text::Utf8("ab"));
         // The whole body is there: this is not UTF-8.
-        check(b"ab\xc3", 3, Content::Binary(b"ab\xc3"));
-        check(b"a\xffb\xc3", 10, Content::Binary(b"a\xffb\xc3"));
+        check(b"ab\xc3", false, Text::Binary(b"ab\xc3"));
+        check(b"a\xffb\xc3", true, Text::Binary(b"a\xffb\xc3"));
     }
 
     #[test]

@@ -6,15 +6,16 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::body::Content;
+use super::body::Text;
 use super::escape::hidden;
 use super::{Detail, View};
 use crate::flow::Endpoint;
 use crate::http::{Body, Fields};
+use crate::policy::Content;
 
 /// Appends the object and a line feed.
 pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail) {
-    let exchange = view.exchange;
+    let exchange = view.exchange();
     let (request, peers) = (&exchange.request, &exchange.peers);
     let time = Duration::from_nanos(view.clock.unix_nanos(request.began));
     let _ = write!(
@@ -44,10 +45,12 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail) {
         let _ = write!(out, ",\"status\":{}", response.head.status);
     }
     out.extend_from_slice(b",\"request\":");
-    message(out, &request.head.fields, &request.body, detail);
+    let content = view.sanitized.request_content();
+    message(out, &request.head.fields, &request.body, content, detail);
     if let Some(response) = &exchange.response {
         out.extend_from_slice(b",\"response\":");
-        message(out, &response.head.fields, &response.body, detail);
+        let content = view.sanitized.response_content();
+        message(out, &response.head.fields, &response.body, content, detail);
     }
     if let Some(partial) = exchange.partial {
         let _ = write!(out, ",\"partial\":\"{}\"", partial.label());
@@ -64,7 +67,7 @@ fn endpoint(out: &mut Vec<u8>, key: &str, endpoint: &Endpoint) {
     );
 }
 
-fn message(out: &mut Vec<u8>, fields: &Fields, body: &Body, detail: Detail) {
+fn message(out: &mut Vec<u8>, fields: &Fields, body: &Body, content: &Content, detail: Detail) {
     out.extend_from_slice(b"{\"headers\":[");
     for (index, (name, value)) in fields.iter().enumerate() {
         out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
@@ -74,13 +77,13 @@ fn message(out: &mut Vec<u8>, fields: &Fields, body: &Body, detail: Detail) {
         out.push(b']');
     }
     out.push(b']');
-    if detail >= Detail::Bodies {
-        match Content::of(body) {
-            Content::Text(text) => {
+    if detail >= Detail::Bodies && content.withheld.is_none() {
+        match Text::of(body, content) {
+            Text::Utf8(text) => {
                 out.extend_from_slice(b",\"body\":");
                 string(out, text.as_bytes());
             }
-            Content::Binary(bytes) => {
+            Text::Binary(bytes) => {
                 out.extend_from_slice(b",\"body\":\"");
                 base64(out, bytes);
                 out.extend_from_slice(b"\",\"body_encoding\":\"base64\"");
@@ -148,7 +151,7 @@ mod tests {
 
     #[test]
     fn golden() {
-        let exchange = sample::exchange();
+        let exchange = sample::sanitized(&sample::exchange());
         let expected = concat!(
             r#"{"time":"2024-02-29T12:34:56.000000789Z","duration_ns":1500000,"side":"server","#,
             r#""client":{"address":"10.0.0.1","port":40000},"server":{"address":"10.0.0.2","port":8080},"#,
@@ -170,7 +173,8 @@ mod tests {
         exchange.response = None;
         exchange.partial = Some(Partial::NoResponse);
         exchange.request.head = sample::request_head(b"GET", b"/", &[]);
-        let mut view = sample::view(&exchange);
+        let sanitized = sample::sanitized(&exchange);
+        let mut view = sample::view(&sanitized);
         view.process = None;
         let expected = concat!(
             r#"{"time":"2024-02-29T12:34:56.000000789Z","duration_ns":400000,"side":"server","#,
@@ -209,7 +213,8 @@ mod tests {
             exchange.request.head = sample::request_head(b"GET", &target, &[(&target, &body)]);
             exchange.request.body = sample::body(&body);
             exchange.request.body.size = size;
-            let text = text(&sample::view(&exchange), Detail::Bodies);
+            exchange.request.body.truncated = size > body.len() as u64;
+            let text = text(&sample::view(&sample::sanitized(&exchange)), Detail::Bodies);
             let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             proptest::prop_assert_eq!(value["target"].as_str(), Some(&*String::from_utf8_lossy(&target)));
             proptest::prop_assert_eq!(value["request"]["body_size"].as_u64(), Some(size));

@@ -56,7 +56,7 @@ impl Line {
 
     /// Appends the line of an exchange.
     pub fn write(&mut self, out: &mut Vec<u8>, view: &View<'_>) {
-        let exchange = view.exchange;
+        let exchange = view.exchange();
         let palette = self.palette;
         let (dim, end) = (palette.begin(Ink::Dim), palette.end());
         let time = view.clock.unix_nanos(exchange.request.began) / 1_000_000;
@@ -219,7 +219,8 @@ mod tests {
     #[track_caller]
     fn check(exchange: &Exchange, width: Option<usize>, expected: &str) {
         let mut out = Vec::new();
-        Line::new(Palette::new(false), width).write(&mut out, &sample::view(exchange));
+        Line::new(Palette::new(false), width)
+            .write(&mut out, &sample::view(&sample::sanitized(exchange)));
         assert_eq!(String::from_utf8_lossy(&out), format!("{expected}\n"));
     }
 
@@ -254,7 +255,8 @@ mod tests {
         );
         for width in 90..200 {
             let mut out = Vec::new();
-            Line::new(Palette::new(false), Some(width)).write(&mut out, &sample::view(&exchange));
+            Line::new(Palette::new(false), Some(width))
+                .write(&mut out, &sample::view(&sample::sanitized(&exchange)));
             let text = String::from_utf8(out).expect("UTF-8");
             assert_eq!(
                 text.trim_end_matches('\n').chars().count(),
@@ -271,7 +273,8 @@ mod tests {
         let target = "/x".repeat(200);
         exchange.request.head = sample::request_head(b"DELETE", target.as_bytes(), &[]);
         let mut out = Vec::new();
-        Line::new(Palette::new(false), None).write(&mut out, &sample::view(&exchange));
+        Line::new(Palette::new(false), None)
+            .write(&mut out, &sample::view(&sample::sanitized(&exchange)));
         assert!(String::from_utf8_lossy(&out).contains(&format!("DELETE {target}  201")));
     }
 
@@ -310,8 +313,8 @@ mod tests {
     #[test]
     fn columns_keep_their_width() {
         let mut line = Line::new(Palette::new(false), None);
-        let exchange = sample::exchange();
-        let mut view = sample::view(&exchange);
+        let sanitized = sample::sanitized(&sample::exchange());
+        let mut view = sample::view(&sanitized);
         let mut out = Vec::new();
         line.write(&mut out, &view);
         view.process = None;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::clock::WallClock;
 use crate::exchange::Exchange;
+use crate::policy::Sanitized;
 use crate::process::Process;
 
 pub use colour::Palette;
@@ -33,12 +34,18 @@ pub use verbose::write as write_verbose;
 /// Everything that is printed of an exchange.
 #[derive(Clone, Debug)]
 pub struct View<'a> {
-    /// What was captured.
-    pub exchange: &'a Exchange,
+    /// What the policy lets be seen. There is no way to print anything else.
+    pub sanitized: &'a Sanitized,
     /// Whose socket it was, where known.
     pub process: Option<Arc<Process>>,
     /// From the capture's time to wall-clock time.
     pub clock: WallClock,
+}
+
+impl<'a> View<'a> {
+    const fn exchange(&self) -> &'a Exchange {
+        self.sanitized.exchange()
+    }
 }
 
 /// How much of an exchange is printed.

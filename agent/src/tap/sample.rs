@@ -12,6 +12,7 @@ use crate::flow::{CgroupId, Endpoint, Side, SocketId};
 use crate::http::{
     Body, Fields, FieldsBuilder, Framing, RequestHead, ResponseHead, Slice, Version,
 };
+use crate::policy::{Decision, Mode, Policy, Sanitized, Settings};
 use crate::process::Process;
 
 /// A buffer under construction, and slices of it.
@@ -114,15 +115,32 @@ pub(crate) fn exchange() -> Exchange {
 }
 
 /// A view of it at 2024-02-29T12:34:56.000000789Z by process `shop` (pid 4321).
-pub(crate) fn view(exchange: &Exchange) -> View<'_> {
+pub(crate) fn view(sanitized: &Sanitized) -> View<'_> {
     View {
-        exchange,
+        sanitized,
         process: Some(Arc::new(Process {
             pid: 4321,
             name: "shop".into(),
         })),
-        clock: WallClock {
-            offset: 1_709_210_095_000_000_789,
-        },
+        clock: CLOCK,
+    }
+}
+
+const CLOCK: WallClock = WallClock {
+    offset: 1_709_210_095_000_000_789,
+};
+
+/// As a policy that keeps and hides nothing lets it pass.
+pub(crate) fn sanitized(exchange: &Exchange) -> Sanitized {
+    let mut settings = Settings::everything();
+    settings.redaction.mode = Mode::Off;
+    sanitized_by(&settings, exchange)
+}
+
+pub(crate) fn sanitized_by(settings: &Settings, exchange: &Exchange) -> Sanitized {
+    let mut policy = Policy::new(settings).expect("settings");
+    match policy.apply(exchange.clone(), &CLOCK) {
+        Decision::Keep(sanitized) => sanitized,
+        Decision::Skip(reason) => panic!("{reason:?}"),
     }
 }

@@ -2,19 +2,20 @@
 
 use std::io::Write as _;
 
-use super::body::{Content, cut, media_type};
+use super::body::{Text, media_type};
 use super::colour::{Ink, Palette, version_text};
 use super::escape::{self, Keep};
 use super::units::size_words;
 use super::{Detail, View};
 use crate::http::{Body, Fields};
+use crate::policy::{Content, Withheld};
 
 /// Appends what `detail` asks for and an empty line; nothing at [`Detail::Line`].
 pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, palette: Palette) {
     if detail < Detail::Headers {
         return;
     }
-    let request = &view.exchange.request;
+    let request = &view.exchange().request;
     let head = &request.head;
     let mut block = Block {
         out,
@@ -28,16 +29,21 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, palette: Palett
     let _ = writeln!(block.out, " {}", version_text(head.version));
     block.fields(&head.fields);
     if detail >= Detail::Bodies {
-        block.body(&head.fields, &request.body);
+        block.body(
+            &head.fields,
+            &request.body,
+            view.sanitized.request_content(),
+        );
     }
-    if let Some(response) = &view.exchange.response {
+    if let Some(response) = &view.exchange().response {
         block.mark = "<";
         block.begin();
         let head = &response.head;
         let _ = writeln!(block.out, "{} {}", version_text(head.version), head.status);
         block.fields(&head.fields);
         if detail >= Detail::Bodies {
-            block.body(&head.fields, &response.body);
+            let content = view.sanitized.response_content();
+            block.body(&head.fields, &response.body, content);
         }
     }
     out.push(b'\n');
@@ -67,27 +73,38 @@ impl Block<'_> {
         }
     }
 
-    fn body(&mut self, fields: &Fields, body: &Body) {
-        if body.size == 0 && body.bytes.is_empty() {
-            return;
-        }
-        match Content::of(body) {
-            // A zero byte is in no text a person wants to read.
-            Content::Text(text) if !text.contains('\0') => self.text(text, body),
-            _ => {
-                self.note(|out| {
-                    let _ = write!(out, "{} of ", size_words(body.size));
-                    escape::write(
-                        out,
-                        media_type(fields).unwrap_or(b"binary data"),
-                        Keep::Nothing,
-                    );
-                });
+    fn body(&mut self, fields: &Fields, body: &Body, content: &Content) {
+        match content.withheld {
+            Some(Withheld::Uninspected) => {
+                return self.note(b"left out: it cannot be searched for secrets");
             }
+            Some(Withheld::Unwanted) => return self.note(b"left out by a rule on its media type"),
+            None if body.size == 0 && body.bytes.is_empty() => return,
+            None => {}
+        }
+        match Text::of(body, content) {
+            // A zero byte is in no text a person wants to read.
+            Text::Utf8(text) if !text.contains('\0') => self.text(text),
+            _ => {
+                let mut note = size_words(content.full_size).into_bytes();
+                note.extend_from_slice(b" of ");
+                note.extend_from_slice(media_type(fields).unwrap_or(b"binary data"));
+                return self.note(&note);
+            }
+        }
+        if content.cut {
+            let captured = size_words(body.bytes.len() as u64);
+            let total = size_words(body.size);
+            let note = match (content.decoded, body.size_exact) {
+                (true, _) => format!("the rest was not captured; {total} before decoding"),
+                (false, true) => format!("{captured} of {total} captured"),
+                (false, false) => format!("{captured} of at least {total} captured"),
+            };
+            self.note(note.as_bytes());
         }
     }
 
-    fn text(&mut self, text: &str, body: &Body) {
+    fn text(&mut self, text: &str) {
         self.begin();
         self.out.push(b'\n');
         for line in text.lines() {
@@ -95,24 +112,13 @@ impl Block<'_> {
             escape::write(self.out, line.as_bytes(), Keep::Tabs);
             self.out.push(b'\n');
         }
-        if cut(body) {
-            let at_least = if body.size_exact { "" } else { "at least " };
-            self.note(|out| {
-                let _ = write!(
-                    out,
-                    "{} of {at_least}{} captured",
-                    size_words(body.bytes.len() as u64),
-                    size_words(body.size),
-                );
-            });
-        }
     }
 
     /// A remark of the tool's own, told apart from captured text by its brackets and colour.
-    fn note(&mut self, write_note: impl FnOnce(&mut Vec<u8>)) {
+    fn note(&mut self, note: &[u8]) {
         self.begin();
         let _ = write!(self.out, "{}[", self.palette.begin(Ink::Magenta));
-        write_note(self.out);
+        escape::write(self.out, note, Keep::Nothing);
         let _ = writeln!(self.out, "]{}", self.palette.end());
     }
 }
@@ -128,7 +134,7 @@ mod tests {
         let mut out = Vec::new();
         write(
             &mut out,
-            &sample::view(exchange),
+            &sample::view(&sample::sanitized(exchange)),
             detail,
             Palette::new(false),
         );

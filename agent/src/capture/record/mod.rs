@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! file    = head record*
-//! head    = magic[8] order[1] version[1] zero[2] event_len[4] offset[8] started[8] max_body[8] ring[4] zero[20]    64 bytes
+//! head    = magic[8] order[1] version[1] zero[2] event_len[4] offset[8] started[8] max_body[8] ring[4] key[16] zero[4]    64 bytes
 //! record  = kind[4] len[4] content[len]
 //! event   = EventHeader[88] payload              kind 1
 //! tick    = time[8]                              kind 2: the engine was made to let time pass
@@ -59,6 +59,9 @@ pub struct Meta {
     pub max_body: u64,
     /// Size of the ring buffer.
     pub ring_bytes: u32,
+    /// Key of the hashes that stand for secrets, so that a replay shows the same ones. It gives nothing away: the secrets
+    /// themselves are in the recording.
+    pub key: [u8; 16],
 }
 
 /// Why a recording cannot be read any further.
@@ -157,24 +160,6 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn put_event(out: &mut Vec<u8>, header: &EventHeader) {
-    out.extend_from_slice(&header.time_ns.to_ne_bytes());
-    out.extend_from_slice(&header.cookie.to_ne_bytes());
-    out.extend_from_slice(&header.cgroup_id.to_ne_bytes());
-    out.extend_from_slice(&header.seq.to_ne_bytes());
-    out.extend_from_slice(&header.ack.to_ne_bytes());
-    out.extend_from_slice(&header.expected.to_ne_bytes());
-    out.extend_from_slice(&header.wire_len.to_ne_bytes());
-    out.extend_from_slice(&header.captured_len.to_ne_bytes());
-    out.extend_from_slice(&[header.kind, header.direction]);
-    out.extend_from_slice(&header.flags.to_ne_bytes());
-    out.extend_from_slice(&header.local_port.to_ne_bytes());
-    out.extend_from_slice(&header.remote_port.to_ne_bytes());
-    out.extend_from_slice(&header.reserved.to_ne_bytes());
-    out.extend_from_slice(&header.local_addr);
-    out.extend_from_slice(&header.remote_addr);
-}
-
 fn put_record(out: &mut Vec<u8>, kind: u32, len: usize) {
     out.extend_from_slice(&kind.to_ne_bytes());
     out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_ne_bytes());
@@ -188,7 +173,8 @@ fn put_head(out: &mut Vec<u8>, meta: &Meta) {
     out.extend_from_slice(&meta.started.to_ne_bytes());
     out.extend_from_slice(&meta.max_body.to_ne_bytes());
     out.extend_from_slice(&meta.ring_bytes.to_ne_bytes());
-    out.extend_from_slice(&[0; 20]);
+    out.extend_from_slice(&meta.key);
+    out.extend_from_slice(&[0; 4]);
 }
 
 fn head(bytes: &[u8; HEAD_LEN]) -> Result<(Meta, Order), RecordError> {
@@ -218,6 +204,7 @@ fn head(bytes: &[u8; HEAD_LEN]) -> Result<(Meta, Order), RecordError> {
             started: cursor.u64()?,
             max_body: cursor.u64()?,
             ring_bytes: cursor.u32()?,
+            key: cursor.bytes()?,
         };
         Some((event_len, meta))
     };

@@ -17,6 +17,7 @@ const META: Meta = Meta {
     started: 50,
     max_body: 65_536,
     ring_bytes: 1 << 24,
+    key: [3; 16],
 };
 
 /// What a capture of the given events gives, one poll per inner list.

@@ -12,8 +12,9 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use meshtap_common::{EventHeader, HEADER_LEN};
 
-use super::{END, EVENT, LOST, Meta, PROCESS, RECORD_LEN, TICK, put_event, put_head, put_record};
+use super::{END, EVENT, LOST, Meta, PROCESS, RECORD_LEN, TICK, put_head, put_record};
 use crate::capture::event::decode;
+use crate::capture::kernel::Capture;
 use crate::capture::{Polled, Source};
 use crate::connection::Control;
 use crate::flow::{Nanos, Segment, SocketId};
@@ -43,6 +44,20 @@ pub trait RawSource {
 
     /// As [`Source::control`].
     fn control_raw(&mut self, controls: &[Control]);
+}
+
+impl RawSource for Capture {
+    fn poll_raw(
+        &mut self,
+        timeout: Duration,
+        handle: &mut dyn FnMut(&EventHeader, &[u8]),
+    ) -> io::Result<Polled> {
+        Self::poll_raw(self, timeout, handle)
+    }
+
+    fn control_raw(&mut self, controls: &[Control]) {
+        Source::control(self, controls);
+    }
 }
 
 /// What was written.
@@ -136,7 +151,7 @@ impl Recorder {
             return;
         }
         put_record(&mut self.chunk, EVENT, HEADER_LEN + payload.len());
-        put_event(&mut self.chunk, header);
+        self.chunk.extend_from_slice(&header.to_bytes());
         self.chunk.extend_from_slice(payload);
         self.counts.events += 1;
     }
