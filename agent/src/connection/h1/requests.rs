@@ -106,7 +106,11 @@ impl H1 {
             }
             Event::Head { head, oddities } => self.request_head(head, oddities, piece.time, cx),
             Event::End(body) => self.request_end(body, piece.time, cx),
-            Event::Fault(fault, body) => self.request_fault(fault, body, piece.time, cx),
+            Event::Fault(fault, body) => {
+                self.request_fault(fault, body, piece.time, cx);
+                // What follows a fault is no beginning.
+                piece.advance(rest.len());
+            }
         }
     }
 
