@@ -1,4 +1,5 @@
 //! The engine as a whole: conversations in, exchanges out.
 
 mod conversations;
+mod losses;
 mod wire;
