@@ -2,4 +2,6 @@
 
 mod conversations;
 mod losses;
+mod properties;
+mod talk;
 mod wire;
