@@ -274,7 +274,7 @@ pub(crate) fn in_pieces(talk: &Talk, travel: &Travel) -> Vec<Packet> {
         said[*who as usize].extend(bytes);
         let mut packets = std::mem::take(&mut wire.packets);
         let incoming = wire.direction(*who) == Direction::Ingress;
-        if let Some((from, len)) = again.next() {
+        if let Some((from, len)) = again.next().filter(|_| !packets.is_empty()) {
             let packet = repeat(&wire, &packets, *who, &said[*who as usize], from, len);
             packets.push(packet);
         }
