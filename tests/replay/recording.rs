@@ -25,7 +25,10 @@ fn replay(file: &Path, arguments: &[&str]) -> String {
 /// `NAME.meshtap`, replayed with `arguments`, gives the lines of `EXPECTED.jsonl`.
 #[track_caller]
 fn check(name: &str, arguments: &[&str], expected: &str) {
-    let replayed = replay(&recordings().join(name).with_extension("meshtap"), arguments);
+    let replayed = replay(
+        &recordings().join(name).with_extension("meshtap"),
+        arguments,
+    );
     let golden = recordings().join(expected).with_extension("jsonl");
     let golden = fs::read_to_string(golden).expect("the expected exchanges");
     for (line, (found, wanted)) in replayed.lines().zip(golden.lines()).enumerate() {
