@@ -1,1 +1,10 @@
 //! The configuration file.
+
+mod otlp;
+mod units;
+
+pub use otlp::{
+    BatchConfig, Compression, Concurrency, OtlpConfig, Protocol, QueueConfig, RetryConfig, Secret,
+    TlsConfig,
+};
+pub use units::{ByteSize, Interval};
