@@ -161,6 +161,12 @@ pub struct Account {
 }
 
 impl Account {
+    /// Nothing will be delivered any more: what is not decided is dropped.
+    pub(super) fn abandon(&mut self) {
+        self.dropped[DropReason::Shutdown as usize] += self.queued();
+        (self.open, self.waiting, self.in_flight) = (0, 0, 0);
+    }
+
     /// Spans dropped, over all reasons.
     #[must_use]
     pub fn lost(&self) -> u64 {

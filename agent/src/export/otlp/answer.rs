@@ -21,7 +21,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// The collector took the batch.
     Taken {
         /// Spans of it that it rejected.

@@ -18,14 +18,16 @@ const OWNER: u32 = 1;
 const CHILDREN: u32 = 2;
 /// Four tags and their lengths: a byte and at most five bytes (32 bits) each.
 const HEADS: usize = 4 * 6;
+/// Room for the first few spans of a group.
+const SMALL: usize = 4096;
 
 /// Protobuf of the resource and of the scope that a group of spans shares.
 #[derive(Clone, Debug, Default)]
-pub struct Origin {
+pub(super) struct Origin {
     /// `opentelemetry.proto.resource.v1.Resource`
-    pub resource: Vec<u8>,
+    pub(super) resource: Vec<u8>,
     /// `opentelemetry.proto.common.v1.InstrumentationScope`
-    pub scope: Vec<u8>,
+    pub(super) scope: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,10 @@ impl Group {
         wire::head(&mut prefix, CHILDREN, scope_spans);
         wire::bytes(&mut prefix, OWNER, scope);
         let start = self.headroom.saturating_sub(prefix.len());
+        // What waits in a queue is weighed by its length, so it must not hold much more than that.
+        if self.buffer.len() < self.buffer.capacity() / 2 {
+            self.buffer.shrink_to_fit();
+        }
         if let Some(room) = self.buffer.get_mut(start..start + prefix.len()) {
             room.copy_from_slice(&prefix);
         }
@@ -68,12 +74,13 @@ impl Group {
 
 /// Fills one batch after the other.
 #[derive(Debug)]
-pub struct Builder {
+pub(super) struct Builder {
     groups: Vec<Group>,
     index: HashMap<usize, usize, foldhash::fast::RandomState>,
     last: Option<(usize, usize)>,
     bytes: usize,
     spans: u64,
+    expected: usize,
     max_bytes: usize,
     max_spans: u64,
 }
@@ -81,13 +88,14 @@ pub struct Builder {
 impl Builder {
     /// Batches of at most `max_bytes`, save for a single span larger than that, and `max_spans`.
     #[must_use]
-    pub fn new(max_bytes: usize, max_spans: u64) -> Self {
+    pub(super) fn new(max_bytes: usize, max_spans: u64) -> Self {
         Self {
             groups: Vec::new(),
             index: HashMap::default(),
             last: None,
             bytes: 0,
             spans: 0,
+            expected: 0,
             max_bytes,
             max_spans,
         }
@@ -95,7 +103,7 @@ impl Builder {
 
     /// Adds a span of `len` bytes, which `write` appends. `key` identifies its origin while the batch is open; `origin` is asked
     /// for at the first span of each. Returns the batch that had to be closed to make room, if any.
-    pub fn add(
+    pub(super) fn add(
         &mut self,
         key: usize,
         origin: impl FnOnce() -> Origin,
@@ -123,11 +131,11 @@ impl Builder {
             Some(at) => *at,
             None => {
                 let origin = origin();
-                // The only group of a batch is as large as the batch; further ones start small and grow.
+                // Batches are alike: the last one tells how much room this one takes, and so does its number of groups.
                 let capacity = if self.groups.is_empty() {
-                    self.max_bytes
+                    self.expected
                 } else {
-                    4096
+                    SMALL
                 };
                 let group = Group::new(origin, capacity);
                 self.bytes += group.headroom;
@@ -141,10 +149,13 @@ impl Builder {
     }
 
     /// Ends the open batch, if it holds anything.
-    pub fn close(&mut self) -> Option<Batch> {
+    pub(super) fn close(&mut self) -> Option<Batch> {
         if self.spans == 0 {
             return None;
         }
+        let largest = self.groups.iter().map(|group| group.buffer.len()).max();
+        let room = largest.unwrap_or(0).saturating_mul(5) / 4;
+        self.expected = room.clamp(SMALL, self.max_bytes.max(SMALL));
         let parts: Vec<Bytes> = self.groups.drain(..).map(Group::finish).collect();
         self.index.clear();
         self.last = None;
@@ -154,12 +165,6 @@ impl Builder {
             parts,
             spans: std::mem::take(&mut self.spans),
         })
-    }
-
-    /// Spans in the open batch.
-    #[must_use]
-    pub const fn spans(&self) -> u64 {
-        self.spans
     }
 }
 

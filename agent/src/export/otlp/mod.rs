@@ -18,4 +18,109 @@ mod settings;
 mod wire;
 mod worker;
 
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::outlet::{Channel, Encode};
+use super::{Batch, OwnSockets};
+use crate::config::BatchConfig;
+use crate::span::{Resource, Span, Value};
+
 pub use settings::Settings;
+
+/// Starts the tasks that deliver a channel's batches. Must be called within the runtime.
+pub(super) fn spawn(
+    settings: &Settings,
+    own: Arc<dyn OwnSockets>,
+    channel: &Arc<Channel>,
+    stop: &watch::Sender<Option<Instant>>,
+    tasks: &mut JoinSet<()>,
+) {
+    let destination = Arc::new(worker::Destination::new(
+        settings.name.clone(),
+        client::Client::new(settings, own),
+        settings.retry.clone(),
+        channel.queue.clone(),
+        channel.delivery.clone(),
+    ));
+    for _ in 0..settings.concurrency {
+        tasks.spawn(destination.clone().run(stop.subscribe()));
+    }
+}
+
+/// Encodes spans into requests.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    builder: batch::Builder,
+    /// Kept while their address identifies a group of the open batch.
+    resources: Vec<Arc<Resource>>,
+}
+
+impl Encoder {
+    pub(super) fn new(config: &BatchConfig) -> Self {
+        Self {
+            builder: batch::Builder::new(config.bytes.bytes(), config.spans.max(1)),
+            resources: Vec::new(),
+        }
+    }
+}
+
+impl Encode for Encoder {
+    fn add(&mut self, span: &Span) -> Option<Batch> {
+        let view = view(span);
+        let len = view.len();
+        let mut unseen = false;
+        let origin = || {
+            unseen = true;
+            batch::Origin {
+                resource: encode::resource(pairs(&span.resource.attributes)),
+                scope: encode::scope(&span.resource.scope, &span.resource.version),
+            }
+        };
+        let key = Arc::as_ptr(&span.resource) as usize;
+        let closed = self.builder.add(key, origin, len, |out| view.write(out));
+        if closed.is_some() {
+            self.resources.clear();
+        }
+        if unseen {
+            self.resources.push(span.resource.clone());
+        }
+        closed
+    }
+
+    fn close(&mut self) -> Option<Batch> {
+        self.resources.clear();
+        self.builder.close()
+    }
+}
+
+fn pairs<K: AsRef<str>>(
+    attributes: &[(K, Value)],
+) -> impl Iterator<Item = (&str, encode::Value<'_>)> + Clone {
+    attributes.iter().map(|(key, value)| {
+        let value = match value {
+            Value::Str(text) => encode::Value::Str(text),
+            Value::Int(number) => encode::Value::Int(*number),
+        };
+        (key.as_ref(), value)
+    })
+}
+
+fn view(span: &Span) -> encode::View<'_, impl Iterator<Item = (&str, encode::Value<'_>)> + Clone> {
+    encode::View {
+        trace_id: span.trace_id,
+        span_id: span.span_id,
+        parent: span.parent,
+        trace_state: "",
+        flags: 0,
+        name: &span.name,
+        kind: u64::from(span.kind),
+        start: span.start,
+        end: span.end,
+        status: if span.error { 2 } else { 0 },
+        attributes: pairs(&span.attributes),
+    }
+}
