@@ -23,8 +23,11 @@ pub use outlet::Sink;
 pub trait OwnSockets: Send + Sync {
     /// `cookie` is the socket's (SO_COOKIE).
     fn register(&self, cookie: u64);
+    /// The socket was closed.
+    fn forget(&self, cookie: u64);
 }
 
 impl OwnSockets for () {
     fn register(&self, _: u64) {}
+    fn forget(&self, _: u64) {}
 }

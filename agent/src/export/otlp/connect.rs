@@ -74,8 +74,17 @@ impl Connector {
         let mut last = invalid("the endpoint's host has no address");
         for address in tokio::net::lookup_host((host, port)).await? {
             match tokio::time::timeout(CONNECT_TIMEOUT, self.open(address)).await {
-                Ok(Ok(tcp)) if secure => return self.secure(host, tcp).await,
-                Ok(Ok(tcp)) => return Ok(Stream::Plain(tcp)),
+                Ok(Ok((tcp, cookie))) => {
+                    let transport = if secure {
+                        self.secure(host, tcp).await?
+                    } else {
+                        Transport::Plain(tcp)
+                    };
+                    return Ok(Stream {
+                        transport,
+                        _cookie: cookie,
+                    });
+                }
                 Ok(Err(error)) => last = error,
                 Err(_) => last = io::Error::from(io::ErrorKind::TimedOut),
             }
@@ -83,20 +92,19 @@ impl Connector {
         Err(last)
     }
 
-    async fn open(&self, address: SocketAddr) -> io::Result<TcpStream> {
+    async fn open(&self, address: SocketAddr) -> io::Result<(TcpStream, Option<Cookie>)> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
         socket.set_nodelay(true)?;
         // Without a cookie there is nothing to ignore it by; kernels since 4.10 give one.
-        if let Ok(cookie) = rustix::net::sockopt::socket_cookie(&socket) {
-            self.own.register(cookie);
-        }
-        socket.connect(address).await
+        let cookie = rustix::net::sockopt::socket_cookie(&socket).ok();
+        let cookie = cookie.map(|cookie| Cookie::new(cookie, self.own.clone()));
+        Ok((socket.connect(address).await?, cookie))
     }
 
-    async fn secure(&self, host: &str, tcp: TcpStream) -> io::Result<Stream> {
+    async fn secure(&self, host: &str, tcp: TcpStream) -> io::Result<Transport> {
         let tls = self
             .tls
             .as_ref()
@@ -104,7 +112,7 @@ impl Connector {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             invalid("the endpoint's host is not a name that a certificate can have")
         })?;
-        Ok(Stream::Tls(Box::new(tls.connect(name, tcp).await?)))
+        Ok(Transport::Tls(Box::new(tls.connect(name, tcp).await?)))
     }
 }
 
@@ -112,8 +120,32 @@ fn invalid(message: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-/// A connection, with TLS or without.
-pub(super) enum Stream {
+/// The kernel side ignores a socket for as long as this lives.
+struct Cookie {
+    cookie: u64,
+    own: Arc<dyn OwnSockets>,
+}
+
+impl Cookie {
+    fn new(cookie: u64, own: Arc<dyn OwnSockets>) -> Self {
+        own.register(cookie);
+        Self { cookie, own }
+    }
+}
+
+impl Drop for Cookie {
+    fn drop(&mut self) {
+        self.own.forget(self.cookie);
+    }
+}
+
+/// A connection.
+pub(super) struct Stream {
+    transport: Transport,
+    _cookie: Option<Cookie>,
+}
+
+enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -121,8 +153,8 @@ pub(super) enum Stream {
 impl Connection for Stream {
     fn connected(&self) -> Connected {
         let connected = Connected::new();
-        match self {
-            Self::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2") => {
+        match &self.transport {
+            Transport::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 connected.negotiated_h2()
             }
             _ => connected,
@@ -136,9 +168,9 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -149,23 +181,23 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buffer),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, buffer),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buffer),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
@@ -174,16 +206,16 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
+            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+        match &self.transport {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
         }
     }
 }
