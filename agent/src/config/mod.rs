@@ -143,8 +143,8 @@ pub struct TelemetrySection {
 impl Default for TelemetrySection {
     fn default() -> Self {
         Self {
-            // The port that OpenTelemetry's Prometheus exporters use.
-            listen: Some(SocketAddr::from(([0, 0, 0, 0], 9464))),
+            // The port that OpenTelemetry's Prometheus exporters use; on loopback, until someone says who may ask.
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
             log_level: "info".to_owned(),
             log_format: LogFormat::Text,
         }

@@ -52,7 +52,7 @@ pub struct Report {
 }
 
 /// Reads the state of every destination, from any thread.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Reports(Arc<[Arc<Channel>]>);
 
 impl Reports {

@@ -12,7 +12,7 @@ pub struct Slice {
 }
 
 impl Slice {
-    fn of<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+    pub(crate) fn of<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
         let start = usize::from(self.start);
         buffer
             .get(start..start + usize::from(self.len))
@@ -93,6 +93,13 @@ impl Fields {
 
     pub(crate) const fn buffer(&self) -> &Bytes {
         &self.buffer
+    }
+
+    /// Keeps the fields for which `keep` says so of name, value and the value's place in the buffer.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8], Slice) -> bool) {
+        let buffer = &self.buffer;
+        self.spans
+            .retain(|(name, value)| keep(name.of(buffer), value.of(buffer), *value));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the process uses: processor time (CLOCK_PROCESS_CPUTIME_ID) and resident memory (proc(5), `statm`).
+//! What the process uses: processor time (CLOCK_PROCESS_CPUTIME_ID) and resident memory (proc_pid_status(5), `VmRSS`).
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -58,10 +58,12 @@ pub(super) fn cpu_nanos() -> u64 {
 
 /// Resident bytes; 0 where they cannot be read.
 pub(super) fn resident() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
-    pages.unwrap_or(0) * rustix::param::page_size() as u64
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib = status.lines().find_map(|line| {
+        let rest = line.strip_prefix("VmRSS:")?;
+        rest.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    });
+    kib.unwrap_or(0) * 1024
 }
 
 #[cfg(test)]
