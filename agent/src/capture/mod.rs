@@ -1,5 +1,8 @@
 //! Where segments come from: the kernel, a recording, a packet capture.
 
+pub mod event;
+pub mod kernel;
+
 use std::io;
 use std::time::Duration;
 
