@@ -27,6 +27,10 @@ pub struct Config {
     pub capture: CaptureSection,
     /// Bounds of what is kept while exchanges are put together.
     pub limits: LimitsSection,
+    /// What may leave, and what is hidden.
+    pub policy: crate::policy::Settings,
+    /// The attribute schema of spans.
+    pub span: crate::span::Settings,
     /// Where spans go.
     pub export: ExportSection,
     /// How the agent tells of itself.
@@ -47,7 +51,7 @@ pub struct CaptureSection {
     pub ports: Vec<u16>,
     /// Sockets whose mark is this are skipped (ztunnel's, by default). Null: none.
     pub ignored_mark: Option<u32>,
-    /// Ring buffer between the kernel and the agent. Rounded up to a power of two.
+    /// Buffer between the kernel and the agent: a power of two from 64KiB to 1GiB.
     pub ring: ByteSize,
 }
 
@@ -80,7 +84,7 @@ pub enum SideChoice {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsSection {
-    /// Bytes kept of one body.
+    /// Bytes kept of one body, 1 to 16MiB.
     pub body: ByteSize,
     /// Connections followed at a time.
     pub connections: usize,
@@ -115,6 +119,8 @@ pub struct ExportSection {
     pub stdout: bool,
     /// Longest wait for delivery when the agent stops.
     pub shutdown_timeout: Interval,
+    /// Threads that apply the policy and make spans.
+    pub workers: std::num::NonZeroU8,
 }
 
 impl Default for ExportSection {
@@ -124,6 +130,7 @@ impl Default for ExportSection {
             stdout: false,
             // Well inside the 30 s that Kubernetes gives a pod.
             shutdown_timeout: Interval::secs(10),
+            workers: DEFAULT_WORKERS,
         }
     }
 }
@@ -181,6 +188,98 @@ impl Default for BudgetSection {
             memory: Some(ByteSize::mib(512)),
             sampling_ratio: 0.1,
         }
+    }
+}
+
+/// Threads that apply the policy and make spans: one core's worth of them is far more than most nodes need.
+const DEFAULT_WORKERS: std::num::NonZeroU8 = std::num::NonZeroU8::MIN;
+
+impl Config {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// Names the key and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        const MIN_RING: ByteSize = ByteSize::kib(64);
+        const MAX_RING: ByteSize = ByteSize::mib(1024);
+        const MAX_BODY: ByteSize = ByteSize::mib(16);
+        let refuse = |bad: bool, text: &str| if bad { Err(text.to_owned()) } else { Ok(()) };
+        let ring = self.capture.ring;
+        refuse(
+            !ring.0.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&ring),
+            "capture.ring: must be a power of two from 64KiB to 1GiB",
+        )?;
+        refuse(
+            self.capture.ports.len() > meshtap_common::MAX_PORTS,
+            "capture.ports: at most 16 ports; leave them out to capture all",
+        )?;
+        refuse(
+            self.capture.ports.contains(&0),
+            "capture.ports: 0 is no port",
+        )?;
+        let body = self.limits.body;
+        refuse(
+            !(ByteSize(1)..=MAX_BODY).contains(&body),
+            "limits.body: must be from 1 byte to 16MiB",
+        )?;
+        refuse(
+            self.limits.connections == 0,
+            "limits.connections: must not be 0",
+        )?;
+        refuse(
+            self.limits.memory < ByteSize::mib(1),
+            "limits.memory: must be 1MiB or more",
+        )?;
+        refuse(
+            self.budget.cpu.is_some_and(|cores| !(cores > 0.0)),
+            "budget.cpu: must be more than 0",
+        )?;
+        refuse(
+            !(0.0..=1.0).contains(&self.budget.sampling_ratio),
+            "budget.sampling_ratio: must be from 0 to 1",
+        )?;
+        self.export.check()
+    }
+}
+
+impl ExportSection {
+    /// The name of destination `index`.
+    #[must_use]
+    pub fn name(&self, index: usize) -> String {
+        let given = self.otlp.get(index).and_then(|otlp| otlp.name.clone());
+        given.unwrap_or_else(|| match self.otlp.len() {
+            0 | 1 => "otlp".to_owned(),
+            _ => format!("otlp-{}", index + 1),
+        })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let mut names = vec!["stdout".to_owned()];
+        for (index, otlp) in self.otlp.iter().enumerate() {
+            let name = self.name(index);
+            if names.contains(&name) {
+                return Err(format!(
+                    "export.otlp.{index}.name: there is another `{name}`"
+                ));
+            }
+            names.push(name);
+            let zero = |interval: Interval| interval.0.is_zero();
+            if otlp.timeout.is_some_and(zero) {
+                return Err(format!("export.otlp.{index}.timeout: must not be 0"));
+            }
+            if zero(otlp.retry.initial) || otlp.retry.max < otlp.retry.initial {
+                return Err(format!(
+                    "export.otlp.{index}.retry: `initial` must not be 0, nor more than `max`"
+                ));
+            }
+            if otlp.batch.bytes > otlp.queue.bytes {
+                return Err(format!(
+                    "export.otlp.{index}.queue.bytes: must hold a batch of {}",
+                    otlp.batch.bytes
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Batch;
 use super::outlet::Encode;
-use crate::span::{Span, Value};
+use crate::span::{Attributes, Kind, Resource, ResourceValue, Span, Status, Value};
 
 /// Lines appear soon after what they tell.
 pub(super) const AGE: Duration = Duration::from_millis(100);
@@ -52,20 +52,39 @@ impl Encode for Lines {
 
 struct Line<'a>(&'a Span);
 
-struct Attributes<'a, K>(&'a [(K, Value)]);
+/// The attributes of a span as one object.
+struct SpanAttributes<'a>(&'a Attributes);
 
-impl Serialize for Value {
+/// Those of a resource, likewise.
+struct ResourceAttributes<'a>(&'a Resource);
+
+struct Borrowed<'a>(Value<'a>);
+
+impl Serialize for Borrowed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Str(text) => serializer.serialize_str(text),
-            Self::Int(number) => serializer.serialize_i64(*number),
+        match self.0 {
+            Value::Str(text) => serializer.serialize_str(text),
+            Value::Int(number) => serializer.serialize_i64(number),
+            Value::Bool(truth) => serializer.serialize_bool(truth),
+            Value::List(list) => serializer.collect_seq(list.iter()),
         }
     }
 }
 
-impl<K: AsRef<str>> Serialize for Attributes<'_, K> {
+impl Serialize for SpanAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(key, value)| (key.as_ref(), value)))
+        let pairs = self.0.iter();
+        serializer.collect_map(pairs.map(|(key, value)| (key, Borrowed(value))))
+    }
+}
+
+impl Serialize for ResourceAttributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let pairs = self.0.attributes.iter().map(|(key, value)| match value {
+            ResourceValue::Str(text) => (key, Borrowed(Value::Str(text))),
+            ResourceValue::Int(number) => (key, Borrowed(Value::Int(*number))),
+        });
+        serializer.collect_map(pairs)
     }
 }
 
@@ -73,19 +92,30 @@ impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let span = self.0;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("trace_id", &hexadecimal(&span.trace_id))?;
-        map.serialize_entry("span_id", &hexadecimal(&span.span_id))?;
-        if let Some(parent) = &span.parent {
-            map.serialize_entry("parent_span_id", &hexadecimal(parent))?;
+        map.serialize_entry("trace_id", &hexadecimal(&span.context.trace.0))?;
+        map.serialize_entry("span_id", &hexadecimal(&span.context.span.0))?;
+        if let Some(parent) = span.parent() {
+            map.serialize_entry("parent_span_id", &hexadecimal(&parent.0))?;
         }
-        map.serialize_entry("name", &*span.name)?;
-        map.serialize_entry("kind", &span.kind)?;
+        map.serialize_entry("name", span.name())?;
+        map.serialize_entry("kind", kind(span.kind))?;
         map.serialize_entry("start_unix_nano", &span.start)?;
         map.serialize_entry("end_unix_nano", &span.end)?;
-        map.serialize_entry("resource", &Attributes(&span.resource.attributes))?;
-        map.serialize_entry("scope", &*span.resource.scope)?;
-        map.serialize_entry("attributes", &Attributes(&span.attributes))?;
+        if span.status == Status::Error {
+            map.serialize_entry("status", "error")?;
+        }
+        map.serialize_entry("attributes", &SpanAttributes(&span.attributes))?;
+        map.serialize_entry("resource", &ResourceAttributes(&span.resource))?;
+        map.serialize_entry("scope", &span.scope.name)?;
         map.end()
+    }
+}
+
+const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Internal => "internal",
+        Kind::Server => "server",
+        Kind::Client => "client",
     }
 }
 

@@ -152,7 +152,7 @@ fn kernel(page: &mut Page, reading: &Reading) {
     page.single(
         Gauge,
         "meshtap_ring_peak_bytes",
-        "Most bytes read from the ring buffer in one go, since the last reading.",
+        "Most bytes taken from the ring buffer in one go.",
         capture.ring_peak,
     );
     let mut hooks = page.metric(
@@ -197,6 +197,7 @@ fn policy(page: &mut Page, reading: &Reading) {
     );
     bodies.sample(&[("reason", "uninspected")], counts.bodies_uninspected);
     bodies.sample(&[("reason", "unwanted")], counts.bodies_unwanted);
+    bodies.sample(&[("reason", "overload")], counts.bodies_overload);
 }
 
 fn spans(page: &mut Page, exporters: &[Report]) {

@@ -37,7 +37,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `address`.
+    /// Listens on `address`. Its sockets get `mark`, if one is given: one that capture ignores hides a connection from its first
+    /// packet on, for accepted sockets inherit it, while its cookie is known only once it is accepted.
     ///
     /// # Errors
     /// When the address cannot be listened on.
@@ -45,8 +46,14 @@ impl Server {
         address: SocketAddr,
         shared: Arc<Shared>,
         own: Arc<dyn OwnSockets>,
+        mark: Option<u32>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
+        if let Some(mark) = mark
+            && let Err(error) = socket2::SockRef::from(&listener).set_mark(mark)
+        {
+            warn!(%error, "requests for metrics may be captured");
+        }
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         register(&listener, &*own);
@@ -198,7 +205,7 @@ mod tests {
     fn pages() {
         let shared = Arc::new(Shared::default());
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::start(address, shared.clone(), Arc::new(())).unwrap();
+        let server = Server::start(address, shared.clone(), Arc::new(()), None).unwrap();
         check(&server, "GET /readyz", 503, "\"ready\": false");
         shared.publish_engine(EngineView::default());
         shared.set_hooks(vec![Hook {

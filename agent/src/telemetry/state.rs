@@ -39,7 +39,7 @@ pub struct CaptureView {
     pub malformed: u64,
     /// Size of the ring buffer.
     pub ring_size: u64,
-    /// Most bytes that waited in it at one time since the reading before.
+    /// Most bytes that were taken from it in one go.
     pub ring_peak: u64,
 }
 
@@ -137,9 +137,9 @@ impl Shared {
         Level::from_number(self.level.load(Ordering::Relaxed))
     }
 
-    /// Exchanges dropped because the workers were too far behind.
-    pub fn overflow(&self, exchanges: u64) {
-        self.overflow.fetch_add(exchanges, Ordering::Relaxed);
+    /// Exchanges dropped so far because the workers were too far behind.
+    pub fn set_overflow(&self, exchanges: u64) {
+        self.overflow.store(exchanges, Ordering::Relaxed);
     }
 
     /// The configuration was read again.

@@ -30,6 +30,9 @@ pub(super) struct Origin {
     pub(super) scope: Vec<u8>,
 }
 
+/// Identifies an origin while a batch is open: the addresses of its resource and its scope.
+pub(super) type Key = (usize, usize);
+
 #[derive(Debug)]
 struct Group {
     origin: Origin,
@@ -76,8 +79,8 @@ impl Group {
 #[derive(Debug)]
 pub(super) struct Builder {
     groups: Vec<Group>,
-    index: HashMap<usize, usize, foldhash::fast::RandomState>,
-    last: Option<(usize, usize)>,
+    index: HashMap<Key, usize, foldhash::fast::RandomState>,
+    last: Option<(Key, usize)>,
     bytes: usize,
     spans: u64,
     expected: usize,
@@ -105,7 +108,7 @@ impl Builder {
     /// for at the first span of each. Returns the batch that had to be closed to make room, if any.
     pub(super) fn add(
         &mut self,
-        key: usize,
+        key: Key,
         origin: impl FnOnce() -> Origin,
         len: usize,
         write: impl FnOnce(&mut Vec<u8>),
@@ -126,7 +129,7 @@ impl Builder {
         closed
     }
 
-    fn find(&mut self, key: usize, origin: impl FnOnce() -> Origin) -> usize {
+    fn find(&mut self, key: Key, origin: impl FnOnce() -> Origin) -> usize {
         let at = match self.index.get(&key) {
             Some(at) => *at,
             None => {
@@ -185,7 +188,7 @@ mod tests {
                 scope: vec![0x0a, 1, b'a' + *key as u8],
             };
             let len = wire::bytes_len(5, name.len());
-            batches.extend(builder.add(*key, origin, len, |out| {
+            batches.extend(builder.add((*key, 0), origin, len, |out| {
                 wire::bytes(out, 5, name.as_bytes());
             }));
         }

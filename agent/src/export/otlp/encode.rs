@@ -1,6 +1,7 @@
 //! Spans, resources and scopes in protobuf (`opentelemetry/proto/trace/v1/trace.proto`, `.../common/v1/common.proto`).
 
 use super::wire;
+use crate::span::{List, Value};
 
 /// Field numbers of `Span`.
 mod field {
@@ -24,6 +25,9 @@ const VALUE: u32 = 2;
 const STRING: u32 = 1;
 const BOOL: u32 = 2;
 const INT: u32 = 3;
+const ARRAY: u32 = 5;
+/// `ArrayValue.values`.
+const ARRAY_VALUES: u32 = 1;
 /// `Status.code`.
 const STATUS_CODE: u32 = 3;
 /// `Resource.attributes`.
@@ -32,37 +36,44 @@ const RESOURCE_ATTRIBUTES: u32 = 1;
 const SCOPE_NAME: u32 = 1;
 const SCOPE_VERSION: u32 = 2;
 
-/// The value of an attribute, borrowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
-    Str(&'a str),
-    Int(i64),
-    Bool(bool),
+/// Size of an `AnyValue`.
+#[inline]
+fn value_len(value: Value<'_>) -> usize {
+    match value {
+        Value::Str(text) => wire::bytes_len(STRING, text.len()),
+        Value::Int(number) => wire::int_len(INT, number.cast_unsigned()),
+        Value::Bool(truth) => wire::int_len(BOOL, u64::from(truth)),
+        Value::List(list) => wire::bytes_len(ARRAY, array_len(list)),
+    }
 }
 
-impl Value<'_> {
-    #[inline]
-    fn len(self) -> usize {
-        match self {
-            Self::Str(text) => wire::bytes_len(STRING, text.len()),
-            Self::Int(number) => wire::int_len(INT, number.cast_unsigned()),
-            Self::Bool(truth) => wire::int_len(BOOL, u64::from(truth)),
-        }
-    }
+/// Size of an `ArrayValue` of texts.
+fn array_len(list: List<'_>) -> usize {
+    let texts = list.iter();
+    texts
+        .map(|text| wire::bytes_len(ARRAY_VALUES, wire::bytes_len(STRING, text.len())))
+        .sum()
+}
 
-    #[inline]
-    fn write(self, out: &mut Vec<u8>) {
-        match self {
-            Self::Str(text) => wire::bytes(out, STRING, text.as_bytes()),
-            Self::Int(number) => wire::int(out, INT, number.cast_unsigned()),
-            Self::Bool(truth) => wire::int(out, BOOL, u64::from(truth)),
+#[inline]
+fn write_value(out: &mut Vec<u8>, value: Value<'_>) {
+    match value {
+        Value::Str(text) => wire::bytes(out, STRING, text.as_bytes()),
+        Value::Int(number) => wire::int(out, INT, number.cast_unsigned()),
+        Value::Bool(truth) => wire::int(out, BOOL, u64::from(truth)),
+        Value::List(list) => {
+            wire::head(out, ARRAY, array_len(list));
+            for text in list.iter() {
+                wire::head(out, ARRAY_VALUES, wire::bytes_len(STRING, text.len()));
+                wire::bytes(out, STRING, text.as_bytes());
+            }
         }
     }
 }
 
 #[inline]
 fn attribute_len(key: &str, value: Value<'_>) -> usize {
-    optional(KEY, key.len()) + wire::bytes_len(VALUE, value.len())
+    optional(KEY, key.len()) + wire::bytes_len(VALUE, value_len(value))
 }
 
 /// Size of a text that is left out when it is empty.
@@ -81,8 +92,8 @@ fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: Value<'_>) {
     if !key.is_empty() {
         wire::bytes(out, KEY, key.as_bytes());
     }
-    wire::head(out, VALUE, value.len());
-    value.write(out);
+    wire::head(out, VALUE, value_len(value));
+    write_value(out, value);
 }
 
 /// A span, borrowed from wherever its parts are.
@@ -190,7 +201,9 @@ pub(super) fn scope(name: &str, version: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, any_value};
+    use opentelemetry_proto::tonic::common::v1::{
+        AnyValue, ArrayValue, InstrumentationScope, any_value,
+    };
     use opentelemetry_proto::tonic::resource::v1::Resource;
     use opentelemetry_proto::tonic::trace::v1::Span;
     use proptest::prelude::*;
@@ -259,6 +272,14 @@ mod tests {
             Value::Str(text) => any_value::Value::StringValue(text.to_owned()),
             Value::Int(number) => any_value::Value::IntValue(number),
             Value::Bool(truth) => any_value::Value::BoolValue(truth),
+            Value::List(list) => {
+                let texts = list.iter().map(|text| AnyValue {
+                    value: Some(any_value::Value::StringValue(text.to_owned())),
+                });
+                any_value::Value::ArrayValue(ArrayValue {
+                    values: texts.collect(),
+                })
+            }
         }
     }
 

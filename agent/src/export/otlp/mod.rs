@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use super::outlet::{Channel, Encode};
 use super::{Batch, OwnSockets};
 use crate::config::BatchConfig;
-use crate::span::{Resource, Span, Value};
+use crate::span::{Resource, ResourceValue, Scope, Span, Value};
 
 pub use settings::Settings;
 
@@ -55,15 +55,15 @@ pub(super) fn spawn(
 #[derive(Debug)]
 pub(super) struct Encoder {
     builder: batch::Builder,
-    /// Kept while their address identifies a group of the open batch.
-    resources: Vec<Arc<Resource>>,
+    /// Kept while their addresses identify the groups of the open batch.
+    origins: Vec<(Arc<Resource>, Arc<Scope>)>,
 }
 
 impl Encoder {
     pub(super) fn new(config: &BatchConfig) -> Self {
         Self {
             builder: batch::Builder::new(config.bytes.bytes(), config.spans.max(1)),
-            resources: Vec::new(),
+            origins: Vec::new(),
         }
     }
 }
@@ -76,51 +76,51 @@ impl Encode for Encoder {
         let origin = || {
             unseen = true;
             batch::Origin {
-                resource: encode::resource(pairs(&span.resource.attributes)),
-                scope: encode::scope(&span.resource.scope, &span.resource.version),
+                resource: encode::resource(resource_pairs(&span.resource)),
+                scope: encode::scope(&span.scope.name, &span.scope.version),
             }
         };
-        let key = Arc::as_ptr(&span.resource) as usize;
+        let resource = Arc::as_ptr(&span.resource) as usize;
+        let key = (resource, Arc::as_ptr(&span.scope) as usize);
         let closed = self.builder.add(key, origin, len, |out| view.write(out));
         if closed.is_some() {
-            self.resources.clear();
+            self.origins.clear();
         }
         if unseen {
-            self.resources.push(span.resource.clone());
+            self.origins
+                .push((span.resource.clone(), span.scope.clone()));
         }
         closed
     }
 
     fn close(&mut self) -> Option<Batch> {
-        self.resources.clear();
+        self.origins.clear();
         self.builder.close()
     }
 }
 
-fn pairs<K: AsRef<str>>(
-    attributes: &[(K, Value)],
-) -> impl Iterator<Item = (&str, encode::Value<'_>)> + Clone {
-    attributes.iter().map(|(key, value)| {
+fn resource_pairs(resource: &Resource) -> impl Iterator<Item = (&str, Value<'_>)> {
+    resource.attributes.iter().map(|(key, value)| {
         let value = match value {
-            Value::Str(text) => encode::Value::Str(text),
-            Value::Int(number) => encode::Value::Int(*number),
+            ResourceValue::Str(text) => Value::Str(text),
+            ResourceValue::Int(number) => Value::Int(*number),
         };
-        (key.as_ref(), value)
+        (key.as_str(), value)
     })
 }
 
-fn view(span: &Span) -> encode::View<'_, impl Iterator<Item = (&str, encode::Value<'_>)> + Clone> {
+fn view(span: &Span) -> encode::View<'_, impl Iterator<Item = (&str, Value<'_>)> + Clone> {
     encode::View {
-        trace_id: span.trace_id,
-        span_id: span.span_id,
-        parent: span.parent,
+        trace_id: span.context.trace.0,
+        span_id: span.context.span.0,
+        parent: span.parent().map(|parent| parent.0),
         trace_state: "",
-        flags: 0,
-        name: &span.name,
-        kind: u64::from(span.kind),
+        flags: u32::from(span.context.flags),
+        name: span.name(),
+        kind: u64::from(span.kind as u8),
         start: span.start,
         end: span.end,
-        status: if span.error { 2 } else { 0 },
-        attributes: pairs(&span.attributes),
+        status: u64::from(span.status as u8),
+        attributes: span.attributes.iter(),
     }
 }
