@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -109,7 +110,7 @@ impl Fake {
         self.shared.0.lock().unwrap().received.clone()
     }
 
-    /// How often each span was taken, by its name.
+    /// How often each span was taken, by its request's target.
     pub(crate) fn taken(&self) -> HashMap<String, usize> {
         let mut names = HashMap::new();
         for received in self.received().iter().filter(|received| received.taken) {
@@ -129,10 +130,20 @@ impl Drop for Fake {
     }
 }
 
+/// The target of each span's request.
 pub(crate) fn names_of(request: &ExportTraceServiceRequest) -> Vec<String> {
     let scopes = request.resource_spans.iter().flat_map(|r| &r.scope_spans);
     let spans = scopes.flat_map(|scope| &scope.spans);
-    spans.map(|span| span.name.clone()).collect()
+    let attributes = spans.map(|span| span.attributes.iter());
+    let target = attributes.map(|mut all| all.find(|a| a.key == "http.target").unwrap());
+    target
+        .map(
+            |pair| match pair.value.as_ref().and_then(|v| v.value.as_ref()) {
+                Some(Value::StringValue(text)) => text.clone(),
+                other => panic!("{other:?}"),
+            },
+        )
+        .collect()
 }
 
 async fn accept(listener: TcpListener, shared: Arc<(Mutex<State>, Condvar)>) {

@@ -9,7 +9,7 @@ use meshtap::export::otlp::Settings;
 use meshtap::export::{Exporters, Sink, Target};
 
 use crate::fake::{Answer, Fake, names_of};
-use crate::source::span;
+use crate::source::Source;
 
 const PROTOCOLS: [&str; 3] = ["grpc", "http/protobuf", "http/json"];
 /// Spans of one batch in these tests.
@@ -18,6 +18,7 @@ const BATCH: u64 = 10;
 struct Agent {
     exporters: Exporters,
     sink: Sink,
+    source: Source,
 }
 
 impl Agent {
@@ -31,13 +32,18 @@ impl Agent {
         let targets = vec![Target::Otlp(Box::new(settings))];
         let exporters = Exporters::start(targets, &(Arc::new(()) as _)).unwrap();
         let sink = exporters.sink();
-        Self { exporters, sink }
+        Self {
+            exporters,
+            sink,
+            source: Source::new(),
+        }
     }
 
-    fn send(&mut self, spans: u64) {
+    fn send(&mut self, spans: std::ops::Range<u64>) {
         let now = Instant::now();
-        for n in 0..spans {
-            self.sink.span(&span(&format!("span-{n}")), now);
+        for n in spans {
+            let span = self.source.span(&format!("/span-{n}"));
+            self.sink.span(&span, now);
         }
         self.sink.flush();
     }
@@ -64,7 +70,7 @@ fn check(script: &[Answer], more: &str, expected: (u64, u64, &[(DropReason, u64)
     for protocol in PROTOCOLS {
         let fake = Fake::start(script.to_vec(), Answer::Take);
         let mut agent = Agent::new(fake.address, protocol, more);
-        agent.send(3 * BATCH);
+        agent.send(0..3 * BATCH);
         let account = agent.stop(Duration::from_secs(60));
         let mut dropped = [0; DropReason::ALL.len()];
         for (reason, spans) in expected.2 {
@@ -132,7 +138,7 @@ fn grpc_codes() {
     let run = |answer: Answer| {
         let fake = Fake::start(vec![answer], Answer::Take);
         let mut agent = Agent::new(fake.address, "grpc", QUICK);
-        agent.send(BATCH);
+        agent.send(0..BATCH);
         agent.stop(Duration::from_secs(60)).exported
     };
     for code in [1, 4, 10, 11, 14, 15] {
@@ -156,7 +162,7 @@ fn the_collector_says_when() {
     for (protocol, answer) in cases {
         let fake = Fake::start(vec![answer], Answer::Take);
         let mut agent = Agent::new(fake.address, protocol, QUICK);
-        agent.send(2 * BATCH);
+        agent.send(0..2 * BATCH);
         let account = agent.stop(Duration::from_secs(60));
         assert_eq!(account.exported, 2 * BATCH, "{protocol}");
         let received = fake.received();
@@ -176,7 +182,7 @@ fn retries_end() {
         let fake = Fake::start(Vec::new(), Answer::Http(503, None));
         let more = "retry: {initial: 10ms, max: 20ms, give_up: 300ms}\n";
         let mut agent = Agent::new(fake.address, protocol, more);
-        agent.send(BATCH);
+        agent.send(0..BATCH);
         let account = agent.stop(Duration::from_secs(60));
         let exhausted = account.dropped[DropReason::RetriesExhausted as usize];
         assert_eq!(exhausted, BATCH, "{protocol}");
@@ -193,7 +199,7 @@ fn a_stop_is_bounded() {
     ] {
         let fake = Fake::start(Vec::new(), answer);
         let mut agent = Agent::new(fake.address, protocol, "retry: {give_up: 2h}\n");
-        agent.send(10 * BATCH);
+        agent.send(0..10 * BATCH);
         fake.wait_until(|begun, _| begun >= 1);
         let began = Instant::now();
         let account = agent.stop(Duration::from_millis(500));
@@ -205,19 +211,15 @@ fn a_stop_is_bounded() {
 
 #[test]
 fn a_full_queue_drops_by_policy() {
-    // 12 KB hold no more than one batch of ten spans of 1 KB; one more is being sent.
-    for (policy, last) in [("oldest", "span-49"), ("newest", "span-19")] {
+    // 20 KB hold no more than one batch of ten spans of more than 1 KB; one more is being sent.
+    for (policy, last) in [("oldest", "/span-49"), ("newest", "/span-19")] {
         let fake = Fake::start(Vec::new(), Answer::Hang);
-        let more = format!("{QUICK}queue: {{bytes: 12KB, drop: {policy}}}\ntimeout: 1h\n");
+        let more = format!("{QUICK}queue: {{bytes: 20KB, drop: {policy}}}\ntimeout: 1h\n");
         let address = fake.address;
         let mut agent = Agent::new(address, "http/protobuf", &more);
-        agent.send(BATCH);
+        agent.send(0..BATCH);
         fake.wait_until(|begun, _| begun == 1);
-        let now = Instant::now();
-        for n in BATCH..5 * BATCH {
-            agent.sink.span(&span(&format!("span-{n}")), now);
-        }
-        agent.sink.flush();
+        agent.send(BATCH..5 * BATCH);
         let account = agent.account();
         assert_eq!(account.dropped[DropReason::QueueFull as usize], 3 * BATCH);
         assert_eq!((account.waiting, account.in_flight), (BATCH, BATCH));
@@ -238,7 +240,7 @@ fn a_collector_that_was_down_gets_what_waited() {
     for protocol in PROTOCOLS {
         let address = Fake::start(Vec::new(), Answer::Take).address;
         let mut agent = Agent::new(address, protocol, QUICK);
-        agent.send(5 * BATCH);
+        agent.send(0..5 * BATCH);
         while agent.account().failures < 3 {
             std::thread::yield_now();
         }
@@ -254,7 +256,7 @@ fn headers_and_batches_are_as_configured() {
     for protocol in PROTOCOLS {
         let fake = Fake::start(Vec::new(), Answer::Take);
         let mut agent = Agent::new(fake.address, protocol, "headers: {x-tenant: blue}\n");
-        agent.send(25);
+        agent.send(0..25);
         agent.stop(Duration::from_secs(60));
         let received = fake.received();
         let mut sizes: Vec<_> = received
