@@ -1,6 +1,7 @@
 //! The only entry a person needs: set up, build, run, test, lint, boot other kernels, measure.
 
 mod bench;
+mod build;
 mod cache;
 mod command;
 mod demo;
@@ -8,11 +9,12 @@ mod fuzz;
 mod lint;
 mod packages;
 mod run;
+mod setup;
 mod test;
 mod tidy;
+mod toolchain;
 mod vm;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -30,6 +32,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Install what builds the kernel programs, where it is missing
+    Setup,
+    /// Set up and build `meshtap`
+    Build(build::Options),
     /// Set up, build and run `meshtap tap`
     Run(run::Options),
     /// Set up, build and run every test
@@ -44,23 +50,8 @@ enum Task {
     Vm(vm::Options),
     /// Measure
     Bench(bench::Options),
-
     #[command(name = demo::SUBCOMMAND, hide = true)]
     DemoTraffic { parent: u32 },
-}
-
-/// What a build leaves.
-struct Built {
-    program: PathBuf,
-    ebpf: PathBuf,
-}
-
-fn build_release() -> Result<Built> {
-    anyhow::bail!("no build yet")
-}
-
-fn build_static() -> Result<PathBuf> {
-    anyhow::bail!("no build yet")
 }
 
 fn main() -> ExitCode {
@@ -75,6 +66,8 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<()> {
     match task {
+        Task::Setup => setup::run(),
+        Task::Build(options) => build::run(options),
         Task::Run(options) => run::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
@@ -82,7 +75,6 @@ fn run(task: Task) -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Vm(options) => vm::run(&options),
         Task::Bench(options) => bench::run(&options),
-
         Task::DemoTraffic { parent } => demo::run(parent),
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::nginx::{self, Nginx};
 use super::observer::{Account, KINDS, Kind, Observer};
 use super::wrk::{self, Load};
-use crate::{command, packages};
+use crate::{build, command, packages};
 
 /// What `cargo xtask bench socket` takes.
 #[derive(clap::Args, Debug)]
@@ -51,7 +51,7 @@ pub fn run(options: &Options) -> Result<()> {
     packages::ensure(packages::BENCH)?;
     let agent = match &options.agent {
         Some(agent) => agent.clone(),
-        None => crate::build_release()?.program,
+        None => build::build(build::Options::RELEASE)?.program,
     };
     let folder = command::target().join("bench");
     fs::create_dir_all(&folder)?;
