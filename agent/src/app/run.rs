@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::output::{Format, Lookup, Printer, terminal_width};
+use super::output::{Archive, Format, Lookup, Printer, terminal_width};
 use super::pipeline::{Ended, Pipeline, Time};
 use super::queue::{Queue, WhenFull};
 use super::stop::Stop;
@@ -15,6 +15,7 @@ use crate::capture::Source;
 use crate::cli::{ColourChoice, OutputArgs};
 use crate::clock::{WallClock, monotonic};
 use crate::connection::{Engine, Limits};
+use crate::har;
 use crate::policy::{Mode, Policy, Settings, Uninspected};
 use crate::process::Announcer;
 use crate::tap::{Delivery, Line, Palette, Report};
@@ -53,6 +54,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         detail: run.output.detail(),
         filter: run.output.filter(),
         policy: policy(run.output, run.key)?,
+        har: run.output.har.as_deref().map(archive).transpose()?,
         lookup: run.lookup,
         clock: run.clock,
         count: run.output.count,
@@ -113,6 +115,18 @@ pub(super) fn tell(report: &Report, ledger_json: Option<&Path>) -> Result<(), Fa
     writeln!(file, "{}", report.json()).map_err(|fault| Failure::Write {
         path: path.to_owned(),
         fault,
+    })
+}
+
+fn archive(path: &Path) -> Result<Archive, Failure> {
+    let written = har::Writer::create(path);
+    let writer = written.map_err(|fault| Failure::Write {
+        path: path.to_owned(),
+        fault,
+    })?;
+    Ok(Archive {
+        path: path.to_owned(),
+        writer,
     })
 }
 
