@@ -86,7 +86,7 @@ fn inspect<const DIRECTION: u8>(ctx: &SkBuffContext) -> Option<()> {
         return None;
     }
     let config = maps::config()?;
-    if scope::is_marked(config, socket) {
+    if config.enabled == 0 || scope::is_marked(config, socket) {
         return None;
     }
     let is_listener = socket.is_listener();

@@ -146,6 +146,7 @@ impl Capture {
             log::Diagnostics::new(&mut ebpf)
         };
         load::attach(&mut ebpf, &path, &cgroup)?;
+        load::enable(&mut ebpf, options.config)?;
         Ok(Self {
             reader,
             flows: OwnSockets(Arc::new(Mutex::new(flows))),
