@@ -12,7 +12,9 @@ pub struct Slice {
 }
 
 impl Slice {
-    fn of<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+    /// The bytes, in the buffer it points into; empty when it does not.
+    #[must_use]
+    pub fn of<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
         let start = usize::from(self.start);
         buffer
             .get(start..start + usize::from(self.len))
@@ -85,6 +87,15 @@ impl Fields {
         self.spans.is_empty()
     }
 
+    /// Bytes of all names and values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.spans
+            .iter()
+            .map(|(name, value)| usize::from(name.len) + usize::from(value.len))
+            .sum()
+    }
+
     /// Bytes held, for memory accounting.
     #[must_use]
     pub fn memory(&self) -> usize {
@@ -93,6 +104,13 @@ impl Fields {
 
     pub(crate) const fn buffer(&self) -> &Bytes {
         &self.buffer
+    }
+
+    /// Keeps the fields for which `keep` says so of name, value and the value's place in the buffer.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8], Slice) -> bool) {
+        let buffer = &self.buffer;
+        self.spans
+            .retain(|(name, value)| keep(name.of(buffer), value.of(buffer), *value));
     }
 }
 
@@ -107,6 +125,15 @@ impl FieldsBuilder {
         Self(Fields {
             buffer,
             spans: Vec::with_capacity(expected),
+        })
+    }
+
+    /// Over `buffer`, with fields that are known already.
+    #[must_use]
+    pub const fn from_parts(buffer: Bytes, fields: Vec<(Slice, Slice)>) -> Self {
+        Self(Fields {
+            buffer,
+            spans: fields,
         })
     }
 

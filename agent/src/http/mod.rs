@@ -1,5 +1,6 @@
 //! HTTP messages, whatever protocol version carried them. Each version is a folder beside this file.
 
+pub mod coding;
 pub mod h1;
 pub mod message;
 
