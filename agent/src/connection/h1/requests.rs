@@ -335,11 +335,23 @@ impl H1 {
         self.requests = Requests::Reading(Reader::default());
         self.facts.owed = false;
         let [_, answers] = &self.turns;
+        self.facts.joined = !answers.is_turn(piece);
         self.responses = match (&self.responses, answers.end()) {
             (Responses::Ended, _) => Responses::Ended,
             (_, None) => Responses::Await(Some(piece.ack)),
             (_, Some(_)) => Responses::Reading(Reader::default()),
         };
+    }
+
+    /// What has come of the requests is one whole request, and the sender of `answer` had received all of it.
+    pub(super) fn asked_once(&self, answer: &Piece<'_>) -> bool {
+        let [requests, _] = &self.turns;
+        let whole = match &self.requests {
+            Requests::Reading(reader) => reader.is_between(),
+            Requests::Hold(held) => *held == 0,
+            Requests::Seek | Requests::Tunnel | Requests::Ended => false,
+        };
+        whole && self.open.len() == 1 && requests.end() == Some(answer.ack)
     }
 
     /// The client asked whether to send its body (`Expect: 100-continue`), was given a final answer instead, has not
