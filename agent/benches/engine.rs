@@ -211,6 +211,9 @@ fn main() {
         let best = (0..rounds).map(|_| round(&case)).min().unwrap();
         let nanos = best.as_nanos() / EXCHANGES as u128;
         let rate = EXCHANGES as f64 / best.as_secs_f64();
-        println!("{:<12} {rate:>12.0} exchanges/s {nanos:>8} ns/exchange", case.name);
+        println!(
+            "{:<12} {rate:>12.0} exchanges/s {nanos:>8} ns/exchange",
+            case.name
+        );
     }
 }

@@ -20,6 +20,10 @@ impl H1 {
                         if piece.bytes.is_empty() {
                             return;
                         }
+                        if self.facts.joined && !self.open.is_empty() {
+                            self.misjoined(cx);
+                            return;
+                        }
                         self.request_begins(&piece, cx);
                     } else if piece.boundary && self.gives_up_its_body(&piece) {
                         self.request_cut(piece.time, cx);
@@ -46,6 +50,14 @@ impl H1 {
                 Requests::Ended => return,
             }
         }
+    }
+
+    /// More comes after the request at which the connection was picked up: it was none, or the client pipelines.
+    fn misjoined(&mut self, cx: &mut Context<'_>) {
+        self.facts.joined = false;
+        self.abandon(cx);
+        self.requests = Requests::Seek;
+        self.responses = Responses::Seek;
     }
 
     /// The first byte of a request.
