@@ -109,3 +109,6 @@ fn private_file(path: &Path) -> Result<File, Failure> {
     }
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests;
