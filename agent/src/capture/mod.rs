@@ -1,5 +1,7 @@
 //! Where segments come from: the kernel, a recording, a packet capture.
 
+pub mod pcap;
+
 use std::io;
 use std::time::Duration;
 
