@@ -1,0 +1,86 @@
+//! `cargo xtask lint`: format, clippy on every crate, the house rules, and what is depended on.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{cache, command, tidy};
+
+/// Pinned: another version may find other things.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Runs every check; the quick ones first.
+pub fn run() -> Result<()> {
+    command::run(command::cargo().args(["fmt", "--all", "--check"]))?;
+    tidy::run()?;
+    // The kernel side too: for the host it needs no toolchain of its own to be checked.
+    command::run(command::cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    dependencies()
+}
+
+fn dependencies() -> Result<()> {
+    let program = match cargo_deny() {
+        Ok(program) => program,
+        Err(error) => {
+            eprintln!("warning: DEPENDENCIES NOT CHECKED (deny.toml): no cargo-deny: {error:#}");
+            return Ok(());
+        }
+    };
+    let check = |what: &[&str]| {
+        let mut command = Command::new(&program);
+        command
+            .current_dir(command::workspace())
+            .args([
+                "--log-level",
+                "error",
+                "--all-features",
+                "check",
+                "--hide-inclusion-graph",
+            ])
+            .args(what);
+        command
+    };
+    command::run(&mut check(&["licenses", "bans", "sources"]))?;
+    // The advisories live in a git repository that not every machine can reach: fetch first, so that "cannot fetch" and
+    // "found something" are told apart.
+    let fetched = command::output(
+        Command::new(&program)
+            .current_dir(command::workspace())
+            .args(["fetch", "db"]),
+    );
+    match fetched {
+        Ok(_) => command::run(&mut check(&["--disable-fetch", "advisories"])),
+        Err(error) => {
+            eprintln!("warning: ADVISORIES NOT CHECKED: {error:#}");
+            Ok(())
+        }
+    }
+}
+
+/// cargo-deny: the machine's own, else one in the cache, built there once.
+fn cargo_deny() -> Result<PathBuf> {
+    if let Some(program) = command::find("cargo-deny") {
+        return Ok(program);
+    }
+    let root = cache::folder("tools")?.join(format!("cargo-deny-{CARGO_DENY}"));
+    let program = root.join("bin/cargo-deny");
+    if !program.exists() {
+        command::run(
+            command::cargo()
+                .args(["install", "cargo-deny", "--locked", "--no-default-features"])
+                .args(["--version", CARGO_DENY, "--root"])
+                .arg(&root)
+                // Not into the workspace's target folder: what is left of the build is of no use there.
+                .env_remove("CARGO_TARGET_DIR"),
+        )?;
+    }
+    Ok(program)
+}

@@ -1,0 +1,46 @@
+//! `cargo xtask test`: everything that a machine can try, from nothing installed to the last test's verdict.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{command, fuzz, packages};
+
+/// What `cargo xtask test` takes.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Seconds that each fuzz target runs before the tests; 0 leaves fuzzing out
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    fuzz: u64,
+    /// Given to `cargo test` as they are: `cargo xtask test -- stream::` runs the tests whose names hold `stream::`
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+/// Sets up, builds, fuzzes for a moment and runs every test. What `cargo test` says comes last.
+pub fn run(options: &Options) -> Result<()> {
+    let agent = crate::build_release()?;
+    if let Err(error) = packages::ensure(packages::TEST) {
+        if std::env::var_os("CI").is_some() {
+            return Err(error);
+        }
+        eprintln!(
+            "warning: {error:#}\nwarning: tests that need them will fail or say that they were skipped"
+        );
+    }
+    if !command::is_root() {
+        eprintln!("warning: not root: tests that capture from the kernel are skipped, and say so");
+    }
+    // A run of chosen tests is somebody waiting for them.
+    if options.fuzz > 0 && options.arguments.is_empty() {
+        fuzz::run(&fuzz::Options::brief(Duration::from_secs(options.fuzz)))?;
+    }
+    let mut tests = command::cargo();
+    tests
+        .args(["test", "--workspace", "--exclude", "meshtap-ebpf"])
+        .args(&options.arguments)
+        .env("MESHTAP_BIN", &agent.program)
+        .env("MESHTAP_EBPF", &agent.ebpf);
+    command::run(&mut tests)
+}

@@ -1,0 +1,38 @@
+#!/bin/busybox sh
+# First process of the kernel matrix: brings the machine up just far enough to capture two exchanges, and tells what it saw
+# on the console in lines that begin with "@vm".
+busybox=/bin/busybox
+$busybox mkdir -p /proc /sys /dev /tmp /bin
+$busybox mount -t proc proc /proc
+$busybox mount -t sysfs sysfs /sys
+$busybox mount -t devtmpfs devtmpfs /dev
+$busybox mount -t tmpfs tmpfs /tmp
+$busybox mount -t cgroup2 cgroup2 /sys/fs/cgroup
+$busybox --install -s /bin
+export PATH=/bin
+say() { echo "@vm $*"; }
+say kernel "$(uname -r)"
+ip link set lo up
+
+httpd -p '[::]:8080' -h /www
+/bin/meshtap tap --json --port 8080 --count 2 --duration 60s </dev/null >/tmp/out 2>/tmp/err &
+agent=$!
+
+# The kernel's own word on what is attached: one fdinfo of the agent per link.
+links() { grep -hE '^(link_type|attach_type):' /proc/$agent/fdinfo/* 2>/dev/null; }
+tries=0
+while [ "$(links | grep -c attach_type)" -lt "@LINKS@" ] && [ $tries -lt 300 ] && kill -0 $agent 2>/dev/null; do
+    tries=$((tries + 1))
+    usleep 100000
+done
+links | sed 's/^/@vm /'
+
+if kill -0 $agent 2>/dev/null; then
+    wget -q -O /tmp/body 'http://127.0.0.1:8080/hello?from=vm'; say wget $? "$(cat /tmp/body)"
+    wget -q -O /dev/null 'http://[::1]:8080/absent' 2>/dev/null; say wget $?
+fi
+wait $agent; say exit $?
+sed 's/^/@vm json /' /tmp/out
+sed 's/^/@vm stderr /' /tmp/err
+say end
+poweroff -f

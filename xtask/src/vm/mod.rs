@@ -1,0 +1,244 @@
+//! `cargo xtask vm`: the agent on other kernels. Boots each under QEMU without KVM, with nothing but busybox and the static
+//! agent in it, and checks that every program was attached and that exchanges were captured.
+
+mod console;
+mod cpio;
+mod kernel;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::json;
+
+use self::console::{ATTACHED, BODY, Console};
+use self::kernel::Series;
+use crate::{command, packages};
+
+/// A guest is done in ten seconds on an idle machine. Emulated on a busy one it takes many times that.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What `cargo xtask vm` takes.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Kernel series: 5.10, 6.1, 6.12, or all
+    #[arg(default_value = "all")]
+    series: Vec<String>,
+    /// Look the newest kernels up again instead of using those in the cache
+    #[arg(long)]
+    update: bool,
+    /// Use this static agent instead of building one
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+}
+
+/// What came of one kernel.
+struct Verdict {
+    series: Series,
+    release: String,
+    attached: usize,
+    captured: usize,
+    seconds: f64,
+    problems: Vec<String>,
+}
+
+/// Boots the kernels asked for, one after the other; fails when one of them does.
+pub fn run(options: &Options) -> Result<()> {
+    if std::env::consts::ARCH != "x86_64" {
+        bail!(
+            "the kernel matrix is of x86_64 kernels, and so is the agent in it: run it on x86_64"
+        );
+    }
+    let matrix = matrix(&options.series)?;
+    packages::ensure(packages::VM)?;
+    let agent = match &options.agent {
+        Some(agent) => agent.clone(),
+        None => crate::build_static()?,
+    };
+    let folder = command::target().join("vm");
+    fs::create_dir_all(&folder)?;
+    let initramfs = folder.join("initramfs.cpio");
+    write_initramfs(&initramfs, &agent)?;
+    let mut verdicts = Vec::new();
+    for series in matrix {
+        let image = series.image(options.update)?;
+        verdicts.push(boot(series, &image, &initramfs, &folder)?);
+    }
+    report(&verdicts, &folder.join("verdict.json"))
+}
+
+fn matrix(names: &[String]) -> Result<Vec<Series>> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(kernel::ALL.to_vec());
+    }
+    let find = |name: &String| {
+        let series = kernel::ALL.iter().find(|series| series.version == name);
+        series
+            .copied()
+            .with_context(|| format!("no kernel series {name}: 5.10, 6.1, 6.12 or all"))
+    };
+    names.iter().map(find).collect()
+}
+
+fn write_initramfs(path: &Path, agent: &Path) -> Result<()> {
+    let busybox = command::find("busybox").context("no busybox")?;
+    let read =
+        |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let init = include_str!("init.sh").replace("@LINKS@", &ATTACHED.len().to_string());
+    let file =
+        fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut archive = cpio::Archive::new(std::io::BufWriter::new(file));
+    for folder in ["bin", "dev", "www"] {
+        archive.folder(folder)?;
+    }
+    // The kernel opens it for the first process, before that can mount anything.
+    archive.device("dev/console", 5, 1)?;
+    archive.program("init", init.as_bytes())?;
+    archive.program("bin/busybox", &read(&busybox)?)?;
+    archive.program("bin/meshtap", &read(agent)?)?;
+    archive.program("www/hello", BODY.as_bytes())?;
+    archive.finish()?;
+    Ok(())
+}
+
+fn boot(series: Series, image: &Path, initramfs: &Path, folder: &Path) -> Result<Verdict> {
+    eprintln!("booting {}", image.display());
+    let began = Instant::now();
+    let mut console = Console::default();
+    let in_time = listen(&mut Guest::start(image, initramfs)?, &mut console)?;
+    let log = folder.join(format!("console-{}.txt", series.version));
+    fs::write(&log, console.all.join("\n"))?;
+    let mut problems = console.problems(series.version);
+    if !in_time {
+        problems.push(format!("no end within {} s", TIMEOUT.as_secs()));
+    }
+    if !problems.is_empty() {
+        problems.push(format!("its console: {}", log.display()));
+    }
+    Ok(Verdict {
+        series,
+        attached: console.attached(),
+        captured: console.captured(),
+        release: console.release.unwrap_or_else(|| "-".to_owned()),
+        seconds: began.elapsed().as_secs_f64(),
+        problems,
+    })
+}
+
+/// A running QEMU; gone when this is.
+struct Guest(Child);
+
+impl Guest {
+    fn start(image: &Path, initramfs: &Path) -> Result<Self> {
+        // What the agent in the initramfs, that file itself, and its 16 MiB ring buffer take, with room.
+        let memory = "1024";
+        let guest = Command::new("qemu-system-x86_64")
+            .args([
+                "-accel",
+                "tcg",
+                "-cpu",
+                "max",
+                "-m",
+                memory,
+                "-no-reboot",
+                "-nodefaults",
+            ])
+            .args(["-display", "none", "-serial", "stdio", "-kernel"])
+            .arg(image)
+            .arg("-initrd")
+            .arg(initramfs)
+            .args(["-append", "console=ttyS0 quiet panic=-1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start qemu-system-x86_64")?;
+        Ok(Self(guest))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads the console until the guest is off; false when it is not in time.
+fn listen(guest: &mut Guest, console: &mut Console) -> Result<bool> {
+    let output = guest.0.stdout.take().context("no console")?;
+    let (sender, lines) = mpsc::sync_channel(1024);
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            if sender
+                .send(String::from_utf8_lossy(&line).into_owned())
+                .is_err()
+            {
+                return;
+            }
+        }
+    });
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => console.line(&line),
+            Err(RecvTimeoutError::Disconnected) => return Ok(true),
+            Err(RecvTimeoutError::Timeout) => return Ok(console.ended),
+        }
+    }
+}
+
+fn report(verdicts: &[Verdict], file: &Path) -> Result<()> {
+    let json: Vec<_> = verdicts
+        .iter()
+        .map(|verdict| {
+            json!({
+                "series": verdict.series.version,
+                "release": verdict.release,
+                "programs_attached": verdict.attached,
+                "exchanges_captured": verdict.captured,
+                "seconds": verdict.seconds,
+                "problems": verdict.problems,
+            })
+        })
+        .collect();
+    fs::write(file, serde_json::to_string_pretty(&json)?)?;
+    println!(
+        "{:<7} {:<32} {:>8} {:>9} {:>8}  verdict",
+        "kernel", "release", "attached", "exchanges", "seconds"
+    );
+    for verdict in verdicts {
+        let word = if verdict.problems.is_empty() {
+            "ok"
+        } else {
+            "FAILED"
+        };
+        println!(
+            "{:<7} {:<32} {:>8} {:>9} {:>8.1}  {word}",
+            verdict.series.version,
+            verdict.release,
+            verdict.attached,
+            verdict.captured,
+            verdict.seconds
+        );
+        for problem in &verdict.problems {
+            println!("        {problem}");
+        }
+    }
+    let failed = verdicts
+        .iter()
+        .filter(|verdict| !verdict.problems.is_empty())
+        .count();
+    if failed > 0 {
+        bail!(
+            "{failed} of {} kernels failed (details: {})",
+            verdicts.len(),
+            file.display()
+        );
+    }
+    Ok(())
+}
