@@ -4,8 +4,23 @@
 //! Segment ─► connection ─► stream (order, gaps) ─► http (messages) ─► exchange (pair) ─► Output
 //! ```
 
-use crate::exchange::Exchange;
-use crate::flow::{Direction, Nanos, Segment, SocketId};
+mod credit;
+mod detect;
+mod engine;
+mod h1;
+mod mirror;
+mod orphans;
+mod proxy_protocol;
+mod single;
+mod table;
+mod turns;
+mod upgrade;
+
+pub use engine::Engine;
+
+use crate::exchange::{Exchange, Peers};
+use crate::flow::{CgroupId, Direction, Endpoint, Nanos, SocketId};
+use crate::http::h1::Bounds;
 use crate::ledger::Ledger;
 
 /// Bounds of the engine. Every buffer has one.
@@ -31,6 +46,8 @@ pub struct Limits {
     pub exchange_age: Nanos,
     /// A connection silent for this long, with nothing open, is forgotten.
     pub idle: Nanos,
+    /// The two ends of one local connection are recognised, and its exchanges told by the server's end alone.
+    pub fold_mirrors: bool,
 }
 
 impl Default for Limits {
@@ -47,6 +64,7 @@ impl Default for Limits {
             memory: 256 * 1024 * 1024,
             exchange_age: 300 * SECOND,
             idle: 120 * SECOND,
+            fold_mirrors: true,
         }
     }
 }
@@ -93,6 +111,10 @@ pub struct Stats {
     pub connections: u64,
     /// Connections that turned out not to be HTTP.
     pub not_http: u64,
+    /// Connections that speak HTTP/2, which is not read yet.
+    pub http2: u64,
+    /// First segments, seen at a listener, that no connection claimed.
+    pub orphans: u64,
     /// Connections dropped for room.
     pub evicted_connections: u64,
     /// Bytes after an upgrade, by direction: to the server, to the client.
@@ -101,61 +123,58 @@ pub struct Stats {
     pub websocket_messages: [u64; 2],
 }
 
-/// The engine.
-#[derive(Debug)]
-pub struct Engine {
-    limits: Limits,
-    ledger: Ledger,
-    stats: Stats,
+/// One direction of an HTTP connection, by what it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    /// From the client.
+    Requests = 0,
+    /// From the server.
+    Responses = 1,
 }
 
-impl Engine {
-    /// An engine with no connections.
-    #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            ledger: Ledger::default(),
-            stats: Stats::default(),
+impl Half {
+    /// What `direction` carries, when `requests` carries the requests.
+    fn of(direction: Direction, requests: Direction) -> Self {
+        match direction == requests {
+            true => Self::Requests,
+            false => Self::Responses,
         }
     }
+}
 
-    /// Handles one segment. Segments of one socket come in the order in which the kernel handled them.
-    pub fn segment(&mut self, segment: &Segment<'_>, output: &mut Output) {
-        let _ = (segment, output, &self.limits);
-    }
+/// Whose connection it is, as its socket knows it.
+#[derive(Clone, Copy, Debug)]
+struct Identity {
+    socket: SocketId,
+    cgroup: CgroupId,
+    local: Endpoint,
+    remote: Endpoint,
+}
 
-    /// Lets time pass: gaps are given up on, long exchanges told, idle connections forgotten. Call it about every 100 ms.
-    pub fn expire(&mut self, now: Nanos, output: &mut Output) {
-        let _ = (now, output);
-    }
+/// What every connection works with.
+struct Context<'a> {
+    limits: &'a Limits,
+    bounds: Bounds,
+    ledger: &'a mut Ledger,
+    stats: &'a mut Stats,
+    output: &'a mut Output,
+}
 
-    /// Ends everything: what is open is told as [`crate::exchange::Partial::Shutdown`] or counted. The ledger then has nothing open.
-    pub fn finish(&mut self, now: Nanos, output: &mut Output) {
-        let _ = (now, output);
-    }
-
-    /// The account so far.
-    #[must_use]
-    pub const fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
-    /// Totals so far.
-    #[must_use]
-    pub const fn stats(&self) -> &Stats {
-        &self.stats
-    }
-
-    /// Bytes of heads, bodies and reordering held now.
-    #[must_use]
-    pub const fn memory(&self) -> usize {
-        0
-    }
-
-    /// Connections held now.
-    #[must_use]
-    pub const fn connections(&self) -> usize {
-        0
+impl Context<'_> {
+    /// Tells the hook where bytes of a direction are wanted again.
+    fn resume(&mut self, peers: &Peers, half: Half, seq: u32) {
+        let requests = peers.side.requests();
+        let direction = match half {
+            Half::Requests => requests,
+            Half::Responses => requests.opposite(),
+        };
+        self.output.controls.push(Control::Resume {
+            socket: peers.socket,
+            direction,
+            seq,
+        });
     }
 }
+
+#[cfg(test)]
+mod tests;

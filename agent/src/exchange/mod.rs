@@ -1,5 +1,9 @@
 //! A request and its answer: what the core makes and everything after it consumes.
 
+mod open;
+
+pub(crate) use open::{Account, Answer, Open};
+
 use std::sync::Arc;
 
 use crate::flow::{CgroupId, Endpoint, Nanos, Side, SocketId};
@@ -102,11 +106,13 @@ pub enum Partial {
     Evicted,
     /// The end of a body was lost past the body budget: its size is a lower bound.
     SizeUnknown,
+    /// A body's chunked coding is broken; told with what came before.
+    Malformed,
 }
 
 impl Partial {
     /// Every reason, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoResponse,
         Self::RequestCut,
         Self::ResponseCut,
@@ -115,6 +121,7 @@ impl Partial {
         Self::Shutdown,
         Self::Evicted,
         Self::SizeUnknown,
+        Self::Malformed,
     ];
 
     /// The metric's label and the JSON value.
@@ -129,6 +136,7 @@ impl Partial {
             Self::Shutdown => "shutdown",
             Self::Evicted => "evicted",
             Self::SizeUnknown => "size_unknown",
+            Self::Malformed => "malformed",
         }
     }
 }

@@ -12,7 +12,9 @@ pub struct Slice {
 }
 
 impl Slice {
-    fn of<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+    /// The bytes, in the buffer it points into; empty when it does not.
+    #[must_use]
+    pub fn of<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
         let start = usize::from(self.start);
         buffer
             .get(start..start + usize::from(self.len))
@@ -107,6 +109,15 @@ impl FieldsBuilder {
         Self(Fields {
             buffer,
             spans: Vec::with_capacity(expected),
+        })
+    }
+
+    /// Over `buffer`, with fields that are known already.
+    #[must_use]
+    pub const fn from_parts(buffer: Bytes, fields: Vec<(Slice, Slice)>) -> Self {
+        Self(Fields {
+            buffer,
+            spans: fields,
         })
     }
 

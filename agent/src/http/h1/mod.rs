@@ -1,1 +1,24 @@
 //! HTTP/1.0 and HTTP/1.1 (RFC 9112): heads by `httparse`, framing and bodies here.
+//!
+//! One [`Reader`] per direction turns bytes and gaps into messages. It knows nothing of pairing: when a head is whole, the
+//! caller says how its body ends ([`framing`]), because that depends on the request.
+//!
+//! ```text
+//!            begins             head whole, body follows
+//! Between ───────────► Head ───────────────────────────► Body ──┐
+//!    ▲                   │ no body                         │     │ gap that the framing survives,
+//!    └───────────────────┴──────────── end ◄───────────────┘◄────┘ more bytes
+//!
+//! Head, Body ── gap, malformed, too large ──► the caller leaves the reader and looks for the next message
+//! ```
+
+mod body;
+mod chunked;
+mod framing;
+mod head;
+mod reader;
+
+pub use body::{Appetite, Damage, Reading};
+pub use framing::{Framed, Method, Traits, request, response};
+pub use head::{Fault, Head, Looks, classify};
+pub use reader::{Bounds, Event, Reader};

@@ -1,0 +1,321 @@
+//! What a connection speaks, told from its first bytes: where a further protocol is chosen.
+//!
+//! On a connection whose first byte was seen, the first bytes decide. On one that is older than the agent, the first segment
+//! that begins like an HTTP message does; when both sides have spoken in turn for a while and none came, it is not HTTP.
+
+use std::sync::Arc;
+
+use super::h1::{End, H1, is_known_request};
+use super::proxy_protocol::{self, Preamble};
+use super::turns::Turn;
+use super::{Context, Half, Identity};
+use crate::exchange::Peers;
+use crate::flow::{Direction, Endpoint, Side};
+use crate::http::h1::{Looks, classify};
+use crate::ledger::Loss;
+use crate::stream::{Item, Piece};
+
+/// Changes of speaker without a message of HTTP after which a connection that was joined late is given up. A conversation in
+/// HTTP has a message after each.
+const TURNS: u8 = 8;
+
+/// Bytes that hold the longest method and the beginning of a target, or the whole of anything else that is told apart.
+const ENOUGH: usize = 64;
+
+/// First bytes that decide nothing yet.
+#[derive(Debug, Default)]
+pub(super) struct Detect {
+    turns: [Turn; 2],
+    fresh: [bool; 2],
+    last: Option<Direction>,
+    changes: u8,
+    held: Option<Box<Held>>,
+}
+
+/// What must not be lost while nothing is decided.
+#[derive(Debug, Default)]
+struct Held {
+    starts: [Option<Start>; 2],
+    proxied: Option<Endpoint>,
+    /// The preamble is over: another is no preamble.
+    preamble_over: bool,
+}
+
+/// First bytes of a direction.
+#[derive(Debug)]
+struct Start {
+    bytes: Vec<u8>,
+    seq: u32,
+    ack: u32,
+    time: u64,
+}
+
+/// What was found out.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Nothing yet.
+    Nothing,
+    /// HTTP/1: the connection, which has been given all that was held.
+    Http1(Box<H1>),
+    /// HTTP/2, not read yet.
+    Http2,
+    /// None of these.
+    Other,
+}
+
+impl Detect {
+    /// Bytes held.
+    pub(super) fn memory(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| {
+            held.starts
+                .iter()
+                .flatten()
+                .map(|start| start.bytes.capacity())
+                .sum()
+        })
+    }
+
+    /// Nothing more comes. What looks like the beginning of a request is one, and is counted.
+    pub(super) fn end(&mut self, end: End, cx: &mut Context<'_>) {
+        let Some(held) = self.held.take() else { return };
+        let reason = match end {
+            End::Gone | End::Shutdown => Loss::HeadCut,
+            End::Evicted => Loss::Evicted,
+        };
+        for _ in held
+            .starts
+            .iter()
+            .flatten()
+            .filter(|start| is_known_request(skip_empty_lines(&start.bytes)))
+        {
+            cx.ledger.begin();
+            cx.ledger.lose(reason);
+        }
+    }
+
+    pub(super) fn item(
+        &mut self,
+        direction: Direction,
+        item: Item<'_>,
+        identity: &Identity,
+        cx: &mut Context<'_>,
+    ) -> Found {
+        let at = direction as usize;
+        match item {
+            Item::Opens { seq, fresh } => {
+                self.turns[at].opens(seq);
+                self.fresh[at] = fresh;
+                Found::Nothing
+            }
+            Item::Gap(gap) => {
+                self.turns[at].gap(&gap);
+                self.fresh[at] = false;
+                if let Some(held) = &mut self.held {
+                    held.starts[at] = None;
+                }
+                Found::Nothing
+            }
+            Item::Fin { .. } => Found::Nothing,
+            Item::Bytes(piece) => self.bytes(direction, piece, identity, cx),
+        }
+    }
+
+    fn bytes(
+        &mut self,
+        direction: Direction,
+        piece: Piece<'_>,
+        identity: &Identity,
+        cx: &mut Context<'_>,
+    ) -> Found {
+        let at = direction as usize;
+        let found = match self.fresh[at] {
+            true => self.first_bytes(direction, piece, identity, cx),
+            false => self.later_bytes(direction, piece, identity, cx),
+        };
+        if let Found::Nothing = found {
+            self.turns[at].bytes(&piece);
+        }
+        found
+    }
+
+    /// Everything of this direction so far is at hand.
+    fn first_bytes(
+        &mut self,
+        direction: Direction,
+        mut piece: Piece<'_>,
+        identity: &Identity,
+        cx: &mut Context<'_>,
+    ) -> Found {
+        let at = direction as usize;
+        if let Some(start) = self.held.as_mut().and_then(|held| held.starts[at].as_mut()) {
+            start.bytes.extend_from_slice(piece.bytes);
+            return self.held_bytes(direction, identity, cx);
+        }
+        match proxy_protocol::parse(piece.bytes) {
+            Preamble::None => {}
+            Preamble::Undecided => return self.hold(at, &piece),
+            Preamble::Malformed => return Found::Other,
+            Preamble::Whole { len, source } => {
+                let held = self.held.get_or_insert_default();
+                held.proxied = source;
+                held.preamble_over = true;
+                piece.advance(len);
+            }
+        }
+        if piece.bytes.is_empty() {
+            return self.hold(at, &piece);
+        }
+        match classify(skip_empty_lines(piece.bytes)) {
+            Looks::Undecided => self.hold(at, &piece),
+            Looks::Other => Found::Other,
+            Looks::Http2 => Found::Http2,
+            looks => self.http1(direction, looks, Some(piece), identity, cx),
+        }
+    }
+
+    fn hold(&mut self, at: usize, piece: &Piece<'_>) -> Found {
+        let held = self.held.get_or_insert_default();
+        held.starts[at] = Some(Start {
+            bytes: piece.bytes.to_vec(),
+            seq: piece.seq,
+            ack: piece.ack,
+            time: piece.time,
+        });
+        Found::Nothing
+    }
+
+    fn held_bytes(
+        &mut self,
+        direction: Direction,
+        identity: &Identity,
+        cx: &mut Context<'_>,
+    ) -> Found {
+        let Some(held) = &mut self.held else {
+            return Found::Nothing;
+        };
+        let Some(start) = &mut held.starts[direction as usize] else {
+            return Found::Nothing;
+        };
+        if !held.preamble_over {
+            match proxy_protocol::parse(&start.bytes) {
+                Preamble::None => {}
+                Preamble::Undecided => return Found::Nothing,
+                Preamble::Malformed => return Found::Other,
+                Preamble::Whole { len, source } => {
+                    held.proxied = source;
+                    held.preamble_over = true;
+                    start.bytes.drain(..len.min(start.bytes.len()));
+                    start.seq = start
+                        .seq
+                        .wrapping_add(u32::try_from(len).unwrap_or_default());
+                }
+            }
+        }
+        let bytes = skip_empty_lines(&start.bytes);
+        match classify(bytes) {
+            _ if bytes.is_empty() => Found::Nothing,
+            Looks::Undecided if bytes.len() < ENOUGH => Found::Nothing,
+            // A method and the beginning of a long target: the reader finds out.
+            Looks::Undecided => self.http1(direction, Looks::Request, None, identity, cx),
+            Looks::Other => Found::Other,
+            Looks::Http2 => Found::Http2,
+            looks => self.http1(direction, looks, None, identity, cx),
+        }
+    }
+
+    /// Joined late, or bytes are missing.
+    fn later_bytes(
+        &mut self,
+        direction: Direction,
+        piece: Piece<'_>,
+        identity: &Identity,
+        cx: &mut Context<'_>,
+    ) -> Found {
+        if self.last.replace(direction) != Some(direction) {
+            self.changes = self.changes.saturating_add(1);
+        }
+        let own = &self.turns[direction as usize];
+        let other = &self.turns[direction.opposite() as usize];
+        let begins = piece.boundary && (own.is_unseen() || other.is_turn(&piece));
+        match classify(piece.bytes) {
+            looks @ (Looks::Request | Looks::Response) if begins => {
+                self.http1(direction, looks, Some(piece), identity, cx)
+            }
+            _ if self.changes > TURNS => Found::Other,
+            _ => Found::Nothing,
+        }
+    }
+
+    fn http1(
+        &mut self,
+        direction: Direction,
+        looks: Looks,
+        piece: Option<Piece<'_>>,
+        identity: &Identity,
+        cx: &mut Context<'_>,
+    ) -> Found {
+        let requests = match looks {
+            Looks::Request => direction,
+            _ => direction.opposite(),
+        };
+        let held = self.held.take().unwrap_or_default();
+        let peers = identity.peers(requests, held.proxied);
+        let mut h1 = Box::new(H1::new(
+            Arc::new(peers),
+            by_half(self.turns, requests),
+            by_half(self.fresh, requests),
+        ));
+        for (half, start) in [Half::Requests, Half::Responses]
+            .into_iter()
+            .zip(by_half(held.starts, requests))
+        {
+            if let Some(start) = start.filter(|start| !start.bytes.is_empty()) {
+                let piece = Piece {
+                    bytes: &start.bytes,
+                    seq: start.seq,
+                    ack: start.ack,
+                    time: start.time,
+                    boundary: true,
+                };
+                h1.item(half, Item::Bytes(piece), cx);
+            }
+        }
+        if let Some(piece) = piece {
+            h1.item(Half::of(direction, requests), Item::Bytes(piece), cx);
+        }
+        Found::Http1(h1)
+    }
+}
+
+/// From by-direction to by-half.
+fn by_half<T>([ingress, egress]: [T; 2], requests: Direction) -> [T; 2] {
+    match requests {
+        Direction::Ingress => [ingress, egress],
+        Direction::Egress => [egress, ingress],
+    }
+}
+
+fn skip_empty_lines(bytes: &[u8]) -> &[u8] {
+    let empty = bytes
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+        .count();
+    bytes.get(empty..).unwrap_or_default()
+}
+
+impl Identity {
+    fn peers(&self, requests: Direction, proxied_client: Option<Endpoint>) -> Peers {
+        let (side, client, server) = match requests {
+            Direction::Ingress => (Side::Server, self.remote, self.local),
+            Direction::Egress => (Side::Client, self.local, self.remote),
+        };
+        Peers {
+            socket: self.socket,
+            cgroup: self.cgroup,
+            side,
+            client,
+            server,
+            proxied_client,
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! The requests' side.
+
+use super::super::{Context, Half};
+use super::{Begun, H1, Requests, Responses};
+use crate::exchange::{Answer, Oddities, Open, Partial};
+use crate::flow::Nanos;
+use crate::http::h1::{self, Damage, Event, Fault, Framed, Looks, Method, Reader, classify};
+use crate::http::{Body, RequestHead};
+use crate::ledger::Loss;
+use crate::stream::{Gap, Piece};
+
+impl H1 {
+    #[inline]
+    pub(super) fn request_bytes(&mut self, mut piece: Piece<'_>, cx: &mut Context<'_>) {
+        while !piece.bytes.is_empty() {
+            match &mut self.requests {
+                Requests::Reading(reader) => {
+                    if reader.is_between() {
+                        piece.advance(empty_lines(piece.bytes));
+                        if piece.bytes.is_empty() {
+                            return;
+                        }
+                        self.request_begins(&piece, cx);
+                    } else if piece.boundary && self.gives_up_its_body(&piece) {
+                        self.request_cut(piece.time, cx);
+                        continue;
+                    }
+                    self.read_request(&mut piece, cx);
+                }
+                Requests::Seek => {
+                    if !self.is_request(&piece) {
+                        return;
+                    }
+                    self.restart(&piece, cx);
+                }
+                Requests::Hold(held) => {
+                    *held += piece.bytes.len() as u64;
+                    return;
+                }
+                Requests::Tunnel => {
+                    if let Some(tunnel) = &mut self.tunnel {
+                        tunnel.bytes(Half::Requests, piece.bytes, cx.stats);
+                    }
+                    return;
+                }
+                Requests::Ended => return,
+            }
+        }
+    }
+
+    /// The first byte of a request.
+    fn request_begins(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
+        match &mut self.responses {
+            Responses::Seek => self.find_answer(piece, cx),
+            Responses::Await(at) => {
+                if at.is_none() && self.open.is_empty() {
+                    *at = Some(piece.ack);
+                }
+                self.facts.pipelined |= !self.open.is_empty();
+            }
+            Responses::Reading(_) | Responses::Tunnel | Responses::Ended => {
+                self.facts.pipelined |= self.open.iter().any(|open| open.answer != Answer::Done);
+            }
+        }
+        self.begun = Some(Begun {
+            time: piece.time,
+            seq: piece.seq,
+            counted: false,
+        });
+        self.last_request = piece.seq;
+        self.last_ack = piece.ack;
+        if self.facts.recognised {
+            self.count(cx);
+        }
+    }
+
+    /// Answers were lost track of, requests were not. A client that waits for each answer has had the whole of the last one:
+    /// the next begins where it says.
+    fn find_answer(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
+        let [_, answers] = &self.turns;
+        if self.facts.recognised && self.last_ack == piece.ack {
+            // Nothing came between the last request and this one: it did not wait.
+            self.facts.pipelined = true;
+            self.facts.lost = true;
+        } else if answers.may_be_turn(piece) && !self.facts.lost {
+            self.abandon(cx);
+            if self.open.is_empty() {
+                self.responses = Responses::Reading(Reader::default());
+            }
+        }
+    }
+
+    fn read_request(&mut self, piece: &mut Piece<'_>, cx: &mut Context<'_>) {
+        let Requests::Reading(reader) = &mut self.requests else {
+            return;
+        };
+        let input = piece.bytes;
+        let mut rest = input;
+        let event = reader.read::<RequestHead>(&mut rest, &cx.bounds);
+        piece.advance(input.len() - rest.len());
+        match event {
+            Event::More => {
+                if !self.facts.recognised && input.contains(&b'\n') {
+                    self.recognise(cx);
+                }
+            }
+            Event::Head { head, oddities } => self.request_head(head, oddities, piece.time, cx),
+            Event::End(body) => self.request_end(body, piece.time, cx),
+            Event::Fault(fault, body) => self.request_fault(fault, body, piece.time, cx),
+        }
+    }
+
+    /// The first request's head is not whole, but its first line is.
+    fn recognise(&mut self, cx: &mut Context<'_>) {
+        let Requests::Reading(reader) = &self.requests else {
+            return;
+        };
+        match reader.partial_head().map(classify) {
+            Some(Looks::Request) => self.count(cx),
+            Some(Looks::Undecided) | None => {}
+            Some(Looks::Response | Looks::Http2 | Looks::Other) => self.not_a_request(),
+        }
+    }
+
+    /// A request is known to have begun.
+    fn count(&mut self, cx: &mut Context<'_>) {
+        self.facts.recognised = true;
+        if let Some(begun) = &mut self.begun
+            && !begun.counted
+        {
+            begun.counted = true;
+            cx.ledger.begin();
+            self.facts.news.get_or_insert(begun.seq);
+        }
+    }
+
+    /// The requests' position became known.
+    pub(super) fn requests_open(&mut self, fresh: bool) {
+        if fresh && !self.facts.recognised {
+            self.facts.fresh = true;
+            self.requests = Requests::Reading(Reader::default());
+        }
+    }
+
+    /// What was taken for the first request is none.
+    fn not_a_request(&mut self) {
+        self.begun = None;
+        self.requests = Requests::Seek;
+        self.facts.not_http = self.facts.fresh;
+    }
+
+    fn request_head(
+        &mut self,
+        head: RequestHead,
+        oddities: Oddities,
+        now: Nanos,
+        cx: &mut Context<'_>,
+    ) {
+        self.count(cx);
+        let Some(begun) = self.begun.take() else {
+            return;
+        };
+        let (framed, traits) = match h1::request(&head) {
+            Ok(framed) => framed,
+            Err(_) => {
+                self.lose(Loss::Malformed, cx);
+                self.facts.owed = true;
+                self.requests_lost();
+                return;
+            }
+        };
+        self.current = false;
+        if self.facts.lost {
+            self.lose(Loss::PairingLost, cx);
+        } else if self.open.len() >= cx.limits.pipeline {
+            // Those before it are still answered in order.
+            self.lose(Loss::Evicted, cx);
+            self.facts.pipelined = true;
+            self.facts.lost = true;
+        } else {
+            if self.open.capacity() == 0 {
+                // Most clients wait for each answer.
+                self.open.reserve_exact(1);
+            }
+            let oddities = oddities.with(traits.oddities);
+            let open = Open::new(head, oddities, traits.expects, begun.time, now, begun.seq);
+            self.held += open.memory();
+            self.open.push_back(open);
+            self.current = true;
+        }
+        self.request_body(framed, now, cx);
+    }
+
+    fn request_body(&mut self, framed: Framed, now: Nanos, cx: &mut Context<'_>) {
+        if let Requests::Reading(reader) = &mut self.requests
+            && let Some(body) = reader.body(framed, &cx.bounds)
+        {
+            self.request_end(body, now, cx);
+        }
+    }
+
+    pub(super) fn request_end(&mut self, body: Body, now: Nanos, cx: &mut Context<'_>) {
+        if !std::mem::take(&mut self.current) {
+            return;
+        }
+        let Some(open) = self.open.back_mut() else {
+            return;
+        };
+        if !open.is_told() {
+            self.held += body.bytes.len();
+        }
+        open.request_body(body, now);
+        open.requested = true;
+        if open.method == Method::Connect && open.answer != Answer::Done {
+            self.requests = Requests::Hold(0);
+        }
+        if let Responses::Ended = self.responses
+            && open.answer != Answer::Done
+        {
+            open.lacks(Partial::NoResponse);
+            open.answer = Answer::Done;
+        }
+        self.settle(cx);
+    }
+
+    /// Marks the request whose body is being read, or was last.
+    fn current_lacks(&mut self, reason: Partial) {
+        if self.current
+            && let Some(open) = self.open.back_mut()
+        {
+            open.lacks(reason);
+        }
+    }
+
+    fn request_fault(
+        &mut self,
+        fault: Fault,
+        body: Option<Body>,
+        now: Nanos,
+        cx: &mut Context<'_>,
+    ) {
+        if let Some(body) = body {
+            self.current_lacks(Partial::Malformed);
+            self.request_end(body, now, cx);
+        } else if !self.facts.recognised {
+            self.not_a_request();
+            return;
+        } else if self.begun.take().is_some() {
+            let reason = match fault {
+                Fault::Malformed => Loss::Malformed,
+                Fault::TooLarge => Loss::HeadTooLarge,
+            };
+            self.lose(reason, cx);
+            self.facts.owed = true;
+        }
+        self.requests_lost();
+    }
+
+    pub(super) fn request_gap(&mut self, gap: &Gap, cx: &mut Context<'_>) {
+        match &mut self.requests {
+            Requests::Reading(reader) => match reader.gap(u64::from(gap.len), !gap.skipped) {
+                None => {
+                    if let Some(begun) = self.begun.take()
+                        && begun.counted
+                    {
+                        self.lose(Loss::GapInHead, cx);
+                        self.facts.owed = true;
+                    }
+                    self.requests_lost();
+                }
+                Some(Damage::Survived { lost, end }) => {
+                    if lost {
+                        self.current_lacks(Partial::Gap);
+                    }
+                    if let Some(body) = end {
+                        self.request_end(body, gap.time, cx);
+                    }
+                }
+                Some(Damage::Broken { body, lost }) => {
+                    if lost {
+                        self.current_lacks(Partial::Gap);
+                    } else if !body.size_exact {
+                        self.current_lacks(Partial::SizeUnknown);
+                    }
+                    self.request_end(body, gap.time, cx);
+                    self.requests_lost();
+                }
+            },
+            Requests::Hold(held) => *held += u64::from(gap.len),
+            Requests::Tunnel => {
+                if let Some(tunnel) = &mut self.tunnel {
+                    tunnel.gap(Half::Requests, u64::from(gap.len), cx.stats);
+                }
+            }
+            Requests::Seek | Requests::Ended => {}
+        }
+    }
+
+    /// Where the next request begins is not known.
+    pub(super) fn requests_lost(&mut self) {
+        self.requests = Requests::Seek;
+        self.facts.fresh = false;
+        self.facts.lost |= self.facts.pipelined;
+    }
+
+    /// A request begins here, as far as can be known after a loss of track.
+    fn is_request(&self, piece: &Piece<'_>) -> bool {
+        if self.facts.lost || self.facts.pipelined || !piece.boundary {
+            return false;
+        }
+        let [requests, answers] = &self.turns;
+        let looks = classify(piece.bytes);
+        if answers.is_turn(piece) {
+            return matches!(looks, Looks::Request | Looks::Undecided);
+        }
+        let joins = requests.is_unseen() && answers.end().is_none_or(|end| end == piece.ack);
+        joins && looks == Looks::Request
+    }
+
+    /// Both directions are read anew from a turning point on.
+    fn restart(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
+        self.abandon(cx);
+        // One that only waited for the end of its request: that has come, somewhere.
+        for open in &mut self.open {
+            open.lacks(Partial::Gap);
+            open.requested = true;
+        }
+        self.settle(cx);
+        self.requests = Requests::Reading(Reader::default());
+        self.facts.owed = false;
+        let [_, answers] = &self.turns;
+        self.responses = match (&self.responses, answers.end()) {
+            (Responses::Ended, _) => Responses::Ended,
+            (_, None) => Responses::Await(Some(piece.ack)),
+            (_, Some(_)) => Responses::Reading(Reader::default()),
+        };
+    }
+
+    /// The client asked whether to send its body (`Expect: 100-continue`), was given a final answer instead, has not
+    /// sent a byte of the body, and now begins another request (RFC 9110 §10.1.1).
+    fn gives_up_its_body(&self, piece: &Piece<'_>) -> bool {
+        let Requests::Reading(reader) = &self.requests else {
+            return false;
+        };
+        let [_, answers] = &self.turns;
+        self.current
+            && self.open.back().is_some_and(|open| {
+                open.expects && open.interim == 0 && open.answer == Answer::Done
+            })
+            && reader.reading().is_some_and(h1::Reading::untouched)
+            && answers.is_turn(piece)
+            && classify(piece.bytes) == Looks::Request
+    }
+
+    /// The request ends before its body does.
+    pub(super) fn request_cut(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        let Requests::Reading(reader) = &mut self.requests else {
+            return;
+        };
+        let body = match reader.fin() {
+            None => return,
+            Some(Ok(body)) => body,
+            Some(Err(body)) => {
+                self.current_lacks(Partial::RequestCut);
+                body
+            }
+        };
+        self.request_end(body, now, cx);
+    }
+
+    pub(super) fn request_fin(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        self.head_cut(Loss::HeadCut, cx);
+        self.request_cut(now, cx);
+        self.requests = Requests::Ended;
+    }
+
+    /// Nothing more comes of a head that is not whole.
+    pub(super) fn head_cut(&mut self, reason: Loss, cx: &mut Context<'_>) {
+        if !self.facts.recognised
+            && let Requests::Reading(reader) = &self.requests
+            && reader.partial_head().is_some_and(is_known_request)
+        {
+            self.count(cx);
+        }
+        if let Some(begun) = self.begun.take()
+            && begun.counted
+        {
+            self.lose(reason, cx);
+        }
+    }
+}
+
+/// A request line that is not whole, but begins with a method of RFC 9110 and a target.
+pub(in crate::connection) fn is_known_request(bytes: &[u8]) -> bool {
+    const METHODS: [&[u8]; 9] = [
+        b"GET ",
+        b"HEAD ",
+        b"POST ",
+        b"PUT ",
+        b"DELETE ",
+        b"CONNECT ",
+        b"OPTIONS ",
+        b"TRACE ",
+        b"PATCH ",
+    ];
+    METHODS
+        .iter()
+        .filter_map(|method| bytes.strip_prefix(*method))
+        .any(|target| matches!(target, [b'/' | b'*' | b'h', ..]))
+}
+
+/// Empty lines before a message are passed over (RFC 9112 §2.2).
+#[inline]
+pub(super) fn empty_lines(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+        .count()
+}

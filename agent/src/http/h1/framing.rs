@@ -1,0 +1,328 @@
+//! How the end of a body is told: RFC 9112 §6.3, rule by rule.
+
+use super::Fault;
+use crate::exchange::Oddities;
+use crate::http::{Fields, RequestHead, ResponseHead, Version};
+
+/// How a body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framed {
+    /// There is none.
+    None,
+    /// After this many bytes.
+    Length(u64),
+    /// Chunked.
+    Chunked,
+    /// With the connection.
+    Close,
+    /// There is none, and after the head the connection speaks something else: 101, or 2xx to CONNECT.
+    Switched,
+}
+
+/// What else of a head matters to the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// Faults that were tolerated.
+    pub oddities: Oddities,
+    /// `Expect: 100-continue`.
+    pub expects: bool,
+    /// `Upgrade: websocket`.
+    pub websocket: bool,
+}
+
+#[derive(Default)]
+struct Found {
+    length: Option<u64>,
+    coding: Coding,
+    traits: Traits,
+}
+
+/// What `Transfer-Encoding` says.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Coding {
+    #[default]
+    Absent,
+    Chunked,
+    /// The last coding is not chunked: only the connection's end can end the body.
+    Other,
+}
+
+/// How a request's body ends.
+///
+/// # Errors
+/// When its length cannot be known (RFC 9112 §6.3 rules 4 and 5).
+pub fn request(head: &RequestHead) -> Result<(Framed, Traits), Fault> {
+    let mut found = scan(&head.fields)?;
+    let framed = found.framed(head.version).unwrap_or(Framed::None);
+    Ok((framed, found.traits))
+}
+
+/// How a response's body ends, given the method of its request.
+///
+/// # Errors
+/// When its length cannot be known.
+pub fn response(head: &ResponseHead, method: Method) -> Result<(Framed, Traits), Fault> {
+    // Rules 1 and 2 come first: whatever the fields say does not matter.
+    match (head.status, method) {
+        (101, _) | (200..=299, Method::Connect) => {
+            let traits = scan(&head.fields).map_or(Traits::default(), |found| found.traits);
+            return Ok((Framed::Switched, traits));
+        }
+        (100..=199 | 204 | 304, _) | (_, Method::Head) => {
+            return Ok((Framed::None, Traits::default()));
+        }
+        _ => {}
+    }
+    let mut found = scan(&head.fields)?;
+    let framed = found.framed(head.version).unwrap_or(Framed::Close);
+    Ok((framed, found.traits))
+}
+
+/// What of a request's method decides how the answer ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// HEAD: the answer never has a body.
+    Head,
+    /// CONNECT: after a 2xx the connection is a tunnel.
+    Connect,
+    /// Any other.
+    #[default]
+    Other,
+}
+
+impl Method {
+    /// Of a request.
+    #[must_use]
+    pub fn of(head: &RequestHead) -> Self {
+        match head.method() {
+            b"HEAD" => Self::Head,
+            b"CONNECT" => Self::Connect,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Found {
+    fn framed(&mut self, version: Version) -> Option<Framed> {
+        let odd = |found: &mut Self, oddity| {
+            found.traits.oddities = found.traits.oddities.with(oddity);
+        };
+        if self.coding != Coding::Absent {
+            if self.length.is_some() {
+                odd(self, Oddities::LENGTH_AND_CHUNKED);
+            }
+            if version == Version::Http10 {
+                odd(self, Oddities::ODD_CODING);
+            }
+        }
+        match self.coding {
+            Coding::Chunked => Some(Framed::Chunked),
+            Coding::Other => {
+                odd(self, Oddities::ODD_CODING);
+                Some(Framed::Close)
+            }
+            Coding::Absent => self.length.map(|length| match length {
+                0 => Framed::None,
+                length => Framed::Length(length),
+            }),
+        }
+    }
+}
+
+fn scan(fields: &Fields) -> Result<Found, Fault> {
+    let mut found = Found::default();
+    for (name, value) in fields.iter() {
+        // Lengths first: most fields are none of these.
+        match name.len() {
+            14 if name.eq_ignore_ascii_case(b"content-length") => length(&mut found, value)?,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => coding(&mut found, value),
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                found.traits.websocket |=
+                    list(value).any(|item| item.eq_ignore_ascii_case(b"websocket"));
+            }
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                found.traits.expects |=
+                    list(value).any(|item| item.eq_ignore_ascii_case(b"100-continue"));
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
+}
+
+/// One field, or one of several, or a list: all the same number, or the message is malformed (rule 5).
+fn length(found: &mut Found, value: &[u8]) -> Result<(), Fault> {
+    for item in list(value) {
+        let number = decimal(item).ok_or(Fault::Malformed)?;
+        match found.length {
+            None => found.length = Some(number),
+            Some(known) if known == number => {
+                found.traits.oddities = found.traits.oddities.with(Oddities::REPEATED_LENGTH);
+            }
+            Some(_) => return Err(Fault::Malformed),
+        }
+    }
+    Ok(())
+}
+
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+/// Only the last coding of all fields decides.
+fn coding(found: &mut Found, value: &[u8]) {
+    for item in list(value).filter(|item| !item.is_empty()) {
+        found.coding = if item.eq_ignore_ascii_case(b"chunked") {
+            Coding::Chunked
+        } else if item.eq_ignore_ascii_case(b"identity") && found.coding == Coding::Absent {
+            // Removed from HTTP/1.1 long ago; means that there is no coding.
+            found.traits.oddities = found.traits.oddities.with(Oddities::ODD_CODING);
+            Coding::Absent
+        } else {
+            Coding::Other
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::h1::{Bounds, head};
+
+    const BOUNDS: Bounds = Bounds {
+        head: 65_535,
+        fields: 256,
+        body: 1024,
+    };
+
+    fn check_request(fields: &str, expected: Result<(Framed, Oddities), Fault>) {
+        for version in ["1.1"] {
+            let text = format!("POST / HTTP/{version}\r\nHost: x\r\n{fields}\r\n");
+            let parsed = head::parse::<RequestHead>(text.as_bytes(), &BOUNDS)
+                .unwrap()
+                .unwrap();
+            let got = request(&parsed.head).map(|(framed, traits)| (framed, traits.oddities));
+            assert_eq!(got, expected, "{fields:?}");
+        }
+    }
+
+    fn check_response(method: Method, start: &str, fields: &str, expected: Result<Framed, Fault>) {
+        let text = format!("{start}\r\n{fields}\r\n");
+        let parsed = head::parse::<ResponseHead>(text.as_bytes(), &BOUNDS)
+            .unwrap()
+            .unwrap();
+        let got = response(&parsed.head, method).map(|(framed, _)| framed);
+        assert_eq!(got, expected, "{start:?} {fields:?}");
+    }
+
+    #[test]
+    fn requests() {
+        let none = Oddities::default();
+        check_request("", Ok((Framed::None, none)));
+        check_request("Content-Length: 0\r\n", Ok((Framed::None, none)));
+        check_request("content-length: 5\r\n", Ok((Framed::Length(5), none)));
+        check_request("Content-Length: \t5 \r\n", Ok((Framed::Length(5), none)));
+        check_request(
+            "Content-Length: 18446744073709551615\r\n",
+            Ok((Framed::Length(u64::MAX), none)),
+        );
+        for bad in [
+            "18446744073709551616",
+            "-1",
+            "+1",
+            "0x10",
+            "1 2",
+            "",
+            "5,",
+            ",",
+            "5, 6",
+        ] {
+            check_request(&format!("Content-Length: {bad}\r\n"), Err(Fault::Malformed));
+        }
+        check_request(
+            "Content-Length: 5\r\nContent-Length: 6\r\n",
+            Err(Fault::Malformed),
+        );
+        check_request(
+            "Content-Length: 5\r\nContent-Length: 5\r\n",
+            Ok((Framed::Length(5), Oddities::REPEATED_LENGTH)),
+        );
+        check_request(
+            "Content-Length: 5, 05\r\n",
+            Ok((Framed::Length(5), Oddities::REPEATED_LENGTH)),
+        );
+        check_request(
+            "Transfer-Encoding: chunked\r\n",
+            Ok((Framed::Chunked, none)),
+        );
+        check_request(
+            "Transfer-Encoding: gzip, ChunkED\r\n",
+            Ok((Framed::Chunked, none)),
+        );
+        check_request(
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+            Ok((Framed::Chunked, none)),
+        );
+        check_request(
+            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+            Ok((Framed::Chunked, Oddities::LENGTH_AND_CHUNKED)),
+        );
+        check_request(
+            "Transfer-Encoding: chunked, gzip\r\n",
+            Ok((Framed::Close, Oddities::ODD_CODING)),
+        );
+        check_request(
+            "Transfer-Encoding: identity\r\nContent-Length: 7\r\n",
+            Ok((Framed::Length(7), Oddities::ODD_CODING)),
+        );
+    }
+
+    #[test]
+    fn responses() {
+        use Method::{Connect, Head, Other};
+        let ok = "HTTP/1.1 200 OK";
+        check_response(Other, ok, "", Ok(Framed::Close));
+        check_response(Other, ok, "Content-Length: 5\r\n", Ok(Framed::Length(5)));
+        check_response(Other, ok, "Content-Length: x\r\n", Err(Fault::Malformed));
+        check_response(Head, ok, "Content-Length: 5\r\n", Ok(Framed::None));
+        check_response(Head, ok, "Transfer-Encoding: chunked\r\n", Ok(Framed::None));
+        check_response(Connect, ok, "Content-Length: 5\r\n", Ok(Framed::Switched));
+        check_response(
+            Connect,
+            "HTTP/1.1 407 x",
+            "Content-Length: 5\r\n",
+            Ok(Framed::Length(5)),
+        );
+        check_response(
+            Other,
+            "HTTP/1.1 204 No Content",
+            "Content-Length: 5\r\n",
+            Ok(Framed::None),
+        );
+        check_response(
+            Other,
+            "HTTP/1.1 304 Not Modified",
+            "Content-Length: 5\r\n",
+            Ok(Framed::None),
+        );
+        check_response(Other, "HTTP/1.1 100 Continue", "", Ok(Framed::None));
+        check_response(Other, "HTTP/1.1 103 Early Hints", "", Ok(Framed::None));
+        check_response(Other, "HTTP/1.1 101 Switching", "", Ok(Framed::Switched));
+        check_response(
+            Other,
+            "HTTP/1.0 200 OK",
+            "Transfer-Encoding: chunked\r\n",
+            Ok(Framed::Chunked),
+        );
+    }
+}

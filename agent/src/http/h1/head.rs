@@ -1,0 +1,420 @@
+//! Heads: found, parsed by `httparse`, kept as slices of one buffer.
+//!
+//! Tolerated beyond the grammar, as recipients do (RFC 9112 §2.2, §5.2, §4): lines that end with LF alone, folded field
+//! lines, a missing reason, bytes from 0x80 on in targets, reasons and values.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use httparse::{Header, ParserConfig, Status};
+
+use super::Bounds;
+use crate::exchange::Oddities;
+use crate::http::{Fields, FieldsBuilder, RequestHead, ResponseHead, Slice, Version};
+
+/// Fields parsed without an allocation; heads with more are parsed a second time.
+const FEW_FIELDS: usize = 48;
+
+/// Why bytes are not a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Not HTTP.
+    Malformed,
+    /// Over the size or field limit.
+    TooLarge,
+}
+
+/// A head that was parsed.
+#[derive(Debug)]
+pub(super) struct Parsed<H> {
+    /// The head.
+    pub head: H,
+    /// Faults that were tolerated.
+    pub oddities: Oddities,
+    /// Bytes it took.
+    pub len: usize,
+}
+
+/// Either kind of head.
+pub trait Head: Sized {
+    #[doc(hidden)]
+    const KIND: Kind;
+
+    #[doc(hidden)]
+    fn build(line: Line, version: Version, fields: Fields) -> Self;
+}
+
+/// Which kind of head.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Request,
+    Response,
+}
+
+/// The start line, as positions.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Line {
+    method: Slice,
+    target: Slice,
+    status: u16,
+}
+
+/// What the first bytes of a message look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// Too few bytes to tell.
+    Undecided,
+    /// A request line, as far as it goes.
+    Request,
+    /// A status line.
+    Response,
+    /// The connection preface of HTTP/2 (RFC 9113 §3.4).
+    Http2,
+    /// None of these.
+    Other,
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// No registered method is longer than 17 (`UPDATEREDIRECTREF`); extension methods are given some room.
+const LONGEST_METHOD: usize = 32;
+
+/// Tells from the first bytes what a message is. A request is only certain once its first line is whole and names HTTP.
+#[must_use]
+pub fn classify(bytes: &[u8]) -> Looks {
+    if let Some(rest) = bytes.strip_prefix(b"HTTP/1.") {
+        return match rest {
+            [b'0' | b'1', b' ', ..] => Looks::Response,
+            [b'0' | b'1'] | [] => Looks::Undecided,
+            _ => Looks::Other,
+        };
+    }
+    if b"HTTP/1.".starts_with(bytes) {
+        return Looks::Undecided;
+    }
+    if bytes.starts_with(PREFACE) {
+        return Looks::Http2;
+    }
+    if bytes.len() >= b"PRI ".len() && PREFACE.starts_with(bytes) {
+        return Looks::Undecided;
+    }
+    let method = bytes.iter().take_while(|b| is_token(**b)).count();
+    if method > LONGEST_METHOD {
+        return Looks::Other;
+    }
+    match (method, bytes.get(method)) {
+        (_, None) => Looks::Undecided,
+        (1.., Some(b' ')) => request_line(bytes.get(method + 1..).unwrap_or_default()),
+        _ => Looks::Other,
+    }
+}
+
+/// After the method and the space.
+fn request_line(rest: &[u8]) -> Looks {
+    let Some(end) = memchr::memchr(b'\n', rest) else {
+        // A target holds no control characters and no space; after it comes the version.
+        let target = rest
+            .iter()
+            .take_while(|b| **b > b' ' && **b != 0x7f)
+            .count();
+        return match rest.get(target..) {
+            Some([]) | None => Looks::Undecided,
+            Some([b' ', version @ ..]) if b"HTTP/1.1\r".starts_with(version) => Looks::Undecided,
+            Some([b' ', version @ ..]) if b"HTTP/1.0\r".starts_with(version) => Looks::Undecided,
+            _ => Looks::Other,
+        };
+    };
+    let line = rest.get(..end).unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let target = line
+        .strip_suffix(b" HTTP/1.1")
+        .or_else(|| line.strip_suffix(b" HTTP/1.0"));
+    match target {
+        Some(target) if !target.is_empty() && target.iter().all(|b| *b > b' ' && *b != 0x7f) => {
+            Looks::Request
+        }
+        _ => Looks::Other,
+    }
+}
+
+const fn is_token(byte: u8) -> bool {
+    // RFC 9110 §5.6.2
+    matches!(byte,
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+}
+
+/// Where the head at the start of `bytes` ends: after the first empty line. Looks from `from` on.
+#[must_use]
+pub(super) fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let tail = bytes.get(from..)?;
+    memchr::memchr_iter(b'\n', tail)
+        .map(|at| from + at)
+        .find_map(|at| match bytes.get(at + 1..) {
+            Some([b'\n', ..]) => Some(at + 2),
+            Some([b'\r', b'\n', ..]) => Some(at + 3),
+            _ => None,
+        })
+}
+
+impl Head for RequestHead {
+    const KIND: Kind = Kind::Request;
+
+    fn build(line: Line, version: Version, fields: Fields) -> Self {
+        let (scheme, authority) = target_parts(fields.buffer(), line.method, line.target);
+        Self {
+            method: line.method,
+            target: line.target,
+            authority,
+            scheme,
+            version,
+            fields,
+        }
+    }
+}
+
+impl Head for ResponseHead {
+    const KIND: Kind = Kind::Response;
+
+    fn build(line: Line, version: Version, fields: Fields) -> Self {
+        Self {
+            status: line.status,
+            version,
+            fields,
+        }
+    }
+}
+
+/// Scheme and authority of a target in absolute form, the authority of a CONNECT (RFC 9112 §3.2).
+fn target_parts(buffer: &[u8], method: Slice, target: Slice) -> (Option<Slice>, Option<Slice>) {
+    if method.of(buffer) == b"CONNECT" {
+        return (None, Some(target));
+    }
+    let text = target.of(buffer);
+    if text.first().is_none_or(|b| !b.is_ascii_alphabetic()) {
+        return (None, None);
+    }
+    let Some(colon) = memchr::memmem::find(text, b"://") else {
+        return (None, None);
+    };
+    let begin = colon + 3;
+    let rest = text.get(begin..).unwrap_or_default();
+    let len = rest
+        .iter()
+        .position(|b| matches!(b, b'/' | b'?' | b'#'))
+        .unwrap_or(rest.len());
+    let part = |at: usize, len: usize| -> Option<Slice> {
+        Some(Slice {
+            start: target.start.checked_add(u16::try_from(at).ok()?)?,
+            len: u16::try_from(len).ok()?,
+        })
+    };
+    (part(0, colon), part(begin, len))
+}
+
+/// What `httparse` found, as positions.
+struct Raw {
+    line: Line,
+    version: Version,
+    len: usize,
+}
+
+enum Outcome {
+    Whole(Raw),
+    NeedMore,
+    TooManyFields,
+    Malformed,
+}
+
+/// Parses `bytes`, which begin with a head. `Ok(None)`: more bytes are needed.
+pub(super) fn parse<H: Head>(bytes: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>, Fault> {
+    let window = bytes.get(..bounds.head).unwrap_or(bytes);
+    let mut spans = Vec::new();
+    match attempt(H::KIND, window, bounds, &mut spans) {
+        Outcome::Whole(raw) => Ok(Some(whole(
+            &raw,
+            Bytes::copy_from_slice(window.get(..raw.len).unwrap_or_default()),
+            spans,
+            Oddities::default(),
+        ))),
+        Outcome::NeedMore if window.len() >= bounds.head => Err(Fault::TooLarge),
+        Outcome::NeedMore => Ok(None),
+        Outcome::TooManyFields => Err(Fault::TooLarge),
+        Outcome::Malformed => lenient(window, bounds),
+    }
+}
+
+/// Parses what `httparse` refuses and recipients accept: folded field lines, and targets that are not UTF-8. It parses a
+/// copy in which both are made harmless without moving a byte, so the positions found are right in the original.
+#[cold]
+fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>, Fault> {
+    let Some(end) = find_end(window, 0) else {
+        let hopeless = classify(window) == Looks::Other;
+        return match window.len() >= bounds.head {
+            _ if hopeless => Err(Fault::Malformed),
+            true => Err(Fault::TooLarge),
+            false => Ok(None),
+        };
+    };
+    let mut unfolded = window.get(..end).unwrap_or_default().to_vec();
+    let folded = unfold(&mut unfolded);
+    let mut masked = unfolded.clone();
+    let line = memchr::memchr(b'\n', &masked).unwrap_or(0);
+    for byte in masked.iter_mut().take(line).filter(|byte| !byte.is_ascii()) {
+        *byte = b'?';
+    }
+    let oddities = match folded {
+        true => Oddities::FOLDED,
+        false => Oddities::default(),
+    };
+    let mut spans = Vec::new();
+    match attempt(H::KIND, &masked, bounds, &mut spans) {
+        Outcome::Whole(raw) => Ok(Some(whole(&raw, unfolded.into(), spans, oddities))),
+        Outcome::TooManyFields => Err(Fault::TooLarge),
+        Outcome::NeedMore | Outcome::Malformed => Err(Fault::Malformed),
+    }
+}
+
+/// Replaces each line end before a space or a tab by spaces (RFC 9112 §5.2); says whether there was one.
+fn unfold(head: &mut [u8]) -> bool {
+    let mut folded = false;
+    for at in 0..head.len() {
+        let Some([b'\n', b' ' | b'\t']) = head.get(at..at + 2) else {
+            continue;
+        };
+        folded = true;
+        if let Some(line_feed) = head.get_mut(at) {
+            *line_feed = b' ';
+        }
+        if let Some(cr @ b'\r') = at.checked_sub(1).and_then(|at| head.get_mut(at)) {
+            *cr = b' ';
+        }
+    }
+    folded
+}
+
+fn attempt(kind: Kind, bytes: &[u8], bounds: &Bounds, spans: &mut Vec<(Slice, Slice)>) -> Outcome {
+    let mut few = [const { MaybeUninit::<Header<'_>>::uninit() }; FEW_FIELDS];
+    let room = few.len().min(bounds.fields);
+    match run(kind, bytes, few.get_mut(..room).unwrap_or_default(), spans) {
+        Outcome::TooManyFields if bounds.fields > FEW_FIELDS => {
+            let mut many = Vec::new();
+            many.resize_with(bounds.fields, MaybeUninit::uninit);
+            run(kind, bytes, &mut many, spans)
+        }
+        outcome => outcome,
+    }
+}
+
+fn run<'b>(
+    kind: Kind,
+    bytes: &'b [u8],
+    slots: &mut [MaybeUninit<Header<'b>>],
+    spans: &mut Vec<(Slice, Slice)>,
+) -> Outcome {
+    let mut config = ParserConfig::default();
+    config
+        .allow_multiple_spaces_in_response_status_delimiters(true)
+        .allow_spaces_after_header_name_in_responses(true);
+    let (status, version, line, fields) = match kind {
+        Kind::Request => {
+            let mut request = httparse::Request::new(&mut []);
+            let status = config.parse_request_with_uninit_headers(&mut request, bytes, slots);
+            let line = Line {
+                method: slice_of(bytes, request.method.unwrap_or_default().as_bytes()),
+                target: slice_of(bytes, request.path.unwrap_or_default().as_bytes()),
+                status: 0,
+            };
+            (status, request.version, line, request.headers)
+        }
+        Kind::Response => {
+            let mut response = httparse::Response::new(&mut []);
+            let status = config.parse_response_with_uninit_headers(&mut response, bytes, slots);
+            let line = Line {
+                status: response.code.unwrap_or_default(),
+                ..Line::default()
+            };
+            (status, response.version, line, response.headers)
+        }
+    };
+    match status {
+        Ok(Status::Complete(len)) => {
+            spans.reserve_exact(fields.len());
+            spans.extend(fields.iter().map(|field| {
+                (
+                    slice_of(bytes, field.name.as_bytes()),
+                    slice_of(bytes, field.value),
+                )
+            }));
+            let version = match version {
+                Some(0) => Version::Http10,
+                _ => Version::Http11,
+            };
+            Outcome::Whole(Raw { line, version, len })
+        }
+        Ok(Status::Partial) => Outcome::NeedMore,
+        Err(httparse::Error::TooManyHeaders) => Outcome::TooManyFields,
+        Err(_) => Outcome::Malformed,
+    }
+}
+
+/// Where `part`, a slice of `whole`, lies in it.
+fn slice_of(whole: &[u8], part: &[u8]) -> Slice {
+    let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+    match (u16::try_from(start), u16::try_from(part.len())) {
+        (Ok(start), Ok(len)) if usize::from(start) + part.len() <= whole.len() => {
+            Slice { start, len }
+        }
+        _ => Slice::default(),
+    }
+}
+
+fn whole<H: Head>(
+    raw: &Raw,
+    buffer: Bytes,
+    spans: Vec<(Slice, Slice)>,
+    mut oddities: Oddities,
+) -> Parsed<H> {
+    if bare_line_feed(&buffer, &spans) {
+        oddities = oddities.with(Oddities::BARE_LF);
+    }
+    Parsed {
+        head: H::build(
+            raw.line,
+            raw.version,
+            FieldsBuilder::from_parts(buffer, spans).build(),
+        ),
+        oddities,
+        len: raw.len,
+    }
+}
+
+/// A line ends with LF alone. Lines begin where field names do, so only their ends are looked at.
+fn bare_line_feed(head: &[u8], spans: &[(Slice, Slice)]) -> bool {
+    let bare_before = |at: usize| at >= 2 && head.get(at - 2) != Some(&b'\r');
+    spans
+        .iter()
+        .any(|(name, _)| bare_before(usize::from(name.start)))
+        || bare_before(head.len())
+        || bare_before(head.len().saturating_sub(2))
+}
+
+/// Trailer fields from their section, which ends with an empty line; `None` when there are none, or they are malformed.
+pub(super) fn parse_trailers(mut section: Vec<u8>) -> Option<Fields> {
+    unfold(&mut section);
+    let mut slots = [httparse::EMPTY_HEADER; FEW_FIELDS];
+    let spans = match httparse::parse_headers(&section, &mut slots) {
+        Ok(Status::Complete((_, fields))) if !fields.is_empty() => fields
+            .iter()
+            .map(|field| {
+                (
+                    slice_of(&section, field.name.as_bytes()),
+                    slice_of(&section, field.value),
+                )
+            })
+            .collect(),
+        _ => return None,
+    };
+    Some(FieldsBuilder::from_parts(section.into(), spans).build())
+}

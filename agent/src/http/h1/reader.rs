@@ -1,0 +1,221 @@
+//! One direction of an HTTP/1 connection as messages.
+
+use super::body::{Progress, Reading};
+use super::head::{self, Fault, Parsed, find_end};
+use super::{Appetite, Damage, Framed, Head};
+use crate::exchange::Oddities;
+use crate::http::Body;
+
+/// Bounds of one message.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Longest head.
+    pub head: usize,
+    /// Most fields of a head.
+    pub fields: usize,
+    /// Body bytes kept.
+    pub body: usize,
+}
+
+/// What a [`Reader`] made of its input.
+#[derive(Debug)]
+pub enum Event<H> {
+    /// All of it was taken, and no message has got any further.
+    More,
+    /// A head is whole. [`Reader::body`] must be told how its body ends before anything else.
+    Head {
+        /// The head.
+        head: H,
+        /// Faults that were tolerated.
+        oddities: Oddities,
+    },
+    /// The message is over.
+    End(Body),
+    /// The message cannot be read any further.
+    Fault(Fault, Option<Body>),
+}
+
+/// Reads the messages of one direction.
+#[derive(Debug, Default)]
+pub struct Reader {
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// Between messages.
+    #[default]
+    Between,
+    /// In a head that did not come whole.
+    Head(Partial),
+    /// In a body.
+    Body(Reading),
+}
+
+/// A head that did not come whole.
+#[derive(Debug)]
+struct Partial {
+    buffer: Vec<u8>,
+    /// Where the search for its end goes on.
+    searched: usize,
+}
+
+impl Reader {
+    /// Between messages: the next byte, if it is not an empty line, begins one.
+    #[must_use]
+    pub const fn is_between(&self) -> bool {
+        matches!(self.state, State::Between)
+    }
+
+    /// In a head, some bytes of which are there.
+    #[must_use]
+    pub fn partial_head(&self) -> Option<&[u8]> {
+        match &self.state {
+            State::Head(partial) => Some(&partial.buffer),
+            State::Between | State::Body(_) => None,
+        }
+    }
+
+    /// The body that is being read.
+    #[must_use]
+    pub const fn reading(&self) -> Option<&Reading> {
+        match &self.state {
+            State::Body(reading) => Some(reading),
+            State::Between | State::Head(_) => None,
+        }
+    }
+
+    /// Which of the bytes to come are of use.
+    #[must_use]
+    pub fn appetite(&self) -> Appetite {
+        self.reading()
+            .map_or(Appetite::Next, super::body::Reading::appetite)
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match &self.state {
+            State::Between => 0,
+            State::Head(partial) => partial.buffer.capacity(),
+            State::Body(reading) => reading.memory(),
+        }
+    }
+
+    /// Takes what it can of the input, up to the next event.
+    pub fn read<H: Head>(&mut self, input: &mut &[u8], bounds: &Bounds) -> Event<H> {
+        let parsed = match &mut self.state {
+            State::Body(reading) => {
+                let event = match reading.feed(input) {
+                    Progress::More => return Event::More,
+                    Progress::End(body) => Event::End(body),
+                    Progress::Malformed(body) => Event::Fault(Fault::Malformed, Some(body)),
+                };
+                self.state = State::Between;
+                return event;
+            }
+            State::Between => head::parse(input, bounds).map(|parsed| match parsed {
+                Some(parsed) => {
+                    *input = input.get(parsed.len..).unwrap_or_default();
+                    Some(parsed)
+                }
+                None => {
+                    self.state = State::Head(Partial::new(input));
+                    *input = &[];
+                    None
+                }
+            }),
+            State::Head(partial) => partial.push(input, bounds),
+        };
+        match parsed {
+            Ok(None) => Event::More,
+            Ok(Some(Parsed { head, oddities, .. })) => {
+                self.state = State::Between;
+                Event::Head { head, oddities }
+            }
+            Err(fault) => {
+                self.state = State::Between;
+                Event::Fault(fault, None)
+            }
+        }
+    }
+
+    /// How the body ends whose head was just given. A message without one is over at once: its body is returned.
+    pub fn body(&mut self, framed: Framed, bounds: &Bounds) -> Option<Body> {
+        match Reading::new(framed, bounds) {
+            Some(reading) => {
+                self.state = State::Body(reading);
+                None
+            }
+            None => Some(Body {
+                size_exact: true,
+                ..Body::default()
+            }),
+        }
+    }
+
+    /// Bytes are missing inside a body; `None` when there is none being read.
+    pub fn gap(&mut self, len: u64, lost: bool) -> Option<Damage> {
+        let State::Body(reading) = &mut self.state else {
+            return None;
+        };
+        let damage = reading.gap(len, lost);
+        if !matches!(damage, Damage::Survived { end: None, .. }) {
+            self.state = State::Between;
+        }
+        Some(damage)
+    }
+
+    /// The direction has ended inside a body: `Ok` if that is how it ends. `None` when there is none being read.
+    pub fn fin(&mut self) -> Option<Result<Body, Body>> {
+        let State::Body(reading) = &mut self.state else {
+            return None;
+        };
+        let end = reading.fin();
+        self.state = State::Between;
+        Some(end)
+    }
+
+    /// The body as far as it goes, without an end. Nothing more of it is kept, but its end is still looked for.
+    pub fn so_far(&mut self) -> Option<Body> {
+        match &mut self.state {
+            State::Body(reading) => Some(reading.so_far()),
+            State::Between | State::Head(_) => None,
+        }
+    }
+}
+
+impl Partial {
+    fn new(input: &[u8]) -> Self {
+        Self {
+            buffer: input.to_vec(),
+            searched: 0,
+        }
+    }
+
+    /// Adds input until the head is whole. Only then is it parsed, so single bytes do not cost a parse each.
+    fn push<H: Head>(
+        &mut self,
+        input: &mut &[u8],
+        bounds: &Bounds,
+    ) -> Result<Option<Parsed<H>>, Fault> {
+        let before = self.buffer.len();
+        let room = bounds.head.saturating_sub(before).min(input.len());
+        self.buffer
+            .extend_from_slice(input.get(..room).unwrap_or_default());
+        let Some(end) = find_end(&self.buffer, self.searched) else {
+            if self.buffer.len() >= bounds.head {
+                return Err(Fault::TooLarge);
+            }
+            // An empty line may have begun with the last two bytes.
+            self.searched = self.buffer.len().saturating_sub(2);
+            *input = &[];
+            return Ok(None);
+        };
+        *input = input.get(end.saturating_sub(before)..).unwrap_or_default();
+        self.buffer.truncate(end);
+        head::parse(&self.buffer, bounds)?
+            .map(Some)
+            .ok_or(Fault::Malformed)
+    }
+}
