@@ -24,7 +24,8 @@ pub struct CaptureConfig {
     pub budget: u32,
     /// Pending ring-buffer bytes at which the reader is woken before its timer.
     pub wakeup_bytes: u32,
-    /// Non-zero: aya-log diagnostics are emitted.
+    /// Level of the aya-log diagnostics, 1 (error) to 5 (trace); zero is off. Fixed at load: when it is zero the kernel's verifier
+    /// removes the logging code.
     pub log: u32,
     /// Number of valid entries in `ports`; zero means every port.
     pub port_count: u32,

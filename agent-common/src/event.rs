@@ -64,7 +64,27 @@ pub struct EventHeader {
     pub remote_addr: [u8; 16],
 }
 
+impl EventHeader {
+    /// Parts a record into its header and what follows it. `None` when it is too short.
+    #[must_use]
+    pub fn split(record: &[u8]) -> Option<(Self, &[u8])> {
+        let (head, rest) = record.split_first_chunk::<HEADER_LEN>()?;
+        // SAFETY: `repr(C)`, integers only, no padding (asserted below): any bytes are a value.
+        let header = unsafe { head.as_ptr().cast::<Self>().read_unaligned() };
+        Some((header, rest))
+    }
+
+    /// The header's bytes, as in the ring buffer.
+    #[must_use]
+    pub const fn to_bytes(&self) -> [u8; HEADER_LEN] {
+        // SAFETY: as above, no padding: every byte is initialised.
+        unsafe { core::mem::transmute(*self) }
+    }
+}
+
 const _: () = {
+    // The sum of the fields: there is no padding.
+    assert!(HEADER_LEN == 3 * 8 + 5 * 4 + 2 + 3 * 2 + 4 + 2 * 16);
     assert!(HEADER_LEN == 88);
     assert!(core::mem::align_of::<EventHeader>() == 8);
     assert!(core::mem::offset_of!(EventHeader, seq) == 24);

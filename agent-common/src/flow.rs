@@ -16,8 +16,8 @@ pub const ROLE_CLIENT: u8 = 2;
 
 /// Value of the flow table; its key is the socket cookie.
 ///
-/// Each half is written by its own direction only, so ingress and egress on two CPUs never write the same field; `verdict`
-/// goes from unknown to one of the others once, and user space may set it to ignore.
+/// A half is written by its own direction, but for `turned`, which the other direction sets; `verdict` goes from unknown to one
+/// of the others once, and user space may set it to ignore. So ingress and egress on two CPUs at most lose a turn to each other.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowState {
@@ -44,12 +44,16 @@ pub struct HalfState {
     /// Sequence number from which the budget counts. Payload is copied while `seq - base` (modulo 2^32) is below the
     /// budget. A base ahead of the stream skips up to it.
     pub base: u32,
+    /// Egress: the sequence number after the last byte that was told. Payload before it is a retransmission.
+    pub next: u32,
     /// Bytes not copied since the last record of this direction.
     pub skipped: u32,
     /// Non-zero when the other direction spoke since: the next payload starts a new budget.
-    pub turned: u32,
-    /// Non-zero once `base` is set.
-    pub started: u32,
+    pub turned: u8,
+    /// Non-zero once `base` and `next` are set.
+    pub started: u8,
+    /// Zero.
+    pub reserved: u16,
 }
 
 /// Key of the resume table, which user space writes and the kernel reads only when a budget is spent. Its value is a

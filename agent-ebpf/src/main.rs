@@ -1,9 +1,33 @@
-//! Kernel side of meshtap.
-#![no_std]
-#![no_main]
+//! Kernel side of meshtap: selects the sockets of interest and copies their TCP payload into a ring buffer.
+//!
+//! It never parses HTTP: the first bytes of a connection are looked at once, to leave everything else alone for the price of one
+//! map lookup. One hook per file under [`hooks`]; every read of kernel memory is in [`read`]; [`emit`] alone writes to the ring.
+//!
+//! The programs always let traffic pass: whatever goes wrong here costs a record (counted), never a packet.
+//!
+//! Kernel documentation: `Documentation/bpf/prog_cgroup_sockopt.rst` (cgroup programs), `ringbuf.rst`, `include/uapi/linux/bpf.h`.
 
-#[cfg(not(test))]
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+// An atomic addition needs inline assembly, which is unstable for this target.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+
+mod emit;
+mod hooks;
+mod maps;
+mod read;
+mod scope;
+
+/// No helper used here is restricted to GPL programs.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 11] = *b"Apache-2.0\0";
+
+#[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
+
+/// The host build is for lints only.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

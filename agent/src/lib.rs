@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod capture;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connection;
@@ -14,6 +15,7 @@ pub mod flow;
 pub mod http;
 pub mod ledger;
 pub mod policy;
+pub mod process;
 pub mod span;
 pub mod stream;
 pub mod tap;

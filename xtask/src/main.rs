@@ -1,5 +1,7 @@
 //! The only entry a person needs: set up, build, run, test, lint, boot other kernels, measure.
 
+mod bench;
+mod build;
 mod cache;
 mod command;
 mod demo;
@@ -7,11 +9,13 @@ mod fuzz;
 mod lint;
 mod packages;
 mod run;
+mod setup;
 mod test;
 mod tidy;
+mod toolchain;
 mod vm;
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -28,6 +32,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Install what builds the kernel programs, where it is missing
+    Setup,
+    /// Set up and build `meshtap`
+    Build(build::Options),
     /// Set up, build and run `meshtap tap`
     Run(run::Options),
     /// Set up, build and run every test
@@ -40,33 +48,34 @@ enum Task {
     Tidy,
     /// Attach and capture on other kernels, under QEMU
     Vm(vm::Options),
+    /// Measure
+    Bench(bench::Options),
 
     #[command(name = demo::SUBCOMMAND, hide = true)]
     DemoTraffic { parent: u32 },
 }
 
-/// What a build leaves.
-struct Built {
-    program: PathBuf,
-    ebpf: PathBuf,
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn build_release() -> Result<Built> {
-    anyhow::bail!("no build yet")
-}
-
-fn build_static() -> Result<PathBuf> {
-    anyhow::bail!("no build yet")
-}
-
-fn main() -> Result<()> {
-    match Cli::parse().task {
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Setup => setup::run(),
+        Task::Build(options) => build::run(options),
         Task::Run(options) => run::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Lint => lint::run(),
         Task::Tidy => tidy::run(),
         Task::Vm(options) => vm::run(&options),
+        Task::Bench(options) => bench::run(&options),
 
         Task::DemoTraffic { parent } => demo::run(parent),
     }

@@ -34,6 +34,8 @@ pub const TEST: &[Program] = &[
     program("openssl", "openssl"),
     program("ip", "iproute2"),
     program("iptables", "iptables"),
+    // libFuzzer is C++.
+    program("c++", "g++"),
 ];
 
 /// What the kernel matrix boots.

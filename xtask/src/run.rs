@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::{command, demo};
+use crate::{build, command, demo};
 
 /// What `cargo xtask run` takes.
 #[derive(Args, Debug)]
@@ -21,7 +21,7 @@ pub struct Options {
 
 /// Sets up, builds, and becomes `meshtap tap`: Ctrl-C and the exit status are its own.
 pub fn run(options: &Options) -> Result<()> {
-    let agent = crate::build_release()?;
+    let agent = build::build(build::Options::RELEASE)?;
     let mut tap = if command::is_root() {
         Command::new(&agent.program)
     } else {

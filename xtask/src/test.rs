@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use crate::{command, fuzz, packages};
+use crate::{build, command, fuzz, packages};
 
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
@@ -20,7 +20,7 @@ pub struct Options {
 
 /// Sets up, builds, fuzzes for a moment and runs every test. What `cargo test` says comes last.
 pub fn run(options: &Options) -> Result<()> {
-    let agent = crate::build_release()?;
+    let agent = build::build(build::Options::RELEASE)?;
     if let Err(error) = packages::ensure(packages::TEST) {
         if std::env::var_os("CI").is_some() {
             return Err(error);

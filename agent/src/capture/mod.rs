@@ -1,12 +1,15 @@
 //! Where segments come from: the kernel, a recording, a packet capture.
 
+pub mod event;
+pub mod kernel;
 pub mod pcap;
+pub mod record;
 
 use std::io;
 use std::time::Duration;
 
 use crate::connection::Control;
-use crate::flow::Segment;
+use crate::flow::{Nanos, Segment};
 
 /// What a source has to say after a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,5 +35,15 @@ pub trait Source {
     /// Takes what the engine asks of the hook. Sources that cannot act on it ignore it.
     fn control(&mut self, controls: &[Control]) {
         let _ = controls;
+    }
+
+    /// The source's own time after the last poll, where it has one (a recording's); `None`: that of the segments, or the machine's.
+    fn time(&self) -> Option<Nanos> {
+        None
+    }
+
+    /// Is told that the engine was made to let time pass up to `now`, so that a recording can repeat it.
+    fn expired(&mut self, now: Nanos) {
+        let _ = now;
     }
 }

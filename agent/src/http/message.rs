@@ -96,6 +96,13 @@ impl Fields {
     pub(crate) const fn buffer(&self) -> &Bytes {
         &self.buffer
     }
+
+    /// Keeps the fields for which `keep` says so of name, value and the value's place in the buffer.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8], Slice) -> bool) {
+        let buffer = &self.buffer;
+        self.spans
+            .retain(|(name, value)| keep(name.of(buffer), value.of(buffer), *value));
+    }
 }
 
 /// Makes [`Fields`] from a buffer and slices of it.

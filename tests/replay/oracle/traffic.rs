@@ -299,7 +299,8 @@ pub fn nginx(bench: &Bench) -> Nginx {
     Nginx::start_http(
         bench,
         &format!(
-            "gzip on; gzip_min_length 100; gzip_types text/plain;
+            "error_log stderr crit; client_body_buffer_size 128k;
+             gzip on; gzip_min_length 100; gzip_types text/plain;
              server {{
                  listen {HTTP_PORT}; listen [::]:{HTTP_PORT};
                  location /taken {{ proxy_pass http://unix:{sink}:/; }}

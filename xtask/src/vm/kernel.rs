@@ -123,6 +123,7 @@ impl Apt {
             folder.join("sources.list"),
             format!("deb [arch=amd64 signed-by={KEYRING}] {mirror} {suite} main\n"),
         )?;
+        fs::write(folder.join("apt.conf"), configuration(folder))?;
         Ok(Self {
             folder: folder.to_owned(),
         })
@@ -130,30 +131,31 @@ impl Apt {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        let path = |name: &str| self.folder.join(name).display().to_string();
-        let options = [
-            format!("Dir::Etc::sourcelist={}", path("sources.list")),
-            "Dir::Etc::sourceparts=-".to_owned(),
-            format!("Dir::State::lists={}", path("lists")),
-            format!("Dir::Cache={}", path("cache")),
-            "APT::Architecture=amd64".to_owned(),
-            "APT::Architectures=amd64".to_owned(),
-            // The cache may be in a home folder that apt's own user cannot enter.
-            "APT::Sandbox::User=".to_owned(),
-            // A mirror without the suite is a failure, not a warning: the next one is asked.
-            "APT::Update::Error-Mode=any".to_owned(),
-            // An archived suite is not signed anew.
-            "Acquire::Check-Valid-Until=false".to_owned(),
-            "Acquire::Languages=none".to_owned(),
-            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
-            "Acquire::Retries=3".to_owned(),
-        ];
-        for option in options {
-            command.arg("-o").arg(option);
-        }
-        command.arg("-q");
+        command.arg("-qc").arg(self.folder.join("apt.conf"));
         command
     }
+}
+
+fn configuration(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        r#"Dir::Etc::sourcelist "{folder}/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::State::lists "{folder}/lists";
+Dir::Cache "{folder}/cache";
+APT::Architecture "amd64";
+// The cache may be in a home folder that apt's own user cannot enter.
+APT::Sandbox::User "";
+// A mirror without the suite is a failure, not a warning: the next one is asked.
+APT::Update::Error-Mode "any";
+// An archived suite is not signed anew.
+Acquire::Check-Valid-Until "false";
+// Names and versions of packages are all that is needed.
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+Acquire::Retries "3";
+"#
+    )
 }
 
 /// The machine's own Debian mirror first.

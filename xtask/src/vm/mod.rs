@@ -18,7 +18,7 @@ use serde_json::json;
 
 use self::console::{ATTACHED, BODY, Console};
 use self::kernel::Series;
-use crate::{command, packages};
+use crate::{build, command, packages};
 
 /// A guest is done in ten seconds on an idle machine. Emulated on a busy one it takes many times that.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -58,7 +58,7 @@ pub fn run(options: &Options) -> Result<()> {
     packages::ensure(packages::VM)?;
     let agent = match &options.agent {
         Some(agent) => agent.clone(),
-        None => crate::build_static()?,
+        None => build::build(build::Options::STATIC)?.program,
     };
     let folder = command::target().join("vm");
     fs::create_dir_all(&folder)?;

@@ -1,0 +1,113 @@
+//! The one writer to the ring buffer.
+//!
+//! A record is reserved in the smallest bucket that holds it (the verifier wants a constant size), filled in place, and submitted
+//! without a wake-up; the reader has a timer. Once per packet the writer looks how much is pending and wakes the reader when that is a lot.
+
+use aya_ebpf::bindings::{__sk_buff, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::{bpf_ringbuf_reserve, bpf_ringbuf_submit};
+use meshtap_common::{DropReason, EventHeader, FLAG_FIN, FLAG_RST, HEADER_LEN, MAX_CHUNK, MAX_SKB};
+
+use crate::maps::{EVENTS, count};
+use crate::read;
+
+const CHUNK: u32 = MAX_CHUNK as u32;
+const CHUNKS: u32 = (MAX_SKB / MAX_CHUNK) as u32;
+
+/// Writes a packet's record, or several: each has at most [`MAX_CHUNK`] bytes. `header` is that of the whole, and its `captured_len` says how
+/// much payload is wanted: all, or none.
+#[inline(always)]
+pub(crate) fn segment(
+    skb: *mut __sk_buff,
+    header: &mut EventHeader,
+    mut offset: u32,
+    wakeup_bytes: u32,
+) {
+    let flags = header.flags;
+    let mut wire_len = header.wire_len;
+    let mut left = header.captured_len;
+    header.flags &= !(FLAG_FIN | FLAG_RST);
+    for _ in 1..CHUNKS {
+        if left <= CHUNK {
+            break;
+        }
+        header.wire_len = CHUNK;
+        header.captured_len = CHUNK;
+        if !write(skb, header, offset, u64::from(BPF_RB_NO_WAKEUP)) {
+            // The ring is full: what is left is one gap.
+            count(DropReason::RingFull, left);
+            return;
+        }
+        header.seq = header.seq.wrapping_add(CHUNK);
+        offset += CHUNK;
+        left -= CHUNK;
+        wire_len -= CHUNK;
+    }
+    header.wire_len = wire_len;
+    if left > CHUNK {
+        count(DropReason::Oversize, left - CHUNK);
+        left = CHUNK;
+    }
+    header.captured_len = left;
+    header.flags = flags;
+    if !write(skb, header, offset, wakeup(wakeup_bytes)) {
+        count(DropReason::RingFull, left);
+    }
+}
+
+/// Writes one record. False when the ring is full.
+#[inline(always)]
+fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> bool {
+    let len = header.captured_len;
+    let entry = reserve(len);
+    if entry.is_null() {
+        return false;
+    }
+    // SAFETY: `entry` was reserved with room for a header, 8-byte aligned, and `len` bytes.
+    unsafe {
+        let written = entry.cast::<EventHeader>();
+        written.write(*header);
+        if len != 0 && !read::payload(skb, offset, entry.add(HEADER_LEN), len) {
+            count(DropReason::Unreadable, len);
+            (*written).captured_len = 0;
+        }
+        bpf_ringbuf_submit(entry.cast(), flags);
+    }
+    true
+}
+
+/// Room for a header and at least `len` bytes of payload, or null. Callers check `len <= CHUNK`.
+///
+/// Steps of half an octave keep the waste under a third; below 512 bytes, where most heads are, they are finer.
+#[inline(always)]
+fn reserve(len: u32) -> *mut u8 {
+    macro_rules! buckets {
+        ($($payload:literal)*) => {
+            $(if len <= $payload { return reserve_exactly(HEADER_LEN + $payload); })*
+        };
+    }
+    buckets!(0 128 256 384 512 768 1024 1536 2048 3072 4096 6144 8192 12288 16384 24576 32768);
+    core::ptr::null_mut()
+}
+
+#[inline(always)]
+fn reserve_exactly(size: usize) -> *mut u8 {
+    // SAFETY: the map is a ring buffer.
+    unsafe {
+        bpf_ringbuf_reserve(
+            core::ptr::from_ref(&EVENTS).cast_mut().cast(),
+            size as u64,
+            0,
+        )
+        .cast()
+    }
+}
+
+/// The submit flag: wake the reader only when a lot is pending.
+#[inline(always)]
+fn wakeup(wakeup_bytes: u32) -> u64 {
+    if EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(wakeup_bytes) {
+        u64::from(BPF_RB_FORCE_WAKEUP)
+    } else {
+        u64::from(BPF_RB_NO_WAKEUP)
+    }
+}

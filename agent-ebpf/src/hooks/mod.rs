@@ -1,0 +1,3 @@
+//! The entry points, one file each.
+
+mod socket;

@@ -1,1 +1,0 @@
-//! Wires everything: the only place that makes threads, channels and clocks.

@@ -1,0 +1,99 @@
+//! Wires everything: the only place that makes threads, channels and clocks.
+//!
+//! ```text
+//! data thread:    source ─► engine ─► queue        never waits
+//! output thread:           queue ─► filters ─► process ─► format ─► stdout
+//! beside them:    process look-ups, the recording's disk, signals
+//! ```
+
+mod output;
+mod pipeline;
+mod queue;
+mod replay;
+mod run;
+mod stop;
+mod tap;
+mod usage;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+use crate::capture::kernel::CaptureError;
+use crate::capture::record::RecordError;
+use crate::cli::{Cli, Command};
+use crate::policy::PolicyError;
+
+/// Why a command ends with a non-zero exit code. One sentence each, and what to do about it.
+#[derive(Debug, Error)]
+enum Failure {
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    #[error("{}: {fault}", path.display())]
+    Recording { path: PathBuf, fault: RecordError },
+    #[error("{}: {fault} (read so far: {events} events, shown above)", path.display())]
+    Fault {
+        path: PathBuf,
+        events: u64,
+        fault: String,
+    },
+    #[error("{} cannot be written: {fault}", path.display())]
+    Write { path: PathBuf, fault: io::Error },
+    #[error("the output cannot be written: {0}")]
+    Output(io::Error),
+    #[error("{0}")]
+    Source(io::Error),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error("the kernel gives no random numbers: {0}")]
+    Random(io::Error),
+    #[error("a thread cannot be started or has ended early: {0}")]
+    Thread(io::Error),
+}
+
+/// Runs a command; its exit code. Errors go to stderr.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Tap(args) => tap::run(&args),
+        Command::Replay(args) => replay::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say(&format!("meshtap: {failure}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to stderr. That it may be closed is nobody's concern.
+fn say(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// A new or emptied file for captured data: readable by its owner alone, whatever the umask, also when it was there before.
+fn private_file(path: &Path) -> Result<File, Failure> {
+    let write = |fault| Failure::Write {
+        path: path.to_owned(),
+        fault,
+    };
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(write)?;
+    // Devices (/dev/null) stay as they are.
+    if file.metadata().is_ok_and(|meta| meta.is_file()) {
+        use std::os::unix::fs::PermissionsExt as _;
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))
+            .map_err(write)?;
+    }
+    Ok(file)
+}

@@ -1,0 +1,396 @@
+//! The output thread: queue → filters → process → format → writer. Slow is fine here; the queue bounds what that costs.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::termios::tcgetwinsize;
+
+use super::queue::{Batch, Popped, Queue};
+use super::stop::Stop;
+use crate::capture::record::{Owners, ProcessRecorder};
+use crate::clock::WallClock;
+use crate::exchange::Exchange;
+use crate::policy::{Decision, Policy};
+use crate::process::{PATIENCE, Process, Processes};
+use crate::tap::{Delivery, Detail, Filter, Line, Palette, View, write_json, write_verbose};
+
+/// Bytes gathered before a write: few system calls under load. Written earlier whenever nothing is waiting.
+const BUFFER: usize = 256 * 1024;
+/// How often an idle output looks whether its reader is still there.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// How exchanges are written.
+#[derive(Clone, Debug)]
+pub(super) enum Format {
+    /// For a person; the colours that are used below the line.
+    Lines(Box<Line>, Palette),
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the process of a socket is known from.
+pub(super) enum Lookup {
+    /// Nowhere: a packet capture.
+    None,
+    /// The running machine, and the recording that is made of it.
+    Live(Processes, Option<ProcessRecorder>),
+    /// A recording.
+    Recorded(Owners),
+}
+
+impl Lookup {
+    fn of(&mut self, index: u64, exchange: &Exchange, deadline: Instant) -> Option<Arc<Process>> {
+        let peers = &exchange.peers;
+        match self {
+            Self::None => None,
+            Self::Recorded(owners) => owners.get(index, peers.socket).cloned(),
+            Self::Live(processes, recorder) => {
+                let process = processes.of(peers, deadline)?;
+                if let Some(recorder) = recorder {
+                    recorder.tell(index, peers.socket, &process);
+                }
+                Some(process)
+            }
+        }
+    }
+}
+
+/// A writer that knows whether it is a terminal.
+pub(super) trait Sink: Write + AsFd + Send {}
+impl<T: Write + AsFd + Send> Sink for T {}
+
+/// Writes exchanges.
+pub(super) struct Printer<W> {
+    pub(super) out: W,
+    pub(super) format: Format,
+    pub(super) detail: Detail,
+    pub(super) filter: Filter,
+    pub(super) policy: Policy,
+    pub(super) lookup: Lookup,
+    pub(super) clock: WallClock,
+    /// The run ends when so many were shown.
+    pub(super) count: Option<u64>,
+    pub(super) stop: Stop,
+}
+
+/// What has been written so far.
+#[derive(Default)]
+struct Progress {
+    delivery: Delivery,
+    buffer: Vec<u8>,
+    /// Exchanges in `buffer`.
+    buffered: u64,
+    /// The reader is gone, or the writer failed.
+    closed: bool,
+    fault: Option<io::Error>,
+}
+
+impl<W: Sink> Printer<W> {
+    /// Runs until the queue is closed and empty.
+    ///
+    /// # Errors
+    /// When the output cannot be written, other than because its reader has gone.
+    pub(super) fn run(mut self, queue: &Queue) -> (Delivery, io::Result<()>) {
+        let _abandon = Abandon(queue);
+        let mut progress = Progress::default();
+        let mut timeout = Duration::ZERO;
+        loop {
+            match queue.pop(timeout) {
+                Popped::Batch(batch) => {
+                    timeout = Duration::ZERO;
+                    self.batch(batch, &mut progress);
+                }
+                Popped::Nothing => {
+                    // The queue is empty: what there is goes out, and the next batch is waited for.
+                    self.flush(&mut progress);
+                    if timeout > Duration::ZERO && !progress.closed && reader_gone(self.out.as_fd())
+                    {
+                        progress.closed = true;
+                        self.stop.ask();
+                    }
+                    timeout = IDLE;
+                }
+                Popped::Closed => break,
+            }
+        }
+        self.flush(&mut progress);
+        (progress.delivery, progress.fault.map_or(Ok(()), Err))
+    }
+
+    fn batch(&mut self, batch: Batch, progress: &mut Progress) {
+        if let Format::Lines(line, _) = &mut self.format {
+            line.follow(terminal_width(self.out.as_fd()));
+        }
+        // One wait for all of a batch: sockets that are not found cost no more than this.
+        let deadline = Instant::now() + PATIENCE;
+        for (index, exchange) in (batch.first..).zip(batch.exchanges) {
+            self.exchange(index, exchange, deadline, progress);
+            if progress.buffer.len() >= BUFFER {
+                self.flush(progress);
+            }
+        }
+    }
+
+    fn exchange(
+        &mut self,
+        index: u64,
+        mut exchange: Exchange,
+        deadline: Instant,
+        progress: &mut Progress,
+    ) {
+        let delivery = &mut progress.delivery;
+        if progress.closed {
+            delivery.output_closed += 1;
+            return;
+        }
+        if self.count.is_some_and(|count| delivery.shown >= count) {
+            delivery.past_count += 1;
+            return;
+        }
+        if !self.filter.accepts(&exchange) {
+            delivery.filtered += 1;
+            return;
+        }
+        let process = self.lookup.of(index, &exchange, deadline);
+        if !self.filter.accepts_pid(process.as_ref().map(|p| p.pid)) {
+            delivery.filtered += 1;
+            return;
+        }
+        if self.detail < Detail::Bodies {
+            forget_bodies(&mut exchange);
+        }
+        let sanitized = match self.policy.apply(exchange, &self.clock) {
+            Decision::Keep(sanitized) => sanitized,
+            Decision::Skip(_) => {
+                delivery.filtered += 1;
+                return;
+            }
+        };
+        let view = View {
+            sanitized: &sanitized,
+            process,
+            clock: self.clock,
+        };
+        match &mut self.format {
+            Format::Json => write_json(&mut progress.buffer, &view, self.detail),
+            Format::Lines(line, palette) => {
+                line.write(&mut progress.buffer, &view);
+                write_verbose(&mut progress.buffer, &view, self.detail, *palette);
+            }
+        }
+        progress.buffered += 1;
+        delivery.shown += 1;
+        if Some(delivery.shown) == self.count {
+            self.stop.ask();
+        }
+    }
+
+    fn flush(&mut self, progress: &mut Progress) {
+        if let Lookup::Live(_, Some(recorder)) = &mut self.lookup {
+            recorder.flush();
+        }
+        if progress.buffer.is_empty() {
+            return;
+        }
+        let written = self
+            .out
+            .write_all(&progress.buffer)
+            .and_then(|()| self.out.flush());
+        if let Err(error) = written {
+            progress.delivery.shown -= progress.buffered;
+            progress.delivery.output_closed += progress.buffered;
+            progress.closed = true;
+            self.stop.ask();
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                progress.fault = Some(error);
+            }
+        }
+        progress.buffer.clear();
+        progress.buffered = 0;
+    }
+}
+
+/// Bodies that are not shown need not be decoded and searched for secrets.
+fn forget_bodies(exchange: &mut Exchange) {
+    exchange.request.body.bytes = Bytes::new();
+    if let Some(response) = &mut exchange.response {
+        response.body.bytes = Bytes::new();
+    }
+}
+
+/// However the output thread ends, the data thread must not wait for it.
+struct Abandon<'a>(&'a Queue);
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// A pipe or socket whose other end is closed (`| head`).
+fn reader_gone(out: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(out, PollFlags::empty())];
+    matches!(
+        poll(&mut fds, Some(&rustix::time::Timespec::default())),
+        Ok(1..)
+    ) && fds
+        .iter()
+        .any(|fd| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP))
+}
+
+/// Columns of a terminal; `None` for anything else.
+pub(super) fn terminal_width(out: BorrowedFd<'_>) -> Option<usize> {
+    let size = tcgetwinsize(out).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::{PipeReader, Read as _, pipe};
+    use std::thread;
+
+    use super::super::queue::WhenFull;
+    use super::*;
+    use crate::policy::Settings;
+    use crate::tap::sample;
+
+    fn printer<W>(out: W) -> Printer<W> {
+        Printer {
+            out,
+            format: Format::Json,
+            detail: Detail::Line,
+            filter: Filter::default(),
+            policy: Policy::new(&Settings::everything()).expect("settings"),
+            lookup: Lookup::None,
+            clock: WallClock { offset: 0 },
+            count: None,
+            stop: Stop::default(),
+        }
+    }
+
+    /// Prints so many exchanges; where they went.
+    fn print<W: Sink>(printer: Printer<W>, exchanges: u64) -> (Delivery, io::Result<()>) {
+        let queue = Queue::default();
+        for first in 0..exchanges {
+            queue.push(first, vec![sample::exchange()], WhenFull::Wait);
+        }
+        queue.close();
+        printer.run(&queue)
+    }
+
+    #[track_caller]
+    fn check(
+        exchanges: u64,
+        change: impl FnOnce(&mut Printer<io::PipeWriter>),
+        expected: Delivery,
+    ) {
+        let (mut reader, writer) = pipe().expect("a pipe");
+        let mut printer = printer(writer);
+        change(&mut printer);
+        let stop = printer.stop.clone();
+        let count = printer.count;
+        let (delivery, result) = print(printer, exchanges);
+        result.expect("written");
+        assert_eq!(delivery, expected);
+        assert_eq!(delivery.total(), exchanges);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("UTF-8");
+        assert_eq!(text.lines().count() as u64, expected.shown);
+        assert_eq!(stop.asked(), count == Some(expected.shown));
+    }
+
+    #[test]
+    fn every_exchange_is_accounted_for() {
+        let none = Delivery::default;
+        check(0, |_| (), none());
+        check(3, |_| (), Delivery { shown: 3, ..none() });
+        check(
+            5,
+            |printer| printer.count = Some(2),
+            Delivery {
+                shown: 2,
+                past_count: 3,
+                ..none()
+            },
+        );
+        check(
+            2,
+            |printer| printer.filter.ports = vec![1],
+            Delivery {
+                filtered: 2,
+                ..none()
+            },
+        );
+        // A process that is not known matches no --pid.
+        check(
+            2,
+            |printer| printer.filter.pids = vec![1],
+            Delivery {
+                filtered: 2,
+                ..none()
+            },
+        );
+    }
+
+    #[test]
+    fn a_reader_that_leaves_is_a_good_end() {
+        let (reader, writer) = pipe().expect("a pipe");
+        drop(reader);
+        let printer = printer(writer);
+        let stop = printer.stop.clone();
+        let (delivery, result) = print(printer, 3);
+        result.expect("no failure");
+        assert_eq!(
+            delivery,
+            Delivery {
+                output_closed: 3,
+                ..Delivery::default()
+            }
+        );
+        assert!(stop.asked());
+    }
+
+    #[test]
+    fn a_full_disk_is_not() {
+        let full = OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .expect("/dev/full");
+        let (delivery, result) = print(printer(full), 3);
+        assert_eq!(
+            result.expect_err("no room").kind(),
+            io::ErrorKind::StorageFull
+        );
+        assert_eq!(
+            delivery,
+            Delivery {
+                output_closed: 3,
+                ..Delivery::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_reader_that_leaves_is_noticed_without_traffic() {
+        let (reader, writer): (PipeReader, _) = pipe().expect("a pipe");
+        let printer = printer(writer);
+        let stop = printer.stop.clone();
+        let queue = Queue::default();
+        thread::scope(|scope| {
+            let output = scope.spawn(|| printer.run(&queue));
+            drop(reader);
+            while !stop.asked() {
+                thread::yield_now();
+            }
+            queue.close();
+            let (delivery, result) = output.join().expect("no panic");
+            assert_eq!(delivery, Delivery::default());
+            result.expect("a good end");
+        });
+    }
+}

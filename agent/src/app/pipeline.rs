@@ -1,0 +1,129 @@
+//! The data thread: source → engine → queue. It never waits for output, look-ups or disks.
+
+use std::io;
+use std::mem;
+use std::time::Duration;
+
+use super::queue::{Queue, WhenFull};
+use super::stop::Stop;
+use crate::capture::{Polled, Source};
+use crate::clock::monotonic;
+use crate::connection::{Engine, Output};
+use crate::flow::Nanos;
+use crate::process::Announcer;
+
+/// How long a poll waits: what the kernel side has is shown after this at the latest.
+const POLL: Duration = Duration::from_millis(5);
+/// How often the engine lets time pass.
+const EXPIRE: Nanos = 100_000_000;
+
+/// Where the time comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Time {
+    /// The machine's monotonic clock: live capture.
+    Machine,
+    /// The source: a file.
+    Source,
+}
+
+/// Everything the data thread works with.
+pub(super) struct Pipeline<'a, S> {
+    pub(super) source: S,
+    pub(super) engine: Engine,
+    pub(super) queue: &'a Queue,
+    pub(super) when_full: WhenFull,
+    pub(super) time: Time,
+    pub(super) stop: Stop,
+    /// Monotonic time at which the run ends by itself.
+    pub(super) deadline: Option<Nanos>,
+    /// Told of every new socket.
+    pub(super) announcer: Option<Announcer>,
+}
+
+/// What is left when the data thread has ended.
+pub(super) struct Ended<S> {
+    pub(super) source: S,
+    pub(super) engine: Engine,
+    /// Exchanges that found no room in the queue.
+    pub(super) output_full: u64,
+    /// The time at which the engine was finished.
+    pub(super) at: Nanos,
+    /// Why the source could not be read any further, if so.
+    pub(super) fault: io::Result<()>,
+}
+
+impl<S: Source> Pipeline<'_, S> {
+    /// Runs until the source ends or fails, a stop is asked for, or the deadline; then tells what is still open, and closes
+    /// the queue.
+    pub(super) fn run(mut self) -> Ended<S> {
+        let mut output = Output::default();
+        let mut told = Told::default();
+        let mut last_segment = 0;
+        let mut expired = match self.time {
+            Time::Machine => monotonic(),
+            Time::Source => self.source.time().unwrap_or(0),
+        };
+        let (at, fault) = loop {
+            // When the end is near, what the source still has is taken without waiting for more.
+            let ending = self.stop.asked() || self.deadline.is_some_and(|end| monotonic() >= end);
+            let timeout = if ending { Duration::ZERO } else { POLL };
+            let engine = &mut self.engine;
+            let announcer = &mut self.announcer;
+            let polled = self.source.poll(timeout, &mut |segment| {
+                if let Some(announcer) = announcer {
+                    announcer.segment(segment);
+                }
+                last_segment = segment.time;
+                engine.segment(segment, &mut output);
+            });
+            let at = match self.time {
+                Time::Machine => monotonic(),
+                Time::Source => self.source.time().unwrap_or(last_segment),
+            };
+            if at.saturating_sub(expired) >= EXPIRE {
+                expired = at;
+                self.engine.expire(at, &mut output);
+                self.source.expired(at);
+            }
+            if let Some(announcer) = &mut self.announcer {
+                announcer.flush();
+            }
+            self.hand_over(&mut output, &mut told);
+            match polled {
+                Ok(Polled::More) if !ending => {}
+                Ok(_) => break (at, Ok(())),
+                Err(error) => break (at, Err(error)),
+            }
+        };
+        self.engine.finish(at, &mut output);
+        self.hand_over(&mut output, &mut told);
+        self.queue.close();
+        Ended {
+            source: self.source,
+            engine: self.engine,
+            output_full: told.output_full,
+            at,
+            fault,
+        }
+    }
+
+    fn hand_over(&mut self, output: &mut Output, told: &mut Told) {
+        if !output.controls.is_empty() {
+            self.source.control(&output.controls);
+            output.controls.clear();
+        }
+        if !output.exchanges.is_empty() {
+            let exchanges = mem::take(&mut output.exchanges);
+            let count = exchanges.len() as u64;
+            told.output_full += self.queue.push(told.count, exchanges, self.when_full);
+            told.count += count;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Told {
+    /// Exchanges told so far: the index of the next.
+    count: u64,
+    output_full: u64,
+}

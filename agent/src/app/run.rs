@@ -1,0 +1,144 @@
+//! One run of the pipeline: the threads, from source to the account at the end.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::output::{Format, Lookup, Printer, terminal_width};
+use super::pipeline::{Ended, Pipeline, Time};
+use super::queue::{Queue, WhenFull};
+use super::stop::Stop;
+use super::{Failure, private_file, say, usage};
+use crate::capture::Source;
+use crate::cli::{ColourChoice, OutputArgs};
+use crate::clock::{WallClock, monotonic};
+use crate::connection::{Engine, Limits};
+use crate::policy::{Mode, Policy, Settings, Uninspected};
+use crate::process::Announcer;
+use crate::tap::{Delivery, Line, Palette, Report};
+
+/// What differs between the commands.
+pub(super) struct Run<'a, S> {
+    pub(super) source: S,
+    pub(super) limits: Limits,
+    pub(super) time: Time,
+    pub(super) when_full: WhenFull,
+    pub(super) clock: WallClock,
+    pub(super) lookup: Lookup,
+    pub(super) announcer: Option<Announcer>,
+    pub(super) duration: Option<Duration>,
+    pub(super) stop: Stop,
+    /// Key of the hashes that stand for secrets.
+    pub(super) key: [u8; 16],
+    pub(super) output: &'a OutputArgs,
+}
+
+/// What is left of a run.
+pub(super) struct Finished<S> {
+    pub(super) ended: Ended<S>,
+    pub(super) report: Report,
+    /// Whether the output could be written.
+    pub(super) output: io::Result<()>,
+}
+
+/// Runs until the source, a limit, a signal or the reader of the output ends it. The calling thread is the data thread.
+pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
+    let began = Instant::now();
+    let queue = Queue::default();
+    let printer = Printer {
+        out: io::stdout(),
+        format: format(run.output),
+        detail: run.output.detail(),
+        filter: run.output.filter(),
+        policy: policy(run.output, run.key)?,
+        lookup: run.lookup,
+        clock: run.clock,
+        count: run.output.count,
+        stop: run.stop.clone(),
+    };
+    let pipeline = Pipeline {
+        source: run.source,
+        engine: Engine::new(run.limits),
+        queue: &queue,
+        when_full: run.when_full,
+        time: run.time,
+        stop: run.stop,
+        deadline: run.duration.map(|duration| {
+            let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+            monotonic().saturating_add(nanos)
+        }),
+        announcer: run.announcer,
+    };
+    let (ended, printed) = thread::scope(|scope| {
+        let output = thread::Builder::new()
+            .name("output".into())
+            .spawn_scoped(scope, || printer.run(&queue))
+            .map_err(Failure::Thread)?;
+        let ended = pipeline.run();
+        Ok::<_, Failure>((ended, output.join()))
+    })?;
+    let (delivery, output) = printed.unwrap_or_else(|_| {
+        let fault = io::Error::other("the output thread has ended early");
+        (Delivery::default(), Err(fault))
+    });
+    let report = Report {
+        ledger: ended.engine.ledger().clone(),
+        stats: ended.engine.stats().clone(),
+        delivery: Delivery {
+            output_full: ended.output_full,
+            ..delivery
+        },
+        elapsed: began.elapsed(),
+        cpu: usage::cpu_time(),
+        max_rss: usage::max_rss(),
+        ..Report::default()
+    };
+    Ok(Finished {
+        ended,
+        report,
+        output,
+    })
+}
+
+/// Tells the account.
+pub(super) fn tell(report: &Report, ledger_json: Option<&Path>) -> Result<(), Failure> {
+    say(&report.text());
+    let Some(path) = ledger_json else {
+        return Ok(());
+    };
+    let mut file = private_file(path)?;
+    writeln!(file, "{}", report.json()).map_err(|fault| Failure::Write {
+        path: path.to_owned(),
+        fault,
+    })
+}
+
+/// Every exchange with all its fields; secrets hidden unless that is turned off.
+fn policy(args: &OutputArgs, key: [u8; 16]) -> Result<Policy, Failure> {
+    let mut settings = Settings::everything();
+    settings.redaction.key = Some(key.iter().map(|byte| format!("{byte:02x}")).collect());
+    if args.no_redact {
+        settings.redaction.mode = Mode::Off;
+        settings.redaction.uninspected = Uninspected::Keep;
+    }
+    Ok(Policy::new(&settings)?)
+}
+
+fn format(args: &OutputArgs) -> Format {
+    if args.json {
+        return Format::Json;
+    }
+    let stdout = io::stdout();
+    let palette = Palette::new(match args.color {
+        ColourChoice::Always => true,
+        ColourChoice::Never => false,
+        // https://no-color.org: set to anything but nothing.
+        ColourChoice::Auto => {
+            stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        }
+    });
+    let line = Line::new(palette, terminal_width(stdout.as_fd()));
+    Format::Lines(Box::new(line), palette)
+}

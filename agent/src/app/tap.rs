@@ -1,0 +1,161 @@
+//! `meshtap tap`: live capture → exchanges.
+
+use meshtap_common::{CaptureConfig, DropReason, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
+
+use super::output::Lookup;
+use super::pipeline::{Ended, Time};
+use super::queue::WhenFull;
+use super::run::{self, Finished, Run};
+use super::stop::Stop;
+use super::{Failure, private_file, say};
+use crate::capture::Source;
+use crate::capture::kernel::{Capture, CaptureOptions};
+use crate::capture::record::{Meta, Recorder, RecordingSource};
+use crate::cli::{SideChoice, TapArgs};
+use crate::clock::{WallClock, monotonic};
+use crate::connection::Limits;
+use crate::process::Processes;
+use crate::tap::{Dropped, Report, size_text};
+
+/// The level of kernel diagnostics with `--log`: debug, of 1 (error) to 5 (trace).
+const LOG_LEVEL: u32 = 4;
+
+/// Runs the command.
+pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
+    // Before anything is attached, so that a mistaken path costs nothing.
+    let file = args.record.as_deref().map(private_file).transpose()?;
+    let stop = Stop::default();
+    stop.on_signals().map_err(Failure::Thread)?;
+    let capture = Capture::start(&options(args))?;
+    let clock = WallClock::now();
+    let key = random_key()?;
+    say(&format!(
+        "meshtap: capturing in {} with a ring buffer of {}iB; Ctrl-C ends it\n",
+        capture.cgroup().display(),
+        size_text(args.ring_size.into()),
+    ));
+    let Some(file) = file else {
+        let Finished {
+            ended,
+            mut report,
+            output,
+        } = start(args, stop, clock, key, capture, None)?;
+        add_drops(&mut report, &ended.source, args.ring_size);
+        run::tell(&report, args.output.ledger_json.as_deref())?;
+        output.map_err(Failure::Output)?;
+        return ended.fault.map_err(Failure::Source);
+    };
+    let meta = Meta {
+        offset: clock.offset,
+        started: monotonic(),
+        max_body: args.max_body as u64,
+        ring_bytes: args.ring_size,
+        key,
+    };
+    let recorder = Recorder::start(file, &meta).map_err(Failure::Thread)?;
+    let processes = recorder.processes();
+    let source = RecordingSource::new(capture, recorder);
+    let Finished {
+        ended,
+        mut report,
+        output,
+    } = start(args, stop, clock, key, source, Some(processes))?;
+    let Ended {
+        source, at, fault, ..
+    } = ended;
+    let (capture, recorder) = source.into_parts();
+    add_drops(&mut report, &capture, args.ring_size);
+    let (recorded, written) = recorder.finish(at);
+    report.recorded = Some(recorded);
+    run::tell(&report, args.output.ledger_json.as_deref())?;
+    output.map_err(Failure::Output)?;
+    fault.map_err(Failure::Source)?;
+    written.map_err(|fault| Failure::Write {
+        path: args.record.clone().unwrap_or_default(),
+        fault,
+    })
+}
+
+fn start<S: Source>(
+    args: &TapArgs,
+    stop: Stop,
+    clock: WallClock,
+    key: [u8; 16],
+    source: S,
+    recorder: Option<crate::capture::record::ProcessRecorder>,
+) -> Result<Finished<S>, Failure> {
+    let processes = Processes::start().map_err(Failure::Thread)?;
+    let announcer = processes.announcer();
+    run::run(Run {
+        source,
+        limits: Limits {
+            body: args.max_body,
+            ..Limits::default()
+        },
+        time: Time::Machine,
+        when_full: WhenFull::Drop,
+        clock,
+        lookup: Lookup::Live(processes, recorder),
+        announcer: Some(announcer),
+        duration: args.duration,
+        stop,
+        key,
+        output: &args.output,
+    })
+}
+
+fn random_key() -> Result<[u8; 16], Failure> {
+    let mut key = [0; 16];
+    rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| Failure::Random(error.into()))?;
+    Ok(key)
+}
+
+fn options(args: &TapArgs) -> CaptureOptions {
+    let mut config = CaptureConfig {
+        ignored_mark: args.ignore_mark.value,
+        mark_mask: args.ignore_mark.mask,
+        side: match args.output.side {
+            SideChoice::Both => SIDE_BOTH,
+            SideChoice::Server => SIDE_SERVER,
+            SideChoice::Client => SIDE_CLIENT,
+        },
+        budget: budget(args.max_body),
+        wakeup_bytes: args.ring_size / 8,
+        log: if args.log { LOG_LEVEL } else { 0 },
+        ..CaptureConfig::default()
+    };
+    // More than the kernel side takes are filtered when shown.
+    if args.output.port.len() <= MAX_PORTS {
+        for (slot, port) in config.ports.iter_mut().zip(&args.output.port) {
+            *slot = *port;
+            config.port_count += 1;
+        }
+    }
+    CaptureOptions {
+        cgroup: args.cgroup.clone(),
+        config,
+        ring_bytes: args.ring_size,
+        ..CaptureOptions::default()
+    }
+}
+
+/// Payload that the kernel copies per direction before it may stop: a whole body of the limit besides a head, and never less than the
+/// default, which lets small messages that follow each other be read without asking for more.
+fn budget(max_body: usize) -> u32 {
+    let least = CaptureConfig::default().budget;
+    u32::try_from(max_body)
+        .unwrap_or(u32::MAX)
+        .saturating_add(least)
+}
+
+fn add_drops(report: &mut Report, capture: &Capture, ring_bytes: u32) {
+    report.ring_bytes = Some(ring_bytes);
+    // Without the counters the account says nothing of the kernel rather than that nothing was lost.
+    report.kernel = capture.drops().ok().map(|drops| {
+        DropReason::ALL.map(|reason| Dropped {
+            segments: drops.segments(reason),
+            bytes: drops.bytes(reason),
+        })
+    });
+}

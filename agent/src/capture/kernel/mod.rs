@@ -1,0 +1,272 @@
+//! Live capture: loads the kernel programs, attaches them to a cgroup, reads what they record, and passes on what the engine asks of them.
+
+mod cgroup;
+mod error;
+mod load;
+mod log;
+mod privilege;
+mod ring;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aya::Ebpf;
+use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
+use meshtap_common::{
+    CaptureConfig, DEFAULT_FLOWS, DEFAULT_RING_BYTES, DIRECTION_EGRESS, DIRECTION_INGRESS,
+    DROP_REASONS, DropReason, EventHeader, FlowState, ResumeKey, VERDICT_IGNORE,
+};
+
+pub use self::error::CaptureError;
+use super::{Polled, Source, event};
+use crate::connection::Control;
+use crate::flow::{Direction, Segment, SocketId};
+
+/// `BPF_EXIST` of linux/bpf.h: only replace.
+const ONLY_REPLACE: u64 = 2;
+
+/// How to capture.
+#[derive(Clone, Debug)]
+pub struct CaptureOptions {
+    /// Cgroup v2 folder whose sockets are captured; the root of the hierarchy when `None`.
+    pub cgroup: Option<PathBuf>,
+    /// What the kernel side selects.
+    pub config: CaptureConfig,
+    /// Size of the ring buffer; rounded up to a power of two pages.
+    pub ring_bytes: u32,
+    /// Sockets whose state the kernel side keeps.
+    pub flows: u32,
+}
+
+impl Default for CaptureOptions {
+    fn default() -> Self {
+        Self {
+            cgroup: None,
+            config: CaptureConfig::default(),
+            ring_bytes: DEFAULT_RING_BYTES,
+            flows: DEFAULT_FLOWS,
+        }
+    }
+}
+
+/// What the kernel side did not hand over, and why: totals since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drops {
+    /// Segments and payload bytes; index by `DropReason as usize`.
+    counts: [[u64; 2]; DROP_REASONS as usize],
+    /// Records that could not be read.
+    pub malformed: u64,
+}
+
+impl Drops {
+    /// Segments left out for this reason.
+    #[must_use]
+    pub fn segments(&self, reason: DropReason) -> u64 {
+        self.counts
+            .get(reason as usize)
+            .map_or(0, |[segments, _]| *segments)
+    }
+
+    /// Payload bytes left out for this reason.
+    #[must_use]
+    pub fn bytes(&self, reason: DropReason) -> u64 {
+        self.counts
+            .get(reason as usize)
+            .map_or(0, |[_, bytes]| *bytes)
+    }
+}
+
+/// Names sockets that the kernel side is to leave alone. Cheap to clone; works while the capture lives.
+#[derive(Clone)]
+pub struct OwnSockets(Arc<Mutex<HashMap<MapData, u64, FlowState>>>);
+
+impl OwnSockets {
+    /// Leaves a socket alone. For the agent's own sockets: call it before they connect, and again now and then while they live, since the
+    /// kernel's table forgets sockets that are silent for long when it is full.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn ignore(&self, socket: SocketId) -> io::Result<()> {
+        self.write(socket, 0)
+    }
+
+    fn write(&self, socket: SocketId, flags: u64) -> io::Result<()> {
+        let state = FlowState {
+            verdict: VERDICT_IGNORE,
+            ..FlowState::default()
+        };
+        let mut flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        flows
+            .insert(socket.0, state, flags)
+            .map_err(io::Error::other)
+    }
+}
+
+impl fmt::Debug for OwnSockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnSockets").finish_non_exhaustive()
+    }
+}
+
+/// A running capture. Ends when dropped, or with the process.
+pub struct Capture {
+    reader: ring::Reader,
+    flows: OwnSockets,
+    resume: HashMap<MapData, ResumeKey, u32>,
+    drops: PerCpuArray<MapData, [u64; 2]>,
+    diagnostics: Option<log::Diagnostics>,
+    malformed: u64,
+    cgroup: PathBuf,
+    /// Holds the programs and their links.
+    _ebpf: Ebpf,
+}
+
+impl Capture {
+    /// Starts to capture.
+    ///
+    /// # Errors
+    /// See [`CaptureError`].
+    pub fn start(options: &CaptureOptions) -> Result<Self, CaptureError> {
+        let mut ebpf = load::load(options)?;
+        let (path, cgroup) = cgroup::open(options.cgroup.as_deref())?;
+        let ring = RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(map_error)?;
+        let batch = usize::try_from(options.ring_bytes).unwrap_or(usize::MAX);
+        let reader = ring::Reader::new(ring, batch).map_err(|error| CaptureError::Setup {
+            reason: error.to_string(),
+        })?;
+        let flows = HashMap::try_from(take(&mut ebpf, "FLOWS")?).map_err(map_error)?;
+        let resume = HashMap::try_from(take(&mut ebpf, "RESUME")?).map_err(map_error)?;
+        let drops = PerCpuArray::try_from(take(&mut ebpf, "DROPS")?).map_err(map_error)?;
+        let diagnostics = if options.config.log == 0 {
+            None
+        } else {
+            log::Diagnostics::new(&mut ebpf)
+        };
+        load::attach(&mut ebpf, &path, &cgroup)?;
+        Ok(Self {
+            reader,
+            flows: OwnSockets(Arc::new(Mutex::new(flows))),
+            resume,
+            drops,
+            diagnostics,
+            malformed: 0,
+            cgroup: path,
+            _ebpf: ebpf,
+        })
+    }
+
+    /// The cgroup that is captured.
+    #[must_use]
+    pub fn cgroup(&self) -> &Path {
+        &self.cgroup
+    }
+
+    /// A handle to name the agent's own sockets with.
+    #[must_use]
+    pub fn own_sockets(&self) -> OwnSockets {
+        self.flows.clone()
+    }
+
+    /// Like [`Source::poll`], with the records as they are: the header, and the bytes that follow it, of which the first
+    /// `captured_len` are payload. [`event::decode`] makes a segment of them.
+    ///
+    /// # Errors
+    /// When the ring buffer cannot be waited on.
+    pub fn poll_raw(
+        &mut self,
+        timeout: Duration,
+        handle: &mut dyn FnMut(&EventHeader, &[u8]),
+    ) -> io::Result<Polled> {
+        let malformed = &mut self.malformed;
+        self.reader
+            .poll(timeout, |record| match EventHeader::split(record) {
+                Some((header, rest)) => handle(&header, rest),
+                None => *malformed += 1,
+            })?;
+        if let Some(diagnostics) = &mut self.diagnostics {
+            diagnostics.flush();
+        }
+        Ok(Polled::More)
+    }
+
+    /// What was not handed over so far.
+    ///
+    /// # Errors
+    /// When the kernel does not give its counters.
+    pub fn drops(&self) -> io::Result<Drops> {
+        let mut drops = Drops {
+            malformed: self.malformed,
+            ..Drops::default()
+        };
+        for (index, total) in (0..DROP_REASONS).zip(&mut drops.counts) {
+            let per_cpu = self.drops.get(&index, 0).map_err(io::Error::other)?;
+            for [segments, bytes] in per_cpu.iter() {
+                total[0] = total[0].wrapping_add(*segments);
+                total[1] = total[1].wrapping_add(*bytes);
+            }
+        }
+        Ok(drops)
+    }
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capture")
+            .field("cgroup", &self.cgroup)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Source for Capture {
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        handle: &mut dyn FnMut(&Segment<'_>),
+    ) -> io::Result<Polled> {
+        let mut malformed = 0;
+        let polled = self.poll_raw(
+            timeout,
+            &mut |header, rest| match event::decode(header, rest) {
+                Some(segment) => handle(&segment),
+                None => malformed += 1,
+            },
+        );
+        self.malformed += malformed;
+        polled
+    }
+
+    fn control(&mut self, controls: &[Control]) {
+        for control in controls {
+            // A socket that the kernel's table has forgotten is met anew there: nothing is lost by not telling it.
+            let _forgotten = match *control {
+                Control::Ignore(socket) => self.flows.write(socket, ONLY_REPLACE),
+                Control::Resume {
+                    socket,
+                    direction,
+                    seq,
+                } => {
+                    let key = ResumeKey {
+                        cookie: socket.0,
+                        direction: u32::from(match direction {
+                            Direction::Ingress => DIRECTION_INGRESS,
+                            Direction::Egress => DIRECTION_EGRESS,
+                        }),
+                        reserved: 0,
+                    };
+                    self.resume.insert(key, seq, 0).map_err(io::Error::other)
+                }
+            };
+        }
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, CaptureError> {
+    ebpf.take_map(name).ok_or_else(|| load::missing_map(name))
+}
+
+fn map_error(error: aya::maps::MapError) -> CaptureError {
+    load::setup(error.into())
+}

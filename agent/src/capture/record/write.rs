@@ -1,0 +1,318 @@
+//! Writes a recording beside a running capture, without ever making it wait.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use meshtap_common::{EventHeader, HEADER_LEN};
+
+use super::{END, EVENT, LOST, Meta, PROCESS, RECORD_LEN, TICK, put_head, put_record};
+use crate::capture::event::decode;
+use crate::capture::kernel::Capture;
+use crate::capture::{Polled, Source};
+use crate::connection::Control;
+use crate::flow::{Nanos, Segment, SocketId};
+use crate::process::Process;
+
+/// Bytes handed to the writing thread at a time: large enough that the hand-over costs nothing per event.
+const CHUNK: usize = 256 * 1024;
+/// Chunks waiting for the disk. With [`CHUNK`] 16 MiB: a disk that stalls for a second at 1 Gbit/s of traffic costs little.
+const CHUNKS: usize = 64;
+/// Sockets whose last told process is remembered, so that each is written once.
+const TOLD: usize = 65_536;
+/// Process records kept while the disk is busy.
+const PENDING: usize = 256 * 1024;
+
+/// A capture whose events can be had as they came.
+pub trait RawSource {
+    /// Waits at most `timeout` for events, then hands over all that are there, in order: the header, and the bytes that follow
+    /// it, of which the first `captured_len` are payload.
+    ///
+    /// # Errors
+    /// When the source cannot be read any further.
+    fn poll_raw(
+        &mut self,
+        timeout: Duration,
+        handle: &mut dyn FnMut(&EventHeader, &[u8]),
+    ) -> io::Result<Polled>;
+
+    /// As [`Source::control`].
+    fn control_raw(&mut self, controls: &[Control]);
+}
+
+impl RawSource for Capture {
+    fn poll_raw(
+        &mut self,
+        timeout: Duration,
+        handle: &mut dyn FnMut(&EventHeader, &[u8]),
+    ) -> io::Result<Polled> {
+        Self::poll_raw(self, timeout, handle)
+    }
+
+    fn control_raw(&mut self, controls: &[Control]) {
+        Source::control(self, controls);
+    }
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Events written.
+    pub events: u64,
+    /// Events left out because the disk was too slow, or failed.
+    pub dropped: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// The data thread's end of a recording.
+#[derive(Debug)]
+pub struct Recorder {
+    chunk: Vec<u8>,
+    /// Events and payload bytes left out since the last one written.
+    lost: (u64, u64),
+    counts: Recorded,
+    chunks: SyncSender<Vec<u8>>,
+    spare: Receiver<Vec<u8>>,
+    failed: Arc<AtomicBool>,
+    thread: JoinHandle<io::Result<u64>>,
+}
+
+impl Recorder {
+    /// Writes the head and starts the writing thread.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or no thread be started.
+    pub fn start(mut file: File, meta: &Meta) -> io::Result<Self> {
+        let mut head = Vec::new();
+        put_head(&mut head, meta);
+        file.write_all(&head)?;
+        let (chunks, receive) = sync_channel::<Vec<u8>>(CHUNKS);
+        let (give, spare) = sync_channel(CHUNKS);
+        let failed = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&failed);
+        let mut bytes = head.len() as u64;
+        let thread = thread::Builder::new()
+            .name("record".into())
+            .spawn(move || {
+                let mut result = Ok(());
+                for mut chunk in receive {
+                    if result.is_ok() {
+                        result = file.write_all(&chunk);
+                        bytes += chunk.len() as u64;
+                        flag.store(result.is_err(), Ordering::Relaxed);
+                    }
+                    chunk.clear();
+                    // Full: there are spare ones enough.
+                    let _ = give.try_send(chunk);
+                }
+                result.map(|()| bytes)
+            })?;
+        Ok(Self {
+            chunk: Vec::with_capacity(CHUNK + RECORD_LEN),
+            lost: (0, 0),
+            counts: Recorded::default(),
+            chunks,
+            spare,
+            failed,
+            thread,
+        })
+    }
+
+    /// For the thread that learns which process a socket belongs to.
+    #[must_use]
+    pub fn processes(&self) -> ProcessRecorder {
+        ProcessRecorder {
+            chunks: self.chunks.clone(),
+            pending: Vec::new(),
+            told: HashMap::new(),
+        }
+    }
+
+    fn event(&mut self, header: &EventHeader, rest: &[u8]) {
+        let captured = usize::try_from(header.captured_len).unwrap_or(usize::MAX);
+        let Some(payload) = rest
+            .get(..captured)
+            .filter(|_| header.captured_len <= header.wire_len)
+        else {
+            // Lengths that contradict each other: no segment for the engine either.
+            return;
+        };
+        if !self.room() {
+            self.lost.0 += 1;
+            self.lost.1 += u64::from(header.wire_len);
+            self.counts.dropped += 1;
+            return;
+        }
+        put_record(&mut self.chunk, EVENT, HEADER_LEN + payload.len());
+        self.chunk.extend_from_slice(&header.to_bytes());
+        self.chunk.extend_from_slice(payload);
+        self.counts.events += 1;
+    }
+
+    fn tick(&mut self, now: Nanos) {
+        if self.room() {
+            put_record(&mut self.chunk, TICK, 8);
+            self.chunk.extend_from_slice(&now.to_ne_bytes());
+            // What is recorded reaches the disk about ten times a second.
+            self.hand_over();
+        }
+    }
+
+    /// Room for one more record; makes it where possible, and tells of what was lost before.
+    fn room(&mut self) -> bool {
+        if self.failed.load(Ordering::Relaxed) || (self.chunk.len() >= CHUNK && !self.hand_over()) {
+            return false;
+        }
+        if self.lost != (0, 0) {
+            let (events, bytes) = mem::take(&mut self.lost);
+            put_record(&mut self.chunk, LOST, 16);
+            self.chunk.extend_from_slice(&events.to_ne_bytes());
+            self.chunk.extend_from_slice(&bytes.to_ne_bytes());
+        }
+        true
+    }
+
+    /// Gives the chunk to the writing thread, unless that is too far behind.
+    fn hand_over(&mut self) -> bool {
+        let next = self
+            .spare
+            .try_recv()
+            .unwrap_or_else(|_| Vec::with_capacity(CHUNK + RECORD_LEN));
+        match self.chunks.try_send(mem::replace(&mut self.chunk, next)) {
+            Ok(()) => true,
+            Err(TrySendError::Full(chunk) | TrySendError::Disconnected(chunk)) => {
+                self.chunk = chunk;
+                false
+            }
+        }
+    }
+
+    /// Writes what is left and the end mark, and waits for the disk. Every [`ProcessRecorder`] must be gone.
+    ///
+    /// # Errors
+    /// The first error of the file: nothing was written after it.
+    pub fn finish(mut self, now: Nanos) -> (Recorded, io::Result<()>) {
+        put_record(&mut self.chunk, END, 8);
+        self.chunk.extend_from_slice(&now.to_ne_bytes());
+        // Waits. A failure shows in what the thread returns.
+        let _ = self.chunks.send(self.chunk);
+        drop(self.chunks);
+        match self.thread.join() {
+            Ok(Ok(bytes)) => (
+                Recorded {
+                    bytes,
+                    ..self.counts
+                },
+                Ok(()),
+            ),
+            Ok(Err(error)) => (self.counts, Err(error)),
+            Err(_) => (
+                self.counts,
+                Err(io::Error::other("the recording thread ended early")),
+            ),
+        }
+    }
+}
+
+/// The output thread's end of a recording.
+#[derive(Debug)]
+pub struct ProcessRecorder {
+    chunks: SyncSender<Vec<u8>>,
+    pending: Vec<u8>,
+    told: HashMap<SocketId, u32>,
+}
+
+impl ProcessRecorder {
+    /// From the exchange with this index on, the socket is known to be the process's.
+    pub fn tell(&mut self, index: u64, socket: SocketId, process: &Process) {
+        if self.told.get(&socket) == Some(&process.pid) {
+            return;
+        }
+        if self.told.len() >= TOLD {
+            // Some are written twice then, which a reader does not mind.
+            self.told.clear();
+        }
+        self.told.insert(socket, process.pid);
+        if self.pending.len() >= PENDING {
+            return;
+        }
+        let name = process.name.as_bytes();
+        put_record(&mut self.pending, PROCESS, 20 + name.len());
+        self.pending.extend_from_slice(&index.to_ne_bytes());
+        self.pending.extend_from_slice(&socket.0.to_ne_bytes());
+        self.pending.extend_from_slice(&process.pid.to_ne_bytes());
+        self.pending.extend_from_slice(name);
+    }
+
+    /// Hands over what was told, if the writing thread can take it.
+    pub fn flush(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        if let Err(TrySendError::Full(pending)) = self.chunks.try_send(mem::take(&mut self.pending))
+        {
+            self.pending = pending;
+        }
+    }
+}
+
+impl Drop for ProcessRecorder {
+    fn drop(&mut self) {
+        if !self.pending.is_empty() {
+            // The capture has ended: waiting for the disk holds nobody up.
+            let _ = self.chunks.send(mem::take(&mut self.pending));
+        }
+    }
+}
+
+/// A capture that is recorded on its way to the engine.
+#[derive(Debug)]
+pub struct RecordingSource<R> {
+    raw: R,
+    recorder: Recorder,
+}
+
+impl<R> RecordingSource<R> {
+    /// Records what `raw` gives.
+    #[must_use]
+    pub const fn new(raw: R, recorder: Recorder) -> Self {
+        Self { raw, recorder }
+    }
+
+    /// The capture and the recorder again.
+    #[must_use]
+    pub fn into_parts(self) -> (R, Recorder) {
+        (self.raw, self.recorder)
+    }
+}
+
+impl<R: RawSource> Source for RecordingSource<R> {
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        handle: &mut dyn FnMut(&Segment<'_>),
+    ) -> io::Result<Polled> {
+        let recorder = &mut self.recorder;
+        self.raw.poll_raw(timeout, &mut |header, payload| {
+            recorder.event(header, payload);
+            if let Some(segment) = decode(header, payload) {
+                handle(&segment);
+            }
+        })
+    }
+
+    fn control(&mut self, controls: &[Control]) {
+        self.raw.control_raw(controls);
+    }
+
+    fn expired(&mut self, now: Nanos) {
+        self.recorder.tick(now);
+    }
+}

@@ -1,0 +1,91 @@
+//! The command line. One file per command.
+
+mod output;
+mod replay;
+mod tap;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand};
+
+pub use output::{ColourChoice, OutputArgs, SideChoice};
+pub use replay::ReplayArgs;
+pub use tap::{MarkArg, TapArgs};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default());
+
+/// Shows the HTTP traffic of this machine, request by request, without touching it.
+///
+/// meshtap reads the plaintext of TCP connections in the kernel (eBPF), pairs each HTTP request with its own answer, and shows or
+/// exports them. Applications, proxies and packets are left as they are.
+#[derive(Debug, Parser)]
+#[command(name = "meshtap", version, styles = STYLES, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show HTTP exchanges live, as they end.
+    Tap(TapArgs),
+    /// Show the exchanges of a recording. Needs no privileges.
+    Replay(ReplayArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[track_caller]
+    fn check(line: &str, expected: bool) {
+        let parsed = Cli::try_parse_from(line.split(' '));
+        assert_eq!(parsed.is_ok(), expected, "{line}: {parsed:?}");
+    }
+
+    #[test]
+    fn what_is_accepted() {
+        check("meshtap tap", true);
+        check("meshtap tap -vv --json --count 3 --duration 1m30s", true);
+        check(
+            "meshtap tap --port 80,8080 --port 9000 --status 4xx,500-503,none",
+            true,
+        );
+        check(
+            "meshtap tap --max-body 1 --ring-size 1MiB --ignore-mark 0x539/0xfff",
+            true,
+        );
+        check("meshtap tap --max-body 16MiB --ignore-mark none", true);
+        check("meshtap replay file --side client --color never", true);
+    }
+
+    #[test]
+    fn what_is_refused() {
+        check("meshtap", false);
+        check("meshtap tap --port 0", false);
+        check("meshtap tap --port 65536", false);
+        check("meshtap tap --max-body 0", false);
+        check("meshtap tap --max-body 17MiB", false);
+        check("meshtap tap --ring-size 100000", false);
+        check("meshtap tap --ring-size 2GiB", false);
+        check("meshtap tap --count 0", false);
+        check("meshtap tap --duration soon", false);
+        check("meshtap tap --duration 0s", false);
+        check("meshtap tap --status 99", false);
+        check("meshtap tap --side left", false);
+        check("meshtap tap --ignore-mark x", false);
+        check("meshtap replay", false);
+        check("meshtap replay file --port 80 --duration 3s", false);
+    }
+}

@@ -1,0 +1,135 @@
+//! What `tap` and `replay` have in common: which exchanges are shown, and how.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use crate::flow::Side;
+use crate::tap::{Detail, Filter, HostPattern, PathPattern, StatusSet};
+
+/// Which exchanges are shown, and how.
+#[derive(Clone, Debug, Args)]
+pub struct OutputArgs {
+    /// Write one JSON object per exchange and line.
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// Show header fields; twice (-vv): bodies too.
+    ///
+    /// Applies to --json as well, where header fields are always there.
+    #[arg(short, long = "verbose", action = ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
+
+    /// Show passwords, tokens and cookies as they are, instead of a hash of them.
+    #[arg(long, help_heading = "Output")]
+    pub no_redact: bool,
+
+    /// When to colour. `auto`: when the output is a terminal and NO_COLOR is not set.
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        help_heading = "Output"
+    )]
+    pub color: ColourChoice,
+
+    /// End after so many exchanges were shown.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Output")]
+    pub count: Option<u64>,
+
+    /// Write the account of the run (exchanges, losses, CPU time) to a file, as JSON.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub ledger_json: Option<PathBuf>,
+
+    /// Only connections with this port at either end.
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..), help_heading = FILTERS)]
+    pub port: Vec<u16>,
+
+    /// Only sockets of this process.
+    #[arg(long, value_name = "PID", value_delimiter = ',', help_heading = FILTERS)]
+    pub pid: Vec<u32>,
+
+    /// Only this host; `*` stands for any characters (`*.example.com`). A port need not be given.
+    #[arg(long, value_name = "HOST", value_delimiter = ',', help_heading = FILTERS)]
+    pub host: Vec<HostPattern>,
+
+    /// Only paths that begin with this, or match it as a whole when it has a `*` (`*/items`).
+    ///
+    /// The query is looked at only when the pattern has a `?`.
+    #[arg(long, value_name = "PATH", value_delimiter = ',', help_heading = FILTERS)]
+    pub path: Vec<PathPattern>,
+
+    /// Only this method; upper or lower case.
+    #[arg(long, value_name = "METHOD", value_delimiter = ',', help_heading = FILTERS)]
+    pub method: Vec<String>,
+
+    /// Only this status: 200, 4xx, 400-499, or `none` for requests without an answer.
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', help_heading = FILTERS)]
+    pub status: Vec<StatusSet>,
+
+    /// Only requests that arrive at a socket of this machine (server), or leave from one (client).
+    #[arg(long, value_enum, default_value_t, value_name = "SIDE", help_heading = FILTERS)]
+    pub side: SideChoice,
+}
+
+/// Heading of the filters in the help.
+const FILTERS: &str = "Filters (each can be repeated, or take a comma-separated list)";
+
+impl OutputArgs {
+    /// The filters.
+    #[must_use]
+    pub fn filter(&self) -> Filter {
+        Filter {
+            ports: self.port.clone(),
+            pids: self.pid.clone(),
+            hosts: self.host.clone(),
+            paths: self.path.clone(),
+            methods: self.method.clone(),
+            statuses: self.status.clone(),
+            side: self.side.side(),
+        }
+    }
+
+    /// How much is shown of each exchange.
+    #[must_use]
+    pub const fn detail(&self) -> Detail {
+        Detail::from_count(self.verbose)
+    }
+}
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColourChoice {
+    /// When the output is a terminal and NO_COLOR is not set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `--side`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SideChoice {
+    /// Both; the two ends of one local connection are shown once.
+    #[default]
+    Both,
+    /// Requests that arrive.
+    Server,
+    /// Requests that leave.
+    Client,
+}
+
+impl SideChoice {
+    /// The one side, if only one is wanted.
+    #[must_use]
+    pub const fn side(self) -> Option<Side> {
+        match self {
+            Self::Both => None,
+            Self::Server => Some(Side::Server),
+            Self::Client => Some(Side::Client),
+        }
+    }
+}

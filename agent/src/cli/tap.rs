@@ -1,0 +1,142 @@
+//! `meshtap tap`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use meshtap_common::{DEFAULT_RING_BYTES, ZTUNNEL_MARK};
+
+use super::OutputArgs;
+use crate::tap::parse_size;
+
+/// Arguments of `meshtap tap`.
+#[derive(Clone, Debug, Args)]
+pub struct TapArgs {
+    /// What is shown, and how.
+    #[command(flatten)]
+    pub output: OutputArgs,
+
+    /// End after this long, for example 30s or 5m.
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Output")]
+    pub duration: Option<Duration>,
+
+    /// Also write the raw kernel events to a file, for `meshtap replay`. It holds plaintext traffic.
+    #[arg(long, value_name = "FILE", help_heading = "Capture")]
+    pub record: Option<PathBuf>,
+
+    /// Capture only the sockets of this cgroup v2 folder and those below it [default: the root, found by itself].
+    #[arg(long, value_name = "DIR", help_heading = "Capture")]
+    pub cgroup: Option<PathBuf>,
+
+    /// Size of the buffer between kernel and meshtap: a power of two from 64KiB to 1GiB.
+    #[arg(long, value_name = "SIZE", value_parser = ring_size, default_value_t = DEFAULT_RING_BYTES, hide_default_value = true, help_heading = "Capture")]
+    pub ring_size: u32,
+
+    /// Body bytes captured per message, 1 to 16MiB; true sizes are shown all the same.
+    #[arg(long, value_name = "SIZE", value_parser = body_size, default_value = "64KiB", help_heading = "Capture")]
+    pub max_body: usize,
+
+    /// Leave sockets with this SO_MARK alone: VALUE, VALUE/MASK or `none`. The default is that of Istio's ztunnel.
+    #[arg(
+        long,
+        value_name = "MARK",
+        default_value = "0x539/0xfff",
+        help_heading = "Capture"
+    )]
+    pub ignore_mark: MarkArg,
+
+    /// Show diagnostics of the kernel side on stderr.
+    #[arg(long, help_heading = "Capture")]
+    pub log: bool,
+}
+
+/// `--ignore-mark`: sockets with `mark & mask == value`. A mask of zero ignores none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkArg {
+    /// The mark.
+    pub value: u32,
+    /// The bits of it that count.
+    pub mask: u32,
+}
+
+impl FromStr for MarkArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| match text.strip_prefix("0x") {
+            Some(hex) => u32::from_str_radix(hex, 16),
+            None => text.parse(),
+        };
+        let wrong = |_| format!("`{text}` is not a mark; write for example 0x539/0xfff or none");
+        if text == "none" {
+            return Ok(Self { value: 0, mask: 0 });
+        }
+        let (value, mask) = match text.split_once('/') {
+            Some((value, mask)) => (number(value).map_err(wrong)?, number(mask).map_err(wrong)?),
+            None => (number(text).map_err(wrong)?, u32::MAX),
+        };
+        if value & !mask != 0 {
+            return Err(format!(
+                "no mark can match `{text}`: it has bits outside its mask"
+            ));
+        }
+        Ok(Self { value, mask })
+    }
+}
+
+/// The default of `--ignore-mark`, which is written as text above.
+const _: () = assert!(ZTUNNEL_MARK == 0x539);
+
+/// Smallest ring buffer: sixteen pages, two of the largest records.
+const MIN_RING: u64 = 64 * 1024;
+/// Largest: locked kernel memory; more than this is a mistake.
+const MAX_RING: u64 = 1 << 30;
+/// Largest `--max-body`. The engine holds this much for every message that is being received.
+const MAX_BODY: u64 = 16 << 20;
+
+fn ring_size(text: &str) -> Result<u32, String> {
+    let size = parse_size(text)?;
+    if !size.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&size) {
+        return Err("the size must be a power of two from 64KiB to 1GiB".to_owned());
+    }
+    u32::try_from(size).map_err(|error| error.to_string())
+}
+
+pub(super) fn body_size(text: &str) -> Result<usize, String> {
+    let size = parse_size(text)?;
+    if !(1..=MAX_BODY).contains(&size) {
+        return Err("the size must be from 1 byte to 16MiB".to_owned());
+    }
+    usize::try_from(size).map_err(|error| error.to_string())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(format!(
+            "`{text}` is not a time; write for example 500ms, 30s or 1m30s"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks() {
+        let check = |text: &str, expected: Option<(u32, u32)>| {
+            let mark = text.parse::<MarkArg>().ok();
+            assert_eq!(mark.map(|m| (m.value, m.mask)), expected, "{text}");
+        };
+        check("0x539", Some((0x539, u32::MAX)));
+        check("1337", Some((1337, u32::MAX)));
+        check("0x539/0xfff", Some((0x539, 0xfff)));
+        check("none", Some((0, 0)));
+        check("0x1539/0xfff", None);
+        check("", None);
+        check("0x", None);
+        check("-1", None);
+    }
+}

@@ -1,0 +1,145 @@
+//! Bodies: wanted or not, content coding removed, secrets hidden.
+
+use bytes::Bytes;
+use memchr::memchr;
+
+use super::edit::Edits;
+use super::fields::{Facts, Known};
+use super::glob::Glob;
+use super::names::Names;
+use super::sanitized::{Content, Withheld};
+use super::scope::{Choice, any};
+use super::settings::{Pattern, Uninspected};
+use super::{json, multipart, pattern, query};
+use crate::http::Body;
+use crate::http::coding::{self, Decoded};
+
+/// What is done to bodies.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub(super) wanted: Choice<Vec<Glob>>,
+    pub(super) decoded_limit: usize,
+    pub(super) uninspected: Uninspected,
+    pub(super) patterns: Vec<Pattern>,
+    /// Secrets are looked for.
+    pub(super) inspect: bool,
+}
+
+/// Prepares `body` for inspection: what it holds after its coding is removed, or that it is left out.
+pub(super) fn open(rules: &Rules, facts: &Facts, body: &mut Body) -> Content {
+    let mut content = Content {
+        cut: body.truncated || body.missing > 0 || !body.size_exact,
+        full_size: body.size,
+        decoded: false,
+        withheld: None,
+    };
+    if body.bytes.is_empty() {
+        return content;
+    }
+    let media_type = facts.get(Known::ContentType).unwrap_or_default();
+    if !rules.wanted.open() {
+        let essence = media_type.split(|&b| b == b';').next().unwrap_or_default();
+        if !rules.wanted.keeps(|globs| any(globs, essence.trim_ascii())) {
+            content.withheld = Some(Withheld::Unwanted);
+            return content;
+        }
+    }
+    let mut opaque = is_opaque(media_type, &body.bytes);
+    if facts.get(Known::ContentEncoding).is_some() {
+        match coding::decode(
+            facts.encodings(),
+            &body.bytes,
+            !content.cut,
+            rules.decoded_limit,
+        ) {
+            Decoded::Identity => {}
+            Decoded::Decoded { bytes, truncated } => {
+                content.decoded = true;
+                content.cut |= truncated;
+                content.full_size = bytes.len() as u64;
+                opaque = is_opaque(media_type, &bytes);
+                body.bytes = bytes;
+            }
+            // A wrong label on plain text is common, and text can be inspected.
+            Decoded::Failed { .. } => opaque |= !is_text(&body.bytes),
+        }
+    }
+    if opaque && rules.inspect && rules.uninspected == Uninspected::Withhold {
+        content.withheld = Some(Withheld::Uninspected);
+    }
+    content
+}
+
+/// Finds what is to be hidden.
+pub(super) fn scan(rules: &Rules, facts: &Facts, text: &Bytes, names: &Names, edits: &mut Edits) {
+    let media_type = facts.get(Known::ContentType).unwrap_or_default();
+    let bare = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let bare = bare.trim_ascii_start();
+    if bare.starts_with(b"--") || starts_with(media_type, b"multipart/") {
+        multipart::scan(text, names, edits);
+    }
+    let several = !edits.is_empty();
+    let form =
+        starts_with(media_type, b"application/x-www-form-urlencoded") || looks_like_form(bare);
+    if form {
+        query::scan_form(text, names, edits);
+    }
+    json::scan(text, names, edits);
+    pattern::scan(text, &rules.patterns, edits);
+    if several || form || !rules.patterns.is_empty() {
+        edits.settle();
+    }
+}
+
+fn starts_with(media_type: &[u8], start: &[u8]) -> bool {
+    media_type
+        .get(..start.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(start))
+}
+
+/// A name and `=` before anything that a form cannot have. Forms come under every media type.
+fn looks_like_form(text: &[u8]) -> bool {
+    let head = &text[..text.len().min(256)];
+    memchr(b'=', head).is_some_and(|equals| {
+        equals > 0
+            && head[..equals]
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || b"_.%+-[]*$!~:@,/?&;".contains(b))
+    })
+}
+
+/// Names of secrets cannot be found in it: compressed without saying so (RFC 1952 §2.3, RFC 8878 §3.1.1), or wide text.
+fn is_opaque(media_type: &[u8], bytes: &[u8]) -> bool {
+    let compressed = matches!(bytes, [0x1f, 0x8b, 8, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..]);
+    compressed || is_wide(media_type, bytes)
+}
+
+/// Text whose characters are two or four bytes.
+fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
+    let by_bytes = matches!(
+        bytes,
+        [0xfe, 0xff, ..]
+            | [0xff, 0xfe, ..]
+            | [b'{' | b'[' | b'"' | b'<', 0, ..]
+            | [0, b'{' | b'[' | b'"' | b'<', ..]
+            | [0, 0, 0xfe, 0xff, ..]
+    );
+    let charset = |name: &[u8]| {
+        media_type
+            .windows(name.len())
+            .any(|window| window.eq_ignore_ascii_case(name))
+    };
+    // Binary data may begin like that; only what calls itself text, or nothing, is taken at its byte order mark.
+    let binary = [&b"image/"[..], b"audio/", b"video/", b"font/"]
+        .iter()
+        .any(|kind| starts_with(media_type, kind));
+    (by_bytes && !binary) || charset(b"utf-16") || charset(b"utf-32") || charset(b"ucs-2")
+}
+
+/// UTF-8 as far as it goes: the end may cut a character.
+fn is_text(bytes: &[u8]) -> bool {
+    match str::from_utf8(bytes) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    }
+}

@@ -1,0 +1,117 @@
+//! Secrets in header fields: `Authorization` (RFC 9110 §11.6.2), `Cookie` and `Set-Cookie` (RFC 6265 §4).
+
+use memchr::{memchr, memchr_iter};
+
+use super::counts::Rule;
+use super::edit::Edits;
+
+/// Schemes of the IANA registry and those in common use. Anything else in their place may be the secret itself.
+const SCHEMES: [&str; 22] = [
+    "ApiKey",
+    "AWS4-HMAC-SHA256",
+    "Basic",
+    "Bearer",
+    "Concealed",
+    "Digest",
+    "DPoP",
+    "GNAP",
+    "Hawk",
+    "HMAC",
+    "HOBA",
+    "Key",
+    "Mutual",
+    "Negotiate",
+    "NTLM",
+    "OAuth",
+    "PrivateToken",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "SharedKey",
+    "Token",
+    "vapid",
+];
+
+/// Everything but the scheme.
+pub(super) fn authorization(value: &[u8], edits: &mut Edits) {
+    let scheme = memchr(b' ', value).filter(|&space| {
+        SCHEMES
+            .iter()
+            .any(|scheme| scheme.as_bytes().eq_ignore_ascii_case(&value[..space]))
+    });
+    let start = scheme.map_or(0, |space| {
+        let blanks = value[space..].iter().take_while(|&&b| b == b' ').count();
+        space + blanks
+    });
+    edits.push_plain(value, start..value.len(), Rule::Authorization);
+}
+
+/// The value of each `name=value`, or the whole of what has no name.
+pub(super) fn cookie(value: &[u8], edits: &mut Edits) {
+    let mut start = 0;
+    for end in memchr_iter(b';', value).chain([value.len()]) {
+        pair(value, start, end, Rule::Cookie, edits);
+        start = end + 1;
+    }
+}
+
+/// The value of the cookie; its attributes stay.
+pub(super) fn set_cookie(value: &[u8], edits: &mut Edits) {
+    let end = memchr(b';', value).unwrap_or(value.len());
+    pair(value, 0, end, Rule::SetCookie, edits);
+}
+
+fn pair(text: &[u8], start: usize, end: usize, rule: Rule, edits: &mut Edits) {
+    let raw = text.get(start..end).unwrap_or_default();
+    let trimmed = raw.trim_ascii_start();
+    let start = start + (raw.len() - trimmed.len());
+    let value = memchr(b'=', trimmed).map_or(0, |equals| equals + 1);
+    let end = start + trimmed.trim_ascii_end().len();
+    edits.push_plain(text, start + value.min(end - start)..end, rule);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `expected` is what is hidden.
+    fn check(scan: fn(&[u8], &mut Edits), value: &str, expected: &[&str]) {
+        let mut edits = Edits::default();
+        scan(value.as_bytes(), &mut edits);
+        let hidden: Vec<_> = edits
+            .as_slice()
+            .iter()
+            .map(|edit| &value[edit.range.clone()])
+            .collect();
+        assert_eq!(hidden, expected, "{value}");
+    }
+
+    #[test]
+    fn schemes_stay() {
+        check(authorization, "Bearer abc.def", &["abc.def"]);
+        check(authorization, "basic  dTpw", &["dTpw"]);
+        check(
+            authorization,
+            "Digest username=\"u\", response=\"r\"",
+            &["username=\"u\", response=\"r\""],
+        );
+        check(authorization, "abcdef", &["abcdef"]);
+        check(authorization, "my secret", &["my secret"]);
+        check(authorization, "Bearer", &["Bearer"]);
+        check(authorization, "", &[]);
+        check(authorization, "Bearer [redacted:0123456789ab]", &[]);
+    }
+
+    #[test]
+    fn cookie_names_stay() {
+        check(cookie, "sid=1; theme=dark", &["1", "dark"]);
+        check(cookie, "sid=a=b ;token; =x;;e=", &["a=b", "token", "x"]);
+        check(cookie, "sid=\"q r\"", &["\"q r\""]);
+    }
+
+    #[test]
+    fn cookie_attributes_stay() {
+        check(set_cookie, "a=1; Path=/; HttpOnly", &["1"]);
+        check(set_cookie, "bare; Secure", &["bare"]);
+        check(set_cookie, "", &[]);
+    }
+}

@@ -1,0 +1,382 @@
+//! Header fields: which are kept, which are hidden, and which tell something that a span needs. One look-up per field.
+
+use bytes::Bytes;
+
+use super::counts::Rule;
+use super::edit::{Coding, Edits};
+use super::names::Names;
+use super::settings::{Mode, Settings};
+use super::{credentials, query};
+use crate::http::Slice;
+
+/// Fields that later stages read even where they are not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Known {
+    Traceparent,
+    B3,
+    B3TraceId,
+    B3SpanId,
+    ForwardedFor,
+    ForwardedProto,
+    ExternalAddress,
+    RealIp,
+    PeerMetadataId,
+    ContentType,
+    ContentEncoding,
+    UserAgent,
+}
+
+const KNOWN: [(&str, Known); 12] = [
+    ("traceparent", Known::Traceparent),
+    ("b3", Known::B3),
+    ("x-b3-traceid", Known::B3TraceId),
+    ("x-b3-spanid", Known::B3SpanId),
+    ("x-forwarded-for", Known::ForwardedFor),
+    ("x-forwarded-proto", Known::ForwardedProto),
+    ("x-envoy-external-address", Known::ExternalAddress),
+    ("x-real-ip", Known::RealIp),
+    ("x-envoy-peer-metadata-id", Known::PeerMetadataId),
+    ("content-type", Known::ContentType),
+    ("content-encoding", Known::ContentEncoding),
+    ("user-agent", Known::UserAgent),
+];
+
+/// Fields that hold a URL.
+const URLS: [&str; 10] = [
+    "content-location",
+    "destination",
+    "link",
+    "location",
+    "referer",
+    "refresh",
+    "x-envoy-original-path",
+    "x-forwarded-uri",
+    "x-original-uri",
+    "x-original-url",
+];
+
+/// How a field's value is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Treatment {
+    Keep,
+    Authorization,
+    Cookie,
+    SetCookie,
+    Secret,
+    Url,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    name: Vec<u8>,
+    kept: bool,
+    treatment: Treatment,
+    known: Option<Known>,
+}
+
+/// The rules on fields, as a hash table.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    entries: Vec<Entry>,
+    /// Index into `entries` plus one; zero is free. Twice as many as entries, a power of two.
+    slots: Vec<u16>,
+    keep_all: bool,
+    /// Secrets are looked for.
+    inspect: bool,
+    /// And hidden.
+    hide: bool,
+}
+
+/// What is read of a head besides its kept fields.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    buffer: Bytes,
+    slots: [Slice; KNOWN.len()],
+    present: u16,
+    repeated: u16,
+    /// Values of `content-encoding` after the first: all of them count.
+    encodings: Vec<Slice>,
+}
+
+impl Facts {
+    /// The first value of a field, unless it is one whose value is hidden.
+    pub(crate) fn get(&self, known: Known) -> Option<&[u8]> {
+        let slot = self.slots.get(known as usize)?;
+        (self.present & 1 << known as u16 != 0).then(|| slot.of(&self.buffer))
+    }
+
+    /// The field is there once.
+    pub(crate) fn once(&self, known: Known) -> Option<&[u8]> {
+        self.get(known)
+            .filter(|_| self.repeated & 1 << known as u16 == 0)
+    }
+
+    /// Every value of `content-encoding`, in wire order.
+    pub(super) fn encodings(&self) -> impl Iterator<Item = &[u8]> {
+        let more = self.encodings.iter().map(|slot| slot.of(&self.buffer));
+        self.get(Known::ContentEncoding).into_iter().chain(more)
+    }
+
+    pub(super) fn over(buffer: &Bytes) -> Self {
+        Self {
+            buffer: buffer.clone(),
+            ..Self::default()
+        }
+    }
+
+    fn note(&mut self, known: Known, value: Slice) {
+        let bit = 1 << known as u16;
+        if self.present & bit != 0 {
+            self.repeated |= bit;
+            if known == Known::ContentEncoding {
+                self.encodings.push(value);
+            }
+        } else {
+            self.present |= bit;
+            self.slots[known as usize] = value;
+        }
+    }
+}
+
+impl Table {
+    pub(super) fn new(settings: &Settings, names: &Names) -> Self {
+        let mode = settings.redaction.mode;
+        let mut table = Self {
+            entries: Vec::new(),
+            slots: Vec::new(),
+            keep_all: settings.headers.iter().any(|name| name == "*"),
+            inspect: mode != Mode::Off,
+            hide: mode == Mode::On,
+        };
+        for name in &settings.headers {
+            table.entry(name).kept = true;
+        }
+        for (name, known) in KNOWN {
+            table.entry(name).known = Some(known);
+        }
+        for name in URLS {
+            table.entry(name).treatment = Treatment::Url;
+        }
+        for entry in &mut table.entries {
+            if names.matches(&entry.name, Coding::Plain) {
+                entry.treatment = Treatment::Secret;
+            }
+        }
+        for (name, treatment) in [
+            ("authorization", Treatment::Authorization),
+            ("proxy-authorization", Treatment::Authorization),
+            ("cookie", Treatment::Cookie),
+            ("set-cookie", Treatment::SetCookie),
+        ] {
+            table.entry(name).treatment = treatment;
+        }
+        for name in &settings.redaction.headers {
+            table.entry(name).treatment = Treatment::Secret;
+        }
+        table.index();
+        table
+    }
+
+    fn entry(&mut self, name: &str) -> &mut Entry {
+        let name = name.to_ascii_lowercase().into_bytes();
+        let at = match self.entries.iter().position(|entry| entry.name == name) {
+            Some(at) => at,
+            None => {
+                self.entries.push(Entry {
+                    name,
+                    kept: self.keep_all,
+                    treatment: Treatment::Keep,
+                    known: None,
+                });
+                self.entries.len() - 1
+            }
+        };
+        &mut self.entries[at]
+    }
+
+    fn index(&mut self) {
+        self.slots = vec![0; (self.entries.len() * 2).next_power_of_two()];
+        for (i, entry) in self.entries.iter().enumerate() {
+            let mut slot = hash(&entry.name) & (self.slots.len() - 1);
+            while self.slots[slot] != 0 {
+                slot = (slot + 1) & (self.slots.len() - 1);
+            }
+            // A configuration with 65 535 header names is cut there.
+            self.slots[slot] = u16::try_from(i + 1).unwrap_or(0);
+        }
+    }
+
+    #[inline]
+    fn find(&self, name: &[u8]) -> Option<&Entry> {
+        let mask = self.slots.len() - 1;
+        let mut slot = hash(name) & mask;
+        loop {
+            let index = usize::from(*self.slots.get(slot)?);
+            let entry = self.entries.get(index.checked_sub(1)?)?;
+            if entry.name.eq_ignore_ascii_case(name) {
+                return Some(entry);
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// Whether a field is kept. Notes what is known of it, and adds what is to be hidden in its value.
+    #[inline]
+    pub(super) fn look(
+        &self,
+        name: &[u8],
+        value: &[u8],
+        place: Slice,
+        names: &Names,
+        facts: &mut Facts,
+        edits: &mut Edits,
+    ) -> bool {
+        let Some(entry) = self.find(name) else {
+            if self.keep_all && self.inspect && names.matches(name, Coding::Plain) {
+                edits.push_plain(value, 0..value.len(), Rule::Header);
+            }
+            return self.keep_all;
+        };
+        let plain = !self.hide || matches!(entry.treatment, Treatment::Keep | Treatment::Url);
+        if let Some(known) = entry.known
+            && plain
+        {
+            facts.note(known, place);
+        }
+        if !entry.kept || !self.inspect {
+            return entry.kept;
+        }
+        match entry.treatment {
+            Treatment::Keep => {}
+            Treatment::Authorization => credentials::authorization(value, edits),
+            Treatment::Cookie => credentials::cookie(value, edits),
+            Treatment::SetCookie => credentials::set_cookie(value, edits),
+            Treatment::Secret => edits.push_plain(value, 0..value.len(), Rule::Header),
+            Treatment::Url => {
+                query::scan_url(value, names, edits);
+                edits.settle();
+            }
+        }
+        true
+    }
+}
+
+/// Mixes length, first and last bytes without case.
+#[inline]
+fn hash(name: &[u8]) -> usize {
+    let (head, tail) = match *name {
+        [a, b, c, d, e, f, g, h, ..] => {
+            let [.., i, j, k, l, m, n, o, p] = *name else {
+                return 0;
+            };
+            (
+                u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+                u64::from_le_bytes([i, j, k, l, m, n, o, p]),
+            )
+        }
+        [a, b, c, d, ..] => {
+            let [.., e, f, g, h] = *name else {
+                return 0;
+            };
+            (
+                u64::from(u32::from_le_bytes([a, b, c, d])),
+                u64::from(u32::from_le_bytes([e, f, g, h])),
+            )
+        }
+        [a, .., b] => (u64::from(a), u64::from(b)),
+        [a] => (u64::from(a), 0),
+        [] => (0, 0),
+    };
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    // Odd constants from the golden ratio spread every bit upwards.
+    let mixed = ((head | CASE) ^ (tail | CASE).rotate_left(23) ^ name.len() as u64)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 40) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::defaults;
+
+    fn check(headers: &[&str], name: &str, value: &str, kept: bool, hidden: &[&str]) {
+        let mut settings = Settings {
+            headers: headers.iter().map(|&h| h.to_owned()).collect(),
+            ..Settings::default()
+        };
+        let names = Names::new(&settings.redaction.names).unwrap();
+        for (name, redact) in [
+            (name.to_owned(), true),
+            (name.to_uppercase(), true),
+            (name.to_owned(), false),
+        ] {
+            settings.redaction.mode = if redact { Mode::On } else { Mode::Off };
+            let table = Table::new(&settings, &names);
+            let (mut facts, mut edits) = (Facts::default(), Edits::default());
+            let place = Slice::default();
+            assert_eq!(
+                table.look(
+                    name.as_bytes(),
+                    value.as_bytes(),
+                    place,
+                    &names,
+                    &mut facts,
+                    &mut edits
+                ),
+                kept,
+                "{name}"
+            );
+            let found: Vec<_> = edits
+                .as_slice()
+                .iter()
+                .map(|e| &value[e.range.clone()])
+                .collect();
+            assert_eq!(found, if redact { hidden } else { &[] }, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_default_list() {
+        for name in defaults::HEADERS {
+            check(&defaults::HEADERS, name, "", true, &[]);
+        }
+        for name in ["x-secret", "x-custom", "x", "", "traceparent", "x-api-key"] {
+            check(&defaults::HEADERS, name, "v", false, &[]);
+        }
+    }
+
+    #[test]
+    fn all_fields_with_secrets_by_name() {
+        for name in [
+            "x-api-key",
+            "x-auth-token",
+            "x-amz-security-token",
+            "x-csrf-token",
+            "x-my-secret",
+            "api_key",
+        ] {
+            check(&["*"], name, "v", true, &["v"]);
+        }
+        for name in ["x-custom", "accept", "idempotency-key", "www-authenticate"] {
+            check(&["*"], name, "v", true, &[]);
+        }
+    }
+
+    #[test]
+    fn treatments() {
+        check(&["*"], "authorization", "Bearer x", true, &["x"]);
+        check(&["*"], "proxy-authorization", "Basic x", true, &["x"]);
+        check(&["*"], "cookie", "a=b", true, &["b"]);
+        check(&["*"], "set-cookie", "a=b; Path=/", true, &["b"]);
+        check(
+            &["*"],
+            "location",
+            "https://u:p@h/?token=t",
+            true,
+            &["p", "t"],
+        );
+        check(&["*"], "referer", "/?token=t", true, &["t"]);
+        check(&["*"], "accept", "/?token=t", true, &[]);
+    }
+}

@@ -1,0 +1,457 @@
+//! Secrets in JSON fields, found by a scanner that works from each `:` outwards instead of parsing.
+//!
+//! It so needs no whole document: one that was cut anywhere, JSON lines, server-sent events, a GraphQL query or JSON inside a
+//! JSON string are all read alike. A quote at depth `d` of strings within strings stands after `2^d - 1` backslashes
+//! (RFC 8259 §7, applied `d` times), which tells the quotes of one depth from those of another.
+
+use std::ops::Range;
+
+use memchr::{memchr, memchr_iter, memrchr};
+
+use super::counts::Rule;
+use super::edit::{Coding, Edit, Edits};
+use super::names::Names;
+
+/// Longest key in raw bytes. `pass` spelt in escapes takes 24; real keys are below 64.
+const KEY: usize = 512;
+
+/// Deepest JSON in JSON that is told apart: three times in strings. Each level doubles the backslashes.
+const DEPTH: u32 = 3;
+
+/// Finds the values of secret fields.
+pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
+    let mut done = 0;
+    for colon in memchr_iter(b':', text) {
+        if colon < done {
+            continue;
+        }
+        let Some(key) = key_before(text, colon) else {
+            continue;
+        };
+        if !names.matches(key.text, Coding::Json) {
+            continue;
+        }
+        let value = Value {
+            text,
+            start: skip_space(text, colon + 1),
+            quoted_key: key.quoted,
+            slashes: key.slashes,
+        };
+        done = value.redact(edits);
+    }
+}
+
+struct Key<'a> {
+    text: &'a [u8],
+    quoted: bool,
+    /// Backslashes before its quotes.
+    slashes: usize,
+}
+
+fn key_before(text: &[u8], colon: usize) -> Option<Key<'_>> {
+    let mut end = colon;
+    while end > 0 && is_space(text[end - 1]) {
+        end -= 1;
+    }
+    match *text.get(end.checked_sub(1)?)? {
+        b'"' => quoted_key(text, end - 1),
+        b'\'' => {
+            let content = text.get(..end - 1)?;
+            let open = memrchr(b'\'', &content[content.len().saturating_sub(KEY)..])?;
+            let open = open + content.len().saturating_sub(KEY);
+            Some(Key {
+                text: &content[open + 1..],
+                quoted: false,
+                slashes: 0,
+            })
+        }
+        b if is_word(b) => {
+            let from = end.saturating_sub(KEY);
+            let word = text[from..end]
+                .iter()
+                .rev()
+                .take_while(|&&b| is_word(b))
+                .count();
+            Some(Key {
+                text: &text[end - word..end],
+                quoted: false,
+                slashes: 0,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The key whose closing quote is at `quote`.
+fn quoted_key(text: &[u8], quote: usize) -> Option<Key<'_>> {
+    let slashes = slashes_before(text, quote);
+    if !slashes.wrapping_add(1).is_power_of_two() {
+        return None;
+    }
+    let end = quote - slashes;
+    let from = end.saturating_sub(KEY);
+    let mut search = end;
+    // Opening quote: the nearest one at the same depth.
+    loop {
+        let open = from + memrchr(b'"', &text[from..search])?;
+        let before = slashes_before(text, open);
+        if before == slashes || (slashes == 0 && before.is_multiple_of(2)) {
+            return Some(Key {
+                text: &text[open + 1..end],
+                quoted: true,
+                slashes,
+            });
+        }
+        if before < slashes {
+            return None;
+        }
+        search = open;
+    }
+}
+
+struct Value<'a> {
+    text: &'a [u8],
+    start: usize,
+    quoted_key: bool,
+    slashes: usize,
+}
+
+impl Value<'_> {
+    /// Adds the edits for the value; returns where it ends.
+    fn redact(&self, edits: &mut Edits) -> usize {
+        let text = self.text;
+        if let Some((open, depth)) = quote_at(text, self.start) {
+            let content = string(text, open + 1, depth);
+            let end = content.end;
+            push_string(text, content, edits);
+            return end;
+        }
+        match text.get(self.start) {
+            Some(b'\'') if !self.quoted_key => {
+                let rest = &text[self.start + 1..];
+                let end = self.start + 1 + memchr(b'\'', rest).unwrap_or(rest.len());
+                push_string(text, self.start + 1..end, edits);
+                end
+            }
+            Some(b'{' | b'[') if self.quoted_key => self.container(edits),
+            Some(_) if self.quoted_key => {
+                let end = scalar_end(text, self.start);
+                push_scalar(text, self.start..end, self.slashes, edits);
+                end
+            }
+            _ => self.start,
+        }
+    }
+
+    /// Every string and number inside an object or an array, keys excepted.
+    fn container(&self, edits: &mut Edits) -> usize {
+        let text = self.text;
+        let mut at = self.start;
+        let mut open = 0_usize;
+        while let Some(&byte) = text.get(at) {
+            match byte {
+                b'{' | b'[' => open += 1,
+                b'}' | b']' => {
+                    open -= 1;
+                    if open == 0 {
+                        return at + 1;
+                    }
+                }
+                b',' | b':' => {}
+                b if is_space(b) => {}
+                b'"' | b'\\' => {
+                    let Some((quote, depth)) = quote_at(text, at) else {
+                        at += 1;
+                        continue;
+                    };
+                    if slashes_at_depth(depth) < self.slashes {
+                        // The string that this document stands in ends.
+                        return at;
+                    }
+                    let content = string(text, quote + 1, depth);
+                    at = content.end + slashes_at_depth(depth) + 1;
+                    if text.get(skip_space(text, at)) != Some(&b':') {
+                        push_string(text, content, edits);
+                    }
+                    continue;
+                }
+                _ => {
+                    let end = scalar_end(text, at);
+                    push_scalar(text, at..end, self.slashes, edits);
+                    at = end.max(at + 1);
+                    continue;
+                }
+            }
+            at += 1;
+        }
+        text.len()
+    }
+}
+
+/// The content of a string whose opening quote, at depth `depth`, is just before `start`; without an end, all there is.
+fn string(text: &[u8], start: usize, depth: u32) -> Range<usize> {
+    let mut from = start;
+    while let Some(found) = text.get(from..).and_then(|rest| memchr(b'"', rest)) {
+        let quote = from + found;
+        let slashes = slashes_before(&text[start..], quote - start);
+        match closes(slashes, depth) {
+            Quote::Closes => return start..quote - slashes_at_depth(depth),
+            Quote::ClosesOuter => return start..quote,
+            Quote::Content => from = quote + 1,
+        }
+    }
+    start..text.len()
+}
+
+enum Quote {
+    /// The string at this depth ends.
+    Closes,
+    /// A string around it ends.
+    ClosesOuter,
+    /// An escaped quote of the string's own.
+    Content,
+}
+
+/// What a quote after `slashes` backslashes is to a string at `depth`.
+fn closes(mut slashes: usize, depth: u32) -> Quote {
+    for _ in 0..depth {
+        if slashes.is_multiple_of(2) {
+            return Quote::ClosesOuter;
+        }
+        slashes = (slashes - 1) / 2;
+    }
+    if slashes.is_multiple_of(2) {
+        Quote::Closes
+    } else {
+        Quote::Content
+    }
+}
+
+/// The quote at `at`, behind its backslashes, and its depth.
+fn quote_at(text: &[u8], at: usize) -> Option<(usize, u32)> {
+    let rest = text.get(at..)?;
+    let slashes = rest.iter().take_while(|&&b| b == b'\\').count();
+    if rest.get(slashes) != Some(&b'"') {
+        return None;
+    }
+    (0..=DEPTH)
+        .find(|&depth| slashes_at_depth(depth) == slashes)
+        .map(|depth| (at + slashes, depth))
+}
+
+const fn slashes_at_depth(depth: u32) -> usize {
+    (1 << depth) - 1
+}
+
+fn slashes_before(text: &[u8], at: usize) -> usize {
+    text[..at].iter().rev().take_while(|&&b| b == b'\\').count()
+}
+
+fn push_string(text: &[u8], range: Range<usize>, edits: &mut Edits) {
+    let edit = Edit {
+        range,
+        rule: Rule::Json,
+        coding: Coding::Json,
+        quote: None,
+    };
+    edits.push(text, edit);
+}
+
+/// A number, or bytes that are no JSON value; `true`, `false` and `null` tell nothing.
+fn push_scalar(text: &[u8], range: Range<usize>, slashes: usize, edits: &mut Edits) {
+    let value = text.get(range.clone()).unwrap_or_default();
+    if [&b"true"[..], b"false", b"null"]
+        .iter()
+        .any(|literal| literal.starts_with(value))
+    {
+        return;
+    }
+    let edit = Edit {
+        range,
+        rule: Rule::Json,
+        coding: Coding::Plain,
+        quote: u8::try_from(slashes).ok(),
+    };
+    edits.push(text, edit);
+}
+
+fn scalar_end(text: &[u8], start: usize) -> usize {
+    let rest = text.get(start..).unwrap_or_default();
+    start
+        + rest
+            .iter()
+            .position(|&b| matches!(b, b',' | b'}' | b']' | b'"' | b'\\') || is_space(b))
+            .unwrap_or(rest.len())
+}
+
+/// White space, also in its escaped forms, as it stands in JSON within a string.
+fn skip_space(text: &[u8], from: usize) -> usize {
+    let mut at = from;
+    loop {
+        match text.get(at..) {
+            Some([b, ..]) if is_space(*b) => at += 1,
+            Some([b'\\', rest @ ..]) => {
+                let more = rest.iter().take_while(|&&b| b == b'\\').count();
+                match rest.get(more) {
+                    Some(b'n' | b'r' | b't') => at += more + 2,
+                    _ => return at,
+                }
+            }
+            _ => return at,
+        }
+    }
+}
+
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::defaults;
+    use crate::policy::digest::Digest;
+
+    /// `expected` has `#` where a replacement stands.
+    fn check(text: &str, expected: &str) {
+        let names = Names::new(&defaults::NAMES.map(str::to_owned)).unwrap();
+        let digest = Digest::new(Some("test"));
+        let run = |text: &str| {
+            let (mut edits, mut out) = (Edits::default(), Vec::new());
+            scan(text.as_bytes(), &names, &mut edits);
+            edits.apply(text.as_bytes(), &digest, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let once = run(text);
+        assert_eq!(mask(&once), expected, "{text}");
+        assert_eq!(run(&once), once, "a second pass changes {text}");
+    }
+
+    fn mask(text: &str) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("[redacted:") {
+            out += before;
+            out += "#";
+            rest = &after[13..];
+        }
+        out + rest
+    }
+
+    #[test]
+    fn flat_and_nested_fields() {
+        check(
+            r#"{"user":"bob","pw":"s3cr\"et"}"#,
+            r##"{"user":"bob","pw":"#"}"##,
+        );
+        check(
+            r#"{"a":{"b":[{"password" : "x\\"},"y"]}}"#,
+            r##"{"a":{"b":[{"password" : "#"},"y"]}}"##,
+        );
+        check(
+            r#"{"pass\u0077ord":"x","n":1}"#,
+            r##"{"pass\u0077ord":"#","n":1}"##,
+        );
+        check(
+            "{\n  \"api-key\"\t:\r\n \"x\"\n}",
+            "{\n  \"api-key\"\t:\r\n \"#\"\n}",
+        );
+        check(r#"{"password":""}"#, r#"{"password":""}"#);
+    }
+
+    #[test]
+    fn numbers_become_strings_and_literals_stay() {
+        check(r#"{"pin":1234,"otp":-1.5e3}"#, r##"{"pin":"#","otp":"#"}"##);
+        check(
+            r#"{"password":null,"token":true,"secret":false}"#,
+            r#"{"password":null,"token":true,"secret":false}"#,
+        );
+        check(r#"{"password": hunter2 }"#, r##"{"password": "#" }"##);
+    }
+
+    #[test]
+    fn everything_inside_a_secret_container() {
+        check(
+            r#"{"credentials":{"user":"u","list":["a",{"b":"c"},7,null]},"next":"n"}"#,
+            r##"{"credentials":{"user":"#","list":["#",{"b":"#"},"#",null]},"next":"n"}"##,
+        );
+        check(r#"{"secrets":["a","b"#, r##"{"secrets":["#","#"##);
+        check(
+            r#"{"secrets":[]}, "x": ["y"]"#,
+            r#"{"secrets":[]}, "x": ["y"]"#,
+        );
+    }
+
+    #[test]
+    fn json_within_json_strings() {
+        check(
+            r#"{"body":"{\"password\":\"x\\\"y\",\"pin\": 12,\"u\":\"v\"}","n":"m"}"#,
+            r##"{"body":"{\"password\":\"#\",\"pin\": \"#\",\"u\":\"v\"}","n":"m"}"##,
+        );
+        check(
+            r#"{"b":"{\"c\":\"{\\\"token\\\":\\\"x\\\"}\"}"}"#,
+            r##"{"b":"{\"c\":\"{\\\"token\\\":\\\"#\\\"}\"}"}"##,
+        );
+        check(
+            r#"{"b":"{\n \"token\":\n \"x\"\n}"}"#,
+            r##"{"b":"{\n \"token\":\n \"#\"\n}"}"##,
+        );
+        // The inner document is cut, the outer one goes on.
+        check(
+            r#"{"b":"{\"token\":\"x","n":"m"}"#,
+            r##"{"b":"{\"token\":\"#","n":"m"}"##,
+        );
+        check(
+            r#"{"b":"{\"secrets\":[\"x","n":"m"}"#,
+            r##"{"b":"{\"secrets\":[\"#","n":"m"}"##,
+        );
+    }
+
+    #[test]
+    fn cut_documents() {
+        for cut in ["x", "xy", r"x\", r#"x\""#, r"x\u00"] {
+            check(&format!(r#"{{"token":"{cut}"#), r##"{"token":"#"##);
+        }
+        check(r#"{"token":12"#, r##"{"token":"#""##);
+        check(r#"{"token":"#, r#"{"token":"#);
+        check(r#"{"token"#, r#"{"token"#);
+        check(r#"rd":"a","token":"b""#, r##"rd":"a","token":"#""##);
+    }
+
+    #[test]
+    fn not_json_but_close() {
+        check(
+            r#"mutation { login(user: "u", password: "p") }"#,
+            r##"mutation { login(user: "u", password: "#") }"##,
+        );
+        check("{password: 'p', user: 'u'}", "{password: '#', user: 'u'}");
+        check(
+            "data: {\"token\":\"x\"}\n\ndata: {\"a\":1}\n",
+            "data: {\"token\":\"#\"}\n\ndata: {\"a\":1}\n",
+        );
+        check(
+            "{\"token\":\"x\"}\n{\"token\":\"y\"}\n",
+            "{\"token\":\"#\"}\n{\"token\":\"#\"}\n",
+        );
+        check(
+            "Password: hunter2 is a phrase",
+            "Password: hunter2 is a phrase",
+        );
+    }
+
+    #[test]
+    fn other_fields_stay() {
+        for text in [
+            r#"{"url":"https://a/b?c=d","time":"12:30","max_tokens":5,"token_type":"x"}"#,
+            r#"{"a":"the \"password\" field"}"#,
+            "::::\":\":\\\":\\\":",
+            "\"\\\\\":",
+        ] {
+            check(text, text);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The thread that looks sockets up, and the bounded memory of its answers.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+
+use super::finder::Finder;
+use super::{Process, Query};
+use crate::flow::SocketId;
+
+/// Answers kept in each of two generations: the sockets of a busy node's last seconds, in about 10 MB.
+const GENERATION: usize = 32_768;
+/// A socket without an answer is looked up again after this, if it still has exchanges: its process may have been hidden by a
+/// fork, a hand-over or a namespace that appeared just then.
+const RETRY: Duration = Duration::from_secs(1);
+/// Sockets waiting for a look-up; more are answered as unknown.
+const PENDING: usize = 16_384;
+/// The thread rests this many times as long as it worked, so it takes at most a tenth of a core however many sockets come.
+const REST: u32 = 9;
+/// Longest rest: with [`super::PATIENCE`] a line still gets its answer.
+const LONGEST_REST: Duration = Duration::from_millis(200);
+
+#[derive(Clone, Debug)]
+enum Answer {
+    Known(Arc<Process>),
+    Unknown(Instant),
+    /// Waiting for the thread, or being looked up.
+    Asked,
+}
+
+/// Answers by socket, in two generations: when the young one is full the old one is forgotten.
+#[derive(Debug, Default)]
+struct Answers {
+    young: HashMap<SocketId, Answer, foldhash::fast::RandomState>,
+    old: HashMap<SocketId, Answer, foldhash::fast::RandomState>,
+}
+
+impl Answers {
+    fn get(&self, socket: SocketId) -> Option<&Answer> {
+        self.young.get(&socket).or_else(|| self.old.get(&socket))
+    }
+
+    fn set(&mut self, socket: SocketId, answer: Answer) {
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(socket, answer);
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    answers: Answers,
+    pending: Vec<Query>,
+    stopped: bool,
+}
+
+impl State {
+    /// Queues a look-up unless there is an answer, or one is under way.
+    fn ask(&mut self, query: Query, now: Instant) {
+        let due = match self.answers.get(query.socket) {
+            None => true,
+            Some(Answer::Unknown(at)) => now.duration_since(*at) >= RETRY,
+            Some(Answer::Known(_) | Answer::Asked) => false,
+        };
+        if !due {
+            return;
+        }
+        if self.pending.len() < PENDING {
+            self.answers.set(query.socket, Answer::Asked);
+            self.pending.push(query);
+        } else {
+            self.answers.set(query.socket, Answer::Unknown(now));
+        }
+    }
+}
+
+/// What the lookup thread and those who ask share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    asked: Condvar,
+    answered: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer, asked for if need be and waited for until `deadline`.
+    pub(super) fn wait(&self, query: Query, deadline: Instant) -> Option<Arc<Process>> {
+        let mut state = self.lock();
+        if let Some(Answer::Known(process)) = state.answers.get(query.socket) {
+            return Some(Arc::clone(process));
+        }
+        state.ask(query, Instant::now());
+        self.asked.notify_one();
+        loop {
+            match state.answers.get(query.socket) {
+                Some(Answer::Known(process)) => return Some(Arc::clone(process)),
+                Some(Answer::Asked) if !state.stopped => {}
+                _ => return None,
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            state = self
+                .answered
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Takes sockets that were seen for the first time, unless the lock is held just now.
+    pub(super) fn announce(&self, fresh: &mut Vec<Query>) {
+        let Ok(mut state) = self.state.try_lock() else {
+            return;
+        };
+        let now = Instant::now();
+        for query in fresh.drain(..) {
+            state.ask(query, now);
+        }
+        let waiting = !state.pending.is_empty();
+        drop(state);
+        if waiting {
+            self.asked.notify_one();
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.lock().stopped = true;
+        self.asked.notify_all();
+        self.answered.notify_all();
+    }
+}
+
+/// Starts the thread.
+pub(super) fn start() -> io::Result<Arc<Shared>> {
+    let shared = Arc::new(Shared::default());
+    let its = Arc::clone(&shared);
+    thread::Builder::new()
+        .name("process".into())
+        .spawn(move || {
+            let mut finder = Finder::new();
+            while let Some(batch) = next_batch(&its) {
+                let began = Instant::now();
+                let found = finder.find(&batch);
+                let ended = Instant::now();
+                let mut state = its.lock();
+                for (query, process) in batch.iter().zip(found) {
+                    let answer = process.map_or(Answer::Unknown(ended), Answer::Known);
+                    state.answers.set(query.socket, answer);
+                }
+                its.answered.notify_all();
+                let rest = (ended.duration_since(began) * REST).min(LONGEST_REST);
+                let _ = its
+                    .asked
+                    .wait_timeout_while(state, rest, |state| !state.stopped);
+            }
+        })?;
+    Ok(shared)
+}
+
+/// Waits for sockets to look up; `None` when the service has been stopped.
+fn next_batch(shared: &Shared) -> Option<Vec<Query>> {
+    let mut state = shared
+        .asked
+        .wait_while(shared.lock(), |state| {
+            state.pending.is_empty() && !state.stopped
+        })
+        .unwrap_or_else(PoisonError::into_inner);
+    (!state.stopped).then(|| std::mem::take(&mut state.pending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_bounded_and_recent_ones_kept() {
+        let mut answers = Answers::default();
+        let last = 5 * GENERATION as u64;
+        for cookie in 0..=last {
+            answers.set(SocketId(cookie), Answer::Asked);
+            assert!(answers.young.len() + answers.old.len() <= 2 * GENERATION);
+        }
+        assert!(answers.get(SocketId(0)).is_none());
+        assert!(
+            answers
+                .get(SocketId(last - GENERATION as u64 + 1))
+                .is_some()
+        );
+    }
+}

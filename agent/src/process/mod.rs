@@ -1,0 +1,140 @@
+//! Whose socket it is: from a socket cookie to a process.
+//!
+//! ```text
+//! cookie + addresses ─ sock_diag(7) ─► inode ─ /proc/PID/fd ─► pid ─ /proc/PID/comm ─► name
+//! ```
+//!
+//! The kernel gives both the event's cookie and sock_diag's from one counter (`sock_gen_cookie`), so a socket is never taken
+//! for another one that reuses its addresses. All of this is slow beside a packet and runs on a thread of its own, which starts
+//! on a socket when its first segment is seen; the data thread only says that there is one.
+
+mod diag;
+mod finder;
+mod lookup;
+mod namespace;
+mod owner;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::exchange::Peers;
+use crate::flow::{CgroupId, Endpoint, Segment, Side, SocketId};
+
+use lookup::Shared;
+
+/// A process that has a socket open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Process id, in the agent's own PID namespace.
+    pub pid: u32,
+    /// The kernel's name of it (`/proc/PID/comm`).
+    pub name: Box<str>,
+}
+
+/// What is known of a socket whose process is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Query {
+    socket: SocketId,
+    cgroup: CgroupId,
+    local: Endpoint,
+    remote: Endpoint,
+}
+
+/// Sockets remembered as announced, one per slot: collisions announce a socket again, which costs a cache hit.
+const SEEN: usize = 4096;
+/// Sockets noted while the lookup thread holds the lock, which it does for microseconds; more are looked up on demand.
+const FRESH: usize = 4096;
+
+/// The lookup service. Its thread ends when this is dropped.
+#[derive(Debug)]
+pub struct Processes {
+    shared: Arc<Shared>,
+}
+
+impl Processes {
+    /// Starts the lookup thread.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start() -> io::Result<Self> {
+        Ok(Self {
+            shared: lookup::start()?,
+        })
+    }
+
+    /// The data thread's end.
+    #[must_use]
+    pub fn announcer(&self) -> Announcer {
+        Announcer {
+            shared: Arc::clone(&self.shared),
+            seen: vec![0; SEEN].into_boxed_slice(),
+            fresh: Vec::new(),
+        }
+    }
+
+    /// The process of an exchange's socket; waits until `deadline` at most when a look-up is under way.
+    #[must_use]
+    pub fn of(&self, peers: &Peers, deadline: Instant) -> Option<Arc<Process>> {
+        let (local, remote) = match peers.side {
+            Side::Server => (peers.server, peers.client),
+            Side::Client => (peers.client, peers.server),
+        };
+        let query = Query {
+            socket: peers.socket,
+            cgroup: peers.cgroup,
+            local,
+            remote,
+        };
+        self.shared.wait(query, deadline)
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+/// The data thread's end: says which sockets are new. Never waits.
+#[derive(Debug)]
+pub struct Announcer {
+    shared: Arc<Shared>,
+    seen: Box<[u64]>,
+    fresh: Vec<Query>,
+}
+
+impl Announcer {
+    /// Notes the socket of a segment if it is new.
+    pub fn segment(&mut self, segment: &Segment<'_>) {
+        // A listener's cookie is not that of the connection.
+        if segment.listener || segment.payload.is_empty() {
+            return;
+        }
+        let cookie = segment.socket.0;
+        // Cookies are counted up per CPU in batches: their low bits spread well.
+        let slot = usize::try_from(cookie).unwrap_or(0) % self.seen.len().max(1);
+        match self.seen.get_mut(slot) {
+            Some(seen) if *seen != cookie => *seen = cookie,
+            _ => return,
+        }
+        if self.fresh.len() < FRESH {
+            self.fresh.push(Query {
+                socket: segment.socket,
+                cgroup: segment.cgroup,
+                local: segment.local,
+                remote: segment.remote,
+            });
+        }
+    }
+
+    /// Announces what was noted since the last call; at the next one if the lock is held just now.
+    pub fn flush(&mut self) {
+        if !self.fresh.is_empty() {
+            self.shared.announce(&mut self.fresh);
+        }
+    }
+}
+
+/// How long an exchange's line waits for its process at most: several look-ups on a busy node, and hardly felt by a reader.
+pub const PATIENCE: Duration = Duration::from_millis(250);

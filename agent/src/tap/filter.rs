@@ -1,0 +1,291 @@
+//! Which exchanges are shown. Kinds of filter narrow each other; values of one kind widen it.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use super::pattern::{HostPattern, PathPattern};
+use crate::exchange::Exchange;
+use crate::flow::Side;
+
+/// The filters of one command. An empty list lets everything pass.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Either end's port.
+    pub ports: Vec<u16>,
+    /// The process of the recorded socket; one that is not known never matches.
+    pub pids: Vec<u32>,
+    /// The request's host.
+    pub hosts: Vec<HostPattern>,
+    /// The request's path.
+    pub paths: Vec<PathPattern>,
+    /// The request's method, compared without case.
+    pub methods: Vec<String>,
+    /// The answer's status.
+    pub statuses: Vec<StatusSet>,
+    /// The side that the recorded socket is on.
+    pub side: Option<Side>,
+}
+
+impl Filter {
+    /// Whether an exchange passes everything but `pids`.
+    #[must_use]
+    pub fn accepts(&self, exchange: &Exchange) -> bool {
+        let head = &exchange.request.head;
+        any(&self.ports, |port| {
+            *port == exchange.peers.client.port() || *port == exchange.peers.server.port()
+        }) && self.side.is_none_or(|side| side == exchange.peers.side)
+            && any(&self.methods, |m| {
+                m.as_bytes().eq_ignore_ascii_case(head.method())
+            })
+            && any(&self.statuses, |set| {
+                set.contains(exchange.response.as_ref().map(|r| r.head.status))
+            })
+            && any(&self.paths, |pattern| pattern.matches(head.target()))
+            && any(&self.hosts, |pattern| {
+                head.host().is_some_and(|host| pattern.matches(host))
+            })
+    }
+
+    /// Whether the process passes.
+    #[must_use]
+    pub fn accepts_pid(&self, pid: Option<u32>) -> bool {
+        any(&self.pids, |wanted| pid == Some(*wanted))
+    }
+}
+
+fn any<T>(values: &[T], matches: impl FnMut(&T) -> bool) -> bool {
+    values.is_empty() || values.iter().any(matches)
+}
+
+/// A value of `--status`: `200`, `4xx`, `400-499`, or `none` for exchanges without an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusSet {
+    /// Codes, both ends included.
+    Codes(RangeInclusive<u16>),
+    /// No answer began.
+    Unanswered,
+}
+
+impl StatusSet {
+    fn contains(&self, status: Option<u16>) -> bool {
+        match (self, status) {
+            (Self::Codes(range), Some(code)) => range.contains(&code),
+            (Self::Unanswered, None) => true,
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for StatusSet {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{text}` is not a status; write for example 200, 4xx, 400-499 or none");
+        let code = |part: &str| {
+            part.parse::<u16>()
+                .ok()
+                .filter(|code| (100..=999).contains(code))
+        };
+        if text == "none" {
+            return Ok(Self::Unanswered);
+        }
+        if let Some(class) = text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {
+            let first = class
+                .parse::<u16>()
+                .ok()
+                .filter(|class| (1..=9).contains(class))
+                .ok_or_else(wrong)?
+                * 100;
+            return Ok(Self::Codes(first..=first + 99));
+        }
+        let range = match text.split_once('-') {
+            Some((from, to)) => code(from).zip(code(to)).map(|(from, to)| from..=to),
+            None => code(text).map(|code| code..=code),
+        };
+        range
+            .filter(|range| !range.is_empty())
+            .map(Self::Codes)
+            .ok_or_else(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tap::sample;
+
+    fn parse<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> Vec<T> {
+        vec![text.parse().expect("valid")]
+    }
+
+    #[track_caller]
+    fn check(filter: &Filter, expected: bool) {
+        assert_eq!(filter.accepts(&sample::exchange()), expected, "{filter:?}");
+    }
+
+    #[test]
+    fn each_kind() {
+        let none = Filter::default;
+        check(&none(), true);
+        check(
+            &Filter {
+                ports: vec![8080],
+                ..none()
+            },
+            true,
+        );
+        check(
+            &Filter {
+                ports: vec![1, 40_000],
+                ..none()
+            },
+            true,
+        );
+        check(
+            &Filter {
+                ports: vec![80],
+                ..none()
+            },
+            false,
+        );
+        check(
+            &Filter {
+                hosts: parse("shop.example"),
+                ..none()
+            },
+            true,
+        );
+        check(
+            &Filter {
+                hosts: parse("*.example"),
+                ..none()
+            },
+            true,
+        );
+        check(
+            &Filter {
+                hosts: parse("other"),
+                ..none()
+            },
+            false,
+        );
+        check(
+            &Filter {
+                paths: parse("/cart"),
+                ..none()
+            },
+            true,
+        );
+        check(
+            &Filter {
+                paths: parse("/x"),
+                ..none()
+            },
+            false,
+        );
+        check(
+            &Filter {
+                methods: vec!["post".into()],
+                ..none()
+            },
+            true,
+        );
+        check(
+            &Filter {
+                methods: vec!["GET".into()],
+                ..none()
+            },
+            false,
+        );
+        check(
+            &Filter {
+                statuses: parse("2xx"),
+                ..none()
+            },
+            true,
+        );
+        check(
+            &Filter {
+                statuses: parse("404"),
+                ..none()
+            },
+            false,
+        );
+        check(
+            &Filter {
+                statuses: parse("none"),
+                ..none()
+            },
+            false,
+        );
+        check(
+            &Filter {
+                side: Some(Side::Server),
+                ..none()
+            },
+            true,
+        );
+        check(
+            &Filter {
+                side: Some(Side::Client),
+                ..none()
+            },
+            false,
+        );
+        // Kinds narrow each other.
+        check(
+            &Filter {
+                ports: vec![8080],
+                methods: vec!["GET".into()],
+                ..none()
+            },
+            false,
+        );
+    }
+
+    #[test]
+    fn unanswered() {
+        let mut exchange = sample::exchange();
+        exchange.response = None;
+        let filter = Filter {
+            statuses: parse("none"),
+            ..Filter::default()
+        };
+        assert!(filter.accepts(&exchange));
+        let filter = Filter {
+            statuses: parse("100-999"),
+            ..Filter::default()
+        };
+        assert!(!filter.accepts(&exchange));
+    }
+
+    #[test]
+    fn pids() {
+        let filter = Filter {
+            pids: vec![7, 8],
+            ..Filter::default()
+        };
+        assert!(filter.accepts_pid(Some(8)));
+        assert!(!filter.accepts_pid(Some(9)));
+        assert!(!filter.accepts_pid(None));
+        assert!(Filter::default().accepts_pid(None));
+    }
+
+    #[test]
+    fn statuses() {
+        let check = |text: &str, expected: Option<StatusSet>| {
+            assert_eq!(text.parse().ok(), expected, "{text}");
+        };
+        check("200", Some(StatusSet::Codes(200..=200)));
+        check("4xx", Some(StatusSet::Codes(400..=499)));
+        check("5XX", Some(StatusSet::Codes(500..=599)));
+        check("400-404", Some(StatusSet::Codes(400..=404)));
+        check("none", Some(StatusSet::Unanswered));
+        for wrong in [
+            "", "xx", "20", "1000", "0xx", "10xx", "404-400", "4x", "a-b", "200-", "-200",
+        ] {
+            check(wrong, None);
+        }
+    }
+}

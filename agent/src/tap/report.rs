@@ -1,0 +1,317 @@
+//! The account at the end of a run: every exchange that began, and where it went.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use meshtap_common::{DROP_REASONS, DropReason};
+use serde_json::{Map, Value, json};
+
+use super::units::{duration_text, size_words};
+use crate::capture::record::Recorded;
+use crate::connection::Stats;
+use crate::exchange::Partial;
+use crate::ledger::{Ledger, Loss};
+
+/// Where told exchanges went. Together they are [`Ledger::told`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Printed.
+    pub shown: u64,
+    /// A filter left them out.
+    pub filtered: u64,
+    /// The reader of the output was too slow: dropped, so that capture never waits.
+    pub output_full: u64,
+    /// They ended after `--count` was reached.
+    pub past_count: u64,
+    /// The reader of the output had gone.
+    pub output_closed: u64,
+}
+
+impl Delivery {
+    /// Label and count of each destination.
+    #[must_use]
+    pub const fn entries(&self) -> [(&'static str, u64); 5] {
+        [
+            ("shown", self.shown),
+            ("filtered", self.filtered),
+            ("output_full", self.output_full),
+            ("past_count", self.past_count),
+            ("output_closed", self.output_closed),
+        ]
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.entries().iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// Payload that the kernel side left out, for one reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Segments.
+    pub segments: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+}
+
+/// The whole account.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// What the engine began and how it ended.
+    pub ledger: Ledger,
+    /// The engine's totals.
+    pub stats: Stats,
+    /// Where told exchanges went.
+    pub delivery: Delivery,
+    /// What the kernel side left out, by [`DropReason`]; `None` for a replay.
+    pub kernel: Option<[Dropped; DROP_REASONS as usize]>,
+    /// Size of the ring buffer; `None` for a replay.
+    pub ring_bytes: Option<u32>,
+    /// The recording made, if any.
+    pub recorded: Option<Recorded>,
+    /// From start to end.
+    pub elapsed: Duration,
+    /// CPU time of the whole process, user and system.
+    pub cpu: Duration,
+    /// Most memory resident at a time, in bytes.
+    pub max_rss: Option<u64>,
+}
+
+impl Report {
+    /// Exchanges begun less all that is accounted for: zero, or there is a bug.
+    #[must_use]
+    pub fn imbalance(&self) -> i64 {
+        let told = self.ledger.told().cast_signed();
+        self.ledger.imbalance() + told - self.delivery.total().cast_signed()
+    }
+
+    /// For a person. `begun = shown + …` adds up, term by term.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let ledger = &self.ledger;
+        let _ = write!(
+            text,
+            "{} exchanges begun = {} shown",
+            ledger.begun, self.delivery.shown
+        );
+        let lost = Loss::ALL.iter().zip(ledger.lost);
+        let rest = (self.delivery.entries().into_iter().skip(1))
+            .chain(lost.map(|(loss, count)| (loss.label(), count)))
+            .chain([("open", ledger.open)]);
+        for (label, count) in rest.filter(|(_, count)| *count > 0) {
+            let _ = write!(text, " + {count} {label}");
+        }
+        let imbalance = self.imbalance();
+        if imbalance != 0 {
+            let _ = write!(text, " + {imbalance} unaccounted (a bug: please report it)");
+        }
+        text.push('\n');
+        let partial = Partial::ALL.iter().zip(ledger.partial);
+        list(&mut text, "partial", partial.map(|(p, n)| (p.label(), n)));
+        self.traffic(&mut text);
+        self.drops(&mut text);
+        if let Some(recorded) = self.recorded {
+            let _ = writeln!(
+                text,
+                "recording: {} events, {}, {} events left out",
+                recorded.events,
+                size_words(recorded.bytes),
+                recorded.dropped
+            );
+        }
+        text
+    }
+
+    fn traffic(&self, text: &mut String) {
+        let stats = &self.stats;
+        let _ = write!(
+            text,
+            "traffic: {} on {} connections in {}",
+            size_words(stats.payload_bytes),
+            stats.connections,
+            duration_text(u64::try_from(self.elapsed.as_nanos()).unwrap_or(u64::MAX)),
+        );
+        for (label, count) in [
+            ("not HTTP", stats.not_http),
+            ("dropped for room", stats.evicted_connections),
+        ] {
+            if count > 0 {
+                let _ = write!(text, ", {count} {label}");
+            }
+        }
+        if stats.gaps > 0 {
+            let missing = size_words(stats.gap_bytes);
+            let _ = write!(text, "; {} gaps of {missing}", stats.gaps);
+        }
+        text.push('\n');
+    }
+
+    fn drops(&self, text: &mut String) {
+        let Some(kernel) = &self.kernel else { return };
+        let ring = size_words(self.ring_bytes.unwrap_or(0).into());
+        let _ = write!(text, "kernel: ring buffer {ring}");
+        let mut none = true;
+        for (reason, dropped) in DropReason::ALL.iter().zip(kernel) {
+            if dropped.segments > 0 {
+                // Left out on purpose: the reader is told apart from loss.
+                let verb = match reason {
+                    DropReason::Budget => "left out past the body limit",
+                    _ => "dropped",
+                };
+                none &= *reason == DropReason::Budget;
+                let _ = write!(
+                    text,
+                    ", {} {verb} ({}, {} segments)",
+                    size_words(dropped.bytes),
+                    reason.label(),
+                    dropped.segments,
+                );
+            }
+        }
+        text.push_str(if none { ", no drops\n" } else { "\n" });
+    }
+
+    /// For a script.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let ledger = &self.ledger;
+        let partial: Map<_, _> = (Partial::ALL.iter().zip(ledger.partial))
+            .map(|(reason, count)| (reason.label().to_owned(), count.into()))
+            .collect();
+        let lost: Map<_, _> = (Loss::ALL.iter().zip(ledger.lost))
+            .map(|(reason, count)| (reason.label().to_owned(), count.into()))
+            .collect();
+        let delivery: Map<_, _> = (self.delivery.entries().into_iter())
+            .map(|(label, count)| (label.to_owned(), count.into()))
+            .collect();
+        let kernel: Option<Map<_, _>> = self.kernel.as_ref().map(|kernel| {
+            (DropReason::ALL.iter().zip(kernel))
+                .map(|(reason, d)| {
+                    let counts = json!({ "segments": d.segments, "bytes": d.bytes });
+                    (reason.label().to_owned(), counts)
+                })
+                .collect()
+        });
+        let stats = &self.stats;
+        json!({
+            "ledger": {
+                "begun": ledger.begun,
+                "complete": ledger.complete,
+                "partial": partial,
+                "lost": lost,
+                "open": ledger.open,
+                "imbalance": self.imbalance(),
+            },
+            "delivery": delivery,
+            "stats": {
+                "segments": stats.segments,
+                "payload_bytes": stats.payload_bytes,
+                "skipped_bytes": stats.skipped_bytes,
+                "gaps": stats.gaps,
+                "gap_bytes": stats.gap_bytes,
+                "connections": stats.connections,
+                "not_http": stats.not_http,
+                "evicted_connections": stats.evicted_connections,
+                "upgraded_bytes": stats.upgraded_bytes,
+                "websocket_messages": stats.websocket_messages,
+            },
+            "kernel_drops": kernel,
+            "ring_bytes": self.ring_bytes,
+            "recording": self.recorded.map(|r| json!({
+                "events": r.events, "dropped": r.dropped, "bytes": r.bytes,
+            })),
+            "elapsed_ns": u64::try_from(self.elapsed.as_nanos()).unwrap_or(u64::MAX),
+            "cpu_ns": u64::try_from(self.cpu.as_nanos()).unwrap_or(u64::MAX),
+            "max_rss_bytes": self.max_rss,
+        })
+    }
+}
+
+fn list(text: &mut String, title: &str, entries: impl Iterator<Item = (&'static str, u64)>) {
+    let mut first = true;
+    for (label, count) in entries.filter(|(_, count)| *count > 0) {
+        let before = if first { ": " } else { ", " };
+        let _ = write!(
+            text,
+            "{}{before}{count} {label}",
+            if first { title } else { "" }
+        );
+        first = false;
+    }
+    if !first {
+        text.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let mut ledger = Ledger::default();
+        for _ in 0..10 {
+            ledger.begin();
+        }
+        (0..6).for_each(|_| ledger.tell(None));
+        ledger.tell(Some(Partial::Gap));
+        ledger.tell(Some(Partial::Shutdown));
+        ledger.lose(Loss::Mirrored);
+        ledger.lose(Loss::Mirrored);
+        let mut kernel = [Dropped::default(); DROP_REASONS as usize];
+        kernel[DropReason::RingFull as usize] = Dropped {
+            segments: 2,
+            bytes: 3000,
+        };
+        Report {
+            ledger,
+            delivery: Delivery {
+                shown: 5,
+                filtered: 2,
+                output_full: 1,
+                ..Delivery::default()
+            },
+            kernel: Some(kernel),
+            ring_bytes: Some(1 << 24),
+            elapsed: Duration::from_millis(2500),
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn text() {
+        let report = report();
+        assert_eq!(report.imbalance(), 0);
+        assert_eq!(
+            report.text(),
+            "10 exchanges begun = 5 shown + 2 filtered + 1 output_full + 2 mirrored\n\
+             partial: 1 gap, 1 shutdown\n\
+             traffic: 0 B on 0 connections in 2.50s\n\
+             kernel: ring buffer 16 MiB, 2.9 KiB dropped (ring_full, 2 segments)\n"
+        );
+    }
+
+    #[test]
+    fn an_imbalance_is_told() {
+        let mut report = report();
+        report.delivery.shown = 3;
+        assert_eq!(report.imbalance(), 2);
+        assert!(report.text().contains("+ 2 unaccounted"));
+        assert_eq!(report.json()["ledger"]["imbalance"], 2);
+    }
+
+    #[test]
+    fn json_has_every_reason() {
+        let json = report().json();
+        assert_eq!(json["ledger"]["partial"]["gap"], 1);
+        assert_eq!(json["ledger"]["lost"]["mirrored"], 2);
+        assert_eq!(json["delivery"]["output_full"], 1);
+        assert_eq!(json["kernel_drops"]["ring_full"]["bytes"], 3000);
+        assert_eq!(
+            json["kernel_drops"].as_object().map(Map::len),
+            Some(DropReason::ALL.len())
+        );
+    }
+}

@@ -1,0 +1,146 @@
+//! An exchange for unit tests of the formats.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::View;
+use crate::clock::WallClock;
+use crate::exchange::{Exchange, Oddities, Peers, Request, Response};
+use crate::flow::{CgroupId, Endpoint, Side, SocketId};
+use crate::http::{
+    Body, Fields, FieldsBuilder, Framing, RequestHead, ResponseHead, Slice, Version,
+};
+use crate::policy::{Decision, Mode, Policy, Sanitized, Settings};
+use crate::process::Process;
+
+/// A buffer under construction, and slices of it.
+struct Text(Vec<u8>);
+
+impl Text {
+    fn add(&mut self, bytes: &[u8]) -> Slice {
+        let start = u16::try_from(self.0.len()).expect("short");
+        self.0.extend_from_slice(bytes);
+        let len = u16::try_from(bytes.len()).expect("short");
+        Slice { start, len }
+    }
+}
+
+fn fields(mut text: Text, pairs: &[(&[u8], &[u8])]) -> Fields {
+    let slices: Vec<_> = pairs
+        .iter()
+        .map(|(name, value)| (text.add(name), text.add(value)))
+        .collect();
+    let mut builder = FieldsBuilder::new(Bytes::from(text.0), slices.len());
+    for (name, value) in slices {
+        builder.push(name, value);
+    }
+    builder.build()
+}
+
+pub(crate) fn request_head(method: &[u8], target: &[u8], pairs: &[(&[u8], &[u8])]) -> RequestHead {
+    let mut text = Text(Vec::new());
+    let method = text.add(method);
+    let target = text.add(target);
+    RequestHead {
+        method,
+        target,
+        authority: None,
+        scheme: None,
+        version: Version::Http11,
+        fields: fields(text, pairs),
+    }
+}
+
+pub(crate) fn response_head(status: u16, pairs: &[(&[u8], &[u8])]) -> ResponseHead {
+    ResponseHead {
+        status,
+        version: Version::Http11,
+        fields: fields(Text(Vec::new()), pairs),
+    }
+}
+
+pub(crate) fn body(bytes: &[u8]) -> Body {
+    Body {
+        bytes: Bytes::copy_from_slice(bytes),
+        size: bytes.len() as u64,
+        size_exact: true,
+        framing: Framing::Length,
+        ..Body::default()
+    }
+}
+
+/// `POST /cart?id=7` at `shop.example`, answered `201` after 1.5 ms, seen at the server's socket.
+pub(crate) fn exchange() -> Exchange {
+    let end = |text: &str| Endpoint::from(text.parse::<SocketAddr>().expect("an address"));
+    Exchange {
+        peers: Arc::new(Peers {
+            socket: SocketId(77),
+            cgroup: CgroupId(1),
+            side: Side::Server,
+            client: end("10.0.0.1:40000"),
+            server: end("10.0.0.2:8080"),
+            proxied_client: None,
+        }),
+        request: Request {
+            began: 1_000_000_000,
+            ended: 1_000_400_000,
+            head: request_head(
+                b"POST",
+                b"/cart?id=7",
+                &[
+                    (b"Host", b"shop.example"),
+                    (b"Content-Type", b"application/json"),
+                    (b"X-Bytes", b"a\xffb"),
+                ],
+            ),
+            body: body(b"{\"item\":\"t\xc3\xa9\"}"),
+            oddities: Oddities::default(),
+        },
+        response: Some(Response {
+            began: 1_001_000_000,
+            ended: 1_001_500_000,
+            head: response_head(
+                201,
+                &[(b"content-type", b"image/png"), (b"Set-Cookie", b"a=1")],
+            ),
+            body: body(b"\x89PNG\r\n\x1a\n\0\xff"),
+            oddities: Oddities::default(),
+            interim: 0,
+        }),
+        upgrade: false,
+        partial: None,
+    }
+}
+
+/// A view of it at 2024-02-29T12:34:56.000000789Z by process `shop` (pid 4321).
+pub(crate) fn view(sanitized: &Sanitized) -> View<'_> {
+    View {
+        sanitized,
+        process: Some(Arc::new(Process {
+            pid: 4321,
+            name: "shop".into(),
+        })),
+        clock: CLOCK,
+    }
+}
+
+const CLOCK: WallClock = WallClock {
+    offset: 1_709_210_095_000_000_789,
+};
+
+/// As a policy that keeps and hides nothing lets it pass.
+pub(crate) fn sanitized(exchange: &Exchange) -> Sanitized {
+    let mut settings = Settings::everything();
+    settings.redaction.mode = Mode::Off;
+    sanitized_by(&settings, exchange)
+}
+
+pub(crate) fn sanitized_by(settings: &Settings, exchange: &Exchange) -> Sanitized {
+    let mut policy = Policy::new(settings).expect("settings");
+    match policy.apply(exchange.clone(), &CLOCK) {
+        Decision::Keep(sanitized) => sanitized,
+        Decision::Skip(reason) => panic!("{reason:?}"),
+    }
+}

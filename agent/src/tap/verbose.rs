@@ -1,0 +1,178 @@
+//! Header fields (`-v`) and bodies (`-vv`) below an exchange's line, in curl's manner: `>` to the server, `<` to the client.
+
+use std::io::Write as _;
+
+use super::body::{Text, media_type};
+use super::colour::{Ink, Palette, version_text};
+use super::escape::{self, Keep};
+use super::units::size_words;
+use super::{Detail, View};
+use crate::http::{Body, Fields};
+use crate::policy::{Content, Withheld};
+
+/// Appends what `detail` asks for and an empty line; nothing at [`Detail::Line`].
+pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, palette: Palette) {
+    if detail < Detail::Headers {
+        return;
+    }
+    let request = &view.exchange().request;
+    let head = &request.head;
+    let mut block = Block {
+        out,
+        palette,
+        mark: ">",
+    };
+    block.begin();
+    escape::write(block.out, head.method(), Keep::Nothing);
+    block.out.push(b' ');
+    escape::write(block.out, head.target(), Keep::Nothing);
+    let _ = writeln!(block.out, " {}", version_text(head.version));
+    block.fields(&head.fields);
+    if detail >= Detail::Bodies {
+        block.body(
+            &head.fields,
+            &request.body,
+            view.sanitized.request_content(),
+        );
+    }
+    if let Some(response) = &view.exchange().response {
+        block.mark = "<";
+        block.begin();
+        let head = &response.head;
+        let _ = writeln!(block.out, "{} {}", version_text(head.version), head.status);
+        block.fields(&head.fields);
+        if detail >= Detail::Bodies {
+            let content = view.sanitized.response_content();
+            block.body(&head.fields, &response.body, content);
+        }
+    }
+    out.push(b'\n');
+}
+
+struct Block<'a> {
+    out: &'a mut Vec<u8>,
+    palette: Palette,
+    mark: &'static str,
+}
+
+impl Block<'_> {
+    fn begin(&mut self) {
+        let (dim, end) = (self.palette.begin(Ink::Dim), self.palette.end());
+        let _ = write!(self.out, "    {dim}{}{end} ", self.mark);
+    }
+
+    fn fields(&mut self, fields: &Fields) {
+        let (cyan, end) = (self.palette.begin(Ink::Cyan), self.palette.end());
+        for (name, value) in fields.iter() {
+            self.begin();
+            self.out.extend_from_slice(cyan.as_bytes());
+            escape::write(self.out, name, Keep::Nothing);
+            let _ = write!(self.out, "{end}: ");
+            escape::write(self.out, value, Keep::Nothing);
+            self.out.push(b'\n');
+        }
+    }
+
+    fn body(&mut self, fields: &Fields, body: &Body, content: &Content) {
+        match content.withheld {
+            Some(Withheld::Uninspected) => {
+                return self.note(b"left out: it cannot be searched for secrets");
+            }
+            Some(Withheld::Unwanted) => return self.note(b"left out by a rule on its media type"),
+            None if body.size == 0 && body.bytes.is_empty() => return,
+            None => {}
+        }
+        match Text::of(body, content) {
+            // A zero byte is in no text a person wants to read.
+            Text::Utf8(text) if !text.contains('\0') => self.text(text),
+            _ => {
+                let mut note = size_words(content.full_size).into_bytes();
+                note.extend_from_slice(b" of ");
+                note.extend_from_slice(media_type(fields).unwrap_or(b"binary data"));
+                return self.note(&note);
+            }
+        }
+        if content.cut {
+            let captured = size_words(body.bytes.len() as u64);
+            let total = size_words(body.size);
+            let note = match (content.decoded, body.size_exact) {
+                (true, _) => format!("the rest was not captured; {total} before decoding"),
+                (false, true) => format!("{captured} of {total} captured"),
+                (false, false) => format!("{captured} of at least {total} captured"),
+            };
+            self.note(note.as_bytes());
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.begin();
+        self.out.push(b'\n');
+        for line in text.lines() {
+            self.begin();
+            escape::write(self.out, line.as_bytes(), Keep::Tabs);
+            self.out.push(b'\n');
+        }
+    }
+
+    /// A remark of the tool's own, told apart from captured text by its brackets and colour.
+    fn note(&mut self, note: &[u8]) {
+        self.begin();
+        let _ = write!(self.out, "{}[", self.palette.begin(Ink::Magenta));
+        escape::write(self.out, note, Keep::Nothing);
+        let _ = writeln!(self.out, "]{}", self.palette.end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Exchange;
+    use crate::tap::sample;
+
+    #[track_caller]
+    fn check(exchange: &Exchange, detail: Detail, expected: &str) {
+        let mut out = Vec::new();
+        write(
+            &mut out,
+            &sample::view(&sample::sanitized(exchange)),
+            detail,
+            Palette::new(false),
+        );
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+
+    #[test]
+    fn each_detail() {
+        let exchange = sample::exchange();
+        check(&exchange, Detail::Line, "");
+        check(
+            &exchange,
+            Detail::Headers,
+            "    > POST /cart?id=7 HTTP/1.1\n    > Host: shop.example\n    > Content-Type: application/json\n    \
+             > X-Bytes: a\\xffb\n    < HTTP/1.1 201\n    < content-type: image/png\n    < Set-Cookie: a=1\n\n",
+        );
+        check(
+            &exchange,
+            Detail::Bodies,
+            "    > POST /cart?id=7 HTTP/1.1\n    > Host: shop.example\n    > Content-Type: application/json\n    \
+             > X-Bytes: a\\xffb\n    > \n    > {\"item\":\"té\"}\n    < HTTP/1.1 201\n    < content-type: image/png\n    \
+             < Set-Cookie: a=1\n    < [10 B of image/png]\n\n",
+        );
+    }
+
+    #[test]
+    fn bodies_are_escaped_and_their_size_told() {
+        let mut exchange = sample::exchange();
+        exchange.response = None;
+        exchange.request.head = sample::request_head(b"PUT", b"/", &[(b"X", b"\x1b[31m")]);
+        exchange.request.body = sample::body(b"a\x1b[2J\r\nb\tc\n");
+        exchange.request.body.size = 2048;
+        exchange.request.body.truncated = true;
+        check(
+            &exchange,
+            Detail::Bodies,
+            "    > PUT / HTTP/1.1\n    > X: \\x1b[31m\n    > \n    > a\\x1b[2J\n    > b\tc\n    \
+             > [11 B of 2.0 KiB captured]\n\n",
+        );
+    }
+}
