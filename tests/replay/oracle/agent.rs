@@ -56,16 +56,15 @@ pub fn replay(file: &[u8]) -> Outcome {
                 engine.segment(segment, &mut output)
             })
             .expect("a readable file");
-        engine.expire(capture.now(), &mut output);
+        engine.expire(capture.time().unwrap_or_default(), &mut output);
         exchanges.append(&mut output.exchanges);
         output.controls.clear();
         if polled == Polled::End {
             break;
         }
     }
-    engine.finish(capture.now(), &mut output);
+    engine.finish(capture.time().unwrap_or_default(), &mut output);
     exchanges.append(&mut output.exchanges);
-    exchanges.sort_by_key(|exchange| exchange.request.began);
     let ledger = engine.ledger().clone();
     assert_eq!((ledger.imbalance(), ledger.open), (0, 0), "{ledger:?}");
     Outcome {

@@ -14,7 +14,7 @@ pub struct Distortion {
 }
 
 /// Length of a pcap file's head, and of a record's.
-const FILE: usize = 24;
+pub const FILE: usize = 24;
 const RECORD: usize = 16;
 
 struct Record {
@@ -74,15 +74,20 @@ pub fn distort(file: &[u8], distortion: Distortion, seed: u64) -> (Vec<u8>, Done
 }
 
 fn records(file: &[u8]) -> impl Iterator<Item = Record> {
-    let mut rest = &file[FILE..];
+    let mut at = FILE;
     std::iter::from_fn(move || {
-        // tcpdump was stopped after the last packet that matters; the one it was writing may be cut.
-        let length = u32::from_ne_bytes(rest.get(8..12)?.try_into().unwrap());
-        let record = rest.get(..RECORD + usize::try_from(length).unwrap())?;
-        rest = &rest[record.len()..];
+        let record = record_at(file, at)?;
+        at += record.len();
         Some(Record {
             time: record[..8].try_into().unwrap(),
             rest: record[8..].to_vec(),
         })
     })
+}
+
+/// The record at an offset, with its head, if it is there whole.
+pub fn record_at(file: &[u8], at: usize) -> Option<&[u8]> {
+    let rest = file.get(at..)?;
+    let length = u32::from_ne_bytes(rest.get(8..12)?.try_into().ok()?);
+    rest.get(..RECORD + usize::try_from(length).ok()?)
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::distort::{FILE, record_at};
+
 /// Discard (RFC 863): nothing listens there.
 const DISCARD: u16 = 9;
 const LAST: &[u8] = b"the last datagram of this capture";
@@ -82,19 +84,21 @@ impl Drop for Sniffer {
     }
 }
 
-/// What tcpdump writes until the last datagram, or its end. The rest is read as well, so that it never waits for a reader.
+/// What tcpdump writes until the last datagram, or its end.
 fn until_last(mut stdout: impl Read) -> Vec<u8> {
     let mut file = Vec::new();
     let mut buffer = vec![0; 1 << 20];
-    let mut looked = 0;
+    let mut at = FILE;
     while let Ok(read) = stdout.read(&mut buffer)
         && read > 0
     {
         file.extend_from_slice(&buffer[..read]);
-        if find(&file[looked..], LAST) {
-            break;
+        while let Some(record) = record_at(&file, at) {
+            if record.ends_with(LAST) {
+                return file;
+            }
+            at += record.len();
         }
-        looked = file.len().saturating_sub(LAST.len());
     }
     file
 }
@@ -103,10 +107,4 @@ fn rest(mut stderr: BufReader<ChildStderr>) -> String {
     let mut said = "\n".to_owned();
     let _ = stderr.read_to_string(&mut said);
     said
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
 }

@@ -12,6 +12,8 @@ pub struct Asked {
     pub target: String,
     pub status: u16,
     pub request_body: u64,
+    /// The answer may come before the end of the request, and the client may then stop sending.
+    pub may_be_cut: bool,
     /// The representation, where the client knows it.
     pub answer: Option<Vec<u8>>,
 }
@@ -170,6 +172,7 @@ impl Kind {
                 _ => 200,
             },
             request_body: if posts { UPLOAD } else { 0 },
+            may_be_cut: self == Self::Early,
             answer: answer.map(<[u8]>::to_vec),
         };
         let options = match self {
@@ -216,6 +219,7 @@ pub fn pipelined(
                     target: counter.target(path),
                     status: 200,
                     request_body: 0,
+                    may_be_cut: false,
                     answer: Some(file.clone()),
                 }
             })
@@ -256,6 +260,7 @@ pub fn chunked_by_hand(address: SocketAddr, count: usize, counter: &mut Counter)
             target,
             status: 200,
             request_body: 31,
+            may_be_cut: false,
             answer: None,
         }
     };

@@ -2,7 +2,7 @@
 //! answers come in the order of their requests (RFC 9112 §9.3.2).
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -17,6 +17,9 @@ struct Message {
     method: Option<String>,
     target: Option<String>,
     status: Option<u16>,
+    /// With the content coding still on; set only when there is one.
+    encoded: Option<u64>,
+    /// As far as it is decoded.
     body: u64,
 }
 
@@ -63,7 +66,7 @@ pub fn dissect(path: &Path, ports: &[u16], decompress: bool) -> Connections {
     let streams = read(&mut reader);
     let status = child.wait().expect("tshark");
     assert!(status.success(), "tshark: {status}");
-    connections(streams)
+    connections(streams, decompress)
 }
 
 fn read(reader: &mut impl std::io::BufRead) -> BTreeMap<u64, Stream> {
@@ -126,18 +129,27 @@ impl Packet {
 }
 
 impl Message {
+    fn length(&self, decoded: bool) -> u64 {
+        self.encoded.filter(|_| !decoded).unwrap_or(self.body)
+    }
+
     fn field(&mut self, name: &str, show: &str, text: &str) {
         match name {
             "http.request.method" if self.method.is_none() => self.method = Some(show.to_owned()),
             "http.request.uri" if self.target.is_none() => self.target = Some(unescape(show)),
             "http.response.code" if self.status.is_none() => self.status = show.parse().ok(),
-            "http.file_data" => {
-                let size = attribute(text, "size").and_then(|size| size.parse().ok());
-                self.body = size.expect("a size");
+            "http.file_data" => self.body = size(text),
+            "" if show.starts_with("Content-encoded entity body") => {
+                self.encoded = Some(size(text));
             }
             _ => {}
         }
     }
+}
+
+fn size(element: &str) -> u64 {
+    let size = attribute(element, "size").and_then(|size| size.parse().ok());
+    size.expect("a size")
 }
 
 impl Stream {
@@ -158,7 +170,7 @@ impl Stream {
     }
 }
 
-fn connections(streams: BTreeMap<u64, Stream>) -> Connections {
+fn connections(streams: BTreeMap<u64, Stream>, decoded: bool) -> Connections {
     let mut connections = Connections::new();
     for stream in streams.into_values() {
         let Some(ends) = stream.ends else { continue };
@@ -166,11 +178,11 @@ fn connections(streams: BTreeMap<u64, Stream>) -> Connections {
         let told = stream.requests.into_iter().map(|request| {
             let answer = answers.next().unwrap_or_default();
             Told {
+                request_body: request.length(decoded),
+                response_body: answer.length(decoded),
                 method: request.method.unwrap_or_default(),
                 target: request.target.unwrap_or_default(),
                 status: answer.status,
-                request_body: request.body,
-                response_body: answer.body,
             }
         });
         connections.entry(ends).or_default().extend(told);

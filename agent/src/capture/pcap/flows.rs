@@ -1,85 +1,33 @@
-//! Virtual sockets. A capture file has packets and no sockets, so each connection in it becomes the socket of its server: what goes
-//! to the server is ingress, what comes from it is egress.
-//!
-//! Which end is the server is told, in this order, by the handshake, by the first bytes of a message, and by the ports (the lower
-//! one serves). A guess from the ports is given up when a message contradicts it; the connection is then a new socket.
+//! The connections of a capture file. A file has packets and no sockets, so each connection in it becomes a socket with an identity
+//! of its own, a new one when its ports are used again.
 
-use std::hash::BuildHasher;
+use std::collections::VecDeque;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use memchr::memmem;
 
-use super::half::Half;
+use super::flow::{Ends, Flow};
+use super::held::{GRACE, MAX_BYTES, MAX_CONNECTIONS};
 use super::packet::Packet;
-use crate::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
+use crate::flow::{Nanos, Segment, SocketId};
 
-/// Connections of one generation. Two generations are kept: at about 200 bytes each, some 50 MB when a file is all handshakes.
+/// Connections of one generation. Two generations are kept: at about 250 bytes each, some 65 MB when a file is all handshakes.
 const GENERATION: usize = 131_072;
 
-/// Why an end is taken for the server, weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Evidence {
-    Ports,
-    Message,
-    Handshake,
-}
-
-/// Both ends in an order that does not depend on who sent a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Ends {
-    low: Endpoint,
-    high: Endpoint,
-}
-
+/// The connections, bounded: of two generations the older is forgotten when the younger is full.
 #[derive(Debug)]
-struct Flow {
-    socket: SocketId,
-    evidence: Evidence,
-    low_serves: bool,
-    from_low: Half,
-    from_high: Half,
-}
-
-impl Flow {
-    fn new(socket: SocketId, evidence: Evidence, low_serves: bool) -> Self {
-        Self {
-            socket,
-            evidence,
-            low_serves,
-            from_low: Half::default(),
-            from_high: Half::default(),
-        }
-    }
-
-    /// The packet opens a new connection between the same ends.
-    const fn is_reused(&self, packet: &Packet<'_>, low_sent: bool) -> bool {
-        let half = if low_sent {
-            &self.from_low
-        } else {
-            &self.from_high
-        };
-        packet.syn && !half.agrees(packet.seq.wrapping_add(1))
-    }
-
-    /// The direction that a packet went, then the opposite one.
-    const fn halves(&mut self, low_sent: bool) -> (&mut Half, &mut Half) {
-        if low_sent {
-            (&mut self.from_low, &mut self.from_high)
-        } else {
-            (&mut self.from_high, &mut self.from_low)
-        }
-    }
-}
-
-/// The connections of a file, bounded: of two generations the older is forgotten when the younger is full.
-#[derive(Debug)]
-pub(super) struct Flows<S = FixedState> {
-    young: HashMap<Ends, Flow, S>,
-    old: HashMap<Ends, Flow, S>,
+pub(super) struct Flows {
+    young: Table,
+    old: Table,
     generation: usize,
     sockets: u64,
+    /// Connections where packets wait, and since when; some may have been served since.
+    waiting: VecDeque<(Nanos, Ends)>,
+    held_bytes: isize,
 }
+
+/// A file cannot answer to the hash, and a fixed seed keeps a replay repeatable.
+type Table = HashMap<Ends, Flow, FixedState>;
 
 impl Default for Flows {
     fn default() -> Self {
@@ -89,108 +37,96 @@ impl Default for Flows {
 
 impl Flows {
     fn bounded(generation: usize) -> Self {
-        // Packets of a file cannot answer to the hash: a fixed seed keeps a replay repeatable.
         Self {
-            young: HashMap::with_hasher(FixedState::default()),
-            old: HashMap::with_hasher(FixedState::default()),
+            young: Table::default(),
+            old: Table::default(),
             generation,
             sockets: 0,
+            waiting: VecDeque::new(),
+            held_bytes: 0,
         }
     }
-}
 
-impl<S: BuildHasher> Flows<S> {
-    /// What the virtual socket of the packet's connection saw, if it is of use: payload, or an end.
-    pub(super) fn segment<'a>(&mut self, packet: &Packet<'a>) -> Option<Segment<'a>> {
-        let low_sent = packet.source <= packet.destination;
-        let (low, high) = if low_sent {
-            (packet.source, packet.destination)
-        } else {
-            (packet.destination, packet.source)
-        };
-        let (wire_len, payload) = match packet.rst {
-            // RFC 9293 §3.5.2: what a reset carries is a diagnostic text.
-            true => (0, &[][..]),
-            false => (packet.wire_len, packet.payload),
-        };
-        let useful = wire_len > 0 || packet.fin || packet.rst;
-        let flow = self.flow(Ends { low, high }, packet, low_sent)?;
-        let seq = packet.seq.wrapping_add(u32::from(packet.syn));
-        let (sent, received) = flow.halves(low_sent);
-        sent.begin(seq, packet.syn);
-        let ack = match packet.ack {
-            Some(ack) => {
-                if packet.syn {
-                    received.begin(ack, true);
-                }
-                received.acknowledged(ack, packet.time)
-            }
-            None => received.expected().unwrap_or_default(),
-        };
-        let expected = sent.expected().unwrap_or(seq);
-        let start = sent.at_start();
-        if !packet.rst {
-            sent.saw(seq, wire_len, packet.fin);
-        }
-        let (local, remote) = if flow.low_serves {
-            (low, high)
-        } else {
-            (high, low)
-        };
-        useful.then_some(Segment {
-            time: packet.time,
-            socket: flow.socket,
-            cgroup: CgroupId(0),
-            direction: if packet.source == local {
-                Direction::Egress
-            } else {
-                Direction::Ingress
-            },
-            local,
-            remote,
-            seq,
-            ack,
-            expected,
-            wire_len,
-            start,
-            fin: packet.fin,
-            rst: packet.rst,
-            listener: false,
-            skipped: false,
-            payload,
-        })
-    }
-
-    /// The packet's connection: a known one, or a new one when the packet opens it or has bytes of it.
-    fn flow(&mut self, ends: Ends, packet: &Packet<'_>, low_sent: bool) -> Option<&mut Flow> {
+    /// Hands over what the virtual socket of the packet's connection saw, and what waited for it.
+    pub(super) fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        now: Nanos,
+        handle: &mut dyn FnMut(&Segment<'_>),
+    ) {
+        self.release_due(now, handle);
+        let ends = Ends::of(packet);
         let opens = packet.syn || (packet.wire_len > 0 && !packet.rst);
-        let known = self.young.contains_key(&ends) || self.promote(&ends);
+        let known = self.young.contains_key(&ends) || self.promote(&ends, handle);
         if !known && !opens {
-            return None;
+            return;
         }
-        let sockets = &mut self.sockets;
-        let (sender_serves, evidence) = judge(packet);
-        let low_serves = sender_serves == low_sent;
-        let flow = self
-            .young
-            .entry(ends)
-            .or_insert_with(|| Flow::new(next(sockets), evidence, low_serves));
-        if flow.is_reused(packet, low_sent) {
-            *flow = Flow::new(next(sockets), evidence, low_serves);
-        } else if evidence > flow.evidence {
-            flow.evidence = evidence;
-            if flow.low_serves != low_serves {
-                flow.low_serves = low_serves;
-                flow.socket = next(sockets);
+        let spare = SocketId(self.sockets + 1);
+        let flow = self.young.entry(ends).or_insert_with(|| {
+            self.sockets = spare.0;
+            Flow::new(ends, spare, packet)
+        });
+        if flow.is_over(packet) {
+            self.held_bytes -= flow.size();
+            flow.release_all(handle);
+            *flow = Flow::new(ends, spare, packet);
+            self.sockets = spare.0;
+        } else if flow.learn(packet, spare) {
+            self.sockets = spare.0;
+        }
+        let held_before = flow.is_holding();
+        self.held_bytes += flow.take(packet, handle);
+        if flow.is_holding() && !held_before {
+            self.waiting.push_back((now, ends));
+        }
+        let many = self.waiting.len() > MAX_CONNECTIONS;
+        if many || self.held_bytes > MAX_BYTES.cast_signed() {
+            self.release_all(handle);
+        }
+    }
+
+    /// Hands over everything that still waits: the file has ended.
+    pub(super) fn release_all(&mut self, handle: &mut dyn FnMut(&Segment<'_>)) {
+        while let Some((_, ends)) = self.waiting.pop_front() {
+            if let Some(flow) = self
+                .young
+                .get_mut(&ends)
+                .or_else(|| self.old.get_mut(&ends))
+            {
+                flow.release_all(handle);
             }
         }
-        Some(flow)
+        self.held_bytes = 0;
+    }
+
+    fn release_due(&mut self, now: Nanos, handle: &mut dyn FnMut(&Segment<'_>)) {
+        while let Some((since, ends)) = self.waiting.front().copied()
+            && now.saturating_sub(since) >= GRACE
+        {
+            self.waiting.pop_front();
+            let found = self
+                .young
+                .get_mut(&ends)
+                .or_else(|| self.old.get_mut(&ends));
+            if let Some(flow) = found.filter(|flow| flow.is_holding()) {
+                self.held_bytes -= flow.size();
+                flow.release_due(now, handle);
+                self.held_bytes += flow.size();
+                if flow.is_holding() {
+                    self.waiting.push_back((now, ends));
+                }
+            }
+        }
     }
 
     /// Makes room for one more connection, and brings back the one between `ends` from the older generation if it is there.
-    fn promote(&mut self, ends: &Ends) -> bool {
+    fn promote(&mut self, ends: &Ends, handle: &mut dyn FnMut(&Segment<'_>)) -> bool {
+        let full = self.young.len() >= self.generation;
+        if full {
+            self.release_all(handle);
+        }
         let found = self.old.remove_entry(ends);
-        if self.young.len() >= self.generation {
+        if full {
             std::mem::swap(&mut self.young, &mut self.old);
             self.young.clear();
         }
@@ -202,38 +138,6 @@ impl<S: BuildHasher> Flows<S> {
             None => false,
         }
     }
-}
-
-/// A socket identity of its own, as cookies are.
-const fn next(sockets: &mut u64) -> SocketId {
-    *sockets += 1;
-    SocketId(*sockets)
-}
-
-/// Whether the packet's sender is the server, and what says so.
-fn judge(packet: &Packet<'_>) -> (bool, Evidence) {
-    if packet.syn {
-        (packet.ack.is_some(), Evidence::Handshake)
-    } else if begins_request(packet.payload) {
-        (false, Evidence::Message)
-    } else if packet.payload.starts_with(b"HTTP/1.") {
-        (true, Evidence::Message)
-    } else {
-        (
-            packet.source.port() < packet.destination.port(),
-            Evidence::Ports,
-        )
-    }
-}
-
-/// The first line is a request line of HTTP/1, or the bytes begin an HTTP/2 connection (RFC 9113 §3.4).
-fn begins_request(bytes: &[u8]) -> bool {
-    /// Longest request line looked through; a longer one leaves the decision to the ports.
-    const LINE: usize = 8192;
-    let bytes = bytes.get(..LINE).unwrap_or(bytes);
-    let line = memchr::memchr(b'\n', bytes).map_or(bytes, |end| &bytes[..end]);
-    line.first().is_some_and(u8::is_ascii_uppercase)
-        && (memmem::find(line, b" HTTP/1.").is_some() || line.starts_with(b"PRI * HTTP/2.0"))
 }
 
 #[cfg(test)]

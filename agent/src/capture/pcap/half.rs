@@ -1,16 +1,10 @@
 //! One direction of a captured connection: what a socket at its receiving end would know, as far as the file shows it.
 
-use crate::flow::Nanos;
-
 /// Stretches remembered beyond a hole. A window of reordered packets is smaller; past this the position only lags.
 const MAX_EARLY: usize = 64;
 
 /// A sequence number this far off the position is of another time: no window is larger (RFC 7323 §2.3).
 const MAX_WINDOW: i32 = 1 << 30;
-
-/// How long an acknowledgement of bytes that the file has not shown is taken for packets written out of order (several capture
-/// queues write within milliseconds of each other) and not for packets that the capture lost.
-const GRACE: Nanos = 200_000_000;
 
 /// `to − from` modulo 2^32.
 pub(super) const fn distance(from: u32, to: u32) -> i32 {
@@ -28,7 +22,6 @@ pub(super) struct Half {
     next: u32,
     end: Option<u32>,
     early: Vec<(u32, u32)>,
-    hole_since: Option<Nanos>,
 }
 
 impl Half {
@@ -75,25 +68,25 @@ impl Half {
         }
     }
 
-    /// What an acknowledgement of this direction is worth: `ack`, or less while the file may still show what it covers.
-    pub(super) fn acknowledged(&mut self, ack: u32, time: Nanos) -> u32 {
-        self.begin(ack, false);
-        let covered = match self.end {
+    /// An acknowledgement covers bytes that the file has not shown.
+    pub(super) fn lacks(&self, ack: u32) -> bool {
+        let ahead = distance(self.next, self.covered(ack));
+        self.known && ahead > 0 && ahead <= MAX_WINDOW
+    }
+
+    /// Bytes that are acknowledged and not in the file are not awaited any more.
+    pub(super) fn give_up(&mut self, ack: u32) {
+        let covered = self.covered(ack);
+        self.begin(covered, false);
+        self.pass(covered);
+    }
+
+    fn covered(&self, ack: u32) -> u32 {
+        match self.end {
             // A FIN takes one number.
             Some(end) if distance(end, ack) > 0 => end,
             _ => ack,
-        };
-        if distance(self.next, covered) <= 0 {
-            self.hole_since = None;
-            return ack;
         }
-        let since = *self.hole_since.get_or_insert(time);
-        if time.saturating_sub(since) < GRACE {
-            return self.next;
-        }
-        self.hole_since = None;
-        self.pass(covered);
-        ack
     }
 
     fn pass(&mut self, to: u32) {

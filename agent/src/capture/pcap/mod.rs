@@ -1,15 +1,17 @@
 //! Packet captures (tcpdump, Wireshark) as a source of segments. No privileges: it is a file.
 //!
 //! ```text
-//! file (records) ─► packet (link, IP, TCP) ─► flows (virtual sockets) ─► Segment
+//! file (records) ─► packet (link, IP, TCP) ─► flows (a virtual socket each) ─► Segment
 //! ```
 //!
 //! What cannot give a segment is counted under exactly one [`Skip`]; it is never an error. A file that ends inside a record is one,
 //! after everything before that has been handed over.
 
 mod file;
+mod flow;
 mod flows;
 mod half;
+mod held;
 mod packet;
 
 use std::fs::File;
@@ -141,12 +143,6 @@ impl Capture {
     pub const fn totals(&self) -> &Totals {
         &self.totals
     }
-
-    /// Nanoseconds since 1970 of the latest packet read.
-    #[must_use]
-    pub const fn now(&self) -> Nanos {
-        self.now
-    }
 }
 
 impl Source for Capture {
@@ -161,33 +157,52 @@ impl Source for Capture {
             totals,
             now,
         } = self;
+        let Totals {
+            packets,
+            tcp,
+            segments,
+            skipped,
+        } = totals;
+        let mut tell = |segment: &Segment<'_>| {
+            *segments += 1;
+            handle(segment);
+        };
         let mut tick_ends = None;
         for _ in 0..BATCH {
             let step = reader.step(&mut |record| {
-                totals.packets += 1;
+                *packets += 1;
                 let packet = record.and_then(|record| {
                     *now = record.time.max(*now);
                     Packet::parse(&record)
                 });
                 match packet {
                     Ok(packet) => {
-                        totals.tcp += 1;
-                        if let Some(segment) = flows.segment(&packet) {
-                            totals.segments += 1;
-                            handle(&segment);
-                        }
+                        *tcp += 1;
+                        flows.packet(&packet, *now, &mut tell);
                     }
-                    Err(skip) => totals.skipped[skip as usize] += 1,
+                    Err(skip) => skipped[skip as usize] += 1,
                 }
-            })?;
-            if step == Step::End {
-                return Ok(Polled::End);
+            });
+            match step {
+                Ok(Step::Block) => {}
+                Ok(Step::End) => {
+                    flows.release_all(&mut tell);
+                    return Ok(Polled::End);
+                }
+                Err(fault) => {
+                    flows.release_all(&mut tell);
+                    return Err(fault.into());
+                }
             }
             if *now > *tick_ends.get_or_insert(now.saturating_add(TICK)) {
                 break;
             }
         }
         Ok(Polled::More)
+    }
+
+    fn time(&self) -> Option<Nanos> {
+        Some(self.now)
     }
 }
 

@@ -1,6 +1,8 @@
 use std::net::SocketAddr;
 
+use super::super::held::MAX_PACKETS;
 use super::*;
+use crate::flow::{Direction, Endpoint};
 
 const CLIENT: &str = "10.0.0.1:40000";
 const SERVER: &str = "10.0.0.2:80";
@@ -31,11 +33,25 @@ fn packet<'a>(
 const UP: (&str, &str) = (CLIENT, SERVER);
 const DOWN: (&str, &str) = (SERVER, CLIENT);
 
-/// What is told of each packet: `-` for nothing, else socket, direction, position, acknowledgement and flags.
-fn tell(flows: &mut Flows, packet: &Packet<'_>) -> String {
-    let Some(s) = flows.segment(packet) else {
-        return "-".to_owned();
-    };
+/// What is told of each packet: nothing, or socket, direction, position, acknowledgement and flags; and what is told at the end.
+fn tell(flows: &mut Flows, packets: &[Packet<'_>]) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    let mut now = 0;
+    for packet in packets {
+        now = packet.time.max(now);
+        let mut lines = Vec::new();
+        flows.packet(packet, now, &mut |segment| lines.push(line(segment)));
+        all.push(lines);
+    }
+    let mut rest = Vec::new();
+    flows.release_all(&mut |segment| rest.push(line(segment)));
+    if !rest.is_empty() {
+        all.push(rest);
+    }
+    all
+}
+
+fn line(s: &Segment<'_>) -> String {
     let way = match s.direction {
         Direction::Ingress => "in",
         Direction::Egress => "out",
@@ -50,9 +66,15 @@ fn tell(flows: &mut Flows, packet: &Packet<'_>) -> String {
     )
 }
 
+/// Expects a line for each packet: `-` for nothing told, `;` between several.
 fn check(packets: &[Packet<'_>], expected: &[&str]) {
-    let mut flows = Flows::default();
-    let told: Vec<String> = packets.iter().map(|p| tell(&mut flows, p)).collect();
+    let mut told: Vec<String> = Vec::new();
+    for lines in tell(&mut Flows::default(), packets) {
+        told.push(match lines.is_empty() {
+            true => "-".to_owned(),
+            false => lines.join("; "),
+        });
+    }
     assert_eq!(told, expected);
 }
 
@@ -88,8 +110,13 @@ fn a_whole_connection() {
 fn who_serves() {
     let serving = |packets: &[Packet<'_>]| {
         let mut flows = Flows::default();
-        let told = packets.iter().filter_map(|p| flows.segment(p)).last();
-        told.map(|s| (s.local.to_string(), s.socket.0)).unwrap()
+        let mut told = None;
+        for packet in packets {
+            flows.packet(packet, 0, &mut |s| {
+                told = Some((s.local.to_string(), s.socket.0))
+            });
+        }
+        told.unwrap()
     };
     let odd = ("10.0.0.1:81", "10.0.0.2:9000");
     let back = ("10.0.0.2:9000", "10.0.0.1:81");
@@ -202,34 +229,79 @@ fn holes_copies_and_wrap() {
     );
 }
 
+fn at(ms: u64, packet: Packet<'_>) -> Packet<'_> {
+    let time = ms * 1_000_000;
+    Packet { time, ..packet }
+}
+
 #[test]
-fn acknowledgements_of_bytes_not_in_the_file() {
-    let at = |time, packet: Packet<'static>| Packet { time, ..packet };
-    const MS: u64 = 1_000_000;
+fn an_answer_written_before_its_request_waits() {
     check(
         &[
             packet(UP, "S", 99, None, b""),
-            // Written out of order: the answer before its request.
-            at(MS, packet(DOWN, "", 500, Some(103), b"x")),
-            at(MS, packet(UP, "", 100, Some(500), b"abc")),
-            at(MS, packet(DOWN, "", 501, Some(103), b"y")),
-            // Lost by the capture: three bytes are acknowledged and never come.
-            at(2 * MS, packet(DOWN, "", 502, Some(106), b"z")),
-            at(201 * MS, packet(DOWN, "", 503, Some(106), b"z")),
-            at(203 * MS, packet(DOWN, "", 504, Some(106), b"z")),
-            at(204 * MS, packet(UP, "", 106, Some(505), b"def")),
+            packet(DOWN, "S", 499, Some(100), b""),
+            at(1, packet(DOWN, "", 500, Some(103), b"xy")),
+            at(2, packet(UP, "", 103, Some(502), b"next")),
+            at(3, packet(UP, "", 100, Some(500), b"abc")),
+            at(4, packet(DOWN, "F", 502, Some(107), b"")),
         ],
         &[
             "-",
-            "1 out 500+1 expected 500 ack 100",
-            "1 in 100+3 expected 100 ack 500 start",
-            "1 out 501+1 expected 501 ack 103",
-            "1 out 502+1 expected 502 ack 103",
-            "1 out 503+1 expected 503 ack 103",
-            "1 out 504+1 expected 504 ack 106",
+            "-",
+            "-",
+            "-",
+            "1 in 100+3 expected 100 ack 500 start; 1 out 500+2 expected 500 ack 103 start; \
+             1 in 103+4 expected 103 ack 502",
+            "1 out 502+0 expected 502 ack 107 fin",
+        ],
+    );
+}
+
+#[test]
+fn bytes_that_never_come_are_waited_for_once() {
+    check(
+        &[
+            packet(UP, "S", 99, None, b""),
+            at(2, packet(DOWN, "", 502, Some(106), b"z")),
+            at(201, packet(DOWN, "", 503, Some(106), b"z")),
+            at(202, packet(DOWN, "", 504, Some(106), b"z")),
+            at(203, packet(UP, "", 106, Some(505), b"def")),
+        ],
+        &[
+            "-",
+            "-",
+            "-",
+            "1 out 502+1 expected 502 ack 106; 1 out 503+1 expected 503 ack 106; \
+             1 out 504+1 expected 504 ack 106",
             "1 in 106+3 expected 106 ack 505",
         ],
     );
+}
+
+#[test]
+fn what_waits_is_told_at_the_end() {
+    let open = packet(UP, "S", 99, None, b"");
+    let early = packet(DOWN, "", 500, Some(103), b"x");
+    let told = "1 out 500+1 expected 500 ack 103";
+    check(&[open, early], &["-", "-", told]);
+    let reset = packet(DOWN, "R", 501, Some(103), b"");
+    let both = format!("{told}; 1 out 501+0 expected 501 ack 103 rst");
+    check(&[open, early, reset], &["-", "-", &both]);
+    let again = packet(UP, "S", 7, None, b"");
+    check(&[open, early, again], &["-", "-", told]);
+}
+
+#[test]
+fn what_waits_is_bounded() {
+    let mut packets = vec![packet(UP, "S", 99, None, b"")];
+    let count = 2 * MAX_PACKETS;
+    for n in 0..u32::try_from(count).unwrap() {
+        packets.push(packet(DOWN, "", 500 + n, Some(103), b"x"));
+    }
+    let told = tell(&mut Flows::default(), &packets);
+    assert_eq!(told.iter().flatten().count(), count);
+    let first = told.iter().position(|lines| !lines.is_empty());
+    assert_eq!(first, Some(1 + MAX_PACKETS));
 }
 
 #[test]
@@ -254,7 +326,9 @@ fn the_older_generation_goes_first() {
     let ends: Vec<String> = (1..=5).map(|n| format!("10.0.0.1:{n}000")).collect();
     let mut socket = |n: usize| {
         let packet = packet((&ends[n], SERVER), "", 1, Some(1), b"x");
-        flows.segment(&packet).unwrap().socket.0
+        let mut socket = None;
+        flows.packet(&packet, 0, &mut |s| socket = Some(s.socket.0));
+        socket.unwrap()
     };
     assert_eq!([socket(0), socket(1), socket(2)], [1, 2, 3]);
     // Brought back from the older generation, which then is {1, 2}, then {2, 0}.
