@@ -104,7 +104,7 @@ fn start<S: Source>(
     })
 }
 
-fn random_key() -> Result<[u8; 16], Failure> {
+pub(super) fn random_key() -> Result<[u8; 16], Failure> {
     let mut key = [0; 16];
     rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| Failure::Random(error.into()))?;
