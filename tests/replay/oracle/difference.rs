@@ -83,3 +83,74 @@ fn connection(ours: &[&Ours], theirs: &[Told], reordered: bool) -> Result<Vec<Di
         None => Ok(named),
     }
 }
+
+/// What came of a file with packets missing, exchange by exchange of the whole file.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// Told as in the whole file.
+    whole: usize,
+    /// Told in part, and marked.
+    partial: usize,
+    /// Not told: in the ledger, but for those that left no trace.
+    counted: usize,
+    /// Of those that we tell whole, what tshark does not tell: it loses step at a hole.
+    only_ours: usize,
+    /// Requests that tshark tells and we only count: it shows what it sees of either direction, whether or not the two belong
+    /// together.
+    only_theirs: usize,
+}
+
+/// An exchange is told right, told in part and marked, or counted; and the two readers never tell different requests.
+#[track_caller]
+pub fn assert_honest(
+    whole: &Outcome,
+    ours: &Outcome,
+    theirs: &Connections,
+    packets_lost: usize,
+) -> Account {
+    let key = |ends: &Ends, told: &Told| (ends.server.clone(), told.target.clone());
+    let originals: BTreeMap<_, &Ours> = whole
+        .exchanges
+        .iter()
+        .map(|exchange| (key(&exchange.ends, &exchange.told), exchange))
+        .collect();
+    let mut requests: BTreeMap<_, &Told> = theirs
+        .iter()
+        .flat_map(|(ends, told)| told.iter().map(move |told| (key(ends, told), told)))
+        .collect();
+    let mut account = Account::default();
+    for exchange in &ours.exchanges {
+        let told = &exchange.told;
+        let key = key(&exchange.ends, told);
+        let original = originals.get(&key);
+        let original = original.unwrap_or_else(|| panic!("never happened: {told}"));
+        assert_eq!(told.method, original.told.method, "{told}");
+        if exchange.partial.is_none() {
+            assert_eq!(told, &original.told);
+            assert!(exchange.decoded == original.decoded, "other bytes: {told}");
+            account.whole += 1;
+        } else {
+            assert!(
+                told.status.is_none() || told.status == original.told.status,
+                "mispaired: {told}, which was {}",
+                original.told
+            );
+            account.partial += 1;
+        }
+        match requests.remove(&key) {
+            Some(their) => assert_eq!(told.method, their.method, "{told}"),
+            None if exchange.partial.is_none() => account.only_ours += 1,
+            None => {}
+        }
+    }
+    account.only_theirs = requests.len();
+    account.counted = originals.len() - ours.exchanges.len();
+    let lost: u64 = ours.ledger.lost.iter().sum();
+    // Of an exchange whose every packet is missing there is nothing to count.
+    let countable = account.counted.saturating_sub(packets_lost) as u64;
+    assert!(countable <= lost, "{account:?} {:?}", ours.ledger);
+    for ((server, target), their) in requests {
+        assert!(originals.contains_key(&(server, target)), "tshark: {their}");
+    }
+    account
+}
