@@ -23,6 +23,7 @@
 mod bench;
 mod cgroup;
 mod client;
+mod envoy;
 mod lossy;
 mod netns;
 mod pair;
@@ -37,6 +38,7 @@ mod tap;
 pub use bench::{Bench, figure, isolated, live, skip};
 pub use cgroup::{Cgroup, Pod};
 pub use client::{Answer, Connection, ECHO, curl, swarm};
+pub use envoy::{ENVOY_PORT, Envoy};
 pub use lossy::{Fault, LossyLink, Tally};
 pub use netns::Netns;
 pub use pair::{Pair, reset};

@@ -31,6 +31,11 @@ impl Netns {
         Self(File::open("/proc/thread-self/ns/net").expect("the thread's network namespace"))
     }
 
+    /// The machine's own, where the test process's first thread always is: to fetch what a test needs, and for nothing else.
+    pub(crate) fn of_the_machine() -> Self {
+        Self(File::open("/proc/self/ns/net").expect("the process's network namespace"))
+    }
+
     /// The calling thread enters it; threads and processes that it starts are in it from the beginning.
     pub(crate) fn enter(&self) {
         move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))

@@ -73,6 +73,7 @@ impl Report {
         }
         assert_eq!(self.count("/stats/gaps"), 0, "{:#}", self.ledger);
         assert_eq!(self.sum("/ledger/partial"), 0, "{:#}", self.ledger);
+        assert_eq!(self.count("/delivery/output_full"), 0, "{:#}", self.ledger);
         let mirrored = self.count("/ledger/lost/mirrored");
         assert_eq!(self.sum("/ledger/lost"), mirrored, "{:#}", self.ledger);
     }

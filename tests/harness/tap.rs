@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -84,7 +84,20 @@ impl Tap {
     /// # Panics
     /// When it does not start.
     #[must_use]
-    pub fn start(mut self) -> Running {
+    pub fn start(self) -> Running {
+        self.launch(true)
+    }
+
+    /// Starts it as [`Self::start`] does, but leaves what it prints in the pipe until it is told to end.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_unread(self) -> Running {
+        self.launch(false)
+    }
+
+    fn launch(mut self, read: bool) -> Running {
         self.command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -93,16 +106,16 @@ impl Tap {
         let shared = Arc::new(Shared::default());
         let stdout = child.stdout.take().expect("stdout");
         let stderr = child.stderr.take().expect("stderr");
-        let readers = vec![
-            shared.read(stdout, |seen| &mut seen.stdout),
-            shared.read(stderr, |seen| &mut seen.stderr),
-        ];
-        let running = Running {
+        let mut running = Running {
             child,
             ledger: self.ledger,
+            readers: vec![shared.read(stderr, |seen| &mut seen.stderr)],
             shared,
-            readers,
+            unread: Some(stdout),
         };
+        if read {
+            running.read();
+        }
         running.until("it captures", |seen| {
             seen.stderr.iter().any(|line| line.contains(READY))
         });
@@ -152,9 +165,28 @@ pub struct Running {
     ledger: PathBuf,
     shared: Arc<Shared>,
     readers: Vec<JoinHandle<()>>,
+    unread: Option<ChildStdout>,
 }
 
 impl Running {
+    /// Begins to read what it prints.
+    fn read(&mut self) {
+        if let Some(stdout) = self.unread.take() {
+            let reader = self.shared.read(stdout, |seen| &mut seen.stdout);
+            self.readers.push(reader);
+        }
+    }
+
+    /// Stops it (SIGSTOP): the kernel side goes on, nobody reads.
+    pub fn pause(&self) {
+        kill_process(pid_of(&self.child), Signal::STOP).expect("pause meshtap");
+    }
+
+    /// Lets it run again.
+    pub fn resume(&self) {
+        kill_process(pid_of(&self.child), Signal::CONT).expect("resume meshtap");
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -204,6 +236,7 @@ impl Running {
     /// When it does not end.
     #[must_use]
     pub fn ended(mut self) -> Report {
+        self.read();
         self.until_end();
         let status = self.child.wait().expect("wait for meshtap");
         for reader in self.readers.drain(..) {
