@@ -122,3 +122,6 @@ fn private_file(path: &Path) -> Result<File, Failure> {
     }
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests;
