@@ -27,7 +27,7 @@ pub struct CaptureConfig {
     /// Level of the aya-log diagnostics, 1 (error) to 5 (trace); zero is off. Fixed at load: when it is zero the kernel's verifier
     /// removes the logging code.
     pub log: u32,
-    /// Number of valid entries in `ports`; zero means every port.
+    /// Number of valid entries in `ports`, the others being zero; zero means every port.
     pub port_count: u32,
     /// A socket is recorded when its local or its remote port is one of these.
     pub ports: [u16; MAX_PORTS],

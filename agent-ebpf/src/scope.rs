@@ -5,7 +5,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use meshtap_common::{
-    CaptureConfig, DIRECTION_INGRESS, MAX_PORTS, ROLE_CLIENT, ROLE_SERVER, SIDE_CLIENT, SIDE_SERVER,
+    CaptureConfig, DIRECTION_INGRESS, ROLE_CLIENT, ROLE_SERVER, SIDE_CLIENT, SIDE_SERVER,
 };
 
 use crate::read::{Head, Packet, Socket};
@@ -35,17 +35,15 @@ pub(crate) fn is_marked(config: &CaptureConfig, socket: Socket) -> bool {
     config.mark_mask != 0 && socket.mark() & config.mark_mask == config.ignored_mark
 }
 
-/// Is either port selected?
+/// Is either port selected? Unused entries are zero, which is nobody's port.
 #[inline(always)]
 pub(crate) fn is_selected(config: &CaptureConfig, local: u16, remote: u16) -> bool {
     if config.port_count == 0 {
         return true;
     }
-    for i in 0..MAX_PORTS {
-        if i as u32 >= config.port_count {
-            return false;
-        }
-        if config.ports[i] == local || config.ports[i] == remote {
+    // All of them: the verifier of kernel 5.10 cannot follow a count.
+    for &port in &config.ports {
+        if port == local || port == remote {
             return true;
         }
     }

@@ -1,9 +1,10 @@
 //! What a user sets of spans.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The attribute schema of spans.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// What the Lua filter of sidecars and waypoints sends.
@@ -16,7 +17,7 @@ pub enum Profile {
 }
 
 /// The spans' section of the configuration. What is not set has the profile's own default.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The attribute schema.

@@ -257,6 +257,11 @@ impl H1 {
             .or(self.begun.map(|begun| begun.time))
     }
 
+    /// An exchange was told before it was over.
+    pub(super) fn has_told_early(&self) -> bool {
+        self.open.iter().any(Open::is_told)
+    }
+
     /// The first request that began since the last call.
     #[inline]
     pub(super) const fn news(&mut self) -> Option<u32> {

@@ -52,12 +52,14 @@ impl H1 {
     fn request_begins(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
         match &mut self.responses {
             Responses::Seek => self.find_answer(piece, cx),
-            Responses::Await(at) => {
-                if at.is_none() && self.open.is_empty() {
-                    *at = Some(piece.ack);
+            Responses::Await(at) => match at.replace(piece.ack) {
+                Some(before) if before != piece.ack => {
+                    // Answers came in between, and were not given.
+                    self.abandon(cx);
+                    self.facts.lost |= self.facts.pipelined;
                 }
-                self.facts.pipelined |= !self.open.is_empty();
-            }
+                _ => self.facts.pipelined |= !self.open.is_empty(),
+            },
             Responses::Reading(_) | Responses::Tunnel | Responses::Ended => {
                 self.facts.pipelined |= self.open.iter().any(|open| open.answer != Answer::Done);
             }
@@ -106,7 +108,11 @@ impl H1 {
             }
             Event::Head { head, oddities } => self.request_head(head, oddities, piece.time, cx),
             Event::End(body) => self.request_end(body, piece.time, cx),
-            Event::Fault(fault, body) => self.request_fault(fault, body, piece.time, cx),
+            Event::Fault(fault, body) => {
+                self.request_fault(fault, body, piece.time, cx);
+                // What follows a fault is no beginning.
+                piece.advance(rest.len());
+            }
         }
     }
 

@@ -42,7 +42,7 @@ impl H1 {
                     self.read_response(&mut piece, cx);
                 }
                 Responses::Seek => {
-                    self.answer_alone(&piece, cx);
+                    self.answer_alone(&piece, false, cx);
                     return;
                 }
                 Responses::Tunnel => {
@@ -64,18 +64,21 @@ impl H1 {
                 true
             }
             _ => {
-                self.answer_alone(piece, cx);
+                self.answer_alone(piece, true, cx);
                 false
             }
         }
     }
 
     /// Counts an answer without its request, if that is what begins here.
-    fn answer_alone(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
+    fn answer_alone(&mut self, piece: &Piece<'_>, in_step: bool, cx: &mut Context<'_>) {
         let [requests, answers] = &self.turns;
-        // It begins where both sides had nothing else left to say, or with the first bytes that are seen at all.
-        let begins = piece.boundary
-            && (answers.is_unseen() || requests.is_unseen() || requests.had_received(piece.seq));
+        // It begins after the last message, where both sides had nothing else left to say, or with the first bytes seen.
+        let begins = in_step
+            || (piece.boundary
+                && (answers.is_unseen()
+                    || requests.is_unseen()
+                    || requests.had_received(piece.seq)));
         if !begins || is_interim(piece.bytes) || classify(piece.bytes) != Looks::Response {
             return;
         }
