@@ -57,17 +57,24 @@ pub(crate) fn segment(
 /// Writes one record. False when the ring is full.
 #[inline(always)]
 fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> bool {
-    let len = header.captured_len;
-    let entry = reserve(len);
+    // Less one, so that the comparisons in `reserve` give the verifier of kernel 5.10 both bounds of the length: it learns nothing from a
+    // comparison with zero. Opaque, because the compiler knows the upper bound and would leave out the last comparison.
+    let last = read::opaque(header.captured_len.wrapping_sub(1));
+    let entry = if header.captured_len == 0 {
+        reserve_exactly(HEADER_LEN)
+    } else {
+        reserve(last)
+    };
     if entry.is_null() {
         return false;
     }
-    // SAFETY: `entry` was reserved with room for a header, 8-byte aligned, and `len` bytes.
+    // SAFETY: `entry` was reserved with room for a header, 8-byte aligned, and `last + 1` bytes.
     unsafe {
         let written = entry.cast::<EventHeader>();
         written.write(*header);
-        if len != 0 && !read::payload(skb, offset, entry.add(HEADER_LEN), len) {
-            count(DropReason::Unreadable, len);
+        if header.captured_len != 0 && !read::payload(skb, offset, entry.add(HEADER_LEN), last + 1)
+        {
+            count(DropReason::Unreadable, header.captured_len);
             (*written).captured_len = 0;
         }
         bpf_ringbuf_submit(entry.cast(), flags);
@@ -75,17 +82,17 @@ fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> 
     true
 }
 
-/// Room for a header and at least `len` bytes of payload, or null. Callers check `len <= CHUNK`.
+/// Room for a header and payload bytes with indices up to `last`, or null.
 ///
 /// Steps of half an octave keep the waste under a third; below 512 bytes, where most heads are, they are finer.
 #[inline(always)]
-fn reserve(len: u32) -> *mut u8 {
+fn reserve(last: u32) -> *mut u8 {
     macro_rules! buckets {
         ($($payload:literal)*) => {
-            $(if len <= $payload { return reserve_exactly(HEADER_LEN + $payload); })*
+            $(if last < $payload { return reserve_exactly(HEADER_LEN + $payload); })*
         };
     }
-    buckets!(0 128 256 384 512 768 1024 1536 2048 3072 4096 6144 8192 12288 16384 24576 32768);
+    buckets!(128 256 384 512 768 1024 1536 2048 3072 4096 6144 8192 12288 16384 24576 32768);
     core::ptr::null_mut()
 }
 

@@ -245,16 +245,18 @@ impl Head {
     /// The first `len` bytes from `offset`, or the first [`LOOK`].
     #[inline(always)]
     pub(crate) fn load(skb: *mut __sk_buff, offset: u32, len: u32) -> Option<Self> {
-        let mut head = Self {
-            bytes: [0; LOOK / 8],
-            len: opaque(if len > LOOK as u32 { LOOK as u32 } else { len }),
-        };
-        if head.len == 0 || head.len > LOOK as u32 {
+        // Less one: see `emit::write`.
+        let last = opaque(if len > LOOK as u32 { LOOK as u32 } else { len }.wrapping_sub(1));
+        if last >= LOOK as u32 {
             return None;
         }
+        let mut head = Self {
+            bytes: [0; LOOK / 8],
+            len: last + 1,
+        };
         // SAFETY: `head.len` is 1 to 32, and `bytes` has 32.
         let failed = unsafe {
-            bpf_skb_load_bytes(skb.cast(), offset, head.bytes.as_mut_ptr().cast(), head.len)
+            bpf_skb_load_bytes(skb.cast(), offset, head.bytes.as_mut_ptr().cast(), last + 1)
         };
         (failed == 0).then_some(head)
     }

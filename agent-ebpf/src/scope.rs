@@ -5,7 +5,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use meshtap_common::{
-    CaptureConfig, DIRECTION_INGRESS, MAX_PORTS, ROLE_CLIENT, ROLE_SERVER, SIDE_CLIENT, SIDE_SERVER,
+    CaptureConfig, DIRECTION_INGRESS, ROLE_CLIENT, ROLE_SERVER, SIDE_CLIENT, SIDE_SERVER,
 };
 
 use crate::read::{Head, Packet, Socket};
@@ -35,17 +35,15 @@ pub(crate) fn is_marked(config: &CaptureConfig, socket: Socket) -> bool {
     config.mark_mask != 0 && socket.mark() & config.mark_mask == config.ignored_mark
 }
 
-/// Is either port selected?
+/// Is either port selected? Unused entries are zero, which is nobody's port.
 #[inline(always)]
 pub(crate) fn is_selected(config: &CaptureConfig, local: u16, remote: u16) -> bool {
     if config.port_count == 0 {
         return true;
     }
-    for i in 0..MAX_PORTS {
-        if i as u32 >= config.port_count {
-            return false;
-        }
-        if config.ports[i] == local || config.ports[i] == remote {
+    // All of them: the verifier of kernel 5.10 cannot follow a count.
+    for &port in &config.ports {
+        if port == local || port == remote {
             return true;
         }
     }
@@ -148,11 +146,12 @@ fn classify(head: &Head) -> Look {
     if at as u32 >= head.len {
         return Look::Request;
     }
-    let plausible = match head.byte(at) {
+    let first = head.byte(at);
+    let plausible = match first {
         b'/' | b'*' => true,
-        b'h' | b'H' => at as u32 + 1 >= head.len || matches!(head.byte(at + 1), b't' | b'T'),
+        b'h' | b'H' if at + 1 == head.len as usize || head.byte(at + 1) | 0x20 == b't' => true,
         b'T' | b'U' if at == 6 && is_prefix(head, b"PROXY ") => true,
-        first => at == 8 && is_authority(first) && is_prefix(head, b"CONNECT "),
+        _ => at == 8 && is_authority(first) && is_prefix(head, b"CONNECT "),
     };
     if plausible {
         Look::Request

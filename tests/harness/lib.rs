@@ -1,1 +1,51 @@
-//! Shared by the test benches.
+//! What the test benches share: isolated surroundings (network namespace, cgroup, scratch folder), real servers and clients
+//! inside them, and the `meshtap` binary watching.
+//!
+//! Nothing here touches the machine's own network. Whatever is made is removed when its owner is dropped, also while a test
+//! panics; what a killed run left behind is removed by the next one ([`sweep`]).
+//!
+//! A live test is a plain `#[test]` around [`live`]:
+//!
+//! ```no_run
+//! # use meshtap_tests::{Nginx, Tap, curl, live, url};
+//! # fn test() {
+//! live(|bench| {
+//!     let _nginx = Nginx::start(bench, "location / { return 200 hello; }");
+//!     let tap = Tap::new(bench).start();
+//!     curl(&[&url("localhost", "/")]);
+//!     let report = tap.finish();
+//!     report.assert_balanced();
+//!     assert_eq!(report.exchanges[0].status(), Some(200));
+//! });
+//! # }
+//! ```
+
+mod bench;
+mod cgroup;
+mod client;
+mod envoy;
+mod lossy;
+mod netns;
+mod pair;
+mod process;
+mod random;
+mod report;
+mod scratch;
+mod server;
+mod sweep;
+mod tap;
+
+pub use bench::{Bench, figure, isolated, live, skip};
+pub use cgroup::{Cgroup, Pod};
+pub use client::{Answer, Connection, ECHO, curl, swarm};
+pub use envoy::{ENVOY_PORT, Envoy};
+pub use lossy::{Fault, LossyLink, Tally};
+pub use netns::Netns;
+pub use pair::{Pair, reset};
+pub use process::{Daemon, socket_states};
+pub use random::Random;
+pub use report::{Exchange, Message, Report, decode_base64};
+pub use scratch::Scratch;
+pub use server::{Apache, HTTP_PORT, Nginx, PythonServer, url};
+pub use sweep::sweep;
+pub use tap::{Running, Tap, binary};

@@ -50,7 +50,6 @@ enum Task {
     Vm(vm::Options),
     /// Measure
     Bench(bench::Options),
-
     #[command(name = demo::SUBCOMMAND, hide = true)]
     DemoTraffic { parent: u32 },
 }
@@ -76,7 +75,6 @@ fn run(task: Task) -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Vm(options) => vm::run(&options),
         Task::Bench(options) => bench::run(&options),
-
         Task::DemoTraffic { parent } => demo::run(parent),
     }
 }

@@ -6,14 +6,20 @@
 //! beside them:    process look-ups, the recording's disk, signals
 //! ```
 
+mod account;
+mod configure;
+mod control;
 mod output;
+mod own;
 mod pipeline;
 mod queue;
 mod replay;
 mod run;
+mod service;
 mod stop;
 mod tap;
 mod usage;
+mod worker;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -49,6 +55,10 @@ enum Failure {
     Source(io::Error),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Config(#[from] crate::config::Error),
+    #[error("{0}")]
+    Setting(String),
     #[error("the kernel gives no random numbers: {0}")]
     Random(io::Error),
     #[error("a thread cannot be started or has ended early: {0}")]
@@ -61,6 +71,8 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Tap(args) => tap::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Run(args) => service::run(&args),
+        Command::Config(args) => configure::run(&args.command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -38,7 +38,12 @@ pub(super) struct Pipeline<'a, S> {
     pub(super) deadline: Option<Nanos>,
     /// Told of every new socket.
     pub(super) announcer: Option<Announcer>,
+    /// Shown the totals whenever time passes.
+    pub(super) observer: Option<Observer<'a, S>>,
 }
+
+/// Takes the source, the engine and the number of exchanges that found no room in the queue.
+pub(super) type Observer<'a, S> = Box<dyn FnMut(&S, &Engine, u64) + 'a>;
 
 /// What is left when the data thread has ended.
 pub(super) struct Ended<S> {
@@ -84,6 +89,9 @@ impl<S: Source> Pipeline<'_, S> {
                 expired = at;
                 self.engine.expire(at, &mut output);
                 self.source.expired(at);
+                if let Some(observer) = &mut self.observer {
+                    observer(&self.source, &self.engine, told.output_full);
+                }
             }
             if let Some(announcer) = &mut self.announcer {
                 announcer.flush();
@@ -97,6 +105,9 @@ impl<S: Source> Pipeline<'_, S> {
         };
         self.engine.finish(at, &mut output);
         self.hand_over(&mut output, &mut told);
+        if let Some(observer) = &mut self.observer {
+            observer(&self.source, &self.engine, told.output_full);
+        }
         self.queue.close();
         Ended {
             source: self.source,

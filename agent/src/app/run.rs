@@ -71,6 +71,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
             monotonic().saturating_add(nanos)
         }),
         announcer: run.announcer,
+        observer: None,
     };
     let (ended, printed) = thread::scope(|scope| {
         let output = thread::Builder::new()

@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Exit code of a process ended by SIGINT, as shells tell it.
-const INTERRUPTED: i32 = 130;
+pub(super) const INTERRUPTED: i32 = 130;
 
 /// Asks the data thread to end in good order.
 #[derive(Clone, Debug, Default)]

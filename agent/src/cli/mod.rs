@@ -1,14 +1,18 @@
 //! The command line. One file per command.
 
+mod export;
 mod output;
 mod replay;
+mod service;
 mod tap;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
+pub use export::ExportArgs;
 pub use output::{ColourChoice, OutputArgs, SideChoice};
 pub use replay::ReplayArgs;
+pub use service::{ConfigArgs, ConfigCommand, RunArgs};
 pub use tap::{MarkArg, TapArgs};
 
 const STYLES: Styles = Styles::styled()
@@ -35,6 +39,10 @@ pub enum Command {
     Tap(TapArgs),
     /// Show the exchanges of a recording. Needs no privileges.
     Replay(ReplayArgs),
+    /// Capture as a service: policy, spans, export, metrics.
+    Run(RunArgs),
+    /// Check a configuration, or print its schema.
+    Config(ConfigArgs),
 }
 
 #[cfg(test)]
@@ -68,6 +76,16 @@ mod tests {
         );
         check("meshtap tap --max-body 16MiB --ignore-mark none", true);
         check("meshtap replay file --side client --color never", true);
+        check(
+            "meshtap run --config f --set limits.body=1 --profile semconv",
+            true,
+        );
+        check(
+            "meshtap run --otlp http://a --otlp-protocol http/json",
+            true,
+        );
+        check("meshtap config check file", true);
+        check("meshtap config schema", true);
     }
 
     #[test]
@@ -86,6 +104,9 @@ mod tests {
         check("meshtap tap --side left", false);
         check("meshtap tap --ignore-mark x", false);
         check("meshtap replay", false);
+        check("meshtap config", false);
+        check("meshtap run --otlp-protocol grpc", false);
+        check("meshtap run --otlp http://a --otlp-protocol thrift", false);
         check("meshtap replay file --port 80 --duration 3s", false);
     }
 }

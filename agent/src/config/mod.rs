@@ -1,1 +1,290 @@
-//! The configuration file.
+//! The configuration file of `meshtap run`: YAML, typed, unknown keys are errors.
+//!
+//! What a flag or a `MESHTAP_*` variable says goes before the file ([`load`]).
+
+mod load;
+mod otlp;
+mod units;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use load::{Error, Overrides, load, parse};
+pub use otlp::{
+    BatchConfig, Compression, Concurrency, OtlpConfig, Protocol, QueueConfig, RetryConfig, Secret,
+    TlsConfig,
+};
+pub use units::{ByteSize, Interval};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What is captured.
+    pub capture: CaptureSection,
+    /// Bounds of what is kept while exchanges are put together.
+    pub limits: LimitsSection,
+    /// What may leave, and what is hidden.
+    pub policy: crate::policy::Settings,
+    /// The attribute schema of spans.
+    pub span: crate::span::Settings,
+    /// Where spans go.
+    pub export: ExportSection,
+    /// How the agent tells of itself.
+    pub telemetry: TelemetrySection,
+    /// What the agent may use.
+    pub budget: BudgetSection,
+}
+
+/// What is captured.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CaptureSection {
+    /// The cgroup v2 folder whose sockets are captured. Default: the root of the mounted hierarchy.
+    pub cgroup: Option<PathBuf>,
+    /// Which end of a connection is recorded.
+    pub side: SideChoice,
+    /// Only sockets with one of these ports, local or remote; at most 16. Empty: all.
+    pub ports: Vec<u16>,
+    /// Sockets whose mark is this are skipped (ztunnel's, by default). Null: none.
+    pub ignored_mark: Option<u32>,
+    /// Buffer between the kernel and the agent: a power of two from 64KiB to 1GiB.
+    pub ring: ByteSize,
+}
+
+impl Default for CaptureSection {
+    fn default() -> Self {
+        Self {
+            cgroup: None,
+            side: SideChoice::Both,
+            ports: Vec::new(),
+            ignored_mark: Some(meshtap_common::ZTUNNEL_MARK),
+            ring: ByteSize(u64::from(meshtap_common::DEFAULT_RING_BYTES)),
+        }
+    }
+}
+
+/// Which end of a connection is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SideChoice {
+    /// The end that requests arrive at.
+    Server,
+    /// The end that requests leave from.
+    Client,
+    /// Both.
+    #[default]
+    Both,
+}
+
+/// Bounds of what is kept while exchanges are put together.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsSection {
+    /// Bytes kept of one body, 1 to 16MiB.
+    pub body: ByteSize,
+    /// Connections followed at a time.
+    pub connections: usize,
+    /// Bytes of heads, bodies and reordering over all connections.
+    pub memory: ByteSize,
+    /// An exchange older than this is told as it stands.
+    pub exchange_age: Interval,
+    /// A connection silent for this long is forgotten.
+    pub idle: Interval,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        let limits = crate::connection::Limits::default();
+        Self {
+            body: ByteSize(limits.body as u64),
+            connections: limits.connections,
+            memory: ByteSize(limits.memory as u64),
+            exchange_age: Interval(std::time::Duration::from_nanos(limits.exchange_age)),
+            idle: Interval(std::time::Duration::from_nanos(limits.idle)),
+        }
+    }
+}
+
+/// Where spans go. Several destinations get every span each.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExportSection {
+    /// OpenTelemetry collectors. With no destination at all, the standard `OTEL_EXPORTER_OTLP_*` variables name one.
+    pub otlp: Vec<OtlpConfig>,
+    /// One JSON object a line on standard output.
+    pub stdout: bool,
+    /// Longest wait for delivery when the agent stops.
+    pub shutdown_timeout: Interval,
+    /// Threads that apply the policy and make spans.
+    pub workers: std::num::NonZeroU8,
+}
+
+impl Default for ExportSection {
+    fn default() -> Self {
+        Self {
+            otlp: Vec::new(),
+            stdout: false,
+            // Well inside the 30 s that Kubernetes gives a pod.
+            shutdown_timeout: Interval::secs(10),
+            workers: DEFAULT_WORKERS,
+        }
+    }
+}
+
+/// How the agent tells of itself.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetrySection {
+    /// Address of `/metrics`, `/healthz` and `/readyz`. Null: none.
+    pub listen: Option<SocketAddr>,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives of the `tracing` crate.
+    pub log_level: String,
+    /// Shape of log lines.
+    pub log_format: LogFormat,
+}
+
+impl Default for TelemetrySection {
+    fn default() -> Self {
+        Self {
+            // The port that OpenTelemetry's Prometheus exporters use; on loopback, until someone says who may ask.
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
+            log_level: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// Shape of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the agent may use. Over it, it does less, step by step: no bodies, then only a part of the traces.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetSection {
+    /// Processor time, in cores. Null: no bound.
+    pub cpu: Option<f64>,
+    /// Resident memory. Null: no bound.
+    pub memory: Option<ByteSize>,
+    /// Part of the traces that is kept at the last step, 0 to 1.
+    pub sampling_ratio: f64,
+}
+
+impl Default for BudgetSection {
+    fn default() -> Self {
+        Self {
+            cpu: None,
+            memory: Some(ByteSize::mib(512)),
+            sampling_ratio: 0.1,
+        }
+    }
+}
+
+/// Threads that apply the policy and make spans: one core's worth of them is far more than most nodes need.
+const DEFAULT_WORKERS: std::num::NonZeroU8 = std::num::NonZeroU8::MIN;
+
+impl Config {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// Names the key and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        const MIN_RING: ByteSize = ByteSize::kib(64);
+        const MAX_RING: ByteSize = ByteSize::mib(1024);
+        const MAX_BODY: ByteSize = ByteSize::mib(16);
+        let refuse = |bad: bool, text: &str| if bad { Err(text.to_owned()) } else { Ok(()) };
+        let ring = self.capture.ring;
+        refuse(
+            !ring.0.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&ring),
+            "capture.ring: must be a power of two from 64KiB to 1GiB",
+        )?;
+        refuse(
+            self.capture.ports.len() > meshtap_common::MAX_PORTS,
+            "capture.ports: at most 16 ports; leave them out to capture all",
+        )?;
+        refuse(
+            self.capture.ports.contains(&0),
+            "capture.ports: 0 is no port",
+        )?;
+        let body = self.limits.body;
+        refuse(
+            !(ByteSize(1)..=MAX_BODY).contains(&body),
+            "limits.body: must be from 1 byte to 16MiB",
+        )?;
+        refuse(
+            self.limits.connections == 0,
+            "limits.connections: must not be 0",
+        )?;
+        refuse(
+            self.limits.memory < ByteSize::mib(1),
+            "limits.memory: must be 1MiB or more",
+        )?;
+        refuse(
+            self.budget.cpu.is_some_and(|cores| !(cores > 0.0)),
+            "budget.cpu: must be more than 0",
+        )?;
+        refuse(
+            !(0.0..=1.0).contains(&self.budget.sampling_ratio),
+            "budget.sampling_ratio: must be from 0 to 1",
+        )?;
+        self.export.check()
+    }
+}
+
+impl ExportSection {
+    /// The name of destination `index`.
+    #[must_use]
+    pub fn name(&self, index: usize) -> String {
+        let given = self.otlp.get(index).and_then(|otlp| otlp.name.clone());
+        given.unwrap_or_else(|| match self.otlp.len() {
+            0 | 1 => "otlp".to_owned(),
+            _ => format!("otlp-{}", index + 1),
+        })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let mut names = vec!["stdout".to_owned()];
+        for (index, otlp) in self.otlp.iter().enumerate() {
+            let name = self.name(index);
+            if names.contains(&name) {
+                return Err(format!(
+                    "export.otlp.{index}.name: there is another `{name}`"
+                ));
+            }
+            names.push(name);
+            let zero = |interval: Interval| interval.0.is_zero();
+            if otlp.timeout.is_some_and(zero) {
+                return Err(format!("export.otlp.{index}.timeout: must not be 0"));
+            }
+            if zero(otlp.retry.initial) || otlp.retry.max < otlp.retry.initial {
+                return Err(format!(
+                    "export.otlp.{index}.retry: `initial` must not be 0, nor more than `max`"
+                ));
+            }
+            if otlp.batch.bytes > otlp.queue.bytes {
+                return Err(format!(
+                    "export.otlp.{index}.queue.bytes: must hold a batch of {}",
+                    otlp.batch.bytes
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The JSON schema of the file.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Config).to_value()
+}

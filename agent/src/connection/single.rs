@@ -199,9 +199,8 @@ impl Connection {
         {
             h1.expire(oldest, cx);
         }
-        let idle = now.saturating_sub(self.last) >= cx.limits.idle;
         match self.oldest() {
-            None if idle => self.end(End::Gone, now, cx),
+            None if now >= self.forgotten_at(cx.limits) => self.end(End::Gone, now, cx),
             _ => self.judge_if_active(now, cx),
         }
     }
@@ -237,15 +236,26 @@ impl Connection {
 
     /// When it is to be looked at next, if no segment comes.
     pub(super) fn due(&self, limits: &super::Limits) -> Nanos {
-        let idle = self.last.saturating_add(limits.idle);
-        let age = self
-            .oldest()
-            .map_or(idle, |began| began.saturating_add(limits.exchange_age));
+        let age = match self.oldest() {
+            Some(began) => began.saturating_add(limits.exchange_age),
+            None => self.forgotten_at(limits),
+        };
         [&self.ingress, &self.egress]
             .iter()
             .filter_map(|stream| stream.waiting_since())
             .map(|since| since.saturating_add(limits.reorder_wait))
             .fold(age, Nanos::min)
+    }
+
+    /// When it has been silent for too long, nothing being open.
+    fn forgotten_at(&self, limits: &super::Limits) -> Nanos {
+        let told_early = self.http1().is_some_and(H1::has_told_early);
+        let more = match told_early {
+            // Its answer may still come, and would look like one without a request.
+            true => limits.exchange_age,
+            false => 0,
+        };
+        self.last.saturating_add(limits.idle).saturating_add(more)
     }
 
     fn oldest(&self) -> Option<Nanos> {

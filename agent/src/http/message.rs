@@ -87,6 +87,15 @@ impl Fields {
         self.spans.is_empty()
     }
 
+    /// Bytes of all names and values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.spans
+            .iter()
+            .map(|(name, value)| usize::from(name.len) + usize::from(value.len))
+            .sum()
+    }
+
     /// Bytes held, for memory accounting.
     #[must_use]
     pub fn memory(&self) -> usize {

@@ -27,12 +27,7 @@ pub(super) struct Rules {
 
 /// Prepares `body` for inspection: what it holds after its coding is removed, or that it is left out.
 pub(super) fn open(rules: &Rules, facts: &Facts, body: &mut Body) -> Content {
-    let mut content = Content {
-        cut: body.truncated || body.missing > 0 || !body.size_exact,
-        full_size: body.size,
-        decoded: false,
-        withheld: None,
-    };
+    let mut content = Content::of(body);
     if body.bytes.is_empty() {
         return content;
     }
@@ -40,8 +35,7 @@ pub(super) fn open(rules: &Rules, facts: &Facts, body: &mut Body) -> Content {
     if !rules.wanted.open() {
         let essence = media_type.split(|&b| b == b';').next().unwrap_or_default();
         if !rules.wanted.keeps(|globs| any(globs, essence.trim_ascii())) {
-            content.withheld = Some(Withheld::Unwanted);
-            return content;
+            return Content::left_out(body, Withheld::Unwanted);
         }
     }
     let mut opaque = is_opaque(media_type, &body.bytes);
@@ -116,13 +110,15 @@ fn is_opaque(media_type: &[u8], bytes: &[u8]) -> bool {
 
 /// Text whose characters are two or four bytes.
 fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
+    // A byte order mark and an ASCII character, or without the mark a character that JSON and XML begin with.
     let by_bytes = matches!(
         bytes,
-        [0xfe, 0xff, ..]
-            | [0xff, 0xfe, ..]
+        [0xff, 0xfe, 1..0x80, 0, ..]
+            | [0xfe, 0xff, 0, 1..0x80, ..]
+            | [0, 0, 0xfe, 0xff, ..]
             | [b'{' | b'[' | b'"' | b'<', 0, ..]
             | [0, b'{' | b'[' | b'"' | b'<', ..]
-            | [0, 0, 0xfe, 0xff, ..]
+            | [0, 0, 0, b'{' | b'[' | b'"' | b'<', ..]
     );
     let charset = |name: &[u8]| {
         media_type

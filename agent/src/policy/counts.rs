@@ -5,6 +5,8 @@
 pub enum Skip {
     /// Its trace is not among those sampled.
     Sampling,
+    /// Its trace is not among those sampled while the agent is over its budget.
+    Overload,
     /// A kubelet probe.
     Probe,
     /// A rule on its path.
@@ -19,8 +21,9 @@ pub enum Skip {
 
 impl Skip {
     /// Every reason, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Sampling,
+        Self::Overload,
         Self::Probe,
         Self::Path,
         Self::Host,
@@ -33,6 +36,7 @@ impl Skip {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Sampling => "sampling",
+            Self::Overload => "overload",
             Self::Probe => "probe",
             Self::Path => "path",
             Self::Host => "host",
@@ -121,6 +125,8 @@ pub struct Counts {
     pub bodies_uninspected: u64,
     /// Bodies left out by a rule on their media type.
     pub bodies_unwanted: u64,
+    /// Bodies left out while the agent was over its budget.
+    pub bodies_overload: u64,
 }
 
 impl Counts {
@@ -143,6 +149,7 @@ impl Counts {
         }
         self.bodies_uninspected += other.bodies_uninspected;
         self.bodies_unwanted += other.bodies_unwanted;
+        self.bodies_overload += other.bodies_overload;
     }
 }
 

@@ -95,9 +95,22 @@ pub struct Policy {
     rules: Rules,
     counts: Counts,
     random: fastrand::Rng,
+    reduced: Reduced,
     /// Reused from exchange to exchange.
     scratch: Scratch,
 }
+
+/// What is left out while the agent is over its budget.
+#[derive(Clone, Copy, Debug)]
+struct Reduced {
+    bodies: bool,
+    threshold: u64,
+}
+
+const NOT_REDUCED: Reduced = Reduced {
+    bodies: true,
+    threshold: scope::ALL,
+};
 
 #[derive(Clone, Debug)]
 struct Rules {
@@ -121,6 +134,7 @@ impl Clone for Policy {
             rules: self.rules.clone(),
             counts: Counts::default(),
             random: fastrand::Rng::with_seed(random::seed()),
+            reduced: NOT_REDUCED,
             scratch: Scratch::default(),
         }
     }
@@ -137,6 +151,7 @@ impl Policy {
             rules: Rules::new(settings, digest)?,
             counts: Counts::default(),
             random: fastrand::Rng::with_seed(random::seed()),
+            reduced: NOT_REDUCED,
             scratch: Scratch::default(),
         })
     }
@@ -150,6 +165,14 @@ impl Policy {
         let digest = key.map_or_else(|| self.rules.digest.clone(), |key| Digest::new(Some(key)));
         self.rules = Rules::new(settings, digest)?;
         Ok(())
+    }
+
+    /// Does less while the agent is over its budget: without bodies, and with a part of the traces (on top of the settings').
+    pub fn reduce(&mut self, bodies: bool, sampling_ratio: f64) {
+        self.reduced = Reduced {
+            bodies,
+            threshold: scope::threshold(sampling_ratio),
+        };
     }
 
     /// Totals since the policy began.
@@ -169,6 +192,9 @@ impl Policy {
         let trace = self.trace(&facts);
         if !self.rules.scope.samples(trace.trace) {
             return self.skip(Skip::Sampling);
+        }
+        if !scope::samples(self.reduced.threshold, trace.trace) {
+            return self.skip(Skip::Overload);
         }
         self.request_head(&mut exchange.request);
         let content = self.body(&facts, &mut exchange.request.body);
@@ -266,7 +292,11 @@ impl Policy {
             self.fields(trailers);
         }
         let rules = &self.rules;
-        let mut content = body::open(&rules.bodies, facts, body);
+        let mut content = if self.reduced.bodies || body.bytes.is_empty() {
+            body::open(&rules.bodies, facts, body)
+        } else {
+            Content::left_out(body, Withheld::Overload)
+        };
         match content.withheld {
             Some(Withheld::Uninspected) => {
                 self.counts.bodies_uninspected += 1;
@@ -275,6 +305,7 @@ impl Policy {
                 }
             }
             Some(Withheld::Unwanted) => self.counts.bodies_unwanted += 1,
+            Some(Withheld::Overload) => self.counts.bodies_overload += 1,
             None => {}
         }
         if content.withheld.is_some() {

@@ -3,6 +3,7 @@
 use super::context::{SpanId, TraceContext, TraceId};
 use super::fields::{Facts, Known};
 use crate::exchange::Exchange;
+use crate::http::Body;
 
 /// Why a body is left out though it was captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +12,8 @@ pub enum Withheld {
     Uninspected,
     /// A rule on its media type.
     Unwanted,
+    /// The agent was over its budget.
+    Overload,
 }
 
 impl Withheld {
@@ -20,6 +23,7 @@ impl Withheld {
         match self {
             Self::Uninspected => "uninspected",
             Self::Unwanted => "unwanted",
+            Self::Overload => "overload",
         }
     }
 }
@@ -35,6 +39,25 @@ pub struct Content {
     pub decoded: bool,
     /// The body is left out.
     pub withheld: Option<Withheld>,
+}
+
+impl Content {
+    /// Of a body as it came.
+    pub(super) const fn of(body: &Body) -> Self {
+        Self {
+            full_size: body.size,
+            cut: body.truncated || body.missing > 0 || !body.size_exact,
+            decoded: false,
+            withheld: None,
+        }
+    }
+
+    /// Of a body that is not told.
+    pub(super) const fn left_out(body: &Body, why: Withheld) -> Self {
+        let mut content = Self::of(body);
+        content.withheld = Some(why);
+        content
+    }
 }
 
 /// What the policy learnt of a request or an answer.
@@ -107,10 +130,5 @@ impl Sanitized {
     /// The value of a request field that tells something of the request even where it is not kept.
     pub(crate) fn request_fact(&self, known: Known) -> Option<&[u8]> {
         self.request.facts.get(known)
-    }
-
-    /// Likewise, of the answer.
-    pub(crate) fn response_fact(&self, known: Known) -> Option<&[u8]> {
-        self.response.facts.get(known)
     }
 }

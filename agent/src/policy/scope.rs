@@ -95,13 +95,18 @@ impl Scope {
     /// As OpenTelemetry's `TraceIdRatioBased`: the upper 63 bits of the id's last eight bytes decide, so agents and applications
     /// with one ratio keep the same traces.
     pub(super) const fn samples(&self, trace: TraceId) -> bool {
-        let [.., a, b, c, d, e, f, g, h] = trace.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1 < self.threshold
+        samples(self.threshold, trace)
     }
 }
 
+/// The trace is among those that a threshold keeps.
+pub(super) const fn samples(threshold: u64, trace: TraceId) -> bool {
+    let [.., a, b, c, d, e, f, g, h] = trace.0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1 < threshold
+}
+
 /// Above every 63-bit number.
-const ALL: u64 = 1 << 63;
+pub(super) const ALL: u64 = 1 << 63;
 
 #[expect(
     clippy::cast_possible_truncation,
@@ -109,8 +114,8 @@ const ALL: u64 = 1 << 63;
     clippy::cast_precision_loss,
     reason = "a ratio of 0 to 1 times 2^63 is in range; the last bits do not matter"
 )]
-fn threshold(ratio: f64) -> u64 {
-    (ratio * ALL as f64) as u64
+pub(super) fn threshold(ratio: f64) -> u64 {
+    (ratio.clamp(0.0, 1.0) * ALL as f64) as u64
 }
 
 fn is_probe(client: IpAddr) -> bool {

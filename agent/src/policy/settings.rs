@@ -1,9 +1,10 @@
 //! What a user sets of the policy. Every value has a default, unknown keys are errors.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The policy's section of the configuration.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Part of the traces that is kept, 0 to 1. Decided by trace id, so a trace is kept or dropped whole.
@@ -29,7 +30,7 @@ pub struct Settings {
 }
 
 /// What to keep of something. An empty `include` is everything; `exclude` wins.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Select {
     /// Only these.
@@ -39,7 +40,7 @@ pub struct Select {
 }
 
 /// What is hidden, and how.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Redaction {
     /// Whether values are replaced, only counted, or left.
@@ -59,7 +60,7 @@ pub struct Redaction {
 }
 
 /// Whether secret values are replaced.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Replaced by a keyed hash.
@@ -72,7 +73,7 @@ pub enum Mode {
 }
 
 /// A kind of value that is recognised by its own form.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pattern {
     /// Payment card numbers: 13 to 19 digits that pass the Luhn check.
@@ -85,7 +86,7 @@ pub enum Pattern {
 
 /// What becomes of a body that could not be inspected: content-coded by a coding that is unknown or broken, or text in
 /// UTF-16 or UTF-32.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Uninspected {
     /// Left out, and said so.

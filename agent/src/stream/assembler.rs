@@ -59,8 +59,14 @@ impl Assembler {
     }
 
     /// Bytes before `seq` are not wanted any more, so a hole there is no loss.
-    pub const fn unneeded(&mut self, seq: u32) {
-        self.unneeded = Some(seq);
+    pub fn unneeded(&mut self, seq: u32) {
+        self.declined(seq);
+    }
+
+    fn declined(&mut self, seq: u32) {
+        if self.unneeded.is_none_or(|until| distance(until, seq) > 0) {
+            self.unneeded = Some(seq);
+        }
     }
 
     /// Takes a segment of this direction.
@@ -87,6 +93,10 @@ impl Assembler {
         if distance(self.next, segment.expected) > 0 {
             self.pass(segment.expected, segment.skipped, segment.time, sink);
         }
+        if segment.skipped && length(segment.payload) < segment.wire_len {
+            // The hook leaves bytes out here; those before were left out too, or are not wanted either.
+            self.declined(segment.seq.wrapping_add(segment.wire_len));
+        }
         let len = length(segment.payload).min(segment.wire_len);
         let end = segment.seq.wrapping_add(segment.wire_len);
         let offset = distance(self.next, segment.seq);
@@ -106,13 +116,9 @@ impl Assembler {
 
     /// Learns the position from the first segment. `expected` is where the socket stands; a replay may not know it.
     fn open(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(Item<'_>)) {
-        let before = distance(segment.expected, segment.seq);
-        let known = if before >= 0 {
-            before < AHEAD || segment.skipped
-        } else {
-            // A retransmission that reaches to or past the socket's position.
-            distance(segment.expected, segment.seq.wrapping_add(segment.wire_len)) >= 0
-        };
+        let ahead = distance(segment.expected, segment.seq);
+        // Behind it, the segment is a retransmission; too far ahead, `expected` is not known.
+        let known = ahead < AHEAD || segment.skipped;
         self.next = if known { segment.expected } else { segment.seq };
         self.opened = true;
         sink(Item::Opens {
@@ -326,5 +332,296 @@ impl Assembler {
             self.reorder = None;
             sink(Item::Fin { time });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::flow::{CgroupId, Direction, SocketId};
+
+    const BOUNDS: Bounds = Bounds {
+        reorder_bytes: 64 * 1024,
+    };
+
+    /// A segment: sequence number, `expected`, what it carries.
+    #[derive(Clone, Copy, Default)]
+    struct S<'a> {
+        seq: u32,
+        expected: u32,
+        text: &'a str,
+        /// Bytes on the wire beyond the text.
+        more: u32,
+        start: bool,
+        fin: bool,
+        skipped: bool,
+    }
+
+    fn s(seq: u32, expected: u32, text: &str) -> S<'_> {
+        S {
+            seq,
+            expected,
+            text,
+            ..S::default()
+        }
+    }
+
+    fn told(item: Item<'_>) -> String {
+        match item {
+            Item::Opens { seq, fresh } => format!("{}{seq}", if fresh { "fresh " } else { "at " }),
+            Item::Bytes(piece) => format!(
+                "{}{}",
+                std::str::from_utf8(piece.bytes).unwrap(),
+                if piece.boundary { "" } else { "~" }
+            ),
+            Item::Gap(gap) => format!("{}{}", if gap.skipped { "skip " } else { "gap " }, gap.len),
+            Item::Fin { .. } => "fin".into(),
+        }
+    }
+
+    fn run(assembler: &mut Assembler, segments: &[S<'_>]) -> Vec<String> {
+        let end = SocketAddr::from(([127, 0, 0, 1], 80)).into();
+        let mut items = Vec::new();
+        for segment in segments {
+            let segment = Segment {
+                time: 0,
+                socket: SocketId(1),
+                cgroup: CgroupId(1),
+                direction: Direction::Ingress,
+                local: end,
+                remote: end,
+                seq: segment.seq,
+                ack: 0,
+                expected: segment.expected,
+                wire_len: u32::try_from(segment.text.len()).unwrap() + segment.more,
+                start: segment.start,
+                fin: segment.fin,
+                rst: false,
+                listener: false,
+                skipped: segment.skipped,
+                payload: segment.text.as_bytes(),
+            };
+            assembler.push(&segment, &BOUNDS, &mut |item| items.push(told(item)));
+        }
+        items
+    }
+
+    fn check(segments: &[S<'_>], expected: &[&str]) {
+        let mut assembler = Assembler::default();
+        let items = run(&mut assembler, segments);
+        assert_eq!(items, expected);
+        assert_eq!(assembler.memory() == 0, assembler.reorder.is_none());
+    }
+
+    #[test]
+    fn in_order() {
+        let first = S {
+            start: true,
+            ..s(10, 10, "ab")
+        };
+        check(&[first, s(12, 12, "cd")], &["fresh 10", "ab", "cd"]);
+        check(&[s(10, 10, "ab"), s(12, 12, "cd")], &["at 10", "ab", "cd"]);
+        let last = S {
+            fin: true,
+            ..s(12, 12, "cd")
+        };
+        check(
+            &[first, last, s(14, 15, "x"), last],
+            &["fresh 10", "ab", "cd", "fin"],
+        );
+    }
+
+    #[test]
+    fn joined_late() {
+        // The socket is at 10; the first segment seen came early, or begins before.
+        check(&[s(12, 10, "cd"), s(10, 10, "ab")], &["at 10", "ab", "cd"]);
+        check(
+            &[s(8, 10, "xxab"), s(12, 12, "cd")],
+            &["at 10", "ab~", "cd"],
+        );
+        check(&[s(8, 10, "xx"), s(10, 10, "ab")], &["at 10", "ab"]);
+        // A retransmission of what was before the agent; a socket whose position is not known.
+        check(&[s(8, 5_000_000, "ab")], &["at 5000000"]);
+        check(&[s(500_000_000, 10, "ab")], &["at 500000000", "ab"]);
+    }
+
+    #[test]
+    fn out_of_order() {
+        check(
+            &[
+                s(10, 10, "a"),
+                s(12, 11, "c"),
+                s(13, 11, "d"),
+                s(11, 11, "b"),
+            ],
+            &["at 10", "a", "b", "c", "d"],
+        );
+        check(
+            &[
+                s(10, 10, "ab"),
+                s(10, 10, "ab"),
+                s(11, 12, "bc"),
+                s(10, 13, "abcd"),
+            ],
+            &["at 10", "ab", "c~", "d~"],
+        );
+        // What was kept first wins over what reaches into it later.
+        check(
+            &[s(10, 10, "a"), s(12, 11, "C"), s(11, 11, "bcd")],
+            &["at 10", "a", "b", "C", "d~"],
+        );
+        check(
+            &[
+                s(u32::MAX - 1, u32::MAX - 1, "ab"),
+                s(2, 0, "ef"),
+                s(0, 0, "cd"),
+            ],
+            &["at 4294967294", "ab", "cd", "ef"],
+        );
+    }
+
+    #[test]
+    fn gaps() {
+        check(
+            &[s(10, 10, "a"), s(15, 15, "b")],
+            &["at 10", "a", "gap 4", "b"],
+        );
+        check(
+            &[
+                s(10, 10, "a"),
+                s(15, 11, "b"),
+                s(20, 16, "c"),
+                s(21, 21, "d"),
+            ],
+            &["at 10", "a", "gap 4", "b", "gap 4", "c", "d"],
+        );
+        // The socket is past what never came; nothing new comes with it.
+        check(
+            &[s(10, 10, "a"), s(11, 20, "b"), s(20, 20, "c")],
+            &["at 10", "a", "gap 9", "c"],
+        );
+        let long = S {
+            more: 5,
+            ..s(10, 10, "a")
+        };
+        check(&[long, s(16, 16, "b")], &["at 10", "a", "gap 5", "b"]);
+        // Kept early, and not copied whole.
+        let early = S {
+            more: 2,
+            ..s(11, 10, "b")
+        };
+        check(
+            &[s(10, 10, ""), early, s(10, 10, "a"), s(14, 14, "c")],
+            &["at 10", "a", "b", "gap 2", "c"],
+        );
+    }
+
+    #[test]
+    fn left_out_on_purpose() {
+        let tail = S {
+            more: 5,
+            skipped: true,
+            ..s(10, 10, "a")
+        };
+        check(&[tail, s(16, 16, "b")], &["at 10", "a", "skip 5", "b"]);
+        let after = S {
+            skipped: true,
+            ..s(5_000_000, 5_000_000, "b")
+        };
+        check(
+            &[s(10, 10, "a"), after],
+            &["at 10", "a", "skip 4999989", "b"],
+        );
+        // Came early: what is before may be both.
+        let early = S {
+            skipped: true,
+            ..s(20, 11, "b")
+        };
+        check(
+            &[s(10, 10, "a"), early, s(21, 21, "c")],
+            &["at 10", "a", "skip 9", "b", "c"],
+        );
+        let nothing = S {
+            more: 10,
+            skipped: true,
+            ..s(20, 11, "")
+        };
+        check(
+            &[s(10, 10, "a"), nothing, s(30, 30, "c")],
+            &["at 10", "a", "skip 19", "c"],
+        );
+    }
+
+    #[test]
+    fn ends() {
+        let fin = |seq, expected| S {
+            fin: true,
+            ..s(seq, expected, "")
+        };
+        check(&[s(10, 10, "a"), fin(11, 11)], &["at 10", "a", "fin"]);
+        check(
+            &[s(10, 10, "a"), fin(12, 11), s(11, 11, "b")],
+            &["at 10", "a", "b", "fin"],
+        );
+        check(
+            &[s(10, 10, "a"), fin(14, 14)],
+            &["at 10", "a", "gap 3", "fin"],
+        );
+        check(&[fin(10, 10)], &["at 10", "fin"]);
+    }
+
+    #[test]
+    fn nonsense_is_ignored() {
+        check(
+            &[s(10, 10, "a"), s(900_000_000, 11, "x"), s(11, 11, "b")],
+            &["at 10", "a", "b"],
+        );
+        let fin = S {
+            fin: true,
+            ..s(900_000_000, 11, "")
+        };
+        check(&[s(10, 10, "a"), fin, s(11, 11, "b")], &["at 10", "a", "b"]);
+    }
+
+    #[test]
+    fn acknowledgements_are_evidence() {
+        let mut assembler = Assembler::default();
+        run(&mut assembler, &[s(10, 10, "a"), s(20, 11, "b")]);
+        let mut items = Vec::new();
+        for seq in [5, 11, 15, 21, 25, 900_000_000] {
+            assembler.acknowledged(seq, 0, &mut |item| items.push(told(item)));
+        }
+        assert_eq!(items, ["gap 4", "gap 5", "b", "gap 4"]);
+        // A FIN counts one.
+        let mut assembler = Assembler::default();
+        let fin = S {
+            fin: true,
+            ..s(13, 11, "")
+        };
+        run(&mut assembler, &[s(10, 10, "a"), fin]);
+        let mut items = Vec::new();
+        assembler.acknowledged(14, 0, &mut |item| items.push(told(item)));
+        assert_eq!(items, ["gap 2", "fin"]);
+    }
+
+    #[test]
+    fn what_is_kept_early_is_bounded() {
+        let mut assembler = Assembler::default();
+        run(&mut assembler, &[s(0, 0, "a")]);
+        let mut most = 0;
+        let mut gaps = 0;
+        for at in 0..10_000 {
+            let items = run(&mut assembler, &[s(2 + 2 * at, 1, "x")]);
+            gaps += items.iter().filter(|item| item.starts_with("gap")).count();
+            most = most.max(assembler.memory());
+        }
+        assert!(most <= BOUNDS.reorder_bytes);
+        assert!(gaps > 9_000);
+        let mut items = Vec::new();
+        assembler.flush(0, &mut |item| items.push(told(item)));
+        assert_eq!(assembler.memory(), 0);
+        assert!(assembler.waiting_since().is_none());
     }
 }

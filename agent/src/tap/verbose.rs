@@ -79,6 +79,7 @@ impl Block<'_> {
                 return self.note(b"left out: it cannot be searched for secrets");
             }
             Some(Withheld::Unwanted) => return self.note(b"left out by a rule on its media type"),
+            Some(Withheld::Overload) => return self.note(b"left out under overload"),
             None if body.size == 0 && body.bytes.is_empty() => return,
             None => {}
         }

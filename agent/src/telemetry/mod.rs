@@ -1,1 +1,12 @@
-//! What the agent says of itself: metrics, health, the ledger.
+//! How the agent tells of itself: metrics, health, and the guard that keeps it within its budget.
+
+pub mod guard;
+mod prometheus;
+mod render;
+mod server;
+mod state;
+mod usage;
+
+pub use server::Server;
+pub use state::{CaptureView, EngineView, Hook, HookState, Shared};
+pub use usage::{Usage, Usages};

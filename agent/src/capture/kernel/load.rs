@@ -20,6 +20,12 @@ static PROGRAMS: Option<&[u8]> = None;
 /// The oldest kernel that the programs are tried on.
 const OLDEST: KernelVersion = KernelVersion::new(5, 10, 0);
 
+/// The programs of the socket hook.
+const SOCKET_HOOK: [(&str, CgroupSkbAttachType); 2] = [
+    ("meshtap_ingress", CgroupSkbAttachType::Ingress),
+    ("meshtap_egress", CgroupSkbAttachType::Egress),
+];
+
 /// Loads the maps and the socket hook.
 ///
 /// # Errors
@@ -41,12 +47,11 @@ pub(super) fn load(options: &CaptureOptions) -> Result<Ebpf, CaptureError> {
         .map_max_entries("RESUME", options.flows)
         .load(object)
         .map_err(setup)?;
-    let config = ebpf
-        .map_mut("CONFIG")
-        .ok_or_else(|| missing_map("CONFIG"))?;
-    Array::<&mut MapData, CaptureConfig>::try_from(config)
-        .and_then(|mut map| map.set(0, options.config, 0))
-        .map_err(|error| setup(error.into()))?;
+    for (program, _) in SOCKET_HOOK {
+        hook(&mut ebpf, program)?
+            .load()
+            .map_err(|error| refused(program, error))?;
+    }
     Ok(ebpf)
 }
 
@@ -55,18 +60,10 @@ pub(super) fn load(options: &CaptureOptions) -> Result<Ebpf, CaptureError> {
 /// # Errors
 /// See [`CaptureError`].
 pub(super) fn attach(ebpf: &mut Ebpf, path: &Path, cgroup: &File) -> Result<(), CaptureError> {
-    for (program, attach_type) in [
-        ("meshtap_ingress", CgroupSkbAttachType::Ingress),
-        ("meshtap_egress", CgroupSkbAttachType::Egress),
-    ] {
-        let hook: &mut CgroupSkb = ebpf
-            .program_mut(program)
-            .ok_or_else(|| missing_program(program))?
-            .try_into()
-            .map_err(|error: ProgramError| setup(error.into()))?;
-        hook.load().map_err(|error| refused(program, error))?;
+    for (program, attach_type) in SOCKET_HOOK {
         // Flags of zero: a link always allows others beside it, and older kernels refuse any flag.
-        hook.attach(cgroup, attach_type, CgroupAttachMode::Single)
+        hook(ebpf, program)?
+            .attach(cgroup, attach_type, CgroupAttachMode::Single)
             .map_err(|error| match error {
                 ProgramError::SyscallError(error) => CaptureError::Attach {
                     program,
@@ -79,15 +76,36 @@ pub(super) fn attach(ebpf: &mut Ebpf, path: &Path, cgroup: &File) -> Result<(), 
     Ok(())
 }
 
+/// Gives the programs their configuration, which starts them: until then they let everything pass unseen. Attaching takes the kernel
+/// milliseconds per direction, and a connection seen from one side only looks like one that lost its answers.
+///
+/// # Errors
+/// See [`CaptureError`].
+pub(super) fn enable(ebpf: &mut Ebpf, config: CaptureConfig) -> Result<(), CaptureError> {
+    let map = ebpf
+        .map_mut("CONFIG")
+        .ok_or_else(|| missing_map("CONFIG"))?;
+    let config = CaptureConfig {
+        enabled: 1,
+        ..config
+    };
+    Array::<&mut MapData, CaptureConfig>::try_from(map)
+        .and_then(|mut map| map.set(0, config, 0))
+        .map_err(|error| setup(error.into()))
+}
+
+fn hook<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut CgroupSkb, CaptureError> {
+    ebpf.program_mut(program)
+        .ok_or_else(|| CaptureError::Setup {
+            reason: format!("there is no program {program}"),
+        })?
+        .try_into()
+        .map_err(|error: ProgramError| setup(error.into()))
+}
+
 pub(super) fn missing_map(name: &str) -> CaptureError {
     CaptureError::Setup {
         reason: format!("there is no map {name}"),
-    }
-}
-
-fn missing_program(name: &str) -> CaptureError {
-    CaptureError::Setup {
-        reason: format!("there is no program {name}"),
     }
 }
 

@@ -150,6 +150,7 @@ impl Capture {
         };
         load::attach(&mut ebpf, &path, &cgroup)?;
         let owners = Some(owner::attach(&mut ebpf, &cgroup));
+        load::enable(&mut ebpf, options.config)?;
         Ok(Self {
             reader,
             flows: OwnSockets(Arc::new(Mutex::new(flows))),

@@ -20,6 +20,10 @@ impl H1 {
                         if piece.bytes.is_empty() {
                             return;
                         }
+                        if self.facts.joined && !self.open.is_empty() {
+                            self.misjoined(cx);
+                            return;
+                        }
                         self.request_begins(&piece, cx);
                     } else if piece.boundary && self.gives_up_its_body(&piece) {
                         self.request_cut(piece.time, cx);
@@ -48,16 +52,26 @@ impl H1 {
         }
     }
 
+    /// More comes after the request at which the connection was picked up: it was none, or the client pipelines.
+    fn misjoined(&mut self, cx: &mut Context<'_>) {
+        self.facts.joined = false;
+        self.abandon(cx);
+        self.requests = Requests::Seek;
+        self.responses = Responses::Seek;
+    }
+
     /// The first byte of a request.
     fn request_begins(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
         match &mut self.responses {
             Responses::Seek => self.find_answer(piece, cx),
-            Responses::Await(at) => {
-                if at.is_none() && self.open.is_empty() {
-                    *at = Some(piece.ack);
+            Responses::Await(at) => match at.replace(piece.ack) {
+                Some(before) if before != piece.ack => {
+                    // Answers came in between, and were not given.
+                    self.abandon(cx);
+                    self.facts.lost |= self.facts.pipelined;
                 }
-                self.facts.pipelined |= !self.open.is_empty();
-            }
+                _ => self.facts.pipelined |= !self.open.is_empty(),
+            },
             Responses::Reading(_) | Responses::Tunnel | Responses::Ended => {
                 self.facts.pipelined |= self.open.iter().any(|open| open.answer != Answer::Done);
             }
@@ -106,7 +120,11 @@ impl H1 {
             }
             Event::Head { head, oddities } => self.request_head(head, oddities, piece.time, cx),
             Event::End(body) => self.request_end(body, piece.time, cx),
-            Event::Fault(fault, body) => self.request_fault(fault, body, piece.time, cx),
+            Event::Fault(fault, body) => {
+                self.request_fault(fault, body, piece.time, cx);
+                // What follows a fault is no beginning.
+                piece.advance(rest.len());
+            }
         }
     }
 
@@ -329,11 +347,23 @@ impl H1 {
         self.requests = Requests::Reading(Reader::default());
         self.facts.owed = false;
         let [_, answers] = &self.turns;
+        self.facts.joined = !answers.is_turn(piece);
         self.responses = match (&self.responses, answers.end()) {
             (Responses::Ended, _) => Responses::Ended,
             (_, None) => Responses::Await(Some(piece.ack)),
             (_, Some(_)) => Responses::Reading(Reader::default()),
         };
+    }
+
+    /// What has come of the requests is one whole request, and the sender of `answer` had received all of it.
+    pub(super) fn asked_once(&self, answer: &Piece<'_>) -> bool {
+        let [requests, _] = &self.turns;
+        let whole = match &self.requests {
+            Requests::Reading(reader) => reader.is_between(),
+            Requests::Hold(held) => *held == 0,
+            Requests::Seek | Requests::Tunnel | Requests::Ended => false,
+        };
+        whole && self.open.len() == 1 && requests.end() == Some(answer.ack)
     }
 
     /// The client asked whether to send its body (`Expect: 100-continue`), was given a final answer instead, has not

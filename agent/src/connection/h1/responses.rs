@@ -42,7 +42,7 @@ impl H1 {
                     self.read_response(&mut piece, cx);
                 }
                 Responses::Seek => {
-                    self.answer_alone(&piece, cx);
+                    self.answer_alone(&piece, false, cx);
                     return;
                 }
                 Responses::Tunnel => {
@@ -58,24 +58,30 @@ impl H1 {
 
     /// The first byte of an answer. `false`: there is no request that it belongs to.
     fn answer_begins(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) -> bool {
+        if std::mem::take(&mut self.facts.joined) && !self.asked_once(piece) {
+            return false;
+        }
         match self.open.front_mut() {
             Some(open) if open.answer == Answer::Awaited => {
                 open.answer = Answer::Began(piece.time);
                 true
             }
             _ => {
-                self.answer_alone(piece, cx);
+                self.answer_alone(piece, true, cx);
                 false
             }
         }
     }
 
     /// Counts an answer without its request, if that is what begins here.
-    fn answer_alone(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
+    fn answer_alone(&mut self, piece: &Piece<'_>, in_step: bool, cx: &mut Context<'_>) {
         let [requests, answers] = &self.turns;
-        // It begins where both sides had nothing else left to say, or with the first bytes that are seen at all.
-        let begins = piece.boundary
-            && (answers.is_unseen() || requests.is_unseen() || requests.had_received(piece.seq));
+        // It begins after the last message, where both sides had nothing else left to say, or with the first bytes seen.
+        let begins = in_step
+            || (piece.boundary
+                && (answers.is_unseen()
+                    || requests.is_unseen()
+                    || requests.had_received(piece.seq)));
         if !begins || is_interim(piece.bytes) || classify(piece.bytes) != Looks::Response {
             return;
         }

@@ -418,3 +418,234 @@ pub(super) fn parse_trailers(mut section: Vec<u8>) -> Option<Fields> {
     };
     Some(FieldsBuilder::from_parts(section.into(), spans).build())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        head: 65_535,
+        fields: 256,
+        body: 0,
+    };
+
+    /// Both as text: start line | name=value | … | oddities.
+    fn request(bytes: &[u8]) -> Result<Option<String>, Fault> {
+        Ok(parse::<RequestHead>(bytes, &BOUNDS)?.map(|parsed| {
+            let head = &parsed.head;
+            let line = format!(
+                "{} {} {} host={} scheme={}",
+                head.method().escape_ascii(),
+                head.target().escape_ascii(),
+                head.version.label(),
+                head.host().unwrap_or(b"-").escape_ascii(),
+                head.scheme().unwrap_or(b"-").escape_ascii(),
+            );
+            format!(
+                "{line}{}",
+                rest(&head.fields, parsed.oddities, bytes.len() - parsed.len)
+            )
+        }))
+    }
+
+    fn response(bytes: &[u8]) -> Result<Option<String>, Fault> {
+        Ok(parse::<ResponseHead>(bytes, &BOUNDS)?.map(|parsed| {
+            let head = &parsed.head;
+            let line = format!("{} {}", head.status, head.version.label());
+            format!(
+                "{line}{}",
+                rest(&head.fields, parsed.oddities, bytes.len() - parsed.len)
+            )
+        }))
+    }
+
+    fn rest(fields: &Fields, oddities: Oddities, left: usize) -> String {
+        let mut text = String::new();
+        for (name, value) in fields.iter() {
+            text += &format!(" | {}={}", name.escape_ascii(), value.escape_ascii());
+        }
+        for (oddity, name) in [(Oddities::FOLDED, "folded"), (Oddities::BARE_LF, "bare")] {
+            if oddities.contains(oddity) {
+                text += &format!(" !{name}");
+            }
+        }
+        if left > 0 {
+            text += &format!(" +{left}");
+        }
+        text
+    }
+
+    fn check(
+        parse: fn(&[u8]) -> Result<Option<String>, Fault>,
+        bytes: &[u8],
+        expected: Result<Option<&str>, Fault>,
+    ) {
+        let expected = expected.map(|text| text.map(str::to_owned));
+        assert_eq!(parse(bytes), expected, "{}", bytes.escape_ascii());
+        // A part of a good head is never a fault, and never a head.
+        if let Ok(Some(_)) = expected {
+            let end = find_end(bytes, 0).unwrap();
+            for cut in 0..end {
+                assert_eq!(
+                    parse(&bytes[..cut]),
+                    Ok(None),
+                    "{cut} of {}",
+                    bytes.escape_ascii()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn requests() {
+        check(
+            request,
+            b"GET /a?b=c HTTP/1.1\r\nHost: x\r\nA:  b c \r\nE:\r\n\r\nbody",
+            Ok(Some(
+                "GET /a?b=c 1.1 host=x scheme=- | Host=x | A=b c | E= +4",
+            )),
+        );
+        check(
+            request,
+            b"OPTIONS * HTTP/1.0\r\n\r\n",
+            Ok(Some("OPTIONS * 1.0 host=- scheme=-")),
+        );
+        check(
+            request,
+            b"GET http://h:81/p HTTP/1.1\r\nHost: x\r\n\r\n",
+            Ok(Some("GET http://h:81/p 1.1 host=h:81 scheme=http | Host=x")),
+        );
+        check(
+            request,
+            b"GET https://h?q HTTP/1.1\r\n\r\n",
+            Ok(Some("GET https://h?q 1.1 host=h scheme=https")),
+        );
+        check(
+            request,
+            b"GET /?u=http://x/ HTTP/1.1\r\n\r\n",
+            Ok(Some("GET /?u=http://x/ 1.1 host=- scheme=-")),
+        );
+        check(
+            request,
+            b"CONNECT h:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+            Ok(Some("CONNECT h:443 1.1 host=h:443 scheme=- | Host=x")),
+        );
+        check(
+            request,
+            b"G-X /\xc3\xa9 HTTP/1.1\r\nA: \xe9\r\n\r\n",
+            Ok(Some("G-X /\\xc3\\xa9 1.1 host=- scheme=- | A=\\xe9")),
+        );
+        check(
+            request,
+            b"GET /\xe9 HTTP/1.1\r\nA: b\r\n\r\n",
+            Ok(Some("GET /\\xe9 1.1 host=- scheme=- | A=b")),
+        );
+    }
+
+    #[test]
+    fn lenient_requests() {
+        check(
+            request,
+            b"GET / HTTP/1.1\nHost: x\n\nbody",
+            Ok(Some("GET / 1.1 host=x scheme=- | Host=x !bare +4")),
+        );
+        check(
+            request,
+            b"GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n",
+            Ok(Some("GET / 1.1 host=x scheme=- | Host=x | A=b !bare")),
+        );
+        check(
+            request,
+            b"GET / HTTP/1.1\r\nA: b\r\n  c\r\n\td\r\nB: e\r\n\r\n",
+            Ok(Some(
+                "GET / 1.1 host=- scheme=- | A=b    c  \\td | B=e !folded",
+            )),
+        );
+        check(
+            request,
+            b"GET /\xe9 HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
+            Ok(Some("GET /\\xe9 1.1 host=- scheme=- | A=b   c !folded")),
+        );
+    }
+
+    #[test]
+    fn faulty_requests() {
+        for bad in [
+            b"GET /\r\n\r\n".as_slice(),
+            b"GET / HTTP/2.0\r\n\r\n",
+            b"GET / HTTP/1.1\r\nbad name: x\r\n\r\n",
+            b"GET / HTTP/1.1\r\nA: b\0\r\n\r\n",
+            b"GET / HTTP/1.1\r\n A: b\r\n\r\n",
+            b"\x16\x03\x01\x02\x00\x01",
+            b"*1\r\n$4\r\nPING\r\n",
+        ] {
+            check(request, bad, Err(Fault::Malformed));
+        }
+        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
+        check(request, long.as_bytes(), Err(Fault::TooLarge));
+        let many = |n| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(n));
+        check(request, many(257).as_bytes(), Err(Fault::TooLarge));
+        let parsed = parse::<RequestHead>(many(256).as_bytes(), &BOUNDS);
+        assert_eq!(parsed.unwrap().unwrap().head.fields.len(), 256);
+    }
+
+    #[test]
+    fn responses() {
+        check(
+            response,
+            b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nx",
+            Ok(Some("200 1.1 | A=b +1")),
+        );
+        check(
+            response,
+            b"HTTP/1.0 404 Not \xe9\r\n\r\n",
+            Ok(Some("404 1.0")),
+        );
+        check(response, b"HTTP/1.1 200\r\n\r\n", Ok(Some("200 1.1")));
+        check(response, b"HTTP/1.1 200 \n\n", Ok(Some("200 1.1 !bare")));
+        check(
+            response,
+            b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+            Ok(Some("200 1.1 | A=b   c !folded")),
+        );
+        for bad in [b"HTTP/1.1 2x0 OK\r\n\r\n".as_slice(), b"-ERR what\r\n\r\n"] {
+            check(response, bad, Err(Fault::Malformed));
+        }
+    }
+
+    #[test]
+    fn looks() {
+        use Looks::{Http2, Other, Request, Response, Undecided};
+        for (bytes, expected) in [
+            (b"".as_slice(), Undecided),
+            (b"G", Undecided),
+            (b"GET", Undecided),
+            (b"GET /", Undecided),
+            (b"GET /a HT", Undecided),
+            (b"GET /a HTTP/1.1\r", Undecided),
+            (b"GET /a HTTP/1.1\r\n", Request),
+            (b"GET /a HTTP/1.0\n", Request),
+            (b"get-it a HTTP/1.1\r\n", Request),
+            (b"GET /a b HTTP/1.1\r\n", Other),
+            (b"GET /a\r\n", Other),
+            (b"GET key\r\n", Other),
+            (b"set k 0 0 5\r\n", Other),
+            (b"EHLO host\r\n", Other),
+            (b"220 mail ESMTP", Other),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", Other),
+            (b"*1\r\n", Other),
+            (b"+OK\r\n", Other),
+            (b"\x16\x03", Other),
+            (b"\0\0\0\x08", Other),
+            (b"HTTP", Undecided),
+            (b"HTTP/1.1", Undecided),
+            (b"HTTP/1.1 200", Response),
+            (b"HTTP/1.2 200", Other),
+            (b"PRI ", Undecided),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0", Http2),
+        ] {
+            assert_eq!(classify(bytes), expected, "{}", bytes.escape_ascii());
+        }
+        assert_eq!(classify(&[b'x'; 40]), Other);
+    }
+}

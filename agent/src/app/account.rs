@@ -1,0 +1,134 @@
+//! The whole account of a run: from the first byte of an exchange to the collector's answer.
+
+use serde_json::{Map, Value, json};
+
+use crate::exchange::Partial;
+use crate::export::Report;
+use crate::export::delivery::DropReason;
+use crate::ledger::{Ledger, Loss};
+use crate::policy::{Counts, Skip};
+
+/// The parts of the account.
+#[derive(Debug)]
+pub(super) struct Account<'a> {
+    pub(super) ledger: &'a Ledger,
+    /// Exchanges told that found no room before the policy.
+    pub(super) overflow: u64,
+    pub(super) policy: &'a Counts,
+    pub(super) exporters: &'a [Report],
+}
+
+impl Account<'_> {
+    /// What is not accounted for, over all steps: zero, or there is a bug.
+    pub(super) fn imbalance(&self) -> i64 {
+        let filtered: u64 = self.policy.skipped.iter().sum();
+        let decided = self.overflow + self.policy.kept + filtered;
+        let told = self.ledger.told();
+        let exported: i64 = self
+            .exporters
+            .iter()
+            .map(|report| {
+                let account = &report.account;
+                let handed = self.policy.kept.cast_signed() - account.accepted.cast_signed();
+                handed.abs() + account.imbalance().abs()
+            })
+            .sum();
+        let decided = told.cast_signed() - decided.cast_signed();
+        self.ledger.imbalance().abs() + decided.abs() + exported
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let ledger = self.ledger;
+        let partial = Partial::ALL.map(Partial::label).into_iter();
+        let lost = Loss::ALL.map(Loss::label).into_iter();
+        let filtered = Skip::ALL.map(Skip::label).into_iter();
+        let exporters: Map<_, _> = self
+            .exporters
+            .iter()
+            .map(|report| (report.name.clone(), exporter(report)))
+            .collect();
+        json!({
+            "begun": ledger.begun,
+            "complete": ledger.complete,
+            "partial": counts(partial.zip(ledger.partial)),
+            "lost": counts(lost.zip(ledger.lost)),
+            "open": ledger.open,
+            "overflow": self.overflow,
+            "kept": self.policy.kept,
+            "filtered": counts(filtered.zip(self.policy.skipped)),
+            "exporters": exporters,
+            "imbalance": self.imbalance(),
+        })
+    }
+}
+
+fn exporter(report: &Report) -> Value {
+    let account = &report.account;
+    let dropped = DropReason::ALL.map(DropReason::label).into_iter();
+    json!({
+        "accepted": account.accepted,
+        "exported": account.exported,
+        "rejected": account.rejected,
+        "dropped": counts(dropped.zip(account.dropped)),
+        "queued": account.queued(),
+        "batches": account.batches,
+        "bytes": account.bytes,
+        "attempts": account.attempts,
+        "failures": account.failures,
+    })
+}
+
+fn counts(entries: impl Iterator<Item = (&'static str, u64)>) -> Value {
+    entries
+        .map(|(label, count)| (label.to_owned(), Value::from(count)))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::delivery;
+
+    fn check(kept: u64, sampled: u64, accepted: u64, exported: u64, imbalance: i64) {
+        let ledger = Ledger {
+            begun: 12,
+            complete: 10,
+            lost: [2, 0, 0, 0, 0, 0, 0, 0],
+            ..Ledger::default()
+        };
+        let mut policy = Counts {
+            kept,
+            ..Counts::default()
+        };
+        policy.skipped[Skip::Sampling as usize] = sampled;
+        let exporters = [Report {
+            name: "otlp".to_owned(),
+            account: delivery::Account {
+                accepted,
+                exported,
+                ..delivery::Account::default()
+            },
+            queue_bytes: 0,
+            queue_limit: 0,
+        }];
+        let account = Account {
+            ledger: &ledger,
+            overflow: 1,
+            policy: &policy,
+            exporters: &exporters,
+        };
+        assert_eq!(account.imbalance(), imbalance);
+        assert_eq!(account.json()["imbalance"], imbalance);
+    }
+
+    #[test]
+    fn every_step_must_balance() {
+        check(6, 3, 6, 6, 0);
+        check(6, 2, 6, 6, 1);
+        check(6, 3, 5, 5, 1);
+        check(6, 3, 6, 5, 1);
+        // Two faults do not make one right.
+        check(7, 3, 6, 5, 1 + 1 + 1);
+    }
+}

@@ -1,0 +1,124 @@
+//! From arguments, variables and a file to a configuration that works, and `meshtap config`.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use super::Failure;
+use crate::cli::{ConfigCommand, ExportArgs, RunArgs};
+use crate::config::{self, Config, OtlpConfig, Overrides};
+use crate::export::Target;
+use crate::export::otlp::{Settings, environment};
+use crate::policy::{Mode, Policy, Uninspected};
+
+/// Runs `meshtap config`.
+pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match command {
+        ConfigCommand::Check { file } => {
+            let overrides = Overrides::from_environment(variables());
+            let config = complete(config::load(Some(file), &overrides)?)?;
+            Policy::new(&config.policy)?;
+            let targets = targets(&config)?;
+            let count = targets.len();
+            writeln!(
+                out,
+                "{}: good; {count} destinations for spans",
+                file.display()
+            )
+        }
+        ConfigCommand::Schema => writeln!(out, "{:#}", config::schema()),
+    }
+    .map_err(Failure::Output)
+}
+
+/// The configuration of `meshtap run`: flags before variables before the file.
+pub(super) fn load(args: &RunArgs) -> Result<Config, Failure> {
+    read(args, args.config.as_deref())
+}
+
+fn read(args: &RunArgs, file: Option<&Path>) -> Result<Config, Failure> {
+    let mut overrides = Overrides::from_environment(variables());
+    for setting in &args.set {
+        overrides.set(setting)?;
+    }
+    let mut config = config::load(file, &overrides)?;
+    config.export.otlp.extend(args.export.destination());
+    if let Some(profile) = args.export.profile {
+        config.span.profile = profile;
+    }
+    if args.no_redact {
+        config.policy.redaction.mode = Mode::Off;
+        config.policy.redaction.uninspected = Uninspected::Keep;
+    }
+    complete(config)
+}
+
+/// Adds what the standard variables say, and checks the result.
+fn complete(mut config: Config) -> Result<Config, Failure> {
+    let named = environment::names_endpoint(&environment::process);
+    if config.export.otlp.is_empty() && !config.export.stdout && named {
+        config.export.otlp.push(OtlpConfig::default());
+    }
+    resource(&mut config.span)?;
+    config.check().map_err(Failure::Setting)?;
+    Ok(config)
+}
+
+/// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, behind what is configured.
+pub(super) fn resource(span: &mut crate::span::Settings) -> Result<(), Failure> {
+    let attributes = environment::resource(&environment::process).map_err(Failure::Setting)?;
+    for (key, value) in attributes {
+        let slot = match key.as_str() {
+            "service.name" => &mut span.service_name,
+            "service.version" => &mut span.service_version,
+            _ => {
+                if span.resource.iter().all(|(k, _)| *k != key) {
+                    span.resource.push((key, value));
+                }
+                continue;
+            }
+        };
+        slot.get_or_insert(value);
+    }
+    Ok(())
+}
+
+/// Where spans go.
+pub(super) fn targets(config: &Config) -> Result<Vec<Target>, Failure> {
+    let mut targets = Vec::new();
+    for (index, otlp) in config.export.otlp.iter().enumerate() {
+        let name = config.export.name(index);
+        targets.push(destination(otlp, &name)?);
+    }
+    if config.export.stdout {
+        targets.push(Target::Stdout);
+    }
+    if targets.is_empty() {
+        return Err(Failure::Setting(
+            "no destination for spans: set `export.otlp` or `export.stdout` in the configuration, or give --otlp ENDPOINT"
+                .to_owned(),
+        ));
+    }
+    Ok(targets)
+}
+
+fn destination(otlp: &OtlpConfig, name: &str) -> Result<Target, Failure> {
+    Settings::resolve(otlp, name, &environment::process)
+        .map(|settings| Target::Otlp(Box::new(settings)))
+        .map_err(|reason| Failure::Setting(format!("exporter {name}: {reason}")))
+}
+
+/// The destinations that options alone name.
+pub(super) fn targets_of(args: &ExportArgs) -> Result<Vec<Target>, Failure> {
+    let destination = args.destination();
+    destination
+        .iter()
+        .map(|otlp| self::destination(otlp, "otlp"))
+        .collect()
+}
+
+/// The environment; what is not UTF-8 is not ours.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}

@@ -1,0 +1,334 @@
+//! `meshtap run`: live capture → spans → collectors, until told to stop.
+//!
+//! ```text
+//! data thread:    kernel ─► engine ─► queue               never waits
+//! worker threads:             queue ─► policy ─► span ─► exporters' queues
+//! export runtime:                                           queues ─► collectors
+//! admin thread:   /metrics, /healthz, /readyz
+//! control thread: signals, overload guard
+//! ```
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use meshtap_common::{CaptureConfig, DropReason, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
+use tracing::{error, info, warn};
+
+use super::account::Account;
+use super::control::Control;
+use super::own::OwnTable;
+use super::pipeline::{Ended, Pipeline, Time};
+use super::queue::{Queue, WhenFull};
+use super::stop::Stop;
+use super::worker::{Plan, Plans, Worker};
+use super::{Failure, configure, private_file};
+use crate::capture::kernel::{Capture, CaptureOptions};
+use crate::capture::{Polled, Source};
+use crate::cli::RunArgs;
+use crate::config::{Config, LogFormat, SideChoice};
+use crate::connection::{Control as Ask, Engine, Limits};
+use crate::export::{Exporters, OwnSockets, Report};
+use crate::flow::{Nanos, Segment};
+use crate::policy::Policy;
+use crate::telemetry::{CaptureView, EngineView, Hook, HookState, Server, Shared};
+
+/// Runs the command.
+pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
+    let config = configure::load(args)?;
+    let targets = configure::targets(&config)?;
+    let plan = plan(&config);
+    let policy = Policy::new(&plan.policy)?;
+    log_to_stderr(&config)?;
+
+    let capture = Capture::start(&options(&config))?;
+    let shared = Arc::new(Shared::default());
+    let hooks = [Hook {
+        name: "socket",
+        state: HookState::Attached,
+    }];
+    shared.set_hooks(hooks.to_vec());
+    info!(cgroup = %capture.cgroup().display(), "capturing");
+
+    let own = Arc::new(OwnTable::new(capture.own_sockets()));
+    let sockets: Arc<dyn OwnSockets> = own.clone();
+    let exporters = Exporters::start(targets, &sockets).map_err(Failure::Thread)?;
+    shared.set_reports(exporters.reports());
+    let server = admin(&config, &shared, &sockets)?;
+    let plans = Arc::new(Plans::new(plan));
+    let stop = Stop::default();
+    let control = Control {
+        stop: stop.clone(),
+        plans: plans.clone(),
+        shared: shared.clone(),
+        own,
+        budget: config.budget.clone(),
+        reload: reload(args),
+    };
+    control.start().map_err(Failure::Thread)?;
+
+    let work = Work {
+        capture,
+        exporters: &exporters,
+        plans: &plans,
+        policy: &policy,
+        shared: &shared,
+        stop,
+    };
+    let ended = work.run(&config)?;
+    info!("stopping; delivering what waits");
+    let reports = exporters.shutdown(config.export.shutdown_timeout.0);
+    drop(server);
+    account(args, &ended, &shared, &reports)?;
+    ended.fault.map_err(Failure::Source)
+}
+
+/// What the threads work with.
+struct Work<'a> {
+    capture: Capture,
+    exporters: &'a Exporters,
+    plans: &'a Arc<Plans>,
+    policy: &'a Policy,
+    shared: &'a Arc<Shared>,
+    stop: Stop,
+}
+
+impl Work<'_> {
+    /// Runs until the stop. This thread is the data thread.
+    fn run(self, config: &Config) -> Result<Ended<Metered>, Failure> {
+        let queue = Queue::default();
+        let shared = self.shared.clone();
+        let pipeline = Pipeline {
+            source: Metered::new(self.capture, config.capture.ring.0),
+            engine: Engine::new(limits(config)),
+            queue: &queue,
+            when_full: WhenFull::Drop,
+            time: Time::Machine,
+            stop: self.stop,
+            deadline: None,
+            announcer: None,
+            observer: Some(Box::new(move |source, engine, overflow| {
+                publish(&shared, source, engine, overflow);
+            })),
+        };
+        thread::scope(|scope| {
+            for index in 0..usize::from(config.export.workers.get()) {
+                let worker = Worker::new(
+                    index,
+                    self.plans.clone(),
+                    self.policy.clone(),
+                    self.exporters.sink(),
+                    self.shared.clone(),
+                );
+                let queue = &queue;
+                thread::Builder::new()
+                    .name(format!("worker-{index}"))
+                    .spawn_scoped(scope, move || worker.run(queue))
+                    .map_err(|fault| {
+                        queue.close();
+                        Failure::Thread(fault)
+                    })?;
+            }
+            Ok(pipeline.run())
+        })
+    }
+}
+
+fn plan(config: &Config) -> Plan {
+    Plan {
+        policy: config.policy.clone(),
+        span: config.span.clone(),
+        reduced_ratio: config.budget.sampling_ratio,
+    }
+}
+
+/// Reads the configuration again. Policy and spans are taken up; the rest needs a restart, and is said to.
+fn reload(args: &RunArgs) -> Box<dyn Fn() -> Result<Plan, String> + Send> {
+    let args = args.clone();
+    let first = configure::load(&args).ok();
+    Box::new(move || {
+        let config = configure::load(&args).map_err(|failure| failure.to_string())?;
+        Policy::new(&config.policy).map_err(|error| error.to_string())?;
+        let fixed = |config: &Config| Config {
+            policy: crate::policy::Settings::default(),
+            span: crate::span::Settings::default(),
+            ..config.clone()
+        };
+        if first
+            .as_ref()
+            .is_some_and(|first| fixed(first) != fixed(&config))
+        {
+            warn!("only `policy` and `span` are taken up while running; the rest needs a restart");
+        }
+        Ok(plan(&config))
+    })
+}
+
+fn admin(
+    config: &Config,
+    shared: &Arc<Shared>,
+    own: &Arc<dyn OwnSockets>,
+) -> Result<Option<Server>, Failure> {
+    let Some(address) = config.telemetry.listen else {
+        return Ok(None);
+    };
+    let mark = config.capture.ignored_mark;
+    let server = Server::start(address, shared.clone(), own.clone(), mark).map_err(|error| {
+        Failure::Setting(format!(
+            "telemetry.listen: {address} cannot be listened on: {error}"
+        ))
+    })?;
+    info!(address = %server.address(), "serving metrics and health");
+    Ok(Some(server))
+}
+
+fn account(
+    args: &RunArgs,
+    ended: &Ended<Metered>,
+    shared: &Shared,
+    reports: &[Report],
+) -> Result<(), Failure> {
+    let policy = shared.read().policy;
+    let account = Account {
+        ledger: ended.engine.ledger(),
+        overflow: ended.output_full,
+        policy: &policy,
+        exporters: reports,
+    };
+    let json = account.json();
+    match account.imbalance() {
+        0 => info!(account = %json, "ended"),
+        imbalance => error!(imbalance, account = %json, "ended with exchanges unaccounted for"),
+    }
+    let Some(path) = &args.ledger_json else {
+        return Ok(());
+    };
+    writeln!(private_file(path)?, "{json:#}").map_err(|fault| Failure::Write {
+        path: path.clone(),
+        fault,
+    })
+}
+
+fn options(config: &Config) -> CaptureOptions {
+    let section = &config.capture;
+    let defaults = CaptureConfig::default();
+    let ring_bytes = u32::try_from(section.ring.0).unwrap_or(u32::MAX);
+    let body = u32::try_from(config.limits.body.0).unwrap_or(u32::MAX);
+    let mut kernel = CaptureConfig {
+        ignored_mark: section.ignored_mark.unwrap_or(0),
+        mark_mask: section.ignored_mark.map_or(0, |_| defaults.mark_mask),
+        side: match section.side {
+            SideChoice::Both => SIDE_BOTH,
+            SideChoice::Server => SIDE_SERVER,
+            SideChoice::Client => SIDE_CLIENT,
+        },
+        // A whole body of the limit besides a head, and never less than the default.
+        budget: body.saturating_add(defaults.budget),
+        wakeup_bytes: ring_bytes / 8,
+        ..defaults
+    };
+    for (slot, port) in kernel.ports.iter_mut().zip(&section.ports) {
+        *slot = *port;
+        kernel.port_count += 1;
+    }
+    CaptureOptions {
+        cgroup: section.cgroup.clone(),
+        config: kernel,
+        ring_bytes,
+        ..CaptureOptions::default()
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let section = &config.limits;
+    Limits {
+        body: section.body.bytes(),
+        connections: section.connections,
+        memory: section.memory.bytes(),
+        exchange_age: nanos(section.exchange_age.0),
+        idle: nanos(section.idle.0),
+        ..Limits::default()
+    }
+}
+
+fn publish(shared: &Shared, source: &Metered, engine: &Engine, overflow: u64) {
+    shared.set_overflow(overflow);
+    shared.publish_engine(EngineView {
+        ledger: engine.ledger().clone(),
+        stats: engine.stats().clone(),
+        memory: engine.memory(),
+        connections: engine.connections(),
+    });
+    let Ok(drops) = source.capture.drops() else {
+        return;
+    };
+    shared.publish_capture(CaptureView {
+        drops: DropReason::ALL.map(|reason| (drops.segments(reason), drops.bytes(reason))),
+        malformed: drops.malformed,
+        ring_size: source.ring_bytes,
+        ring_peak: source.peak,
+    });
+}
+
+/// The capture, with a look at how much it hands over at a time.
+struct Metered {
+    capture: Capture,
+    ring_bytes: u64,
+    /// Most bytes taken from the ring buffer in one poll since the start.
+    peak: u64,
+}
+
+impl Metered {
+    const fn new(capture: Capture, ring_bytes: u64) -> Self {
+        Self {
+            capture,
+            ring_bytes,
+            peak: 0,
+        }
+    }
+}
+
+impl Source for Metered {
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        handle: &mut dyn FnMut(&Segment<'_>),
+    ) -> std::io::Result<Polled> {
+        let mut taken = 0;
+        let polled = self.capture.poll(timeout, &mut |segment| {
+            taken += (meshtap_common::HEADER_LEN + segment.payload.len()) as u64;
+            handle(segment);
+        });
+        self.peak = self.peak.max(taken);
+        polled
+    }
+
+    fn control(&mut self, controls: &[Ask]) {
+        self.capture.control(controls);
+    }
+
+    fn time(&self) -> Option<Nanos> {
+        self.capture.time()
+    }
+
+    fn expired(&mut self, now: Nanos) {
+        self.capture.expired(now);
+    }
+}
+
+/// Sends log lines to stderr.
+fn log_to_stderr(config: &Config) -> Result<(), Failure> {
+    let section = &config.telemetry;
+    let filter = tracing_subscriber::EnvFilter::try_new(&section.log_level)
+        .map_err(|error| Failure::Setting(format!("telemetry.log_level: {error}")))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let result = match section.log_format {
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    result.map_err(|error| Failure::Setting(format!("telemetry: {error}")))
+}

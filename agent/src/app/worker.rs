@@ -1,0 +1,154 @@
+//! A worker of the service: exchanges → policy → spans → exporters.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::queue::{Popped, Queue};
+use crate::clock::WallClock;
+use crate::export::Sink;
+use crate::policy::{Decision, Policy, PolicyError};
+use crate::span::{Origin, SpanBuilder};
+use crate::telemetry::Shared;
+use crate::telemetry::guard::Level;
+
+/// How often an idle worker looks at the age of its batches and for a new plan.
+const TICK: Duration = Duration::from_millis(50);
+/// How often the offset between the clocks is read again: they drift apart when NTP slews one of them.
+const CLOCK: Duration = Duration::from_secs(10);
+
+/// What can change while the agent runs.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) policy: crate::policy::Settings,
+    pub(super) span: crate::span::Settings,
+    /// Part of the traces that is kept at the last level of service.
+    pub(super) reduced_ratio: f64,
+}
+
+/// The plan of all workers. A worker takes a new one up between two batches, so no exchange sees half of it.
+#[derive(Debug)]
+pub(super) struct Plans {
+    generation: AtomicU64,
+    current: Mutex<Arc<Plan>>,
+}
+
+impl Plans {
+    pub(super) fn new(plan: Plan) -> Self {
+        Self {
+            generation: AtomicU64::new(1),
+            current: Mutex::new(Arc::new(plan)),
+        }
+    }
+
+    /// Puts another plan in force.
+    pub(super) fn replace(&self, plan: Plan) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// The plan in force.
+    pub(super) fn current(&self) -> Arc<Plan> {
+        self.current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// A worker.
+pub(super) struct Worker {
+    index: usize,
+    policy: Policy,
+    builder: SpanBuilder,
+    sink: Sink,
+    clock: WallClock,
+    clock_read: Instant,
+    plans: Arc<Plans>,
+    generation: u64,
+    level: Level,
+    shared: Arc<Shared>,
+}
+
+impl Worker {
+    /// # Errors
+    /// When the plan's policy cannot be used.
+    pub(super) fn new(
+        index: usize,
+        plans: Arc<Plans>,
+        policy: Policy,
+        sink: Sink,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let plan = plans.current();
+        Self {
+            index,
+            policy,
+            builder: SpanBuilder::new(plan.span.clone()),
+            sink,
+            clock: WallClock::now(),
+            clock_read: Instant::now(),
+            generation: plans.generation.load(Ordering::Acquire),
+            plans,
+            level: Level::Full,
+            shared,
+        }
+    }
+
+    /// Runs until the queue is closed and empty, then closes its batches.
+    pub(super) fn run(mut self, queue: &Queue) {
+        loop {
+            let popped = queue.pop(TICK);
+            let now = Instant::now();
+            if now.saturating_duration_since(self.clock_read) >= CLOCK {
+                (self.clock, self.clock_read) = (WallClock::now(), now);
+            }
+            self.follow();
+            match popped {
+                Popped::Batch(batch) => {
+                    for exchange in batch.exchanges {
+                        if let Decision::Keep(sanitized) = self.policy.apply(exchange, &self.clock)
+                        {
+                            let span = self.builder.build(&sanitized, &Origin::default());
+                            self.sink.span(&span, now);
+                        }
+                    }
+                    self.shared.publish_policy(self.index, self.policy.counts());
+                }
+                Popped::Nothing => {}
+                Popped::Closed => break,
+            }
+            self.sink.expire(now);
+        }
+        self.shared.publish_policy(self.index, self.policy.counts());
+        self.sink.flush();
+    }
+
+    /// Takes up a new plan and a new level of service.
+    fn follow(&mut self) {
+        let generation = self.plans.generation.load(Ordering::Acquire);
+        if generation != self.generation {
+            self.generation = generation;
+            let plan = self.plans.current();
+            if let Err(error) = self.adopt(&plan) {
+                // It was checked before it was put in force.
+                tracing::error!(%error, "the policy stays as it was");
+            }
+        }
+        let level = self.shared.level();
+        if level != self.level {
+            self.level = level;
+            let ratio = match level {
+                Level::Full | Level::Headers => 1.0,
+                Level::Sampled => self.plans.current().reduced_ratio,
+            };
+            self.policy.reduce(level == Level::Full, ratio);
+        }
+    }
+
+    fn adopt(&mut self, plan: &Plan) -> Result<(), PolicyError> {
+        self.policy.reload(&plan.policy)?;
+        self.builder = SpanBuilder::new(plan.span.clone());
+        Ok(())
+    }
+}

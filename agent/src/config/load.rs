@@ -1,0 +1,320 @@
+//! Reads the file, then what goes before it: `MESHTAP_*` variables, then flags.
+//!
+//! `MESHTAP_EXPORT__OTLP__0__ENDPOINT=…` and `--set export.otlp.0.endpoint=…` set the same key. Two underscores part the names, for
+//! names have single ones; a variable without them is not ours (Kubernetes makes `MESHTAP_SERVICE_HOST` for a service of that
+//! name). Values are YAML.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Config;
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("{file}: {reason}")]
+    Read {
+        /// The file.
+        file: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The file says something that it cannot say.
+    #[error("{file}:{line}:{column}: {reason}")]
+    File {
+        /// The file.
+        file: String,
+        /// Line, from one.
+        line: u64,
+        /// Column, from one.
+        column: u64,
+        /// The reason.
+        reason: String,
+    },
+    /// A variable or flag does.
+    #[error("{origin}: {reason}")]
+    Override {
+        /// Its name.
+        origin: String,
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// Settings that go before the file, in order: what comes later wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides(Vec<Override>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Override {
+    origin: String,
+    path: Vec<String>,
+    value: String,
+}
+
+impl Overrides {
+    /// Takes the variables that are ours.
+    #[must_use]
+    pub fn from_environment(variables: impl Iterator<Item = (String, String)>) -> Self {
+        let mut found: Vec<_> = variables
+            .filter_map(|(name, value)| {
+                let key = name.strip_prefix("MESHTAP_")?;
+                let path: Vec<_> = key.split("__").map(str::to_lowercase).collect();
+                let ours = path.len() > 1 && path.iter().all(|part| !part.is_empty());
+                ours.then_some(Override {
+                    origin: name,
+                    path,
+                    value,
+                })
+            })
+            .collect();
+        // The order of the environment means nothing; a list's elements are added from the first on.
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Self(found)
+    }
+
+    /// Adds `key.path=value`.
+    ///
+    /// # Errors
+    /// When there is no `=`.
+    pub fn set(&mut self, text: &str) -> Result<(), Error> {
+        let Some((path, value)) = text.split_once('=') else {
+            return Err(Error::Override {
+                origin: format!("--set {text}"),
+                reason: "write it as key.path=value".to_owned(),
+            });
+        };
+        self.0.push(Override {
+            origin: format!("--set {path}"),
+            path: path.split('.').map(str::to_owned).collect(),
+            value: value.to_owned(),
+        });
+        Ok(())
+    }
+}
+
+/// Reads `file`, if one is given, and applies `overrides`.
+///
+/// # Errors
+/// Names the line, the variable or the flag that is wrong.
+pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Error> {
+    let (text, name) = match file {
+        Some(path) => {
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(path).map_err(|error| Error::Read {
+                file: name.clone(),
+                reason: error.to_string(),
+            })?;
+            (text, name)
+        }
+        None => (String::new(), "(no file)".to_owned()),
+    };
+    parse(&text, &name, overrides)
+}
+
+/// Like [`load`], from text; `name` stands for the file in errors.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(text: &str, name: &str, overrides: &Overrides) -> Result<Config, Error> {
+    let config: Config = yaml(text, name)?;
+    if overrides.0.is_empty() {
+        return Ok(config);
+    }
+    let mut tree: Value = yaml(text, name)?;
+    let mut config = config;
+    for setting in &overrides.0 {
+        let failed = |reason: String| Error::Override {
+            origin: setting.origin.clone(),
+            reason,
+        };
+        // What is not YAML is taken as it stands: a regular expression need not be quoted.
+        let value = serde_saphyr::from_str(&setting.value)
+            .unwrap_or_else(|_| Value::String(setting.value.clone()));
+        place(&mut tree, &setting.path, value).map_err(failed)?;
+        config = serde_json::from_value(tree.clone()).map_err(|error| failed(error.to_string()))?;
+    }
+    Ok(config)
+}
+
+fn yaml<T: DeserializeOwned + Default>(text: &str, name: &str) -> Result<T, Error> {
+    // A file with nothing but comments is a configuration with nothing but defaults.
+    let empty = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    if text.lines().all(empty) {
+        return Ok(T::default());
+    }
+    serde_saphyr::from_str(text).map_err(|error| {
+        let error = error.without_snippet();
+        let location = error.location();
+        Error::File {
+            file: name.to_owned(),
+            line: location.as_ref().map_or(0, |l| l.line()),
+            column: location.as_ref().map_or(0, |l| l.column()),
+            reason: error.to_string(),
+        }
+    })
+}
+
+/// Puts `value` where `path` leads, making what is missing on the way.
+fn place(tree: &mut Value, path: &[String], value: Value) -> Result<(), String> {
+    let Some((first, rest)) = path.split_first() else {
+        *tree = value;
+        return Ok(());
+    };
+    if let Ok(index) = first.parse::<usize>() {
+        if tree.is_null() {
+            *tree = Value::Array(Vec::new());
+        }
+        let list = tree.as_array_mut().ok_or("not a list")?;
+        if index > list.len() {
+            return Err(format!("the list has {} elements", list.len()));
+        }
+        if index == list.len() {
+            list.push(Value::Null);
+        }
+        return match list.get_mut(index) {
+            Some(slot) => place(slot, rest, value),
+            None => Ok(()),
+        };
+    }
+    if tree.is_null() {
+        *tree = Value::Object(serde_json::Map::new());
+    }
+    let map = tree.as_object_mut().ok_or("not a section")?;
+    place(map.entry(first).or_insert(Value::Null), rest, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, variables: &[(&str, &str)], sets: &[&str], expected: Result<&str, &str>) {
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut overrides = Overrides::from_environment(variables);
+        let result = sets
+            .iter()
+            .try_for_each(|set| overrides.set(set))
+            .and_then(|()| parse(text, "m.yaml", &overrides))
+            .map(|config| {
+                let endpoints = config.export.otlp.iter();
+                let endpoints: Vec<_> = endpoints.filter_map(|o| o.endpoint.as_deref()).collect();
+                format!("{} {}", config.limits.body, endpoints.join(","))
+            })
+            .map_err(|error| error.to_string());
+        assert_eq!(
+            result.as_deref().map_err(String::as_str),
+            expected,
+            "{text:?}"
+        );
+    }
+
+    #[test]
+    fn files() {
+        check("", &[], &[], Ok("64KiB "));
+        check("# nothing\n\n", &[], &[], Ok("64KiB "));
+        check("limits:\n  body: 1KiB\n", &[], &[], Ok("1KiB "));
+        check(
+            "export:\n  otlp:\n    - endpoint: http://a\n    - endpoint: http://b\n",
+            &[],
+            &[],
+            Ok("64KiB http://a,http://b"),
+        );
+    }
+
+    #[test]
+    fn errors_tell_the_line() {
+        let told = |text: &str| parse(text, "m.yaml", &Overrides::default()).unwrap_err();
+        for (text, at, word) in [
+            ("limits:\n  bodies: 1\n", (2, 3), "bodies"),
+            ("limits:\n  body: x\n", (2, 9), "`x` is not a size"),
+            (
+                "export:\n  otlp:\n    - endpoint: a\n      proto: b\n",
+                (4, 7),
+                "proto",
+            ),
+            ("limits: [\n", (0, 0), ""),
+            ("budget: {cpu: 1}\nbudget: {cpu: 2}\n", (2, 1), "budget"),
+        ] {
+            let Error::File {
+                line,
+                column,
+                reason,
+                ..
+            } = told(text)
+            else {
+                panic!("{text:?}");
+            };
+            assert!(reason.contains(word), "{text:?}: {reason}");
+            if at.0 > 0 {
+                assert_eq!((line, column), at, "{text:?}: {reason}");
+            }
+        }
+    }
+
+    #[test]
+    fn overrides() {
+        const ENDPOINT: &str = "MESHTAP_EXPORT__OTLP__0__ENDPOINT";
+        check("", &[("MESHTAP_LIMITS__BODY", "2KiB")], &[], Ok("2KiB "));
+        check(
+            "",
+            &[("MESHTAP_SERVICE_HOST", "1.2.3.4")],
+            &[],
+            Ok("64KiB "),
+        );
+        check("", &[(ENDPOINT, "http://a")], &[], Ok("64KiB http://a"));
+        check(
+            "limits: {body: 1KiB}",
+            &[("MESHTAP_LIMITS__BODY", "2KiB")],
+            &["limits.body=3KiB"],
+            Ok("3KiB "),
+        );
+        check(
+            "export: {otlp: [{endpoint: 'http://a'}]}",
+            &[],
+            &["export.otlp.1.endpoint=http://b"],
+            Ok("64KiB http://a,http://b"),
+        );
+        check(
+            "",
+            &[("MESHTAP_LIMITS__BODIES", "1")],
+            &[],
+            Err(
+                "MESHTAP_LIMITS__BODIES: unknown field `bodies`, expected one of `body`, `connections`, `memory`, `exchange_age`, `idle`",
+            ),
+        );
+        check(
+            "",
+            &[],
+            &["limits.body=x"],
+            Err(
+                "--set limits.body: `x` is not a size; write a number of bytes, or `64KiB`, `10MB`",
+            ),
+        );
+        check(
+            "",
+            &[],
+            &["export.otlp.1.endpoint=http://b"],
+            Err("--set export.otlp.1.endpoint: the list has 0 elements"),
+        );
+        check(
+            "",
+            &[],
+            &["limits"],
+            Err("--set limits: write it as key.path=value"),
+        );
+    }
+
+    #[test]
+    fn the_schema_names_every_section() {
+        let schema = super::super::schema();
+        for section in ["capture", "limits", "export", "telemetry", "budget"] {
+            assert!(schema["properties"][section].is_object(), "{section}");
+        }
+        assert_eq!(schema["additionalProperties"], false);
+    }
+}

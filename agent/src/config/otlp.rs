@@ -1,0 +1,174 @@
+//! The `export.otlp` section: what a file says of one OTLP destination. What it leaves out comes from the standard
+//! `OTEL_EXPORTER_OTLP_*` variables, then from the defaults of the OpenTelemetry specification.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::units::{ByteSize, Interval};
+use crate::export::queue::DropPolicy;
+
+/// One OTLP destination.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OtlpConfig {
+    /// Name in metrics and logs. Default: `otlp`, with a number when there are several.
+    pub name: Option<String>,
+    /// `http://host:4318`, `https://host:4317`, `host:4317`. For the HTTP protocols `/v1/traces` is appended where it is not there.
+    pub endpoint: Option<String>,
+    /// Default: `grpc` when the port is 4317, else `http/protobuf`.
+    pub protocol: Option<Protocol>,
+    /// Sent with every request.
+    pub headers: BTreeMap<String, Secret>,
+    /// Longest wait for one answer. Default: 10 s.
+    pub timeout: Option<Interval>,
+    /// Default: none.
+    pub compression: Option<Compression>,
+    /// Certificates.
+    pub tls: TlsConfig,
+    /// Where `endpoint` has no scheme: without TLS. Default: false.
+    pub insecure: Option<bool>,
+    /// Size and age of batches.
+    pub batch: BatchConfig,
+    /// What waits for delivery.
+    pub queue: QueueConfig,
+    /// What happens when the destination is not available.
+    pub retry: RetryConfig,
+    /// Requests under way at a time. Default: 4.
+    pub concurrency: Concurrency,
+}
+
+/// Certificates, as files in PEM format.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// The certificate (chain) to present.
+    pub certificate: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+}
+
+/// A wire protocol of OTLP.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+pub enum Protocol {
+    /// gRPC over HTTP/2.
+    #[serde(rename = "grpc")]
+    #[value(name = "grpc")]
+    Grpc,
+    /// Protobuf over HTTP/1.1.
+    #[serde(rename = "http/protobuf")]
+    #[value(name = "http/protobuf")]
+    HttpProtobuf,
+    /// JSON over HTTP/1.1.
+    #[serde(rename = "http/json")]
+    #[value(name = "http/json")]
+    HttpJson,
+}
+
+/// Compression of requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// None.
+    #[default]
+    None,
+    /// gzip.
+    Gzip,
+}
+
+/// When a batch is closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchConfig {
+    /// Bytes. A single larger span makes a batch of its own. A collector takes 4 MiB at most by default.
+    pub bytes: ByteSize,
+    /// Spans.
+    pub spans: u64,
+    /// Age of its first span.
+    pub age: Interval,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self {
+            // A quarter of the 4 MiB that gRPC servers accept by default, so that no encoding of it comes near.
+            bytes: ByteSize::mib(1),
+            // The collector's own batch processor sends 8192.
+            spans: 8192,
+            age: Interval::secs(1),
+        }
+    }
+}
+
+/// What waits for delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueConfig {
+    /// Most bytes that wait.
+    pub bytes: ByteSize,
+    /// What gives way when it is full.
+    pub drop: DropPolicy,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            // Half a minute of 500 exchanges a second at 4 KiB, and an eighth of the default memory budget.
+            bytes: ByteSize::mib(64),
+            drop: DropPolicy::Oldest,
+        }
+    }
+}
+
+/// Exponential backoff with jitter; a `Retry-After` or `RetryInfo` of the destination goes before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryConfig {
+    /// Before the first retry.
+    pub initial: Interval,
+    /// Longest wait between two attempts.
+    pub max: Interval,
+    /// A batch older than this is dropped instead of tried again.
+    pub give_up: Interval,
+}
+
+impl Default for RetryConfig {
+    /// As the OpenTelemetry Collector's own exporters, save for a quicker first retry.
+    fn default() -> Self {
+        Self {
+            initial: Interval::secs(1),
+            max: Interval::secs(30),
+            give_up: Interval::secs(300),
+        }
+    }
+}
+
+/// Requests under way at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Concurrency(pub std::num::NonZeroU8);
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        // Hides a round trip of a few milliseconds at several hundred batches a second.
+        Self(const { std::num::NonZeroU8::new(4).unwrap() })
+    }
+}
+
+/// A value that is never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}

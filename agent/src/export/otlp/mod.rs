@@ -1,0 +1,126 @@
+//! The OTLP exporter: batches of spans to a collector over gRPC, HTTP/protobuf or HTTP/JSON.
+//!
+//! What the OpenTelemetry crates are used for, and what not. `opentelemetry-proto` gives the generated messages, with which answers
+//! are read, JSON is written, and the tests decode what this module encodes; `opentelemetry-otlp` the names and defaults of the
+//! standard variables. Its `SpanExporter` (0.33) does not fit an exact account of what a node sent: it logs a partial success but
+//! does not return it, it takes one resource per exporter where a node has one per pod, it copies every batch for each attempt
+//! (`SpanData` owns its strings), and its connections cannot be told to the kernel side, which would capture them. So spans are
+//! written straight into protobuf as they are made ([`batch`]), and requests are made with hyper ([`client`]), under the rules of the
+//! OTLP specification ([`answer`], [`worker`]).
+
+mod answer;
+mod batch;
+mod client;
+mod connect;
+mod encode;
+pub mod environment;
+mod settings;
+mod wire;
+mod worker;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::outlet::{Channel, Encode};
+use super::{Batch, OwnSockets};
+use crate::config::BatchConfig;
+use crate::span::{Resource, ResourceValue, Scope, Span, Value};
+
+pub use settings::Settings;
+
+/// Starts the tasks that deliver a channel's batches. Must be called within the runtime.
+pub(super) fn spawn(
+    settings: &Settings,
+    own: Arc<dyn OwnSockets>,
+    channel: &Arc<Channel>,
+    stop: &watch::Sender<Option<Instant>>,
+    tasks: &mut JoinSet<()>,
+) {
+    let destination = Arc::new(worker::Destination::new(
+        settings.name.clone(),
+        client::Client::new(settings, own),
+        settings.retry.clone(),
+        channel.queue.clone(),
+        channel.delivery.clone(),
+    ));
+    for _ in 0..settings.concurrency {
+        tasks.spawn(destination.clone().run(stop.subscribe()));
+    }
+}
+
+/// Encodes spans into requests.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    builder: batch::Builder,
+    /// Kept while their addresses identify the groups of the open batch.
+    origins: Vec<(Arc<Resource>, Arc<Scope>)>,
+}
+
+impl Encoder {
+    pub(super) fn new(config: &BatchConfig) -> Self {
+        Self {
+            builder: batch::Builder::new(config.bytes.bytes(), config.spans.max(1)),
+            origins: Vec::new(),
+        }
+    }
+}
+
+impl Encode for Encoder {
+    fn add(&mut self, span: &Span) -> Option<Batch> {
+        let view = view(span);
+        let len = view.len();
+        let mut unseen = false;
+        let origin = || {
+            unseen = true;
+            batch::Origin {
+                resource: encode::resource(resource_pairs(&span.resource)),
+                scope: encode::scope(&span.scope.name, &span.scope.version),
+            }
+        };
+        let resource = Arc::as_ptr(&span.resource) as usize;
+        let key = (resource, Arc::as_ptr(&span.scope) as usize);
+        let closed = self.builder.add(key, origin, len, |out| view.write(out));
+        if closed.is_some() {
+            self.origins.clear();
+        }
+        if unseen {
+            self.origins
+                .push((span.resource.clone(), span.scope.clone()));
+        }
+        closed
+    }
+
+    fn close(&mut self) -> Option<Batch> {
+        self.origins.clear();
+        self.builder.close()
+    }
+}
+
+fn resource_pairs(resource: &Resource) -> impl Iterator<Item = (&str, Value<'_>)> {
+    resource.attributes.iter().map(|(key, value)| {
+        let value = match value {
+            ResourceValue::Str(text) => Value::Str(text),
+            ResourceValue::Int(number) => Value::Int(*number),
+        };
+        (key.as_str(), value)
+    })
+}
+
+fn view(span: &Span) -> encode::View<'_, impl Iterator<Item = (&str, Value<'_>)> + Clone> {
+    encode::View {
+        trace_id: span.context.trace.0,
+        span_id: span.context.span.0,
+        parent: span.parent().map(|parent| parent.0),
+        trace_state: "",
+        flags: u32::from(span.context.flags),
+        name: span.name(),
+        kind: u64::from(span.kind as u8),
+        start: span.start,
+        end: span.end,
+        status: u64::from(span.status as u8),
+        attributes: span.attributes.iter(),
+    }
+}

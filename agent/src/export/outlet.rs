@@ -1,0 +1,133 @@
+//! The near end of every destination: encodes spans on the thread that makes them, and closes batches by size and age.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::Batch;
+use super::delivery::{Account, Delivery, DropReason};
+use super::queue::Queue;
+use crate::span::Span;
+
+/// Turns spans into batches of one destination's format.
+pub(crate) trait Encode: Send {
+    /// Adds a span. Returns the batch that had to be closed to make room, if any.
+    fn add(&mut self, span: &Span) -> Option<Batch>;
+    /// Ends the open batch, if it holds anything.
+    fn close(&mut self) -> Option<Batch>;
+}
+
+/// What both ends of one destination share.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    /// Name in metrics and logs.
+    pub(crate) name: String,
+    /// Batches that wait.
+    pub(crate) queue: Arc<Queue<Batch>>,
+    /// The account.
+    pub(crate) delivery: Arc<Delivery>,
+    /// Spans in batches that are still being filled.
+    open: AtomicU64,
+}
+
+impl Channel {
+    pub(crate) fn new(name: String, queue: Queue<Batch>) -> Self {
+        Self {
+            name,
+            queue: Arc::new(queue),
+            delivery: Arc::default(),
+            open: AtomicU64::new(0),
+        }
+    }
+
+    /// The account now.
+    pub(crate) fn account(&self) -> Account {
+        let open = self.open.load(Ordering::Relaxed);
+        self.delivery.account(open, self.queue.spans())
+    }
+
+    fn push(&self, batch: Batch) {
+        self.open.fetch_sub(batch.spans, Ordering::Relaxed);
+        let dropped = self.queue.push(batch);
+        if dropped > 0 {
+            self.delivery.drop_spans(dropped, DropReason::QueueFull);
+        }
+    }
+}
+
+/// One thread's way to one destination.
+struct Outlet {
+    channel: Arc<Channel>,
+    encode: Box<dyn Encode>,
+    age: Duration,
+    opened: Option<Instant>,
+}
+
+/// One thread's way to every destination.
+#[derive(Default)]
+pub struct Sink {
+    outlets: Vec<Outlet>,
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = self.outlets.iter().map(|outlet| &outlet.channel.name);
+        f.debug_list().entries(names).finish()
+    }
+}
+
+impl Sink {
+    pub(crate) fn add(&mut self, channel: Arc<Channel>, encode: Box<dyn Encode>, age: Duration) {
+        self.outlets.push(Outlet {
+            channel,
+            encode,
+            age,
+            opened: None,
+        });
+    }
+
+    /// Hands a span to every destination. Never waits.
+    pub fn span(&mut self, span: &Span, now: Instant) {
+        for outlet in &mut self.outlets {
+            outlet.channel.delivery.accept(1);
+            outlet.channel.open.fetch_add(1, Ordering::Relaxed);
+            if let Some(batch) = outlet.encode.add(span) {
+                outlet.channel.push(batch);
+                outlet.opened = None;
+            }
+            outlet.opened.get_or_insert(now);
+        }
+    }
+
+    /// Closes the batches that are old enough. Call it at least as often as batches may age.
+    pub fn expire(&mut self, now: Instant) {
+        for outlet in &mut self.outlets {
+            let old = |opened| now.saturating_duration_since(opened) >= outlet.age;
+            if outlet.opened.is_some_and(old) {
+                outlet.close();
+            }
+        }
+    }
+
+    /// Closes every batch.
+    pub fn flush(&mut self) {
+        for outlet in &mut self.outlets {
+            outlet.close();
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl Outlet {
+    fn close(&mut self) {
+        self.opened = None;
+        if let Some(batch) = self.encode.close() {
+            self.channel.push(batch);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! A queue bounded by bytes between the threads that make batches and the ones that deliver them.
+//!
+//! Pushing never waits: a slow collector costs spans, which are counted, never memory and never the data path.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+/// What gives way when the queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DropPolicy {
+    /// What has waited longest: what is told stays recent.
+    #[default]
+    Oldest,
+    /// What comes last: the beginning of an incident stays.
+    Newest,
+}
+
+/// What the queue weighs an item by.
+pub trait Weigh {
+    /// Bytes held.
+    fn bytes(&self) -> usize;
+    /// Spans held.
+    fn spans(&self) -> u64;
+}
+
+#[derive(Debug)]
+struct State<T> {
+    items: VecDeque<T>,
+    bytes: usize,
+    spans: u64,
+    closed: bool,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub struct Queue<T> {
+    state: Mutex<State<T>>,
+    limit: usize,
+    policy: DropPolicy,
+    notify: Notify,
+    condvar: Condvar,
+}
+
+/// What was found at the head of the queue.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Popped<T> {
+    /// An item.
+    Item(T),
+    /// Nothing yet.
+    Empty,
+    /// Nothing, and nothing will come.
+    Closed,
+}
+
+impl<T: Weigh> Queue<T> {
+    /// Holds at most `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize, policy: DropPolicy) -> Self {
+        Self {
+            state: Mutex::new(State {
+                items: VecDeque::new(),
+                bytes: 0,
+                spans: 0,
+                closed: false,
+            }),
+            limit,
+            policy,
+            notify: Notify::new(),
+            condvar: Condvar::new(),
+        }
+    }
+
+    /// A thread that panicked while it held the lock left nothing half done: every change below is complete before the next.
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an item. Returns the spans that had to give way for it, its own included.
+    #[must_use]
+    pub fn push(&self, item: T) -> u64 {
+        let mut state = self.state();
+        let size = item.bytes();
+        let fits = size <= self.limit;
+        let room = |state: &State<T>| state.bytes.saturating_add(size) <= self.limit;
+        if state.closed || !fits || (self.policy == DropPolicy::Newest && !room(&state)) {
+            return item.spans();
+        }
+        let mut dropped = 0;
+        while !room(&state) {
+            let Some(oldest) = state.take() else { break };
+            dropped += oldest.spans();
+        }
+        state.bytes += size;
+        state.spans += item.spans();
+        state.items.push_back(item);
+        drop(state);
+        self.notify.notify_one();
+        self.condvar.notify_one();
+        dropped
+    }
+
+    /// Takes the oldest item, if there is one.
+    pub fn try_pop(&self) -> Popped<T> {
+        let mut state = self.state();
+        match state.take() {
+            Some(item) => Popped::Item(item),
+            None if state.closed => Popped::Closed,
+            None => Popped::Empty,
+        }
+    }
+
+    /// Waits for an item; `None` once the queue is closed and empty.
+    pub async fn pop(&self) -> Option<T> {
+        loop {
+            let notified = self.notify.notified();
+            match self.try_pop() {
+                Popped::Item(item) => {
+                    // One permit at most is stored: with several tasks waiting, each wakes the next.
+                    self.notify.notify_one();
+                    return Some(item);
+                }
+                Popped::Closed => {
+                    self.notify.notify_one();
+                    return None;
+                }
+                Popped::Empty => notified.await,
+            }
+        }
+    }
+
+    /// Waits on this thread, at most `timeout`, for an item.
+    pub fn pop_blocking(&self, timeout: Duration) -> Popped<T> {
+        let state = self.state();
+        let (mut state, _) = self
+            .condvar
+            .wait_timeout_while(state, timeout, |state| {
+                state.items.is_empty() && !state.closed
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        match state.take() {
+            Some(item) => Popped::Item(item),
+            None if state.closed => Popped::Closed,
+            None => Popped::Empty,
+        }
+    }
+
+    /// Takes no more items; those that are there can still be popped.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.notify.notify_one();
+        self.condvar.notify_all();
+    }
+
+    /// Drops everything that waits and returns the spans in it.
+    pub fn clear(&self) -> u64 {
+        let mut state = self.state();
+        let spans = state.spans;
+        state.items.clear();
+        state.bytes = 0;
+        state.spans = 0;
+        spans
+    }
+
+    /// Bytes waiting.
+    pub fn bytes(&self) -> usize {
+        self.state().bytes
+    }
+
+    /// Spans waiting.
+    pub fn spans(&self) -> u64 {
+        self.state().spans
+    }
+
+    /// The bound, in bytes.
+    pub const fn limit(&self) -> usize {
+        self.limit
+    }
+}
+
+impl<T: Weigh> State<T> {
+    fn take(&mut self) -> Option<T> {
+        let item = self.items.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(item.bytes());
+        self.spans = self.spans.saturating_sub(item.spans());
+        Some(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Weigh for (usize, u64) {
+        fn bytes(&self) -> usize {
+            self.0
+        }
+        fn spans(&self) -> u64 {
+            self.1
+        }
+    }
+
+    /// Pushes items of (bytes, spans) into a queue of 10 bytes: spans dropped in all, then what is left.
+    fn check(policy: DropPolicy, items: &[(usize, u64)], dropped: u64, left: &[(usize, u64)]) {
+        let queue = Queue::new(10, policy);
+        let lost: u64 = items.iter().map(|item| queue.push(*item)).sum();
+        assert_eq!(lost, dropped);
+        assert_eq!(queue.spans(), left.iter().map(|i| i.1).sum::<u64>());
+        assert_eq!(queue.bytes(), left.iter().map(|i| i.0).sum::<usize>());
+        queue.close();
+        assert_eq!(queue.push((1, 7)), 7, "closed");
+        for item in left {
+            assert_eq!(queue.try_pop(), Popped::Item(*item));
+        }
+        assert_eq!(queue.try_pop(), Popped::Closed);
+        assert_eq!((queue.bytes(), queue.spans()), (0, 0));
+    }
+
+    #[test]
+    fn drops_by_policy() {
+        use DropPolicy::{Newest, Oldest};
+        check(Oldest, &[(5, 1), (5, 2)], 0, &[(5, 1), (5, 2)]);
+        check(Oldest, &[(5, 1), (5, 2), (6, 3)], 3, &[(6, 3)]);
+        check(Newest, &[(5, 1), (5, 2), (6, 3)], 3, &[(5, 1), (5, 2)]);
+        check(Oldest, &[(5, 1), (11, 4)], 4, &[(5, 1)]);
+        check(Newest, &[(11, 4), (10, 1)], 4, &[(10, 1)]);
+    }
+
+    #[tokio::test]
+    async fn wakes_every_waiting_task() {
+        let queue = std::sync::Arc::new(Queue::<(usize, u64)>::new(100, DropPolicy::Oldest));
+        let tasks: Vec<_> = (0..4)
+            .map(|_| {
+                let queue = queue.clone();
+                tokio::spawn(async move {
+                    let mut spans = 0;
+                    while let Some(item) = queue.pop().await {
+                        spans += item.1;
+                    }
+                    spans
+                })
+            })
+            .collect();
+        for _ in 0..10 {
+            assert_eq!(queue.push((1, 3)), 0);
+        }
+        queue.close();
+        let mut total = 0;
+        for task in tasks {
+            total += task.await.unwrap();
+        }
+        assert_eq!(total, 30);
+    }
+}

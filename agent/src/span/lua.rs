@@ -1,0 +1,100 @@
+//! The schemas of the two Lua filters, with what they got wrong put right: profiles `mesh` and `gateway`.
+
+use super::attributes::Builder;
+use super::body::{self, Keys};
+use super::settings::{Profile, Settings};
+use super::{headers, peer};
+use crate::policy::{Known, Sanitized, path_and_query};
+
+/// Body bytes that the gateway filter tells at most.
+const GATEWAY_BODY: usize = 10_000;
+
+const REQUEST: Keys = Keys {
+    body: "http.request.body",
+    encoding: "http.request.body.encoding",
+    truncated: "meshtap.request.body.truncated",
+    withheld: "meshtap.request.body.withheld",
+};
+
+const RESPONSE: Keys = Keys {
+    body: "http.response.body",
+    encoding: "http.response.body.encoding",
+    truncated: "meshtap.response.body.truncated",
+    withheld: "meshtap.response.body.withheld",
+};
+
+/// Adds the attributes.
+pub(super) fn build(out: &mut Builder, settings: &Settings, sanitized: &Sanitized) {
+    let exchange = sanitized.exchange();
+    let (request, response) = (&exchange.request, exchange.response.as_ref());
+    let head = &request.head;
+    let limit = (settings.profile == Profile::Gateway).then_some(GATEWAY_BODY);
+    out.bytes("http.method", head.method());
+    if let Some(response) = response {
+        out.int("http.status_code", i64::from(response.head.status));
+    }
+    out.bytes("http.target", path_and_query(head.target()));
+    out.bytes("http.host", head.host().unwrap_or_default());
+    out.fixed("http.flavor", head.version.label());
+    scheme(out, "http.scheme", settings, sanitized);
+    out.write("net.sock.peer.addr", |out| peer::write(out, sanitized));
+    out.write("http.request.headers", |out| {
+        headers::write_json(out, &head.fields)
+    });
+    if let Some(response) = response {
+        out.write("http.response.headers", |out| {
+            headers::write_json(out, &response.head.fields)
+        });
+    }
+    body::push(
+        out,
+        &REQUEST,
+        &request.body,
+        sanitized.request_content(),
+        limit,
+    );
+    out.size("http.request.body.size", request.body.size);
+    if let Some(response) = response {
+        body::push(
+            out,
+            &RESPONSE,
+            &response.body,
+            sanitized.response_content(),
+            limit,
+        );
+        out.size("http.response.body.size", response.body.size);
+    }
+    if settings.profile == Profile::Mesh && !settings.sensor_id.is_empty() {
+        out.str("sensor.id", &settings.sensor_id);
+    }
+    out.fixed("meshtap.side", exchange.peers.side.label());
+    if let Some(partial) = exchange.partial {
+        out.fixed("meshtap.partial", partial.label());
+    }
+}
+
+/// Adds the scheme.
+pub(super) fn scheme(
+    out: &mut Builder,
+    key: &'static str,
+    settings: &Settings,
+    sanitized: &Sanitized,
+) {
+    match scheme_of(settings, sanitized) {
+        b"http" => out.fixed(key, "http"),
+        b"https" => out.fixed(key, "https"),
+        other => out.bytes(key, other),
+    }
+}
+
+/// `https` when a proxy in front says so, else as configured, else as the request itself tells, else what the socket carried.
+pub(super) fn scheme_of<'a>(settings: &'a Settings, sanitized: &'a Sanitized) -> &'a [u8] {
+    let forwarded = sanitized.request_fact(Known::ForwardedProto);
+    if forwarded.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https")) {
+        return b"https";
+    }
+    let configured = settings.scheme.as_deref().map(str::as_bytes);
+    configured
+        .or_else(|| sanitized.exchange().request.head.scheme())
+        .unwrap_or(b"http")
+}

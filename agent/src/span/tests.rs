@@ -1,0 +1,293 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::clock::WallClock;
+use crate::exchange::{Exchange, Partial};
+use crate::flow::Side;
+use crate::policy::{Decision, Mode, Policy, Settings as PolicySettings, sample};
+
+const REQUEST: &str = "POST /a?token=t&b=c HTTP/1.1\r\nHost: shop:8080\r\nUser-Agent: curl/8\r\nAccept: x\r\naccept: y\r\nContent-Type: text/plain\r\n\r\nhello";
+const RESPONSE: &str = "HTTP/1.1 404 X\r\ncontent-type: text/plain\r\n\r\ngone";
+
+fn sanitize(exchange: Exchange) -> Sanitized {
+    let mut settings = PolicySettings::default();
+    settings.redaction.mode = Mode::Off;
+    let mut policy = Policy::new(&settings).unwrap();
+    match policy.apply(
+        exchange,
+        &WallClock {
+            offset: 1_700_000_000_000_000_000,
+        },
+    ) {
+        Decision::Keep(sanitized) => sanitized,
+        Decision::Skip(reason) => panic!("{reason:?}"),
+    }
+}
+
+fn text(value: Value<'_>) -> String {
+    match value {
+        Value::Str(text) => text.to_owned(),
+        Value::Int(number) => format!("{number}i"),
+        Value::Bool(truth) => truth.to_string(),
+        Value::List(list) => format!("[{}]", list.iter().collect::<Vec<_>>().join("|")),
+    }
+}
+
+/// All attributes in order, a line each.
+fn check(settings: Settings, exchange: Exchange, expected: &str) -> Span {
+    let span = SpanBuilder::new(settings).build(&sanitize(exchange), &Origin::default());
+    let lines: Vec<_> = span
+        .attributes
+        .iter()
+        .map(|(key, value)| format!("{key}={}", text(value)))
+        .collect();
+    let expected: Vec<_> = expected
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    assert_eq!(lines, expected);
+    span
+}
+
+fn profile(profile: Profile) -> Settings {
+    Settings {
+        profile,
+        sensor_id: "s1".to_owned(),
+        ..Settings::default()
+    }
+}
+
+fn resource(span: &Span) -> Vec<String> {
+    let value = |value: &ResourceValue| match value {
+        ResourceValue::Str(text) => text.clone(),
+        ResourceValue::Int(number) => format!("{number}i"),
+    };
+    span.resource
+        .attributes
+        .iter()
+        .map(|(k, v)| format!("{k}={}", value(v)))
+        .collect()
+}
+
+#[test]
+fn mesh() {
+    let span = check(
+        profile(Profile::Mesh),
+        sample::exchange(REQUEST, RESPONSE),
+        r#"
+        http.method=POST
+        http.status_code=404i
+        http.target=/a?token=t&b=c
+        http.host=shop:8080
+        http.flavor=1.1
+        http.scheme=http
+        net.sock.peer.addr=10.0.0.9
+        http.request.headers={"host":"shop:8080","user-agent":"curl/8","accept":"x,y","content-type":"text/plain"}
+        http.response.headers={"content-type":"text/plain"}
+        http.request.body=hello
+        http.request.body.size=5i
+        http.response.body=gone
+        http.response.body.size=4i
+        sensor.id=s1
+        meshtap.side=server
+        "#,
+    );
+    assert_eq!(
+        (span.name(), span.kind, span.status),
+        ("example-span", Kind::Internal, Status::Unset)
+    );
+    assert_eq!(
+        (span.start, span.end),
+        (1_700_000_000_000_001_000, 1_700_000_000_000_005_000)
+    );
+    assert_eq!(span.scope.name, "astra-istio-servicemesh");
+    assert_eq!(
+        resource(&span),
+        [
+            "service.name=astra-istio-instrumentation",
+            "service.version=1.0.0"
+        ]
+    );
+}
+
+#[test]
+fn gateway() {
+    let mut exchange = sample::exchange(REQUEST, RESPONSE);
+    exchange.response = None;
+    exchange.partial = Some(Partial::NoResponse);
+    let span = check(
+        profile(Profile::Gateway),
+        exchange,
+        r#"
+        http.method=POST
+        http.target=/a?token=t&b=c
+        http.host=shop:8080
+        http.flavor=1.1
+        http.scheme=http
+        net.sock.peer.addr=10.0.0.9
+        http.request.headers={"host":"shop:8080","user-agent":"curl/8","accept":"x,y","content-type":"text/plain"}
+        http.request.body=hello
+        http.request.body.size=5i
+        meshtap.side=server
+        meshtap.partial=no_response
+        "#,
+    );
+    assert_eq!(span.scope.name, "bookinfo-gateway");
+    assert_eq!(
+        resource(&span),
+        [
+            "service.name=astra-istio-instrumentation",
+            "service.version=1.0.0",
+            "sensor.id=s1"
+        ]
+    );
+}
+
+#[test]
+fn semconv_server() {
+    let span = check(
+        profile(Profile::Semconv),
+        sample::exchange(REQUEST, RESPONSE),
+        "
+        http.request.method=POST
+        url.path=/a
+        url.query=token=t&b=c
+        url.scheme=http
+        server.address=shop
+        server.port=8080i
+        client.address=10.0.0.9
+        network.peer.address=10.0.0.9
+        network.peer.port=40000i
+        network.protocol.name=http
+        network.protocol.version=1.1
+        user_agent.original=curl/8
+        http.request.header.host=[shop:8080]
+        http.request.header.user-agent=[curl/8]
+        http.request.header.accept=[x|y]
+        http.request.header.content-type=[text/plain]
+        http.request.body.content=hello
+        http.request.body.size=5i
+        http.response.status_code=404i
+        http.response.header.content-type=[text/plain]
+        http.response.body.content=gone
+        http.response.body.size=4i
+        ",
+    );
+    assert_eq!(
+        (span.name(), span.kind, span.status),
+        ("POST", Kind::Server, Status::Unset)
+    );
+    assert_eq!(span.scope.name, "meshtap");
+}
+
+#[test]
+fn semconv_client() {
+    let mut exchange = sample::exchange(
+        "BREW /pot HTTP/1.0\r\nx-forwarded-proto: https\r\n\r\n",
+        RESPONSE,
+    );
+    Arc::make_mut(&mut exchange.peers).side = Side::Client;
+    let span = check(
+        profile(Profile::Semconv),
+        exchange,
+        "
+        http.request.method=_OTHER
+        http.request.method_original=BREW
+        url.full=https://10.0.0.1/pot
+        url.path=/pot
+        url.scheme=https
+        server.address=10.0.0.1
+        server.port=8080i
+        network.peer.address=10.0.0.1
+        network.peer.port=8080i
+        network.protocol.name=http
+        network.protocol.version=1.0
+        http.request.header.x-forwarded-proto=[https]
+        http.request.body.content=
+        http.request.body.size=0i
+        http.response.status_code=404i
+        http.response.header.content-type=[text/plain]
+        http.response.body.content=gone
+        http.response.body.size=4i
+        error.type=404
+        ",
+    );
+    assert_eq!(
+        (span.name(), span.kind, span.status),
+        ("HTTP", Kind::Client, Status::Error)
+    );
+}
+
+#[test]
+fn settings_go_before_defaults() {
+    let settings = Settings {
+        profile: Profile::Mesh,
+        scope_name: Some("sc".into()),
+        service_name: Some("sv".into()),
+        service_version: Some("9".into()),
+        span_name: Some("sp".into()),
+        scheme: Some("https".into()),
+        resource: vec![
+            ("a".into(), "b".into()),
+            ("service.name".into(), "c".into()),
+        ],
+        ..Settings::default()
+    };
+    let sanitized = sanitize(sample::exchange(REQUEST, RESPONSE));
+    let span = SpanBuilder::new(settings).build(&sanitized, &Origin::default());
+    assert_eq!((span.name(), span.scope.name.as_str()), ("sp", "sc"));
+    assert_eq!(
+        resource(&span),
+        ["service.version=9", "a=b", "service.name=c"]
+    );
+    assert_eq!(
+        span.attributes.get("http.scheme"),
+        Some(Value::Str("https"))
+    );
+    assert_eq!(span.attributes.get("sensor.id"), None);
+}
+
+#[test]
+fn a_workload_is_told_in_the_span_or_in_its_resource() {
+    let sanitized = sanitize(sample::exchange(REQUEST, RESPONSE));
+    let workload = [
+        ("k8s.pod.name".to_owned(), "web-1".into()),
+        ("process.pid".to_owned(), ResourceValue::Int(7)),
+        ("service.name".to_owned(), "web".into()),
+    ];
+    let mesh = SpanBuilder::new(profile(Profile::Mesh));
+    let shared = mesh.resource(&workload);
+    let origin = Origin {
+        attributes: &workload,
+        resource: Some(&shared),
+    };
+    let span = mesh.build(&sanitized, &origin);
+    assert_eq!(
+        span.attributes.get("k8s.pod.name"),
+        Some(Value::Str("web-1"))
+    );
+    assert_eq!(span.attributes.get("process.pid"), Some(Value::Int(7)));
+    assert!(Arc::ptr_eq(
+        &span.resource,
+        &mesh.build(&sanitized, &Origin::default()).resource
+    ));
+
+    let semconv = SpanBuilder::new(profile(Profile::Semconv));
+    let shared = semconv.resource(&workload);
+    let origin = Origin {
+        attributes: &workload,
+        resource: Some(&shared),
+    };
+    let span = semconv.build(&sanitized, &origin);
+    assert_eq!(span.attributes.get("k8s.pod.name"), None);
+    assert_eq!(
+        resource(&span),
+        [
+            "k8s.pod.name=web-1",
+            "process.pid=7i",
+            "service.name=web",
+            "sensor.id=s1"
+        ]
+    );
+}

@@ -1,0 +1,213 @@
+//! What the threads of the agent publish for the metrics, and read for their own work. Published about ten times a second, never per
+//! exchange.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use meshtap_common::DropReason;
+
+use super::guard::Level;
+use super::usage::Usage;
+use crate::clock::monotonic;
+use crate::connection::Stats;
+use crate::export::Reports;
+use crate::ledger::Ledger;
+
+/// The data thread publishes at least every 100 ms; one that has not for this long is stuck.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// The engine's totals.
+#[derive(Clone, Debug, Default)]
+pub struct EngineView {
+    /// The account of exchanges.
+    pub ledger: Ledger,
+    /// Totals besides it.
+    pub stats: Stats,
+    /// Bytes held.
+    pub memory: usize,
+    /// Connections held.
+    pub connections: usize,
+}
+
+/// The hook's totals.
+#[derive(Clone, Debug, Default)]
+pub struct CaptureView {
+    /// Segments and bytes that the kernel side left out; index by `DropReason as usize`.
+    pub drops: [(u64, u64); DropReason::ALL.len()],
+    /// Records that could not be read.
+    pub malformed: u64,
+    /// Size of the ring buffer.
+    pub ring_size: u64,
+    /// Most bytes that were taken from it in one go.
+    pub ring_peak: u64,
+}
+
+/// Whether a hook is in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookState {
+    /// It is.
+    Attached,
+    /// It was not asked for, or there is nothing to attach it to.
+    Off,
+    /// The kernel refused it.
+    Failed(String),
+}
+
+/// A hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Its name.
+    pub name: &'static str,
+    /// Its state.
+    pub state: HookState,
+}
+
+/// Shared by all threads.
+#[derive(Debug, Default)]
+pub struct Shared {
+    engine: Mutex<EngineView>,
+    capture: Mutex<CaptureView>,
+    hooks: Mutex<Vec<Hook>>,
+    usage: Mutex<Usage>,
+    policy: Mutex<Vec<crate::policy::Counts>>,
+    reports: OnceLock<Reports>,
+    published: AtomicU64,
+    level: AtomicU8,
+    steps: [AtomicU64; Level::ALL.len()],
+    overflow: AtomicU64,
+    reloads: AtomicU64,
+    failed_reloads: AtomicU64,
+}
+
+/// What is behind these locks is replaced as a whole: a thread that panicked left nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Publishes the engine's totals.
+    pub fn publish_engine(&self, view: EngineView) {
+        *lock(&self.engine) = view;
+        self.published.store(monotonic(), Ordering::Relaxed);
+    }
+
+    /// Publishes the hook's totals.
+    pub fn publish_capture(&self, view: CaptureView) {
+        *lock(&self.capture) = view;
+    }
+
+    /// Publishes the counts of worker `index`'s policy.
+    pub fn publish_policy(&self, index: usize, counts: &crate::policy::Counts) {
+        let mut all = lock(&self.policy);
+        if all.len() <= index {
+            all.resize_with(index + 1, Default::default);
+        }
+        if let Some(slot) = all.get_mut(index) {
+            slot.clone_from(counts);
+        }
+    }
+
+    /// Says which hooks there are.
+    pub fn set_hooks(&self, hooks: Vec<Hook>) {
+        *lock(&self.hooks) = hooks;
+    }
+
+    /// Says where to read the exporters' state. Only the first call counts.
+    pub fn set_reports(&self, reports: Reports) {
+        let _ = self.reports.set(reports);
+    }
+
+    /// Publishes what the process uses.
+    pub fn publish_usage(&self, usage: Usage) {
+        *lock(&self.usage) = usage;
+    }
+
+    /// Takes a new level of service.
+    pub fn set_level(&self, level: Level) {
+        self.level.store(level as u8, Ordering::Relaxed);
+        if let Some(counter) = self.steps.get(level as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The level of service.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        Level::from_number(self.level.load(Ordering::Relaxed))
+    }
+
+    /// Exchanges dropped so far because the workers were too far behind.
+    pub fn set_overflow(&self, exchanges: u64) {
+        self.overflow.store(exchanges, Ordering::Relaxed);
+    }
+
+    /// The configuration was read again.
+    pub fn reloaded(&self, worked: bool) {
+        let counter = if worked {
+            &self.reloads
+        } else {
+            &self.failed_reloads
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The data thread moves.
+    #[must_use]
+    pub fn alive(&self) -> bool {
+        let published = self.published.load(Ordering::Relaxed);
+        let stuck = u64::try_from(STUCK.as_nanos()).unwrap_or(u64::MAX);
+        monotonic().saturating_sub(published) < stuck
+    }
+
+    /// Everything, for a page of metrics.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        let mut policy = crate::policy::Counts::default();
+        for counts in lock(&self.policy).iter() {
+            policy.add(counts);
+        }
+        Reading {
+            engine: lock(&self.engine).clone(),
+            capture: lock(&self.capture).clone(),
+            hooks: lock(&self.hooks).clone(),
+            usage: *lock(&self.usage),
+            policy,
+            exporters: self.reports.get().map(Reports::read).unwrap_or_default(),
+            level: self.level(),
+            steps: std::array::from_fn(|i| {
+                self.steps.get(i).map_or(0, |n| n.load(Ordering::Relaxed))
+            }),
+            overflow: self.overflow.load(Ordering::Relaxed),
+            reloads: self.reloads.load(Ordering::Relaxed),
+            failed_reloads: self.failed_reloads.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A reading of [`Shared`].
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// See [`EngineView`].
+    pub engine: EngineView,
+    /// See [`CaptureView`].
+    pub capture: CaptureView,
+    /// The hooks.
+    pub hooks: Vec<Hook>,
+    /// What the process uses.
+    pub usage: Usage,
+    /// What the policy did, over all workers.
+    pub policy: crate::policy::Counts,
+    /// The destinations.
+    pub exporters: Vec<crate::export::Report>,
+    /// The level of service.
+    pub level: Level,
+    /// Changes to each level.
+    pub steps: [u64; Level::ALL.len()],
+    /// Exchanges dropped because the workers were too far behind.
+    pub overflow: u64,
+    /// Times that the configuration was read again.
+    pub reloads: u64,
+    /// Times that it could not be used.
+    pub failed_reloads: u64,
+}

@@ -1,0 +1,346 @@
+//! Messages and connections as they really are: pipelines, interim answers, upgrades, cut and slow ones.
+
+use meshtap_tests::{
+    Connection, ECHO, HTTP_PORT, Nginx, Pair, Report, Tap, curl, live, reset, url,
+};
+
+/// What happens on one connection between two sockets, seen from the server's.
+fn converse(talk: impl Fn(Pair) + Send + Sync, verify: impl Fn(&Report) + Send + Sync) {
+    live(|bench| {
+        let tap = Tap::new(bench).server_side().start();
+        talk(Pair::new(9000));
+        let report = tap.finish();
+        report.assert_balanced();
+        verify(&report);
+    });
+}
+
+/// Targets, statuses and what is missing.
+#[track_caller]
+fn check(report: &Report, expected: &[(&str, Option<u64>, Option<&str>)]) {
+    let found: Vec<_> = report
+        .exchanges
+        .iter()
+        .map(|e| (e.target(), e.status(), e.partial()))
+        .collect();
+    assert_eq!(found, expected, "{:#}", report.ledger);
+}
+
+#[test]
+fn nginx_answers_a_pipeline() {
+    live(|bench| {
+        let _nginx = Nginx::start(bench, ECHO);
+        let tap = Tap::new(bench).server_side().start();
+        let mut connection = Connection::open(([127, 0, 0, 1], HTTP_PORT));
+        let request = |n: usize| format!("GET /echo?id={n} HTTP/1.1\r\nHost: test\r\n\r\n");
+        connection.send((0..100).map(request).collect::<String>());
+        for n in 0..100 {
+            assert_eq!(connection.answer().body, n.to_string().as_bytes());
+        }
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        report.assert_ids(&(0..100).map(|n| n.to_string()).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn answers_without_a_body() {
+    live(|bench| {
+        let nginx = Nginx::start(bench, "location /empty { return 204; }");
+        std::fs::write(nginx.root().join("a.txt"), "body").expect("a file");
+        let tap = Tap::new(bench).server_side().start();
+        let mut connection = Connection::open(([127, 0, 0, 1], HTTP_PORT));
+        connection.send("HEAD /a.txt HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert!(
+            connection
+                .answer_to_head()
+                .head
+                .contains("Content-Length: 4")
+        );
+        assert_eq!(connection.get("/empty").status, 204);
+        let modified = "If-Modified-Since: Fri, 31 Dec 2100 23:59:59 GMT";
+        connection.send(format!(
+            "GET /a.txt HTTP/1.1\r\nHost: test\r\nIf-None-Match: *\r\n{modified}\r\n\r\n"
+        ));
+        assert_eq!(connection.answer().status, 304);
+        assert_eq!(connection.get("/a.txt").body, b"body");
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        let told = [
+            ("/a.txt", 200),
+            ("/empty", 204),
+            ("/a.txt", 304),
+            ("/a.txt", 200),
+        ];
+        check(
+            &report,
+            &told.map(|(target, status)| (target, Some(status), None)),
+        );
+        let sizes: Vec<_> = report
+            .exchanges
+            .iter()
+            .map(|e| e.response().body_size())
+            .collect();
+        assert_eq!(sizes, [0, 0, 0, 4]);
+    });
+}
+
+#[test]
+fn a_body_that_waits_for_100_continue() {
+    live(|bench| {
+        let _nginx = Nginx::start(
+            bench,
+            // nginx reads the body only for a handler that uses it.
+            "location /up { proxy_pass http://127.0.0.1:8080/echo?id=proxied; }
+             location /echo { return 200 $arg_id; }",
+        );
+        let tap = Tap::new(bench).server_side().start();
+        let body = "b".repeat(2000);
+        let answer = curl(&[
+            "-H",
+            "Expect: 100-continue",
+            "-d",
+            &body,
+            &url("127.0.0.1", "/up"),
+        ]);
+        assert_eq!(answer, b"proxied");
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        let up = report
+            .exchanges
+            .iter()
+            .find(|e| e.target() == "/up")
+            .expect("/up");
+        assert_eq!(up.status(), Some(200), "not 100");
+        assert_eq!(up.request().text(), body);
+        assert_eq!(up.response().text(), "proxied");
+    });
+}
+
+#[test]
+fn byte_by_byte() {
+    converse(
+        |mut pair| {
+            pair.request_slowly("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+            pair.answer_slowly(
+                "HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            );
+            pair.request("GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+            pair.answer("HTTP/1.1 204 No Content\r\n\r\n");
+        },
+        |report| {
+            check(
+                report,
+                &[("/slow", Some(201), None), ("/next", Some(204), None)],
+            );
+            assert_eq!(report.exchanges[0].request().text(), "body");
+            assert_eq!(report.exchanges[0].response().text(), "abc");
+        },
+    );
+}
+
+#[test]
+fn an_answer_that_the_close_ends() {
+    converse(
+        |mut pair| {
+            pair.request("GET /old HTTP/1.0\r\n\r\n");
+            pair.answer("HTTP/1.0 200 OK\r\n\r\nuntil the end");
+        },
+        |report| {
+            check(report, &[("/old", Some(200), None)]);
+            assert_eq!(report.only().response().text(), "until the end");
+        },
+    );
+}
+
+#[test]
+fn a_reset_inside_a_body() {
+    converse(
+        |mut pair| {
+            pair.request("GET /cut HTTP/1.1\r\nHost: a\r\n\r\n");
+            pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
+            reset(pair.server);
+        },
+        |report| {
+            check(report, &[("/cut", Some(200), Some("response_cut"))]);
+            assert_eq!(report.only().response().text(), "only this");
+        },
+    );
+}
+
+#[test]
+fn an_end_inside_a_body() {
+    converse(
+        |mut pair| {
+            pair.request("GET /cut HTTP/1.1\r\nHost: a\r\n\r\n");
+            pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
+        },
+        |report| check(report, &[("/cut", Some(200), Some("response_cut"))]),
+    );
+}
+
+#[test]
+fn an_end_inside_a_request() {
+    converse(
+        |mut pair| {
+            pair.request("POST /half HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nonly this");
+        },
+        |report| check(report, &[("/half", None, Some("request_cut"))]),
+    );
+}
+
+#[test]
+fn no_answer_at_all() {
+    converse(
+        |mut pair| pair.request("GET /silence HTTP/1.1\r\nHost: a\r\n\r\n"),
+        |report| check(report, &[("/silence", None, Some("no_response"))]),
+    );
+}
+
+#[test]
+fn an_answer_before_the_request_is_whole() {
+    converse(
+        |mut pair| {
+            pair.request("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf");
+            pair.answer("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
+            pair.request("rest");
+            pair.request("GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+            pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        },
+        |report| {
+            check(
+                report,
+                &[("/early", Some(413), None), ("/next", Some(200), None)],
+            );
+            assert_eq!(report.exchanges[0].request().text(), "halfrest");
+        },
+    );
+}
+
+#[test]
+fn a_websocket() {
+    converse(
+        |mut pair| {
+            pair.request(
+                "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+            );
+            pair.answer(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            );
+            // RFC 6455 §5.2: a masked text "Hello", an unmasked one, twice.
+            pair.request(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+            pair.answer(b"\x81\x05Hello\x81\x05Hello");
+        },
+        |report| {
+            check(report, &[("/chat", Some(101), None)]);
+            let stats = &report.ledger["stats"];
+            assert_eq!(
+                stats["upgraded_bytes"],
+                serde_json::json!([11, 14]),
+                "{stats}"
+            );
+            assert_eq!(
+                stats["websocket_messages"],
+                serde_json::json!([1, 2]),
+                "{stats}"
+            );
+        },
+    );
+}
+
+#[test]
+fn a_tunnel() {
+    converse(
+        |mut pair| {
+            pair.request("CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n");
+            pair.answer("HTTP/1.1 200 OK\r\n\r\n");
+            pair.request("GET /inside HTTP/1.1\r\nHost: a\r\n\r\n");
+            pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        },
+        |report| check(report, &[("db:5432", Some(200), None)]),
+    );
+}
+
+#[test]
+fn a_connection_older_than_the_agent() {
+    live(|bench| {
+        let mut pair = Pair::new(9000);
+        pair.request("GET /before HTTP/1.1\r\nHost: a\r\n\r\n");
+        pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbe");
+        let tap = Tap::new(bench).server_side().start();
+        pair.answer("fore");
+        for n in 0..3 {
+            pair.request(format!("GET /after/{n} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            pair.answer(format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{n}"));
+        }
+        let report = tap.finish();
+        report.assert_balanced();
+        let after = [("/after/0", "0"), ("/after/1", "1"), ("/after/2", "2")];
+        let found: Vec<_> = report
+            .exchanges
+            .iter()
+            .map(|e| (e.target(), e.response().text()))
+            .collect();
+        assert_eq!(found, after, "{:#}", report.ledger);
+    });
+}
+
+#[test]
+fn a_request_half_sent_before_the_agent_is_not_guessed() {
+    live(|bench| {
+        let mut pair = Pair::new(9000);
+        pair.request("GET /half HTTP/1.1\r\nHo");
+        let tap = Tap::new(bench).server_side().start();
+        pair.request("st: a\r\n\r\n");
+        pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhalf");
+        pair.request("GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+        pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext");
+        let report = tap.finish();
+        report.assert_balanced();
+        check(&report, &[("/next", Some(200), None)]);
+        assert_eq!(report.only().response().text(), "next");
+    });
+}
+
+#[test]
+fn a_port_that_is_used_again() {
+    live(|bench| {
+        let tap = Tap::new(bench).server_side().start();
+        for n in 0..20 {
+            let mut pair = Pair::new(9000);
+            pair.request(format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            pair.answer(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{n:02}"
+            ));
+            // Closed with RST, so the same addresses and ports can come again at once.
+            reset(pair.client);
+        }
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        assert_eq!(report.exchanges.len(), 20);
+        for (n, exchange) in report.exchanges.iter().enumerate() {
+            assert_eq!(exchange.target(), format!("/{n}"));
+            assert_eq!(exchange.response().text(), format!("{n:02}"));
+        }
+    });
+}
+
+#[test]
+fn a_head_of_many_segments_and_iovecs() {
+    converse(
+        |mut pair| {
+            let field = |n| format!("X-Field-{n}: {}\r\n", "v".repeat(200));
+            pair.request("GET /long HTTP/1.1\r\n");
+            for n in 0..200 {
+                pair.request(field(n));
+            }
+            pair.request("\r\n");
+            pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        },
+        |report| {
+            check(report, &[("/long", Some(200), None)]);
+            assert_eq!(report.only().request().headers().len(), 200);
+        },
+    );
+}

@@ -1,0 +1,96 @@
+//! More than the agent can take: what is told is right or marked, the rest is counted, and the application does not wait.
+
+use std::fs;
+
+use meshtap_tests::{ECHO, HTTP_PORT, Nginx, Random, Report, Tap, curl, figure, live, swarm, url};
+
+/// Every exchange that claims to be whole is: its body is the id in its target.
+#[track_caller]
+fn assert_no_wrong_pair(report: &Report) {
+    for exchange in report.exchanges.iter().filter(|e| e.partial().is_none()) {
+        let (_, id) = exchange.target().split_once("id=").expect("an id");
+        assert_eq!(exchange.response().text(), id, "mispaired: {exchange:?}");
+    }
+}
+
+#[test]
+fn an_agent_that_is_not_let_run() {
+    live(|bench| {
+        let _nginx = Nginx::start(bench, ECHO);
+        let tap = Tap::new(bench)
+            .server_side()
+            .args(["--ring-size", "64KiB"])
+            .start();
+        let address = ([127, 0, 0, 1], HTTP_PORT).into();
+        let before = swarm(address, 4, 10).len();
+        tap.told(before);
+        tap.pause();
+        let during = swarm(address, 16, 100).len();
+        tap.resume();
+        let after = swarm(address, 4, 10).len();
+        let report = tap.finish();
+        report.assert_balanced();
+        assert_no_wrong_pair(&report);
+        let dropped = report.count("/kernel_drops/ring_full/segments");
+        assert!(dropped > 0, "the ring buffer of 64 KiB held it all");
+        let told = report.exchanges.len();
+        figure(&format!(
+            "{told} of {} told, {dropped} segments dropped",
+            before + during + after
+        ));
+        assert!(told < before + during + after);
+        // What is told at the end is whole: the agent has found its feet again.
+        let last = report.exchanges.iter().rev().take(10);
+        assert!(
+            last.clone().all(|e| e.partial().is_none()),
+            "{:#}",
+            report.ledger
+        );
+    });
+}
+
+#[test]
+fn a_body_with_a_hole_is_marked() {
+    live(|bench| {
+        let nginx = Nginx::start(bench, ECHO);
+        let content = Random::new(9).bytes(5_000_000);
+        fs::write(nginx.root().join("big"), &content).expect("a file");
+        let tap = Tap::new(bench)
+            .server_side()
+            .args(["--ring-size", "64KiB", "--max-body", "16MiB"])
+            .start();
+        tap.pause();
+        assert!(curl(&[&url("127.0.0.1", "/big")]) == content);
+        tap.resume();
+        let report = tap.finish();
+        report.assert_balanced();
+        let exchange = report.only();
+        assert_eq!(exchange.partial(), Some("gap"), "{:#}", report.ledger);
+        assert_eq!(
+            exchange.response().body_size(),
+            5_000_000,
+            "known by its length field"
+        );
+        assert!(content.starts_with(&exchange.response().bytes()));
+    });
+}
+
+#[test]
+fn a_reader_that_does_not_read() {
+    live(|bench| {
+        let _nginx = Nginx::start(bench, ECHO);
+        let tap = Tap::new(bench).server_side().start_unread();
+        let ids = swarm(([127, 0, 0, 1], HTTP_PORT).into(), 32, 1000);
+        let report = tap.finish();
+        report.assert_balanced();
+        let full = report.count("/delivery/output_full");
+        let memory = report.count("/max_rss_bytes");
+        figure(&format!(
+            "{full} of {} not shown, {} MiB at most",
+            ids.len(),
+            memory >> 20
+        ));
+        assert_eq!(report.exchanges.len() as u64 + full, ids.len() as u64);
+        assert_no_wrong_pair(&report);
+    });
+}

@@ -1,0 +1,171 @@
+//! `--record`: what was seen live is seen again from the file, without privileges, to the byte.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use meshtap_tests::{
+    Bench, Connection, HTTP_PORT, Nginx, Report, Tap, binary, curl, live, swarm, url,
+};
+
+/// Captures what `traffic` does, with `arguments` as well, and replays it with the same ones as a user who may do nothing.
+fn check(arguments: &[&str], traffic: impl Fn(&Bench) + Send + Sync) {
+    live(|bench| {
+        let _nginx = Nginx::start(
+            bench,
+            "location /echo { return 200 $arg_id; } location /gone { return 410 gone; }",
+        );
+        let file = bench.scratch.path().join("recording.meshtap");
+        let tap = Tap::new(bench)
+            .args(arguments)
+            .arg("--record")
+            .arg(&file)
+            .start();
+        traffic(bench);
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        assert!(!report.lines.is_empty());
+        let mode = fs::metadata(&file)
+            .expect("the recording")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "nobody else may read it");
+        assert_eq!(replay(bench, &file, arguments), told(&report));
+    });
+}
+
+fn told(report: &Report) -> String {
+    report
+        .lines
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+fn replay(bench: &Bench, file: &std::path::Path, arguments: &[&str]) -> String {
+    let copy = bench.scratch.path().join("meshtap");
+    fs::copy(binary().expect("a binary"), &copy).expect("copy");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o644)).expect("readable");
+    let output = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(copy)
+        .args(["replay", "--json", "-vv"])
+        .args(arguments)
+        .arg(file)
+        .output()
+        .expect("setpriv");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout).expect("JSON is UTF-8")
+}
+
+#[test]
+fn both_ends_of_a_few_exchanges() {
+    check(&[], |_| {
+        let _ = curl(&[&url("127.0.0.1", "/echo?id=1"), &url("[::1]", "/gone")]);
+    });
+}
+
+#[test]
+fn one_side_and_a_filter() {
+    check(&["--side", "server", "--status", "4xx"], |_| {
+        let _ = curl(&[&url("127.0.0.1", "/echo?id=1"), &url("[::1]", "/gone")]);
+    });
+}
+
+#[test]
+fn many_connections_at_once() {
+    check(&["--side", "server"], |_| {
+        let _ = swarm(([127, 0, 0, 1], HTTP_PORT).into(), 16, 100);
+    });
+}
+
+#[test]
+fn a_file_that_anybody_could_read_does_not_stay_so() {
+    live(|bench| {
+        let file = bench.scratch.write("recording.meshtap", "old");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).expect("mode");
+        let output = Command::new(binary().expect("a binary"))
+            .args(["tap", "--duration", "10ms", "--record"])
+            .arg(&file)
+            .arg("--cgroup")
+            .arg(bench.cgroup.path())
+            .output()
+            .expect("meshtap");
+        // It may refuse to overwrite, too.
+        let mode = fs::metadata(&file).expect("the file").permissions().mode();
+        assert!(
+            !output.status.success() || mode & 0o777 == 0o600,
+            "{mode:o}"
+        );
+    });
+}
+
+/// Not a test: writes the recordings that `replay/recording.rs` replays, and what they hold (see `recordings/README.md`).
+#[test]
+#[ignore = "writes into the source tree"]
+fn make_the_recordings() {
+    live(|bench| {
+        let nginx = Nginx::start(
+            bench,
+            "location /echo { return 200 $arg_id; } location /empty { return 204; } location /broken { return 500 broken; }
+             location /ssi/ { ssi on; ssi_types *; } location /gz/ { gzip on; gzip_min_length 1; gzip_types *; }
+             location /proxy { proxy_pass http://127.0.0.1:8080/echo?id=proxied; }",
+        );
+        for folder in ["ssi", "gz"] {
+            let page: String = (0..500).map(|n| format!("{folder} line {n}\n")).collect();
+            fs::create_dir(nginx.root().join(folder)).expect("a folder");
+            fs::write(nginx.root().join(folder).join("page"), page).expect("a page");
+        }
+        fs::write(nginx.root().join("large"), "0123456789".repeat(10_000)).expect("a page");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings");
+        let file = folder.join("servers.meshtap");
+        let tap = Tap::new(bench).arg("--record").arg(&file).start();
+        for host in ["127.0.0.1", "[::1]"] {
+            varied_traffic(host);
+        }
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        fs::write(folder.join("servers.jsonl"), told(&report)).expect("the exchanges");
+        let errors = replay(bench, &file, &["--status", "4xx,5xx"]);
+        fs::write(folder.join("servers-errors.jsonl"), errors).expect("the exchanges");
+    });
+}
+
+fn varied_traffic(host: &str) {
+    let page = |path: &str| url(host, path);
+    let (echo, large) = (page("/echo?id=one"), page("/large"));
+    let _ = curl(&[
+        &echo,
+        &page("/missing"),
+        &page("/empty"),
+        &page("/broken"),
+        &large,
+    ]);
+    let _ = curl(&["--compressed", &page("/ssi/page"), &page("/gz/page")]);
+    let _ = curl(&["-I", &page("/ssi/page")]);
+    let unchanged = "If-Modified-Since: Fri, 31 Dec 2100 23:59:59 GMT";
+    let _ = curl(&["-H", unchanged, &large]);
+    let json = [
+        "-H",
+        "Content-Type: application/json",
+        "-d",
+        "{\"item\":\"tee\u{e9}\"}",
+    ];
+    let _ = curl(&[&json[..], &[&page("/proxy")]].concat());
+    let _ = curl(&["-H", "Expect: 100-continue", "-d", "waits", &page("/proxy")]);
+    let chunked = ["-H", "Transfer-Encoding: chunked", "-d", "in chunks"];
+    let _ = curl(&[&chunked[..], &[&page("/proxy")]].concat());
+    let address = if host == "[::1]" {
+        "[::1]:8080"
+    } else {
+        "127.0.0.1:8080"
+    };
+    let mut connection = Connection::open(address.parse::<SocketAddr>().expect("an address"));
+    let request = |n| format!("GET /echo?id={n} HTTP/1.1\r\nHost: pipeline\r\n\r\n");
+    connection.send((0..3).map(request).collect::<String>());
+    for n in 0..3 {
+        assert_eq!(connection.answer().body, n.to_string().as_bytes());
+    }
+}

