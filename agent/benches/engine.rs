@@ -1,4 +1,4 @@
-//! How many exchanges one core turns segments into. Plain timing, no framework, so that it runs under callgrind as well:
+//! How many exchanges one core turns segments into, by CPU time. No framework, so that it runs under callgrind as well:
 //!
 //! ```text
 //! cargo bench --bench engine                    every case
@@ -13,13 +13,13 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use meshtap::connection::{Engine, Limits, Output};
 use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
 
 /// Connections used in turn, each with one exchange at a time.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: u16 = 64;
 const EXCHANGES: usize = 100_000;
 
 struct Case {
@@ -113,94 +113,127 @@ struct Socket {
     start: [bool; 2],
 }
 
-fn say(
-    engine: &mut Engine,
-    output: &mut Output,
-    socket: &mut Socket,
+/// An engine and its clock.
+struct Drive {
+    engine: Engine,
+    output: Output,
     local: Endpoint,
-    direction: Direction,
-    bytes: &[u8],
-    time: &mut u64,
-    segment: usize,
-) {
-    let own = direction as usize;
-    for piece in bytes.chunks(segment.min(bytes.len())) {
-        *time += 1000;
-        engine.segment(
-            &Segment {
-                time: *time,
-                socket: SocketId(socket.id),
-                cgroup: CgroupId(1),
-                direction,
-                local,
-                remote: socket.remote,
-                seq: socket.next[own],
-                ack: socket.next[1 - own],
-                expected: socket.next[own],
-                wire_len: u32::try_from(piece.len()).unwrap(),
-                start: std::mem::take(&mut socket.start[own]),
-                fin: false,
-                rst: false,
-                listener: false,
-                skipped: false,
-                payload: piece,
-            },
-            output,
-        );
-        socket.next[own] = socket.next[own].wrapping_add(u32::try_from(piece.len()).unwrap());
+    time: u64,
+}
+
+impl Drive {
+    fn new() -> Self {
+        Self {
+            engine: Engine::new(Limits::default()),
+            output: Output::default(),
+            local: SocketAddr::from(([10, 0, 0, 1], 80)).into(),
+            time: 0,
+        }
+    }
+
+    fn say(&mut self, socket: &mut Socket, direction: Direction, bytes: &[u8], segment: usize) {
+        let own = direction as usize;
+        for payload in bytes.chunks(segment.min(bytes.len())) {
+            self.time += 1000;
+            let wire_len = u32::try_from(payload.len()).unwrap();
+            self.engine.segment(
+                &Segment {
+                    time: self.time,
+                    socket: SocketId(socket.id),
+                    cgroup: CgroupId(1),
+                    direction,
+                    local: self.local,
+                    remote: socket.remote,
+                    seq: socket.next[own],
+                    ack: socket.next[1 - own],
+                    expected: socket.next[own],
+                    wire_len,
+                    start: std::mem::take(&mut socket.start[own]),
+                    fin: false,
+                    rst: false,
+                    listener: false,
+                    skipped: false,
+                    payload,
+                },
+                &mut self.output,
+            );
+            socket.next[own] = socket.next[own].wrapping_add(wire_len);
+        }
     }
 }
 
+fn socket(n: u16) -> Socket {
+    Socket {
+        id: u64::from(n) + 1,
+        remote: SocketAddr::from(([10, 0, 0, 2], 10_000 + n)).into(),
+        next: [1000, 5000],
+        start: [true, true],
+    }
+}
+
+/// CPU time of this thread: other work on the machine does not count. (The clock's own call does not run under callgrind.)
+fn cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// Resident bytes of this process.
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// What open connections cost that have sent half a request.
+fn open_connections() {
+    const OPEN: u16 = 10_000;
+    let before = resident();
+    let mut drive = Drive::new();
+    let half = head("GET /api/v1/items?id=1 HTTP/1.1", 6);
+    for n in 0..OPEN {
+        drive.say(
+            &mut socket(n),
+            Direction::Ingress,
+            half.as_bytes(),
+            usize::MAX,
+        );
+    }
+    let each = (resident() - before) / usize::from(OPEN);
+    println!(
+        "{OPEN} connections with {} bytes of a request: {each} resident bytes each, {} of them counted",
+        half.len(),
+        drive.engine.memory() / usize::from(OPEN),
+    );
+    assert_eq!(drive.engine.ledger().open, u64::from(OPEN));
+}
+
 fn round(case: &Case) -> Duration {
-    let mut engine = Engine::new(Limits::default());
-    let mut output = Output::default();
-    let local = SocketAddr::from(([10, 0, 0, 1], 80)).into();
-    let mut sockets: Vec<Socket> = (0..CONNECTIONS)
-        .map(|n| Socket {
-            id: n as u64 + 1,
-            remote: SocketAddr::from(([10, 0, 0, 2], 10_000 + u16::try_from(n).unwrap())).into(),
-            next: [1000, 5000],
-            start: [true, true],
-        })
-        .collect();
+    let mut drive = Drive::new();
+    let mut sockets: Vec<Socket> = (0..CONNECTIONS).map(socket).collect();
     let requests = case.request.repeat(case.pipeline);
     let responses = case.response.repeat(case.pipeline);
-    let mut time = 0;
     let mut told = 0;
-    let began = Instant::now();
+    let began = cpu();
     for n in 0..EXCHANGES / case.pipeline {
-        let socket = &mut sockets[n % CONNECTIONS];
-        for (direction, bytes) in [
-            (Direction::Ingress, &requests),
-            (Direction::Egress, &responses),
-        ] {
-            say(
-                &mut engine,
-                &mut output,
-                socket,
-                local,
-                direction,
-                bytes,
-                &mut time,
-                case.segment,
-            );
-        }
+        let socket = &mut sockets[n % usize::from(CONNECTIONS)];
+        drive.say(socket, Direction::Ingress, &requests, case.segment);
+        drive.say(socket, Direction::Egress, &responses, case.segment);
         if n % 64 == 63 {
-            told += output.exchanges.len();
-            black_box(&output.exchanges);
-            output.exchanges.clear();
-            output.controls.clear();
-            engine.expire(time, &mut output);
+            told += drive.output.exchanges.len();
+            black_box(&drive.output.exchanges);
+            drive.output.exchanges.clear();
+            drive.output.controls.clear();
+            drive.engine.expire(drive.time, &mut drive.output);
         }
     }
-    let elapsed = began.elapsed();
-    told += output.exchanges.len();
+    let elapsed = cpu().saturating_sub(began);
+    told += drive.output.exchanges.len();
     assert_eq!(told, EXCHANGES / case.pipeline * case.pipeline);
-    assert_eq!(engine.ledger().complete, told as u64);
+    assert_eq!(drive.engine.ledger().complete, told as u64);
     elapsed
 }
 
 fn main() {
+    open_connections();
     let mut arguments = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
     let only = arguments.next();
     let rounds: usize = arguments.next().map_or(5, |text| text.parse().unwrap());
