@@ -1,11 +1,13 @@
 //! The maps, and the few ways in which they are used.
 
+use core::mem::offset_of;
+
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, RingBuf};
 use meshtap_common::{
-    CaptureConfig, DEFAULT_FLOWS, DEFAULT_RING_BYTES, DROP_REASONS, DropReason, FlowState,
-    ResumeKey,
+    CaptureConfig, DEFAULT_FLOWS, DEFAULT_RING_BYTES, DROP_REASONS, DropReason, EventHeader,
+    FlowState, ResumeKey,
 };
 
 /// Connections whose first segment arrived on the listener and that have no flow yet. They get one within a round trip, so this is
@@ -48,6 +50,29 @@ pub(crate) struct Ends {
 
 // No padding: the verifier of kernel 5.10 refuses a map key with bytes that were never written.
 const _: () = assert!(size_of::<Ends>() == 36);
+
+impl Ends {
+    /// Word by word: byte by byte, as the header's type has them, is what the compiler would make of it.
+    #[inline(always)]
+    pub(crate) fn write_addresses(&self, header: &mut EventHeader) {
+        const ALIGNED: bool = offset_of!(EventHeader, local_addr).is_multiple_of(4)
+            && offset_of!(EventHeader, remote_addr).is_multiple_of(4);
+        const { assert!(ALIGNED) };
+        // SAFETY: 16 bytes each, aligned to 4 (asserted above; the header itself is aligned to 8).
+        unsafe {
+            header
+                .local_addr
+                .as_mut_ptr()
+                .cast::<[u32; 4]>()
+                .write(self.local_addr);
+            header
+                .remote_addr
+                .as_mut_ptr()
+                .cast::<[u32; 4]>()
+                .write(self.remote_addr);
+        }
+    }
+}
 
 #[inline(always)]
 pub(crate) fn config() -> Option<&'static CaptureConfig> {

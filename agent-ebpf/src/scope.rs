@@ -146,11 +146,12 @@ fn classify(head: &Head) -> Look {
     if at as u32 >= head.len {
         return Look::Request;
     }
-    let plausible = match head.byte(at) {
+    let first = head.byte(at);
+    let plausible = match first {
         b'/' | b'*' => true,
-        b'h' | b'H' => at as u32 + 1 >= head.len || matches!(head.byte(at + 1), b't' | b'T'),
+        b'h' | b'H' if at + 1 == head.len as usize || head.byte(at + 1) | 0x20 == b't' => true,
         b'T' | b'U' if at == 6 && is_prefix(head, b"PROXY ") => true,
-        first => at == 8 && is_authority(first) && is_prefix(head, b"CONNECT "),
+        _ => at == 8 && is_authority(first) && is_prefix(head, b"CONNECT "),
     };
     if plausible {
         Look::Request

@@ -156,7 +156,12 @@ fn upload_of_five_megabytes() {
             .args(["--max-body", "16MiB"])
             .start();
         let data = format!("@{}", file.display());
-        let binary = ["-H", "Content-Type: application/octet-stream", "--data-binary", &data];
+        let binary = [
+            "-H",
+            "Content-Type: application/octet-stream",
+            "--data-binary",
+            &data,
+        ];
         let _ = curl(&[&binary[..], &[&url("127.0.0.1", "/upload")]].concat());
         let report = tap.finish();
         report.assert_nothing_lost();

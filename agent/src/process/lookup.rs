@@ -1,5 +1,6 @@
 //! The thread that looks sockets up, and the bounded memory of its answers.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 
 use super::finder::Finder;
-use super::{Process, Query};
+use super::{Process, Query, Witness};
 use crate::flow::SocketId;
 
 /// Answers kept in each of two generations: the sockets of a busy node's last seconds, in about 10 MB.
@@ -79,14 +80,24 @@ impl State {
 }
 
 /// What the lookup thread and those who ask share.
-#[derive(Debug, Default)]
 pub(super) struct Shared {
+    witness: Option<Box<dyn Witness>>,
     state: Mutex<State>,
     asked: Condvar,
     answered: Condvar,
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
 impl Shared {
+    fn witnessed(&self, socket: SocketId) -> Option<Arc<Process>> {
+        self.witness.as_ref()?.owner(socket).map(Arc::new)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,11 +114,11 @@ impl Shared {
             match state.answers.get(query.socket) {
                 Some(Answer::Known(process)) => return Some(Arc::clone(process)),
                 Some(Answer::Asked) if !state.stopped => {}
-                _ => return None,
+                _ => break,
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return None;
+                break;
             }
             state = self
                 .answered
@@ -115,6 +126,12 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+        drop(state);
+        // It may have been closed since the look-up, and so been seen.
+        let process = self.witnessed(query.socket)?;
+        let answer = Answer::Known(Arc::clone(&process));
+        self.lock().answers.set(query.socket, answer);
+        Some(process)
     }
 
     /// Takes sockets that were seen for the first time, unless the lock is held just now.
@@ -141,8 +158,13 @@ impl Shared {
 }
 
 /// Starts the thread.
-pub(super) fn start() -> io::Result<Arc<Shared>> {
-    let shared = Arc::new(Shared::default());
+pub(super) fn start(witness: Option<Box<dyn Witness>>) -> io::Result<Arc<Shared>> {
+    let shared = Arc::new(Shared {
+        witness,
+        state: Mutex::default(),
+        asked: Condvar::new(),
+        answered: Condvar::new(),
+    });
     let its = Arc::clone(&shared);
     thread::Builder::new()
         .name("process".into())
@@ -150,7 +172,7 @@ pub(super) fn start() -> io::Result<Arc<Shared>> {
             let mut finder = Finder::new();
             while let Some(batch) = next_batch(&its) {
                 let began = Instant::now();
-                let found = finder.find(&batch);
+                let found = find(&its, &mut finder, &batch);
                 let ended = Instant::now();
                 let mut state = its.lock();
                 for (query, process) in batch.iter().zip(found) {
@@ -165,6 +187,25 @@ pub(super) fn start() -> io::Result<Arc<Shared>> {
             }
         })?;
     Ok(shared)
+}
+
+/// What the witness saw, and for the rest what a search finds.
+fn find(shared: &Shared, finder: &mut Finder, batch: &[Query]) -> Vec<Option<Arc<Process>>> {
+    let mut found: Vec<_> = batch.iter().map(|q| shared.witnessed(q.socket)).collect();
+    let unseen = |process: &Option<_>| process.is_none();
+    let left: Vec<Query> = (batch.iter().zip(&found))
+        .filter(|(_, process)| unseen(process))
+        .map(|(query, _)| *query)
+        .collect();
+    if !left.is_empty() {
+        let searched = finder.find(&left);
+        let slots = found.iter_mut().filter(|process| unseen(process));
+        for ((slot, process), query) in slots.zip(searched).zip(&left) {
+            // One that is not found may have been closed while it was searched for, and so been seen.
+            *slot = process.or_else(|| shared.witnessed(query.socket));
+        }
+    }
+    found
 }
 
 /// Waits for sockets to look up; `None` when the service has been stopped.

@@ -36,7 +36,9 @@
 //! * if the requests were lost track of, a request is believed only at a turning point whose two sides were both seen:
 //!   then the first bytes after it are not in the middle of anything;
 //! * a connection that was there before the agent is picked up at the first bytes of a request, if they are a whole request
-//!   line at the start of a segment.
+//!   line at the start of a segment, and if, when the answer begins, they are a whole request and nothing else, all of
+//!   which the server had received. (The middle of a body does not look like that; a body that ends with exactly one
+//!   request in a segment of its own would.)
 //!
 //! A client that pipelines has no turning points to rely on: once a request was seen to begin while an earlier one was
 //! unanswered, a loss of track is final. Its later requests are counted as [`Loss::PairingLost`] as far as they can be made
@@ -114,6 +116,8 @@ struct Facts {
     news: Option<u32>,
     /// Not HTTP after all.
     not_http: bool,
+    /// The connection was picked up at a request that nothing before it vouches for.
+    joined: bool,
     /// A request was given up whose answer may come.
     owed: bool,
 }

@@ -20,6 +20,10 @@ impl H1 {
                         if piece.bytes.is_empty() {
                             return;
                         }
+                        if self.facts.joined && !self.open.is_empty() {
+                            self.misjoined(cx);
+                            return;
+                        }
                         self.request_begins(&piece, cx);
                     } else if piece.boundary && self.gives_up_its_body(&piece) {
                         self.request_cut(piece.time, cx);
@@ -46,6 +50,14 @@ impl H1 {
                 Requests::Ended => return,
             }
         }
+    }
+
+    /// More comes after the request at which the connection was picked up: it was none, or the client pipelines.
+    fn misjoined(&mut self, cx: &mut Context<'_>) {
+        self.facts.joined = false;
+        self.abandon(cx);
+        self.requests = Requests::Seek;
+        self.responses = Responses::Seek;
     }
 
     /// The first byte of a request.
@@ -335,11 +347,23 @@ impl H1 {
         self.requests = Requests::Reading(Reader::default());
         self.facts.owed = false;
         let [_, answers] = &self.turns;
+        self.facts.joined = !answers.is_turn(piece);
         self.responses = match (&self.responses, answers.end()) {
             (Responses::Ended, _) => Responses::Ended,
             (_, None) => Responses::Await(Some(piece.ack)),
             (_, Some(_)) => Responses::Reading(Reader::default()),
         };
+    }
+
+    /// What has come of the requests is one whole request, and the sender of `answer` had received all of it.
+    pub(super) fn asked_once(&self, answer: &Piece<'_>) -> bool {
+        let [requests, _] = &self.turns;
+        let whole = match &self.requests {
+            Requests::Reading(reader) => reader.is_between(),
+            Requests::Hold(held) => *held == 0,
+            Requests::Seek | Requests::Tunnel | Requests::Ended => false,
+        };
+        whole && self.open.len() == 1 && requests.end() == Some(answer.ack)
     }
 
     /// The client asked whether to send its body (`Expect: 100-continue`), was given a final answer instead, has not
