@@ -11,6 +11,7 @@ mod config;
 mod drops;
 mod event;
 mod flow;
+mod owner;
 
 pub use config::{CaptureConfig, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
 pub use drops::{DROP_REASONS, DropReason};
@@ -22,6 +23,7 @@ pub use flow::{
     FlowState, HalfState, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN, ResumeKey, VERDICT_HTTP,
     VERDICT_IGNORE, VERDICT_UNKNOWN,
 };
+pub use owner::Owner;
 
 /// Most payload bytes of one record. A larger skb is told in several records, in order.
 pub const MAX_CHUNK: usize = 32 * 1024;

@@ -6,7 +6,7 @@
 
 use core::mem::{MaybeUninit, offset_of};
 
-use aya_ebpf::bindings::{__sk_buff, bpf_sock, bpf_tcp_sock};
+use aya_ebpf::bindings::{__sk_buff, bpf_sock, bpf_sock_addr, bpf_tcp_sock};
 use aya_ebpf::helpers::{
     bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_fullsock, bpf_skb_cgroup_id,
     bpf_skb_load_bytes, bpf_tcp_sock,
@@ -444,4 +444,18 @@ impl Socket {
 #[inline(always)]
 const fn mapped(ipv4: u32) -> [u32; 4] {
     [0, 0, V4_MAPPED, ipv4]
+}
+
+/// Is this a `connect` of a TCP socket?
+#[inline(always)]
+pub(crate) fn connects_tcp(ctx: *mut bpf_sock_addr) -> bool {
+    // SAFETY: `ctx` is the program's context.
+    unsafe { field!(ctx, bpf_sock_addr, protocol, u32) == u32::from(IPPROTO_TCP) }
+}
+
+/// Is the socket of a socket program's context a TCP socket?
+#[inline(always)]
+pub(crate) fn is_tcp(ctx: *mut bpf_sock) -> bool {
+    // SAFETY: `ctx` is the program's context.
+    unsafe { field!(ctx, bpf_sock, protocol, u32) == u32::from(IPPROTO_TCP) }
 }

@@ -1,3 +1,4 @@
 //! The entry points, one file each.
 
+mod owner;
 mod socket;

@@ -47,6 +47,7 @@ pub(super) struct Finished<S> {
 /// Runs until the source, a limit, a signal or the reader of the output ends it. The calling thread is the data thread.
 pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
     let began = Instant::now();
+    let startup_cpu = usage::cpu_time();
     let queue = Queue::default();
     let printer = Printer {
         out: io::stdout(),
@@ -94,7 +95,8 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
             ..delivery
         },
         elapsed: began.elapsed(),
-        cpu: usage::cpu_time(),
+        cpu: usage::cpu_time().saturating_sub(startup_cpu),
+        startup_cpu,
         max_rss: usage::max_rss(),
         ..Report::default()
     };

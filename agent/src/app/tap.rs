@@ -14,7 +14,7 @@ use crate::capture::record::{Meta, Recorder, RecordingSource};
 use crate::cli::{SideChoice, TapArgs};
 use crate::clock::{WallClock, monotonic};
 use crate::connection::Limits;
-use crate::process::Processes;
+use crate::process::{Processes, Witness};
 use crate::tap::{Dropped, Report, size_text};
 
 /// The level of kernel diagnostics with `--log`: debug, of 1 (error) to 5 (trace).
@@ -26,7 +26,8 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
     let file = args.record.as_deref().map(private_file).transpose()?;
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;
-    let capture = Capture::start(&options(args))?;
+    let mut capture = Capture::start(&options(args))?;
+    let processes = processes(&mut capture)?;
     let clock = WallClock::now();
     let key = random_key()?;
     say(&format!(
@@ -39,7 +40,7 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
             ended,
             mut report,
             output,
-        } = start(args, stop, clock, key, capture, None)?;
+        } = start(args, stop, clock, key, processes, capture, None)?;
         add_drops(&mut report, &ended.source, args.ring_size);
         run::tell(&report, args.output.ledger_json.as_deref())?;
         output.map_err(Failure::Output)?;
@@ -53,13 +54,13 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
         key,
     };
     let recorder = Recorder::start(file, &meta).map_err(Failure::Thread)?;
-    let processes = recorder.processes();
+    let names = recorder.processes();
     let source = RecordingSource::new(capture, recorder);
     let Finished {
         ended,
         mut report,
         output,
-    } = start(args, stop, clock, key, source, Some(processes))?;
+    } = start(args, stop, clock, key, processes, source, Some(names))?;
     let Ended {
         source, at, fault, ..
     } = ended;
@@ -81,10 +82,10 @@ fn start<S: Source>(
     stop: Stop,
     clock: WallClock,
     key: [u8; 16],
+    processes: Processes,
     source: S,
     recorder: Option<crate::capture::record::ProcessRecorder>,
 ) -> Result<Finished<S>, Failure> {
-    let processes = Processes::start().map_err(Failure::Thread)?;
     let announcer = processes.announcer();
     run::run(Run {
         source,
@@ -104,7 +105,21 @@ fn start<S: Source>(
     })
 }
 
-fn random_key() -> Result<[u8; 16], Failure> {
+fn processes(capture: &mut Capture) -> Result<Processes, Failure> {
+    let witness = match capture.take_owners() {
+        Some(Ok(owners)) => Some(Box::new(owners) as Box<dyn Witness>),
+        Some(Err(reason)) => {
+            say(&format!(
+                "meshtap: processes of short-lived connections will often be missing: the kernel refused {reason}\n"
+            ));
+            None
+        }
+        None => None,
+    };
+    Processes::start(witness).map_err(Failure::Thread)
+}
+
+pub(super) fn random_key() -> Result<[u8; 16], Failure> {
     let mut key = [0; 16];
     rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| Failure::Random(error.into()))?;

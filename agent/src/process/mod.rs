@@ -1,6 +1,7 @@
 //! Whose socket it is: from a socket cookie to a process.
 //!
 //! ```text
+//! cookie ─ kernel side (connected or closed) ─► pid, name
 //! cookie + addresses ─ sock_diag(7) ─► inode ─ /proc/PID/fd ─► pid ─ /proc/PID/comm ─► name
 //! ```
 //!
@@ -26,10 +27,16 @@ use lookup::Shared;
 /// A process that has a socket open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Process id, in the agent's own PID namespace.
+    /// Process id, in the initial PID namespace (or the agent's own, when the kernel side cannot tell).
     pub pid: u32,
     /// The kernel's name of it (`/proc/PID/comm`).
     pub name: Box<str>,
+}
+
+/// Someone who saw which process connected or closed a socket.
+pub trait Witness: Send + Sync {
+    /// The process, if it was seen.
+    fn owner(&self, socket: SocketId) -> Option<Process>;
 }
 
 /// What is known of a socket whose process is asked for.
@@ -53,13 +60,13 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// Starts the lookup thread.
+    /// Starts the lookup thread. A witness is asked before anyone searches.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(witness: Option<Box<dyn Witness>>) -> io::Result<Self> {
         Ok(Self {
-            shared: lookup::start()?,
+            shared: lookup::start(witness)?,
         })
     }
 

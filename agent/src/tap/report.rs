@@ -73,8 +73,10 @@ pub struct Report {
     pub recorded: Option<Recorded>,
     /// From start to end.
     pub elapsed: Duration,
-    /// CPU time of the whole process, user and system.
+    /// CPU time of the process from start to end, user and system.
     pub cpu: Duration,
+    /// CPU time it took before: loading and verifying the kernel programs, for the most part.
+    pub startup_cpu: Duration,
     /// Most memory resident at a time, in bytes.
     pub max_rss: Option<u64>,
 }
@@ -224,6 +226,7 @@ impl Report {
                 "events": r.events, "dropped": r.dropped, "bytes": r.bytes,
             })),
             "elapsed_ns": u64::try_from(self.elapsed.as_nanos()).unwrap_or(u64::MAX),
+            "startup_cpu_ns": u64::try_from(self.startup_cpu.as_nanos()).unwrap_or(u64::MAX),
             "cpu_ns": u64::try_from(self.cpu.as_nanos()).unwrap_or(u64::MAX),
             "max_rss_bytes": self.max_rss,
         })

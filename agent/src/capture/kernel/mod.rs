@@ -4,6 +4,7 @@ mod cgroup;
 mod error;
 mod load;
 mod log;
+mod owner;
 mod privilege;
 mod ring;
 
@@ -21,6 +22,7 @@ use meshtap_common::{
 };
 
 pub use self::error::CaptureError;
+pub use self::owner::Owners;
 use super::{Polled, Source, event};
 use crate::connection::Control;
 use crate::flow::{Direction, Segment, SocketId};
@@ -119,6 +121,7 @@ pub struct Capture {
     drops: PerCpuArray<MapData, [u64; 2]>,
     diagnostics: Option<log::Diagnostics>,
     malformed: u64,
+    owners: Option<Result<Owners, String>>,
     cgroup: PathBuf,
     /// Holds the programs and their links.
     _ebpf: Ebpf,
@@ -146,6 +149,8 @@ impl Capture {
             log::Diagnostics::new(&mut ebpf)
         };
         load::attach(&mut ebpf, &path, &cgroup)?;
+        let owners = Some(owner::attach(&mut ebpf, &cgroup));
+        load::enable(&mut ebpf, options.config)?;
         Ok(Self {
             reader,
             flows: OwnSockets(Arc::new(Mutex::new(flows))),
@@ -153,6 +158,7 @@ impl Capture {
             drops,
             diagnostics,
             malformed: 0,
+            owners,
             cgroup: path,
             _ebpf: ebpf,
         })
@@ -162,6 +168,11 @@ impl Capture {
     #[must_use]
     pub fn cgroup(&self) -> &Path {
         &self.cgroup
+    }
+
+    /// Which process connected or closed a socket; at the first call. The error says why the kernel side cannot tell.
+    pub fn take_owners(&mut self) -> Option<Result<Owners, String>> {
+        self.owners.take()
     }
 
     /// A handle to name the agent's own sockets with.

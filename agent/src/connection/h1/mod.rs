@@ -36,7 +36,9 @@
 //! * if the requests were lost track of, a request is believed only at a turning point whose two sides were both seen:
 //!   then the first bytes after it are not in the middle of anything;
 //! * a connection that was there before the agent is picked up at the first bytes of a request, if they are a whole request
-//!   line at the start of a segment.
+//!   line at the start of a segment, and if, when the answer begins, they are a whole request and nothing else, all of
+//!   which the server had received. (The middle of a body does not look like that; a body that ends with exactly one
+//!   request in a segment of its own would.)
 //!
 //! A client that pipelines has no turning points to rely on: once a request was seen to begin while an earlier one was
 //! unanswered, a loss of track is final. Its later requests are counted as [`Loss::PairingLost`] as far as they can be made
@@ -46,6 +48,7 @@
 mod ending;
 mod requests;
 mod responses;
+mod resync;
 
 pub(super) use ending::End;
 pub(super) use requests::is_known_request;
@@ -114,6 +117,8 @@ struct Facts {
     news: Option<u32>,
     /// Not HTTP after all.
     not_http: bool,
+    /// The connection was picked up at a request that nothing before it vouches for.
+    joined: bool,
     /// A request was given up whose answer may come.
     owed: bool,
 }
@@ -331,12 +336,12 @@ impl H1 {
             Half::Requests => match &self.requests {
                 Requests::Reading(reader) => reader.appetite(),
                 Requests::Tunnel => self.tunnel_appetite(half),
-                Requests::Seek | Requests::Hold(_) | Requests::Ended => Appetite::Next,
+                Requests::Seek | Requests::Hold(_) | Requests::Ended => Appetite::Nothing,
             },
             Half::Responses => match &self.responses {
                 Responses::Reading(reader) => reader.appetite(),
                 Responses::Tunnel => self.tunnel_appetite(half),
-                Responses::Await(_) | Responses::Seek | Responses::Ended => Appetite::Next,
+                Responses::Await(_) | Responses::Seek | Responses::Ended => Appetite::Nothing,
             },
         };
         if let Some(seq) = self.credits[half as usize].advance(position, appetite) {

@@ -20,6 +20,10 @@ impl H1 {
                         if piece.bytes.is_empty() {
                             return;
                         }
+                        if self.facts.joined && !self.open.is_empty() {
+                            self.misjoined(cx);
+                            return;
+                        }
                         self.request_begins(&piece, cx);
                     } else if piece.boundary && self.gives_up_its_body(&piece) {
                         self.request_cut(piece.time, cx);
@@ -73,22 +77,6 @@ impl H1 {
         self.last_ack = piece.ack;
         if self.facts.recognised {
             self.count(cx);
-        }
-    }
-
-    /// Answers were lost track of, requests were not. A client that waits for each answer has had the whole of the last one:
-    /// the next begins where it says.
-    fn find_answer(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
-        let [_, answers] = &self.turns;
-        if self.facts.recognised && self.last_ack == piece.ack {
-            // Nothing came between the last request and this one: it did not wait.
-            self.facts.pipelined = true;
-            self.facts.lost = true;
-        } else if answers.may_be_turn(piece) && !self.facts.lost {
-            self.abandon(cx);
-            if self.open.is_empty() {
-                self.responses = Responses::Reading(Reader::default());
-            }
         }
     }
 
@@ -307,39 +295,6 @@ impl H1 {
         self.requests = Requests::Seek;
         self.facts.fresh = false;
         self.facts.lost |= self.facts.pipelined;
-    }
-
-    /// A request begins here, as far as can be known after a loss of track.
-    fn is_request(&self, piece: &Piece<'_>) -> bool {
-        if self.facts.lost || self.facts.pipelined || !piece.boundary {
-            return false;
-        }
-        let [requests, answers] = &self.turns;
-        let looks = classify(piece.bytes);
-        if answers.is_turn(piece) {
-            return matches!(looks, Looks::Request | Looks::Undecided);
-        }
-        let joins = requests.is_unseen() && answers.end().is_none_or(|end| end == piece.ack);
-        joins && looks == Looks::Request
-    }
-
-    /// Both directions are read anew from a turning point on.
-    fn restart(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
-        self.abandon(cx);
-        // One that only waited for the end of its request: that has come, somewhere.
-        for open in &mut self.open {
-            open.lacks(Partial::Gap);
-            open.requested = true;
-        }
-        self.settle(cx);
-        self.requests = Requests::Reading(Reader::default());
-        self.facts.owed = false;
-        let [_, answers] = &self.turns;
-        self.responses = match (&self.responses, answers.end()) {
-            (Responses::Ended, _) => Responses::Ended,
-            (_, None) => Responses::Await(Some(piece.ack)),
-            (_, Some(_)) => Responses::Reading(Reader::default()),
-        };
     }
 
     /// The client asked whether to send its body (`Expect: 100-continue`), was given a final answer instead, has not

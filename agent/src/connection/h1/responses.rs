@@ -58,6 +58,9 @@ impl H1 {
 
     /// The first byte of an answer. `false`: there is no request that it belongs to.
     fn answer_begins(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) -> bool {
+        if std::mem::take(&mut self.facts.joined) && !self.asked_once(piece) {
+            return false;
+        }
         match self.open.front_mut() {
             Some(open) if open.answer == Answer::Awaited => {
                 open.answer = Answer::Began(piece.time);

@@ -285,6 +285,10 @@ fn joined_late() {
             run.story(),
             ["GET /b \"\" -> 200 \"b\"", "lost response_only 1"]
         );
+        // In the middle of a body that holds a request.
+        let run = late(side, &["> GET /fake HTTP/1.1\r\n\r\nand more", A, GET_B, B]);
+        assert_eq!(run.output.exchanges.len(), 1);
+        assert_eq!(run.story()[0], "GET /b \"\" -> 200 \"b\"");
         let mut script = vec!["> what", "< ever"];
         script.extend(["> what", "< ever"].repeat(20));
         let run = late(side, &script);
