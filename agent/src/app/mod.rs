@@ -47,6 +47,19 @@ enum Failure {
         events: u64,
         fault: String,
     },
+    #[error("{} cannot be read: {fault}", path.display())]
+    Read { path: PathBuf, fault: io::Error },
+    #[error(
+        "{} is neither a meshtap recording (`meshtap tap --record`) nor a packet capture (pcap, pcapng)",
+        .0.display()
+    )]
+    Unknown(PathBuf),
+    #[error("{}: {fault} (read so far: {packets} packets, shown above)", path.display())]
+    CutPackets {
+        path: PathBuf,
+        packets: u64,
+        fault: io::Error,
+    },
     #[error("{} cannot be written: {fault}", path.display())]
     Write { path: PathBuf, fault: io::Error },
     #[error("the output cannot be written: {0}")]

@@ -1,43 +1,36 @@
-//! `meshtap replay`: recording → exchanges.
+//! `meshtap replay`: a recording, or a packet capture of another tool's → exchanges.
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
 
 use super::output::Lookup;
 use super::pipeline::Time;
 use super::queue::WhenFull;
 use super::run::{self, Finished, Run, body_limit};
 use super::stop::Stop;
+use super::tap::random_key;
 use super::{Failure, say};
-use crate::capture::record::{MAGIC, Owners, Reader, RecordError};
+use crate::capture::pcap::{self, Capture, Skip};
+use crate::capture::record::{MAGIC, Owners, Reader};
 use crate::cli::ReplayArgs;
 use crate::clock::WallClock;
 use crate::connection::Limits;
 
 /// Runs the command.
 pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
-    let fault = |fault| Failure::Recording {
-        path: args.file.clone(),
-        fault,
-    };
-    match kind(&args.file).map_err(fault)? {
-        Kind::Recording => recording(args),
-    }
-}
-
-/// What a file is, by its first bytes.
-enum Kind {
-    Recording,
-}
-
-fn kind(path: &Path) -> Result<Kind, RecordError> {
-    let mut magic = Vec::new();
-    File::open(path)?.take(8).read_to_end(&mut magic)?;
-    if magic == MAGIC {
-        Ok(Kind::Recording)
+    let mut head = Vec::new();
+    File::open(&args.file)
+        .and_then(|file| file.take(8).read_to_end(&mut head))
+        .map_err(|fault| Failure::Read {
+            path: args.file.clone(),
+            fault,
+        })?;
+    if head == MAGIC {
+        recording(args)
+    } else if pcap::recognizes(&head) {
+        packets(args)
     } else {
-        Err(RecordError::NotARecording)
+        Err(Failure::Unknown(args.file.clone()))
     }
 }
 
@@ -87,4 +80,74 @@ fn recording(args: &ReplayArgs) -> Result<(), Failure> {
         events: ended.source.events(),
         fault: error.to_string(),
     })
+}
+
+fn packets(args: &ReplayArgs) -> Result<(), Failure> {
+    let source = Capture::open(&args.file).map_err(|fault| Failure::Read {
+        path: args.file.clone(),
+        fault,
+    })?;
+    let defaults = Limits::default();
+    let stop = Stop::default();
+    stop.on_signals().map_err(Failure::Thread)?;
+    let Finished {
+        ended,
+        report,
+        output,
+    } = run::run(Run {
+        source,
+        limits: Limits {
+            body: args.max_body.unwrap_or(defaults.body),
+            ..defaults
+        },
+        time: Time::Source,
+        when_full: WhenFull::Wait,
+        // The times of a capture file are those of the wall clock already.
+        clock: WallClock { offset: 0 },
+        lookup: Lookup::None,
+        announcer: None,
+        duration: None,
+        stop,
+        key: random_key()?,
+        output: &args.output,
+    })?;
+    run::tell(&report, args.output.ledger_json.as_deref())?;
+    let totals = ended.source.totals();
+    if let Some(skipped) = skipped(&totals.skipped) {
+        say(&format!(
+            "meshtap: {} packets, {} of them TCP; not read: {skipped}\n",
+            totals.packets, totals.tcp
+        ));
+    }
+    output.map_err(Failure::Output)?;
+    ended.fault.map_err(|fault| Failure::CutPackets {
+        path: args.file.clone(),
+        packets: totals.packets,
+        fault,
+    })
+}
+
+/// The reasons for which packets were skipped, with how many for each; nothing when there were none.
+fn skipped(counts: &[u64; Skip::ALL.len()]) -> Option<String> {
+    let reasons: Vec<String> = Skip::ALL
+        .iter()
+        .zip(counts)
+        .filter(|(_, count)| **count > 0)
+        .map(|(skip, count)| format!("{count} {}", skip.label()))
+        .collect();
+    (!reasons.is_empty()).then(|| reasons.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_packets_are_told_by_reason() {
+        let mut counts = [0; Skip::ALL.len()];
+        assert_eq!(skipped(&counts), None);
+        counts[Skip::NotTcp as usize] = 2;
+        counts[Skip::Link as usize] = 1;
+        assert_eq!(skipped(&counts).as_deref(), Some("1 link_type, 2 not_tcp"));
+    }
 }

@@ -124,7 +124,7 @@ fn processes(capture: &mut Capture) -> Result<Processes, Failure> {
     Processes::start(witness).map_err(Failure::Thread)
 }
 
-fn random_key() -> Result<[u8; 16], Failure> {
+pub(super) fn random_key() -> Result<[u8; 16], Failure> {
     let mut key = [0; 16];
     rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| Failure::Random(error.into()))?;

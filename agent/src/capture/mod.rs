@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod kernel;
+pub mod pcap;
 pub mod record;
 
 use std::io;

@@ -10,10 +10,10 @@ use super::tap::body_size;
 /// Arguments of `meshtap replay`.
 #[derive(Clone, Debug, Args)]
 pub struct ReplayArgs {
-    /// A file made by `meshtap tap --record`.
+    /// A file made by `meshtap tap --record`, or a packet capture (pcap or pcapng).
     pub file: PathBuf,
 
-    /// Body bytes kept per message [default: as recorded].
+    /// Body bytes kept per message [default: as recorded, 64k for a packet capture].
     #[arg(long, value_name = "SIZE", value_parser = body_size)]
     pub max_body: Option<usize>,
 

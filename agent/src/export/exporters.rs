@@ -126,7 +126,7 @@ impl Exporters {
         self.destinations.push(Destination {
             channel,
             age,
-            encoder: Box::new(move || Box::new(otlp::Encoder::new(&settings.batch))),
+            encoder: Box::new(move || Box::new(otlp::Requests::new(&settings.batch))),
         });
     }
 

@@ -99,7 +99,8 @@ impl Line {
         let _ = write!(
             self.scratch,
             "{} → {}",
-            exchange.peers.client, exchange.peers.server
+            exchange.peers.caller(),
+            exchange.peers.server
         );
         used += column(out, &self.scratch, &mut self.ends, MAX_ENDS);
 

@@ -1,0 +1,144 @@
+//! The connections of a capture file. A file has packets and no sockets, so each connection in it becomes a socket with an identity
+//! of its own, a new one when its ports are used again.
+
+use std::collections::VecDeque;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::flow::{Ends, Flow};
+use super::held::{GRACE, MAX_BYTES, MAX_CONNECTIONS};
+use super::packet::Packet;
+use crate::flow::{Nanos, Segment, SocketId};
+
+/// Connections of one generation. Two generations are kept: at about 250 bytes each, some 65 MB when a file is all handshakes.
+const GENERATION: usize = 131_072;
+
+/// The connections, bounded: of two generations the older is forgotten when the younger is full.
+#[derive(Debug)]
+pub(super) struct Flows {
+    young: Table,
+    old: Table,
+    generation: usize,
+    sockets: u64,
+    /// Connections where packets wait, and since when; some may have been served since.
+    waiting: VecDeque<(Nanos, Ends)>,
+    held_bytes: isize,
+}
+
+/// A file cannot answer to the hash, and a fixed seed keeps a replay repeatable.
+type Table = HashMap<Ends, Flow, FixedState>;
+
+impl Default for Flows {
+    fn default() -> Self {
+        Self::bounded(GENERATION)
+    }
+}
+
+impl Flows {
+    fn bounded(generation: usize) -> Self {
+        Self {
+            young: Table::default(),
+            old: Table::default(),
+            generation,
+            sockets: 0,
+            waiting: VecDeque::new(),
+            held_bytes: 0,
+        }
+    }
+
+    /// Hands over what the virtual socket of the packet's connection saw, and what waited for it.
+    pub(super) fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        now: Nanos,
+        handle: &mut dyn FnMut(&Segment<'_>),
+    ) {
+        self.release_due(now, handle);
+        let ends = Ends::of(packet);
+        let opens = packet.syn || (packet.wire_len > 0 && !packet.rst);
+        let known = self.young.contains_key(&ends) || self.promote(&ends, handle);
+        if !known && !opens {
+            return;
+        }
+        let spare = SocketId(self.sockets + 1);
+        let flow = self.young.entry(ends).or_insert_with(|| {
+            self.sockets = spare.0;
+            Flow::new(ends, spare, packet)
+        });
+        if flow.is_over(packet) {
+            self.held_bytes -= flow.size();
+            flow.release_all(handle);
+            *flow = Flow::new(ends, spare, packet);
+            self.sockets = spare.0;
+        } else if flow.learn(packet, spare) {
+            self.sockets = spare.0;
+        }
+        let held_before = flow.is_holding();
+        self.held_bytes += flow.take(packet, handle);
+        if flow.is_holding() && !held_before {
+            self.waiting.push_back((now, ends));
+        }
+        let many = self.waiting.len() > MAX_CONNECTIONS;
+        if many || self.held_bytes > MAX_BYTES.cast_signed() {
+            self.release_all(handle);
+        }
+    }
+
+    /// Hands over everything that still waits: the file has ended.
+    pub(super) fn release_all(&mut self, handle: &mut dyn FnMut(&Segment<'_>)) {
+        while let Some((_, ends)) = self.waiting.pop_front() {
+            if let Some(flow) = self
+                .young
+                .get_mut(&ends)
+                .or_else(|| self.old.get_mut(&ends))
+            {
+                flow.release_all(handle);
+            }
+        }
+        self.held_bytes = 0;
+    }
+
+    fn release_due(&mut self, now: Nanos, handle: &mut dyn FnMut(&Segment<'_>)) {
+        while let Some((since, ends)) = self.waiting.front().copied()
+            && now.saturating_sub(since) >= GRACE
+        {
+            self.waiting.pop_front();
+            let found = self
+                .young
+                .get_mut(&ends)
+                .or_else(|| self.old.get_mut(&ends));
+            if let Some(flow) = found.filter(|flow| flow.is_holding()) {
+                self.held_bytes -= flow.size();
+                flow.release_due(now, handle);
+                self.held_bytes += flow.size();
+                if flow.is_holding() {
+                    self.waiting.push_back((now, ends));
+                }
+            }
+        }
+    }
+
+    /// Makes room for one more connection, and brings back the one between `ends` from the older generation if it is there.
+    fn promote(&mut self, ends: &Ends, handle: &mut dyn FnMut(&Segment<'_>)) -> bool {
+        let full = self.young.len() >= self.generation;
+        if full {
+            self.release_all(handle);
+        }
+        let found = self.old.remove_entry(ends);
+        if full {
+            std::mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
+        }
+        match found {
+            Some((ends, flow)) => {
+                self.young.insert(ends, flow);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

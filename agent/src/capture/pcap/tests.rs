@@ -1,0 +1,615 @@
+//! Capture files made here, byte by byte: every link type, byte order and time resolution that is read.
+
+use std::io::Cursor;
+
+use etherparse::{PacketBuilder, TcpHeader};
+use proptest::prelude::*;
+
+use super::*;
+use crate::flow::Direction;
+
+const ETHERNET: u16 = 1;
+const NULL: u16 = 0;
+const RAW: u16 = 101;
+const LOOP: u16 = 108;
+const SLL: u16 = 113;
+const SLL2: u16 = 276;
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// IPv4 and TCP, from 10.0.0.1:40000 to 10.0.0.2:80, sequence number 1000.
+fn ipv4(payload: &[u8]) -> Vec<u8> {
+    tcp_in(
+        PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64),
+        payload,
+    )
+}
+
+/// IPv6 and TCP, from fd00::1 port 40000 to fd00::2 port 80, sequence number 1000.
+fn ipv6(payload: &[u8]) -> Vec<u8> {
+    let address = |last| [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last];
+    tcp_in(PacketBuilder::ipv6(address(1), address(2), 64), payload)
+}
+
+fn tcp_in(ip: etherparse::PacketBuilderStep<etherparse::IpHeaders>, payload: &[u8]) -> Vec<u8> {
+    let mut header = TcpHeader::new(40_000, 80, 1000, 512);
+    header.ack = true;
+    header.acknowledgment_number = 2000;
+    let mut bytes = Vec::new();
+    ip.tcp_header(header).write(&mut bytes, payload).unwrap();
+    bytes
+}
+
+/// An Ethernet frame: tags (tag protocol, id), then `ether_type` and what it carries.
+fn ethernet(tags: &[(u16, u16)], ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2; 12];
+    for (protocol, id) in tags {
+        frame.extend_from_slice(&protocol.to_be_bytes());
+        frame.extend_from_slice(&id.to_be_bytes());
+    }
+    frame.extend_from_slice(&ether_type.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+fn cooked(ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; 14];
+    frame.extend_from_slice(&ether_type.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+fn cooked2(ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    let mut frame = ether_type.to_be_bytes().to_vec();
+    frame.extend_from_slice(&[0; 18]);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// Writes integers in one byte order.
+#[derive(Clone, Copy)]
+struct Order {
+    big: bool,
+}
+
+const LITTLE: Order = Order { big: false };
+const BIG: Order = Order { big: true };
+
+impl Order {
+    fn put16(self, out: &mut Vec<u8>, value: u16) {
+        let bytes = if self.big {
+            value.to_be_bytes()
+        } else {
+            value.to_le_bytes()
+        };
+        out.extend_from_slice(&bytes);
+    }
+
+    fn put32(self, out: &mut Vec<u8>, value: u32) {
+        let bytes = if self.big {
+            value.to_be_bytes()
+        } else {
+            value.to_le_bytes()
+        };
+        out.extend_from_slice(&bytes);
+    }
+}
+
+/// A pcap file: magic number, link type, then frames (seconds, fraction, captured bytes, length on the wire).
+fn pcap(order: Order, magic: u32, link: u16, frames: &[(u32, u32, &[u8], usize)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    order.put32(&mut out, magic);
+    order.put16(&mut out, 2);
+    order.put16(&mut out, 4);
+    for value in [0, 0, 262_144, u32::from(link)] {
+        order.put32(&mut out, value);
+    }
+    for (seconds, fraction, data, length) in frames {
+        let sizes = [data.len(), *length].map(|n| u32::try_from(n).unwrap());
+        for value in [*seconds, *fraction, sizes[0], sizes[1]] {
+            order.put32(&mut out, value);
+        }
+        out.extend_from_slice(data);
+    }
+    out
+}
+
+const MICROS: u32 = 0xa1b2_c3d4;
+const NANOS: u32 = 0xa1b2_3c4d;
+
+/// A pcapng file.
+struct Ng {
+    order: Order,
+    out: Vec<u8>,
+}
+
+impl Ng {
+    fn new(order: Order) -> Self {
+        let mut ng = Self {
+            order,
+            out: Vec::new(),
+        };
+        ng.section();
+        ng
+    }
+
+    fn block(&mut self, kind: u32, body: &[u8]) {
+        let padded = body.len().next_multiple_of(4);
+        let length = u32::try_from(padded + 12).unwrap();
+        self.order.put32(&mut self.out, kind);
+        self.order.put32(&mut self.out, length);
+        self.out.extend_from_slice(body);
+        self.out.resize(self.out.len() + padded - body.len(), 0);
+        self.order.put32(&mut self.out, length);
+    }
+
+    fn section(&mut self) {
+        let mut body = Vec::new();
+        self.order.put32(&mut body, 0x1a2b_3c4d);
+        self.order.put16(&mut body, 1);
+        self.order.put16(&mut body, 0);
+        body.extend_from_slice(&[0xff; 8]);
+        self.block(0x0a0d_0d0a, &body);
+    }
+
+    /// An interface: link type, options (code, value).
+    fn interface(mut self, link: u16, snaplen: u32, options: &[(u16, &[u8])]) -> Self {
+        let mut body = Vec::new();
+        self.order.put16(&mut body, link);
+        self.order.put16(&mut body, 0);
+        self.order.put32(&mut body, snaplen);
+        for (code, value) in options {
+            self.order.put16(&mut body, *code);
+            self.order
+                .put16(&mut body, u16::try_from(value.len()).unwrap());
+            body.extend_from_slice(value);
+            body.resize(body.len().next_multiple_of(4), 0);
+        }
+        body.extend_from_slice(&[0; 4]);
+        self.block(1, &body);
+        self
+    }
+
+    fn packet(mut self, interface: u32, units: u64, data: &[u8]) -> Self {
+        let mut body = Vec::new();
+        self.order.put32(&mut body, interface);
+        self.order
+            .put32(&mut body, u32::try_from(units >> 32).unwrap());
+        self.order
+            .put32(&mut body, u32::try_from(units & 0xffff_ffff).unwrap());
+        for _ in 0..2 {
+            self.order
+                .put32(&mut body, u32::try_from(data.len()).unwrap());
+        }
+        body.extend_from_slice(data);
+        self.block(6, &body);
+        self
+    }
+
+    fn simple_packet(mut self, length: usize, data: &[u8]) -> Self {
+        let mut body = Vec::new();
+        self.order.put32(&mut body, u32::try_from(length).unwrap());
+        body.extend_from_slice(data);
+        self.block(3, &body);
+        self
+    }
+
+    fn other(mut self, kind: u32, body: &[u8]) -> Self {
+        self.block(kind, body);
+        self
+    }
+
+    fn next_section(mut self, order: Order) -> Self {
+        self.order = order;
+        self.section();
+        self
+    }
+}
+
+/// Reads to the end: a line for each segment, the totals, and how it ended.
+fn read(file: Vec<u8>) -> (Vec<String>, Totals, Result<(), io::Error>) {
+    let mut capture = match Capture::read(Cursor::new(file)) {
+        Ok(capture) => capture,
+        Err(fault) => return (Vec::new(), Totals::default(), Err(fault.into())),
+    };
+    let mut lines = Vec::new();
+    let end = loop {
+        let polled = capture.poll(Duration::ZERO, &mut |s| {
+            let arrow = match s.direction {
+                Direction::Ingress => "<-",
+                Direction::Egress => "->",
+            };
+            let text = String::from_utf8_lossy(s.payload.get(..5).unwrap_or(s.payload));
+            lines.push(format!(
+                "{} {} {arrow} {} {} {}/{} {text}",
+                s.time,
+                s.local,
+                s.remote,
+                s.seq,
+                s.payload.len(),
+                s.wire_len
+            ));
+        });
+        match polled {
+            Ok(Polled::More) => {}
+            Ok(Polled::End) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    (lines, capture.totals().clone(), end)
+}
+
+/// Expects exactly these segments, every other packet counted under `skipped`, and a regular end.
+fn check(file: Vec<u8>, expected: &[&str], skipped: &[(Skip, u64)]) {
+    let (lines, totals, end) = read(file);
+    end.unwrap();
+    assert_eq!(lines, expected);
+    let mut counts = [0; Skip::ALL.len()];
+    for (skip, count) in skipped {
+        counts[*skip as usize] = *count;
+    }
+    assert_eq!(totals.skipped, counts);
+    assert_eq!(totals.packets, totals.tcp + counts.iter().sum::<u64>());
+}
+
+const V4: &str = "1000 10.0.0.2:80 <- 10.0.0.1:40000 1000 27/27 GET /";
+const V6: &str = "1000 [fd00::2]:80 <- [fd00::1]:40000 1000 27/27 GET /";
+
+#[test]
+fn link_types() {
+    let (v4, v6) = (ipv4(REQUEST), ipv6(REQUEST));
+    let family = |number: u32, big: bool, ip: &[u8]| {
+        let number = if big {
+            number.to_be_bytes()
+        } else {
+            number.to_le_bytes()
+        };
+        [&number, ip].concat()
+    };
+    let mut short = ethernet(&[], 0x0800, &ipv4(b""));
+    short.resize(60, 0);
+    let cases: [(u16, Vec<u8>, &str); 19] = [
+        (ETHERNET, ethernet(&[], 0x0800, &v4), V4),
+        (ETHERNET, ethernet(&[], 0x86dd, &v6), V6),
+        (ETHERNET, ethernet(&[(0x8100, 5)], 0x0800, &v4), V4),
+        (
+            ETHERNET,
+            ethernet(&[(0x88a8, 5), (0x8100, 6)], 0x86dd, &v6),
+            V6,
+        ),
+        (
+            ETHERNET,
+            ethernet(&[(0x8100, 5), (0x8100, 6)], 0x0800, &v4),
+            V4,
+        ),
+        (SLL, cooked(0x0800, &v4), V4),
+        (SLL, cooked(0x86dd, &v6), V6),
+        (SLL, cooked(0x8100, &[&[0, 5, 8, 0], &v4[..]].concat()), V4),
+        (SLL2, cooked2(0x0800, &v4), V4),
+        (SLL2, cooked2(0x86dd, &v6), V6),
+        (RAW, v4.clone(), V4),
+        (RAW, v6.clone(), V6),
+        (228, v4.clone(), V4),
+        (229, v6.clone(), V6),
+        (12, v4.clone(), V4),
+        (NULL, family(2, false, &v4), V4),
+        (NULL, family(30, true, &v6), V6),
+        (LOOP, family(2, true, &v4), V4),
+        (LOOP, family(24, true, &v6), V6),
+    ];
+    for (link, frame, expected) in cases {
+        let length = frame.len();
+        check(
+            pcap(LITTLE, MICROS, link, &[(0, 1, &frame, length)]),
+            &[expected],
+            &[],
+        );
+    }
+    // The padding of a minimal frame is no payload.
+    check(
+        pcap(LITTLE, MICROS, ETHERNET, &[(0, 1, &short, 60)]),
+        &[],
+        &[],
+    );
+}
+
+#[test]
+fn byte_orders_and_times() {
+    let frame = ipv4(REQUEST);
+    let line = |time: &str| format!("{time} 10.0.0.2:80 <- 10.0.0.1:40000 1000 27/27 GET /");
+    for order in [LITTLE, BIG] {
+        let file = pcap(order, MICROS, RAW, &[(7, 123_456, &frame, frame.len())]);
+        check(file, &[&line("7123456000")], &[]);
+        let file = pcap(order, NANOS, RAW, &[(7, 123_456_789, &frame, frame.len())]);
+        check(file, &[&line("7123456789")], &[]);
+        let offset = if order.big {
+            5_i64.to_be_bytes()
+        } else {
+            5_i64.to_le_bytes()
+        };
+        let file = Ng::new(order)
+            .interface(RAW, 0, &[])
+            .interface(RAW, 0, &[(9, &[9])])
+            .interface(RAW, 0, &[(9, &[3]), (14, &offset)])
+            .interface(RAW, 0, &[(9, &[0x80 | 10])])
+            .interface(RAW, 0, &[(9, &[0x7f])])
+            .packet(0, 7_000_001, &frame)
+            .packet(1, 7_000_000_001, &frame)
+            .packet(2, 7_001, &frame)
+            .packet(3, 7 * 1024 + 512, &frame)
+            .packet(4, 7, &frame);
+        let times = ["7000001000", "7000000001", "12001000000", "7500000000", "0"];
+        let lines = times.map(line);
+        check(file.out, &lines.each_ref().map(String::as_str), &[]);
+    }
+}
+
+#[test]
+fn pcapng_with_everything() {
+    let simple = ipv4(REQUEST);
+    let file = Ng::new(LITTLE)
+        .other(0x0bad, b"of a vendor")
+        .interface(ETHERNET, 0, &[(2, b"eth0"), (9, &[9])])
+        .interface(SLL2, 0, &[(2, b"any"), (9, &[9])])
+        .packet(0, 1000, &ethernet(&[(0x8100, 7)], 0x0800, &ipv4(REQUEST)))
+        .packet(1, 1000, &cooked2(0x86dd, &ipv6(REQUEST)))
+        .packet(2, 1000, b"no such interface")
+        .other(2, &[0; 20])
+        .other(5, &[0; 12])
+        .next_section(BIG)
+        .packet(0, 1000, b"none described yet")
+        .other(2, &[0; 20])
+        .interface(RAW, 60, &[(9, &[9])])
+        .packet(0, 1000, &ipv4(REQUEST))
+        .simple_packet(simple.len(), &simple[..60]);
+    check(
+        file.out,
+        &[
+            V4,
+            V6,
+            V4,
+            "1000 10.0.0.2:80 <- 10.0.0.1:40000 1000 20/27 GET /",
+        ],
+        &[(Skip::Interface, 2), (Skip::Block, 2)],
+    );
+}
+
+#[test]
+fn frames_cut_by_the_snap_length() {
+    let frame = ethernet(&[], 0x0800, &ipv4(REQUEST));
+    let cut = |length: usize| {
+        pcap(
+            LITTLE,
+            MICROS,
+            ETHERNET,
+            &[(0, 1, &frame[..length], frame.len())],
+        )
+    };
+    let line = |kept: usize, text: &str| {
+        format!("1000 10.0.0.2:80 <- 10.0.0.1:40000 1000 {kept}/27 {text}")
+    };
+    check(cut(14 + 40 + 5), &[&line(5, "GET /")], &[]);
+    check(cut(14 + 40), &[&line(0, "")], &[]);
+    check(cut(14 + 39), &[], &[(Skip::Header, 1)]);
+    check(cut(14 + 10), &[], &[(Skip::Header, 1)]);
+    check(cut(10), &[], &[(Skip::Header, 1)]);
+    // Cut by a tool that rewrites the length of the frame as well: the IP header still knows.
+    let file = pcap(LITTLE, MICROS, ETHERNET, &[(0, 1, &frame[..59], 59)]);
+    check(file, &[&line(5, "GET /")], &[]);
+}
+
+#[test]
+fn datagrams_longer_than_their_length_field() {
+    let mut v4 = ipv4(REQUEST);
+    v4[2..4].copy_from_slice(&[0, 0]);
+    let mut v6 = ipv6(REQUEST);
+    v6[4..6].copy_from_slice(&[0, 0]);
+    for (ip, expected) in [(v4, V4), (v6, V6)] {
+        check(
+            pcap(LITTLE, MICROS, RAW, &[(0, 1, &ip, ip.len())]),
+            &[expected],
+            &[],
+        );
+        let file = pcap(LITTLE, MICROS, RAW, &[(0, 1, &ip, ip.len() + 100_000)]);
+        check(file, &[&expected.replace("27/27", "27/100027")], &[]);
+        // A length that no frame has is not believed.
+        let (lines, ..) = read(pcap(LITTLE, MICROS, RAW, &[(0, 1, &ip, u32::MAX as usize)]));
+        let wire: u32 = lines[0].split(['/', ' ']).nth(6).unwrap().parse().unwrap();
+        assert!(wire < 600_000, "{lines:?}");
+    }
+}
+
+#[test]
+fn what_is_skipped_is_counted() {
+    let mut udp = Vec::new();
+    PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+        .udp(53, 53)
+        .write(&mut udp, b"query")
+        .unwrap();
+    let mut first_fragment = ipv4(REQUEST);
+    first_fragment[6] = 0x20;
+    let mut next_fragment = ipv4(REQUEST);
+    next_fragment[7] = 5;
+    let mut bad_tcp = ipv4(REQUEST);
+    bad_tcp[32] = 0x10;
+    let frames = [
+        ethernet(&[], 0x0806, &[0; 28]),
+        ethernet(&[], 0x0026, &[0; 46]),
+        ethernet(&[], 0x0800, &udp),
+        ethernet(&[], 0x0800, &first_fragment),
+        ethernet(&[], 0x0800, &next_fragment),
+        ethernet(&[], 0x0800, &bad_tcp),
+        ethernet(&[], 0x0800, &[0x4f; 30]),
+    ];
+    let frames: Vec<_> = frames.iter().map(|f| (0, 1, &f[..], f.len())).collect();
+    check(
+        pcap(LITTLE, MICROS, ETHERNET, &frames),
+        &[],
+        &[
+            (Skip::NotIp, 2),
+            (Skip::NotTcp, 1),
+            (Skip::Fragment, 2),
+            (Skip::Header, 2),
+        ],
+    );
+    check(
+        pcap(LITTLE, MICROS, 127, &frames[..1]),
+        &[],
+        &[(Skip::Link, 1)],
+    );
+    check(
+        pcap(LITTLE, MICROS, NULL, &[(0, 1, &[9, 0, 0, 0, 1], 5)]),
+        &[],
+        &[(Skip::NotIp, 1)],
+    );
+    check(
+        pcap(LITTLE, MICROS, RAW, &[(0, 1, &[0x60], 1)]),
+        &[],
+        &[(Skip::Header, 1)],
+    );
+    check(
+        pcap(LITTLE, MICROS, RAW, &[(0, 1, &[0x10], 1)]),
+        &[],
+        &[(Skip::NotIp, 1)],
+    );
+}
+
+#[test]
+fn a_file_that_is_cut_off_gives_what_is_whole() {
+    let frame = ipv4(REQUEST);
+    let classic = pcap(
+        LITTLE,
+        MICROS,
+        RAW,
+        &[(0, 1, &frame, frame.len()), (0, 1, &frame, frame.len())],
+    );
+    let ng = Ng::new(LITTLE)
+        .interface(RAW, 0, &[(9, &[9])])
+        .packet(0, 1000, &frame)
+        .packet(0, 1000, &frame)
+        .out;
+    for (file, record) in [
+        (classic, 16 + frame.len()),
+        (ng, 32 + frame.len().next_multiple_of(4)),
+    ] {
+        let head = file.len() - 2 * record;
+        for length in head..=file.len() {
+            let (lines, _, end) = read(file[..length].to_vec());
+            assert_eq!(lines.len(), (length - head) / record, "cut at {length}");
+            match end {
+                Ok(()) => assert!((length - head).is_multiple_of(record), "cut at {length}"),
+                Err(error) => {
+                    let at = head + (length - head) / record * record;
+                    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+                    assert!(error.to_string().contains(&format!("byte {at}")), "{error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn files_that_are_none() {
+    for (bytes, kind) in [
+        (&b""[..], io::ErrorKind::InvalidData),
+        (b"\x0a\x0d\x0d", io::ErrorKind::InvalidData),
+        (
+            b"GET / HTTP/1.1\r\nHost: not a capture\r\n\r\n",
+            io::ErrorKind::InvalidData,
+        ),
+    ] {
+        let (_, _, end) = read(bytes.to_vec());
+        assert_eq!(end.unwrap_err().kind(), kind);
+    }
+    // A record that claims gigabytes does not make the reader take them.
+    let mut file = pcap(LITTLE, MICROS, RAW, &[]);
+    file.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0]);
+    file.resize(file.len() + 2 * 1024 * 1024, 0);
+    let (_, _, end) = read(file);
+    assert!(end.unwrap_err().to_string().contains("byte 24"));
+    // A block whose two lengths differ.
+    let mut ng = Ng::new(LITTLE).interface(RAW, 0, &[]).out;
+    *ng.last_mut().unwrap() ^= 1;
+    let (_, _, end) = read(ng);
+    assert_eq!(end.unwrap_err().kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn files_larger_than_the_buffer() {
+    let body = vec![b'x'; 60_000];
+    let frame = ipv4(&body);
+    let frames: Vec<_> = (0..40).map(|n| (n, 0, &frame[..], frame.len())).collect();
+    let (lines, totals, end) = read(pcap(BIG, NANOS, RAW, &frames));
+    end.unwrap();
+    assert_eq!((lines.len(), totals.segments), (40, 40));
+    // One block larger than the whole buffer, as a table of names may be.
+    let ng = Ng::new(BIG)
+        .interface(RAW, 0, &[(9, &[9])])
+        .other(0x0bad, &vec![0; 3 * 1024 * 1024])
+        .packet(0, 1000, &ipv4(REQUEST));
+    check(ng.out, &[V4], &[]);
+}
+
+#[test]
+fn polls_are_bounded_by_recorded_time() {
+    let frame = ipv4(REQUEST);
+    let frames: Vec<_> = (0..6)
+        .map(|n| (n / 2, 0, &frame[..], frame.len()))
+        .collect();
+    let file = pcap(LITTLE, MICROS, RAW, &frames);
+    let mut capture = Capture::read(Cursor::new(file)).unwrap();
+    let mut seen = Vec::new();
+    loop {
+        let mut count = 0;
+        let polled = capture.poll(Duration::ZERO, &mut |_| count += 1).unwrap();
+        seen.push((count, capture.now));
+        if polled == Polled::End {
+            break;
+        }
+    }
+    assert_eq!(
+        seen,
+        [(3, 1_000_000_000), (2, 2_000_000_000), (1, 2_000_000_000)]
+    );
+}
+
+#[test]
+fn magic_numbers() {
+    for order in [LITTLE, BIG] {
+        assert!(recognizes(&pcap(order, MICROS, RAW, &[])));
+        assert!(recognizes(&pcap(order, NANOS, RAW, &[])));
+        assert!(recognizes(&Ng::new(order).out));
+    }
+    assert!(!recognizes(b"\x0a\x0d\x0d"));
+    assert!(!recognizes(b"MSHT"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_files_end(
+        big in any::<bool>(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let order = Order { big };
+        let frame = ethernet(&[(0x8100, 7)], 0x86dd, &ipv6(REQUEST));
+        let classic = pcap(order, MICROS, ETHERNET, &[(0, 1, &frame, frame.len()), (0, 2, &frame, frame.len())]);
+        let ng = Ng::new(order)
+            .interface(ETHERNET, 0, &[(9, &[9])])
+            .packet(0, 1000, &frame)
+            .simple_packet(frame.len(), &frame)
+            .out;
+        for mut file in [classic, ng] {
+            for (at, value) in &flips {
+                let at = at.index(file.len());
+                file[at] = *value;
+            }
+            file.truncate(cut.index(file.len()) + 1);
+            let (lines, totals, _) = read(file);
+            prop_assert!(lines.len() as u64 == totals.segments);
+            prop_assert_eq!(totals.packets, totals.tcp + totals.skipped.iter().sum::<u64>());
+        }
+    }
+}

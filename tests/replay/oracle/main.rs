@@ -1,0 +1,263 @@
+//! An independent oracle: one capture file through Wireshark's dissectors and through our own engine. Both must tell the same requests,
+//! statuses and body lengths, connection by connection and in the same order; and both must tell what the clients did.
+//!
+//! Where the two differ, the difference has a name in this file and a reason beside it. Anything else fails.
+
+mod agent;
+mod difference;
+mod distort;
+mod sniffer;
+mod told;
+mod traffic;
+mod tshark;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use meshtap::exchange::Partial;
+use meshtap_tests::{
+    Apache, Bench, ENVOY_PORT, Envoy, Exchange, Fault, HTTP_PORT, LossyLink, Netns, binary, figure,
+    isolated, skip, swarm,
+};
+
+use crate::agent::{Outcome, replay};
+use crate::distort::{Distortion, distort};
+use crate::sniffer::Sniffer;
+use crate::told::{Connections, Ends, Told, assert_same, count};
+use crate::traffic::{ALL, Asked, FILES, Files, Kind};
+
+/// Loopback of both families, for three clients.
+const BOTH: [&str; 3] = ["127.0.0.1", "[::1]", "127.0.0.1"];
+
+/// Both readers tell the same of this file. Gives ours.
+#[track_caller]
+fn agree(bench: &Bench, what: &str, file: &[u8], ports: &[u16], reordered: bool) -> Outcome {
+    let path = bench.scratch.write("capture.pcap", file);
+    let theirs = tshark::dissect(&path, ports, false);
+    let ours = replay(file);
+    let differences = difference::explain(what, &ours, &theirs, reordered);
+    figure(&format!(
+        "{what}: {} exchanges on {} connections in {} packets; differences: {differences:?}",
+        ours.exchanges.len(),
+        theirs.len(),
+        ours.totals.packets
+    ));
+    ours
+}
+
+/// What we tell of the connections to `port` is what the clients asked for and got, each once.
+#[track_caller]
+fn assert_asked(ours: &Outcome, port: u16, asked: &[Asked]) {
+    let suffix = format!(":{port}");
+    let mut by_target = HashMap::new();
+    for exchange in &ours.exchanges {
+        if exchange.ends.server.ends_with(&suffix) {
+            let before = by_target.insert(exchange.told.target.as_str(), exchange);
+            assert!(before.is_none(), "twice: {}", exchange.told);
+        }
+    }
+    for asked in asked {
+        let told = by_target.remove(asked.target.as_str());
+        let told = told.unwrap_or_else(|| panic!("not told: {asked:?}"));
+        assert_eq!(told.told.status, Some(asked.status), "{}", told.told);
+        assert_eq!(told.told.method, asked.method, "{}", told.told);
+        match told.partial {
+            None => assert_eq!(told.told.request_body, asked.request_body, "{}", told.told),
+            // A client may stop sending a body that is answered already.
+            Some(partial) => assert!(
+                partial == Partial::RequestCut && asked.may_be_cut,
+                "{partial:?}: {}",
+                told.told
+            ),
+        }
+        if let Some(answer) = &asked.answer {
+            assert!(&told.decoded == answer, "another body: {}", told.told);
+        }
+    }
+    let rest: Vec<_> = by_target.values().map(|e| e.told.to_string()).collect();
+    assert!(rest.is_empty(), "never asked for: {rest:?}");
+}
+
+/// `meshtap replay` tells what its library tells.
+fn agree_with_the_program(bench: &Bench, ours: &Outcome, file: &[u8]) {
+    let Some(program) = binary() else {
+        return skip("there is no meshtap binary: run `cargo xtask build --release`");
+    };
+    let path = bench.scratch.write("capture.pcap", file);
+    let output = Command::new(program)
+        .args(["replay", "--json", "-vv"])
+        .arg(path)
+        .output()
+        .expect("meshtap");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let text = String::from_utf8(output.stdout).expect("JSON is text");
+    let mut told = Connections::new();
+    for line in text.lines() {
+        let exchange = Exchange::parse(line);
+        let [client, server] = ["client", "server"].map(|end| {
+            let (address, port) = exchange.end(end);
+            match address.contains(':') {
+                true => format!("[{address}]:{port}"),
+                false => format!("{address}:{port}"),
+            }
+        });
+        told.entry(Ends { client, server }).or_default().push(Told {
+            method: exchange.method().to_owned(),
+            target: exchange.target().to_owned(),
+            status: exchange.status().and_then(|status| status.try_into().ok()),
+            request_body: exchange.request().body_size(),
+            response_body: exchange.response().body_size(),
+        });
+    }
+    assert_same("the program", &told, &ours.connections());
+}
+
+/// The lengths of bodies whose content coding is removed are the same as well.
+fn agree_decoded(bench: &Bench, ours: &Outcome, file: &[u8], ports: &[u16]) {
+    let path = bench.scratch.write("capture.pcap", file);
+    let theirs = tshark::dissect(&path, ports, true);
+    let mut decoded = Connections::new();
+    for exchange in &ours.exchanges {
+        let mut told = exchange.told.clone();
+        told.response_body = exchange.decoded.len() as u64;
+        decoded.entry(exchange.ends.clone()).or_default().push(told);
+    }
+    assert_same("decoded", &decoded, &theirs);
+}
+
+/// The file with packets written twice and out of order gives the same.
+fn agree_when_shuffled(bench: &Bench, ours: &Outcome, file: &[u8], ports: &[u16]) {
+    for (what, distortion) in [
+        (
+            "duplicated",
+            Distortion {
+                duplicate: 100,
+                ..Distortion::default()
+            },
+        ),
+        (
+            "reordered",
+            Distortion {
+                reorder: 100,
+                ..Distortion::default()
+            },
+        ),
+        (
+            "both",
+            Distortion {
+                duplicate: 50,
+                reorder: 50,
+                ..Distortion::default()
+            },
+        ),
+    ] {
+        let (shuffled, done) = distort(file, distortion, 42);
+        figure(&format!("{what}: {done:?}"));
+        let told = replay(&shuffled).connections();
+        assert_same(what, &told, &ours.connections());
+        agree(bench, what, &shuffled, ports, done.reordered > 0);
+    }
+}
+
+/// Packets that the capture lost: what is told whole is what happened, what is told in part is part of what happened, and what is not
+/// told is in the ledger.
+fn honest_when_packets_are_missing(bench: &Bench, whole: &Outcome, file: &[u8], ports: &[u16]) {
+    for (loss, seed) in [(20, 1), (100, 2)] {
+        let distortion = Distortion {
+            loss,
+            ..Distortion::default()
+        };
+        let (holed, done) = distort(file, distortion, seed);
+        let ours = replay(&holed);
+        let path = bench.scratch.write("capture.pcap", &holed);
+        let theirs = tshark::dissect(&path, ports, false);
+        let account = difference::assert_honest(whole, &ours, &theirs, done.lost);
+        figure(&format!("{done:?}: {account:?} {:?}", ours.ledger));
+    }
+}
+
+#[test]
+fn nginx() {
+    isolated(|bench| {
+        let nginx = traffic::nginx(bench);
+        let files = Files::write(nginx.root());
+        let sniffer = Sniffer::start("lo", "127.0.0.1");
+        let asked = traffic::mixed(bench, &files, (&BOTH, HTTP_PORT), &ALL, 250);
+        let file = sniffer.finish();
+        assert!(asked.len() >= 1000, "{}", asked.len());
+        let ours = agree(bench, "nginx", &file, &[HTTP_PORT], false);
+        assert_asked(&ours, HTTP_PORT, &asked);
+        agree_with_the_program(bench, &ours, &file);
+        agree_decoded(bench, &ours, &file, &[HTTP_PORT]);
+        agree_when_shuffled(bench, &ours, &file, &[HTTP_PORT]);
+        honest_when_packets_are_missing(bench, &ours, &file, &[HTTP_PORT]);
+    });
+}
+
+#[test]
+fn apache() {
+    isolated(|bench| {
+        let apache = Apache::start(bench);
+        let files = Files::write(apache.root());
+        let sniffer = Sniffer::start("lo", "127.0.0.1");
+        let asked = traffic::mixed(bench, &files, (&BOTH, HTTP_PORT), &FILES, 150);
+        let file = sniffer.finish();
+        let ours = agree(bench, "apache", &file, &[HTTP_PORT], false);
+        assert_asked(&ours, HTTP_PORT, &asked);
+        agree_when_shuffled(bench, &ours, &file, &[HTTP_PORT]);
+        honest_when_packets_are_missing(bench, &ours, &file, &[HTTP_PORT]);
+    });
+}
+
+/// Two legs of each request in one file.
+#[test]
+fn envoy_before_nginx() {
+    isolated(|bench| {
+        let nginx = traffic::nginx(bench);
+        let files = Files::write(nginx.root());
+        let _envoy = Envoy::start(bench, "127.0.0.1");
+        let sniffer = Sniffer::start("any", "127.0.0.1");
+        // This Envoy listens on IPv4, and answers HTTP/1.0 with 426.
+        let kinds: Vec<Kind> = ALL
+            .into_iter()
+            .filter(|kind| *kind != Kind::Http10)
+            .collect();
+        let asked = traffic::mixed(bench, &files, (&["127.0.0.1"; 3], ENVOY_PORT), &kinds, 150);
+        let file = sniffer.finish();
+        let ports = [HTTP_PORT, ENVOY_PORT];
+        let ours = agree(bench, "envoy", &file, &ports, false);
+        assert_eq!(ours.exchanges.len(), 2 * asked.len());
+        assert_asked(&ours, ENVOY_PORT, &asked);
+        agree_when_shuffled(bench, &ours, &file, &ports);
+        honest_when_packets_are_missing(bench, &ours, &file, &ports);
+    });
+}
+
+/// Loss, reordering and duplication on the wire, seen where the server is: what TCP repairs, both tell whole.
+#[test]
+fn a_bad_link() {
+    isolated(|bench| {
+        let elsewhere = Netns::new();
+        let fault = Fault {
+            loss: 20,
+            reorder: 250,
+            duplicate: 10,
+        };
+        let _link = LossyLink::new(
+            (&bench.netns, ["10.1.0.1/24", "fd01::1/64"]),
+            (&elsewhere, ["10.1.0.2/24", "fd01::2/64"]),
+            fault,
+            11,
+        );
+        let nginx = meshtap_tests::Nginx::start(bench, meshtap_tests::ECHO);
+        let sniffer = Sniffer::start("tun0", "10.1.0.2");
+        let address = SocketAddr::from(([10, 1, 0, 1], HTTP_PORT));
+        let ids = elsewhere.inside(|| swarm(address, 16, 80));
+        drop(nginx);
+        let file = sniffer.finish();
+        let ours = agree(bench, "a bad link", &file, &[HTTP_PORT], false);
+        assert_eq!(count(&ours.connections()), ids.len());
+    });
+}
