@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::termios::tcgetwinsize;
+use rustix::termios::{isatty, tcgetwinsize};
 
 use super::queue::{Batch, Popped, Queue};
 use super::stop::Stop;
@@ -63,7 +63,11 @@ impl Lookup {
 }
 
 /// A writer that knows whether it is a terminal.
-pub(super) trait Sink: Write + AsFd + Send {}
+pub(super) trait Sink: Write + AsFd + Send {
+    fn is_terminal(&self) -> bool {
+        isatty(self.as_fd())
+    }
+}
 impl<T: Write + AsFd + Send> Sink for T {}
 
 /// A HAR file that the shown exchanges go to.
@@ -134,6 +138,11 @@ impl<W: Sink> Printer<W> {
         let _abandon = Abandon(queue);
         let mut progress = Progress::default();
         let mut timeout = Duration::ZERO;
+        if let Format::Lines(line, _) = &mut self.format
+            && self.out.is_terminal()
+        {
+            line.title(&mut progress.buffer);
+        }
         loop {
             match queue.pop(timeout) {
                 Popped::Batch(batch) => {

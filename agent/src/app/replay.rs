@@ -6,7 +6,7 @@ use std::io::Read as _;
 use super::output::Lookup;
 use super::pipeline::Time;
 use super::queue::WhenFull;
-use super::run::{self, Finished, Run};
+use super::run::{self, Finished, Run, body_limit};
 use super::stop::Stop;
 use super::tap::random_key;
 use super::{Failure, say};
@@ -52,7 +52,7 @@ fn recording(args: &ReplayArgs) -> Result<(), Failure> {
     } = run::run(Run {
         source,
         limits: Limits {
-            body: args.max_body.unwrap_or(recorded_body),
+            body: body_limit(args.output.detail(), args.max_body.unwrap_or(recorded_body)),
             ..Limits::default()
         },
         time: Time::Source,

@@ -18,7 +18,7 @@ use crate::connection::{Engine, Limits};
 use crate::har;
 use crate::policy::{Mode, Policy, Settings, Uninspected};
 use crate::process::Announcer;
-use crate::tap::{Delivery, Line, Palette, Report};
+use crate::tap::{Delivery, Detail, Line, Palette, Report};
 
 /// What differs between the commands.
 pub(super) struct Run<'a, S> {
@@ -105,6 +105,11 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         report,
         output,
     })
+}
+
+/// Body bytes that the engine keeps: none of those that nobody will see. Sizes are true all the same.
+pub(super) fn body_limit(detail: Detail, wanted: usize) -> usize {
+    if detail < Detail::Bodies { 0 } else { wanted }
 }
 
 /// Tells the account.
