@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::sync::Arc;
 
 use super::output::Lookup;
 use super::pipeline::Time;
@@ -66,6 +67,7 @@ fn recording(args: &ReplayArgs) -> Result<(), Failure> {
         stop,
         key: meta.key,
         output: &args.output,
+        own: Arc::new(()),
     })?;
     run::tell(&report, args.output.ledger_json.as_deref())?;
     let lost = ended.source.lost();
@@ -110,6 +112,7 @@ fn packets(args: &ReplayArgs) -> Result<(), Failure> {
         stop,
         key: random_key()?,
         output: &args.output,
+        own: Arc::new(()),
     })?;
     run::tell(&report, args.output.ledger_json.as_deref())?;
     let totals = ended.source.totals();
