@@ -16,9 +16,11 @@ use super::stop::Stop;
 use crate::capture::record::{Owners, ProcessRecorder};
 use crate::clock::WallClock;
 use crate::exchange::Exchange;
+use crate::export;
 use crate::har;
 use crate::policy::{Decision, Policy, Sanitized};
 use crate::process::{PATIENCE, Process, Processes};
+use crate::span::{Origin, SpanBuilder};
 use crate::tap::{Delivery, Detail, Filter, Line, Palette, View, write_json, write_verbose};
 
 /// Bytes gathered before a write: few system calls under load. Written earlier whenever nothing is waiting.
@@ -106,6 +108,24 @@ pub(super) struct Printer<W> {
     /// The run ends when so many were shown.
     pub(super) count: Option<u64>,
     pub(super) stop: Stop,
+    /// Where spans go as well.
+    pub(super) exporting: Option<Exporting>,
+}
+
+/// Makes spans of what is shown, and hands them to exporters.
+pub(super) struct Exporting {
+    pub(super) builder: SpanBuilder,
+    pub(super) sink: export::Sink,
+    /// Wait for exporters rather than drop: a file can.
+    pub(super) wait: bool,
+}
+
+impl Exporting {
+    fn tell(&mut self, sanitized: &Sanitized, stop: &Stop) {
+        let span = self.builder.build(sanitized, &Origin::default());
+        self.sink.span(&span, Instant::now());
+        while self.wait && !stop.asked() && !self.sink.wait_for_room(IDLE) {}
+    }
 }
 
 /// What has been written so far.
@@ -144,6 +164,9 @@ impl<W: Sink> Printer<W> {
             line.title(&mut progress.buffer);
         }
         loop {
+            if let Some(exporting) = &mut self.exporting {
+                exporting.sink.expire(Instant::now());
+            }
             match queue.pop(timeout) {
                 Popped::Batch(batch) => {
                     timeout = Duration::ZERO;
@@ -207,7 +230,7 @@ impl<W: Sink> Printer<W> {
             delivery.filtered += 1;
             return;
         }
-        if self.detail < Detail::Bodies && self.har.is_none() {
+        if self.detail < Detail::Bodies && self.har.is_none() && self.exporting.is_none() {
             forget_bodies(&mut exchange);
         }
         let sanitized = match self.policy.apply(exchange, &self.clock) {
@@ -217,6 +240,9 @@ impl<W: Sink> Printer<W> {
                 return;
             }
         };
+        if let Some(exporting) = &mut self.exporting {
+            exporting.tell(&sanitized, &self.stop);
+        }
         let view = View {
             sanitized: &sanitized,
             process,

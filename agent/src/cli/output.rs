@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::ExportArgs;
 use crate::flow::Side;
 use crate::tap::{Detail, Filter, HostPattern, PathPattern, StatusSet};
 
@@ -45,6 +46,10 @@ pub struct OutputArgs {
     /// Write the account of the run (exchanges, losses, CPU time) to a file, as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub ledger_json: Option<PathBuf>,
+
+    /// Where spans go, besides what is shown.
+    #[command(flatten)]
+    pub export: ExportArgs,
 
     /// Only connections with this port at either end.
     #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..), help_heading = FILTERS)]

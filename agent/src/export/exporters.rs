@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::delivery::Account;
+use super::delivery::{Account, DropReason};
 use super::outlet::{Channel, Encode, Sink};
 use super::queue::{DropPolicy, Queue};
 use super::{OwnSockets, har, otlp, stdout, writer};
@@ -52,6 +53,46 @@ pub struct Report {
     pub queue_bytes: usize,
     /// Most bytes that may wait.
     pub queue_limit: usize,
+}
+
+impl Report {
+    /// The account, for a machine.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let account = &self.account;
+        let dropped: Map<_, _> = (DropReason::ALL.iter().zip(account.dropped))
+            .map(|(reason, count)| (reason.label().to_owned(), count.into()))
+            .collect();
+        json!({
+            "accepted": account.accepted,
+            "exported": account.exported,
+            "rejected": account.rejected,
+            "dropped": dropped,
+            "queued": account.queued(),
+            "batches": account.batches,
+            "bytes": account.bytes,
+            "attempts": account.attempts,
+            "failures": account.failures,
+        })
+    }
+
+    /// The account, for a person: `otlp: 20 spans = 18 exported + 2 rejected`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let account = &self.account;
+        let mut text = format!(
+            "{}: {} spans = {} exported",
+            self.name, account.accepted, account.exported
+        );
+        let dropped = DropReason::ALL.iter().zip(account.dropped);
+        let rest = std::iter::once(("rejected", account.rejected))
+            .chain(dropped.map(|(reason, count)| (reason.label(), count)))
+            .chain(std::iter::once(("queued", account.queued())));
+        for (label, count) in rest.filter(|(_, count)| *count > 0) {
+            text.push_str(&format!(" + {count} {label}"));
+        }
+        text
+    }
 }
 
 /// Reads the state of every destination, from any thread.
@@ -224,5 +265,36 @@ impl std::fmt::Debug for Exporters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names = self.destinations.iter().map(|d| &d.channel.name);
         f.debug_list().entries(names).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(account: Account, expected: &str) {
+        let report = Report {
+            name: "otlp".to_owned(),
+            account,
+            queue_bytes: 0,
+            queue_limit: 0,
+        };
+        assert_eq!(report.text(), expected);
+        assert_eq!(report.json()["accepted"], report.account.accepted);
+    }
+
+    #[test]
+    fn an_account_in_words() {
+        check(Account::default(), "otlp: 0 spans = 0 exported");
+        check(
+            Account {
+                accepted: 10,
+                exported: 4,
+                rejected: 1,
+                dropped: [2, 0, 3, 0],
+                ..Account::default()
+            },
+            "otlp: 10 spans = 4 exported + 1 rejected + 2 queue_full + 3 permanent_error",
+        );
     }
 }

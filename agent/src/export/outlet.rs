@@ -123,6 +123,15 @@ impl Sink {
         }
     }
 
+    /// Waits, at most `timeout`, until every destination's queue is half empty; whether it is. For who would rather wait than drop.
+    pub fn wait_for_room(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        self.outlets.iter().all(|outlet| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            outlet.channel.queue.wait_for_room(left)
+        })
+    }
+
     /// Closes every batch.
     pub fn flush(&mut self) {
         for outlet in &mut self.outlets {
