@@ -102,7 +102,7 @@ fn a_file_that_anybody_could_read_does_not_stay_so() {
     });
 }
 
-/// Not a test: writes the recordings that `replay/recording.rs` replays, and what they hold (see `recordings/README.md`).
+/// Not a test: writes the recordings that `replay/recording.rs` replays, and what they hold (see `tests/recordings/README.md`).
 #[test]
 #[ignore = "writes into the source tree"]
 fn make_the_recordings() {
