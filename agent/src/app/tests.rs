@@ -117,6 +117,7 @@ fn print<S: Source>(
         detail: Detail::Bodies,
         filter: Filter::default(),
         policy: Policy::new(&settings).expect("settings"),
+        har: None,
         lookup,
         clock: WallClock {
             offset: META.offset,

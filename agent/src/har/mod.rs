@@ -49,6 +49,7 @@ impl Writer<File> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
+            .truncate(false)
             .mode(0o600)
             .open(path)?;
         // The mode above is for a new file only. What was in an old one goes once nobody else can read it.
