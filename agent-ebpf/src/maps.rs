@@ -7,7 +7,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, RingBuf};
 use meshtap_common::{
     CaptureConfig, DEFAULT_FLOWS, DEFAULT_RING_BYTES, DROP_REASONS, DropReason, EventHeader,
-    FlowState, ResumeKey,
+    FlowState, HalfState, ResumeKey,
 };
 
 /// Connections whose first segment arrived on the listener and that have no flow yet. They get one within a round trip, so this is
@@ -37,6 +37,26 @@ static CONFIG: Array<CaptureConfig> = Array::with_max_entries(1, 0);
 /// Segments and bytes not given to user space, by [`DropReason`].
 #[map]
 static DROPS: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(DROP_REASONS, 0);
+
+/// Nothing known. Read-only data: on the stack it would be zeroed in a loop, byte by byte.
+static NEW_FLOW: FlowState = FlowState {
+    verdict: 0,
+    role: 0,
+    last_direction: 0,
+    turns: 0,
+    reserved: 0,
+    ingress: NEW_HALF,
+    egress: NEW_HALF,
+};
+
+const NEW_HALF: HalfState = HalfState {
+    base: 0,
+    next: 0,
+    skipped: 0,
+    turned: 0,
+    started: 0,
+    reserved: 0,
+};
 
 /// The two ends of a connection, as the socket sees them. Ports in host order, IPv4 mapped into IPv6.
 #[repr(C)]
@@ -89,8 +109,7 @@ pub(crate) fn flow(cookie: u64) -> Option<*mut FlowState> {
 /// Gives a socket a flow. What user space wrote meanwhile stays.
 #[inline(always)]
 pub(crate) fn new_flow(cookie: u64) -> Option<*mut FlowState> {
-    let state = FlowState::default();
-    let _exists = FLOWS.insert(cookie, state, u64::from(BPF_NOEXIST));
+    let _exists = FLOWS.insert(cookie, &NEW_FLOW, u64::from(BPF_NOEXIST));
     FLOWS.get_ptr_mut(cookie)
 }
 

@@ -19,7 +19,7 @@ use meshtap::connection::{Engine, Limits, Output};
 use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
 
 /// Connections used in turn, each with one exchange at a time.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: u16 = 64;
 const EXCHANGES: usize = 100_000;
 
 struct Case {
@@ -113,41 +113,61 @@ struct Socket {
     start: [bool; 2],
 }
 
-fn say(
-    engine: &mut Engine,
-    output: &mut Output,
-    socket: &mut Socket,
+/// An engine and its clock.
+struct Drive {
+    engine: Engine,
+    output: Output,
     local: Endpoint,
-    direction: Direction,
-    bytes: &[u8],
-    time: &mut u64,
-    segment: usize,
-) {
-    let own = direction as usize;
-    for piece in bytes.chunks(segment.min(bytes.len())) {
-        *time += 1000;
-        engine.segment(
-            &Segment {
-                time: *time,
-                socket: SocketId(socket.id),
-                cgroup: CgroupId(1),
-                direction,
-                local,
-                remote: socket.remote,
-                seq: socket.next[own],
-                ack: socket.next[1 - own],
-                expected: socket.next[own],
-                wire_len: u32::try_from(piece.len()).unwrap(),
-                start: std::mem::take(&mut socket.start[own]),
-                fin: false,
-                rst: false,
-                listener: false,
-                skipped: false,
-                payload: piece,
-            },
-            output,
-        );
-        socket.next[own] = socket.next[own].wrapping_add(u32::try_from(piece.len()).unwrap());
+    time: u64,
+}
+
+impl Drive {
+    fn new() -> Self {
+        Self {
+            engine: Engine::new(Limits::default()),
+            output: Output::default(),
+            local: SocketAddr::from(([10, 0, 0, 1], 80)).into(),
+            time: 0,
+        }
+    }
+
+    fn say(&mut self, socket: &mut Socket, direction: Direction, bytes: &[u8], segment: usize) {
+        let own = direction as usize;
+        for payload in bytes.chunks(segment.min(bytes.len())) {
+            self.time += 1000;
+            let wire_len = u32::try_from(payload.len()).unwrap();
+            self.engine.segment(
+                &Segment {
+                    time: self.time,
+                    socket: SocketId(socket.id),
+                    cgroup: CgroupId(1),
+                    direction,
+                    local: self.local,
+                    remote: socket.remote,
+                    seq: socket.next[own],
+                    ack: socket.next[1 - own],
+                    expected: socket.next[own],
+                    wire_len,
+                    start: std::mem::take(&mut socket.start[own]),
+                    fin: false,
+                    rst: false,
+                    listener: false,
+                    skipped: false,
+                    payload,
+                },
+                &mut self.output,
+            );
+            socket.next[own] = socket.next[own].wrapping_add(wire_len);
+        }
+    }
+}
+
+fn socket(n: u16) -> Socket {
+    Socket {
+        id: u64::from(n) + 1,
+        remote: SocketAddr::from(([10, 0, 0, 2], 10_000 + n)).into(),
+        next: [1000, 5000],
+        start: [true, true],
     }
 }
 
@@ -167,27 +187,13 @@ fn resident() -> usize {
 fn open_connections() {
     const OPEN: u16 = 10_000;
     let before = resident();
-    let mut engine = Engine::new(Limits::default());
-    let mut output = Output::default();
-    let local = SocketAddr::from(([10, 0, 0, 1], 80)).into();
+    let mut drive = Drive::new();
     let half = head("GET /api/v1/items?id=1 HTTP/1.1", 6);
-    let mut time = 0;
     for n in 0..OPEN {
-        let mut socket = Socket {
-            id: u64::from(n) + 1,
-            remote: SocketAddr::from(([10, 0, 0, 2], 10_000 + n)).into(),
-            next: [1000, 5000],
-            start: [true, true],
-        };
-        let way = Direction::Ingress;
-        say(
-            &mut engine,
-            &mut output,
-            &mut socket,
-            local,
-            way,
+        drive.say(
+            &mut socket(n),
+            Direction::Ingress,
             half.as_bytes(),
-            &mut time,
             usize::MAX,
         );
     }
@@ -195,57 +201,34 @@ fn open_connections() {
     println!(
         "{OPEN} connections with {} bytes of a request: {each} resident bytes each, {} of them counted",
         half.len(),
-        engine.memory() / usize::from(OPEN),
+        drive.engine.memory() / usize::from(OPEN),
     );
-    assert_eq!(engine.ledger().open, u64::from(OPEN));
+    assert_eq!(drive.engine.ledger().open, u64::from(OPEN));
 }
 
 fn round(case: &Case) -> Duration {
-    let mut engine = Engine::new(Limits::default());
-    let mut output = Output::default();
-    let local = SocketAddr::from(([10, 0, 0, 1], 80)).into();
-    let mut sockets: Vec<Socket> = (0..CONNECTIONS)
-        .map(|n| Socket {
-            id: n as u64 + 1,
-            remote: SocketAddr::from(([10, 0, 0, 2], 10_000 + u16::try_from(n).unwrap())).into(),
-            next: [1000, 5000],
-            start: [true, true],
-        })
-        .collect();
+    let mut drive = Drive::new();
+    let mut sockets: Vec<Socket> = (0..CONNECTIONS).map(socket).collect();
     let requests = case.request.repeat(case.pipeline);
     let responses = case.response.repeat(case.pipeline);
-    let mut time = 0;
     let mut told = 0;
     let began = cpu();
     for n in 0..EXCHANGES / case.pipeline {
-        let socket = &mut sockets[n % CONNECTIONS];
-        for (direction, bytes) in [
-            (Direction::Ingress, &requests),
-            (Direction::Egress, &responses),
-        ] {
-            say(
-                &mut engine,
-                &mut output,
-                socket,
-                local,
-                direction,
-                bytes,
-                &mut time,
-                case.segment,
-            );
-        }
+        let socket = &mut sockets[n % usize::from(CONNECTIONS)];
+        drive.say(socket, Direction::Ingress, &requests, case.segment);
+        drive.say(socket, Direction::Egress, &responses, case.segment);
         if n % 64 == 63 {
-            told += output.exchanges.len();
-            black_box(&output.exchanges);
-            output.exchanges.clear();
-            output.controls.clear();
-            engine.expire(time, &mut output);
+            told += drive.output.exchanges.len();
+            black_box(&drive.output.exchanges);
+            drive.output.exchanges.clear();
+            drive.output.controls.clear();
+            drive.engine.expire(drive.time, &mut drive.output);
         }
     }
     let elapsed = cpu().saturating_sub(began);
-    told += output.exchanges.len();
+    told += drive.output.exchanges.len();
     assert_eq!(told, EXCHANGES / case.pipeline * case.pipeline);
-    assert_eq!(engine.ledger().complete, told as u64);
+    assert_eq!(drive.engine.ledger().complete, told as u64);
     elapsed
 }
 

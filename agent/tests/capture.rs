@@ -115,7 +115,7 @@ impl Live {
         })
     }
 
-    fn drops(&self, reason: DropReason) -> u64 {
+    fn dropped(&self, reason: DropReason) -> u64 {
         self.capture.drops().unwrap().segments(reason)
     }
 }
@@ -234,7 +234,7 @@ fn check_both_ends(bind: IpAddr, to: IpAddr) {
         DropReason::FlowTable,
         DropReason::Budget,
     ] {
-        assert_eq!(live.drops(reason), 0, "{reason:?}");
+        assert_eq!(live.dropped(reason), 0, "{reason:?}");
     }
 }
 
@@ -293,97 +293,113 @@ fn large_segments_come_whole_and_in_order() {
     assert!(stream(told, server, Direction::Ingress).as_ref() == Some(&upload));
 }
 
-/// Sends what is given on a new connection, then what looks like an exchange on the same, then an exchange on another one: nothing but
-/// that last exchange is told.
-fn check_ignored(first: &[u8], by_server: bool) {
+/// Sends what is given on a new connection, then what looks like an exchange on the same, then an exchange on another one, for each: nothing
+/// but the exchanges on the other connections is told.
+fn check_ignored(first: &[&[u8]], by_server: bool) {
     let (listener, port) = listen(Ipv4Addr::LOCALHOST);
     let Some(mut live) = Live::start(port, |_| ()) else {
         return;
     };
     let to = listener.local_addr().unwrap();
-    let (mut client, mut server) = connect(&listener, to);
-    if by_server {
-        send(&mut server, &mut client, first);
-    } else {
-        send(&mut client, &mut server, first);
+    for bytes in first {
+        let (mut client, mut server) = connect(&listener, to);
+        if by_server {
+            send(&mut server, &mut client, bytes);
+        } else {
+            send(&mut client, &mut server, bytes);
+        }
+        send(&mut client, &mut server, REQUEST);
+        send(&mut server, &mut client, RESPONSE);
+        close(client, server);
+        let other = exchange(&listener, to);
+        live.until_closed(other);
+        let foreign = live.told.iter().find(|segment| !ends_at(segment, other));
+        assert!(foreign.is_none(), "{}: {foreign:?}", bytes.escape_ascii());
+        live.told.clear();
     }
-    send(&mut client, &mut server, REQUEST);
-    send(&mut server, &mut client, RESPONSE);
-    close(client, server);
-    let other = exchange(&listener, to);
-    let told = live.until_closed(other);
-    assert!(
-        told.iter().all(|segment| ends_at(segment, other)),
-        "{told:#?}"
-    );
-}
-
-#[test]
-fn tls_is_ignored() {
-    check_ignored(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", false);
 }
 
 #[test]
 fn other_protocols_are_ignored() {
-    for first in [
-        b"*1\r\n$4\r\nPING\r\n".as_slice(),
-        b"PING\r\n",
-        b"get key\r\n",
-        b"\x00\x00\x00\x08\x04\xd2\x16\x2f",
-        b"SSH-2.0-OpenSSH_9.2\r\n",
-        b"CONNECT {\"verbose\":false}\r\n",
-        b"EHLO mail.example\r\n",
-        b"AMQP\0\0\x09\x01",
-    ] {
-        check_ignored(first, false);
-    }
+    check_ignored(
+        &[
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            b"*1\r\n$4\r\nPING\r\n",
+            b"PING\r\n",
+            b"get key\r\n",
+            b"\x00\x00\x00\x08\x04\xd2\x16\x2f",
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            b"CONNECT {\"verbose\":false}\r\n",
+            b"EHLO mail.example\r\n",
+            b"AMQP\0\0\x09\x01",
+        ],
+        false,
+    );
 }
 
 #[test]
 fn servers_that_speak_first_are_ignored() {
-    check_ignored(b"220 mail.example ESMTP\r\n", true);
-    check_ignored(b"J\0\0\0\x0a8.0.36\0", true);
+    check_ignored(
+        &[b"220 mail.example ESMTP\r\n", b"J\0\0\0\x0a8.0.36\0"],
+        true,
+    );
 }
 
-/// Sends what is given on a new connection: it is told, at both ends.
-fn check_kept(first: &[u8]) {
+/// Sends what is given on a new connection each: it is told, at both ends.
+fn check_kept(first: &[&[u8]], by_server: bool) {
     let (listener, port) = listen(Ipv4Addr::LOCALHOST);
     let Some(mut live) = Live::start(port, |_| ()) else {
         return;
     };
     let to = listener.local_addr().unwrap();
-    let (mut client, mut server) = connect(&listener, to);
-    let address = client.local_addr().unwrap();
-    send(&mut client, &mut server, first);
-    close(client, server);
-    let told = live.until_closed(address);
-    for (local, direction) in [(address, Direction::Egress), (to, Direction::Ingress)] {
-        assert_eq!(stream(told, local, direction).as_deref(), Some(first));
+    for bytes in first {
+        let (mut client, mut server) = connect(&listener, to);
+        let address = client.local_addr().unwrap();
+        let (from, at) = if by_server {
+            send(&mut server, &mut client, bytes);
+            (to, address)
+        } else {
+            send(&mut client, &mut server, bytes);
+            (address, to)
+        };
+        close(client, server);
+        let mut told = live.until_closed(address).to_vec();
+        told.retain(|segment| ends_at(segment, address));
+        for (local, direction) in [(from, Direction::Egress), (at, Direction::Ingress)] {
+            assert_eq!(stream(&told, local, direction).as_deref(), Some(*bytes));
+        }
     }
 }
 
 #[test]
 fn what_may_be_http_is_kept() {
-    for first in [
-        REQUEST,
-        b"G",
-        b"GET",
-        b"GET ",
-        b"OPTIONS * HTTP/1.1\r\n\r\n",
-        b"GET http://host/ HTTP/1.1\r\n\r\n",
-        b"GET HTTP://host/ HTTP/1.1\r\n\r\n",
-        b"CONNECT host:443 HTTP/1.1\r\n\r\n",
-        b"CONNECT [::1]:443 HTTP/1.1\r\n\r\n",
-        b"M-SEARCH * HTTP/1.1\r\n\r\n",
-        b"VERSION-CONTROL /a HTTP/1.1\r\n\r\n",
-        b"\r\nGET / HTTP/1.1\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n",
-        b"PROXY UNKNOWN\r\n",
-        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
-    ] {
-        check_kept(first);
-    }
+    check_kept(
+        &[
+            REQUEST,
+            b"G",
+            b"GET",
+            b"GET ",
+            b"OPTIONS * HTTP/1.1\r\n\r\n",
+            b"GET http://host/ HTTP/1.1\r\n\r\n",
+            b"GET HTTP://host/ HTTP/1.1\r\n\r\n",
+            b"CONNECT host:443 HTTP/1.1\r\n\r\n",
+            b"CONNECT [::1]:443 HTTP/1.1\r\n\r\n",
+            b"M-SEARCH * HTTP/1.1\r\n\r\n",
+            b"VERSION-CONTROL /a HTTP/1.1\r\n\r\n",
+            b"\r\nGET / HTTP/1.1\r\n\r\n",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n",
+            b"PROXY UNKNOWN\r\n",
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
+        ],
+        false,
+    );
+}
+
+#[test]
+fn an_http2_server_may_speak_first() {
+    let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x05\0\0\x40\0";
+    check_kept(&[settings, b"\0\0\0\x04\0\0\0\0\0"], true);
 }
 
 #[test]

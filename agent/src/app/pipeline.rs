@@ -12,8 +12,9 @@ use crate::connection::{Engine, Output};
 use crate::flow::Nanos;
 use crate::process::Announcer;
 
-/// How long a poll waits: what the kernel side has is shown after this at the latest.
-const POLL: Duration = Duration::from_millis(5);
+/// How long a poll may wait when nothing happens; the capture itself takes what is there every few milliseconds while traffic flows.
+/// Short enough for an end to be noticed at once, long enough for an idle machine to stay idle.
+const POLL: Duration = Duration::from_millis(50);
 /// How often the engine lets time pass.
 const EXPIRE: Nanos = 100_000_000;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::output::Lookup;
 use super::pipeline::Time;
 use super::queue::WhenFull;
-use super::run::{self, Finished, Run};
+use super::run::{self, Finished, Run, body_limit};
 use super::stop::Stop;
 use super::tap::random_key;
 use super::{Failure, say};
@@ -53,7 +53,7 @@ fn recording(args: &ReplayArgs) -> Result<(), Failure> {
     } = run::run(Run {
         source,
         limits: Limits {
-            body: args.max_body.unwrap_or(recorded_body),
+            body: body_limit(&args.output, args.max_body.unwrap_or(recorded_body)),
             ..Limits::default()
         },
         time: Time::Source,
@@ -99,7 +99,7 @@ fn packets(args: &ReplayArgs) -> Result<(), Failure> {
     } = run::run(Run {
         source,
         limits: Limits {
-            body: args.max_body.unwrap_or(defaults.body),
+            body: body_limit(&args.output, args.max_body.unwrap_or(defaults.body)),
             ..defaults
         },
         time: Time::Source,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::output::{Exporting, Format, Lookup, Printer, terminal_width};
+use super::output::{Archive, Exporting, Format, Lookup, Printer, terminal_width};
 use super::pipeline::{Ended, Pipeline, Time};
 use super::queue::{Queue, WhenFull};
 use super::stop::Stop;
@@ -17,10 +17,11 @@ use crate::cli::{ColourChoice, ExportArgs, OutputArgs};
 use crate::clock::{WallClock, monotonic};
 use crate::connection::{Engine, Limits};
 use crate::export::{Exporters, OwnSockets};
+use crate::har;
 use crate::policy::{Mode, Policy, Settings, Uninspected};
 use crate::process::Announcer;
 use crate::span::SpanBuilder;
-use crate::tap::{Delivery, Line, Palette, Report};
+use crate::tap::{Delivery, Detail, Line, Palette, Report};
 
 /// What differs between the commands.
 pub(super) struct Run<'a, S> {
@@ -75,6 +76,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         detail: run.output.detail(),
         filter: run.output.filter(),
         policy: policy(run.output, run.key)?,
+        har: run.output.har.as_deref().map(archive).transpose()?,
         lookup: run.lookup,
         clock: run.clock,
         count: run.output.count,
@@ -129,6 +131,13 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
     })
 }
 
+/// Body bytes that the engine keeps: none of those that nobody will see. Sizes are true all the same.
+pub(super) fn body_limit(output: &OutputArgs, wanted: usize) -> usize {
+    let seen =
+        output.detail() >= Detail::Bodies || output.har.is_some() || output.export.otlp.is_some();
+    if seen { wanted } else { 0 }
+}
+
 fn span_builder(args: &ExportArgs) -> Result<SpanBuilder, Failure> {
     let mut settings = crate::span::Settings {
         profile: args.profile.unwrap_or_default(),
@@ -148,6 +157,18 @@ pub(super) fn tell(report: &Report, ledger_json: Option<&Path>) -> Result<(), Fa
     writeln!(file, "{}", report.json()).map_err(|fault| Failure::Write {
         path: path.to_owned(),
         fault,
+    })
+}
+
+fn archive(path: &Path) -> Result<Archive, Failure> {
+    let written = har::Writer::create(path);
+    let writer = written.map_err(|fault| Failure::Write {
+        path: path.to_owned(),
+        fault,
+    })?;
+    Ok(Archive {
+        path: path.to_owned(),
+        writer,
     })
 }
 

@@ -1,14 +1,17 @@
 //! `meshtap tap`: live capture → exchanges.
 
+use std::io;
 use std::sync::Arc;
 
 use meshtap_common::{CaptureConfig, DropReason, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
+
+use tracing::Level;
 
 use super::output::Lookup;
 use super::own::OwnTable;
 use super::pipeline::{Ended, Time};
 use super::queue::WhenFull;
-use super::run::{self, Finished, Run};
+use super::run::{self, Finished, Run, body_limit};
 use super::stop::Stop;
 use super::{Failure, private_file, say};
 use crate::capture::Source;
@@ -26,6 +29,7 @@ const LOG_LEVEL: u32 = 4;
 
 /// Runs the command.
 pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
+    diagnostics(args.log);
     // Before anything is attached, so that a mistaken path costs nothing.
     let file = args.record.as_deref().map(private_file).transpose()?;
     let stop = Stop::default();
@@ -100,7 +104,7 @@ fn start<S: Source>(
     run::run(Run {
         source,
         limits: Limits {
-            body: args.max_body,
+            body: body_limit(&args.output, args.max_body),
             ..Limits::default()
         },
         time: Time::Machine,
@@ -135,6 +139,17 @@ pub(super) fn random_key() -> Result<[u8; 16], Failure> {
     rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| Failure::Random(error.into()))?;
     Ok(key)
+}
+
+/// What the kernel side and its loader have to say goes to stderr.
+fn diagnostics(verbose: bool) {
+    let level = if verbose { Level::DEBUG } else { Level::WARN };
+    // Fails when there is a subscriber already, which is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .try_init();
 }
 
 fn options(args: &TapArgs) -> CaptureOptions {

@@ -133,6 +133,7 @@ fn print<S: Source>(
         stop,
         deadline: None,
         announcer: None,
+        observer: None,
     };
     thread::scope(|scope| {
         let output = scope.spawn(|| printer.run(&queue));

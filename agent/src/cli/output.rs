@@ -25,6 +25,10 @@ pub struct OutputArgs {
     #[arg(long, help_heading = "Output")]
     pub no_redact: bool,
 
+    /// Write the exchanges to a HAR file too, with their bodies, for browser developer tools and other readers.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub har: Option<PathBuf>,
+
     /// When to colour. `auto`: when the output is a terminal and NO_COLOR is not set.
     #[arg(
         long,

@@ -64,6 +64,7 @@ impl Credit {
                 self.until = Some(until);
                 until
             }
+            Appetite::Nothing => return None,
             _ if distance(self.base, position) >= RENEW => position,
             _ => return None,
         };
@@ -98,6 +99,14 @@ mod tests {
             (100 + near, Appetite::Next, Some(100 + near)),
             (99 + 2 * near, Appetite::Next, None),
             (100 + 2 * near, Appetite::After(10), Some(100 + 2 * near)),
+        ]);
+    }
+
+    #[test]
+    fn what_is_of_no_use_gets_nothing() {
+        check(&[
+            (100, Appetite::Nothing, None),
+            (10_000_000, Appetite::Nothing, None),
         ]);
     }
 

@@ -1,6 +1,7 @@
 //! All destinations together: started, fed through [`Sink`]s, drained, accounted for.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use tokio::task::JoinSet;
 use super::delivery::{Account, DropReason};
 use super::outlet::{Channel, Encode, Sink};
 use super::queue::{DropPolicy, Queue};
-use super::{OwnSockets, otlp, stdout, writer};
+use super::{OwnSockets, har, otlp, stdout, writer};
 
 /// Threads of the runtime that talks to collectors: one that waits and one that compresses.
 const RUNTIME_THREADS: usize = 2;
@@ -29,6 +30,8 @@ pub enum Target {
     Otlp(Box<otlp::Settings>),
     /// JSON lines on standard output.
     Stdout,
+    /// A HAR file.
+    Har(PathBuf),
 }
 
 type MakeEncoder = Box<dyn Fn() -> Box<dyn Encode> + Send + Sync>;
@@ -125,7 +128,7 @@ impl Exporters {
     /// Starts delivery to `targets`.
     ///
     /// # Errors
-    /// When a thread cannot be made.
+    /// When a thread or a file cannot be made.
     pub fn start(targets: Vec<Target>, own: &Arc<dyn OwnSockets>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
@@ -145,6 +148,7 @@ impl Exporters {
             match target {
                 Target::Otlp(settings) => exporters.otlp(*settings, own),
                 Target::Stdout => exporters.stdout()?,
+                Target::Har(path) => exporters.har(&path)?,
             }
         }
         let channels = exporters.destinations.iter().map(|d| d.channel.clone());
@@ -172,19 +176,39 @@ impl Exporters {
     }
 
     fn stdout(&mut self) -> io::Result<()> {
+        let encoder: MakeEncoder = Box::new(|| Box::<stdout::Lines>::default());
+        self.writer("stdout", stdout::AGE, encoder, io::stdout())
+    }
+
+    fn har(&mut self, path: &Path) -> io::Result<()> {
+        let document = har::Document::create(path).map_err(|error| {
+            let path = path.display();
+            io::Error::new(error.kind(), format!("{path} cannot be written: {error}"))
+        })?;
+        let encoder: MakeEncoder = Box::new(|| Box::<har::Entries>::default());
+        self.writer("har", har::AGE, encoder, document)
+    }
+
+    /// A destination that one thread writes to.
+    fn writer(
+        &mut self,
+        name: &str,
+        age: Duration,
+        encoder: MakeEncoder,
+        out: impl io::Write + Send + 'static,
+    ) -> io::Result<()> {
         let queue = Queue::new(LINES_WAITING, DropPolicy::Newest);
-        let channel = Arc::new(Channel::new("stdout".to_owned(), queue));
+        let channel = Arc::new(Channel::new(name.to_owned(), queue));
         let shared = channel.clone();
         let stop = self.writers_stop.clone();
         let deadline = move || *stop.lock().unwrap_or_else(PoisonError::into_inner);
-        let thread = std::thread::Builder::new().name("meshtap-stdout".to_owned());
-        self.writers.push(thread.spawn(move || {
-            writer::run(&shared, io::stdout(), deadline);
-        })?);
+        let thread = std::thread::Builder::new().name(format!("meshtap-{name}"));
+        self.writers
+            .push(thread.spawn(move || writer::run(&shared, out, deadline))?);
         self.destinations.push(Destination {
             channel,
-            age: stdout::AGE,
-            encoder: Box::new(|| Box::<stdout::Lines>::default()),
+            age,
+            encoder,
         });
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::policy::{Content, Sanitized, path_and_query, percent_decode, split_qu
 const UNKNOWN: &[u8] = b"-1";
 
 /// Appends the entry.
-pub(super) fn write(out: &mut Vec<u8>, sanitized: &Sanitized) {
+pub(crate) fn write(out: &mut Vec<u8>, sanitized: &Sanitized) {
     let exchange = sanitized.exchange();
     let began = SystemTime::UNIX_EPOCH + Duration::from_nanos(sanitized.began());
     put(out, b"{\"startedDateTime\":\"");

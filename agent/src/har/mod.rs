@@ -10,6 +10,8 @@ use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::path::Path;
 
+pub(crate) use entry::write as push_entry;
+
 use crate::policy::Sanitized;
 
 /// Everything before the first entry.
@@ -30,7 +32,10 @@ const BUFFER: usize = 256 * 1024;
 pub struct Writer<W: Write> {
     out: BufWriter<W>,
     entry: Vec<u8>,
-    entries: u64,
+    /// Times that entries were added.
+    blocks: u64,
+    /// `blocks` when the document was last made whole.
+    settled: Option<u64>,
     finished: bool,
     failed: bool,
 }
@@ -60,6 +65,10 @@ impl Writer<File> {
     /// # Errors
     /// When the file cannot be written.
     pub fn settle(&mut self) -> io::Result<()> {
+        if self.failed || self.settled == Some(self.blocks) {
+            return Ok(());
+        }
+        self.settled = Some(self.blocks);
         self.guarded(|writer| {
             writer.out.flush()?;
             let file = writer.out.get_mut();
@@ -84,7 +93,8 @@ impl<W: Write> Writer<W> {
         Ok(Self {
             out,
             entry: Vec::new(),
-            entries: 0,
+            blocks: 0,
+            settled: None,
             finished: false,
             failed: false,
         })
@@ -95,19 +105,26 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// When it cannot be written. The document takes no more entries then.
     pub fn write(&mut self, sanitized: &Sanitized) -> io::Result<()> {
-        self.entry.clear();
-        self.entry
-            .extend_from_slice(if self.entries == 0 { b"\n" } else { b",\n" });
-        entry::write(&mut self.entry, sanitized);
-        self.guarded(|writer| writer.out.write_all(&writer.entry))?;
-        self.entries += 1;
-        Ok(())
+        let mut entry = std::mem::take(&mut self.entry);
+        entry.clear();
+        push_entry(&mut entry, sanitized);
+        let written = self.append(&entry);
+        self.entry = entry;
+        written
     }
 
-    /// Entries written.
-    #[must_use]
-    pub const fn entries(&self) -> u64 {
-        self.entries
+    /// Adds entries that are written out already, with commas between them.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(crate) fn append(&mut self, entries: &[u8]) -> io::Result<()> {
+        let separator: &[u8] = if self.blocks == 0 { b"\n" } else { b",\n" };
+        self.guarded(|writer| {
+            writer.out.write_all(separator)?;
+            writer.out.write_all(entries)
+        })?;
+        self.blocks += 1;
+        Ok(())
     }
 
     /// Ends the document.

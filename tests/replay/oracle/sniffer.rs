@@ -16,6 +16,9 @@ use crate::distort::{FILE, record_at};
 const DISCARD: u16 = 9;
 const LAST: &[u8] = b"the last datagram of this capture";
 
+/// The kernel's buffer for tcpdump: all of a test's traffic, so that a busy machine loses none of it.
+const BUFFER_KIB: &str = "262144";
+
 /// tcpdump hands on what it has at least once a second.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A datagram may be lost; so many are not.
@@ -32,7 +35,7 @@ impl Sniffer {
     /// Captures TCP on a device of the thread's own network. A datagram sent to the IPv4 address `towards` must pass that device.
     pub fn start(device: &str, towards: &'static str) -> Self {
         let mut tcpdump = Command::new("tcpdump")
-            .args(["-i", device, "-s", "0", "-n", "-U", "-B", "65536"])
+            .args(["-i", device, "-s", "0", "-n", "-U", "-B", BUFFER_KIB])
             .args(["-Z", "root", "-w", "-"])
             .arg(format!("tcp or udp port {DISCARD}"))
             .stdin(Stdio::null())

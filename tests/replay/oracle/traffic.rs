@@ -1,6 +1,6 @@
 //! Traffic whose every request is known beforehand: method, target with a number of its own, body length, expected status.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use meshtap_tests::{Bench, Connection, HTTP_PORT, Nginx, Random, curl};
@@ -17,6 +17,9 @@ pub struct Asked {
     /// The representation, where the client knows it.
     pub answer: Option<Vec<u8>>,
 }
+
+/// Requests in one write of a client that does not wait for answers.
+pub const PIPELINED: usize = 10;
 
 /// Length of curl's uploads.
 const UPLOAD: u64 = 70_000;
@@ -70,8 +73,7 @@ fn transfer(host: &str, port: u16, asked: &Asked, options: &str) -> String {
 /// Requests of many kinds over one kept connection after the other, in a random order.
 pub fn curl_mix(
     bench: &Bench,
-    host: &str,
-    port: u16,
+    (host, port): (&str, u16),
     files: &Files,
     kinds: &[Kind],
     (count, seed): (usize, u64),
@@ -267,15 +269,31 @@ pub fn chunked_by_hand(address: SocketAddr, count: usize, counter: &mut Counter)
     (0..count).map(one).collect()
 }
 
-/// Clients at once: curl runs, pipelining, and hand-made chunks where the server takes them, each with connections of its own.
-pub fn mixed(bench: &Bench, files: &Files, port: u16, kinds: &[Kind], size: usize) -> Vec<Asked> {
-    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+/// Clients at once, on these addresses: curl runs, pipelining, and hand-made chunks where the server takes them, each with
+/// connections of its own.
+pub fn mixed(
+    bench: &Bench,
+    files: &Files,
+    (hosts, port): (&[&'static str; 3], u16),
+    kinds: &[Kind],
+    size: usize,
+) -> Vec<Asked> {
     let numbers = |n: u64| Counter(n * 1_000_000);
+    let address = |host: &str| -> SocketAddr { format!("{host}:{port}").parse().expect("a host") };
     let run = |host: &'static str, seed: u64| {
         let mut counter = numbers(seed);
-        move || curl_mix(bench, host, port, files, kinds, (size, seed), &mut counter)
+        move || {
+            curl_mix(
+                bench,
+                (host, port),
+                files,
+                kinds,
+                (size, seed),
+                &mut counter,
+            )
+        }
     };
+    let (first, second) = (address(hosts[0]), address(hosts[1]));
     let taken = if kinds.contains(&Kind::Chunked) {
         size / 4
     } else {
@@ -283,11 +301,13 @@ pub fn mixed(bench: &Bench, files: &Files, port: u16, kinds: &[Kind], size: usiz
     };
     std::thread::scope(|scope| {
         let threads = [
-            scope.spawn(run("127.0.0.1", 1)),
-            scope.spawn(run("[::1]", 2)),
-            scope.spawn(run("127.0.0.1", 3)),
-            scope.spawn(move || pipelined(v4, files, (size / 10, 10), &mut numbers(4))),
-            scope.spawn(move || chunked_by_hand(v6, taken, &mut numbers(5))),
+            scope.spawn(run(hosts[0], 1)),
+            scope.spawn(run(hosts[1], 2)),
+            scope.spawn(run(hosts[2], 3)),
+            scope.spawn(move || {
+                pipelined(first, files, (size / PIPELINED, PIPELINED), &mut numbers(4))
+            }),
+            scope.spawn(move || chunked_by_hand(second, taken, &mut numbers(5))),
         ];
         threads
             .into_iter()

@@ -48,6 +48,7 @@
 mod ending;
 mod requests;
 mod responses;
+mod resync;
 
 pub(super) use ending::End;
 pub(super) use requests::is_known_request;
@@ -335,12 +336,12 @@ impl H1 {
             Half::Requests => match &self.requests {
                 Requests::Reading(reader) => reader.appetite(),
                 Requests::Tunnel => self.tunnel_appetite(half),
-                Requests::Seek | Requests::Hold(_) | Requests::Ended => Appetite::Next,
+                Requests::Seek | Requests::Hold(_) | Requests::Ended => Appetite::Nothing,
             },
             Half::Responses => match &self.responses {
                 Responses::Reading(reader) => reader.appetite(),
                 Responses::Tunnel => self.tunnel_appetite(half),
-                Responses::Await(_) | Responses::Seek | Responses::Ended => Appetite::Next,
+                Responses::Await(_) | Responses::Seek | Responses::Ended => Appetite::Nothing,
             },
         };
         if let Some(seq) = self.credits[half as usize].advance(position, appetite) {

@@ -52,14 +52,6 @@ impl H1 {
         }
     }
 
-    /// More comes after the request at which the connection was picked up: it was none, or the client pipelines.
-    fn misjoined(&mut self, cx: &mut Context<'_>) {
-        self.facts.joined = false;
-        self.abandon(cx);
-        self.requests = Requests::Seek;
-        self.responses = Responses::Seek;
-    }
-
     /// The first byte of a request.
     fn request_begins(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
         match &mut self.responses {
@@ -88,22 +80,6 @@ impl H1 {
         }
     }
 
-    /// Answers were lost track of, requests were not. A client that waits for each answer has had the whole of the last one:
-    /// the next begins where it says.
-    fn find_answer(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
-        let [_, answers] = &self.turns;
-        if self.facts.recognised && self.last_ack == piece.ack {
-            // Nothing came between the last request and this one: it did not wait.
-            self.facts.pipelined = true;
-            self.facts.lost = true;
-        } else if answers.may_be_turn(piece) && !self.facts.lost {
-            self.abandon(cx);
-            if self.open.is_empty() {
-                self.responses = Responses::Reading(Reader::default());
-            }
-        }
-    }
-
     fn read_request(&mut self, piece: &mut Piece<'_>, cx: &mut Context<'_>) {
         let Requests::Reading(reader) = &mut self.requests else {
             return;
@@ -115,12 +91,15 @@ impl H1 {
         match event {
             Event::More => {
                 if !self.facts.recognised && input.contains(&b'\n') {
-                    self.recognise(cx);
+                    self.recognise(input, cx);
                 }
             }
             Event::Head { head, oddities } => self.request_head(head, oddities, piece.time, cx),
             Event::End(body) => self.request_end(body, piece.time, cx),
             Event::Fault(fault, body) => {
+                if !self.facts.recognised {
+                    self.recognise(input, cx);
+                }
                 self.request_fault(fault, body, piece.time, cx);
                 // What follows a fault is no beginning.
                 piece.advance(rest.len());
@@ -128,15 +107,15 @@ impl H1 {
         }
     }
 
-    /// The first request's head is not whole, but its first line is.
-    fn recognise(&mut self, cx: &mut Context<'_>) {
+    /// The first request's head is not whole, but its first line may be.
+    fn recognise(&mut self, input: &[u8], cx: &mut Context<'_>) {
         let Requests::Reading(reader) = &self.requests else {
             return;
         };
-        match reader.partial_head().map(classify) {
-            Some(Looks::Request) => self.count(cx),
-            Some(Looks::Undecided) | None => {}
-            Some(Looks::Response | Looks::Http2 | Looks::Other) => self.not_a_request(),
+        match classify(reader.partial_head().unwrap_or(input)) {
+            Looks::Request => self.count(cx),
+            Looks::Undecided => {}
+            Looks::Response | Looks::Http2 | Looks::Other => self.not_a_request(),
         }
     }
 
@@ -261,7 +240,9 @@ impl H1 {
             self.current_lacks(Partial::Malformed);
             self.request_end(body, now, cx);
         } else if !self.facts.recognised {
-            self.not_a_request();
+            if self.begun.is_some() {
+                self.not_a_request();
+            }
             return;
         } else if self.begun.take().is_some() {
             let reason = match fault {
@@ -278,12 +259,10 @@ impl H1 {
         match &mut self.requests {
             Requests::Reading(reader) => match reader.gap(u64::from(gap.len), !gap.skipped) {
                 None => {
-                    if let Some(begun) = self.begun.take()
-                        && begun.counted
-                    {
-                        self.lose(Loss::GapInHead, cx);
+                    if self.begun.is_some() {
                         self.facts.owed = true;
                     }
+                    self.head_cut(Loss::GapInHead, cx);
                     self.requests_lost();
                 }
                 Some(Damage::Survived { lost, end }) => {
@@ -319,51 +298,6 @@ impl H1 {
         self.requests = Requests::Seek;
         self.facts.fresh = false;
         self.facts.lost |= self.facts.pipelined;
-    }
-
-    /// A request begins here, as far as can be known after a loss of track.
-    fn is_request(&self, piece: &Piece<'_>) -> bool {
-        if self.facts.lost || self.facts.pipelined || !piece.boundary {
-            return false;
-        }
-        let [requests, answers] = &self.turns;
-        let looks = classify(piece.bytes);
-        if answers.is_turn(piece) {
-            return matches!(looks, Looks::Request | Looks::Undecided);
-        }
-        let joins = requests.is_unseen() && answers.end().is_none_or(|end| end == piece.ack);
-        joins && looks == Looks::Request
-    }
-
-    /// Both directions are read anew from a turning point on.
-    fn restart(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
-        self.abandon(cx);
-        // One that only waited for the end of its request: that has come, somewhere.
-        for open in &mut self.open {
-            open.lacks(Partial::Gap);
-            open.requested = true;
-        }
-        self.settle(cx);
-        self.requests = Requests::Reading(Reader::default());
-        self.facts.owed = false;
-        let [_, answers] = &self.turns;
-        self.facts.joined = !answers.is_turn(piece);
-        self.responses = match (&self.responses, answers.end()) {
-            (Responses::Ended, _) => Responses::Ended,
-            (_, None) => Responses::Await(Some(piece.ack)),
-            (_, Some(_)) => Responses::Reading(Reader::default()),
-        };
-    }
-
-    /// What has come of the requests is one whole request, and the sender of `answer` had received all of it.
-    pub(super) fn asked_once(&self, answer: &Piece<'_>) -> bool {
-        let [requests, _] = &self.turns;
-        let whole = match &self.requests {
-            Requests::Reading(reader) => reader.is_between(),
-            Requests::Hold(held) => *held == 0,
-            Requests::Seek | Requests::Tunnel | Requests::Ended => false,
-        };
-        whole && self.open.len() == 1 && requests.end() == Some(answer.ack)
     }
 
     /// The client asked whether to send its body (`Expect: 100-continue`), was given a final answer instead, has not

@@ -60,6 +60,8 @@ pub enum Appetite {
     Next,
     /// Not the next `0`.
     After(u64),
+    /// None, as long as the other direction is silent.
+    Nothing,
 }
 
 impl Reading {

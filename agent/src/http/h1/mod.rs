@@ -16,9 +16,11 @@ mod body;
 mod chunked;
 mod framing;
 mod head;
+mod looks;
 mod reader;
 
 pub use body::{Appetite, Damage, Reading};
 pub use framing::{Framed, Method, Traits, request, response};
-pub use head::{Fault, Head, Looks, classify};
+pub use head::{Fault, Head};
+pub use looks::{Looks, classify};
 pub use reader::{Bounds, Event, Reader};

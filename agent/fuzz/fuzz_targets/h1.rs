@@ -1,0 +1,260 @@
+//! Segments of a few connections, made of pieces of HTTP and of anything: the ledger balances at every step, memory stays
+//! within its bound, nothing stays open; and when nothing was lost, cutting the same bytes differently changes nothing.
+
+#![no_main]
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use libfuzzer_sys::fuzz_target;
+use meshtap::connection::{Engine, Limits, Output};
+use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
+
+const MEMORY: usize = 64 * 1024;
+
+/// Pieces that messages are made of; which one, a byte of the input says. Other bytes stand for themselves.
+const PIECES: [&str; 48] = [
+    "GET /a HTTP/1.1\r\n",
+    "POST /b HTTP/1.1\r\n",
+    "HEAD /c HTTP/1.1\r\n",
+    "CONNECT h:1 HTTP/1.1\r\n",
+    "PUT http://h/d HTTP/1.0\r\n",
+    "HTTP/1.1 200 OK\r\n",
+    "HTTP/1.1 100 Continue\r\n\r\n",
+    "HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n",
+    "HTTP/1.1 101 Switching Protocols\r\n",
+    "HTTP/1.1 204 No Content\r\n",
+    "HTTP/1.1 304\r\n",
+    "HTTP/1.0 404 Not Found\r\n",
+    "Host: x\r\n",
+    "Content-Length: 5\r\n",
+    "Content-Length: 0\r\n",
+    "Content-Length: 300\r\n",
+    "Content-Length: 5, 6\r\n",
+    "Content-Length: 99999999999\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: gzip\r\n",
+    "Expect: 100-continue\r\n",
+    "Upgrade: websocket\r\n",
+    "Connection: close\r\n",
+    " folded\r\n",
+    "\r\n",
+    "\n",
+    "hello",
+    "5\r\nhello\r\n",
+    "5;a=b\r\nhello\r\n",
+    "ffffffff\r\n",
+    "0\r\n\r\n",
+    "0\r\nT: 1\r\n\r\n",
+    "\u{1}\u{5}hello",
+    "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+    "PROXY UNKNOWN\r\n",
+    "\r\n\r\n\0\r\nQUIT\n!\u{11}\0\u{c}",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "GET /a HTTP/1.1\r\nHost: x\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    "POST /e HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\n\r\nhello",
+    "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+    "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n",
+    "GET / HT",
+    "GET key\r\n",
+    "\u{16}\u{3}\u{1}",
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+];
+
+/// One segment, its bytes, and what happens to it.
+struct Step {
+    socket: usize,
+    client: bool,
+    seq: u32,
+    ack: u32,
+    expected: u32,
+    fin: bool,
+    rst: bool,
+    skipped: bool,
+    start: bool,
+    listener: bool,
+    uncopied: u32,
+    /// Nanoseconds since the step before.
+    wait: u64,
+    payload: Vec<u8>,
+}
+
+struct Script {
+    steps: Vec<Step>,
+    /// Every byte of every connection is in it, in order.
+    is_whole: bool,
+}
+
+fn read(mut data: &[u8]) -> Script {
+    let mut script = Script {
+        steps: Vec::new(),
+        is_whole: true,
+    };
+    // By socket and by end. The second connection wraps soon.
+    let mut next = [[1000_u32, 9000], [u32::MAX - 40, u32::MAX - 90], [5, 6]];
+    let first = next;
+    while let [op, how, len, rest @ ..] = data {
+        let len = usize::from(*len).min(rest.len());
+        let (source, rest) = rest.split_at(len);
+        data = rest;
+        let socket = usize::from(op >> 1) % 3;
+        let (own, other) = match op & 1 {
+            0 => (0, 1),
+            _ => (1, 0),
+        };
+        let mut payload = Vec::new();
+        for byte in source {
+            match PIECES.get(usize::from(byte.wrapping_sub(128))) {
+                Some(piece) => payload.extend(piece.bytes()),
+                None => payload.push(*byte),
+            }
+        }
+        let seq = next[socket][own];
+        let wire_len = u32::try_from(payload.len()).unwrap_or(0);
+        let mut step = Step {
+            socket,
+            client: own == 0,
+            seq,
+            ack: next[socket][other],
+            expected: seq,
+            fin: false,
+            rst: false,
+            skipped: false,
+            start: seq == first[socket][own],
+            listener: false,
+            uncopied: 0,
+            wait: 1000,
+            payload,
+        };
+        next[socket][own] = seq.wrapping_add(wire_len);
+        let fault = how & 0x1f;
+        script.is_whole &= !matches!(fault, 3..=9);
+        match fault {
+            1 => {
+                step.fin = true;
+                next[socket][own] = next[socket][own].wrapping_add(1);
+            }
+            2 => step.rst = true,
+            // Lost, shifted, repeated, cut off, skipped.
+            3 => continue,
+            4 => step.seq = step.seq.wrapping_add(u32::from(how >> 5)),
+            5 => step.seq = step.seq.wrapping_sub(u32::from(how >> 5) * 8),
+            6 => step.uncopied = u32::from(*how) * 16,
+            7 => {
+                step.skipped = true;
+                step.uncopied = u32::from(*how) << 12;
+                next[socket][own] = next[socket][own].wrapping_add(step.uncopied);
+            }
+            8 => step.expected = step.expected.wrapping_sub(u32::from(how >> 5) * 16),
+            9 => step.start = !step.start,
+            10 => step.wait = u64::from(*how) * 2_000_000_000,
+            11 => step.listener = step.client && step.start,
+            _ => {}
+        }
+        script.steps.push(step);
+    }
+    script
+}
+
+/// All that can be told of a run.
+fn run(script: &Script, cut: usize) -> (String, bool) {
+    let mut engine = Engine::new(Limits {
+        body: 64,
+        head: 2048,
+        fields: 16,
+        reorder_bytes: 4096,
+        pipeline: 8,
+        connections: 4,
+        memory: MEMORY,
+        ..Limits::default()
+    });
+    let mut output = Output::default();
+    let mut time = 1;
+    let server: Endpoint = SocketAddr::from(([192, 0, 2, 1], 80)).into();
+    for step in &script.steps {
+        time += step.wait;
+        if step.wait > 1000 {
+            engine.expire(time, &mut output);
+        }
+        let client: Endpoint = SocketAddr::from(([192, 0, 2, 2], 1000)).into();
+        // The third socket is the client's end of the first connection.
+        let is_client_end = step.socket == 2;
+        let (local, remote) = if is_client_end { (client, server) } else { (server, client) };
+        let pieces = step.payload.len().div_ceil(cut).max(1);
+        for (n, at) in (0..pieces).zip((0_u32..).step_by(cut)) {
+            let from = at as usize;
+            let to = (from + cut).min(step.payload.len());
+            let payload = step.payload.get(from..to).unwrap_or_default();
+            let is_last = n + 1 == pieces;
+            let copied = u32::try_from(payload.len()).unwrap_or(0);
+            engine.segment(
+                &Segment {
+                    time,
+                    socket: SocketId(step.socket as u64 + if step.listener { 100 } else { 1 }),
+                    cgroup: CgroupId(1),
+                    direction: match step.client == is_client_end {
+                        true => Direction::Egress,
+                        false => Direction::Ingress,
+                    },
+                    local,
+                    remote,
+                    seq: step.seq.wrapping_add(at),
+                    ack: step.ack,
+                    expected: step.expected.wrapping_add(at),
+                    wire_len: copied + if is_last { step.uncopied } else { 0 },
+                    start: step.start && n == 0,
+                    fin: step.fin && is_last,
+                    rst: step.rst && is_last,
+                    listener: step.listener,
+                    skipped: step.skipped,
+                    payload,
+                },
+                &mut output,
+            );
+            assert_eq!(engine.ledger().imbalance(), 0);
+            assert!(engine.memory() <= MEMORY);
+            assert!(engine.connections() <= 4);
+        }
+    }
+    engine.finish(time, &mut output);
+    let ledger = engine.ledger();
+    assert_eq!(ledger.imbalance(), 0);
+    assert_eq!(ledger.open, 0);
+    assert_eq!(ledger.told(), output.exchanges.len() as u64);
+    assert_eq!(engine.memory(), 0);
+    assert_eq!(engine.connections(), 0);
+    let mut told = String::new();
+    for exchange in &output.exchanges {
+        assert!(exchange.partial.is_some() || exchange.response.is_some());
+        let request = &exchange.request;
+        let _ = write!(told, "{:?} {:?}", request.head.method(), request.head.target());
+        let fields: Vec<_> = request.head.fields.iter().collect();
+        let _ = write!(told, "{fields:?} {:?} {:?}", request.body, exchange.partial);
+        if let Some(response) = &exchange.response {
+            assert!(response.body.bytes.len() <= 64);
+            assert!(response.body.size >= response.body.bytes.len() as u64);
+            let fields: Vec<_> = response.head.fields.iter().collect();
+            let _ = write!(told, "{} {fields:?} {:?}", response.head.status, response.body);
+        }
+        told.push('\n');
+    }
+    let _ = write!(told, "{ledger:?}");
+    let stats = engine.stats();
+    let is_clean = ledger.lost.iter().sum::<u64>() == 0
+        && stats.not_http + stats.http2 + stats.evicted_connections + stats.gaps == 0;
+    (told, is_clean)
+}
+
+fuzz_target!(|data: &[u8]| {
+    let script = read(data);
+    let (told, is_clean) = run(&script, usize::MAX);
+    // Where track was lost, the beginnings of segments matter.
+    if script.is_whole && is_clean {
+        for cut in [1, 2, 7] {
+            assert_eq!(run(&script, cut).0, told, "{cut}");
+        }
+    }
+});

@@ -1,0 +1,126 @@
+//! What a message is, told from its first bytes.
+
+/// What the first bytes of a message look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// Too few bytes to tell.
+    Undecided,
+    /// A request line, as far as it goes.
+    Request,
+    /// A status line.
+    Response,
+    /// The connection preface of HTTP/2 (RFC 9113 §3.4).
+    Http2,
+    /// None of these.
+    Other,
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// No registered method is longer than 17 (`UPDATEREDIRECTREF`); extension methods are given some room.
+const LONGEST_METHOD: usize = 32;
+
+/// Tells from the first bytes what a message is. A request is only certain once its first line is whole and names HTTP.
+#[must_use]
+pub fn classify(bytes: &[u8]) -> Looks {
+    if let Some(rest) = bytes.strip_prefix(b"HTTP/1.") {
+        return match rest {
+            [b'0' | b'1', b' ', ..] => Looks::Response,
+            [b'0' | b'1'] | [] => Looks::Undecided,
+            _ => Looks::Other,
+        };
+    }
+    if b"HTTP/1.".starts_with(bytes) {
+        return Looks::Undecided;
+    }
+    if bytes.starts_with(PREFACE) {
+        return Looks::Http2;
+    }
+    if bytes.len() >= b"PRI ".len() && PREFACE.starts_with(bytes) {
+        return Looks::Undecided;
+    }
+    let method = bytes.iter().take_while(|b| is_token(**b)).count();
+    if method > LONGEST_METHOD {
+        return Looks::Other;
+    }
+    match (method, bytes.get(method)) {
+        (_, None) => Looks::Undecided,
+        (1.., Some(b' ')) => request_line(bytes.get(method + 1..).unwrap_or_default()),
+        _ => Looks::Other,
+    }
+}
+
+/// After the method and the space.
+fn request_line(rest: &[u8]) -> Looks {
+    let Some(end) = memchr::memchr(b'\n', rest) else {
+        // A target holds no control characters and no space; after it comes the version.
+        let target = rest
+            .iter()
+            .take_while(|b| **b > b' ' && **b != 0x7f)
+            .count();
+        return match rest.get(target..) {
+            Some([]) | None => Looks::Undecided,
+            Some([b' ', version @ ..]) if b"HTTP/1.1\r".starts_with(version) => Looks::Undecided,
+            Some([b' ', version @ ..]) if b"HTTP/1.0\r".starts_with(version) => Looks::Undecided,
+            _ => Looks::Other,
+        };
+    };
+    let line = rest.get(..end).unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let target = line
+        .strip_suffix(b" HTTP/1.1")
+        .or_else(|| line.strip_suffix(b" HTTP/1.0"));
+    match target {
+        Some(target) if !target.is_empty() && target.iter().all(|b| *b > b' ' && *b != 0x7f) => {
+            Looks::Request
+        }
+        _ => Looks::Other,
+    }
+}
+
+const fn is_token(byte: u8) -> bool {
+    // RFC 9110 §5.6.2
+    matches!(byte,
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks() {
+        use Looks::{Http2, Other, Request, Response, Undecided};
+        for (bytes, expected) in [
+            (b"".as_slice(), Undecided),
+            (b"G", Undecided),
+            (b"GET", Undecided),
+            (b"GET /", Undecided),
+            (b"GET /a HT", Undecided),
+            (b"GET /a HTTP/1.1\r", Undecided),
+            (b"GET /a HTTP/1.1\r\n", Request),
+            (b"GET /a HTTP/1.0\n", Request),
+            (b"get-it a HTTP/1.1\r\n", Request),
+            (b"GET /a b HTTP/1.1\r\n", Other),
+            (b"GET /a\r\n", Other),
+            (b"GET key\r\n", Other),
+            (b"set k 0 0 5\r\n", Other),
+            (b"EHLO host\r\n", Other),
+            (b"220 mail ESMTP", Other),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", Other),
+            (b"*1\r\n", Other),
+            (b"+OK\r\n", Other),
+            (b"\x16\x03", Other),
+            (b"\0\0\0\x08", Other),
+            (b"HTTP", Undecided),
+            (b"HTTP/1.1", Undecided),
+            (b"HTTP/1.1 200", Response),
+            (b"HTTP/1.2 200", Other),
+            (b"PRI ", Undecided),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0", Http2),
+        ] {
+            assert_eq!(classify(bytes), expected, "{}", bytes.escape_ascii());
+        }
+        assert_eq!(classify(&[b'x'; 40]), Other);
+    }
+}
