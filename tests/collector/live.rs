@@ -265,6 +265,8 @@ fn the_agents_own_traffic_is_not_told() {
             let service = Service::start(bench, &pod, "both", &export);
             (nginx, collector, service)
         });
+        // Ready once the data thread has told of itself for the first time.
+        until(|| service.metric("meshtap_ring_size_bytes") > 0.0);
         for _ in 0..20 {
             assert!(service.page("/metrics").contains("meshtap_build_info"));
             assert!(service.page("/readyz").contains("\"ready\": true"));
