@@ -109,7 +109,8 @@ pub(crate) fn flow(cookie: u64) -> Option<*mut FlowState> {
 /// Gives a socket a flow. What user space wrote meanwhile stays.
 #[inline(always)]
 pub(crate) fn new_flow(cookie: u64) -> Option<*mut FlowState> {
-    let _exists = FLOWS.insert(cookie, &NEW_FLOW, u64::from(BPF_NOEXIST));
+    let new: &FlowState = &NEW_FLOW;
+    let _exists = FLOWS.insert(cookie, new, u64::from(BPF_NOEXIST));
     FLOWS.get_ptr_mut(cookie)
 }
 

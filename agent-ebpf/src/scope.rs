@@ -171,7 +171,7 @@ fn is_settings(head: &Head) -> bool {
     head.len >= 9
         && head.byte(0) == 0
         && head.byte(1) == 0
-        && head.byte(2) % 6 == 0
+        && head.byte(2).is_multiple_of(6)
         && (3..)
             .zip(REST)
             .all(|(at, expected)| head.byte(at) == expected)
