@@ -31,9 +31,6 @@ const EXTENSIONS: usize = 6;
 /// Payload bytes looked at to classify a connection: a method of 20 letters, a space, `http`.
 pub(crate) const LOOK: usize = 32;
 
-/// `::ffff:0:0/96`, the third word in network order (RFC 4291 §2.5.5.2).
-const V4_MAPPED: u32 = 0xffff_u32.to_be();
-
 /// A TCP segment's place and numbers.
 #[derive(Clone, Copy)]
 pub(crate) struct Packet {

@@ -234,7 +234,9 @@ impl Config {
             "limits.memory: must be 1MiB or more",
         )?;
         refuse(
-            self.budget.cpu.is_some_and(|cores| !(cores > 0.0)),
+            self.budget
+                .cpu
+                .is_some_and(|cores| cores.is_nan() || cores <= 0.0),
             "budget.cpu: must be more than 0",
         )?;
         refuse(
