@@ -123,6 +123,8 @@ fn print<S: Source>(
         },
         count: None,
         stop: stop.clone(),
+        har: None,
+        exporting: None,
     };
     let pipeline = Pipeline {
         source,
