@@ -354,6 +354,7 @@ mod tests {
             filter: Filter::default(),
             policy: Policy::new(&Settings::everything()).expect("settings"),
             har: None,
+            exporting: None,
             lookup: Lookup::None,
             clock: WallClock { offset: 0 },
             count: None,

@@ -124,6 +124,8 @@ fn print<S: Source>(
         },
         count: None,
         stop: stop.clone(),
+        har: None,
+        exporting: None,
     };
     let pipeline = Pipeline {
         source,

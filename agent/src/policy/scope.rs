@@ -334,6 +334,27 @@ mod tests {
     }
 
     #[test]
+    fn exports_of_meshtap_itself_are_skipped() {
+        const GRPC: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+        let mut settings = Settings::default();
+        let request = |path: &str, agent: &str| {
+            format!("POST {path} HTTP/1.1\r\nuser-agent: {agent}\r\n\r\n")
+        };
+        for path in ["/v1/traces", "/tenant/v1/traces", GRPC] {
+            check(
+                &settings,
+                &request(path, "meshtap/9.9"),
+                200,
+                Some(Skip::Own),
+            );
+            check(&settings, &request(path, "OTel-OTLP-Exporter/1"), 200, None);
+        }
+        check(&settings, &request("/orders", "meshtap/9.9"), 200, None);
+        settings.skip_own = false;
+        check(&settings, &request("/v1/traces", "meshtap/9.9"), 200, None);
+    }
+
+    #[test]
     fn probes_are_recognised_by_address_on_the_server_side() {
         let mut exchange = sample::exchange("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 X\r\n\r\n");
         for (ip, side, expected) in [
