@@ -5,7 +5,6 @@
 //! early (engine, policy, span, otlp), which is what a profiler that counts instructions is run with.
 
 #![expect(
-    missing_docs,
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::expect_used,

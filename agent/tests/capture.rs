@@ -1,6 +1,13 @@
 //! The kernel side on the running kernel, with sockets of the test's own on loopback. Needs root and the kernel programs (`cargo xtask test`
 //! brings both); says that it was skipped without them, and fails instead where `CI` is set.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests: the helpers outside of #[test] functions fail like the tests themselves"
+)]
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};

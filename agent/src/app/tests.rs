@@ -124,7 +124,6 @@ fn print<S: Source>(
         },
         count: None,
         stop: stop.clone(),
-        har: None,
         exporting: None,
     };
     let pipeline = Pipeline {
