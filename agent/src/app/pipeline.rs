@@ -65,14 +65,17 @@ impl<S: Source> Pipeline<'_, S> {
         let mut output = Output::default();
         let mut told = Told::default();
         let mut last_segment = 0;
+        let mut end = None;
         let mut expired = match self.time {
             Time::Machine => monotonic(),
             Time::Source => self.source.time().unwrap_or(0),
         };
         let (at, fault) = loop {
             // When the end is near, what the source still has is taken without waiting for more.
-            let ending = self.stop.asked() || self.deadline.is_some_and(|end| monotonic() >= end);
-            let timeout = if ending { Duration::ZERO } else { POLL };
+            if end.is_none() && self.is_ending() {
+                end = Some(monotonic());
+            }
+            let timeout = if end.is_some() { Duration::ZERO } else { POLL };
             let engine = &mut self.engine;
             let announcer = &mut self.announcer;
             let polled = self.source.poll(timeout, &mut |segment| {
@@ -99,7 +102,9 @@ impl<S: Source> Pipeline<'_, S> {
             }
             self.hand_over(&mut output, &mut told);
             match polled {
-                Ok(Polled::More) if !ending => {}
+                Ok(Polled::More | Polled::Pending) if end.is_none() => {}
+                // On a busy machine there is always more: only what came before the end is taken.
+                Ok(Polled::Pending) if end.is_some_and(|end| last_segment < end) => {}
                 Ok(_) => break (at, Ok(())),
                 Err(error) => break (at, Err(error)),
             }
@@ -117,6 +122,10 @@ impl<S: Source> Pipeline<'_, S> {
             at,
             fault,
         }
+    }
+
+    fn is_ending(&self) -> bool {
+        self.stop.asked() || self.deadline.is_some_and(|end| monotonic() >= end)
     }
 
     fn hand_over(&mut self, output: &mut Output, told: &mut Told) {
