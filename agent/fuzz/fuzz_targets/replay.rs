@@ -1,0 +1,69 @@
+//! Bytes as a capture file: pcap or pcapng, through the source, the engine and the removal of content codings.
+//!
+//! Whatever the bytes are: it ends, nothing panics, every packet and every exchange is accounted for, and memory stays bounded.
+
+#![no_main]
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use meshtap::capture::pcap::Capture;
+use meshtap::capture::{Polled, Source};
+use meshtap::connection::{Engine, Limits, Output};
+use meshtap::http::coding::{Decoded, decode};
+
+/// Decoded bytes asked for at most.
+const CAP: usize = 256 * 1024;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(mut capture) = Capture::read(Cursor::new(data.to_vec())) else {
+        return;
+    };
+    let limits = Limits {
+        memory: 1024 * 1024,
+        ..Limits::default()
+    };
+    let bound = 2 * limits.memory;
+    let mut engine = Engine::new(limits);
+    let mut output = Output::default();
+    let mut now = 0;
+    loop {
+        let polled = capture.poll(Duration::ZERO, &mut |segment| {
+            engine.segment(segment, &mut output);
+        });
+        let time = capture.time().unwrap_or(0);
+        assert!(time >= now, "time runs backwards");
+        now = time;
+        engine.expire(now, &mut output);
+        assert!(engine.memory() <= bound);
+        read(&mut output);
+        if !matches!(polled, Ok(Polled::More)) {
+            break;
+        }
+    }
+    engine.finish(now, &mut output);
+    read(&mut output);
+    let totals = capture.totals();
+    assert_eq!(
+        totals.packets,
+        totals.tcp + totals.skipped.iter().sum::<u64>()
+    );
+    assert!(totals.segments <= totals.tcp);
+    assert_eq!(engine.ledger().imbalance(), 0);
+    assert_eq!(engine.ledger().open, 0);
+});
+
+fn read(output: &mut Output) {
+    output.controls.clear();
+    for exchange in output.exchanges.drain(..) {
+        let Some(response) = exchange.response else {
+            continue;
+        };
+        let codings = response.head.fields.get_all("content-encoding");
+        let body = &response.body;
+        if let Decoded::Decoded { bytes, .. } = decode(codings, &body.bytes, !body.truncated, CAP) {
+            assert!(bytes.len() <= CAP);
+        }
+    }
+}
