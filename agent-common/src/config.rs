@@ -31,8 +31,8 @@ pub struct CaptureConfig {
     pub port_count: u32,
     /// A socket is recorded when its local or its remote port is one of these.
     pub ports: [u16; MAX_PORTS],
-    /// Zero.
-    pub reserved: u32,
+    /// Zero lets everything pass unseen. Set once both directions are attached, so that no connection is seen from one side only.
+    pub enabled: u32,
 }
 
 impl Default for CaptureConfig {
@@ -46,7 +46,7 @@ impl Default for CaptureConfig {
             log: 0,
             port_count: 0,
             ports: [0; MAX_PORTS],
-            reserved: 0,
+            enabled: 1,
         }
     }
 }

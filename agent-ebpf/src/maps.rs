@@ -1,11 +1,13 @@
 //! The maps, and the few ways in which they are used.
 
+use core::mem::offset_of;
+
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, RingBuf};
 use meshtap_common::{
-    CaptureConfig, DEFAULT_FLOWS, DEFAULT_RING_BYTES, DROP_REASONS, DropReason, FlowState,
-    ResumeKey,
+    CaptureConfig, DEFAULT_FLOWS, DEFAULT_RING_BYTES, DROP_REASONS, DropReason, EventHeader,
+    FlowState, HalfState, ResumeKey,
 };
 
 /// Connections whose first segment arrived on the listener and that have no flow yet. They get one within a round trip, so this is
@@ -36,6 +38,26 @@ static CONFIG: Array<CaptureConfig> = Array::with_max_entries(1, 0);
 #[map]
 static DROPS: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(DROP_REASONS, 0);
 
+/// Nothing known. Read-only data: on the stack it would be zeroed in a loop, byte by byte.
+static NEW_FLOW: FlowState = FlowState {
+    verdict: 0,
+    role: 0,
+    last_direction: 0,
+    turns: 0,
+    reserved: 0,
+    ingress: NEW_HALF,
+    egress: NEW_HALF,
+};
+
+const NEW_HALF: HalfState = HalfState {
+    base: 0,
+    next: 0,
+    skipped: 0,
+    turned: 0,
+    started: 0,
+    reserved: 0,
+};
+
 /// The two ends of a connection, as the socket sees them. Ports in host order, IPv4 mapped into IPv6.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -48,6 +70,29 @@ pub(crate) struct Ends {
 
 // No padding: the verifier of kernel 5.10 refuses a map key with bytes that were never written.
 const _: () = assert!(size_of::<Ends>() == 36);
+
+impl Ends {
+    /// Word by word: byte by byte, as the header's type has them, is what the compiler would make of it.
+    #[inline(always)]
+    pub(crate) fn write_addresses(&self, header: &mut EventHeader) {
+        const ALIGNED: bool = offset_of!(EventHeader, local_addr).is_multiple_of(4)
+            && offset_of!(EventHeader, remote_addr).is_multiple_of(4);
+        const { assert!(ALIGNED) };
+        // SAFETY: 16 bytes each, aligned to 4 (asserted above; the header itself is aligned to 8).
+        unsafe {
+            header
+                .local_addr
+                .as_mut_ptr()
+                .cast::<[u32; 4]>()
+                .write(self.local_addr);
+            header
+                .remote_addr
+                .as_mut_ptr()
+                .cast::<[u32; 4]>()
+                .write(self.remote_addr);
+        }
+    }
+}
 
 #[inline(always)]
 pub(crate) fn config() -> Option<&'static CaptureConfig> {
@@ -64,8 +109,8 @@ pub(crate) fn flow(cookie: u64) -> Option<*mut FlowState> {
 /// Gives a socket a flow. What user space wrote meanwhile stays.
 #[inline(always)]
 pub(crate) fn new_flow(cookie: u64) -> Option<*mut FlowState> {
-    let state = FlowState::default();
-    let _exists = FLOWS.insert(cookie, state, u64::from(BPF_NOEXIST));
+    let new: &FlowState = &NEW_FLOW;
+    let _exists = FLOWS.insert(cookie, new, u64::from(BPF_NOEXIST));
     FLOWS.get_ptr_mut(cookie)
 }
 

@@ -21,7 +21,7 @@ const PROXY_V2: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 pub(crate) enum Look {
     /// A request, or a preamble that comes before one. Also when it is cut short.
     Request,
-    /// A response.
+    /// A response, or what an HTTP/2 server says first.
     Response,
     /// A TLS record.
     Tls,
@@ -122,6 +122,9 @@ fn classify(head: &Head) -> Look {
     if head.len > 1 && is_prefix(head, b"HTTP/") {
         return Look::Response;
     }
+    if is_settings(head) {
+        return Look::Response;
+    }
     // The method, and the space after it.
     let mut at = 0;
     while at <= METHOD {
@@ -146,17 +149,32 @@ fn classify(head: &Head) -> Look {
     if at as u32 >= head.len {
         return Look::Request;
     }
-    let plausible = match head.byte(at) {
+    let first = head.byte(at);
+    let plausible = match first {
         b'/' | b'*' => true,
-        b'h' | b'H' => at as u32 + 1 >= head.len || matches!(head.byte(at + 1), b't' | b'T'),
+        b'h' | b'H' if at + 1 == head.len as usize || head.byte(at + 1) | 0x20 == b't' => true,
         b'T' | b'U' if at == 6 && is_prefix(head, b"PROXY ") => true,
-        first => at == 8 && is_authority(first) && is_prefix(head, b"CONNECT "),
+        _ => at == 8 && is_authority(first) && is_prefix(head, b"CONNECT "),
     };
     if plausible {
         Look::Request
     } else {
         Look::Other
     }
+}
+
+/// HTTP/2 SETTINGS on stream 0, as a server may send before it has read anything (RFC 9113 §3.4, §4.1, §6.5): a length of less than 256, a
+/// multiple of 6, type 4, no flags.
+#[inline(always)]
+fn is_settings(head: &Head) -> bool {
+    const REST: [u8; 6] = [4, 0, 0, 0, 0, 0];
+    head.len >= 9
+        && head.byte(0) == 0
+        && head.byte(1) == 0
+        && head.byte(2).is_multiple_of(6)
+        && (3..)
+            .zip(REST)
+            .all(|(at, expected)| head.byte(at) == expected)
 }
 
 #[inline(always)]

@@ -12,6 +12,7 @@ pub mod connection;
 pub mod exchange;
 pub mod export;
 pub mod flow;
+pub mod har;
 pub mod http;
 pub mod ledger;
 pub mod policy;

@@ -64,6 +64,14 @@ fn expected_fields(attributes: &Value, key: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// What the body of `resp_gzip` is without its content coding. The filters lost that exchange.
+fn uncompressed() -> Vec<u8> {
+    let mut text = br#"{"secret":""#.to_vec();
+    text.resize(3011, b'x');
+    text.extend_from_slice(br#""}"#);
+    text
+}
+
 /// Against the bytes themselves: the start lines, and the body where it is sent as it is.
 fn check_raw(case: &Case, exchange: &Exchange) {
     let start = |bytes: &[u8]| {
@@ -81,7 +89,9 @@ fn check_raw(case: &Case, exchange: &Exchange) {
         (&case.request, exchange.request()),
         (&case.response, exchange.response()),
     ] {
-        if message.header("transfer-encoding").is_none() {
+        if message.header("content-encoding").is_some() {
+            assert_eq!(message.bytes(), uncompressed());
+        } else if message.header("transfer-encoding").is_none() {
             let head = raw.windows(4).position(|window| window == b"\r\n\r\n");
             let body = &raw[head.expect("a head") + 4..];
             assert!(message.bytes() == body, "{}: the body", case.name);
@@ -148,7 +158,7 @@ fn check(connections: impl Fn(&[Case]) + Send + Sync) {
         assert_eq!(cases.len(), 19);
         let allowlist = read("allowlist.txt");
         let allowed: Vec<&str> = allowlist.lines().map(str::trim).collect();
-        let tap = Tap::new(bench).server_side().start();
+        let tap = Tap::new(bench).server_side().arg("--no-redact").start();
         connections(&cases);
         let report = tap.finish();
         report.assert_nothing_lost();

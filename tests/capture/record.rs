@@ -102,26 +102,30 @@ fn a_file_that_anybody_could_read_does_not_stay_so() {
     });
 }
 
-/// Not a test: writes the recordings that `replay/recording.rs` replays, and what they hold (see `recordings/README.md`).
+/// Not a test: writes the recordings that `replay/recording.rs` replays, and what they hold (see `tests/recordings/README.md`).
 #[test]
 #[ignore = "writes into the source tree"]
 fn make_the_recordings() {
     live(|bench| {
         let nginx = Nginx::start(
             bench,
-            "location /echo { return 200 $arg_id; } location /empty { return 204; } location /broken { return 500 broken; }
+            "if_modified_since before;
+             location /echo { return 200 $arg_id; } location /empty { return 204; } location /broken { return 500 broken; }
              location /ssi/ { ssi on; ssi_types *; } location /gz/ { gzip on; gzip_min_length 1; gzip_types *; }
              location /proxy { proxy_pass http://127.0.0.1:8080/echo?id=proxied; }",
         );
         for folder in ["ssi", "gz"] {
-            let page: String = (0..500).map(|n| format!("{folder} line {n}\n")).collect();
+            let page: String = (0..50).map(|n| format!("{folder} line {n}\n")).collect();
             fs::create_dir(nginx.root().join(folder)).expect("a folder");
             fs::write(nginx.root().join(folder).join("page"), page).expect("a page");
         }
-        fs::write(nginx.root().join("large"), "0123456789".repeat(10_000)).expect("a page");
+        fs::write(nginx.root().join("large"), "0123456789".repeat(2000)).expect("a page");
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings");
         let file = folder.join("servers.meshtap");
-        let tap = Tap::new(bench).arg("--record").arg(&file).start();
+        let tap = Tap::new(bench)
+            .args(["--max-body", "4KiB", "--record"])
+            .arg(&file)
+            .start();
         for host in ["127.0.0.1", "[::1]"] {
             varied_traffic(host);
         }

@@ -2,6 +2,8 @@
 //!
 //! Belongs to the agent's package, so that `cargo test` runs it with nothing but a Rust toolchain.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

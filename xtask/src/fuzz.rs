@@ -28,7 +28,7 @@ pub struct Options {
     /// Seconds that each target runs
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// A missing nightly is an error, not a warning
+    /// What keeps it from fuzzing is an error, not a warning
     #[arg(long)]
     require: bool,
 }
@@ -47,6 +47,12 @@ impl Options {
 /// Builds the targets and runs each.
 pub fn run(options: &Options) -> Result<()> {
     let package = command::workspace().join("agent/fuzz");
+    if !package.join("Cargo.toml").exists() {
+        return skip(
+            options,
+            &format!("there are no targets in {}", package.display()),
+        );
+    }
     let targets = targets(&package)?;
     let targets: Vec<&String> = targets
         .iter()
@@ -63,18 +69,23 @@ pub fn run(options: &Options) -> Result<()> {
         command::output(Command::new("rustup").args(["run", TOOLCHAIN, "rustc", "-V"]))
     {
         let needed = format!(
-            "fuzzing needs a nightly toolchain (rustup toolchain install {TOOLCHAIN}): {error:#}"
+            "it needs a nightly toolchain (rustup toolchain install {TOOLCHAIN}): {error:#}"
         );
-        if options.require {
-            bail!(needed);
-        }
-        eprintln!("warning: FUZZING SKIPPED: {needed}");
-        return Ok(());
+        return skip(options, &needed);
     }
     let folder = build(&package)?;
     for target in targets {
         fuzz(&package, &folder, target, options.seconds)?;
     }
+    Ok(())
+}
+
+/// Says loudly that nothing was fuzzed; fails when that was asked for.
+fn skip(options: &Options, reason: &str) -> Result<()> {
+    if options.require {
+        bail!("cannot fuzz: {reason}");
+    }
+    eprintln!("warning: FUZZING SKIPPED: {reason}");
     Ok(())
 }
 

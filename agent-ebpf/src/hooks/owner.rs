@@ -72,10 +72,7 @@ fn note(cookie: u64) {
         return;
     };
     let owner = Owner {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the upper half is the process, the lower its thread"
-        )]
+        // The upper half is the process, the lower its thread.
         pid: (bpf_get_current_pid_tgid() >> 32) as u32,
         comm,
     };

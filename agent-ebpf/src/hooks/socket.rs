@@ -86,7 +86,7 @@ fn inspect<const DIRECTION: u8>(ctx: &SkBuffContext) -> Option<()> {
         return None;
     }
     let config = maps::config()?;
-    if scope::is_marked(config, socket) {
+    if config.enabled == 0 || scope::is_marked(config, socket) {
         return None;
     }
     let is_listener = socket.is_listener();
@@ -341,9 +341,10 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             local_port: told.ends.local_port,
             remote_port: told.ends.remote_port,
             reserved: 0,
-            local_addr: bytes(told.ends.local_addr),
-            remote_addr: bytes(told.ends.remote_addr),
+            local_addr: [0; 16],
+            remote_addr: [0; 16],
         };
+        told.ends.write_addresses(&mut header);
         emit::segment(
             self.skb,
             &mut header,
@@ -357,20 +358,4 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
 #[inline(always)]
 const fn distance(from: u32, to: u32) -> i32 {
     to.wrapping_sub(from).cast_signed()
-}
-
-/// Words in network order to the bytes they are.
-#[inline(always)]
-const fn bytes(words: [u32; 4]) -> [u8; 16] {
-    let [a, b, c, d] = words;
-    let [a, b, c, d] = [
-        a.to_ne_bytes(),
-        b.to_ne_bytes(),
-        c.to_ne_bytes(),
-        d.to_ne_bytes(),
-    ];
-    [
-        a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2],
-        d[3],
-    ]
 }

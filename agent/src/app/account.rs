@@ -4,7 +4,6 @@ use serde_json::{Map, Value, json};
 
 use crate::exchange::Partial;
 use crate::export::Report;
-use crate::export::delivery::DropReason;
 use crate::ledger::{Ledger, Loss};
 use crate::policy::{Counts, Skip};
 
@@ -45,7 +44,7 @@ impl Account<'_> {
         let exporters: Map<_, _> = self
             .exporters
             .iter()
-            .map(|report| (report.name.clone(), exporter(report)))
+            .map(|report| (report.name.clone(), report.json()))
             .collect();
         json!({
             "begun": ledger.begun,
@@ -60,22 +59,6 @@ impl Account<'_> {
             "imbalance": self.imbalance(),
         })
     }
-}
-
-fn exporter(report: &Report) -> Value {
-    let account = &report.account;
-    let dropped = DropReason::ALL.map(DropReason::label).into_iter();
-    json!({
-        "accepted": account.accepted,
-        "exported": account.exported,
-        "rejected": account.rejected,
-        "dropped": counts(dropped.zip(account.dropped)),
-        "queued": account.queued(),
-        "batches": account.batches,
-        "bytes": account.bytes,
-        "attempts": account.attempts,
-        "failures": account.failures,
-    })
 }
 
 fn counts(entries: impl Iterator<Item = (&'static str, u64)>) -> Value {

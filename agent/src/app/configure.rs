@@ -56,7 +56,11 @@ fn read(args: &RunArgs, file: Option<&Path>) -> Result<Config, Failure> {
 /// Adds what the standard variables say, and checks the result.
 fn complete(mut config: Config) -> Result<Config, Failure> {
     let named = environment::names_endpoint(&environment::process);
-    if config.export.otlp.is_empty() && !config.export.stdout && named {
+    if config.export.otlp.is_empty()
+        && !config.export.stdout
+        && config.export.har.is_none()
+        && named
+    {
         config.export.otlp.push(OtlpConfig::default());
     }
     resource(&mut config.span)?;
@@ -93,9 +97,12 @@ pub(super) fn targets(config: &Config) -> Result<Vec<Target>, Failure> {
     if config.export.stdout {
         targets.push(Target::Stdout);
     }
+    if let Some(path) = &config.export.har {
+        targets.push(Target::Har(path.clone()));
+    }
     if targets.is_empty() {
         return Err(Failure::Setting(
-            "no destination for spans: set `export.otlp` or `export.stdout` in the configuration, or give --otlp ENDPOINT"
+            "no destination for spans: set `export.otlp`, `export.stdout` or `export.har` in the configuration, or give --otlp ENDPOINT"
                 .to_owned(),
         ));
     }

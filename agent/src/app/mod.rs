@@ -72,6 +72,8 @@ enum Failure {
     Config(#[from] crate::config::Error),
     #[error("{0}")]
     Setting(String),
+    #[error("delivery cannot be started: {0}")]
+    Export(io::Error),
     #[error("the kernel gives no random numbers: {0}")]
     Random(io::Error),
     #[error("a thread cannot be started or has ended early: {0}")]

@@ -1,21 +1,26 @@
 //! The output thread: queue → filters → process → format → writer. Slow is fine here; the queue bounds what that costs.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::termios::tcgetwinsize;
+use rustix::termios::{isatty, tcgetwinsize};
 
 use super::queue::{Batch, Popped, Queue};
 use super::stop::Stop;
 use crate::capture::record::{Owners, ProcessRecorder};
 use crate::clock::WallClock;
 use crate::exchange::Exchange;
-use crate::policy::{Decision, Policy};
+use crate::export;
+use crate::har;
+use crate::policy::{Decision, Policy, Sanitized};
 use crate::process::{PATIENCE, Process, Processes};
+use crate::span::{Origin, SpanBuilder};
 use crate::tap::{Delivery, Detail, Filter, Line, Palette, View, write_json, write_verbose};
 
 /// Bytes gathered before a write: few system calls under load. Written earlier whenever nothing is waiting.
@@ -60,8 +65,35 @@ impl Lookup {
 }
 
 /// A writer that knows whether it is a terminal.
-pub(super) trait Sink: Write + AsFd + Send {}
+pub(super) trait Sink: Write + AsFd + Send {
+    fn is_terminal(&self) -> bool {
+        isatty(self.as_fd())
+    }
+}
 impl<T: Write + AsFd + Send> Sink for T {}
+
+/// A HAR file that the shown exchanges go to.
+pub(super) struct Archive {
+    pub(super) path: PathBuf,
+    pub(super) writer: har::Writer<File>,
+}
+
+impl Archive {
+    fn told(&self, written: io::Result<()>) -> io::Result<()> {
+        let path = self.path.display();
+        written.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+    }
+
+    fn write(&mut self, sanitized: &Sanitized) -> io::Result<()> {
+        let written = self.writer.write(sanitized);
+        self.told(written)
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
+        let written = self.writer.settle();
+        self.told(written)
+    }
+}
 
 /// Writes exchanges.
 pub(super) struct Printer<W> {
@@ -70,11 +102,30 @@ pub(super) struct Printer<W> {
     pub(super) detail: Detail,
     pub(super) filter: Filter,
     pub(super) policy: Policy,
+    pub(super) har: Option<Archive>,
     pub(super) lookup: Lookup,
     pub(super) clock: WallClock,
     /// The run ends when so many were shown.
     pub(super) count: Option<u64>,
     pub(super) stop: Stop,
+    /// Where spans go as well.
+    pub(super) exporting: Option<Exporting>,
+}
+
+/// Makes spans of what is shown, and hands them to exporters.
+pub(super) struct Exporting {
+    pub(super) builder: SpanBuilder,
+    pub(super) sink: export::Sink,
+    /// Wait for exporters rather than drop: a file can.
+    pub(super) wait: bool,
+}
+
+impl Exporting {
+    fn tell(&mut self, sanitized: &Sanitized, stop: &Stop) {
+        let span = self.builder.build(sanitized, &Origin::default());
+        self.sink.span(&span, Instant::now());
+        while self.wait && !stop.asked() && !self.sink.wait_for_room(IDLE) {}
+    }
 }
 
 /// What has been written so far.
@@ -89,6 +140,15 @@ struct Progress {
     fault: Option<io::Error>,
 }
 
+impl Progress {
+    /// Nothing more can be written: the run ends.
+    fn fail(&mut self, fault: io::Error, stop: &Stop) {
+        self.closed = true;
+        self.fault.get_or_insert(fault);
+        stop.ask();
+    }
+}
+
 impl<W: Sink> Printer<W> {
     /// Runs until the queue is closed and empty.
     ///
@@ -98,7 +158,15 @@ impl<W: Sink> Printer<W> {
         let _abandon = Abandon(queue);
         let mut progress = Progress::default();
         let mut timeout = Duration::ZERO;
+        if let Format::Lines(line, _) = &mut self.format
+            && self.out.is_terminal()
+        {
+            line.title(&mut progress.buffer);
+        }
         loop {
+            if let Some(exporting) = &mut self.exporting {
+                exporting.sink.expire(Instant::now());
+            }
             match queue.pop(timeout) {
                 Popped::Batch(batch) => {
                     timeout = Duration::ZERO;
@@ -107,6 +175,7 @@ impl<W: Sink> Printer<W> {
                 Popped::Nothing => {
                     // The queue is empty: what there is goes out, and the next batch is waited for.
                     self.flush(&mut progress);
+                    self.settle(&mut progress);
                     if timeout > Duration::ZERO && !progress.closed && reader_gone(self.out.as_fd())
                     {
                         progress.closed = true;
@@ -118,6 +187,7 @@ impl<W: Sink> Printer<W> {
             }
         }
         self.flush(&mut progress);
+        self.settle(&mut progress);
         (progress.delivery, progress.fault.map_or(Ok(()), Err))
     }
 
@@ -160,7 +230,7 @@ impl<W: Sink> Printer<W> {
             delivery.filtered += 1;
             return;
         }
-        if self.detail < Detail::Bodies {
+        if self.detail < Detail::Bodies && self.har.is_none() && self.exporting.is_none() {
             forget_bodies(&mut exchange);
         }
         let sanitized = match self.policy.apply(exchange, &self.clock) {
@@ -170,6 +240,9 @@ impl<W: Sink> Printer<W> {
                 return;
             }
         };
+        if let Some(exporting) = &mut self.exporting {
+            exporting.tell(&sanitized, &self.stop);
+        }
         let view = View {
             sanitized: &sanitized,
             process,
@@ -182,10 +255,24 @@ impl<W: Sink> Printer<W> {
                 write_verbose(&mut progress.buffer, &view, self.detail, *palette);
             }
         }
+        if let Some(har) = &mut self.har
+            && let Err(error) = har.write(&sanitized)
+        {
+            progress.fail(error, &self.stop);
+        }
         progress.buffered += 1;
-        delivery.shown += 1;
-        if Some(delivery.shown) == self.count {
+        progress.delivery.shown += 1;
+        if Some(progress.delivery.shown) == self.count {
             self.stop.ask();
+        }
+    }
+
+    /// Makes the archive a whole document, as often as nothing else is to be done.
+    fn settle(&mut self, progress: &mut Progress) {
+        if let Some(har) = &mut self.har
+            && let Err(error) = har.settle()
+        {
+            progress.fail(error, &self.stop);
         }
     }
 
@@ -206,7 +293,7 @@ impl<W: Sink> Printer<W> {
             progress.closed = true;
             self.stop.ask();
             if error.kind() != io::ErrorKind::BrokenPipe {
-                progress.fault = Some(error);
+                progress.fault.get_or_insert(error);
             }
         }
         progress.buffer.clear();
@@ -266,6 +353,8 @@ mod tests {
             detail: Detail::Line,
             filter: Filter::default(),
             policy: Policy::new(&Settings::everything()).expect("settings"),
+            har: None,
+            exporting: None,
             lookup: Lookup::None,
             clock: WallClock { offset: 0 },
             count: None,
@@ -373,6 +462,53 @@ mod tests {
                 ..Delivery::default()
             }
         );
+    }
+
+    fn archive(path: &str) -> Archive {
+        Archive {
+            path: path.into(),
+            writer: har::Writer::create(path.as_ref()).expect("a file"),
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_archived_with_its_bodies() {
+        let path = format!(
+            "{}/meshtap-archive-{}.har",
+            std::env::temp_dir().display(),
+            std::process::id()
+        );
+        let null = OpenOptions::new()
+            .write(true)
+            .open("/dev/null")
+            .expect("/dev/null");
+        let mut printer = printer(null);
+        printer.har = Some(archive(&path));
+        printer.count = Some(2);
+        print(printer, 3).1.expect("written");
+        let text = std::fs::read(&path).expect("the file");
+        std::fs::remove_file(&path).expect("removed");
+        let document: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let entries = document["log"]["entries"].as_array().expect("entries");
+        assert_eq!(entries.len(), 2);
+        assert!(entries[0]["response"]["content"]["text"].is_string());
+    }
+
+    #[test]
+    fn an_archive_that_cannot_be_written_ends_the_run() {
+        let null = OpenOptions::new()
+            .write(true)
+            .open("/dev/null")
+            .expect("/dev/null");
+        let mut printer = printer(null);
+        printer.har = Some(archive("/dev/full"));
+        let stop = printer.stop.clone();
+        let (delivery, result) = print(printer, 2);
+        let error = result.expect_err("no room");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(error.to_string().starts_with("/dev/full: "), "{error}");
+        assert_eq!(delivery.total(), 2);
+        assert!(stop.asked());
     }
 
     #[test]

@@ -12,8 +12,9 @@ use crate::connection::{Engine, Output};
 use crate::flow::Nanos;
 use crate::process::Announcer;
 
-/// How long a poll waits: what the kernel side has is shown after this at the latest.
-const POLL: Duration = Duration::from_millis(5);
+/// How long a poll may wait when nothing happens; the capture itself takes what is there every few milliseconds while traffic flows.
+/// Short enough for an end to be noticed at once, long enough for an idle machine to stay idle.
+const POLL: Duration = Duration::from_millis(50);
 /// How often the engine lets time pass.
 const EXPIRE: Nanos = 100_000_000;
 
@@ -64,14 +65,17 @@ impl<S: Source> Pipeline<'_, S> {
         let mut output = Output::default();
         let mut told = Told::default();
         let mut last_segment = 0;
+        let mut end = None;
         let mut expired = match self.time {
             Time::Machine => monotonic(),
             Time::Source => self.source.time().unwrap_or(0),
         };
         let (at, fault) = loop {
             // When the end is near, what the source still has is taken without waiting for more.
-            let ending = self.stop.asked() || self.deadline.is_some_and(|end| monotonic() >= end);
-            let timeout = if ending { Duration::ZERO } else { POLL };
+            if end.is_none() && self.is_ending() {
+                end = Some(monotonic());
+            }
+            let timeout = if end.is_some() { Duration::ZERO } else { POLL };
             let engine = &mut self.engine;
             let announcer = &mut self.announcer;
             let polled = self.source.poll(timeout, &mut |segment| {
@@ -98,7 +102,9 @@ impl<S: Source> Pipeline<'_, S> {
             }
             self.hand_over(&mut output, &mut told);
             match polled {
-                Ok(Polled::More) if !ending => {}
+                Ok(Polled::More | Polled::Pending) if end.is_none() => {}
+                // On a busy machine there is always more: only what came before the end is taken.
+                Ok(Polled::Pending) if end.is_some_and(|end| last_segment < end) => {}
                 Ok(_) => break (at, Ok(())),
                 Err(error) => break (at, Err(error)),
             }
@@ -116,6 +122,10 @@ impl<S: Source> Pipeline<'_, S> {
             at,
             fault,
         }
+    }
+
+    fn is_ending(&self) -> bool {
+        self.stop.asked() || self.deadline.is_some_and(|end| monotonic() >= end)
     }
 
     fn hand_over(&mut self, output: &mut Output, told: &mut Told) {

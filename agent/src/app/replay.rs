@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::sync::Arc;
 
 use super::output::Lookup;
 use super::pipeline::Time;
 use super::queue::WhenFull;
-use super::run::{self, Finished, Run};
+use super::run::{self, Finished, Run, body_limit};
 use super::stop::Stop;
 use super::tap::random_key;
 use super::{Failure, say};
@@ -52,7 +53,7 @@ fn recording(args: &ReplayArgs) -> Result<(), Failure> {
     } = run::run(Run {
         source,
         limits: Limits {
-            body: args.max_body.unwrap_or(recorded_body),
+            body: body_limit(&args.output, args.max_body.unwrap_or(recorded_body)),
             ..Limits::default()
         },
         time: Time::Source,
@@ -66,6 +67,7 @@ fn recording(args: &ReplayArgs) -> Result<(), Failure> {
         stop,
         key: meta.key,
         output: &args.output,
+        own: Arc::new(()),
     })?;
     run::tell(&report, args.output.ledger_json.as_deref())?;
     let lost = ended.source.lost();
@@ -97,7 +99,7 @@ fn packets(args: &ReplayArgs) -> Result<(), Failure> {
     } = run::run(Run {
         source,
         limits: Limits {
-            body: args.max_body.unwrap_or(defaults.body),
+            body: body_limit(&args.output, args.max_body.unwrap_or(defaults.body)),
             ..defaults
         },
         time: Time::Source,
@@ -110,6 +112,7 @@ fn packets(args: &ReplayArgs) -> Result<(), Failure> {
         stop,
         key: random_key()?,
         output: &args.output,
+        own: Arc::new(()),
     })?;
     run::tell(&report, args.output.ledger_json.as_deref())?;
     let totals = ended.source.totals();

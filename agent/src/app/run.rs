@@ -3,21 +3,25 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::output::{Format, Lookup, Printer, terminal_width};
+use super::output::{Archive, Exporting, Format, Lookup, Printer, terminal_width};
 use super::pipeline::{Ended, Pipeline, Time};
 use super::queue::{Queue, WhenFull};
 use super::stop::Stop;
-use super::{Failure, private_file, say, usage};
+use super::{Failure, configure, private_file, say, usage};
 use crate::capture::Source;
-use crate::cli::{ColourChoice, OutputArgs};
+use crate::cli::{ColourChoice, ExportArgs, OutputArgs};
 use crate::clock::{WallClock, monotonic};
 use crate::connection::{Engine, Limits};
+use crate::export::{Exporters, OwnSockets};
+use crate::har;
 use crate::policy::{Mode, Policy, Settings, Uninspected};
 use crate::process::Announcer;
-use crate::tap::{Delivery, Line, Palette, Report};
+use crate::span::SpanBuilder;
+use crate::tap::{Delivery, Detail, Line, Palette, Report};
 
 /// What differs between the commands.
 pub(super) struct Run<'a, S> {
@@ -33,7 +37,12 @@ pub(super) struct Run<'a, S> {
     /// Key of the hashes that stand for secrets.
     pub(super) key: [u8; 16],
     pub(super) output: &'a OutputArgs,
+    /// Told of the exporters' sockets.
+    pub(super) own: Arc<dyn OwnSockets>,
 }
+
+/// How long exporters may take with what is left at the end.
+const DELIVERY: Duration = Duration::from_secs(30);
 
 /// What is left of a run.
 pub(super) struct Finished<S> {
@@ -48,16 +57,31 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
     let began = Instant::now();
     let startup_cpu = usage::cpu_time();
     let queue = Queue::default();
+    let targets = configure::targets_of(&run.output.export)?;
+    let exporters = match targets.is_empty() {
+        true => None,
+        false => Some(Exporters::start(targets, &run.own).map_err(Failure::Thread)?),
+    };
+    let exporting = match &exporters {
+        None => None,
+        Some(exporters) => Some(Exporting {
+            builder: span_builder(&run.output.export)?,
+            sink: exporters.sink(),
+            wait: run.when_full == WhenFull::Wait,
+        }),
+    };
     let printer = Printer {
         out: io::stdout(),
         format: format(run.output),
         detail: run.output.detail(),
         filter: run.output.filter(),
         policy: policy(run.output, run.key)?,
+        har: run.output.har.as_deref().map(archive).transpose()?,
         lookup: run.lookup,
         clock: run.clock,
         count: run.output.count,
         stop: run.stop.clone(),
+        exporting,
     };
     let pipeline = Pipeline {
         source: run.source,
@@ -85,7 +109,9 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         let fault = io::Error::other("the output thread has ended early");
         (Delivery::default(), Err(fault))
     });
+    let exporters = exporters.map(|exporters| exporters.shutdown(DELIVERY));
     let report = Report {
+        exporters: exporters.unwrap_or_default(),
         ledger: ended.engine.ledger().clone(),
         stats: ended.engine.stats().clone(),
         delivery: Delivery {
@@ -105,6 +131,22 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
     })
 }
 
+/// Body bytes that the engine keeps: none of those that nobody will see. Sizes are true all the same.
+pub(super) fn body_limit(output: &OutputArgs, wanted: usize) -> usize {
+    let seen =
+        output.detail() >= Detail::Bodies || output.har.is_some() || output.export.otlp.is_some();
+    if seen { wanted } else { 0 }
+}
+
+fn span_builder(args: &ExportArgs) -> Result<SpanBuilder, Failure> {
+    let mut settings = crate::span::Settings {
+        profile: args.profile.unwrap_or_default(),
+        ..crate::span::Settings::default()
+    };
+    configure::resource(&mut settings)?;
+    Ok(SpanBuilder::new(settings))
+}
+
 /// Tells the account.
 pub(super) fn tell(report: &Report, ledger_json: Option<&Path>) -> Result<(), Failure> {
     say(&report.text());
@@ -115,6 +157,18 @@ pub(super) fn tell(report: &Report, ledger_json: Option<&Path>) -> Result<(), Fa
     writeln!(file, "{}", report.json()).map_err(|fault| Failure::Write {
         path: path.to_owned(),
         fault,
+    })
+}
+
+fn archive(path: &Path) -> Result<Archive, Failure> {
+    let written = har::Writer::create(path);
+    let writer = written.map_err(|fault| Failure::Write {
+        path: path.to_owned(),
+        fault,
+    })?;
+    Ok(Archive {
+        path: path.to_owned(),
+        writer,
     })
 }
 

@@ -53,7 +53,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
 
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
     let sockets: Arc<dyn OwnSockets> = own.clone();
-    let exporters = Exporters::start(targets, &sockets).map_err(Failure::Thread)?;
+    let exporters = Exporters::start(targets, &sockets).map_err(Failure::Export)?;
     shared.set_reports(exporters.reports());
     let server = admin(&config, &shared, &sockets)?;
     let plans = Arc::new(Plans::new(plan));

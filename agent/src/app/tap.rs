@@ -1,11 +1,17 @@
 //! `meshtap tap`: live capture → exchanges.
 
+use std::io;
+use std::sync::Arc;
+
 use meshtap_common::{CaptureConfig, DropReason, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
 
+use tracing::Level;
+
 use super::output::Lookup;
+use super::own::OwnTable;
 use super::pipeline::{Ended, Time};
 use super::queue::WhenFull;
-use super::run::{self, Finished, Run};
+use super::run::{self, Finished, Run, body_limit};
 use super::stop::Stop;
 use super::{Failure, private_file, say};
 use crate::capture::Source;
@@ -14,6 +20,7 @@ use crate::capture::record::{Meta, Recorder, RecordingSource};
 use crate::cli::{SideChoice, TapArgs};
 use crate::clock::{WallClock, monotonic};
 use crate::connection::Limits;
+use crate::export::OwnSockets;
 use crate::process::{Processes, Witness};
 use crate::tap::{Dropped, Report, size_text};
 
@@ -22,11 +29,13 @@ const LOG_LEVEL: u32 = 4;
 
 /// Runs the command.
 pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
+    diagnostics(args.log);
     // Before anything is attached, so that a mistaken path costs nothing.
     let file = args.record.as_deref().map(private_file).transpose()?;
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;
     let mut capture = Capture::start(&options(args))?;
+    let own: Arc<dyn OwnSockets> = Arc::new(OwnTable::new(capture.own_sockets()));
     let processes = processes(&mut capture)?;
     let clock = WallClock::now();
     let key = random_key()?;
@@ -40,7 +49,7 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
             ended,
             mut report,
             output,
-        } = start(args, stop, clock, key, processes, capture, None)?;
+        } = start(args, stop, clock, key, processes, capture, None, own)?;
         add_drops(&mut report, &ended.source, args.ring_size);
         run::tell(&report, args.output.ledger_json.as_deref())?;
         output.map_err(Failure::Output)?;
@@ -60,7 +69,7 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
         ended,
         mut report,
         output,
-    } = start(args, stop, clock, key, processes, source, Some(names))?;
+    } = start(args, stop, clock, key, processes, source, Some(names), own)?;
     let Ended {
         source, at, fault, ..
     } = ended;
@@ -77,6 +86,10 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
     })
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a part of the run, named there"
+)]
 fn start<S: Source>(
     args: &TapArgs,
     stop: Stop,
@@ -85,12 +98,13 @@ fn start<S: Source>(
     processes: Processes,
     source: S,
     recorder: Option<crate::capture::record::ProcessRecorder>,
+    own: Arc<dyn OwnSockets>,
 ) -> Result<Finished<S>, Failure> {
     let announcer = processes.announcer();
     run::run(Run {
         source,
         limits: Limits {
-            body: args.max_body,
+            body: body_limit(&args.output, args.max_body),
             ..Limits::default()
         },
         time: Time::Machine,
@@ -102,6 +116,7 @@ fn start<S: Source>(
         stop,
         key,
         output: &args.output,
+        own,
     })
 }
 
@@ -124,6 +139,17 @@ pub(super) fn random_key() -> Result<[u8; 16], Failure> {
     rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| Failure::Random(error.into()))?;
     Ok(key)
+}
+
+/// What the kernel side and its loader have to say goes to stderr.
+fn diagnostics(verbose: bool) {
+    let level = if verbose { Level::DEBUG } else { Level::WARN };
+    // Fails when there is a subscriber already, which is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .try_init();
 }
 
 fn options(args: &TapArgs) -> CaptureOptions {

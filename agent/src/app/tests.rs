@@ -117,12 +117,14 @@ fn print<S: Source>(
         detail: Detail::Bodies,
         filter: Filter::default(),
         policy: Policy::new(&settings).expect("settings"),
+        har: None,
         lookup,
         clock: WallClock {
             offset: META.offset,
         },
         count: None,
         stop: stop.clone(),
+        exporting: None,
     };
     let pipeline = Pipeline {
         source,
@@ -133,6 +135,7 @@ fn print<S: Source>(
         stop,
         deadline: None,
         announcer: None,
+        observer: None,
     };
     thread::scope(|scope| {
         let output = scope.spawn(|| printer.run(&queue));

@@ -111,6 +111,7 @@ impl Worker {
                         {
                             let span = self.builder.build(&sanitized, &Origin::default());
                             self.sink.span(&span, now);
+                            self.sink.exchange(&sanitized, now);
                         }
                     }
                     self.shared.publish_policy(self.index, self.policy.counts());

@@ -16,6 +16,8 @@ use crate::flow::{Nanos, Segment};
 pub enum Polled {
     /// Segments may follow.
     More,
+    /// Segments are there already: the source gave the caller's other work a turn.
+    Pending,
     /// The source has ended (a file was read to its end).
     End,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::ExportArgs;
 use crate::flow::Side;
 use crate::tap::{Detail, Filter, HostPattern, PathPattern, StatusSet};
 
@@ -24,6 +25,10 @@ pub struct OutputArgs {
     #[arg(long, help_heading = "Output")]
     pub no_redact: bool,
 
+    /// Write the exchanges to a HAR file too, with their bodies, for browser developer tools and other readers.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub har: Option<PathBuf>,
+
     /// When to colour. `auto`: when the output is a terminal and NO_COLOR is not set.
     #[arg(
         long,
@@ -41,6 +46,10 @@ pub struct OutputArgs {
     /// Write the account of the run (exchanges, losses, CPU time) to a file, as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub ledger_json: Option<PathBuf>,
+
+    /// Where spans go, besides what is shown.
+    #[command(flatten)]
+    pub export: ExportArgs,
 
     /// Only connections with this port at either end.
     #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..), help_heading = FILTERS)]

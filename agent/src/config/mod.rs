@@ -117,6 +117,8 @@ pub struct ExportSection {
     pub otlp: Vec<OtlpConfig>,
     /// One JSON object a line on standard output.
     pub stdout: bool,
+    /// A HAR file that every exchange is written to, for browser developer tools. It grows as long as the agent runs.
+    pub har: Option<PathBuf>,
     /// Longest wait for delivery when the agent stops.
     pub shutdown_timeout: Interval,
     /// Threads that apply the policy and make spans.
@@ -128,6 +130,7 @@ impl Default for ExportSection {
         Self {
             otlp: Vec::new(),
             stdout: false,
+            har: None,
             // Well inside the 30 s that Kubernetes gives a pod.
             shutdown_timeout: Interval::secs(10),
             workers: DEFAULT_WORKERS,
@@ -231,7 +234,9 @@ impl Config {
             "limits.memory: must be 1MiB or more",
         )?;
         refuse(
-            self.budget.cpu.is_some_and(|cores| !(cores > 0.0)),
+            self.budget
+                .cpu
+                .is_some_and(|cores| cores.is_nan() || cores <= 0.0),
             "budget.cpu: must be more than 0",
         )?;
         refuse(
@@ -254,7 +259,7 @@ impl ExportSection {
     }
 
     fn check(&self) -> Result<(), String> {
-        let mut names = vec!["stdout".to_owned()];
+        let mut names = vec!["stdout".to_owned(), "har".to_owned()];
         for (index, otlp) in self.otlp.iter().enumerate() {
             let name = self.name(index);
             if names.contains(&name) {

@@ -77,17 +77,19 @@ impl Detect {
 
     /// Nothing more comes. What looks like the beginning of a request is one, and is counted.
     pub(super) fn end(&mut self, end: End, cx: &mut Context<'_>) {
-        let Some(held) = self.held.take() else { return };
         let reason = match end {
             End::Gone | End::Shutdown => Loss::HeadCut,
             End::Evicted => Loss::Evicted,
         };
-        for _ in held
-            .starts
-            .iter()
-            .flatten()
-            .filter(|start| is_known_request(skip_empty_lines(&start.bytes)))
-        {
+        for at in 0..2 {
+            self.drop_start(at, reason, cx);
+        }
+    }
+
+    /// Gives up what is held of a direction.
+    fn drop_start(&mut self, at: usize, reason: Loss, cx: &mut Context<'_>) {
+        let start = self.held.as_mut().and_then(|held| held.starts[at].take());
+        if start.is_some_and(|start| is_known_request(skip_empty_lines(&start.bytes))) {
             cx.ledger.begin();
             cx.ledger.lose(reason);
         }
@@ -110,9 +112,7 @@ impl Detect {
             Item::Gap(gap) => {
                 self.turns[at].gap(&gap);
                 self.fresh[at] = false;
-                if let Some(held) = &mut self.held {
-                    held.starts[at] = None;
-                }
+                self.drop_start(at, Loss::GapInHead, cx);
                 Found::Nothing
             }
             Item::Fin { .. } => Found::Nothing,

@@ -26,6 +26,14 @@ pub struct Peers {
     pub proxied_client: Option<Endpoint>,
 }
 
+impl Peers {
+    /// Who sends the requests: a PROXY protocol preamble knows better than the socket.
+    #[must_use]
+    pub fn caller(&self) -> &Endpoint {
+        self.proxied_client.as_ref().unwrap_or(&self.client)
+    }
+}
+
 /// The request half.
 #[derive(Clone, Debug)]
 pub struct Request {

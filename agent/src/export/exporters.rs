@@ -1,18 +1,20 @@
 //! All destinations together: started, fed through [`Sink`]s, drained, accounted for.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::delivery::Account;
+use super::delivery::{Account, DropReason};
 use super::outlet::{Channel, Encode, Sink};
 use super::queue::{DropPolicy, Queue};
-use super::{OwnSockets, otlp, stdout, writer};
+use super::{OwnSockets, har, otlp, stdout, writer};
 
 /// Threads of the runtime that talks to collectors: one that waits and one that compresses.
 const RUNTIME_THREADS: usize = 2;
@@ -28,6 +30,8 @@ pub enum Target {
     Otlp(Box<otlp::Settings>),
     /// JSON lines on standard output.
     Stdout,
+    /// A HAR file.
+    Har(PathBuf),
 }
 
 type MakeEncoder = Box<dyn Fn() -> Box<dyn Encode> + Send + Sync>;
@@ -49,6 +53,46 @@ pub struct Report {
     pub queue_bytes: usize,
     /// Most bytes that may wait.
     pub queue_limit: usize,
+}
+
+impl Report {
+    /// The account, for a machine.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let account = &self.account;
+        let dropped: Map<_, _> = (DropReason::ALL.iter().zip(account.dropped))
+            .map(|(reason, count)| (reason.label().to_owned(), count.into()))
+            .collect();
+        json!({
+            "accepted": account.accepted,
+            "exported": account.exported,
+            "rejected": account.rejected,
+            "dropped": dropped,
+            "queued": account.queued(),
+            "batches": account.batches,
+            "bytes": account.bytes,
+            "attempts": account.attempts,
+            "failures": account.failures,
+        })
+    }
+
+    /// The account, for a person: `otlp: 20 spans = 18 exported + 2 rejected`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let account = &self.account;
+        let mut text = format!(
+            "{}: {} spans = {} exported",
+            self.name, account.accepted, account.exported
+        );
+        let dropped = DropReason::ALL.iter().zip(account.dropped);
+        let rest = std::iter::once(("rejected", account.rejected))
+            .chain(dropped.map(|(reason, count)| (reason.label(), count)))
+            .chain(std::iter::once(("queued", account.queued())));
+        for (label, count) in rest.filter(|(_, count)| *count > 0) {
+            text.push_str(&format!(" + {count} {label}"));
+        }
+        text
+    }
 }
 
 /// Reads the state of every destination, from any thread.
@@ -84,7 +128,7 @@ impl Exporters {
     /// Starts delivery to `targets`.
     ///
     /// # Errors
-    /// When a thread cannot be made.
+    /// When a thread or a file cannot be made.
     pub fn start(targets: Vec<Target>, own: &Arc<dyn OwnSockets>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
@@ -104,6 +148,7 @@ impl Exporters {
             match target {
                 Target::Otlp(settings) => exporters.otlp(*settings, own),
                 Target::Stdout => exporters.stdout()?,
+                Target::Har(path) => exporters.har(&path)?,
             }
         }
         let channels = exporters.destinations.iter().map(|d| d.channel.clone());
@@ -126,24 +171,44 @@ impl Exporters {
         self.destinations.push(Destination {
             channel,
             age,
-            encoder: Box::new(move || Box::new(otlp::Encoder::new(&settings.batch))),
+            encoder: Box::new(move || Box::new(otlp::Requests::new(&settings.batch))),
         });
     }
 
     fn stdout(&mut self) -> io::Result<()> {
+        let encoder: MakeEncoder = Box::new(|| Box::<stdout::Lines>::default());
+        self.writer("stdout", stdout::AGE, encoder, io::stdout())
+    }
+
+    fn har(&mut self, path: &Path) -> io::Result<()> {
+        let document = har::Document::create(path).map_err(|error| {
+            let path = path.display();
+            io::Error::new(error.kind(), format!("{path} cannot be written: {error}"))
+        })?;
+        let encoder: MakeEncoder = Box::new(|| Box::<har::Entries>::default());
+        self.writer("har", har::AGE, encoder, document)
+    }
+
+    /// A destination that one thread writes to.
+    fn writer(
+        &mut self,
+        name: &str,
+        age: Duration,
+        encoder: MakeEncoder,
+        out: impl io::Write + Send + 'static,
+    ) -> io::Result<()> {
         let queue = Queue::new(LINES_WAITING, DropPolicy::Newest);
-        let channel = Arc::new(Channel::new("stdout".to_owned(), queue));
+        let channel = Arc::new(Channel::new(name.to_owned(), queue));
         let shared = channel.clone();
         let stop = self.writers_stop.clone();
         let deadline = move || *stop.lock().unwrap_or_else(PoisonError::into_inner);
-        let thread = std::thread::Builder::new().name("meshtap-stdout".to_owned());
-        self.writers.push(thread.spawn(move || {
-            writer::run(&shared, io::stdout(), deadline);
-        })?);
+        let thread = std::thread::Builder::new().name(format!("meshtap-{name}"));
+        self.writers
+            .push(thread.spawn(move || writer::run(&shared, out, deadline))?);
         self.destinations.push(Destination {
             channel,
-            age: stdout::AGE,
-            encoder: Box::new(|| Box::<stdout::Lines>::default()),
+            age,
+            encoder,
         });
         Ok(())
     }
@@ -200,5 +265,36 @@ impl std::fmt::Debug for Exporters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names = self.destinations.iter().map(|d| &d.channel.name);
         f.debug_list().entries(names).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(account: Account, expected: &str) {
+        let report = Report {
+            name: "otlp".to_owned(),
+            account,
+            queue_bytes: 0,
+            queue_limit: 0,
+        };
+        assert_eq!(report.text(), expected);
+        assert_eq!(report.json()["accepted"], report.account.accepted);
+    }
+
+    #[test]
+    fn an_account_in_words() {
+        check(Account::default(), "otlp: 0 spans = 0 exported");
+        check(
+            Account {
+                accepted: 10,
+                exported: 4,
+                rejected: 1,
+                dropped: [2, 0, 3, 0],
+                ..Account::default()
+            },
+            "otlp: 10 spans = 4 exported + 1 rejected + 2 queue_full + 3 permanent_error",
+        );
     }
 }

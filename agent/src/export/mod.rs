@@ -9,6 +9,7 @@
 mod batch;
 pub mod delivery;
 mod exporters;
+mod har;
 pub mod otlp;
 mod outlet;
 pub mod queue;

@@ -7,12 +7,21 @@ use std::time::{Duration, Instant};
 use super::Batch;
 use super::delivery::{Account, Delivery, DropReason};
 use super::queue::Queue;
+use crate::policy::Sanitized;
 use crate::span::Span;
 
 /// Turns spans into batches of one destination's format.
 pub(crate) trait Encode: Send {
     /// Adds a span. Returns the batch that had to be closed to make room, if any.
     fn add(&mut self, span: &Span) -> Option<Batch>;
+    /// The destination takes whole exchanges instead of spans.
+    fn takes_exchanges(&self) -> bool {
+        false
+    }
+    /// Adds an exchange, likewise. Destinations of spans take none.
+    fn add_exchange(&mut self, _: &Sanitized) -> Option<Batch> {
+        None
+    }
     /// Ends the open batch, if it holds anything.
     fn close(&mut self) -> Option<Batch>;
 }
@@ -86,16 +95,21 @@ impl Sink {
         });
     }
 
-    /// Hands a span to every destination. Never waits.
+    /// Hands a span to every destination of spans. Never waits.
     pub fn span(&mut self, span: &Span, now: Instant) {
         for outlet in &mut self.outlets {
-            outlet.channel.delivery.accept(1);
-            outlet.channel.open.fetch_add(1, Ordering::Relaxed);
-            if let Some(batch) = outlet.encode.add(span) {
-                outlet.channel.push(batch);
-                outlet.opened = None;
+            if !outlet.encode.takes_exchanges() {
+                outlet.add(now, |encode| encode.add(span));
             }
-            outlet.opened.get_or_insert(now);
+        }
+    }
+
+    /// Hands an exchange to every destination that takes exchanges instead of spans. Never waits.
+    pub fn exchange(&mut self, sanitized: &Sanitized, now: Instant) {
+        for outlet in &mut self.outlets {
+            if outlet.encode.takes_exchanges() {
+                outlet.add(now, |encode| encode.add_exchange(sanitized));
+            }
         }
     }
 
@@ -107,6 +121,15 @@ impl Sink {
                 outlet.close();
             }
         }
+    }
+
+    /// Waits, at most `timeout`, until every destination's queue is half empty; whether it is. For who would rather wait than drop.
+    pub fn wait_for_room(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        self.outlets.iter().all(|outlet| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            outlet.channel.queue.wait_for_room(left)
+        })
     }
 
     /// Closes every batch.
@@ -124,6 +147,16 @@ impl Drop for Sink {
 }
 
 impl Outlet {
+    fn add(&mut self, now: Instant, add: impl FnOnce(&mut dyn Encode) -> Option<Batch>) {
+        self.channel.delivery.accept(1);
+        self.channel.open.fetch_add(1, Ordering::Relaxed);
+        if let Some(batch) = add(&mut *self.encode) {
+            self.channel.push(batch);
+            self.opened = None;
+        }
+        self.opened.get_or_insert(now);
+    }
+
     fn close(&mut self) {
         self.opened = None;
         if let Some(batch) = self.encode.close() {

@@ -45,6 +45,8 @@ pub struct Queue<T> {
     policy: DropPolicy,
     notify: Notify,
     condvar: Condvar,
+    /// Something was taken.
+    room: Condvar,
 }
 
 /// What was found at the head of the queue.
@@ -73,6 +75,7 @@ impl<T: Weigh> Queue<T> {
             policy,
             notify: Notify::new(),
             condvar: Condvar::new(),
+            room: Condvar::new(),
         }
     }
 
@@ -107,12 +110,30 @@ impl<T: Weigh> Queue<T> {
 
     /// Takes the oldest item, if there is one.
     pub fn try_pop(&self) -> Popped<T> {
-        let mut state = self.state();
+        self.take(self.state())
+    }
+
+    fn take(&self, mut state: MutexGuard<'_, State<T>>) -> Popped<T> {
         match state.take() {
-            Some(item) => Popped::Item(item),
+            Some(item) => {
+                drop(state);
+                self.room.notify_all();
+                Popped::Item(item)
+            }
             None if state.closed => Popped::Closed,
             None => Popped::Empty,
         }
+    }
+
+    /// Waits on this thread, at most `timeout`, until half of the bound is free; whether it is.
+    pub fn wait_for_room(&self, timeout: Duration) -> bool {
+        let (state, _) = self
+            .room
+            .wait_timeout_while(self.state(), timeout, |state| {
+                state.bytes > self.limit / 2 && !state.closed
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        state.bytes <= self.limit / 2 || state.closed
     }
 
     /// Waits for an item; `None` once the queue is closed and empty.
@@ -137,17 +158,13 @@ impl<T: Weigh> Queue<T> {
     /// Waits on this thread, at most `timeout`, for an item.
     pub fn pop_blocking(&self, timeout: Duration) -> Popped<T> {
         let state = self.state();
-        let (mut state, _) = self
+        let (state, _) = self
             .condvar
             .wait_timeout_while(state, timeout, |state| {
                 state.items.is_empty() && !state.closed
             })
             .unwrap_or_else(PoisonError::into_inner);
-        match state.take() {
-            Some(item) => Popped::Item(item),
-            None if state.closed => Popped::Closed,
-            None => Popped::Empty,
-        }
+        self.take(state)
     }
 
     /// Takes no more items; those that are there can still be popped.
@@ -155,6 +172,7 @@ impl<T: Weigh> Queue<T> {
         self.state().closed = true;
         self.notify.notify_one();
         self.condvar.notify_all();
+        self.room.notify_all();
     }
 
     /// Drops everything that waits and returns the spans in it.
@@ -164,6 +182,8 @@ impl<T: Weigh> Queue<T> {
         state.items.clear();
         state.bytes = 0;
         state.spans = 0;
+        drop(state);
+        self.room.notify_all();
         spans
     }
 
@@ -229,6 +249,19 @@ mod tests {
         check(Newest, &[(5, 1), (5, 2), (6, 3)], 3, &[(5, 1), (5, 2)]);
         check(Oldest, &[(5, 1), (11, 4)], 4, &[(5, 1)]);
         check(Newest, &[(11, 4), (10, 1)], 4, &[(10, 1)]);
+    }
+
+    #[test]
+    fn room_is_waited_for() {
+        let queue = Queue::new(10, DropPolicy::Newest);
+        assert!(queue.wait_for_room(Duration::ZERO));
+        assert_eq!(queue.push((8, 1)), 0);
+        assert!(!queue.wait_for_room(Duration::ZERO));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| queue.wait_for_room(Duration::from_secs(60)));
+            assert_eq!(queue.try_pop(), Popped::Item((8, 1)));
+            assert!(waiting.join().unwrap());
+        });
     }
 
     #[tokio::test]

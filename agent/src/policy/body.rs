@@ -73,8 +73,9 @@ pub(super) fn scan(rules: &Rules, facts: &Facts, text: &Bytes, names: &Names, ed
         multipart::scan(text, names, edits);
     }
     let several = !edits.is_empty();
-    let form =
-        starts_with(media_type, b"application/x-www-form-urlencoded") || looks_like_form(bare);
+    // JSON under the media type of a form is common (curl's default), and `=` in it begins no value.
+    let labelled = starts_with(media_type, b"application/x-www-form-urlencoded");
+    let form = labelled && !looks_like_json(bare) && is_printable(bare) || looks_like_form(bare);
     if form {
         query::scan_form(text, names, edits);
     }
@@ -89,6 +90,24 @@ fn starts_with(media_type: &[u8], start: &[u8]) -> bool {
     media_type
         .get(..start.len())
         .is_some_and(|head| head.eq_ignore_ascii_case(start))
+}
+
+/// No control characters at its beginning. Binary data goes under a form's media type too (curl's default), and somewhere in
+/// megabytes of it there is a `pwd=`.
+fn is_printable(text: &[u8]) -> bool {
+    !text[..text.len().min(512)]
+        .iter()
+        .any(|&b| b < b' ' && !b.is_ascii_whitespace() || b == 0x7f)
+}
+
+/// The first two tokens of an object or an array.
+fn looks_like_json(text: &[u8]) -> bool {
+    let next = text.get(1..).unwrap_or_default().trim_ascii_start().first();
+    match text.first() {
+        Some(b'{') => matches!(next, Some(b'"' | b'}')),
+        Some(b'[') => matches!(next, Some(b'{' | b'[' | b'"' | b']')),
+        _ => false,
+    }
 }
 
 /// A name and `=` before anything that a form cannot have. Forms come under every media type.

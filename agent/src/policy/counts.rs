@@ -9,6 +9,8 @@ pub enum Skip {
     Overload,
     /// A kubelet probe.
     Probe,
+    /// An export of this agent's, or of another one's, as the collector receives it.
+    Own,
     /// A rule on its path.
     Path,
     /// A rule on its host.
@@ -21,10 +23,11 @@ pub enum Skip {
 
 impl Skip {
     /// Every reason, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Sampling,
         Self::Overload,
         Self::Probe,
+        Self::Own,
         Self::Path,
         Self::Host,
         Self::Method,
@@ -38,6 +41,7 @@ impl Skip {
             Self::Sampling => "sampling",
             Self::Overload => "overload",
             Self::Probe => "probe",
+            Self::Own => "own",
             Self::Path => "path",
             Self::Host => "host",
             Self::Method => "method",

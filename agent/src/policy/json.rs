@@ -10,7 +10,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 
 use super::counts::Rule;
 use super::edit::{Coding, Edit, Edits};
-use super::names::Names;
+use super::names::{Letters, Names};
 
 /// Longest key in raw bytes. `pass` spelt in escapes takes 24; real keys are below 64.
 const KEY: usize = 512;
@@ -23,6 +23,9 @@ pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
     let mut done = 0;
     for colon in memchr_iter(b':', text) {
         if colon < done {
+            continue;
+        }
+        if !may_be_secret(text, colon, names) {
             continue;
         }
         let Some(key) = key_before(text, colon) else {
@@ -38,6 +41,29 @@ pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
             slashes: key.slashes,
         };
         done = value.redact(edits);
+    }
+}
+
+/// A quick look at the key before a colon: nearly all are refused here, with one pass over their letters.
+#[inline]
+fn may_be_secret(text: &[u8], colon: usize, names: &Names) -> bool {
+    let before = &text[..colon];
+    let [key @ .., b'"'] = before else {
+        // White space, a bare word, or no key.
+        return before
+            .last()
+            .is_some_and(|&b| is_space(b) || is_word(b) || b == b'\'');
+    };
+    let mut letters = Letters::default();
+    for &byte in key.iter().rev() {
+        if byte == b'"' {
+            break;
+        }
+        letters.add(byte);
+    }
+    match *key {
+        [.., a, b] => names.may_match(letters, a, b),
+        _ => false,
     }
 }
 

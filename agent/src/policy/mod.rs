@@ -44,6 +44,7 @@ pub use context::{Caller, SpanId, TraceContext, TraceId};
 pub use counts::{Counts, Rule, Skip};
 pub use defaults::{HEADERS, NAMES};
 pub(crate) use fields::Known;
+pub(crate) use names::decode_percent as percent_decode;
 pub use sanitized::{Content, Sanitized, Withheld};
 pub use settings::{Mode, Pattern, Redaction, Select, Settings, Uninspected};
 pub use target::{path_and_query, split_port, split_query};

@@ -1,7 +1,7 @@
 //! Names of secrets: which names mean that a value must not be seen.
 //!
 //! A name is folded to its ASCII letters and digits in lower case before it is compared, so `X-Api-Key`, `api_key`, `apiKey`,
-//! `api%5Fkey` and `api\u005fkey` are one name. Most names are refused by two look-ups of letter pairs.
+//! `api%5Fkey` and `api\u005fkey` are one name. Most names in JSON are refused by the letters that they have, before that.
 
 use super::edit::Coding;
 
@@ -29,73 +29,121 @@ const FOLD: [u8; 256] = {
 };
 const ENCODED: u8 = 0xff;
 
-/// A set of adjacent pairs of folded bytes; a filter, pairs may collide.
+/// One pattern, folded.
 #[derive(Clone, Debug)]
-struct Pairs([u64; 16]);
+struct Pattern {
+    text: Vec<u8>,
+    /// See [`Letters`].
+    letters: Letters,
+    /// Anything may stand before it.
+    open: bool,
+}
 
-impl Pairs {
-    const fn slot(a: u8, b: u8) -> (usize, u64) {
-        let index = ((a & 31) as usize) << 5 | (b & 31) as usize;
-        (index >> 6, 1 << (index & 63))
-    }
+/// The letters of a name as a bit set by their low five bits, which are the same in both cases. Digits and other bytes share
+/// bits with letters, so this refuses names and never accepts one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Letters(u32);
 
-    fn insert(&mut self, a: u8, b: u8) {
-        let (word, bit) = Self::slot(a, b);
-        self.0[word] |= bit;
-    }
+impl Letters {
+    /// Of a backslash, and of nothing that stands in common names.
+    const ESCAPE: Self = Self(1 << (b'\\' & 31));
 
     #[inline]
-    fn contains(&self, a: u8, b: u8) -> bool {
-        let (word, bit) = Self::slot(a, b);
-        self.0[word] & bit != 0
+    pub(super) fn add(&mut self, byte: u8) {
+        self.0 |= 1 << (byte & 31);
     }
+
+    fn of(text: &[u8]) -> Self {
+        let mut letters = Self::default();
+        text.iter().for_each(|&byte| letters.add(byte));
+        letters
+    }
+
+    const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// Where a pair of bytes has its place in [`Names::by_end`].
+const fn pair(a: u8, b: u8) -> usize {
+    ((a & 31) as usize) << 5 | (b & 31) as usize
 }
 
 /// The set of secret names.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
-    exact: Vec<Vec<u8>>,
-    suffix: Vec<Vec<u8>>,
-    prefix: Vec<Vec<u8>>,
-    inner: Vec<Vec<u8>>,
-    /// Last pairs of exact names and suffixes.
-    last: Pairs,
-    /// For each prefix and inner pattern, one pair that must be there.
-    any: Pairs,
+    /// For the last two letters of a name, the patterns that end so: index into `ends` plus one, zero for none.
+    by_end: Box<[u8; 1024]>,
+    /// Patterns without a star at their end.
+    ends: Vec<Vec<Pattern>>,
+    /// Patterns with one.
+    inner: Vec<Pattern>,
 }
 
 impl Names {
     /// From patterns with `*` at either end. A pattern of fewer than two letters is refused.
     pub(super) fn new(patterns: &[String]) -> Result<Self, String> {
         let mut names = Self {
-            exact: Vec::new(),
-            suffix: Vec::new(),
-            prefix: Vec::new(),
+            by_end: Box::new([0; 1024]),
+            ends: Vec::new(),
             inner: Vec::new(),
-            last: Pairs([0; 16]),
-            any: Pairs([0; 16]),
         };
-        for pattern in patterns {
-            let text = pattern.trim_matches('*');
-            let folded: Vec<u8> = text.bytes().filter_map(folded).collect();
-            let [.., before, last] = folded[..] else {
-                return Err(pattern.clone());
+        for name in patterns {
+            let text: Vec<u8> = name.bytes().filter_map(folded).collect();
+            let [.., a, b] = text[..] else {
+                return Err(name.clone());
             };
-            let (open, close) = (pattern.starts_with('*'), pattern.ends_with('*'));
-            if close {
-                let (a, b) = rarest_pair(&folded);
-                names.any.insert(a, b);
+            let pattern = Pattern {
+                letters: Letters::of(&text),
+                open: name.starts_with('*'),
+                text,
+            };
+            if name.ends_with('*') {
+                names.inner.push(pattern);
             } else {
-                names.last.insert(before, last);
-            }
-            match (open, close) {
-                (false, false) => names.exact.push(folded),
-                (true, false) => names.suffix.push(folded),
-                (false, true) => names.prefix.push(folded),
-                (true, true) => names.inner.push(folded),
+                names.add_end(pair(a, b), pattern);
             }
         }
         Ok(names)
+    }
+
+    fn add_end(&mut self, pair: usize, pattern: Pattern) {
+        let place = &mut self.by_end[pair];
+        if *place == 0 {
+            // With more than 255 endings the last bucket holds the rest: every name that ends so is compared with all of them.
+            if self.ends.len() < usize::from(u8::MAX) {
+                self.ends.push(Vec::new());
+            }
+            *place = u8::try_from(self.ends.len()).unwrap_or(u8::MAX);
+        }
+        self.ends[usize::from(*place) - 1].push(pattern);
+    }
+
+    fn ending(&self, a: u8, b: u8) -> &[Pattern] {
+        let place = usize::from(self.by_end[pair(a, b)]);
+        place
+            .checked_sub(1)
+            .and_then(|bucket| self.ends.get(bucket))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// A name in JSON with these letters and these last two bytes may be a secret's: it is worth a look.
+    #[inline]
+    pub(super) fn may_match(&self, letters: Letters, a: u8, b: u8) -> bool {
+        letters.contains(Letters::ESCAPE)
+            || !(a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric())
+            || self.may_end(letters, a, b)
+            || self
+                .inner
+                .iter()
+                .any(|pattern| letters.contains(pattern.letters))
+    }
+
+    #[inline]
+    fn may_end(&self, letters: Letters, a: u8, b: u8) -> bool {
+        self.ending(a, b)
+            .iter()
+            .any(|pattern| letters.contains(pattern.letters))
     }
 
     /// The name, encoded as `coding` says, is that of a secret.
@@ -136,15 +184,15 @@ impl Names {
         let [.., a, b] = *name else {
             return false;
         };
-        let by_end = self.last.contains(a, b)
-            && (self.suffix.iter().any(|s| name.ends_with(s))
-                || self.exact.iter().any(|e| name == e.as_slice()));
-        by_end
-            || name
-                .windows(2)
-                .any(|pair| self.any.contains(pair[0], pair[1]))
-                && (self.prefix.iter().any(|p| name.starts_with(p))
-                    || self.inner.iter().any(|i| contains(name, i)))
+        self.ending(a, b).iter().any(|pattern| {
+            name.ends_with(&pattern.text) && (pattern.open || name.len() == pattern.text.len())
+        }) || self.inner.iter().any(|pattern| {
+            if pattern.open {
+                contains(name, &pattern.text)
+            } else {
+                name.starts_with(&pattern.text)
+            }
+        })
     }
 }
 
@@ -156,19 +204,8 @@ fn contains(name: &[u8], part: &[u8]) -> bool {
     name.windows(part.len()).any(|window| window == part)
 }
 
-/// The pair of the pattern whose letters are the least common in English.
-fn rarest_pair(pattern: &[u8]) -> (u8, u8) {
-    const COMMON: &[u8] = b"etaoinsrhldcumfpgwybvkxjqz";
-    let rarity = |b: u8| COMMON.iter().position(|&c| c == b).unwrap_or(COMMON.len());
-    pattern
-        .windows(2)
-        .map(|pair| (pair[0], pair[1]))
-        .max_by_key(|&(a, b)| rarity(a) + rarity(b))
-        .unwrap_or((0, 0))
-}
-
 /// Percent-decoding, with `+` for a space (forms). Broken escapes stay as they are.
-pub(super) fn decode_percent(raw: &[u8]) -> Vec<u8> {
+pub(crate) fn decode_percent(raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = raw;
     while let Some((&byte, tail)) = rest.split_first() {

@@ -35,24 +35,24 @@ fn scan_pairs(text: &[u8], rule: Rule, names: &Names, edits: &mut Edits) {
         if at < done {
             continue;
         }
-        let (equals, nested) = match escape(text, at) {
-            _ if text[at] == b'=' => (1, false),
-            Some(b'=') => (3, true),
-            _ => continue,
-        };
-        let value = at + equals;
-        let end = value_end(text, value, nested);
+        let nested = text[at] == b'%';
+        if nested && escape(text, at) != Some(b'=') {
+            continue;
+        }
+        let value = at + if nested { 3 } else { 1 };
         if names.matches(name_before(text, at, nested), Coding::Percent) {
+            done = value_end(text, value, nested);
             let edit = Edit {
-                range: value..end,
+                range: value..done,
                 rule,
                 coding: Coding::Percent,
                 quote: None,
             };
             edits.push(text, edit);
-            done = end;
-        } else if !nested {
-            scan_json_value(text, value, end, names, edits);
+        } else if !nested && begins_json(text, value) {
+            // Whatever else it holds, it is looked at once, so that no text costs more than its length.
+            done = value_end(text, value, false);
+            scan_json_value(text, value, done, names, edits);
         }
     }
 }
@@ -62,7 +62,8 @@ fn name_before(text: &[u8], end: usize, nested: bool) -> &[u8] {
     let mut start = end;
     while start > from {
         let byte = text[start - 1];
-        if matches!(byte, b'&' | b'?' | b';' | b'#' | b'/') || (nested && byte == b'=') {
+        // At `=` too: what is between two of them may be the name that a server takes.
+        if matches!(byte, b'&' | b'?' | b';' | b'#' | b'/' | b'=') {
             break;
         }
         if nested
@@ -98,13 +99,13 @@ fn escape(text: &[u8], at: usize) -> Option<u8> {
     }
 }
 
-/// A value that is JSON, encoded or not.
+/// The value is JSON, encoded or not.
+fn begins_json(text: &[u8], value: usize) -> bool {
+    matches!(text.get(value), Some(b'{' | b'[')) || matches!(escape(text, value), Some(b'{' | b'['))
+}
+
 fn scan_json_value(text: &[u8], start: usize, end: usize, names: &Names, edits: &mut Edits) {
     let value = text.get(start..end).unwrap_or_default();
-    if !matches!(value.first(), Some(b'{' | b'[')) && !matches!(escape(value, 0), Some(b'{' | b'['))
-    {
-        return;
-    }
     // Each decoded byte with the place it came from.
     let mut decoded = Vec::with_capacity(value.len());
     let mut origin = Vec::with_capacity(value.len() + 1);
@@ -215,6 +216,7 @@ mod tests {
         );
         check(scan_url, "/a?user[password]=x", "/a?user[password]=*");
         check(scan_url, "/token=/a?b=c", "/token=*");
+        check(scan_url, "/a?x=token=y&z", "/a?x=token=*&z");
     }
 
     #[test]
@@ -259,5 +261,6 @@ mod tests {
         );
         check(scan_form, "f={\"pw\":\"x\"}&b=c", "f={\"pw\":\"*\"}&b=c");
         check(scan_form, "f={\"pin\":12", "f={\"pin\":\"*\"");
+        check(scan_form, "f={\"a\":1}&pin=12", "f={\"a\":1}&pin=*");
     }
 }

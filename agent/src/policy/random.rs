@@ -1,7 +1,5 @@
 //! Random bytes from the kernel, for keys and seeds.
 
-use std::time::SystemTime;
-
 use rustix::rand::{GetRandomFlags, getrandom};
 
 /// Fills `buffer`. A kernel that refuses (a seccomp filter without getrandom) leaves what time and address layout give.
@@ -23,11 +21,6 @@ fn weak(buffer: &mut [u8]) {
     for (i, chunk) in buffer.chunks_mut(8).enumerate() {
         let mut hasher = keys.build_hasher();
         hasher.write_usize(i);
-        hasher.write_u128(
-            SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |d| d.as_nanos()),
-        );
         chunk.copy_from_slice(&hasher.finish().to_le_bytes()[..chunk.len()]);
     }
 }

@@ -12,6 +12,7 @@ use super::settings::{Select, Settings};
 use super::target::{path_and_query, split_port, split_query};
 use crate::exchange::Exchange;
 use crate::flow::Side;
+use crate::http::RequestHead;
 
 /// What an ambient mesh rewrites a kubelet probe's source to (istio-cni, `HOST_PROBE_SNAT_IP` and its IPv6 twin).
 const PROBE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 7, 127);
@@ -23,6 +24,7 @@ const PROBE_V6: Ipv6Addr = Ipv6Addr::new(
 #[derive(Clone, Debug)]
 pub(super) struct Scope {
     skip_probes: bool,
+    skip_own: bool,
     paths: Choice<Paths>,
     hosts: Choice<Vec<Glob>>,
     methods: Choice<Vec<Glob>>,
@@ -41,6 +43,7 @@ impl Scope {
         let globs = |patterns: &[String]| Ok(patterns.iter().map(|p| Glob::new(p)).collect());
         Ok(Self {
             skip_probes: settings.skip_probes,
+            skip_own: settings.skip_own,
             paths: Choice::new(&settings.paths, Paths::new)?,
             hosts: Choice::new(&settings.hosts, globs)?,
             methods: Choice::new(&settings.methods, globs)?,
@@ -60,6 +63,9 @@ impl Scope {
             && is_probe(exchange.peers.client.ip())
         {
             return Some(Skip::Probe);
+        }
+        if self.skip_own && is_own_export(head) {
+            return Some(Skip::Own);
         }
         if !self.paths.open() {
             let (path, _) = split_query(path_and_query(head.target()));
@@ -116,6 +122,18 @@ pub(super) const ALL: u64 = 1 << 63;
 )]
 pub(super) fn threshold(ratio: f64) -> u64 {
     (ratio.clamp(0.0, 1.0) * ALL as f64) as u64
+}
+
+/// An OTLP request for traces whose sender says that it is this program. The path is compared first: it is never this one.
+fn is_own_export(head: &RequestHead) -> bool {
+    let path = head.target();
+    let exports = path.ends_with(b"/v1/traces")
+        || path == b"/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    exports
+        && head
+            .fields
+            .get("user-agent")
+            .is_some_and(|agent| agent.starts_with(b"meshtap/"))
 }
 
 fn is_probe(client: IpAddr) -> bool {
@@ -313,6 +331,27 @@ mod tests {
             200,
             Some(Skip::Method),
         );
+    }
+
+    #[test]
+    fn exports_of_meshtap_itself_are_skipped() {
+        const GRPC: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+        let mut settings = Settings::default();
+        let request = |path: &str, agent: &str| {
+            format!("POST {path} HTTP/1.1\r\nuser-agent: {agent}\r\n\r\n")
+        };
+        for path in ["/v1/traces", "/tenant/v1/traces", GRPC] {
+            check(
+                &settings,
+                &request(path, "meshtap/9.9"),
+                200,
+                Some(Skip::Own),
+            );
+            check(&settings, &request(path, "OTel-OTLP-Exporter/1"), 200, None);
+        }
+        check(&settings, &request("/orders", "meshtap/9.9"), 200, None);
+        settings.skip_own = false;
+        check(&settings, &request("/v1/traces", "meshtap/9.9"), 200, None);
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct Settings {
     pub max_decoded_bytes: usize,
     /// Kubelet probes are skipped (recognised by the address that an ambient mesh gives them).
     pub skip_probes: bool,
+    /// Exports of spans by meshtap itself are skipped where a collector receives them: they would be told with the next export,
+    /// and so on for ever.
+    pub skip_own: bool,
     /// Names of the header fields that are kept; `*` keeps all.
     pub headers: Vec<String>,
     /// What is hidden, and how.
@@ -111,6 +114,7 @@ impl Default for Settings {
             // Sixteen times the default capture limit: text is coded to a fifth, seldom less.
             max_decoded_bytes: 1024 * 1024,
             skip_probes: true,
+            skip_own: true,
             headers: owned(&super::defaults::HEADERS),
             redaction: Redaction::default(),
         }

@@ -27,9 +27,21 @@ const LONGEST_REST: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 enum Answer {
     Known(Arc<Process>),
+    /// Not found when its first segment was seen. A server may not have accepted it by then: no process has it yet.
+    TooEarly,
+    /// Not found when it was asked for.
     Unknown(Instant),
     /// Waiting for the thread, or being looked up.
     Asked,
+}
+
+/// Why a socket is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasion {
+    /// Its first segment was seen.
+    Announced,
+    /// An exchange on it has ended and is to be printed.
+    Wanted,
 }
 
 /// Answers by socket, in two generations: when the young one is full the old one is forgotten.
@@ -55,15 +67,16 @@ impl Answers {
 #[derive(Debug, Default)]
 struct State {
     answers: Answers,
-    pending: Vec<Query>,
+    pending: Vec<(Query, Occasion)>,
     stopped: bool,
 }
 
 impl State {
     /// Queues a look-up unless there is an answer, or one is under way.
-    fn ask(&mut self, query: Query, now: Instant) {
+    fn ask(&mut self, query: Query, occasion: Occasion, now: Instant) {
         let due = match self.answers.get(query.socket) {
             None => true,
+            Some(Answer::TooEarly) => occasion == Occasion::Wanted,
             Some(Answer::Unknown(at)) => now.duration_since(*at) >= RETRY,
             Some(Answer::Known(_) | Answer::Asked) => false,
         };
@@ -72,7 +85,7 @@ impl State {
         }
         if self.pending.len() < PENDING {
             self.answers.set(query.socket, Answer::Asked);
-            self.pending.push(query);
+            self.pending.push((query, occasion));
         } else {
             self.answers.set(query.socket, Answer::Unknown(now));
         }
@@ -108,12 +121,12 @@ impl Shared {
         if let Some(Answer::Known(process)) = state.answers.get(query.socket) {
             return Some(Arc::clone(process));
         }
-        state.ask(query, Instant::now());
-        self.asked.notify_one();
         loop {
+            // Also when an announced look-up ends meanwhile, too early.
+            state.ask(query, Occasion::Wanted, Instant::now());
             match state.answers.get(query.socket) {
                 Some(Answer::Known(process)) => return Some(Arc::clone(process)),
-                Some(Answer::Asked) if !state.stopped => {}
+                Some(Answer::Asked) if !state.stopped => self.asked.notify_one(),
                 _ => break,
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -141,7 +154,7 @@ impl Shared {
         };
         let now = Instant::now();
         for query in fresh.drain(..) {
-            state.ask(query, now);
+            state.ask(query, Occasion::Announced, now);
         }
         let waiting = !state.pending.is_empty();
         drop(state);
@@ -175,8 +188,12 @@ pub(super) fn start(witness: Option<Box<dyn Witness>>) -> io::Result<Arc<Shared>
                 let found = find(&its, &mut finder, &batch);
                 let ended = Instant::now();
                 let mut state = its.lock();
-                for (query, process) in batch.iter().zip(found) {
-                    let answer = process.map_or(Answer::Unknown(ended), Answer::Known);
+                for ((query, occasion), process) in batch.iter().zip(found) {
+                    let answer = match (process, occasion) {
+                        (Some(process), _) => Answer::Known(process),
+                        (None, Occasion::Announced) => Answer::TooEarly,
+                        (None, Occasion::Wanted) => Answer::Unknown(ended),
+                    };
                     state.answers.set(query.socket, answer);
                 }
                 its.answered.notify_all();
@@ -190,12 +207,19 @@ pub(super) fn start(witness: Option<Box<dyn Witness>>) -> io::Result<Arc<Shared>
 }
 
 /// What the witness saw, and for the rest what a search finds.
-fn find(shared: &Shared, finder: &mut Finder, batch: &[Query]) -> Vec<Option<Arc<Process>>> {
-    let mut found: Vec<_> = batch.iter().map(|q| shared.witnessed(q.socket)).collect();
+fn find(
+    shared: &Shared,
+    finder: &mut Finder,
+    batch: &[(Query, Occasion)],
+) -> Vec<Option<Arc<Process>>> {
+    let mut found: Vec<_> = batch
+        .iter()
+        .map(|(query, _)| shared.witnessed(query.socket))
+        .collect();
     let unseen = |process: &Option<_>| process.is_none();
     let left: Vec<Query> = (batch.iter().zip(&found))
         .filter(|(_, process)| unseen(process))
-        .map(|(query, _)| *query)
+        .map(|((query, _), _)| *query)
         .collect();
     if !left.is_empty() {
         let searched = finder.find(&left);
@@ -209,7 +233,7 @@ fn find(shared: &Shared, finder: &mut Finder, batch: &[Query]) -> Vec<Option<Arc
 }
 
 /// Waits for sockets to look up; `None` when the service has been stopped.
-fn next_batch(shared: &Shared) -> Option<Vec<Query>> {
+fn next_batch(shared: &Shared) -> Option<Vec<(Query, Occasion)>> {
     let mut state = shared
         .asked
         .wait_while(shared.lock(), |state| {
@@ -221,7 +245,10 @@ fn next_batch(shared: &Shared) -> Option<Vec<Query>> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::flow::CgroupId;
 
     #[test]
     fn answers_are_bounded_and_recent_ones_kept() {
@@ -232,10 +259,77 @@ mod tests {
             assert!(answers.young.len() + answers.old.len() <= 2 * GENERATION);
         }
         assert!(answers.get(SocketId(0)).is_none());
-        assert!(
-            answers
-                .get(SocketId(last - GENERATION as u64 + 1))
-                .is_some()
-        );
+        let kept = SocketId(last - GENERATION as u64 + 1);
+        assert!(answers.get(kept).is_some());
+    }
+
+    fn query(cookie: u64) -> Query {
+        let nowhere: SocketAddr = "192.0.2.1:1".parse().expect("an address");
+        Query {
+            socket: SocketId(cookie),
+            cgroup: CgroupId(0),
+            local: nowhere.into(),
+            remote: nowhere.into(),
+        }
+    }
+
+    fn process(pid: u32) -> Process {
+        Process {
+            pid,
+            name: "init".into(),
+        }
+    }
+
+    /// Whether a socket with this answer is looked up again.
+    #[track_caller]
+    fn check(answer: Option<Answer>, occasion: Occasion, expected: bool) {
+        let mut state = State::default();
+        if let Some(answer) = answer {
+            state.answers.set(SocketId(1), answer);
+        }
+        state.ask(query(1), occasion, Instant::now());
+        assert_eq!(state.pending.len(), usize::from(expected));
+    }
+
+    #[test]
+    fn when_a_socket_is_looked_up() {
+        let now = Instant::now();
+        let known = Answer::Known(Arc::new(process(1)));
+        for occasion in [Occasion::Announced, Occasion::Wanted] {
+            check(None, occasion, true);
+            check(Some(known.clone()), occasion, false);
+            check(Some(Answer::Asked), occasion, false);
+            check(Some(Answer::Unknown(now)), occasion, false);
+            check(now.checked_sub(RETRY).map(Answer::Unknown), occasion, true);
+        }
+        check(Some(Answer::TooEarly), Occasion::Announced, false);
+        check(Some(Answer::TooEarly), Occasion::Wanted, true);
+    }
+
+    /// Saw the socket with cookie 7.
+    struct Seven;
+
+    impl Witness for Seven {
+        fn owner(&self, socket: SocketId) -> Option<Process> {
+            (socket.0 == 7).then(|| process(70))
+        }
+    }
+
+    #[test]
+    fn the_witness_is_believed() {
+        let shared = start(Some(Box::new(Seven))).expect("a thread");
+        let far = Instant::now() + Duration::from_secs(60);
+        let check = |cookie, expected: Option<u32>| {
+            assert_eq!(shared.wait(query(cookie), far).map(|p| p.pid), expected);
+        };
+        check(7, Some(70));
+        check(7, Some(70));
+        check(u64::MAX, None);
+        let mut fresh = vec![query(u64::MAX - 1), query(7)];
+        while !fresh.is_empty() {
+            shared.announce(&mut fresh);
+        }
+        check(u64::MAX - 1, None);
+        shared.stop();
     }
 }

@@ -60,29 +60,45 @@ pub(super) fn has_repeated(fields: &Fields) -> bool {
 }
 
 /// Appends the content of a JSON string.
-pub(super) fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     if is_plain(bytes) {
         out.extend_from_slice(bytes);
-        return;
+    } else if str::from_utf8(bytes).is_ok() {
+        escape(out, bytes);
+    } else {
+        let mut text = Vec::with_capacity(bytes.len() + bytes.len() / 2);
+        push_text(&mut text, bytes);
+        escape(out, &text);
     }
-    let mut text = Vec::with_capacity(bytes.len());
-    push_text(&mut text, bytes);
-    for byte in text {
+}
+
+/// UTF-8 in, UTF-8 out.
+fn escape(out: &mut Vec<u8>, text: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut rest = text;
+    while let Some(at) = rest
+        .iter()
+        .position(|&b| b < 0x20 || b == b'"' || b == b'\\')
+    {
+        let (run, special) = rest.split_at(at);
+        out.extend_from_slice(run);
+        let Some((&byte, tail)) = special.split_first() else {
+            return;
+        };
+        rest = tail;
         match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
             0..0x20 => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
                 out.extend_from_slice(b"\\u00");
                 out.push(HEX[usize::from(byte >> 4)]);
                 out.push(HEX[usize::from(byte & 15)]);
             }
-            _ => out.push(byte),
+            _ => out.extend_from_slice(&[b'\\', byte]),
         }
     }
+    out.extend_from_slice(rest);
 }
 
 /// ASCII with nothing to escape, eight bytes at a time.

@@ -12,6 +12,7 @@ mod settings;
 use std::sync::Arc;
 
 pub use attributes::{Attributes, List, Value};
+pub(crate) use headers::push_escaped;
 pub use settings::{Profile, Settings};
 
 use crate::policy::{Sanitized, SpanId, TraceContext};

@@ -46,11 +46,11 @@ fn pod(id: &[u8]) -> Option<&[u8]> {
     (!name.is_empty()).then_some(name)
 }
 
-/// The other end of the socket; a PROXY protocol preamble knows better than the socket who the client is.
+/// The other end of the socket.
 pub(super) fn socket(sanitized: &Sanitized) -> Endpoint {
     let peers = &sanitized.exchange().peers;
     match peers.side {
-        Side::Server => peers.proxied_client.unwrap_or(peers.client),
+        Side::Server => *peers.caller(),
         Side::Client => peers.server,
     }
 }

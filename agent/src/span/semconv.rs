@@ -1,4 +1,4 @@
-//! OpenTelemetry's stable HTTP conventions (`docs/http/http-spans.md`, semantic conventions 1.23 and later).
+//! OpenTelemetry's stable HTTP conventions (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/>, 1.23 and later).
 
 use super::attributes::{Builder, push_text};
 use super::body::{self, Keys};

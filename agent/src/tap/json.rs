@@ -25,7 +25,7 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail) {
         exchange.duration(),
         peers.side.label(),
     );
-    endpoint(out, ",\"client\":", &peers.client);
+    endpoint(out, ",\"client\":", peers.caller());
     endpoint(out, ",\"server\":", &peers.server);
     if let Some(process) = &view.process {
         let _ = write!(out, ",\"process\":{{\"pid\":{},\"name\":", process.pid);

@@ -16,12 +16,18 @@ use super::units::{duration_text, size_text};
 use crate::exchange::Exchange;
 use crate::http::Body;
 
+/// Width of the endpoints' column to begin with: two ends on this machine.
+const ENDS: usize = 33;
+/// Width of the process column to begin with.
+const PROCESS: usize = 12;
 /// Width that the endpoints' column grows to at most: two IPv4 ends. A longer one (IPv6) shifts its own line only.
 const MAX_ENDS: usize = 45;
 /// Width that the process column grows to at most: a name of 15 characters (TASK_COMM_LEN − 1) and a 7-digit pid.
 const MAX_PROCESS: usize = 24;
 /// Least room for method and target in a terminal: below, lines wrap rather than say nothing.
 const MIN_TARGET: usize = 24;
+/// Width of status, sizes and duration: 3 + 2 + 11 + 2 + 6, and two spaces before.
+const RESULT: usize = 26;
 /// Room of a line outside a terminal.
 const PLAIN_WIDTH: usize = 120;
 
@@ -43,8 +49,8 @@ impl Line {
         Self {
             palette,
             width,
-            ends: 31,
-            process: 0,
+            ends: ENDS,
+            process: PROCESS,
             scratch: Vec::new(),
         }
     }
@@ -52,6 +58,25 @@ impl Line {
     /// Follows the terminal's width.
     pub const fn follow(&mut self, width: Option<usize>) {
         self.width = width;
+    }
+
+    /// Appends what the columns are, for the first line of a terminal.
+    pub fn title(&mut self, out: &mut Vec<u8>) {
+        let (dim, end) = (self.palette.begin(Ink::Dim), self.palette.end());
+        let (ends, process) = (self.ends, self.process);
+        // The status stands right above its numbers, in the room that the target leaves.
+        let room = self.room(14 + ends + 2 + process + 2 + RESULT) - 1;
+        let _ = writeln!(
+            out,
+            "{dim}{:<14}{:<ends$}  {:<process$}  {:<room$}{:>6}  {:^11}  {:>6}{end}",
+            "TIME (UTC)", "CLIENT → SERVER", "PROCESS", "REQUEST", "STATUS", "SENT→GOT", "TOOK"
+        );
+    }
+
+    /// What is left for method and target.
+    fn room(&self, used: usize) -> usize {
+        let width = self.width.unwrap_or(PLAIN_WIDTH);
+        width.saturating_sub(used).max(MIN_TARGET)
     }
 
     /// Appends the line of an exchange.
@@ -74,7 +99,8 @@ impl Line {
         let _ = write!(
             self.scratch,
             "{} → {}",
-            exchange.peers.client, exchange.peers.server
+            exchange.peers.caller(),
+            exchange.peers.server
         );
         used += column(out, &self.scratch, &mut self.ends, MAX_ENDS);
 
@@ -88,9 +114,8 @@ impl Line {
         }
         used += column(out, &self.scratch, &mut self.process, MAX_PROCESS);
 
-        // Status, sizes, duration: 3 + 2 + 11 + 2 + 6, and two spaces before.
         let marks = marks(exchange);
-        used += 26 + marks.as_ref().map_or(0, |marks| marks.len() + 2);
+        used += RESULT + marks.as_ref().map_or(0, |marks| marks.len() + 2);
         self.target(out, exchange, used);
         Self::result(out, exchange, palette);
         if let Some(marks) = marks {
@@ -102,11 +127,7 @@ impl Line {
     /// Method, host and target, padded to what the other columns leave.
     fn target(&mut self, out: &mut Vec<u8>, exchange: &Exchange, used: usize) {
         let head = &exchange.request.head;
-        let room = self
-            .width
-            .unwrap_or(PLAIN_WIDTH)
-            .saturating_sub(used)
-            .max(MIN_TARGET);
+        let room = self.room(used);
         self.scratch.clear();
         escape::write(&mut self.scratch, head.method(), Keep::Nothing);
         let method = self.scratch.len();
@@ -229,7 +250,21 @@ mod tests {
         check(
             &sample::exchange(),
             Some(120),
-            "12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080   shop[4321]  POST shop.example/cart?id=7          201     14→10     1.50ms",
+            "12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST shop.example/cart?id=7      201     14→10     1.50ms",
+        );
+    }
+
+    #[test]
+    fn titles_stand_above_their_columns() {
+        let mut line = Line::new(Palette::new(false), Some(120));
+        let mut out = Vec::new();
+        line.title(&mut out);
+        let sanitized = sample::sanitized(&sample::exchange());
+        line.write(&mut out, &sample::view(&sanitized));
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "TIME (UTC)    CLIENT → SERVER                    PROCESS       REQUEST                       STATUS   SENT→GOT      TOOK\n\
+             12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST shop.example/cart?id=7      201     14→10     1.50ms\n"
         );
     }
 
@@ -241,7 +276,7 @@ mod tests {
         check(
             &exchange,
             Some(120),
-            "12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080   shop[4321]  POST shop.example/cart?…  ---     14→-       400µs  [no_response]",
+            "12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST shop.example/cart?…  ---     14→-       400µs  [no_response]",
         );
     }
 
@@ -260,7 +295,7 @@ mod tests {
             let text = String::from_utf8(out).expect("UTF-8");
             assert_eq!(
                 text.trim_end_matches('\n').chars().count(),
-                width.max(109),
+                width.max(113),
                 "{text}"
             );
             assert!(!text.contains('\x1b'));

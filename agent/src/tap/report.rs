@@ -10,6 +10,7 @@ use super::units::{duration_text, size_words};
 use crate::capture::record::Recorded;
 use crate::connection::Stats;
 use crate::exchange::Partial;
+use crate::export;
 use crate::ledger::{Ledger, Loss};
 
 /// Where told exchanges went. Together they are [`Ledger::told`].
@@ -71,6 +72,8 @@ pub struct Report {
     pub ring_bytes: Option<u32>,
     /// The recording made, if any.
     pub recorded: Option<Recorded>,
+    /// What became of the spans that were exported, by destination.
+    pub exporters: Vec<export::Report>,
     /// From start to end.
     pub elapsed: Duration,
     /// CPU time of the process from start to end, user and system.
@@ -115,6 +118,9 @@ impl Report {
         list(&mut text, "partial", partial.map(|(p, n)| (p.label(), n)));
         self.traffic(&mut text);
         self.drops(&mut text);
+        for exporter in &self.exporters {
+            let _ = writeln!(text, "{}", exporter.text());
+        }
         if let Some(recorded) = self.recorded {
             let _ = writeln!(
                 text,
@@ -197,6 +203,9 @@ impl Report {
                 })
                 .collect()
         });
+        let exporters: Map<_, _> = (self.exporters.iter())
+            .map(|exporter| (exporter.name.clone(), exporter.json()))
+            .collect();
         let stats = &self.stats;
         json!({
             "ledger": {
@@ -222,6 +231,7 @@ impl Report {
             },
             "kernel_drops": kernel,
             "ring_bytes": self.ring_bytes,
+            "exporters": exporters,
             "recording": self.recorded.map(|r| json!({
                 "events": r.events, "dropped": r.dropped, "bytes": r.bytes,
             })),

@@ -37,7 +37,7 @@ pub fn run(options: &Options) -> Result<()> {
         What::Socket(options) => socket::run(options),
         What::Pipeline { arguments } => command::run(
             command::cargo()
-                .args(["bench", "--package", "meshtap", "--bench", "*", "--"])
+                .args(["bench", "--package", "meshtap", "--bench", "pipeline", "--"])
                 .args(arguments),
         ),
     }

@@ -60,10 +60,13 @@ pub const KINDS: &[Kind] = &[
     },
 ];
 
+/// A tick of a process's CPU time: 10 ms wherever Linux runs (USER_HZ).
+const TICK_NS: u64 = 10_000_000;
+
 /// What an observer cost and gave.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    /// User and system time.
+    /// User and system time, without what starting took.
     pub cpu_ns: u64,
     /// Exchanges told; not known of tcpdump.
     pub told: Option<u64>,
@@ -79,6 +82,8 @@ pub struct Observer {
     process: Child,
     output: PathBuf,
     ledger: PathBuf,
+    /// Ticks of CPU time that starting took: loading programs is paid once, not per exchange.
+    starting: u64,
 }
 
 impl Observer {
@@ -122,8 +127,10 @@ impl Observer {
             process,
             output,
             ledger,
+            starting: 0,
         };
         observer.ready(&folder.join("observer.log"))?;
+        observer.starting = cpu_ticks(observer.process.id()).unwrap_or_default();
         Ok(observer)
     }
 
@@ -168,12 +175,12 @@ impl Observer {
                     .context("an account without `cpu_ns` or `ledger`")?
             }
             Program::Tcpdump => Account {
-                // A tick is 10 ms wherever Linux runs (USER_HZ).
-                cpu_ns: ticks.context("tcpdump's CPU time cannot be read")? * 10_000_000,
+                cpu_ns: ticks.context("tcpdump's CPU time cannot be read")? * TICK_NS,
                 ..Account::default()
             },
         };
         account.output_bytes = output_bytes;
+        account.cpu_ns = account.cpu_ns.saturating_sub(self.starting * TICK_NS);
         Ok(account)
     }
 }

@@ -116,8 +116,9 @@ fn figures(row: &Row) -> Value {
     let each = |value: &dyn Fn(&Pair) -> f64| -> Vec<f64> { row.pairs.iter().map(value).collect() };
     let ratios = each(&|pair| pair.with.rate / pair.without.rate);
     let cpu = each(&|pair| {
-        // tcpdump tells no exchanges: those of the load.
-        let exchanges = pair.account.told.unwrap_or(pair.with.requests);
+        // Who tells no exchanges is measured by those of the load.
+        let told = pair.account.told.filter(|told| *told > 0);
+        let exchanges = told.unwrap_or(pair.with.requests);
         pair.account.cpu_ns as f64 / 1e3 / exchanges.max(1) as f64
     });
     // Of a second of one core.

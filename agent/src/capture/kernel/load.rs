@@ -47,12 +47,6 @@ pub(super) fn load(options: &CaptureOptions) -> Result<Ebpf, CaptureError> {
         .map_max_entries("RESUME", options.flows)
         .load(object)
         .map_err(setup)?;
-    let config = ebpf
-        .map_mut("CONFIG")
-        .ok_or_else(|| missing_map("CONFIG"))?;
-    Array::<&mut MapData, CaptureConfig>::try_from(config)
-        .and_then(|mut map| map.set(0, options.config, 0))
-        .map_err(|error| setup(error.into()))?;
     for (program, _) in SOCKET_HOOK {
         hook(&mut ebpf, program)?
             .load()
@@ -80,6 +74,24 @@ pub(super) fn attach(ebpf: &mut Ebpf, path: &Path, cgroup: &File) -> Result<(), 
             })?;
     }
     Ok(())
+}
+
+/// Gives the programs their configuration, which starts them: until then they let everything pass unseen. Attaching takes the kernel
+/// milliseconds per direction, and a connection seen from one side only looks like one that lost its answers.
+///
+/// # Errors
+/// See [`CaptureError`].
+pub(super) fn enable(ebpf: &mut Ebpf, config: CaptureConfig) -> Result<(), CaptureError> {
+    let map = ebpf
+        .map_mut("CONFIG")
+        .ok_or_else(|| missing_map("CONFIG"))?;
+    let config = CaptureConfig {
+        enabled: 1,
+        ..config
+    };
+    Array::<&mut MapData, CaptureConfig>::try_from(map)
+        .and_then(|mut map| map.set(0, config, 0))
+        .map_err(|error| setup(error.into()))
 }
 
 fn hook<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut CgroupSkb, CaptureError> {

@@ -136,8 +136,7 @@ impl Capture {
         let mut ebpf = load::load(options)?;
         let (path, cgroup) = cgroup::open(options.cgroup.as_deref())?;
         let ring = RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(map_error)?;
-        let batch = usize::try_from(options.ring_bytes).unwrap_or(usize::MAX);
-        let reader = ring::Reader::new(ring, batch).map_err(|error| CaptureError::Setup {
+        let reader = ring::Reader::new(ring).map_err(|error| CaptureError::Setup {
             reason: error.to_string(),
         })?;
         let flows = HashMap::try_from(take(&mut ebpf, "FLOWS")?).map_err(map_error)?;
@@ -150,6 +149,7 @@ impl Capture {
         };
         load::attach(&mut ebpf, &path, &cgroup)?;
         let owners = Some(owner::attach(&mut ebpf, &cgroup));
+        load::enable(&mut ebpf, options.config)?;
         Ok(Self {
             reader,
             flows: OwnSockets(Arc::new(Mutex::new(flows))),
@@ -191,7 +191,8 @@ impl Capture {
         handle: &mut dyn FnMut(&EventHeader, &[u8]),
     ) -> io::Result<Polled> {
         let malformed = &mut self.malformed;
-        self.reader
+        let polled = self
+            .reader
             .poll(timeout, |record| match EventHeader::split(record) {
                 Some((header, rest)) => handle(&header, rest),
                 None => *malformed += 1,
@@ -199,7 +200,7 @@ impl Capture {
         if let Some(diagnostics) = &mut self.diagnostics {
             diagnostics.flush();
         }
-        Ok(Polled::More)
+        Ok(polled)
     }
 
     /// What was not handed over so far.

@@ -12,11 +12,17 @@ use std::time::Duration;
 use aya::maps::{MapData, RingBuf};
 use rustix::event::{Timespec, epoll};
 
+use crate::capture::Polled;
+
 /// How long records may lie in the ring while traffic flows.
 const TICK: Duration = Duration::from_millis(5);
 
 /// The same on a machine where nothing happens: 20 wake-ups a second are free.
 const IDLE_TICK: Duration = Duration::from_millis(50);
+
+/// Most bytes taken in one go, about 5 000 records and a few milliseconds of the engine's work: while the kernel side never pauses,
+/// exchanges are handed on, time passes and a stop is heard this often.
+const BATCH: usize = 1024 * 1024;
 
 /// Empty ticks in a row (a quarter of a second) after which nothing is happening.
 const IDLE_AFTER: u32 = 50;
@@ -25,8 +31,6 @@ const IDLE_AFTER: u32 = 50;
 pub(super) struct Reader {
     ring: RingBuf<MapData>,
     epoll: OwnedFd,
-    /// Most bytes taken in one go, so that the caller's other work gets its turn when the kernel side never pauses.
-    batch: usize,
     has_more: bool,
     empty_ticks: u32,
 }
@@ -34,7 +38,7 @@ pub(super) struct Reader {
 impl Reader {
     /// # Errors
     /// When the ring cannot be waited on.
-    pub(super) fn new(ring: RingBuf<MapData>, batch: usize) -> io::Result<Self> {
+    pub(super) fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(
             &epoll,
@@ -45,13 +49,13 @@ impl Reader {
         Ok(Self {
             ring,
             epoll,
-            batch,
             has_more: false,
             empty_ticks: 0,
         })
     }
 
-    /// Waits for a tick, at most `timeout`, or until the kernel says that a lot is pending; then hands over what is there, in order.
+    /// Waits for a tick, at most `timeout`, or until the kernel says that a lot is pending; then hands over what is there, in order, a batch
+    /// at most.
     ///
     /// # Errors
     /// When waiting fails.
@@ -59,7 +63,7 @@ impl Reader {
         &mut self,
         timeout: Duration,
         mut handle: impl FnMut(&[u8]),
-    ) -> io::Result<()> {
+    ) -> io::Result<Polled> {
         if !self.has_more {
             self.wait(timeout)?;
         }
@@ -68,7 +72,7 @@ impl Reader {
         while let Some(record) = self.ring.next() {
             handle(&record);
             taken += record.len();
-            if taken >= self.batch {
+            if taken >= BATCH {
                 self.has_more = true;
                 break;
             }
@@ -78,7 +82,11 @@ impl Reader {
         } else {
             0
         };
-        Ok(())
+        Ok(if self.has_more {
+            Polled::Pending
+        } else {
+            Polled::More
+        })
     }
 
     fn wait(&self, timeout: Duration) -> io::Result<()> {

@@ -231,7 +231,7 @@ fn read(file: Vec<u8>) -> (Vec<String>, Totals, Result<(), io::Error>) {
             ));
         });
         match polled {
-            Ok(Polled::More) => {}
+            Ok(Polled::More | Polled::Pending) => {}
             Ok(Polled::End) => break Ok(()),
             Err(error) => break Err(error),
         }

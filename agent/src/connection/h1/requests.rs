@@ -91,12 +91,15 @@ impl H1 {
         match event {
             Event::More => {
                 if !self.facts.recognised && input.contains(&b'\n') {
-                    self.recognise(cx);
+                    self.recognise(input, cx);
                 }
             }
             Event::Head { head, oddities } => self.request_head(head, oddities, piece.time, cx),
             Event::End(body) => self.request_end(body, piece.time, cx),
             Event::Fault(fault, body) => {
+                if !self.facts.recognised {
+                    self.recognise(input, cx);
+                }
                 self.request_fault(fault, body, piece.time, cx);
                 // What follows a fault is no beginning.
                 piece.advance(rest.len());
@@ -104,15 +107,15 @@ impl H1 {
         }
     }
 
-    /// The first request's head is not whole, but its first line is.
-    fn recognise(&mut self, cx: &mut Context<'_>) {
+    /// The first request's head is not whole, but its first line may be.
+    fn recognise(&mut self, input: &[u8], cx: &mut Context<'_>) {
         let Requests::Reading(reader) = &self.requests else {
             return;
         };
-        match reader.partial_head().map(classify) {
-            Some(Looks::Request) => self.count(cx),
-            Some(Looks::Undecided) | None => {}
-            Some(Looks::Response | Looks::Http2 | Looks::Other) => self.not_a_request(),
+        match classify(reader.partial_head().unwrap_or(input)) {
+            Looks::Request => self.count(cx),
+            Looks::Undecided => {}
+            Looks::Response | Looks::Http2 | Looks::Other => self.not_a_request(),
         }
     }
 
@@ -237,7 +240,9 @@ impl H1 {
             self.current_lacks(Partial::Malformed);
             self.request_end(body, now, cx);
         } else if !self.facts.recognised {
-            self.not_a_request();
+            if self.begun.is_some() {
+                self.not_a_request();
+            }
             return;
         } else if self.begun.take().is_some() {
             let reason = match fault {
@@ -254,12 +259,10 @@ impl H1 {
         match &mut self.requests {
             Requests::Reading(reader) => match reader.gap(u64::from(gap.len), !gap.skipped) {
                 None => {
-                    if let Some(begun) = self.begun.take()
-                        && begun.counted
-                    {
-                        self.lose(Loss::GapInHead, cx);
+                    if self.begun.is_some() {
                         self.facts.owed = true;
                     }
+                    self.head_cut(Loss::GapInHead, cx);
                     self.requests_lost();
                 }
                 Some(Damage::Survived { lost, end }) => {

@@ -148,6 +148,11 @@ impl H1 {
         open.response_head(head, oddities.with(traits.oddities), now);
         self.held += open.memory() - before;
         if framed == Framed::Switched {
+            let none = Body {
+                size_exact: true,
+                ..Body::default()
+            };
+            open.response_body(none, now);
             self.switch(traits.websocket, now, cx);
             return;
         }

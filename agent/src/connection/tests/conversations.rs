@@ -188,7 +188,7 @@ fn switching_protocols() {
             "> GET /not HTTP/1.1\r\n\r\n",
             "<fin",
         ],
-        &["GET /ws \"\" -> 101 \"\"/0+ upgrade"],
+        &["GET /ws \"\" -> 101 \"\" upgrade"],
     );
     check(
         &[
@@ -197,7 +197,7 @@ fn switching_protocols() {
             "< HTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1\r\n\r\n",
             "> GET / HTTP/1.1\r\n\r\n",
         ],
-        &["CONNECT h:443 \"\" -> 200 \"\"/0+ upgrade"],
+        &["CONNECT h:443 \"\" -> 200 \"\" upgrade"],
     );
     check(
         &[
@@ -208,7 +208,7 @@ fn switching_protocols() {
         ],
         &[
             "CONNECT h:443 \"\" -> 407 \"x\"",
-            "CONNECT h:443 \"\" -> 200 \"\"/0+ upgrade",
+            "CONNECT h:443 \"\" -> 200 \"\" upgrade",
         ],
     );
 }
@@ -293,6 +293,18 @@ fn faults() {
             "< HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n",
         ],
         &["POST /a \"abc\"/3+ -> 400 \"\" !malformed"],
+    );
+    // The very first request.
+    check(
+        &[
+            "> GET /a HTTP/1.1\r\nbad field\r\n\r\n",
+            "< HTTP/1.1 400 Bad\r\n\r\n",
+        ],
+        &["lost malformed 1"],
+    );
+    check(
+        &["> GET /a H", "> TTP/1.1\r\nbad field\r\n\r\n"],
+        &["lost malformed 1"],
     );
     let long = format!("> GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
     check(

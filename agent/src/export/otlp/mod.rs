@@ -51,25 +51,26 @@ pub(super) fn spawn(
     }
 }
 
-/// Encodes spans into requests.
+/// Encodes spans into requests (`ExportTraceServiceRequest`).
 #[derive(Debug)]
-pub(super) struct Encoder {
+pub struct Requests {
     builder: batch::Builder,
     /// Kept while their addresses identify the groups of the open batch.
     origins: Vec<(Arc<Resource>, Arc<Scope>)>,
 }
 
-impl Encoder {
-    pub(super) fn new(config: &BatchConfig) -> Self {
+impl Requests {
+    /// Batches as configured.
+    #[must_use]
+    pub fn new(config: &BatchConfig) -> Self {
         Self {
             builder: batch::Builder::new(config.bytes.bytes(), config.spans.max(1)),
             origins: Vec::new(),
         }
     }
-}
 
-impl Encode for Encoder {
-    fn add(&mut self, span: &Span) -> Option<Batch> {
+    /// Adds a span. Returns the batch that had to be closed to make room, if any.
+    pub fn add(&mut self, span: &Span) -> Option<Batch> {
         let view = view(span);
         let len = view.len();
         let mut unseen = false;
@@ -93,9 +94,20 @@ impl Encode for Encoder {
         closed
     }
 
-    fn close(&mut self) -> Option<Batch> {
+    /// Ends the open batch, if it holds anything.
+    pub fn close(&mut self) -> Option<Batch> {
         self.origins.clear();
         self.builder.close()
+    }
+}
+
+impl Encode for Requests {
+    fn add(&mut self, span: &Span) -> Option<Batch> {
+        self.add(span)
+    }
+
+    fn close(&mut self) -> Option<Batch> {
+        self.close()
     }
 }
 

@@ -31,7 +31,7 @@ pub enum Event<H> {
     },
     /// The message is over.
     End(Body),
-    /// The message cannot be read any further.
+    /// The message cannot be read any further. The reader is of no more use.
     Fault(Fault, Option<Body>),
 }
 
@@ -133,10 +133,8 @@ impl Reader {
                 self.state = State::Between;
                 Event::Head { head, oddities }
             }
-            Err(fault) => {
-                self.state = State::Between;
-                Event::Fault(fault, None)
-            }
+            // What there is of the head stays, for the caller to look at.
+            Err(fault) => Event::Fault(fault, None),
         }
     }
 

@@ -1,0 +1,139 @@
+//! Exchanges to a HAR file: unlike spans, they keep every header field and both bodies as they came.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Batch;
+use super::outlet::Encode;
+use crate::har::{Writer, push_entry};
+use crate::policy::Sanitized;
+use crate::span::Span;
+
+/// Entries reach the file soon after their exchange.
+pub(super) const AGE: Duration = Duration::from_secs(1);
+/// Bytes of a write: a few entries with bodies.
+const BATCH: usize = 256 * 1024;
+
+/// Fills buffers with entries.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    buffer: Vec<u8>,
+    entries: u64,
+}
+
+impl Encode for Entries {
+    /// Spans are of no use here.
+    fn add(&mut self, _: &Span) -> Option<Batch> {
+        None
+    }
+
+    fn takes_exchanges(&self) -> bool {
+        true
+    }
+
+    fn add_exchange(&mut self, sanitized: &Sanitized) -> Option<Batch> {
+        let full = self.buffer.len() >= BATCH;
+        let closed = if full { self.close() } else { None };
+        if !self.buffer.is_empty() {
+            self.buffer.extend_from_slice(b",\n");
+        }
+        push_entry(&mut self.buffer, sanitized);
+        self.entries += 1;
+        closed
+    }
+
+    fn close(&mut self) -> Option<Batch> {
+        if self.entries == 0 {
+            return None;
+        }
+        let bytes = Bytes::from(std::mem::take(&mut self.buffer));
+        Some(Batch {
+            bytes: bytes.len(),
+            parts: vec![bytes],
+            spans: std::mem::take(&mut self.entries),
+        })
+    }
+}
+
+/// A HAR file as a writer of whole batches: each write is the entries of one, and a flush makes the document whole.
+#[derive(Debug)]
+pub(super) struct Document(Writer<File>);
+
+impl Document {
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        Writer::create(path).map(Self)
+    }
+}
+
+impl Write for Document {
+    fn write(&mut self, entries: &[u8]) -> io::Result<usize> {
+        self.0.append(entries)?;
+        Ok(entries.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.settle()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::WallClock;
+    use crate::policy::{Decision, Policy, Settings, sample};
+
+    fn exchange(body: usize) -> Sanitized {
+        let response = format!("HTTP/1.1 200 X\r\n\r\n{}", "x".repeat(body));
+        let exchange = sample::exchange("GET / HTTP/1.1\r\n\r\n", response);
+        let mut policy = Policy::new(&Settings::everything()).unwrap();
+        match policy.apply(exchange, &WallClock { offset: 0 }) {
+            Decision::Keep(sanitized) => sanitized,
+            Decision::Skip(reason) => panic!("{reason:?}"),
+        }
+    }
+
+    /// Batches of so many entries come of exchanges with bodies of these sizes.
+    fn check(bodies: &[usize], expected: &[u64]) {
+        let path = std::env::temp_dir().join(format!(
+            "meshtap-export-{}-{}.har",
+            std::process::id(),
+            bodies.len()
+        ));
+        let mut document = Document::create(&path).unwrap();
+        let mut entries = Entries::default();
+        let mut sizes = Vec::new();
+        let mut take = |batch: Option<Batch>| {
+            if let Some(batch) = batch {
+                sizes.push(batch.spans);
+                document.write_all(&batch.parts[0]).unwrap();
+                document.flush().unwrap();
+            }
+        };
+        for &body in bodies {
+            take(entries.add_exchange(&exchange(body)));
+        }
+        take(entries.close());
+        take(entries.close());
+        assert_eq!(sizes, expected);
+        let text = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let found = json["log"]["entries"].as_array().unwrap();
+        let sizes: Vec<_> = found
+            .iter()
+            .map(|entry| entry["response"]["content"]["size"].as_u64().unwrap() as usize)
+            .collect();
+        assert_eq!(sizes, bodies);
+    }
+
+    #[test]
+    fn batches() {
+        check(&[1], &[1]);
+        check(&[1, 2, 3], &[3]);
+        check(&[BATCH, 1, 2, BATCH], &[1, 3]);
+    }
+}

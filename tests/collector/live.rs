@@ -1,0 +1,444 @@
+//! Live: kernel hook → `meshtap run` → the collector.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use meshtap_tests::{
+    Bench, Connection, ECHO, ENVOY_PORT, Envoy, HTTP_PORT, Nginx, Pair, Pod, decode_base64, figure,
+    live, swarm,
+};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::certificates;
+use crate::real::{self, Collector, Security, Span, all, spans};
+use crate::service::{Service, total};
+
+const GRPC: u16 = 4317;
+const HTTP: u16 = 4318;
+
+/// Runs `body` with a collector, which is not in the pod that is watched: it is an HTTP server, too.
+fn collected(security: Security, body: impl FnOnce(&Bench, &Pod, Collector) + Send) {
+    if !real::available() {
+        return;
+    }
+    live(|bench| {
+        let folder = bench.scratch.folder("collector");
+        if security != Security::Plain {
+            certificates::make(&folder);
+        }
+        let collector = Collector::listen(&folder, security, GRPC, HTTP);
+        let pod = bench.cgroup.pod(0xa1);
+        body(bench, &pod, collector.expect("a collector"));
+    });
+}
+
+/// The `export` section for this collector.
+fn export(bench: &Bench, security: Security, protocol: &str, more: &str) -> String {
+    let folder = bench.scratch.path().join("collector");
+    let tls = match security {
+        Security::Plain => String::new(),
+        Security::Tls => format!(", tls: {{ca: '{0}/ca.pem'}}", folder.display()),
+        Security::Mutual => format!(
+            ", tls: {{ca: '{0}/ca.pem', certificate: '{0}/client.pem', key: '{0}/client.key'}}",
+            folder.display()
+        ),
+    };
+    let port = if protocol == "grpc" { GRPC } else { HTTP };
+    let scheme = security.scheme();
+    format!(
+        "export: {{shutdown_timeout: 60s, otlp: [{{endpoint: '{scheme}://localhost:{port}', protocol: {protocol}{tls}{more}}}]}}\n"
+    )
+}
+
+struct Case {
+    name: String,
+    request: Vec<u8>,
+    response: Vec<u8>,
+    /// What the mesh filter sent; null where it sent nothing.
+    filter: Value,
+}
+
+fn cases() -> Vec<Case> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance");
+    let text = fs::read_to_string(folder.join("lua-exchanges.json")).unwrap();
+    let data: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(data.len(), 19);
+    let field = |case: &Value, key: &str| case[key].as_str().unwrap().to_owned();
+    data.iter()
+        .map(|case| Case {
+            name: field(case, "name"),
+            request: decode_base64(&field(case, "request_base64")),
+            response: decode_base64(&field(case, "response_base64")),
+            filter: case
+                .pointer("/lua/mesh/attributes")
+                .cloned()
+                .unwrap_or_default(),
+        })
+        .collect()
+}
+
+/// Attributes for which the raw bytes are not what Envoy's filter saw (the same ones as in the golden test of recordings).
+const REWRITTEN: [(&str, &str); 6] = [
+    ("post_chunked", "http.request.headers"),
+    ("empty_post", "http.response.headers"),
+    ("empty_post", "http.response.body"),
+    ("absolute_form", "http.request.headers"),
+    ("absolute_form", "http.response.headers"),
+    ("absolute_form", "http.response.body"),
+];
+
+fn same_as_filter(case: &Case, span: &Span) {
+    for (key, expected) in case.filter.as_object().into_iter().flatten() {
+        if REWRITTEN.contains(&(&case.name, key)) {
+            continue;
+        }
+        let found = span.attribute(key).unwrap_or_default();
+        match key.as_str() {
+            // The filters say nothing where no header does.
+            "http.scheme" if expected == "" => assert_eq!(found, "http"),
+            "net.sock.peer.addr" if expected == "" => assert_eq!(found, "127.0.0.1"),
+            "http.request.headers" | "http.response.headers" => {
+                let fields: Value = serde_json::from_str(found.as_str().unwrap()).unwrap();
+                assert_eq!(&fields, expected, "{} {key}", case.name);
+            }
+            _ => assert!(found == *expected, "{} {key}: {found}", case.name),
+        }
+    }
+}
+
+/// The recorded exchanges, sent between two sockets of the pod, arrive at the collector as the Lua filter would have sent them.
+fn check_conformance(security: Security, protocol: &str) {
+    collected(security, |bench, pod, collector| {
+        let sensor = "11111111-aaaa-bbbb-cccc-222222222222";
+        let service = Service::start(
+            bench,
+            pod,
+            "server",
+            &format!(
+                "{}span: {{sensor_id: {sensor}}}\npolicy: {{redaction: {{mode: 'off', uninspected: keep}}}}\nlimits: {{body: 1MiB}}\n",
+                export(bench, security, protocol, "")
+            ),
+        );
+        let cases = cases();
+        pod.inside(|| {
+            for case in &cases {
+                let mut pair = Pair::new(9000);
+                pair.request(&case.request);
+                pair.answer(&case.response);
+            }
+        });
+        let account = service.finish();
+        assert_eq!(account["complete"], cases.len(), "{account}");
+        let skipped = account["filtered"]["path"].as_u64().unwrap();
+        let spans = all(&collector.finish());
+        assert_eq!(
+            spans.len() as u64 + skipped,
+            cases.len() as u64,
+            "{account}"
+        );
+        assert_eq!(account["exporters"]["otlp"]["exported"], spans.len());
+        let mut spans = spans.iter();
+        for case in cases.iter().filter(|case| !is_static(case)) {
+            let span = spans.next().unwrap();
+            same_as_filter(case, span);
+            assert_eq!(span.resource("service.version"), Some("1.0.0".into()));
+        }
+    });
+}
+
+fn is_static(case: &Case) -> bool {
+    let line = case.request.split(|byte| *byte == b'\r').next().unwrap();
+    String::from_utf8_lossy(line).contains(" /static")
+}
+
+#[test]
+fn conformance_over_grpc() {
+    check_conformance(Security::Plain, "grpc");
+    check_conformance(Security::Mutual, "grpc");
+}
+
+#[test]
+fn conformance_over_http_protobuf() {
+    check_conformance(Security::Plain, "http/protobuf");
+    check_conformance(Security::Tls, "http/protobuf");
+}
+
+#[test]
+fn conformance_over_http_json() {
+    check_conformance(Security::Plain, "http/json");
+    check_conformance(Security::Tls, "http/json");
+}
+
+/// How often each id was answered by itself at the collector; fails on an answer that is another request's.
+fn pairs(file: &Path) -> HashMap<String, usize> {
+    let mut ids = HashMap::new();
+    let mut mispaired = Vec::new();
+    spans(file, |span| {
+        let target = span.text("http.target");
+        let id = target.strip_prefix("/echo?id=").unwrap_or(&target);
+        if span.text("http.response.body") != id {
+            mispaired.push(target.clone());
+        }
+        *ids.entry(id.to_owned()).or_default() += 1;
+    });
+    assert!(mispaired.is_empty(), "mispaired: {mispaired:?}");
+    ids
+}
+
+#[test]
+fn a_hundred_thousand_requests_of_64_clients() {
+    const CLIENTS: usize = 64;
+    const REQUESTS: usize = 100_000_usize.div_ceil(CLIENTS);
+    collected(Security::Plain, |bench, pod, collector| {
+        let _nginx = pod.inside(|| Nginx::start(bench, ECHO));
+        let more = ", compression: none, queue: {bytes: 1GiB}";
+        let service = Service::start(
+            bench,
+            pod,
+            "server",
+            &export(bench, Security::Plain, "grpc", more),
+        );
+        let ids = swarm(([127, 0, 0, 1], HTTP_PORT).into(), CLIENTS, REQUESTS);
+        let account = service.finish();
+        assert_eq!(account["complete"], ids.len(), "{account}");
+        assert_eq!(
+            account["exporters"]["otlp"]["exported"],
+            ids.len(),
+            "{account}"
+        );
+        let told = pairs(&collector.finish());
+        assert_eq!(told.len(), ids.len());
+        assert!(told.values().all(|times| *times == 1));
+        assert!(ids.iter().all(|id| told.contains_key(id)));
+        figure(&format!("{} requests, 0 mispaired, 0 lost", ids.len()));
+    });
+}
+
+#[test]
+fn a_real_envoy_before_nginx() {
+    collected(Security::Plain, |bench, pod, collector| {
+        let envoy_pod = bench.cgroup.pod(0xb2);
+        let _nginx = pod.inside(|| Nginx::start(bench, ECHO));
+        let _envoy = envoy_pod.inside(|| Envoy::start(bench, "127.0.0.1"));
+        let export = export(bench, Security::Plain, "http/protobuf", "");
+        let service = Service::start(bench, pod, "server", &export);
+        let ids = swarm(([127, 0, 0, 1], ENVOY_PORT).into(), 16, 50);
+        let account = service.finish();
+        assert_eq!(
+            account["exporters"]["otlp"]["exported"],
+            ids.len(),
+            "{account}"
+        );
+        let file = collector.finish();
+        let told = pairs(&file);
+        assert!(ids.iter().all(|id| told.get(id) == Some(&1)));
+        for span in all(&file) {
+            // Envoy tells where the request came from.
+            assert_eq!(span.text("net.sock.peer.addr"), "127.0.0.1");
+            let fields: BTreeMap<String, Value> =
+                serde_json::from_str(&span.text("http.request.headers")).unwrap();
+            assert!(fields.contains_key("x-request-id"), "{fields:?}");
+            assert_eq!(span.attribute("http.status_code"), Some(200.into()));
+        }
+    });
+}
+
+/// Application, agent and collector in one pod: the agent tells neither its own requests, nor those for its own pages, nor its
+/// exports as the collector receives them.
+#[test]
+fn the_agents_own_traffic_is_not_told() {
+    if !real::available() {
+        return;
+    }
+    live(|bench| {
+        let pod = bench.cgroup.pod(0xa1);
+        let folder = bench.scratch.folder("collector");
+        let (_nginx, collector, service) = pod.inside(|| {
+            let nginx = Nginx::start(bench, ECHO);
+            let collector = Collector::listen(&folder, Security::Plain, GRPC, HTTP).unwrap();
+            let more = ", batch: {spans: 1}";
+            let export = export(bench, Security::Plain, "http/protobuf", more);
+            let service = Service::start(bench, &pod, "both", &export);
+            (nginx, collector, service)
+        });
+        // Ready once the data thread has told of itself for the first time.
+        until(|| service.metric("meshtap_ring_size_bytes") > 0.0);
+        for _ in 0..20 {
+            assert!(service.page("/metrics").contains("meshtap_build_info"));
+            assert!(service.page("/readyz").contains("\"ready\": true"));
+        }
+        let ids = swarm(([127, 0, 0, 1], HTTP_PORT).into(), 2, 10);
+        until(|| service.metric("meshtap_spans_exported_total{exporter=\"otlp\"}") >= 20.0);
+        let own = "meshtap_exchanges_filtered_total{rule=\"own\"}";
+        until(|| service.metric(own) >= 20.0);
+        let account = service.finish();
+        assert_eq!(
+            account["exporters"]["otlp"]["exported"],
+            ids.len(),
+            "{account}"
+        );
+        assert_eq!(account["filtered"]["own"], ids.len(), "{account}");
+        assert_eq!(total(&account["partial"]), 0, "{account}");
+        for span in all(&collector.finish()) {
+            assert!(
+                span.text("http.target").starts_with("/echo"),
+                "{}",
+                span.span
+            );
+        }
+    });
+}
+
+#[test]
+fn a_reload_changes_the_policy_and_keeps_the_flows() {
+    collected(Security::Plain, |bench, pod, collector| {
+        let _nginx = pod.inside(|| Nginx::start(bench, ECHO));
+        let export = export(bench, Security::Plain, "grpc", "");
+        let service = Service::start(bench, pod, "server", &export);
+        let mut connection = Connection::open(([127, 0, 0, 1], HTTP_PORT));
+        connection.get("/echo?id=before");
+        let config = bench.scratch.path().join("meshtap.yaml");
+        let text = fs::read_to_string(&config).unwrap();
+        let applied = "meshtap_config_reloads_total{result=\"applied\"}";
+        let refused = "meshtap_config_reloads_total{result=\"refused\"}";
+        fs::write(&config, format!("{text}policy: {{pathz: 1}}\n")).unwrap();
+        service.signal(Signal::HUP);
+        until(|| service.metric(refused) == 1.0);
+        assert!(service.log().contains("meshtap.yaml:"), "{}", service.log());
+        connection.get("/echo?id=between");
+        // The exchange must be past the old policy before there is a new one.
+        until(|| service.metric("meshtap_exchanges_kept_total") == 2.0);
+        fs::write(
+            &config,
+            format!("{text}policy: {{paths: {{exclude: ['^/echo']}}}}\n"),
+        )
+        .unwrap();
+        service.signal(Signal::HUP);
+        until(|| service.metric(applied) == 1.0);
+        connection.get("/echo?id=after");
+        let account = service.finish();
+        assert_eq!(
+            account["complete"], 3,
+            "one connection, never lost: {account}"
+        );
+        assert_eq!(account["filtered"]["path"], 1, "{account}");
+        let told = pairs(&collector.finish());
+        assert_eq!(told.len(), 2);
+        assert!(told.contains_key("before") && told.contains_key("between"));
+    });
+}
+
+/// Looks until something is so.
+fn until(so: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !so() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "it does not become so"
+        );
+        std::thread::yield_now();
+    }
+}
+
+/// What wrk saw: requests a second and the 99th percentile of latency in microseconds.
+fn load(seconds: u32) -> (f64, f64) {
+    let output = Command::new("wrk")
+        .args(["-t", "1", "-c", "8", "--latency", "-d"])
+        .arg(format!("{seconds}s"))
+        .arg(format!("http://127.0.0.1:{HTTP_PORT}/echo?id=load"))
+        .output()
+        .expect("wrk");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let number = |name: &str| {
+        let line = text.lines().find(|line| line.trim().starts_with(name));
+        line.and_then(|line| line.split_whitespace().nth(1))
+            .unwrap_or_else(|| panic!("no {name} in {text}"))
+            .to_owned()
+    };
+    let latency = number("99%");
+    let micros = match latency.trim_end_matches(char::is_alphabetic).parse::<f64>() {
+        Ok(value) if latency.ends_with("us") => value,
+        Ok(value) if latency.ends_with("ms") => value * 1e3,
+        Ok(value) => value * 1e6,
+        Err(error) => panic!("{latency}: {error}"),
+    };
+    (number("Requests/sec:").parse().unwrap(), micros)
+}
+
+/// A collector that takes connections and never says anything, then goes away and comes back.
+#[test]
+fn a_hanging_collector_costs_spans_and_nothing_else() {
+    if !real::available() {
+        return;
+    }
+    live(|bench| {
+        let pod = bench.cgroup.pod(0xa1);
+        let _nginx = pod.inside(|| Nginx::start(bench, ECHO));
+        let (alone, p99_alone) = load(5);
+        let hanging = TcpListener::bind(("127.0.0.1", HTTP)).unwrap();
+        let more = ", timeout: 2s, queue: {bytes: 4MiB}, retry: {initial: 100ms, max: 1s}";
+        let mut config = export(bench, Security::Plain, "http/protobuf", more);
+        config = config.replace("shutdown_timeout: 60s", "shutdown_timeout: 30s");
+        let service = Service::start(bench, &pod, "server", &config);
+        let (hung, p99_hung) = load(10);
+        let dropped =
+            service.metric("meshtap_spans_dropped_total{exporter=\"otlp\",reason=\"queue_full\"}");
+        assert!(dropped > 0.0, "the load fills 4 MiB");
+        let memory = service.metric("process_resident_memory_bytes");
+        drop(hanging);
+        let folder = bench.scratch.folder("collector");
+        let collector = Collector::listen(&folder, Security::Plain, GRPC, HTTP).unwrap();
+        until(|| service.metric("meshtap_spans_exported_total{exporter=\"otlp\"}") > 0.0);
+        let (working, p99_working) = load(5);
+        let account = service.finish();
+        let exported = account["exporters"]["otlp"]["exported"].as_u64().unwrap();
+        let mut arrived = 0;
+        spans(&collector.finish(), |_| arrived += 1);
+        // What hung may have arrived without an answer: never fewer than were counted.
+        assert!(arrived >= exported, "{arrived} {account}");
+        figure(&format!(
+            "nginx alone {alone:.0} req/s, p99 {p99_alone:.0} µs; collector hanging {hung:.0} req/s, p99 {p99_hung:.0} µs; working \
+             {working:.0} req/s, p99 {p99_working:.0} µs; p99 hanging/working {:.2}; agent {:.0} MiB; {account}",
+            p99_hung / p99_working,
+            memory / f64::from(1 << 20),
+        ));
+    });
+}
+
+/// In real time: nobody listens for a minute of load.
+#[test]
+fn a_collector_that_is_away_for_a_minute() {
+    if !real::available() {
+        return;
+    }
+    live(|bench| {
+        let pod = bench.cgroup.pod(0xa1);
+        let _nginx = pod.inside(|| Nginx::start(bench, ECHO));
+        let config = export(bench, Security::Plain, "grpc", "");
+        let service = Service::start(bench, &pod, "server", &config);
+        // Slow enough that everything still fits the queue.
+        let began = std::time::Instant::now();
+        let mut connection = Connection::open(([127, 0, 0, 1], HTTP_PORT));
+        let mut ids = Vec::new();
+        while began.elapsed() < std::time::Duration::from_secs(60) {
+            let id = format!("n-{}", ids.len());
+            connection.get(&format!("/echo?id={id}"));
+            ids.push(id);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let folder = bench.scratch.folder("collector");
+        let collector = Collector::listen(&folder, Security::Plain, GRPC, HTTP).unwrap();
+        let account = service.finish();
+        assert_eq!(
+            account["exporters"]["otlp"]["exported"],
+            ids.len(),
+            "{account}"
+        );
+        let told = pairs(&collector.finish());
+        assert!(ids.iter().all(|id| told.contains_key(id)));
+    });
+}

@@ -1,0 +1,11 @@
+//! At a real OpenTelemetry Collector: spans arrive over every protocol, with TLS and without, with the right attributes; live
+//! traffic loses and mixes up nothing; a collector that hangs or is away costs spans, counted, and the application nothing.
+
+mod certificates;
+mod delivery;
+mod live;
+#[allow(dead_code, reason = "what one test binary does not need another does")]
+mod real;
+mod service;
+#[path = "../export/source.rs"]
+mod source;
