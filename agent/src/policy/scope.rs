@@ -236,7 +236,7 @@ mod tests {
 
     fn check(settings: &Settings, request: &str, status: u16, expected: Option<Skip>) {
         let scope = Scope::new(settings).unwrap();
-        let exchange = sample::exchange(request, &format!("HTTP/1.1 {status} X\r\n\r\n"));
+        let exchange = sample::exchange(request, format!("HTTP/1.1 {status} X\r\n\r\n"));
         assert_eq!(scope.skip(&exchange), expected, "{request}");
     }
 

@@ -357,8 +357,10 @@ fn the_callers_trace_goes_on() {
 
 #[test]
 fn what_is_not_kept_is_counted() {
-    let mut settings = Settings::default();
-    settings.sampling_ratio = 0.25;
+    let settings = Settings {
+        sampling_ratio: 0.25,
+        ..Settings::default()
+    };
     let mut policy = Policy::new(&settings).unwrap();
     let exchange = |target: &str| {
         sample::exchange(
@@ -426,8 +428,10 @@ fn a_reload_keeps_counts_and_random_key() {
     };
     let before = target(&mut policy);
     assert_eq!(target(&mut policy.clone()), before);
-    let mut other = Settings::default();
-    other.headers = vec!["*".to_owned()];
+    let mut other = Settings {
+        headers: vec!["*".to_owned()],
+        ..Settings::default()
+    };
     policy.reload(&other).unwrap();
     assert_eq!(target(&mut policy), before);
     assert_eq!(policy.counts().kept, 2);

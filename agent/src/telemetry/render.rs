@@ -396,7 +396,7 @@ mod tests {
     fn ready_while_something_is_captured() {
         let failed = HookState::Failed("why".to_owned());
         check(&[], true, false);
-        check(&[failed.clone()], true, false);
+        check(std::slice::from_ref(&failed), true, false);
         check(&[HookState::Attached], true, true);
         check(&[failed, HookState::Attached], true, true);
         check(&[HookState::Attached], false, false);
