@@ -7,7 +7,14 @@ use libfuzzer_sys::fuzz_target;
 use meshtap::http::coding::{Decoded, Undecodable, decode};
 
 const CODINGS: [&str; 8] = [
-    "gzip", "deflate", "br", "zstd", "gzip, br", "zstd, gzip", "deflate, deflate", "br, zstd",
+    "gzip",
+    "deflate",
+    "br",
+    "zstd",
+    "gzip, br",
+    "zstd, gzip",
+    "deflate, deflate",
+    "br, zstd",
 ];
 
 const CAP: usize = 256 * 1024;
@@ -17,7 +24,12 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let codings = CODINGS[usize::from(*choice) % CODINGS.len()].as_bytes();
-    match decode([codings], &Bytes::copy_from_slice(body), choice & 0x80 == 0, CAP) {
+    match decode(
+        [codings],
+        &Bytes::copy_from_slice(body),
+        choice & 0x80 == 0,
+        CAP,
+    ) {
         Decoded::Identity => assert!(body.is_empty()),
         Decoded::Decoded { bytes, .. } => assert!(bytes.len() <= CAP),
         Decoded::Failed { reason } => assert_ne!(reason, Undecodable::Decoder),

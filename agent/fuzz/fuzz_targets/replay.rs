@@ -45,7 +45,10 @@ fuzz_target!(|data: &[u8]| {
     engine.finish(now, &mut output);
     read(&mut output);
     let totals = capture.totals();
-    assert_eq!(totals.packets, totals.tcp + totals.skipped.iter().sum::<u64>());
+    assert_eq!(
+        totals.packets,
+        totals.tcp + totals.skipped.iter().sum::<u64>()
+    );
     assert!(totals.segments <= totals.tcp);
     assert_eq!(engine.ledger().imbalance(), 0);
     assert_eq!(engine.ledger().open, 0);
