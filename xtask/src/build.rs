@@ -92,6 +92,8 @@ pub fn kernel_side() -> Result<PathBuf> {
         .arg(&target)
         .env("RUSTC", &tools.toolchain.rustc)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(&tools.linker)?)
+        // BTF is made from debug information.
+        .env("CARGO_PROFILE_RELEASE_STRIP", "none")
         // The calling cargo's settings are for the host.
         .env_remove("RUSTFLAGS")
         .env_remove("RUSTUP_TOOLCHAIN")
