@@ -105,8 +105,10 @@ fn read(mut data: &[u8]) -> Script {
             0 => (0, 1),
             _ => (1, 0),
         };
+        let fault = how & 0x1f;
         let mut payload = Vec::new();
-        for byte in source {
+        // A reset carries nothing.
+        for byte in source.iter().filter(|_| fault != 2) {
             match PIECES.get(usize::from(byte.wrapping_sub(128))) {
                 Some(piece) => payload.extend(piece.bytes()),
                 None => payload.push(*byte),
@@ -130,7 +132,6 @@ fn read(mut data: &[u8]) -> Script {
             payload,
         };
         next[socket][own] = seq.wrapping_add(wire_len);
-        let fault = how & 0x1f;
         script.is_whole &= !matches!(fault, 3..=9);
         match fault {
             1 => {
