@@ -64,6 +64,9 @@ const PIECES: [&str; 48] = [
     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
 ];
 
+/// The third socket is the client's end of the first connection.
+const CLIENT_END: usize = 2;
+
 /// One segment, its bytes, and what happens to it.
 struct Step {
     socket: usize,
@@ -96,6 +99,7 @@ fn read(mut data: &[u8]) -> Script {
     // By socket and by end. The second connection wraps soon.
     let mut next = [[1000_u32, 9000], [u32::MAX - 40, u32::MAX - 90], [5, 6]];
     let first = next;
+    let mut ended = [[false; 2]; 3];
     while let [op, how, len, rest @ ..] = data {
         let len = usize::from(*len).min(rest.len());
         let (source, rest) = rest.split_at(len);
@@ -105,8 +109,10 @@ fn read(mut data: &[u8]) -> Script {
             0 => (0, 1),
             _ => (1, 0),
         };
+        let fault = how & 0x1f;
         let mut payload = Vec::new();
-        for byte in source {
+        // A reset carries nothing.
+        for byte in source.iter().filter(|_| fault != 2) {
             match PIECES.get(usize::from(byte.wrapping_sub(128))) {
                 Some(piece) => payload.extend(piece.bytes()),
                 None => payload.push(*byte),
@@ -130,8 +136,10 @@ fn read(mut data: &[u8]) -> Script {
             payload,
         };
         next[socket][own] = seq.wrapping_add(wire_len);
-        let fault = how & 0x1f;
-        script.is_whole &= !matches!(fault, 3..=9);
+        // Faults that leave something out, silence that lets a connection be forgotten, and what follows an end.
+        script.is_whole &= !matches!(fault, 3..=10) && !ended[socket][own];
+        ended[socket][own] |= matches!(fault, 1 | 2);
+        ended[socket][other] |= fault == 2;
         match fault {
             1 => {
                 step.fin = true;
@@ -151,7 +159,7 @@ fn read(mut data: &[u8]) -> Script {
             8 => step.expected = step.expected.wrapping_sub(u32::from(how >> 5) * 16),
             9 => step.start = !step.start,
             10 => step.wait = u64::from(*how) * 2_000_000_000,
-            11 => step.listener = step.client && step.start,
+            11 => step.listener = step.client && step.start && socket != CLIENT_END,
             _ => {}
         }
         script.steps.push(step);
@@ -179,9 +187,9 @@ fn run(script: &Script, cut: usize) -> (String, bool) {
         if step.wait > 1000 {
             engine.expire(time, &mut output);
         }
-        let client: Endpoint = SocketAddr::from(([192, 0, 2, 2], 1000)).into();
-        // The third socket is the client's end of the first connection.
-        let is_client_end = step.socket == 2;
+        let is_client_end = step.socket == CLIENT_END;
+        let port = if step.socket == 1 { 1001 } else { 1000 };
+        let client: Endpoint = SocketAddr::from(([192, 0, 2, 2], port)).into();
         let (local, remote) = if is_client_end { (client, server) } else { (server, client) };
         let pieces = step.payload.len().div_ceil(cut).max(1);
         for (n, at) in (0..pieces).zip((0_u32..).step_by(cut)) {

@@ -36,6 +36,8 @@ pub(super) struct Detect {
 #[derive(Debug, Default)]
 struct Held {
     starts: [Option<Start>; 2],
+    /// The direction whose bytes came first.
+    first: Option<Direction>,
     proxied: Option<Endpoint>,
     /// The preamble is over: another is no preamble.
     preamble_over: bool,
@@ -153,7 +155,7 @@ impl Detect {
         }
         match proxy_protocol::parse(piece.bytes) {
             Preamble::None => {}
-            Preamble::Undecided => return self.hold(at, &piece),
+            Preamble::Undecided => return self.hold(direction, &piece),
             Preamble::Malformed => return Found::Other,
             Preamble::Whole { len, source } => {
                 let held = self.held.get_or_insert_default();
@@ -163,19 +165,20 @@ impl Detect {
             }
         }
         if piece.bytes.is_empty() {
-            return self.hold(at, &piece);
+            return self.hold(direction, &piece);
         }
         match classify(skip_empty_lines(piece.bytes)) {
-            Looks::Undecided => self.hold(at, &piece),
+            Looks::Undecided => self.hold(direction, &piece),
             Looks::Other => Found::Other,
             Looks::Http2 => Found::Http2,
             looks => self.http1(direction, looks, Some(piece), identity, cx),
         }
     }
 
-    fn hold(&mut self, at: usize, piece: &Piece<'_>) -> Found {
+    fn hold(&mut self, direction: Direction, piece: &Piece<'_>) -> Found {
         let held = self.held.get_or_insert_default();
-        held.starts[at] = Some(Start {
+        held.first.get_or_insert(direction);
+        held.starts[direction as usize] = Some(Start {
             bytes: piece.bytes.to_vec(),
             seq: piece.seq,
             ack: piece.ack,
@@ -265,10 +268,12 @@ impl Detect {
             by_half(self.turns, requests),
             by_half(self.fresh, requests),
         ));
-        for (half, start) in [Half::Requests, Half::Responses]
-            .into_iter()
-            .zip(by_half(held.starts, requests))
-        {
+        let [ingress, egress] = held.starts;
+        let mut starts = [(Direction::Ingress, ingress), (Direction::Egress, egress)];
+        if held.first == Some(Direction::Egress) {
+            starts.reverse();
+        }
+        for (direction, start) in starts {
             if let Some(start) = start.filter(|start| !start.bytes.is_empty()) {
                 let piece = Piece {
                     bytes: &start.bytes,
@@ -277,7 +282,7 @@ impl Detect {
                     time: start.time,
                     boundary: true,
                 };
-                h1.item(half, Item::Bytes(piece), cx);
+                h1.item(Half::of(direction, requests), Item::Bytes(piece), cx);
             }
         }
         if let Some(piece) = piece {

@@ -100,10 +100,8 @@ impl Connection {
             Direction::Egress => (egress, ingress),
         };
         if segment.rst {
+            // What a reset carries is no part of the stream (RFC 9293 §3.5.2).
             if direction == Direction::Egress || plausible_reset(own, segment) {
-                own.push(segment, &bounds, &mut |item| {
-                    protocol.item(direction, item, identity, cx);
-                });
                 return self.end(End::Gone, segment.time, cx);
             }
             return State::Open;

@@ -95,10 +95,21 @@ impl Turn {
     }
 }
 
-/// A status line of class 1xx.
+/// The status line of an interim answer: 1xx, but not 101, which is final (RFC 9110 §15.2).
 pub(super) fn is_interim(bytes: &[u8]) -> bool {
-    matches!(
-        bytes,
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'1', ..]
-    )
+    match bytes {
+        [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            _,
+            b' ',
+            status @ ..,
+        ] => status.starts_with(b"1") && !status.starts_with(b"101"),
+        _ => false,
+    }
 }

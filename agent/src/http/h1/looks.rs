@@ -19,15 +19,14 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// No registered method is longer than 17 (`UPDATEREDIRECTREF`); extension methods are given some room.
 const LONGEST_METHOD: usize = 32;
 
+/// Bytes of a status line from its minor version to the end of its status.
+const STATUS: usize = 5;
+
 /// Tells from the first bytes what a message is. A request is only certain once its first line is whole and names HTTP.
 #[must_use]
 pub fn classify(bytes: &[u8]) -> Looks {
     if let Some(rest) = bytes.strip_prefix(b"HTTP/1.") {
-        return match rest {
-            [b'0' | b'1', b' ', ..] => Looks::Response,
-            [b'0' | b'1'] | [] => Looks::Undecided,
-            _ => Looks::Other,
-        };
+        return status_line(rest);
     }
     if b"HTTP/1.".starts_with(bytes) {
         return Looks::Undecided;
@@ -46,6 +45,21 @@ pub fn classify(bytes: &[u8]) -> Looks {
         (_, None) => Looks::Undecided,
         (1.., Some(b' ')) => request_line(bytes.get(method + 1..).unwrap_or_default()),
         _ => Looks::Other,
+    }
+}
+
+/// After the major version. The status is part of it: an interim answer is told apart from a final one by it.
+fn status_line(rest: &[u8]) -> Looks {
+    let fits = |(at, byte): (usize, &u8)| match at {
+        0 => matches!(byte, b'0' | b'1'),
+        1 => *byte == b' ',
+        _ => byte.is_ascii_digit(),
+    };
+    let begin = rest.get(..STATUS).unwrap_or(rest);
+    match begin.iter().enumerate().all(fits) {
+        true if begin.len() == STATUS => Looks::Response,
+        true => Looks::Undecided,
+        false => Looks::Other,
     }
 }
 
@@ -114,7 +128,9 @@ mod tests {
             (b"\0\0\0\x08", Other),
             (b"HTTP", Undecided),
             (b"HTTP/1.1", Undecided),
+            (b"HTTP/1.1 20", Undecided),
             (b"HTTP/1.1 200", Response),
+            (b"HTTP/1.1 2x0", Other),
             (b"HTTP/1.2 200", Other),
             (b"PRI ", Undecided),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0", Http2),
