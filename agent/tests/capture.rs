@@ -100,7 +100,8 @@ impl Live {
                         payload: segment.payload.to_vec(),
                     });
                 });
-            assert_eq!(polled.unwrap(), Polled::More);
+            // A live capture has no end; it may have more waiting than one batch.
+            assert_ne!(polled.unwrap(), Polled::End);
         }
         &self.told
     }

@@ -10,8 +10,8 @@ use crate::{build, command, fuzz, packages};
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Seconds that each fuzz target runs before the tests; 0 leaves fuzzing out
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    /// Seconds that each fuzz target runs before the tests; 0 leaves fuzzing out (`cargo xtask fuzz` does it alone)
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     fuzz: u64,
     /// Given to `cargo test` as they are: `cargo xtask test -- stream::` runs the tests whose names hold `stream::`
     #[arg(last = true)]
