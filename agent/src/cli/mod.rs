@@ -101,6 +101,12 @@ mod tests {
         check("meshtap tap --duration soon", false);
         check("meshtap tap --duration 0s", false);
         check("meshtap tap --status 99", false);
+        check("meshtap tap --pid 0", false);
+        check("meshtap tap --host=", false);
+        check("meshtap tap --path=", false);
+        check("meshtap tap --method=", false);
+        check("meshtap tap --method G/T", false);
+        check("meshtap tap --duration -1s", false);
         check("meshtap tap --side left", false);
         check("meshtap tap --ignore-mark x", false);
         check("meshtap replay", false);

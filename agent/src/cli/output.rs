@@ -56,7 +56,7 @@ pub struct OutputArgs {
     pub port: Vec<u16>,
 
     /// Only sockets of this process.
-    #[arg(long, value_name = "PID", value_delimiter = ',', help_heading = FILTERS)]
+    #[arg(long, value_name = "PID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..), help_heading = FILTERS)]
     pub pid: Vec<u32>,
 
     /// Only this host; `*` stands for any characters (`*.example.com`). A port need not be given.
@@ -70,7 +70,7 @@ pub struct OutputArgs {
     pub path: Vec<PathPattern>,
 
     /// Only this method; upper or lower case.
-    #[arg(long, value_name = "METHOD", value_delimiter = ',', help_heading = FILTERS)]
+    #[arg(long, value_name = "METHOD", value_delimiter = ',', value_parser = method, help_heading = FILTERS)]
     pub method: Vec<String>,
 
     /// Only this status: 200, 4xx, 400-499, or `none` for requests without an answer.
@@ -80,6 +80,15 @@ pub struct OutputArgs {
     /// Only requests that arrive at a socket of this machine (server), or leave from one (client).
     #[arg(long, value_enum, default_value_t, value_name = "SIDE", help_heading = FILTERS)]
     pub side: SideChoice,
+}
+
+/// A method is a token (RFC 9110 §9.1); nothing else is ever captured.
+fn method(text: &str) -> Result<String, String> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    match !text.is_empty() && text.bytes().all(token) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("`{text}` is not a method; write for example GET")),
+    }
 }
 
 /// Heading of the filters in the help.

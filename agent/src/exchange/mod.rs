@@ -81,6 +81,26 @@ impl Oddities {
     pub const BARE_LF: Self = Self(1 << 3);
     /// `Transfer-Encoding` in an HTTP/1.0 message, or whose last coding is not chunked.
     pub const ODD_CODING: Self = Self(1 << 4);
+    /// A field whose name is no token or whose value holds control characters, or a line that is no field.
+    pub const INVALID_FIELD: Self = Self(1 << 5);
+
+    /// Each with the name it is told by.
+    pub const NAMED: [(Self, &'static str); 6] = [
+        (Self::LENGTH_AND_CHUNKED, "length_and_chunked"),
+        (Self::REPEATED_LENGTH, "repeated_length"),
+        (Self::FOLDED, "folded_field"),
+        (Self::BARE_LF, "bare_lf"),
+        (Self::ODD_CODING, "odd_transfer_coding"),
+        (Self::INVALID_FIELD, "invalid_field"),
+    ];
+
+    /// The names of those that are set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMED
+            .into_iter()
+            .filter(move |(oddity, _)| self.contains(*oddity))
+            .map(|(_, name)| name)
+    }
 
     /// With those of `other` added.
     #[must_use]

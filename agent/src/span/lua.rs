@@ -3,7 +3,7 @@
 use super::attributes::Builder;
 use super::body::{self, Keys};
 use super::settings::{Profile, Settings};
-use super::{headers, peer};
+use super::{faults, headers, peer};
 use crate::policy::{Known, Sanitized, path_and_query};
 
 /// Body bytes that the gateway filter tells at most.
@@ -68,9 +68,7 @@ pub(super) fn build(out: &mut Builder, settings: &Settings, sanitized: &Sanitize
         out.str("sensor.id", &settings.sensor_id);
     }
     out.fixed("meshtap.side", exchange.peers.side.label());
-    if let Some(partial) = exchange.partial {
-        out.fixed("meshtap.partial", partial.label());
-    }
+    faults::push(out, exchange);
 }
 
 /// Adds the scheme.

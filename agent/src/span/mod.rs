@@ -3,6 +3,7 @@
 
 mod attributes;
 mod body;
+mod faults;
 mod headers;
 mod lua;
 mod peer;

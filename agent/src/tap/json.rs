@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::body::Text;
 use super::escape::hidden;
 use super::{Detail, View};
+use crate::exchange::Oddities;
 use crate::flow::Endpoint;
 use crate::http::{Body, Fields};
 use crate::policy::Content;
@@ -46,11 +47,23 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail) {
     }
     out.extend_from_slice(b",\"request\":");
     let content = view.sanitized.request_content();
-    message(out, &request.head.fields, &request.body, content, detail);
+    message(
+        out,
+        &request.head.fields,
+        (&request.body, content),
+        request.oddities,
+        detail,
+    );
     if let Some(response) = &exchange.response {
         out.extend_from_slice(b",\"response\":");
         let content = view.sanitized.response_content();
-        message(out, &response.head.fields, &response.body, content, detail);
+        message(
+            out,
+            &response.head.fields,
+            (&response.body, content),
+            response.oddities,
+            detail,
+        );
     }
     if let Some(partial) = exchange.partial {
         let _ = write!(out, ",\"partial\":\"{}\"", partial.label());
@@ -67,7 +80,13 @@ fn endpoint(out: &mut Vec<u8>, key: &str, endpoint: &Endpoint) {
     );
 }
 
-fn message(out: &mut Vec<u8>, fields: &Fields, body: &Body, content: &Content, detail: Detail) {
+fn message(
+    out: &mut Vec<u8>,
+    fields: &Fields,
+    (body, content): (&Body, &Content),
+    oddities: Oddities,
+    detail: Detail,
+) {
     out.extend_from_slice(b"{\"headers\":[");
     for (index, (name, value)) in fields.iter().enumerate() {
         out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
@@ -90,7 +109,15 @@ fn message(out: &mut Vec<u8>, fields: &Fields, body: &Body, content: &Content, d
             }
         }
     }
-    let _ = write!(out, ",\"body_size\":{}}}", body.size);
+    let _ = write!(out, ",\"body_size\":{}", body.size);
+    for (index, name) in oddities.names().enumerate() {
+        let before = if index == 0 { ",\"oddities\":[" } else { "," };
+        let _ = write!(out, "{before}\"{name}\"");
+    }
+    if oddities != Oddities::default() {
+        out.push(b']');
+    }
+    out.push(b'}');
 }
 
 fn base64(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -28,6 +28,8 @@ const MAX_PROCESS: usize = 24;
 const MIN_TARGET: usize = 24;
 /// Width of status, sizes and duration: 3 + 2 + 11 + 2 + 6, and two spaces before.
 const RESULT: usize = 26;
+/// Width of the method: the common ones all fit, so that targets align.
+const METHOD: usize = "DELETE".len();
 /// Room of a line outside a terminal.
 const PLAIN_WIDTH: usize = 120;
 
@@ -114,25 +116,21 @@ impl Line {
         }
         used += column(out, &self.scratch, &mut self.process, MAX_PROCESS);
 
-        let marks = marks(exchange);
-        used += RESULT + marks.as_ref().map_or(0, |marks| marks.len() + 2);
-        self.target(out, exchange, used);
+        self.target(out, exchange, used + RESULT);
         Self::result(out, exchange, palette);
-        if let Some(marks) = marks {
-            let _ = write!(out, "  {}{marks}{end}", palette.begin(Ink::Magenta));
-        }
         out.push(b'\n');
     }
 
-    /// Method, host and target, padded to what the other columns leave.
+    /// Method, host and target, padded to what the other columns leave; and what deserves a mark at the end of that room.
     fn target(&mut self, out: &mut Vec<u8>, exchange: &Exchange, used: usize) {
         let head = &exchange.request.head;
+        let marks = marks(exchange);
         let room = self.room(used);
+        let room = room.saturating_sub(marks.len());
         self.scratch.clear();
         escape::write(&mut self.scratch, head.method(), Keep::Nothing);
         let method = self.scratch.len();
-        // Short methods get the width of the commonest, so that targets align.
-        self.scratch.resize(method.max(4) + 1, b' ');
+        self.scratch.resize(method.max(METHOD) + 1, b' ');
         let target = head.target();
         if matches!(target.first(), Some(b'/' | b'*'))
             && let Some(host) = head.host()
@@ -152,7 +150,12 @@ impl Line {
         let (method, rest) = shown.split_at_checked(split).unwrap_or((shown, ""));
         let cut = if shown.len() < text.len() { "…" } else { "" };
         let pad = room.saturating_sub(width + cut.chars().count());
-        let _ = write!(out, "{bold}{method}{end}{rest}{cut}{:pad$}  ", "");
+        let mark = self.palette.begin(Ink::Magenta);
+        let _ = write!(
+            out,
+            "{bold}{method}{end}{rest}{cut}{:pad$}{mark}{marks}{end}  ",
+            ""
+        );
     }
 
     fn result(out: &mut Vec<u8>, exchange: &Exchange, palette: Palette) {
@@ -170,7 +173,10 @@ impl Line {
                 let _ = write!(out, "{ink}---{end}  {sent:>5}→{:<5}  ", "-");
             }
         }
-        let _ = write!(out, "{:>6}", duration_text(exchange.duration()));
+        // Without an answer it took no time that is known.
+        let took = exchange.response.is_some();
+        let took = took.then(|| duration_text(exchange.duration()));
+        let _ = write!(out, "{:>6}", took.as_deref().unwrap_or("-"));
     }
 }
 
@@ -215,11 +221,11 @@ fn is_endpoint(host: &[u8], exchange: &Exchange) -> bool {
 }
 
 /// What deserves a mark: a missing part, an upgrade.
-fn marks(exchange: &Exchange) -> Option<String> {
+fn marks(exchange: &Exchange) -> String {
     match (exchange.partial, exchange.upgrade) {
-        (Some(partial), _) => Some(format!("[{}]", partial.label())),
-        (None, true) => Some("[upgraded]".to_owned()),
-        (None, false) => None,
+        (Some(partial), _) => format!(" [{}]", partial.label()),
+        (None, true) => " [upgraded]".to_owned(),
+        (None, false) => String::new(),
     }
 }
 
@@ -250,7 +256,7 @@ mod tests {
         check(
             &sample::exchange(),
             Some(120),
-            "12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST shop.example/cart?id=7      201     14→10     1.50ms",
+            "12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST   shop.example/cart?id=7    201     14→10     1.50ms",
         );
     }
 
@@ -264,7 +270,7 @@ mod tests {
         assert_eq!(
             String::from_utf8_lossy(&out),
             "TIME (UTC)    CLIENT → SERVER                    PROCESS       REQUEST                       STATUS   SENT→GOT      TOOK\n\
-             12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST shop.example/cart?id=7      201     14→10     1.50ms\n"
+             12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST   shop.example/cart?id=7    201     14→10     1.50ms\n"
         );
     }
 
@@ -276,7 +282,7 @@ mod tests {
         check(
             &exchange,
             Some(120),
-            "12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST shop.example/cart?…  ---     14→-       400µs  [no_response]",
+            "12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST   shop.exam… [no_response]  ---     14→-           -",
         );
     }
 

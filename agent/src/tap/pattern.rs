@@ -2,18 +2,22 @@
 //!
 //! Without a `*` a host is compared whole, a path as a prefix.
 
-use std::convert::Infallible;
 use std::str::FromStr;
+
+const EMPTY: &str = "it is empty, and would match nothing or everything";
 
 /// A pattern of `--host`: compared without case, with and without the port of the captured host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern(Vec<u8>);
 
 impl FromStr for HostPattern {
-    type Err = Infallible;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.to_ascii_lowercase().into_bytes()))
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "" => Err(EMPTY),
+            _ => Ok(Self(text.to_ascii_lowercase().into_bytes())),
+        }
     }
 }
 
@@ -45,10 +49,13 @@ fn without_port(host: &[u8]) -> &[u8] {
 pub struct PathPattern(Vec<u8>);
 
 impl FromStr for PathPattern {
-    type Err = Infallible;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.as_bytes().to_vec()))
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "" => Err(EMPTY),
+            _ => Ok(Self(text.as_bytes().to_vec())),
+        }
     }
 }
 
@@ -114,7 +121,7 @@ mod tests {
 
     #[track_caller]
     fn host(pattern: &str, text: &str, expected: bool) {
-        let pattern: HostPattern = pattern.parse().expect("any text");
+        let pattern: HostPattern = pattern.parse().expect("a pattern");
         assert_eq!(
             pattern.matches(text.as_bytes()),
             expected,
@@ -124,7 +131,7 @@ mod tests {
 
     #[track_caller]
     fn path(pattern: &str, text: &str, expected: bool) {
-        let pattern: PathPattern = pattern.parse().expect("any text");
+        let pattern: PathPattern = pattern.parse().expect("a pattern");
         assert_eq!(
             pattern.matches(text.as_bytes()),
             expected,
@@ -145,7 +152,6 @@ mod tests {
         host("[::1]", "[::1]:80", true);
         host("::1", "::1", true);
         host("x", ":80", false);
-        host("", ":80", true);
         host("a:", "a:", true);
     }
 
@@ -163,7 +169,6 @@ mod tests {
         path("/", "http://example.com", true);
         path("?x", "http://example.com?x=1", true);
         path("*", "*", true);
-        path("", "anything", true);
     }
 
     #[test]

@@ -99,8 +99,13 @@ impl Report {
         let ledger = &self.ledger;
         let _ = write!(
             text,
-            "{} exchanges begun = {} shown",
-            ledger.begun, self.delivery.shown
+            "{} {} begun = {} shown",
+            ledger.begun,
+            match ledger.begun {
+                1 => "exchange",
+                _ => "exchanges",
+            },
+            self.delivery.shown
         );
         let lost = Loss::ALL.iter().zip(ledger.lost);
         let rest = (self.delivery.entries().into_iter().skip(1))

@@ -68,6 +68,8 @@ impl Console {
             }
             Some(_) => {}
         }
+        let panic = self.all.iter().find(|line| line.contains("Kernel panic"));
+        problems.extend(panic.map(|line| format!("the guest's kernel: {line}")));
         for kind in ATTACHED {
             if !self.attached.iter().any(|attached| attached == kind) {
                 problems.push(format!("no link of attach type {kind}"));
@@ -158,6 +160,13 @@ mod tests {
             "booted 6.12.0-50",
         );
         check(&GOOD.replace("attach_type:\t1", ""), "attach type 1");
+        check(
+            &GOOD.replace(
+                "@vm exit 0",
+                "[    3.5] Kernel panic - not syncing: Fatal exception",
+            ),
+            "not syncing",
+        );
         check(&GOOD.replace("exit 0", "exit 1"), "exit status");
         check(
             &GOOD.replace("\"status\":200", "\"status\":500"),

@@ -168,6 +168,9 @@ impl<R: Read> Reader<R> {
             _ => false,
         };
         self.at += (RECORD_LEN + len) as u64;
+        if self.ended && fill(&mut self.input, &mut [0])? > 0 {
+            return Err(self.corrupt("bytes after the end of the recording"));
+        }
         Ok(pause)
     }
 

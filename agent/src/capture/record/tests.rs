@@ -219,6 +219,8 @@ fn faults_are_named() {
     check(&with(64 + 8 + 40, &2_u32.to_ne_bytes()), "contradict");
     check(&good[..good.len() - 16], "without its end mark");
     check(&good[..good.len() - 1], "without its end mark");
+    check(&[&good[..], b"x"].concat(), "bytes after the end");
+    check(&good.repeat(2), "bytes after the end");
     let tick = 64 + 8 + HEADER_LEN + 3;
     check(&with(tick + 8, &1_u64.to_ne_bytes()), "backwards");
 }

@@ -297,14 +297,26 @@ fn faults() {
     // The very first request.
     check(
         &[
-            "> GET /a HTTP/1.1\r\nbad field\r\n\r\n",
+            "> POST /a HTTP/1.1\r\nContent-Length: x\r\n\r\n",
             "< HTTP/1.1 400 Bad\r\n\r\n",
         ],
         &["lost malformed 1"],
     );
     check(
-        &["> GET /a H", "> TTP/1.1\r\nbad field\r\n\r\n"],
+        &[
+            "> POST /a H",
+            "> TTP/1.1\r\nContent-Length: x\r\n\r\n",
+            "< HTTP/1.1 400 Bad\r\n\r\n",
+        ],
         &["lost malformed 1"],
+    );
+    // A server makes of a bad field what it likes: the exchange is there.
+    check(
+        &[
+            "> GET /a HTTP/1.1\r\nbad field\r\nA: \x1b\r\n\r\n",
+            "< HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n",
+        ],
+        &["GET /a \"\" -> 400 \"\""],
     );
     let long = format!("> GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
     check(

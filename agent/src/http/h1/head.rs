@@ -1,13 +1,15 @@
 //! Heads: found, parsed by `httparse`, kept as slices of one buffer.
 //!
 //! Tolerated beyond the grammar, as recipients do (RFC 9112 §2.2, §5.2, §4): lines that end with LF alone, folded field
-//! lines, a missing reason, bytes from 0x80 on in targets, reasons and values.
+//! lines, a missing reason, bytes from 0x80 on in targets, reasons and values, control characters in values, field names that
+//! are no tokens, field lines without a name. Servers differ in what they make of these, so nobody may hide behind one.
 
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use httparse::{Header, ParserConfig, Status};
 
+use super::looks::is_token;
 use super::{Bounds, Looks, classify};
 use crate::exchange::Oddities;
 use crate::http::{Fields, FieldsBuilder, RequestHead, ResponseHead, Slice, Version};
@@ -147,7 +149,7 @@ enum Outcome {
 pub(super) fn parse<H: Head>(bytes: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>, Fault> {
     let window = bytes.get(..bounds.head).unwrap_or(bytes);
     let mut spans = Vec::new();
-    match attempt(H::KIND, window, bounds, &mut spans) {
+    match attempt(H::KIND, &config(), window, (bounds, &mut spans)) {
         Outcome::Whole(raw) => Ok(Some(whole(
             &raw,
             Bytes::copy_from_slice(window.get(..raw.len).unwrap_or_default()),
@@ -161,8 +163,9 @@ pub(super) fn parse<H: Head>(bytes: &[u8], bounds: &Bounds) -> Result<Option<Par
     }
 }
 
-/// Parses what `httparse` refuses and recipients accept: folded field lines, and targets that are not UTF-8. It parses a
-/// copy in which both are made harmless without moving a byte, so the positions found are right in the original.
+/// Parses what `httparse` refuses and recipients accept: folded field lines, targets that are not UTF-8, fields with bytes that do
+/// not belong there. It parses a copy in which all are made harmless without moving a byte, so the positions found are right in the
+/// original.
 #[cold]
 fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>, Fault> {
     let Some(end) = find_end(window, 0) else {
@@ -173,51 +176,121 @@ fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>,
             false => Ok(None),
         };
     };
-    let mut unfolded = window.get(..end).unwrap_or_default().to_vec();
-    let folded = unfold(&mut unfolded);
-    let mut masked = unfolded.clone();
-    let line = memchr::memchr(b'\n', &masked).unwrap_or(0);
-    for byte in masked.iter_mut().take(line).filter(|byte| !byte.is_ascii()) {
+    let mut head = window.get(..end).unwrap_or_default().to_vec();
+    let line = memchr::memchr(b'\n', &head).map_or(0, |at| at + 1);
+    let (_, fields) = head.split_at_mut(line);
+    let mut oddities = Oddities::default();
+    if unfold(fields) {
+        oddities = oddities.with(Oddities::FOLDED);
+    }
+    let mut invalid = name_fields(H::KIND, fields);
+    let mut masked = head.clone();
+    let (start, fields) = masked.split_at_mut(line);
+    for byte in start.iter_mut().filter(|byte| !byte.is_ascii()) {
         *byte = b'?';
     }
-    let oddities = match folded {
-        true => Oddities::FOLDED,
-        false => Oddities::default(),
-    };
+    invalid |= mask_values(fields);
+    if invalid {
+        oddities = oddities.with(Oddities::INVALID_FIELD);
+    }
+    let mut config = config();
+    config
+        .ignore_invalid_headers_in_requests(true)
+        .ignore_invalid_headers_in_responses(true);
     let mut spans = Vec::new();
-    match attempt(H::KIND, &masked, bounds, &mut spans) {
-        Outcome::Whole(raw) => Ok(Some(whole(&raw, unfolded.into(), spans, oddities))),
+    match attempt(H::KIND, &config, &masked, (bounds, &mut spans)) {
+        Outcome::Whole(raw) => Ok(Some(whole(&raw, head.into(), spans, oddities))),
         Outcome::TooManyFields => Err(Fault::TooLarge),
         Outcome::NeedMore | Outcome::Malformed => Err(Fault::Malformed),
     }
 }
 
 /// Replaces each line end before a space or a tab by spaces (RFC 9112 §5.2); says whether there was one.
-fn unfold(head: &mut [u8]) -> bool {
+fn unfold(fields: &mut [u8]) -> bool {
     let mut folded = false;
-    for at in 0..head.len() {
-        let Some([b'\n', b' ' | b'\t']) = head.get(at..at + 2) else {
+    for at in 0..fields.len() {
+        let Some([b'\n', b' ' | b'\t']) = fields.get(at..at + 2) else {
             continue;
         };
         folded = true;
-        if let Some(line_feed) = head.get_mut(at) {
+        if let Some(line_feed) = fields.get_mut(at) {
             *line_feed = b' ';
         }
-        if let Some(cr @ b'\r') = at.checked_sub(1).and_then(|at| head.get_mut(at)) {
+        if let Some(cr @ b'\r') = at.checked_sub(1).and_then(|at| fields.get_mut(at)) {
             *cr = b' ';
         }
     }
     folded
 }
 
-fn attempt(kind: Kind, bytes: &[u8], bounds: &Bounds, spans: &mut Vec<(Slice, Slice)>) -> Outcome {
+/// Puts an underscore for each byte of a field's name that cannot be in one (RFC 9110 §5.1): the name is told so, and means nothing
+/// to anybody. Says whether there was one.
+fn name_fields(kind: Kind, fields: &mut [u8]) -> bool {
+    let mut found = false;
+    for line in fields.split_mut(|byte| *byte == b'\n') {
+        let Some(colon) = memchr::memchr(b':', line) else {
+            // Without a name the line is passed over; the last is the end of the head.
+            found |= !matches!(line, [] | [b'\r']);
+            continue;
+        };
+        let (name, _) = line.split_at_mut(colon);
+        found |= name.is_empty();
+        // White space after a name is dropped from answers, and makes a request's field another one (RFC 9112 §5.1).
+        let name = match kind {
+            Kind::Request => name,
+            Kind::Response => {
+                let len = name.trim_ascii_end().len();
+                name.get_mut(..len).unwrap_or_default()
+            }
+        };
+        for byte in name.iter_mut().filter(|byte| !is_token(**byte)) {
+            *byte = b'_';
+            found = true;
+        }
+    }
+    found
+}
+
+/// Puts a question mark for each control character of a value, and says whether there was one.
+fn mask_values(fields: &mut [u8]) -> bool {
+    let mut found = false;
+    for line in fields.split_mut(|byte| *byte == b'\n') {
+        let line = match line {
+            [line @ .., b'\r'] => line,
+            line => line,
+        };
+        for byte in line {
+            if byte.is_ascii_control() && *byte != b'\t' {
+                *byte = b'?';
+                found = true;
+            }
+        }
+    }
+    found
+}
+
+fn config() -> ParserConfig {
+    let mut config = ParserConfig::default();
+    config
+        .allow_multiple_spaces_in_response_status_delimiters(true)
+        .allow_spaces_after_header_name_in_responses(true);
+    config
+}
+
+fn attempt(
+    kind: Kind,
+    config: &ParserConfig,
+    bytes: &[u8],
+    (bounds, spans): (&Bounds, &mut Vec<(Slice, Slice)>),
+) -> Outcome {
     let mut few = [const { MaybeUninit::<Header<'_>>::uninit() }; FEW_FIELDS];
     let room = few.len().min(bounds.fields);
-    match run(kind, bytes, few.get_mut(..room).unwrap_or_default(), spans) {
+    let room = few.get_mut(..room).unwrap_or_default();
+    match run(kind, config, bytes, (room, spans)) {
         Outcome::TooManyFields if bounds.fields > FEW_FIELDS => {
             let mut many = Vec::new();
             many.resize_with(bounds.fields, MaybeUninit::uninit);
-            run(kind, bytes, &mut many, spans)
+            run(kind, config, bytes, (&mut many, spans))
         }
         outcome => outcome,
     }
@@ -225,14 +298,10 @@ fn attempt(kind: Kind, bytes: &[u8], bounds: &Bounds, spans: &mut Vec<(Slice, Sl
 
 fn run<'b>(
     kind: Kind,
+    config: &ParserConfig,
     bytes: &'b [u8],
-    slots: &mut [MaybeUninit<Header<'b>>],
-    spans: &mut Vec<(Slice, Slice)>,
+    (slots, spans): (&mut [MaybeUninit<Header<'b>>], &mut Vec<(Slice, Slice)>),
 ) -> Outcome {
-    let mut config = ParserConfig::default();
-    config
-        .allow_multiple_spaces_in_response_status_delimiters(true)
-        .allow_spaces_after_header_name_in_responses(true);
     let (status, version, line, fields) = match kind {
         Kind::Request => {
             let mut request = httparse::Request::new(&mut []);
@@ -319,14 +388,17 @@ fn bare_line_feed(head: &[u8], spans: &[(Slice, Slice)]) -> bool {
 /// Trailer fields from their section, which ends with an empty line; `None` when there are none, or they are malformed.
 pub(super) fn parse_trailers(mut section: Vec<u8>) -> Option<Fields> {
     unfold(&mut section);
+    name_fields(Kind::Request, &mut section);
+    let mut masked = section.clone();
+    mask_values(&mut masked);
     let mut slots = [httparse::EMPTY_HEADER; FEW_FIELDS];
-    let spans = match httparse::parse_headers(&section, &mut slots) {
+    let spans = match httparse::parse_headers(&masked, &mut slots) {
         Ok(Status::Complete((_, fields))) if !fields.is_empty() => fields
             .iter()
             .map(|field| {
                 (
-                    slice_of(&section, field.name.as_bytes()),
-                    slice_of(&section, field.value),
+                    slice_of(&masked, field.name.as_bytes()),
+                    slice_of(&masked, field.value),
                 )
             })
             .collect(),
@@ -380,7 +452,11 @@ mod tests {
         for (name, value) in fields.iter() {
             text += &format!(" | {}={}", name.escape_ascii(), value.escape_ascii());
         }
-        for (oddity, name) in [(Oddities::FOLDED, "folded"), (Oddities::BARE_LF, "bare")] {
+        for (oddity, name) in [
+            (Oddities::FOLDED, "folded"),
+            (Oddities::BARE_LF, "bare"),
+            (Oddities::INVALID_FIELD, "invalid"),
+        ] {
             if oddities.contains(oddity) {
                 text += &format!(" !{name}");
             }
@@ -485,13 +561,33 @@ mod tests {
     }
 
     #[test]
+    fn fields_that_are_none() {
+        let cases: [(&[u8], &str); 9] = [
+            (b"A: b\x1bc\r\n", "A=b\\x1bc"),
+            (b"A: b\0\r\nHost: x\r\n", "A=b\\x00 | Host=x"),
+            (b"A: b\rc\r\nB: d\r\n", "A=b\\rc | B=d"),
+            (b"bad name: x\r\nB: d\r\n", "bad_name=x | B=d"),
+            (b"\xe9: x\r\nB: d\r\n", "_=x | B=d"),
+            (b"Content-Length : 5\r\n", "Content-Length_=5"),
+            (b" A: b\r\nB: d\r\n", "_A=b | B=d"),
+            (b"nothing\r\nB: d\r\n", "B=d"),
+            (b": x\r\nB: d\r\n", "B=d"),
+        ];
+        for (fields, expected) in cases {
+            let head = [b"GET / HTTP/1.1\r\n", fields, b"\r\n"].concat();
+            let told = request(&head).unwrap().unwrap();
+            let (_, told) = told.split_once(" | ").unwrap();
+            assert_eq!(told, format!("{expected} !invalid"));
+        }
+    }
+
+    #[test]
     fn faulty_requests() {
         for bad in [
             b"GET /\r\n\r\n".as_slice(),
             b"GET / HTTP/2.0\r\n\r\n",
-            b"GET / HTTP/1.1\r\nbad name: x\r\n\r\n",
-            b"GET / HTTP/1.1\r\nA: b\0\r\n\r\n",
-            b"GET / HTTP/1.1\r\n A: b\r\n\r\n",
+            b"GET /a\x1bb HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\rA: b\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01",
             b"*1\r\n$4\r\nPING\r\n",
         ] {

@@ -91,8 +91,8 @@ fn request_line(rest: &[u8]) -> Looks {
     }
 }
 
-const fn is_token(byte: u8) -> bool {
-    // RFC 9110 §5.6.2
+/// It can be in a token (RFC 9110 §5.6.2).
+pub(super) const fn is_token(byte: u8) -> bool {
     matches!(byte,
         b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
         | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
