@@ -67,6 +67,8 @@ fn join_and_leave(side: &str) {
                 .args(["--side", side, "--ring-size", "256MiB"])
                 .start();
             tap.told(5000);
+            // A busy machine lets a client wait.
+            tap.told_of_each((0..16).map(|client| format!("?id={client:03}-")));
             let report = tap.finish();
             drop(ended);
             let sent = clients

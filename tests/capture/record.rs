@@ -74,6 +74,26 @@ fn one_side_and_a_filter() {
     });
 }
 
+/// Both ends of a local connection are told as one, and either can be replayed alone.
+#[test]
+fn either_end_of_a_recording_of_both() {
+    live(|bench| {
+        let _nginx = Nginx::start(bench, meshtap_tests::ECHO);
+        let file = bench.scratch.path().join("recording.meshtap");
+        let tap = Tap::new(bench).arg("--record").arg(&file).start();
+        let ids = swarm(([127, 0, 0, 1], HTTP_PORT).into(), 4, 20);
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        assert_eq!(replay(bench, &file, &[]), told(&report));
+        for side in ["server", "client"] {
+            let told = replay(bench, &file, &["--side", side]);
+            assert_eq!(told.lines().count(), ids.len(), "{side}");
+            let of_side = format!("\"side\":\"{side}\"");
+            assert!(told.lines().all(|line| line.contains(&of_side)));
+        }
+    });
+}
+
 #[test]
 fn many_connections_at_once() {
     check(&["--side", "server"], |_| {

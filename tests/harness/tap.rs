@@ -1,5 +1,6 @@
 //! The `meshtap` binary: `meshtap tap --json`, watching the test's cgroup.
 
+use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
@@ -200,6 +201,23 @@ impl Running {
     pub fn told(&self, count: usize) {
         self.until(&format!("{count} exchanges are told"), |seen| {
             seen.stdout.len() >= count
+        });
+    }
+
+    /// Waits until each of these texts is in an exchange that it has told.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn told_of_each(&self, texts: impl IntoIterator<Item = String>) {
+        // Lines looked at, and texts not found yet.
+        let state = RefCell::new((0, texts.into_iter().collect::<Vec<_>>()));
+        self.until("each of some exchanges is told", |seen| {
+            let (looked, texts) = &mut *state.borrow_mut();
+            for line in &seen.stdout[*looked..] {
+                texts.retain(|text| !line.contains(text.as_str()));
+            }
+            *looked = seen.stdout.len();
+            texts.is_empty()
         });
     }
 

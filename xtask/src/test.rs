@@ -39,6 +39,8 @@ pub fn run(options: &Options) -> Result<()> {
     let mut tests = command::cargo();
     tests
         .args(["test", "--workspace", "--exclude", "meshtap-ebpf"])
+        // One run tells everything that is wrong.
+        .arg("--no-fail-fast")
         .args(&options.arguments)
         .env("MESHTAP_BIN", &agent.program)
         .env("MESHTAP_EBPF", &agent.ebpf);

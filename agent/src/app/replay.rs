@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::output::Lookup;
 use super::pipeline::Time;
 use super::queue::WhenFull;
-use super::run::{self, Finished, Run, body_limit};
+use super::run::{self, Finished, Run, limits};
 use super::stop::Stop;
 use super::tap::random_key;
 use super::{Failure, say};
@@ -52,10 +52,7 @@ fn recording(args: &ReplayArgs) -> Result<(), Failure> {
         output,
     } = run::run(Run {
         source,
-        limits: Limits {
-            body: body_limit(&args.output, args.max_body.unwrap_or(recorded_body)),
-            ..Limits::default()
-        },
+        limits: limits(&args.output, args.max_body.unwrap_or(recorded_body)),
         time: Time::Source,
         when_full: WhenFull::Wait,
         clock: WallClock {
@@ -89,7 +86,6 @@ fn packets(args: &ReplayArgs) -> Result<(), Failure> {
         path: args.file.clone(),
         fault,
     })?;
-    let defaults = Limits::default();
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;
     let Finished {
@@ -98,10 +94,10 @@ fn packets(args: &ReplayArgs) -> Result<(), Failure> {
         output,
     } = run::run(Run {
         source,
-        limits: Limits {
-            body: body_limit(&args.output, args.max_body.unwrap_or(defaults.body)),
-            ..defaults
-        },
+        limits: limits(
+            &args.output,
+            args.max_body.unwrap_or(Limits::default().body),
+        ),
         time: Time::Source,
         when_full: WhenFull::Wait,
         // The times of a capture file are those of the wall clock already.

@@ -131,11 +131,16 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
     })
 }
 
-/// Body bytes that the engine keeps: none of those that nobody will see. Sizes are true all the same.
-pub(super) fn body_limit(output: &OutputArgs, wanted: usize) -> usize {
+/// Bounds of the engine: no body bytes are kept that nobody will see (sizes are true all the same), and of the two ends of a local
+/// connection each is told when only one side is looked at.
+pub(super) fn limits(output: &OutputArgs, body: usize) -> Limits {
     let seen =
         output.detail() >= Detail::Bodies || output.har.is_some() || output.export.otlp.is_some();
-    if seen { wanted } else { 0 }
+    Limits {
+        body: if seen { body } else { 0 },
+        fold_mirrors: output.side.side().is_none(),
+        ..Limits::default()
+    }
 }
 
 fn span_builder(args: &ExportArgs) -> Result<SpanBuilder, Failure> {

@@ -11,7 +11,7 @@ use super::output::Lookup;
 use super::own::OwnTable;
 use super::pipeline::{Ended, Time};
 use super::queue::WhenFull;
-use super::run::{self, Finished, Run, body_limit};
+use super::run::{self, Finished, Run, limits};
 use super::stop::Stop;
 use super::{Failure, private_file, say};
 use crate::capture::Source;
@@ -103,10 +103,7 @@ fn start<S: Source>(
     let announcer = processes.announcer();
     run::run(Run {
         source,
-        limits: Limits {
-            body: body_limit(&args.output, args.max_body),
-            ..Limits::default()
-        },
+        limits: limits(&args.output, args.max_body),
         time: Time::Machine,
         when_full: WhenFull::Drop,
         clock,

@@ -170,7 +170,7 @@ impl Engine {
             if let Some(h1) = connection.http1_mut() {
                 h1.mirrored();
             }
-            output.controls.push(Control::Ignore(connection.socket()));
+            output.controls.push(Control::Mirrored(connection.socket()));
         }
     }
 

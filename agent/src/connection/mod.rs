@@ -74,6 +74,8 @@ impl Default for Limits {
 pub enum Control {
     /// Nothing of this socket is of use: stop copying it.
     Ignore(SocketId),
+    /// The other end of the same connection tells its exchanges: it need not be copied.
+    Mirrored(SocketId),
     /// Bytes of this direction before `seq` are not needed; from there a new body budget counts.
     Resume {
         /// The socket.

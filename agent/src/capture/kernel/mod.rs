@@ -253,7 +253,9 @@ impl Source for Capture {
         for control in controls {
             // A socket that the kernel's table has forgotten is met anew there: nothing is lost by not telling it.
             let _forgotten = match *control {
-                Control::Ignore(socket) => self.flows.write(socket, ONLY_REPLACE),
+                Control::Ignore(socket) | Control::Mirrored(socket) => {
+                    self.flows.write(socket, ONLY_REPLACE)
+                }
                 Control::Resume {
                     socket,
                     direction,

@@ -308,8 +308,13 @@ impl<R: RawSource> Source for RecordingSource<R> {
         })
     }
 
+    /// Both ends of a local connection are recorded whole, so that a replay may choose either.
     fn control(&mut self, controls: &[Control]) {
-        self.raw.control_raw(controls);
+        for control in controls {
+            if !matches!(control, Control::Mirrored(_)) {
+                self.raw.control_raw(std::slice::from_ref(control));
+            }
+        }
     }
 
     fn expired(&mut self, now: Nanos) {

@@ -363,7 +363,7 @@ fn two_ends_of_one_connection() {
             .iter()
             .all(|e| e.peers.side == Side::Server)
     );
-    assert_eq!(run.output.controls, [Control::Ignore(SocketId(2))]);
+    assert_eq!(run.output.controls, [Control::Mirrored(SocketId(2))]);
     assert_eq!(both(false).output.exchanges.len(), 4);
 
     // The same addresses, other sequence numbers: a proxy between.
