@@ -163,3 +163,12 @@ pub struct Segment<'a> {
     /// The bytes.
     pub payload: &'a [u8],
 }
+
+/// A process that has a socket open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Process id, in the initial PID namespace (or the agent's own, when the kernel side cannot tell).
+    pub pid: u32,
+    /// The kernel's name of it (`/proc/PID/comm`).
+    pub name: Box<str>,
+}

@@ -2,22 +2,40 @@
 //!
 //! Data runs one way: `capture` → `connection` { `stream` → `http` → `exchange` } → `policy` → `span` → `export`. The middle is
 //! pure: no tokio, no clock, no aya; time is an argument.
+//!
+//! Without the feature `agent`, which is on by default, the library is the engine and what reads files for it.
 
+#![cfg_attr(
+    not(feature = "agent"),
+    allow(dead_code, reason = "what only the program uses")
+)]
+
+#[cfg(feature = "agent")]
 pub mod app;
 pub mod capture;
+#[cfg(feature = "agent")]
 pub mod cli;
+#[cfg(feature = "agent")]
 pub mod clock;
+#[cfg(feature = "agent")]
 pub mod config;
 pub mod connection;
 pub mod exchange;
+#[cfg(feature = "agent")]
 pub mod export;
 pub mod flow;
+#[cfg(feature = "agent")]
 pub mod har;
 pub mod http;
 pub mod ledger;
+#[cfg(feature = "agent")]
 pub mod policy;
+#[cfg(feature = "agent")]
 pub mod process;
+#[cfg(feature = "agent")]
 pub mod span;
 pub mod stream;
+#[cfg(feature = "agent")]
 pub mod tap;
+#[cfg(feature = "agent")]
 pub mod telemetry;

@@ -163,7 +163,10 @@ fn fuzz(package: &Path, folder: &Path, target: &str, seconds: u64) -> Result<()>
         .args(["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"])
         .arg(&corpus);
     // Checked-in inputs, when the target has some.
-    let seeds = package.join("seeds").join(target);
+    let seeds = match target {
+        "replay" => command::workspace().join("tests/recordings"),
+        _ => package.join("seeds").join(target),
+    };
     if seeds.is_dir() {
         fuzzer.arg(seeds);
     }

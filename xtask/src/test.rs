@@ -11,7 +11,7 @@ use crate::{build, command, fuzz, packages};
 #[derive(Args, Debug)]
 pub struct Options {
     /// Seconds that each fuzz target runs before the tests; 0 leaves fuzzing out (`cargo xtask fuzz` does it alone)
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     fuzz: u64,
     /// Given to `cargo test` as they are: `cargo xtask test -- stream::` runs the tests whose names hold `stream::`
     #[arg(last = true)]

@@ -1,4 +1,4 @@
-//! Bytes as a capture file: pcap or pcapng, through the source, the engine and the removal of content codings.
+//! Bytes as a file: a recording, or a capture in pcap or pcapng, through the source, the engine and the removal of content codings.
 //!
 //! Whatever the bytes are: it ends, nothing panics, every packet and every exchange is accounted for, and memory stays bounded.
 
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use meshtap::capture::pcap::Capture;
+use meshtap::capture::record::{MAGIC, Reader};
 use meshtap::capture::{Polled, Source};
 use meshtap::connection::{Engine, Limits, Output};
 use meshtap::http::coding::{Decoded, decode};
@@ -17,9 +18,25 @@ use meshtap::http::coding::{Decoded, decode};
 const CAP: usize = 256 * 1024;
 
 fuzz_target!(|data: &[u8]| {
+    if data.starts_with(&MAGIC) {
+        if let Ok(mut reader) = Reader::new(Cursor::new(data)) {
+            replay(&mut reader);
+        }
+        return;
+    }
     let Ok(mut capture) = Capture::read(Cursor::new(data.to_vec())) else {
         return;
     };
+    replay(&mut capture);
+    let totals = capture.totals();
+    assert_eq!(
+        totals.packets,
+        totals.tcp + totals.skipped.iter().sum::<u64>()
+    );
+    assert!(totals.segments <= totals.tcp);
+});
+
+fn replay(source: &mut impl Source) {
     let limits = Limits {
         memory: 1024 * 1024,
         ..Limits::default()
@@ -29,10 +46,10 @@ fuzz_target!(|data: &[u8]| {
     let mut output = Output::default();
     let mut now = 0;
     loop {
-        let polled = capture.poll(Duration::ZERO, &mut |segment| {
+        let polled = source.poll(Duration::ZERO, &mut |segment| {
             engine.segment(segment, &mut output);
         });
-        let time = capture.time().unwrap_or(0);
+        let time = source.time().unwrap_or(0);
         assert!(time >= now, "time runs backwards");
         now = time;
         engine.expire(now, &mut output);
@@ -44,15 +61,9 @@ fuzz_target!(|data: &[u8]| {
     }
     engine.finish(now, &mut output);
     read(&mut output);
-    let totals = capture.totals();
-    assert_eq!(
-        totals.packets,
-        totals.tcp + totals.skipped.iter().sum::<u64>()
-    );
-    assert!(totals.segments <= totals.tcp);
     assert_eq!(engine.ledger().imbalance(), 0);
     assert_eq!(engine.ledger().open, 0);
-});
+}
 
 fn read(output: &mut Output) {
     output.controls.clear();

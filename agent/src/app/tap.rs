@@ -19,7 +19,6 @@ use crate::capture::kernel::{Capture, CaptureOptions};
 use crate::capture::record::{Meta, Recorder, RecordingSource};
 use crate::cli::{SideChoice, TapArgs};
 use crate::clock::{WallClock, monotonic};
-use crate::connection::Limits;
 use crate::export::OwnSockets;
 use crate::process::{Processes, Witness};
 use crate::tap::{Dropped, Report, size_text};

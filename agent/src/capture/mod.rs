@@ -1,6 +1,7 @@
 //! Where segments come from: the kernel, a recording, a packet capture.
 
 pub mod event;
+#[cfg(feature = "agent")]
 pub mod kernel;
 pub mod pcap;
 pub mod record;

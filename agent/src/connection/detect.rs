@@ -153,7 +153,11 @@ impl Detect {
             start.bytes.extend_from_slice(piece.bytes);
             return self.held_bytes(direction, identity, cx);
         }
-        match proxy_protocol::parse(piece.bytes) {
+        let preamble = match &self.held {
+            Some(held) if held.preamble_over => Preamble::None,
+            _ => proxy_protocol::parse(piece.bytes),
+        };
+        match preamble {
             Preamble::None => {}
             Preamble::Undecided => return self.hold(direction, &piece),
             Preamble::Malformed => return Found::Other,

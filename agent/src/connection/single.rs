@@ -17,6 +17,8 @@ pub(super) struct Connection {
     ingress: Assembler,
     egress: Assembler,
     protocol: Protocol,
+    /// A reset that overtook bytes of its direction.
+    reset: Option<Reset>,
     /// When its last segment came.
     pub(super) last: Nanos,
     /// When it is looked at next.
@@ -27,6 +29,14 @@ pub(super) struct Connection {
     pub(super) twin: Twin,
     /// Its side, once it is among the [`super::mirror::Mirrors`].
     pub(super) listed: Option<Side>,
+}
+
+/// A reset, in the direction of its sender.
+#[derive(Clone, Copy, Debug)]
+struct Reset {
+    direction: Direction,
+    seq: u32,
+    time: Nanos,
 }
 
 /// What is known of the other end of a connection.
@@ -67,6 +77,7 @@ impl Connection {
             ingress: Assembler::default(),
             egress: Assembler::default(),
             protocol: Protocol::Detect(Detect::default()),
+            reset: None,
             last: now,
             deadline: Nanos::MAX,
             counted: 0,
@@ -101,10 +112,19 @@ impl Connection {
         };
         if segment.rst {
             // What a reset carries is no part of the stream (RFC 9293 §3.5.2).
-            if direction == Direction::Egress || plausible_reset(own, segment) {
-                return self.end(End::Gone, segment.time, cx);
+            if direction == Direction::Ingress && !plausible_reset(own, segment) {
+                return State::Open;
             }
-            return State::Open;
+            if !has_reached(own, segment.seq) {
+                // What was sent before it may still come.
+                self.reset.get_or_insert(Reset {
+                    direction,
+                    seq: segment.seq,
+                    time: segment.time,
+                });
+                return State::Open;
+            }
+            return self.end(End::Gone, segment.time, cx);
         }
         // What the sender had received, the hook was given before.
         other.acknowledged(segment.ack, segment.time, &mut |item| {
@@ -119,7 +139,12 @@ impl Connection {
                 own.unneeded(seq);
             }
         }
-        self.judge(segment.time, cx)
+        match self.reset {
+            Some(reset) if reset.direction == direction && has_reached(own, reset.seq) => {
+                self.end(End::Gone, segment.time, cx)
+            }
+            _ => self.judge(segment.time, cx),
+        }
     }
 
     /// Acts on what its protocol says of it.
@@ -192,6 +217,10 @@ impl Connection {
         for direction in [Direction::Ingress, Direction::Egress] {
             self.give_up_waiting(direction, now, cx);
         }
+        let waited = |reset: Reset| now.saturating_sub(reset.time) >= cx.limits.reorder_wait;
+        if self.reset.is_some_and(waited) {
+            return self.end(End::Gone, now, cx);
+        }
         if let Protocol::Http1(h1) = &mut self.protocol
             && let Some(oldest) = now.checked_sub(cx.limits.exchange_age)
         {
@@ -241,6 +270,7 @@ impl Connection {
         [&self.ingress, &self.egress]
             .iter()
             .filter_map(|stream| stream.waiting_since())
+            .chain(self.reset.map(|reset| reset.time))
             .map(|since| since.saturating_add(limits.reorder_wait))
             .fold(age, Nanos::min)
     }
@@ -332,6 +362,13 @@ impl Protocol {
             Self::Ignored => {}
         }
     }
+}
+
+/// All bytes of a direction before `seq` are there, or none is known of.
+fn has_reached(stream: &Assembler, seq: u32) -> bool {
+    stream
+        .position()
+        .is_none_or(|position| distance(position, seq) <= 0)
 }
 
 /// A reset that TCP may accept: near the position of the stream.

@@ -19,19 +19,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use crate::flow::Process;
+
 use crate::exchange::Peers;
 use crate::flow::{CgroupId, Endpoint, Segment, Side, SocketId};
 
 use lookup::Shared;
-
-/// A process that has a socket open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
-    /// Process id, in the initial PID namespace (or the agent's own, when the kernel side cannot tell).
-    pub pid: u32,
-    /// The kernel's name of it (`/proc/PID/comm`).
-    pub name: Box<str>,
-}
 
 /// Someone who saw which process connected or closed a socket.
 pub trait Witness: Send + Sync {

@@ -15,6 +15,7 @@
 //! nothing and any machine can read it. A recording holds plaintext traffic: its file is made readable by its owner alone.
 
 mod read;
+#[cfg(feature = "agent")]
 mod write;
 
 use meshtap_common::{EventHeader, HEADER_LEN, MAX_CHUNK};
@@ -23,6 +24,7 @@ use thiserror::Error;
 use crate::flow::Nanos;
 
 pub use read::{Owners, Reader};
+#[cfg(feature = "agent")]
 pub use write::{ProcessRecorder, RawSource, Recorded, Recorder, RecordingSource};
 
 /// The first bytes of every recording.

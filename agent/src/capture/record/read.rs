@@ -14,8 +14,7 @@ use super::{
 };
 use crate::capture::event::decode;
 use crate::capture::{Polled, Source};
-use crate::flow::{Nanos, Segment, SocketId};
-use crate::process::Process;
+use crate::flow::{Nanos, Process, Segment, SocketId};
 
 /// Records handed over per poll, so that a reader can stop in between.
 const BATCH: usize = 1024;

@@ -409,6 +409,45 @@ fn proxy_preambles() {
     }
 }
 
+/// The client's end alone begins with a preamble.
+#[test]
+fn a_preamble_of_the_server_is_none() {
+    let script = [
+        "> PROXY UNKNOWN\r\n",
+        "< PROXY UNKNOWN\r\nGET /a HTTP/1.1\r\n\r\n",
+    ];
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire(Side::Server, &script).packets);
+    run.finish();
+    assert_eq!(run.engine.stats().not_http, 1);
+    assert!(run.story().is_empty());
+}
+
+/// A reset waits for the bytes that it overtook; when they do not come, it counts all the same.
+#[test]
+fn a_reset_that_overtakes() {
+    let script = ["> GET /a HTTP/1.1\r\n\r\n", "< HTTP/1.1 204 No\r\n\r\n"].repeat(2);
+    for (lost, expected) in [
+        (false, "GET /a \"\" -> 204 \"\""),
+        (true, "GET /a \"\" !no_response"),
+    ] {
+        let mut wire = wire(Side::Server, &script);
+        wire.rst(SERVER);
+        wire.packets.swap(3, 4);
+        if lost {
+            wire.packets.pop();
+        }
+        let time = wire.packets.last().unwrap().time;
+        let mut run = Run::new(Limits::default());
+        run.feed(&wire.packets);
+        let wait = Limits::default().reorder_wait;
+        run.engine.expire(time + wait, &mut run.output);
+        assert_eq!(run.engine.connections(), 0);
+        run.finish();
+        assert_eq!(run.story(), ["GET /a \"\" -> 204 \"\"", expected]);
+    }
+}
+
 #[test]
 fn websocket_messages() {
     let mut wire = wire(
