@@ -17,6 +17,7 @@ mod chunked;
 mod framing;
 mod head;
 mod looks;
+mod mask;
 mod reader;
 
 pub use body::{Appetite, Damage, Reading};
