@@ -212,11 +212,7 @@ fn apache() {
 }
 
 /// Two legs of each request in one file.
-///
-/// Not in every run: on a busy machine one `POST /early`, answered while its body flows, was told complete with a body of 0 bytes instead of
-/// 70 000. Run it with `--ignored` until that is understood.
 #[test]
-#[ignore = "known fault: an answer that overtakes its request's body can end the body early"]
 fn envoy_before_nginx() {
     isolated(|bench| {
         let nginx = traffic::nginx(bench);

@@ -79,8 +79,9 @@ pub fn curl_mix(
     (count, seed): (usize, u64),
     counter: &mut Counter,
 ) -> Vec<Asked> {
+    // A file for each run: writing it anew would empty it under the curl of another.
     let upload = bench.scratch.write(
-        "upload",
+        &format!("upload-{seed}-{port}"),
         Random::new(9).bytes(usize::try_from(UPLOAD).expect("a length")),
     );
     let mut random = Random::new(seed);
