@@ -69,9 +69,92 @@ const fn pair(a: u8, b: u8) -> usize {
     ((a & 31) as usize) << 5 | (b & 31) as usize
 }
 
-/// The set of secret names.
+/// The names of secrets, and how documents say a name and its value apart.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
+    secrets: Set,
+    labels: Set,
+    values: Set,
+}
+
+impl Names {
+    /// From patterns with `*` at either end. A pattern of fewer than two letters is refused.
+    pub(super) fn new(patterns: &[String]) -> Result<Self, String> {
+        Ok(Self {
+            secrets: Set::new(patterns)?,
+            labels: Set::new(&LABELS)?,
+            values: Set::new(&VALUES)?,
+        })
+    }
+
+    /// The name, encoded as `coding` says, is that of a secret.
+    #[inline]
+    pub(super) fn matches(&self, raw: &[u8], coding: Coding) -> bool {
+        self.secrets.matches(raw, coding)
+    }
+
+    /// A name in JSON with these letters and these last two bytes may be a secret's: it is worth a look.
+    #[inline]
+    pub(super) fn may_match(&self, letters: Letters, a: u8, b: u8) -> bool {
+        self.secrets.may_match(letters, a, b)
+    }
+
+    /// The field of this name says a name, and another field beside it has the value.
+    pub(super) fn is_label(&self, raw: &[u8]) -> bool {
+        self.labels.matches(raw, Coding::Plain)
+    }
+
+    /// See [`Self::is_label`]; as [`Self::may_match`].
+    #[inline]
+    pub(super) fn may_be_label(&self, letters: Letters, a: u8, b: u8) -> bool {
+        self.labels.may_end(letters, a, b)
+    }
+
+    /// The field of this name has the value of a name beside it.
+    pub(super) fn is_value(&self, raw: &[u8]) -> bool {
+        self.values.matches(raw, Coding::Plain)
+    }
+}
+
+/// Fields and attributes that say a name.
+const LABELS: [&str; 16] = [
+    "name",
+    "key",
+    "id",
+    "field",
+    "fieldname",
+    "param",
+    "parameter",
+    "parametername",
+    "property",
+    "propertyname",
+    "attribute",
+    "attributename",
+    "header",
+    "headername",
+    "variable",
+    "label",
+];
+
+/// Fields, elements and attributes beside those that have the value.
+const VALUES: [&str; 12] = [
+    "value",
+    "values",
+    "val",
+    "newvalue",
+    "oldvalue",
+    "currentvalue",
+    "defaultvalue",
+    "stringvalue",
+    "content",
+    "data",
+    "text",
+    "string",
+];
+
+/// A set of names.
+#[derive(Clone, Debug)]
+struct Set {
     /// For the last two letters of a name, the patterns that end so: index into `ends` plus one, zero for none.
     by_end: Box<[u8; 1024]>,
     /// Patterns without a star at their end.
@@ -80,18 +163,17 @@ pub(super) struct Names {
     inner: Vec<Pattern>,
 }
 
-impl Names {
-    /// From patterns with `*` at either end. A pattern of fewer than two letters is refused.
-    pub(super) fn new(patterns: &[String]) -> Result<Self, String> {
+impl Set {
+    fn new(patterns: &[impl AsRef<str>]) -> Result<Self, String> {
         let mut names = Self {
             by_end: Box::new([0; 1024]),
             ends: Vec::new(),
             inner: Vec::new(),
         };
-        for name in patterns {
+        for name in patterns.iter().map(AsRef::as_ref) {
             let text: Vec<u8> = name.bytes().filter_map(folded).collect();
             let [.., a, b] = text[..] else {
-                return Err(name.clone());
+                return Err(name.to_owned());
             };
             let pattern = Pattern {
                 letters: Letters::of(&text),
@@ -127,11 +209,10 @@ impl Names {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// A name in JSON with these letters and these last two bytes may be a secret's: it is worth a look.
     #[inline]
-    pub(super) fn may_match(&self, letters: Letters, a: u8, b: u8) -> bool {
+    fn may_match(&self, letters: Letters, a: u8, b: u8) -> bool {
         letters.contains(Letters::ESCAPE)
-            || !(a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric())
+            || !(a.is_ascii_alphabetic() && b.is_ascii_alphabetic())
             || self.may_end(letters, a, b)
             || self
                 .inner
@@ -146,9 +227,8 @@ impl Names {
             .any(|pattern| letters.contains(pattern.letters))
     }
 
-    /// The name, encoded as `coding` says, is that of a secret.
     #[inline]
-    pub(super) fn matches(&self, raw: &[u8], coding: Coding) -> bool {
+    fn matches(&self, raw: &[u8], coding: Coding) -> bool {
         if raw.len() > SHORT {
             return self.matches_slowly(raw, coding);
         }
@@ -181,6 +261,12 @@ impl Names {
     }
 
     fn matches_folded(&self, name: &[u8]) -> bool {
+        // A number at the end may be a mere count: `password1`, `tokens[0]`, `cvv2`.
+        let digits = name.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+        self.matches_whole(name) || (digits > 0 && self.matches_whole(&name[..name.len() - digits]))
+    }
+
+    fn matches_whole(&self, name: &[u8]) -> bool {
         let [.., a, b] = *name else {
             return false;
         };
@@ -194,6 +280,27 @@ impl Names {
             }
         })
     }
+}
+
+/// A name of at most `N` letters and digits, percent-decoded and folded; nothing when there are more.
+pub(super) fn short<const N: usize>(raw: &[u8]) -> Option<([u8; N], usize)> {
+    let (mut name, mut len) = ([0; N], 0);
+    let mut rest = raw;
+    while let Some((&first, tail)) = rest.split_first() {
+        rest = tail;
+        let byte = match (first, tail) {
+            (b'%', [high, low, after @ ..]) => {
+                rest = after;
+                hex_pair(*high, *low)?
+            }
+            _ => first,
+        };
+        if let Some(fold) = folded(byte) {
+            *name.get_mut(len)? = fold;
+            len += 1;
+        }
+    }
+    Some((name, len))
 }
 
 fn folded(byte: u8) -> Option<u8> {
@@ -305,9 +412,8 @@ mod tests {
                 check(&format!("my_{name}"), true);
                 check(&format!("outer[inner][{name}]"), true);
             }
-            if pattern.ends_with('*') {
-                check(&format!("{name}_2"), true);
-            }
+            check(&format!("{name}_2"), true);
+            check(&format!("{name}[0]"), true);
         }
     }
 
@@ -345,6 +451,12 @@ mod tests {
             "key",
             "code",
             "state",
+            "zip_code",
+            "oauth2",
+            "md5",
+            "laptop",
+            "sha256",
+            "certificate",
             "email",
             "opinion",
             "",

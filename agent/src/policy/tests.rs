@@ -7,7 +7,7 @@ const ANSWER: &str = "HTTP/1.1 302 X\r\nset-cookie: a=1; Path=/\r\nlocation: htt
 fn settings(mode: Mode) -> Settings {
     let mut settings = Settings::default();
     settings.redaction.mode = mode;
-    settings.redaction.key = Some("test".to_owned());
+    settings.redaction.key = Some(Secret::new("a key for no more than tests".to_owned()));
     settings
 }
 
@@ -188,7 +188,7 @@ fn check_body(
 
 fn policy_text(settings: &Settings, secret: &[u8]) -> String {
     let mut out = Vec::new();
-    Digest::new(settings.redaction.key.as_deref()).replace(secret, edit::Coding::Plain, &mut out);
+    Digest::new(key(settings).unwrap()).replace(secret, edit::Coding::Plain, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -441,4 +441,7 @@ fn a_reload_keeps_counts_and_random_key() {
         Err(PolicyError::Name("*".to_owned()))
     );
     assert_eq!(target(&mut policy), before);
+    other.redaction = Redaction::default();
+    other.redaction.key = Some(Secret::new("too short".to_owned()));
+    assert_eq!(policy.reload(&other), Err(PolicyError::Key));
 }
