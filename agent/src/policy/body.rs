@@ -177,7 +177,9 @@ fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
         .iter()
         .any(|kind| starts_with(media_type, kind));
     // UTF-7 and EBCDIC are no wider than ASCII, and as unlike it.
-    let charsets: [&[u8]; 7] = [b"utf-16", b"utf-32", b"ucs-2", b"utf-7", b"ebcdic", b"=ibm", b"=cp037"];
+    let charsets: [&[u8]; 7] = [
+        b"utf-16", b"utf-32", b"ucs-2", b"utf-7", b"ebcdic", b"=ibm", b"=cp037",
+    ];
     (by_bytes && !binary) || memchr(b'=', media_type).is_some() && charsets.into_iter().any(charset)
 }
 

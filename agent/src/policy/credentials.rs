@@ -80,7 +80,13 @@ pub(super) fn subprotocols(value: &[u8], edits: &mut Edits) {
             edits.push_plain(value, at..at + item.len(), Rule::Authorization);
         }
         const ANNOUNCE: [&[u8]; 7] = [
-            b"bearer", b"token", b"jwt", b"auth", b"authorization", b"access_token", b"basic",
+            b"bearer",
+            b"token",
+            b"jwt",
+            b"auth",
+            b"authorization",
+            b"access_token",
+            b"basic",
         ];
         announced = ANNOUNCE.iter().any(|name| item.eq_ignore_ascii_case(name));
         start = end + 1;
@@ -98,9 +104,7 @@ fn names_a_protocol(item: &[u8]) -> bool {
             && (run.iter().any(u8::is_ascii_digit)
                 || run.iter().any(u8::is_ascii_uppercase) && run.iter().any(u8::is_ascii_lowercase))
     };
-    item.len() <= MOST
-        && digits <= DIGITS
-        && !item.split(|b| !b.is_ascii_alphanumeric()).any(mixed)
+    item.len() <= MOST && digits <= DIGITS && !item.split(|b| !b.is_ascii_alphanumeric()).any(mixed)
 }
 
 fn pair(text: &[u8], start: usize, end: usize, rule: Rule, edits: &mut Edits) {

@@ -273,7 +273,11 @@ impl Table {
             }
             return self.keep_all;
         };
-        let plain = !self.hide || matches!(entry.treatment, Treatment::Keep | Treatment::Url | Treatment::Host);
+        let plain = !self.hide
+            || matches!(
+                entry.treatment,
+                Treatment::Keep | Treatment::Url | Treatment::Host
+            );
         if let Some(known) = entry.known
             && plain
         {

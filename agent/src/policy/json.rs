@@ -28,8 +28,10 @@ pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
         if colon < done {
             continue;
         }
-        if !may_be_secret(text, colon, names) {
-            continue;
+        match look(text, colon, names) {
+            Look::Refused => continue,
+            Look::Label if !pair::may_name(text, colon, names) => continue,
+            Look::Label | Look::Secret => {}
         }
         let Some(key) = key_before(text, colon) else {
             continue;
@@ -52,16 +54,35 @@ pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
     }
 }
 
-/// A quick look at the key before a colon: nearly all are refused here, with one pass over their letters.
+/// What a key may be.
+enum Look {
+    /// Nothing of interest.
+    Refused,
+    /// The name of a field that says a name, if anything.
+    Label,
+    /// The name of a secret, or either.
+    Secret,
+}
+
+/// A quick look at the key before a colon: nearly all are refused here, with one pass over their letters at most.
 #[inline]
-fn may_be_secret(text: &[u8], colon: usize, names: &Names) -> bool {
+fn look(text: &[u8], colon: usize, names: &Names) -> Look {
     let before = &text[..colon];
     let [key @ .., b'"'] = before else {
         // White space, a bare word, or no key.
-        return before
-            .last()
-            .is_some_and(|&b| is_space(b) || is_word(b) || b == b'\'');
+        return match before.last() {
+            Some(&b) if is_space(b) || is_word(b) || b == b'\'' => Look::Secret,
+            _ => Look::Refused,
+        };
     };
+    let [.., a, b] = *key else {
+        return Look::Refused;
+    };
+    if let Some(last) = key.last_chunk()
+        && names.refuses(u64::from_le_bytes(*last), a, b)
+    {
+        return Look::Refused;
+    }
     let mut letters = Letters::default();
     for &byte in key.iter().rev() {
         if byte == b'"' {
@@ -69,9 +90,12 @@ fn may_be_secret(text: &[u8], colon: usize, names: &Names) -> bool {
         }
         letters.add(byte);
     }
-    match *key {
-        [.., a, b] => names.may_match(letters, a, b) || names.may_be_label(letters, a, b),
-        _ => false,
+    if names.may_match(letters, a, b) {
+        Look::Secret
+    } else if names.may_be_label(letters, a, b) {
+        Look::Label
+    } else {
+        Look::Refused
     }
 }
 
@@ -547,7 +571,10 @@ mod tests {
             r##"{"name":"password","value":"#"}"##,
         );
         // Cut.
-        check(r#"{"name":"password","value":"x"#, r##"{"name":"password","value":"#"##);
+        check(
+            r#"{"name":"password","value":"x"#,
+            r##"{"name":"password","value":"#"##,
+        );
         // Another object's value.
         for other in [
             r#"{"a":{"name":"password"},"value":"x"}"#,

@@ -18,6 +18,7 @@ mod credentials;
 mod defaults;
 mod digest;
 mod edit;
+mod escape;
 mod fields;
 mod glob;
 mod head;
@@ -45,8 +46,8 @@ use thiserror::Error;
 pub use context::{Caller, SpanId, TraceContext, TraceId};
 pub use counts::{Counts, Rule, Skip};
 pub use defaults::{HEADERS, NAMES};
+pub(crate) use escape::decode_percent as percent_decode;
 pub(crate) use fields::Known;
-pub(crate) use names::decode_percent as percent_decode;
 pub use sanitized::{Content, Sanitized, Withheld};
 pub use secret::Secret;
 pub use settings::{Mode, Pattern, Redaction, Select, Settings, Uninspected};
@@ -307,7 +308,7 @@ impl Policy {
             self.fields(trailers);
         }
         let rules = &self.rules;
-        let mut content = if self.reduced.bodies || body.bytes.is_empty() {
+        let mut content = if self.reduced.bodies || body.size == 0 {
             body::open(&rules.bodies, facts, body)
         } else {
             Content::left_out(body, Withheld::Overload)

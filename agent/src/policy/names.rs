@@ -4,6 +4,7 @@
 //! `api%5Fkey` and `api\u005fkey` are one name. Most names in JSON are refused by the letters that they have, before that.
 
 use super::edit::Coding;
+use super::escape::{decode_json, decode_percent, hex_pair};
 
 /// Most bytes of a name that are looked at; of a longer one the last. Real names are below 64.
 const LONGEST: usize = 512;
@@ -53,7 +54,7 @@ impl Letters {
         self.0 |= 1 << (byte & 31);
     }
 
-    fn of(text: &[u8]) -> Self {
+    pub(super) fn of(text: &[u8]) -> Self {
         let mut letters = Self::default();
         text.iter().for_each(|&byte| letters.add(byte));
         letters
@@ -62,6 +63,16 @@ impl Letters {
     const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
+}
+
+/// One in each byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// One of the eight bytes of `word` is `byte`.
+#[inline]
+const fn has(word: u64, byte: u8) -> bool {
+    let zero = word ^ (ONES * byte as u64);
+    zero.wrapping_sub(ONES) & !zero & (ONES * 0x80) != 0
 }
 
 /// Where a pair of bytes has its place in [`Names::by_end`].
@@ -97,6 +108,19 @@ impl Names {
     #[inline]
     pub(super) fn may_match(&self, letters: Letters, a: u8, b: u8) -> bool {
         self.secrets.may_match(letters, a, b)
+    }
+
+    /// The name whose last eight bytes, with what stands before a shorter one and its quote, these are is neither a secret's nor a label:
+    /// told from its two last letters and from one letter that it lacks. What is not refused may still be neither.
+    #[inline]
+    pub(super) fn refuses(&self, last: u64, a: u8, b: u8) -> bool {
+        a.is_ascii_alphabetic()
+            && b.is_ascii_alphabetic()
+            && !self.secrets.ends(a, b)
+            && !self.labels.ends(a, b)
+            && has(last, b'"')
+            && !has(last, b'\\')
+            && self.secrets.lacks_inner(last)
     }
 
     /// The field of this name says a name, and another field beside it has the value.
@@ -161,6 +185,8 @@ struct Set {
     ends: Vec<Vec<Pattern>>,
     /// Patterns with one.
     inner: Vec<Pattern>,
+    /// A letter, by its low five bits, that all of `inner` have; none when there is none.
+    inner_letter: Option<u8>,
 }
 
 impl Set {
@@ -169,6 +195,7 @@ impl Set {
             by_end: Box::new([0; 1024]),
             ends: Vec::new(),
             inner: Vec::new(),
+            inner_letter: None,
         };
         for name in patterns.iter().map(AsRef::as_ref) {
             let text: Vec<u8> = name.bytes().filter_map(folded).collect();
@@ -186,7 +213,27 @@ impl Set {
                 names.add_end(pair(a, b), pattern);
             }
         }
+        let common = names
+            .inner
+            .iter()
+            .fold(u32::MAX, |all, p| all & p.letters.0);
+        names.inner_letter = (1..27).find(|letter| common & (1 << letter) != 0);
         Ok(names)
+    }
+
+    /// Some pattern ends with these letters.
+    #[inline]
+    fn ends(&self, a: u8, b: u8) -> bool {
+        self.by_end[pair(a, b)] != 0
+    }
+
+    /// None of these eight bytes is a letter that every pattern of `inner` has.
+    #[inline]
+    fn lacks_inner(&self, bytes: u64) -> bool {
+        match self.inner_letter {
+            Some(letter) => !has(bytes & (ONES * 31), letter),
+            None => self.inner.is_empty(),
+        }
     }
 
     fn add_end(&mut self, pair: usize, pattern: Pattern) {
@@ -309,77 +356,6 @@ fn folded(byte: u8) -> Option<u8> {
 
 fn contains(name: &[u8], part: &[u8]) -> bool {
     name.windows(part.len()).any(|window| window == part)
-}
-
-/// Percent-decoding, with `+` for a space (forms). Broken escapes stay as they are.
-pub(crate) fn decode_percent(raw: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match (byte, tail) {
-            (b'%', [high, low, after @ ..]) => match hex_pair(*high, *low) {
-                Some(decoded) => {
-                    out.push(decoded);
-                    rest = after;
-                }
-                None => out.push(byte),
-            },
-            (b'+', _) => out.push(b' '),
-            _ => out.push(byte),
-        }
-    }
-    out
-}
-
-/// What two hexadecimal digits stand for.
-pub(super) fn hex_pair(high: u8, low: u8) -> Option<u8> {
-    Some((hex(high)? << 4) | hex(low)?)
-}
-
-/// What a hexadecimal digit stands for.
-pub(super) const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
-}
-
-/// JSON string escapes undone, at any depth of strings within strings: a run of backslashes and what follows it is one escape.
-pub(super) fn decode_json(raw: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        let slashes = tail.iter().take_while(|&&b| b == b'\\').count();
-        rest = &tail[slashes..];
-        if let [b'u', a, b, c, d, after @ ..] = rest
-            && let (Some(high), Some(low)) = (hex_pair(*a, *b), hex_pair(*c, *d))
-        {
-            let unit = u32::from(high) << 8 | u32::from(low);
-            let mut utf8 = [0; 4];
-            let c = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
-            out.extend_from_slice(c.encode_utf8(&mut utf8).as_bytes());
-            rest = after;
-        } else if let [escape, after @ ..] = rest {
-            out.push(match escape {
-                b'n' => b'\n',
-                b't' => b'\t',
-                b'r' => b'\r',
-                b'b' => 8,
-                b'f' => 12,
-                other => *other,
-            });
-            rest = after;
-        }
-    }
-    out
 }
 
 #[cfg(test)]

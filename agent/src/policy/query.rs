@@ -10,8 +10,9 @@ use memchr::{memchr, memchr2_iter, memmem};
 
 use super::counts::Rule;
 use super::edit::{Coding, Edit, Edits};
+use super::escape::hex_pair;
 use super::json;
-use super::names::{Names, hex_pair, short};
+use super::names::{Names, short};
 
 /// Longest name in raw bytes; see [`super::names`].
 const NAME: usize = 512;
@@ -142,10 +143,11 @@ fn is_secret_here(text: &[u8], name: &[u8], value_len: impl Fn() -> usize) -> bo
         .iter()
         .any(|(known, least)| *known == name && value_len() >= *least)
         || OAUTH.contains(&name)
-            && (OAUTH_SIGNS.iter().any(|sign| memmem::find(text, sign).is_some())
-                || memmem::find(text, b"code=").is_some_and(|at| {
-                    value_end(text, at + 5, false) - (at + 5) >= AMBIGUOUS[0].1
-                }))
+            && (OAUTH_SIGNS
+                .iter()
+                .any(|sign| memmem::find(text, sign).is_some())
+                || memmem::find(text, b"code=")
+                    .is_some_and(|at| value_end(text, at + 5, false) - (at + 5) >= AMBIGUOUS[0].1))
 }
 
 fn name_before(text: &[u8], end: usize, nested: bool) -> &[u8] {
@@ -212,7 +214,8 @@ fn escape_once(text: &[u8], at: usize) -> Option<u8> {
 
 /// The value is JSON, encoded or not.
 fn begins_json(text: &[u8], value: usize) -> bool {
-    matches!(text.get(value), Some(b'{' | b'[')) || matches!(escape_once(text, value), Some(b'{' | b'['))
+    matches!(text.get(value), Some(b'{' | b'['))
+        || matches!(escape_once(text, value), Some(b'{' | b'['))
 }
 
 fn scan_json_value(text: &[u8], start: usize, end: usize, names: &Names, edits: &mut Edits) {
@@ -351,14 +354,22 @@ mod tests {
             "/authorize?response_type=code&client_id=c&state=xyz&nonce=n&redirect_uri=r",
             "/authorize?response_type=code&client_id=c&state=*&nonce=*&redirect_uri=r",
         );
-        check(scan_url, "/orders?state=shipped&code=404", "/orders?state=shipped&code=404");
+        check(
+            scan_url,
+            "/orders?state=shipped&code=404",
+            "/orders?state=shipped&code=404",
+        );
         check(
             scan_url,
             "/maps?key=AIzaSyA1234567890abcdef&v=3",
             "/maps?key=*&v=3",
         );
         check(scan_url, "/sort?key=price", "/sort?key=price");
-        check(scan_url, "/login?ticket=ST-1856339-aA5Yuvrxzpv8", "/login?ticket=*");
+        check(
+            scan_url,
+            "/login?ticket=ST-1856339-aA5Yuvrxzpv8",
+            "/login?ticket=*",
+        );
         check(
             scan_form,
             "grant_type=authorization_code&code=abcdef&code_verifier=v",
@@ -392,7 +403,11 @@ mod tests {
 
     #[test]
     fn user_names_and_passwords() {
-        check(|text, _, edits| scan_host(text, edits), "u:p@h:443", "u:*@h:443");
+        check(
+            |text, _, edits| scan_host(text, edits),
+            "u:p@h:443",
+            "u:*@h:443",
+        );
         check(|text, _, edits| scan_host(text, edits), "h:443", "h:443");
         check(scan_url, "https://u:p:q@h/x", "https://u:*@h/x");
         check(scan_url, "https://ghp_abc@h:80/x?@y", "https://*@h:80/x?@y");

@@ -86,9 +86,20 @@ mod tests {
         assert_eq!(secret.reveal(), "hunter2");
         assert_eq!(format!("{secret:?}"), "***");
         assert_eq!(serde_json::to_string(&secret).unwrap(), "\"***\"");
-        for wrong in ["12345678", "-12345678", "1234.5678", "true", "[\"hunter2\"]"] {
-            let error = serde_json::from_str::<Secret>(wrong).unwrap_err().to_string();
-            assert!(!error.contains("1234") && !error.contains("hunter2"), "{error}");
+        for wrong in [
+            "12345678",
+            "-12345678",
+            "1234.5678",
+            "true",
+            "[\"hunter2\"]",
+        ] {
+            let error = serde_json::from_str::<Secret>(wrong)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                !error.contains("1234") && !error.contains("hunter2"),
+                "{error}"
+            );
         }
     }
 }

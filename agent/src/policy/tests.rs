@@ -402,6 +402,17 @@ fn over_budget_it_does_less_and_comes_back() {
             .bytes
             .is_empty()
     );
+    // The engine may have kept nothing of it already.
+    let mut bare = exchange();
+    bare.response.as_mut().unwrap().body.bytes = Bytes::new();
+    let sanitized = keep(&mut policy, bare);
+    assert_eq!(
+        (
+            sanitized.request_content().withheld,
+            sanitized.response_content().withheld
+        ),
+        (None, Some(Withheld::Overload))
+    );
     policy.reduce(false, 0.0);
     let decision = policy.apply(exchange(), &WallClock { offset: 0 });
     assert!(matches!(decision, Decision::Skip(Skip::Overload)));
@@ -412,7 +423,7 @@ fn over_budget_it_does_less_and_comes_back() {
     );
     assert_eq!(
         (policy.counts().bodies_overload, policy.counts().kept),
-        (1, 2)
+        (2, 3)
     );
 }
 

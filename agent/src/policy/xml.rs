@@ -21,7 +21,10 @@ const VOID: [&[u8]; 6] = [b"input", b"meta", b"link", b"img", b"source", b"param
 
 /// The text is XML or HTML.
 pub(super) fn recognizes(text: &[u8]) -> bool {
-    matches!(text, [b'<', b'?' | b'!' | b'a'..=b'z' | b'A'..=b'Z' | b'_', ..])
+    matches!(
+        text,
+        [b'<', b'?' | b'!' | b'a'..=b'z' | b'A'..=b'Z' | b'_', ..]
+    )
 }
 
 /// Finds the text and the attributes that are to be hidden, in order.
@@ -231,7 +234,11 @@ fn attribute<'a>(text: &'a [u8], from: usize, tag: &mut Tag<'_>) -> Option<Attri
         }
     }
     let name = name_at(text, at);
-    let name = if name.is_empty() { text.get(at..at + 1)? } else { name };
+    let name = if name.is_empty() {
+        text.get(at..at + 1)?
+    } else {
+        name
+    };
     let mut end = at + name.len();
     let space = |from: usize| {
         let rest = text.get(from..).unwrap_or_default();
@@ -315,7 +322,10 @@ mod tests {
             "<r><PASSWORD>\n x y \n</PASSWORD><a>b</a></r>",
             "<r><PASSWORD>\n # \n</PASSWORD><a>b</a></r>",
         );
-        check("<token><![CDATA[a<b]]></token><n>1</n>", "<token><![CDATA[#]]></token><n>1</n>");
+        check(
+            "<token><![CDATA[a<b]]></token><n>1</n>",
+            "<token><![CDATA[#]]></token><n>1</n>",
+        );
         check("<password/><a>b</a>", "<password/><a>b</a>");
         check("<password>x", "<password>#");
         check("<password>a < b</password>", "<password>#</password>");

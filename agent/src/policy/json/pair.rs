@@ -4,11 +4,11 @@
 //! small. Before the name, strings, numbers and literals are passed over, objects and lists are not.
 
 use super::{
-    KEY, Key, Value, is_space, is_word, key_before, push_scalar, push_string, quote_at,
-    quoted, scalar_end, skip_space, slashes_at_depth, string,
+    KEY, Key, Value, is_space, is_word, key_before, push_scalar, push_string, quote_at, quoted,
+    scalar_end, skip_space, slashes_at_depth, string,
 };
 use crate::policy::edit::{Coding, Edits};
-use crate::policy::names::Names;
+use crate::policy::names::{Letters, Names};
 
 /// Longest name that is taken for one; what is longer is a text that has the word in it.
 const NAME: usize = 128;
@@ -16,6 +16,37 @@ const NAME: usize = 128;
 const MEMBERS: usize = 8;
 /// Most bytes that are passed over on either side: a certificate or a token may stand between the two.
 const REACH: usize = 16 * 1024;
+
+/// The value after this colon may be the name of a secret: told from its letters.
+#[inline]
+pub(super) fn may_name(text: &[u8], colon: usize, names: &Names) -> bool {
+    let start = skip_space(text, colon + 1);
+    let name = match text.get(start..) {
+        Some([b'"', rest @ ..]) => &rest[..rest.len().min(NAME + 1)],
+        // A string within a string, or nothing to go by.
+        Some([b'\\', ..]) => return true,
+        _ => return false,
+    };
+    let mut letters = Letters::default();
+    let mut end = name.len();
+    for (at, &byte) in name.iter().enumerate() {
+        match byte {
+            b'"' => {
+                end = at;
+                break;
+            }
+            b'\\' => return true,
+            _ => letters.add(byte),
+        }
+    }
+    let digits = |b: &&u8| b.is_ascii_digit();
+    let counted = name[..end].iter().rev().take_while(digits).count();
+    let word = name[..end - counted].trim_ascii_end();
+    match *word {
+        [.., a, b] => names.may_match(letters, a, b),
+        _ => false,
+    }
+}
 
 /// Hides the value that belongs to the name which `label` says. Whether anything was hidden.
 pub(super) fn hide(label: &Key<'_>, name: &Value<'_>, names: &Names, edits: &mut Edits) -> bool {
@@ -146,7 +177,11 @@ fn backward(text: &[u8], from: usize, slashes: usize, names: &Names, edits: &mut
         };
         if names.is_value(key.text) {
             if found.quoted {
-                push_string(text, end - slashes - 1 - found.text.len()..end - slashes - 1, edits);
+                push_string(
+                    text,
+                    end - slashes - 1 - found.text.len()..end - slashes - 1,
+                    edits,
+                );
             } else if key.quoted {
                 push_scalar(text, found.start..end, slashes, edits);
             }
