@@ -2,7 +2,7 @@
 //!
 //! Prints, for bodies of 1 KB and of 4 KB (half of it in the request, half in the answer), exchanges per second of processor time and
 //! the time of each step. `MESHTAP_BENCH_EXCHANGES` sets how many exchanges a round has; `MESHTAP_BENCH_STEP` ends the pipeline
-//! early (engine, policy, span, otlp), which is what a profiler that counts instructions is run with.
+//! early (none, engine, policy, span, otlp), which is what a profiler that counts instructions is run with.
 
 #![expect(
     clippy::print_stdout,
@@ -31,6 +31,8 @@ const SEGMENT: usize = 16 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
+    /// Only the recording is made.
+    None,
     Engine,
     Policy,
     Span,
@@ -55,10 +57,11 @@ fn main() {
     let exchanges = wanted.and_then(|n| n.parse().ok()).unwrap_or(50_000);
     let last = std::env::var("MESHTAP_BENCH_STEP").ok();
     let last = last.map(|name| {
-        let step = STEPS
+        let step = [Step::None]
             .iter()
+            .chain(&STEPS)
             .find(|s| format!("{s:?}").eq_ignore_ascii_case(&name));
-        *step.expect("one of engine, policy, span, otlp")
+        *step.expect("one of none, engine, policy, span, otlp")
     });
     let size = std::env::var("MESHTAP_BENCH_BODY").ok();
     let sizes: Vec<usize> = match size {
@@ -69,7 +72,10 @@ fn main() {
         let recording = recording(exchanges, size);
         if let Some(step) = last {
             // One round, and nothing else, for a profiler.
-            black_box(round(&recording, step));
+            if step > Step::None {
+                black_box(round(&recording, step));
+            }
+            black_box(recording);
             continue;
         }
         let mut before = Duration::ZERO;

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 
 use meshtap_tests::{
     Bench, Connection, ECHO, ENVOY_PORT, Envoy, HTTP_PORT, Nginx, Pair, Pod, decode_base64, figure,
@@ -14,11 +12,13 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::certificates;
+use crate::fake::{Answer, Fake};
+use crate::official;
 use crate::real::{self, Collector, Security, Span, all, spans};
 use crate::service::{Service, total};
 
-const GRPC: u16 = 4317;
-const HTTP: u16 = 4318;
+pub(crate) const GRPC: u16 = 4317;
+pub(crate) const HTTP: u16 = 4318;
 
 /// Runs `body` with a collector, which is not in the pod that is watched: it is an HTTP server, too.
 fn collected(security: Security, body: impl FnOnce(&Bench, &Pod, Collector) + Send) {
@@ -37,7 +37,7 @@ fn collected(security: Security, body: impl FnOnce(&Bench, &Pod, Collector) + Se
 }
 
 /// The `export` section for this collector.
-fn export(bench: &Bench, security: Security, protocol: &str, more: &str) -> String {
+pub(crate) fn export(bench: &Bench, security: Security, protocol: &str, more: &str) -> String {
     let folder = bench.scratch.path().join("collector");
     let tls = match security {
         Security::Plain => String::new(),
@@ -174,7 +174,7 @@ fn conformance_over_http_json() {
 }
 
 /// How often each id was answered by itself at the collector; fails on an answer that is another request's.
-fn pairs(file: &Path) -> HashMap<String, usize> {
+pub(crate) fn pairs(file: &Path) -> HashMap<String, usize> {
     let mut ids = HashMap::new();
     let mut mispaired = Vec::new();
     spans(file, |span| {
@@ -224,15 +224,34 @@ fn a_real_envoy_before_nginx() {
         let envoy_pod = bench.cgroup.pod(0xb2);
         let _nginx = pod.inside(|| Nginx::start(bench, ECHO));
         let _envoy = envoy_pod.inside(|| Envoy::start(bench, "127.0.0.1"));
-        let export = export(bench, Security::Plain, "http/protobuf", "");
+        // The same spans go to a second destination, which keeps the payloads.
+        let keeper = Fake::start(Vec::new(), Answer::Take);
+        let second = format!(
+            "}}, {{name: keeper, protocol: grpc, endpoint: 'http://{}'}}]}}",
+            keeper.address
+        );
+        let export = export(bench, Security::Plain, "http/protobuf", "").replace("}]}", &second);
         let service = Service::start(bench, pod, "server", &export);
         let ids = swarm(([127, 0, 0, 1], ENVOY_PORT).into(), 16, 50);
         let account = service.finish();
-        assert_eq!(
-            account["exporters"]["otlp"]["exported"],
-            ids.len(),
-            "{account}"
-        );
+        for exporter in ["otlp-1", "keeper"] {
+            let exported = &account["exporters"][exporter]["exported"];
+            assert_eq!(*exported, ids.len(), "{exporter}: {account}");
+        }
+        if let Some(decoded) = official::decode(&keeper.received()) {
+            let has = |span: &Value, id: &String| {
+                let target =
+                    serde_json::json!(["http.target", {"string_value": format!("/echo?id={id}")}]);
+                let body = serde_json::json!(["http.response.body", {"string_value": id}]);
+                let attributes = span["attributes"].as_array().unwrap();
+                attributes.contains(&target) && attributes.contains(&body)
+            };
+            assert_eq!(decoded.len(), ids.len());
+            for id in &ids {
+                let times = decoded.iter().filter(|span| has(span, id)).count();
+                assert_eq!(times, 1, "{id}");
+            }
+        }
         let file = collector.finish();
         let told = pairs(&file);
         assert!(ids.iter().all(|id| told.get(id) == Some(&1)));
@@ -333,8 +352,13 @@ fn a_reload_changes_the_policy_and_keeps_the_flows() {
 }
 
 /// Looks until something is so.
-fn until(so: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+pub(crate) fn until(so: impl FnMut() -> bool) {
+    until_within(60, so);
+}
+
+/// Likewise, for what takes its time.
+pub(crate) fn until_within(seconds: u64, mut so: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
     while !so() {
         assert!(
             std::time::Instant::now() < deadline,
@@ -342,103 +366,4 @@ fn until(so: impl Fn() -> bool) {
         );
         std::thread::yield_now();
     }
-}
-
-/// What wrk saw: requests a second and the 99th percentile of latency in microseconds.
-fn load(seconds: u32) -> (f64, f64) {
-    let output = Command::new("wrk")
-        .args(["-t", "1", "-c", "8", "--latency", "-d"])
-        .arg(format!("{seconds}s"))
-        .arg(format!("http://127.0.0.1:{HTTP_PORT}/echo?id=load"))
-        .output()
-        .expect("wrk");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let number = |name: &str| {
-        let line = text.lines().find(|line| line.trim().starts_with(name));
-        line.and_then(|line| line.split_whitespace().nth(1))
-            .unwrap_or_else(|| panic!("no {name} in {text}"))
-            .to_owned()
-    };
-    let latency = number("99%");
-    let micros = match latency.trim_end_matches(char::is_alphabetic).parse::<f64>() {
-        Ok(value) if latency.ends_with("us") => value,
-        Ok(value) if latency.ends_with("ms") => value * 1e3,
-        Ok(value) => value * 1e6,
-        Err(error) => panic!("{latency}: {error}"),
-    };
-    (number("Requests/sec:").parse().unwrap(), micros)
-}
-
-/// A collector that takes connections and never says anything, then goes away and comes back.
-#[test]
-fn a_hanging_collector_costs_spans_and_nothing_else() {
-    if !real::available() {
-        return;
-    }
-    live(|bench| {
-        let pod = bench.cgroup.pod(0xa1);
-        let _nginx = pod.inside(|| Nginx::start(bench, ECHO));
-        let (alone, p99_alone) = load(5);
-        let hanging = TcpListener::bind(("127.0.0.1", HTTP)).unwrap();
-        let more = ", timeout: 2s, queue: {bytes: 4MiB}, retry: {initial: 100ms, max: 1s}";
-        let mut config = export(bench, Security::Plain, "http/protobuf", more);
-        config = config.replace("shutdown_timeout: 60s", "shutdown_timeout: 30s");
-        let service = Service::start(bench, &pod, "server", &config);
-        let (hung, p99_hung) = load(10);
-        let dropped =
-            service.metric("meshtap_spans_dropped_total{exporter=\"otlp\",reason=\"queue_full\"}");
-        assert!(dropped > 0.0, "the load fills 4 MiB");
-        let memory = service.metric("process_resident_memory_bytes");
-        drop(hanging);
-        let folder = bench.scratch.folder("collector");
-        let collector = Collector::listen(&folder, Security::Plain, GRPC, HTTP).unwrap();
-        until(|| service.metric("meshtap_spans_exported_total{exporter=\"otlp\"}") > 0.0);
-        let (working, p99_working) = load(5);
-        let account = service.finish();
-        let exported = account["exporters"]["otlp"]["exported"].as_u64().unwrap();
-        let mut arrived = 0;
-        spans(&collector.finish(), |_| arrived += 1);
-        // What hung may have arrived without an answer: never fewer than were counted.
-        assert!(arrived >= exported, "{arrived} {account}");
-        figure(&format!(
-            "nginx alone {alone:.0} req/s, p99 {p99_alone:.0} µs; collector hanging {hung:.0} req/s, p99 {p99_hung:.0} µs; working \
-             {working:.0} req/s, p99 {p99_working:.0} µs; p99 hanging/working {:.2}; agent {:.0} MiB; {account}",
-            p99_hung / p99_working,
-            memory / f64::from(1 << 20),
-        ));
-    });
-}
-
-/// In real time: nobody listens for a minute of load.
-#[test]
-fn a_collector_that_is_away_for_a_minute() {
-    if !real::available() {
-        return;
-    }
-    live(|bench| {
-        let pod = bench.cgroup.pod(0xa1);
-        let _nginx = pod.inside(|| Nginx::start(bench, ECHO));
-        let config = export(bench, Security::Plain, "grpc", "");
-        let service = Service::start(bench, &pod, "server", &config);
-        // Slow enough that everything still fits the queue.
-        let began = std::time::Instant::now();
-        let mut connection = Connection::open(([127, 0, 0, 1], HTTP_PORT));
-        let mut ids = Vec::new();
-        while began.elapsed() < std::time::Duration::from_secs(60) {
-            let id = format!("n-{}", ids.len());
-            connection.get(&format!("/echo?id={id}"));
-            ids.push(id);
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        let folder = bench.scratch.folder("collector");
-        let collector = Collector::listen(&folder, Security::Plain, GRPC, HTTP).unwrap();
-        let account = service.finish();
-        assert_eq!(
-            account["exporters"]["otlp"]["exported"],
-            ids.len(),
-            "{account}"
-        );
-        let told = pairs(&collector.finish());
-        assert!(ids.iter().all(|id| told.contains_key(id)));
-    });
 }

@@ -2,10 +2,18 @@
 //! traffic loses and mixes up nothing; a collector that hangs or is away costs spans, counted, and the application nothing.
 
 mod certificates;
+mod commands;
 mod delivery;
+#[allow(dead_code, reason = "what one test binary does not need another does")]
+#[path = "../export/fake.rs"]
+mod fake;
+mod faults;
 mod live;
+#[path = "../export/official.rs"]
+mod official;
 #[allow(dead_code, reason = "what one test binary does not need another does")]
 mod real;
 mod service;
+#[allow(dead_code, reason = "what one test binary does not need another does")]
 #[path = "../export/source.rs"]
 mod source;

@@ -47,6 +47,8 @@ pub(crate) enum Answer {
 pub(crate) struct Received {
     pub(crate) at: Instant,
     pub(crate) headers: HeaderMap,
+    /// The message alone: gRPC's prefix and the compression taken off.
+    pub(crate) payload: Vec<u8>,
     pub(crate) request: ExportTraceServiceRequest,
     pub(crate) taken: bool,
 }
@@ -91,6 +93,11 @@ impl Fake {
             shared,
             runtime: Some(runtime),
         }
+    }
+
+    /// Gives another answer from now on.
+    pub(crate) fn answer(&self, answer: Answer) {
+        self.shared.0.lock().unwrap().otherwise = Some(answer);
     }
 
     /// Waits until `enough` of what came so far.
@@ -187,11 +194,13 @@ async fn answer(
         .to_str()
         .unwrap()
         .to_owned();
-    let request = decode(&kind, &head.headers, &body);
+    let payload = plain(&kind, &head.headers, &body);
+    let request = decode(&kind, &payload);
     let taken = matches!(answer, Answer::Take | Answer::Reject(_));
     state.lock().unwrap().received.push(Received {
         at: Instant::now(),
         headers: head.headers,
+        payload,
         request,
         taken,
     });
@@ -217,7 +226,7 @@ async fn answer(
     }
 }
 
-fn decode(kind: &str, headers: &HeaderMap, body: &Bytes) -> ExportTraceServiceRequest {
+fn plain(kind: &str, headers: &HeaderMap, body: &Bytes) -> Vec<u8> {
     let gunzip = |data: &[u8]| {
         let mut plain = Vec::new();
         flate2::read::GzDecoder::new(data)
@@ -237,15 +246,18 @@ fn decode(kind: &str, headers: &HeaderMap, body: &Bytes) -> ExportTraceServiceRe
         }
         _ => (headers.get(header::CONTENT_ENCODING).is_some(), &body[..]),
     };
-    let data = if compressed {
+    if compressed {
         gunzip(data)
     } else {
         data.to_vec()
-    };
+    }
+}
+
+fn decode(kind: &str, payload: &[u8]) -> ExportTraceServiceRequest {
     match kind {
-        "application/json" => serde_json::from_slice(&data).unwrap(),
+        "application/json" => serde_json::from_slice(payload).unwrap(),
         "application/grpc" | "application/x-protobuf" => {
-            ExportTraceServiceRequest::decode(&*data).unwrap()
+            ExportTraceServiceRequest::decode(payload).unwrap()
         }
         other => panic!("content type {other}"),
     }

@@ -3,4 +3,6 @@
 #[allow(dead_code, reason = "what one test binary does not need another does")]
 mod fake;
 mod faults;
+mod official;
+mod payloads;
 mod source;

@@ -4,7 +4,7 @@ use meshtap::clock::WallClock;
 use meshtap::connection::{Engine, Limits, Output};
 use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
 use meshtap::policy::{Decision, Policy, Settings};
-use meshtap::span::{Origin, Span, SpanBuilder};
+use meshtap::span::{Origin, Profile, Span, SpanBuilder};
 
 /// One connection on which requests are answered one after the other.
 pub(crate) struct Source {
@@ -30,6 +30,18 @@ impl Source {
         }
     }
 
+    /// Spans of this profile.
+    pub(crate) fn of(profile: Profile) -> Self {
+        Self {
+            builder: SpanBuilder::new(meshtap::span::Settings {
+                profile,
+                sensor_id: "11111111-aaaa-bbbb-cccc-222222222222".into(),
+                ..meshtap::span::Settings::default()
+            }),
+            ..Self::new()
+        }
+    }
+
     /// The span of a request for this target, whose answer has a body of 1000 bytes.
     pub(crate) fn span(&mut self, target: &str) -> Span {
         let request = format!("GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n");
@@ -37,10 +49,29 @@ impl Source {
         let answer = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n{body}"
         );
-        self.segment(Direction::Ingress, request.as_bytes());
-        self.segment(Direction::Egress, answer.as_bytes());
+        self.exchange(request.as_bytes(), answer.as_bytes())
+    }
+
+    /// The span of this request and this answer.
+    pub(crate) fn exchange(&mut self, request: &[u8], answer: &[u8]) -> Span {
+        self.segment(Direction::Ingress, request);
+        self.segment(Direction::Egress, answer);
         self.time += 1_000_000_000;
         self.engine.expire(self.time, &mut self.output);
+        self.told()
+    }
+
+    /// The span of this request and of as much of an answer as there is when the connection is given up.
+    pub(crate) fn exchange_to_the_end(mut self, request: &[u8], answer: &[u8]) -> Span {
+        self.segment(Direction::Ingress, request);
+        for part in answer.chunks(16 * 1024) {
+            self.segment(Direction::Egress, part);
+        }
+        self.engine.finish(self.time, &mut self.output);
+        self.told()
+    }
+
+    fn told(&mut self) -> Span {
         let exchange = self.output.exchanges.pop().expect("an exchange");
         assert!(self.output.exchanges.is_empty());
         match self.policy.apply(exchange, &WallClock { offset: 0 }) {

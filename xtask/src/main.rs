@@ -8,6 +8,7 @@ mod demo;
 mod fuzz;
 mod lint;
 mod packages;
+mod python;
 mod run;
 mod setup;
 mod test;

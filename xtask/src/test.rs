@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{build, command, fuzz, packages};
+use crate::{build, command, fuzz, packages, python};
 
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
@@ -21,9 +21,12 @@ pub struct Options {
 /// Sets up, builds, fuzzes for a moment and runs every test. What `cargo test` says comes last.
 pub fn run(options: &Options) -> Result<()> {
     let agent = build::build(build::Options::RELEASE)?;
-    if let Err(error) = packages::ensure(packages::TEST) {
+    let programs = packages::ensure(packages::TEST);
+    let python = python::ensure();
+    let missing = [programs.as_ref().err(), python.as_ref().err()];
+    for error in missing.into_iter().flatten() {
         if std::env::var_os("CI").is_some() {
-            return Err(error);
+            bail!("{error:#}");
         }
         eprintln!(
             "warning: {error:#}\nwarning: tests that need them will fail or say that they were skipped"
@@ -44,5 +47,8 @@ pub fn run(options: &Options) -> Result<()> {
         .args(&options.arguments)
         .env("MESHTAP_BIN", &agent.program)
         .env("MESHTAP_EBPF", &agent.ebpf);
+    if let Ok(python) = python {
+        tests.env("MESHTAP_PYTHON", python);
+    }
     command::run(&mut tests)
 }

@@ -39,12 +39,12 @@ pub(super) struct Pipeline<'a, S> {
     pub(super) deadline: Option<Nanos>,
     /// Told of every new socket.
     pub(super) announcer: Option<Announcer>,
-    /// Shown the totals whenever time passes.
+    /// Shown the totals whenever time passes; may turn source and engine down and up.
     pub(super) observer: Option<Observer<'a, S>>,
 }
 
 /// Takes the source, the engine and the number of exchanges that found no room in the queue.
-pub(super) type Observer<'a, S> = Box<dyn FnMut(&S, &Engine, u64) + 'a>;
+pub(super) type Observer<'a, S> = Box<dyn FnMut(&mut S, &mut Engine, u64) + 'a>;
 
 /// What is left when the data thread has ended.
 pub(super) struct Ended<S> {
@@ -94,7 +94,7 @@ impl<S: Source> Pipeline<'_, S> {
                 self.engine.expire(at, &mut output);
                 self.source.expired(at);
                 if let Some(observer) = &mut self.observer {
-                    observer(&self.source, &self.engine, told.output_full);
+                    observer(&mut self.source, &mut self.engine, told.output_full);
                 }
             }
             if let Some(announcer) = &mut self.announcer {
@@ -112,7 +112,7 @@ impl<S: Source> Pipeline<'_, S> {
         self.engine.finish(at, &mut output);
         self.hand_over(&mut output, &mut told);
         if let Some(observer) = &mut self.observer {
-            observer(&self.source, &self.engine, told.output_full);
+            observer(&mut self.source, &mut self.engine, told.output_full);
         }
         self.queue.close();
         Ended {

@@ -18,7 +18,7 @@ use crate::clock::{WallClock, monotonic};
 use crate::connection::{Engine, Limits};
 use crate::export::{Exporters, OwnSockets};
 use crate::har;
-use crate::policy::{Mode, Policy, Settings, Uninspected};
+use crate::policy::{Mode, Policy, Secret, Settings, Uninspected};
 use crate::process::Announcer;
 use crate::span::SpanBuilder;
 use crate::tap::{Delivery, Detail, Line, Palette, Report};
@@ -180,7 +180,8 @@ fn archive(path: &Path) -> Result<Archive, Failure> {
 /// Every exchange with all its fields; secrets hidden unless that is turned off.
 fn policy(args: &OutputArgs, key: [u8; 16]) -> Result<Policy, Failure> {
     let mut settings = Settings::everything();
-    settings.redaction.key = Some(key.iter().map(|byte| format!("{byte:02x}")).collect());
+    let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    settings.redaction.key = Some(Secret::new(key));
     if args.no_redact {
         settings.redaction.mode = Mode::Off;
         settings.redaction.uninspected = Uninspected::Keep;

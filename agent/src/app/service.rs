@@ -32,6 +32,7 @@ use crate::connection::{Control as Ask, Engine, Limits};
 use crate::export::{Exporters, OwnSockets, Report};
 use crate::flow::{Nanos, Segment};
 use crate::policy::Policy;
+use crate::telemetry::guard::Level;
 use crate::telemetry::{CaptureView, EngineView, Hook, HookState, Server, Shared};
 
 /// Runs the command.
@@ -100,7 +101,7 @@ impl Work<'_> {
         let queue = Queue::default();
         let shared = self.shared.clone();
         let pipeline = Pipeline {
-            source: Metered::new(self.capture, config.capture.ring.0),
+            source: Metered::new(self.capture, config),
             engine: Engine::new(limits(config)),
             queue: &queue,
             when_full: WhenFull::Drop,
@@ -109,6 +110,7 @@ impl Work<'_> {
             deadline: None,
             announcer: None,
             observer: Some(Box::new(move |source, engine, overflow| {
+                source.follow(shared.level(), engine);
                 publish(&shared, source, engine, overflow);
             })),
         };
@@ -272,20 +274,47 @@ fn publish(shared: &Shared, source: &Metered, engine: &Engine, overflow: u64) {
     });
 }
 
+/// Payload that the kernel side copies per direction and turn while no bodies are told: room for the heads that servers take (8 KiB with
+/// most), while a longer body stays where it is.
+const HEADS_ONLY: u32 = 16 * 1024;
+
 /// The capture, with a look at how much it hands over at a time.
 struct Metered {
     capture: Capture,
     ring_bytes: u64,
     /// Most bytes taken from the ring buffer in one poll since the start.
     peak: u64,
+    level: Level,
+    /// What the kernel side copies per direction and turn, and the engine keeps per body, when everything is told.
+    budget: u32,
+    body: usize,
 }
 
 impl Metered {
-    const fn new(capture: Capture, ring_bytes: u64) -> Self {
+    fn new(capture: Capture, config: &Config) -> Self {
         Self {
+            budget: capture.budget(),
             capture,
-            ring_bytes,
+            ring_bytes: config.capture.ring.0,
             peak: 0,
+            level: Level::Full,
+            body: config.limits.body.bytes(),
+        }
+    }
+
+    /// Takes up another level of service: bodies that are not told are neither copied nor kept.
+    fn follow(&mut self, level: Level, engine: &mut Engine) {
+        if level == self.level {
+            return;
+        }
+        self.level = level;
+        let (budget, body) = match level {
+            Level::Full => (self.budget, self.body),
+            Level::Headers | Level::Sampled => (HEADS_ONLY.min(self.budget), 0),
+        };
+        engine.limit_bodies(body);
+        if let Err(error) = self.capture.set_budget(budget) {
+            warn!(%error, "the kernel side copies as much as before");
         }
     }
 }

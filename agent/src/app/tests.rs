@@ -109,7 +109,9 @@ fn print<S: Source>(
 ) -> (String, Delivery, Ended<S>) {
     let queue = Queue::default();
     let mut settings = Settings::everything();
-    settings.redaction.key = Some("key".to_owned());
+    settings.redaction.key = Some(crate::policy::Secret::new(
+        "a key for no more than tests".to_owned(),
+    ));
     let (mut reader, writer) = pipe().expect("a pipe");
     let printer = Printer {
         out: writer,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{Error, Overrides, load, parse};
 pub use otlp::{
-    BatchConfig, Compression, Concurrency, OtlpConfig, Protocol, QueueConfig, RetryConfig, Secret,
+    BatchConfig, Compression, Concurrency, OtlpConfig, Protocol, QueueConfig, RetryConfig,
     TlsConfig,
 };
 pub use units::{ByteSize, Interval};

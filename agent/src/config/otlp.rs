@@ -2,7 +2,6 @@
 //! `OTEL_EXPORTER_OTLP_*` variables, then from the defaults of the OpenTelemetry specification.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{ByteSize, Interval};
 use crate::export::queue::DropPolicy;
+use crate::policy::Secret;
 
 /// One OTLP destination.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -159,16 +159,5 @@ impl Default for Concurrency {
     fn default() -> Self {
         // Hides a round trip of a few milliseconds at several hundred batches a second.
         Self(const { std::num::NonZeroU8::new(4).unwrap() })
-    }
-}
-
-/// A value that is never shown.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
     }
 }

@@ -47,6 +47,11 @@ impl Engine {
         }
     }
 
+    /// Keeps at most so many bytes of every body that begins from now on. Sizes stay true.
+    pub fn limit_bodies(&mut self, bytes: usize) {
+        self.bounds.body = bytes;
+    }
+
     /// Handles one segment. Segments of one socket come in the order in which the kernel handled them.
     pub fn segment(&mut self, segment: &Segment<'_>, output: &mut Output) {
         self.stats.segments += 1;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use memchr::memchr;
 
+use super::counts::Rule;
 use super::edit::Edits;
 use super::fields::{Facts, Known};
 use super::glob::Glob;
@@ -10,7 +11,7 @@ use super::names::Names;
 use super::sanitized::{Content, Withheld};
 use super::scope::{Choice, any};
 use super::settings::{Pattern, Uninspected};
-use super::{json, multipart, pattern, query};
+use super::{json, multipart, pattern, query, xml};
 use crate::http::Body;
 use crate::http::coding::{self, Decoded};
 
@@ -67,23 +68,41 @@ pub(super) fn open(rules: &Rules, facts: &Facts, body: &mut Body) -> Content {
 /// Finds what is to be hidden.
 pub(super) fn scan(rules: &Rules, facts: &Facts, text: &Bytes, names: &Names, edits: &mut Edits) {
     let media_type = facts.get(Known::ContentType).unwrap_or_default();
+    if is_token(media_type) {
+        edits.push_plain(text, 0..text.len(), Rule::Token);
+        return;
+    }
     let bare = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let bare = bare.trim_ascii_start();
     if bare.starts_with(b"--") || starts_with(media_type, b"multipart/") {
         multipart::scan(text, names, edits);
+    } else if xml::recognizes(bare) {
+        xml::scan(text, names, edits);
     }
-    let several = !edits.is_empty();
     // JSON under the media type of a form is common (curl's default), and `=` in it begins no value.
     let labelled = starts_with(media_type, b"application/x-www-form-urlencoded");
     let form = labelled && !looks_like_json(bare) && is_printable(bare) || looks_like_form(bare);
     if form {
         query::scan_form(text, names, edits);
     }
+    query::scan_text(text, names, edits);
+    let several = form || !edits.is_empty();
     json::scan(text, names, edits);
     pattern::scan(text, &rules.patterns, edits);
-    if several || form || !rules.patterns.is_empty() {
+    if several || !rules.patterns.is_empty() {
         edits.settle();
     }
+}
+
+/// The body is one JSON Web Token (RFC 7519 §10.3, RFC 8417 §7.2, RFC 9701 §5) or another JOSE object (RFC 7515 §9.2).
+fn is_token(media_type: &[u8]) -> bool {
+    let essence = media_type.split(|&b| b == b';').next().unwrap_or_default();
+    let essence = essence.trim_ascii_end();
+    let ends = |end: &[u8]| {
+        let start = essence.len().checked_sub(end.len());
+        start.is_some_and(|start| essence[start..].eq_ignore_ascii_case(end))
+    };
+    ends(b"/jwt") || ends(b"+jwt") || ends(b"/jose")
 }
 
 fn starts_with(media_type: &[u8], start: &[u8]) -> bool {
@@ -121,9 +140,18 @@ fn looks_like_form(text: &[u8]) -> bool {
     })
 }
 
-/// Names of secrets cannot be found in it: compressed without saying so (RFC 1952 §2.3, RFC 8878 §3.1.1), or wide text.
+/// Names of secrets cannot be found in it: compressed without saying so (gzip, Zstandard, LZ4, xz, bzip2, zlib at its default level:
+/// RFC 1952 §2.3, RFC 8878 §3.1.1, RFC 1950 §2.2), or wide text.
 fn is_opaque(media_type: &[u8], bytes: &[u8]) -> bool {
-    let compressed = matches!(bytes, [0x1f, 0x8b, 8, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..]);
+    let compressed = matches!(
+        bytes,
+        [0x1f, 0x8b, 8, ..]
+            | [0x28, 0xb5, 0x2f, 0xfd, ..]
+            | [4, 0x22, 0x4d, 0x18, ..]
+            | [0xfd, b'7', b'z', b'X', b'Z', 0, ..]
+            | [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', ..]
+            | [b'x', 0x9c, ..]
+    );
     compressed || is_wide(media_type, bytes)
 }
 
@@ -148,7 +176,11 @@ fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
     let binary = [&b"image/"[..], b"audio/", b"video/", b"font/"]
         .iter()
         .any(|kind| starts_with(media_type, kind));
-    (by_bytes && !binary) || charset(b"utf-16") || charset(b"utf-32") || charset(b"ucs-2")
+    // UTF-7 and EBCDIC are no wider than ASCII, and as unlike it.
+    let charsets: [&[u8]; 7] = [
+        b"utf-16", b"utf-32", b"ucs-2", b"utf-7", b"ebcdic", b"=ibm", b"=cp037",
+    ];
+    (by_bytes && !binary) || memchr(b'=', media_type).is_some() && charsets.into_iter().any(charset)
 }
 
 /// UTF-8 as far as it goes: the end may cut a character.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::names::{hex, hex_pair};
+use super::escape::{hex, hex_pair};
 
 /// A trace's id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

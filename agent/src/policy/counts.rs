@@ -69,8 +69,12 @@ pub enum Rule {
     Json,
     /// A field of an urlencoded form.
     Form,
+    /// An XML or HTML element or attribute.
+    Xml,
     /// A part of a multipart form.
     Multipart,
+    /// A body that is a token as a whole, by its media type.
+    Token,
     /// A payment card number.
     Card,
     /// An e-mail address.
@@ -81,7 +85,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Authorization,
         Self::Cookie,
         Self::SetCookie,
@@ -90,7 +94,9 @@ impl Rule {
         Self::UserInfo,
         Self::Json,
         Self::Form,
+        Self::Xml,
         Self::Multipart,
+        Self::Token,
         Self::Card,
         Self::Email,
         Self::Jwt,
@@ -108,7 +114,9 @@ impl Rule {
             Self::UserInfo => "userinfo",
             Self::Json => "json",
             Self::Form => "form",
+            Self::Xml => "xml",
             Self::Multipart => "multipart",
+            Self::Token => "token",
             Self::Card => "card",
             Self::Email => "email",
             Self::Jwt => "jwt",

@@ -1,4 +1,5 @@
-//! Secrets in header fields: `Authorization` (RFC 9110 §11.6.2), `Cookie` and `Set-Cookie` (RFC 6265 §4).
+//! Secrets in header fields: `Authorization` (RFC 9110 §11.6.2), `Cookie` and `Set-Cookie` (RFC 6265 §4), and tokens that stand among
+//! WebSocket subprotocols (RFC 6455 §11.3.4).
 
 use memchr::{memchr, memchr_iter};
 
@@ -60,6 +61,52 @@ pub(super) fn set_cookie(value: &[u8], edits: &mut Edits) {
     pair(value, 0, end, Rule::SetCookie, edits);
 }
 
+/// What Kubernetes puts before the bearer token of a browser's WebSocket, which cannot send `Authorization`.
+const KUBERNETES: &[u8] = b"base64url.bearer.authorization.k8s.io.";
+
+/// Tokens among the subprotocols of `Sec-WebSocket-Protocol`: browsers have no other place for them. There is no common form: hidden are
+/// what follows the name of a scheme (`bearer, <token>`), and what does not look like the name of a protocol.
+pub(super) fn subprotocols(value: &[u8], edits: &mut Edits) {
+    let mut start = 0;
+    let mut announced = false;
+    for end in memchr_iter(b',', value).chain([value.len()]) {
+        let raw = value.get(start..end).unwrap_or_default();
+        let item = raw.trim_ascii();
+        let at = start + (raw.len() - raw.trim_ascii_start().len());
+        if let Some(token) = item.strip_prefix(KUBERNETES) {
+            let token_at = at + item.len() - token.len();
+            edits.push_plain(value, token_at..at + item.len(), Rule::Authorization);
+        } else if announced || !names_a_protocol(item) {
+            edits.push_plain(value, at..at + item.len(), Rule::Authorization);
+        }
+        const ANNOUNCE: [&[u8]; 7] = [
+            b"bearer",
+            b"token",
+            b"jwt",
+            b"auth",
+            b"authorization",
+            b"access_token",
+            b"basic",
+        ];
+        announced = ANNOUNCE.iter().any(|name| item.eq_ignore_ascii_case(name));
+        start = end + 1;
+    }
+}
+
+/// Names of protocols are words with a version: few digits, and no long run of mixed characters.
+fn names_a_protocol(item: &[u8]) -> bool {
+    const MOST: usize = 48;
+    const DIGITS: usize = 7;
+    const RUN: usize = 20;
+    let digits = item.iter().filter(|b| b.is_ascii_digit()).count();
+    let mixed = |run: &[u8]| {
+        run.len() >= RUN
+            && (run.iter().any(u8::is_ascii_digit)
+                || run.iter().any(u8::is_ascii_uppercase) && run.iter().any(u8::is_ascii_lowercase))
+    };
+    item.len() <= MOST && digits <= DIGITS && !item.split(|b| !b.is_ascii_alphanumeric()).any(mixed)
+}
+
 fn pair(text: &[u8], start: usize, end: usize, rule: Rule, edits: &mut Edits) {
     let raw = text.get(start..end).unwrap_or_default();
     let trimmed = raw.trim_ascii_start();
@@ -113,5 +160,29 @@ mod tests {
         check(set_cookie, "a=1; Path=/; HttpOnly", &["1"]);
         check(set_cookie, "bare; Secure", &["bare"]);
         check(set_cookie, "", &[]);
+    }
+
+    #[test]
+    fn tokens_among_subprotocols() {
+        for names in [
+            "graphql-transport-ws, graphql-ws",
+            "v5.channel.k8s.io, base64.channel.k8s.io",
+            "chat.example.com",
+            "mqttv3.1, soap, xmpp",
+            "ocpp2.0.1",
+            "",
+        ] {
+            check(subprotocols, names, &[]);
+        }
+        check(subprotocols, "bearer, abc", &["abc"]);
+        check(
+            subprotocols,
+            "base64url.bearer.authorization.k8s.io.dG9rZW4, base64.binary.k8s.io",
+            &["dG9rZW4"],
+        );
+        let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl";
+        check(subprotocols, &format!("chat,{jwt}"), &[jwt]);
+        let uuid = "550e8400-e29b-41d4-a716-446655440000";
+        check(subprotocols, &format!("v1 , {uuid}"), &[uuid]);
     }
 }

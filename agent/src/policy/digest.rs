@@ -6,7 +6,7 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher24;
 
 use super::edit::Coding;
-use super::names::{decode_json, decode_percent};
+use super::escape::{decode_json, decode_percent};
 
 /// What stands before the hash.
 const OPEN: &[u8] = b"[redacted:";

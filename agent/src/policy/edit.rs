@@ -58,6 +58,14 @@ impl Edits {
         self.0.push(edit);
     }
 
+    /// Adds those of a part of the text that begins at `offset`.
+    pub(super) fn append(&mut self, part: Self, offset: usize) {
+        self.0.extend(part.0.into_iter().map(|edit| Edit {
+            range: edit.range.start + offset..edit.range.end + offset,
+            ..edit
+        }));
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

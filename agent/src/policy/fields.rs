@@ -1,8 +1,10 @@
 //! Header fields: which are kept, which are hidden, and which tell something that a span needs. One look-up per field.
 
 use bytes::Bytes;
+use memchr::memchr;
 
 use super::counts::Rule;
+use super::defaults::SECRET_HEADERS;
 use super::edit::{Coding, Edits};
 use super::names::Names;
 use super::settings::{Mode, Settings};
@@ -42,19 +44,28 @@ const KNOWN: [(&str, Known); 12] = [
     ("user-agent", Known::UserAgent),
 ];
 
-/// Fields that hold a URL.
-const URLS: [&str; 10] = [
+/// Fields that hold a URL, or a part of one.
+const URLS: [&str; 16] = [
     "content-location",
     "destination",
+    "hx-current-url",
     "link",
     "location",
+    "origin",
     "referer",
     "refresh",
+    "sourcemap",
+    "x-accel-redirect",
     "x-envoy-original-path",
     "x-forwarded-uri",
+    "x-forwarded-url",
     "x-original-uri",
     "x-original-url",
+    "x-rewrite-url",
 ];
+
+/// Fields that hold a host, before which some clients leave a user name and a password.
+const HOSTS: [&str; 3] = ["host", "x-forwarded-host", "x-original-host"];
 
 /// How a field's value is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +74,10 @@ enum Treatment {
     Authorization,
     Cookie,
     SetCookie,
+    Subprotocols,
     Secret,
     Url,
+    Host,
 }
 
 #[derive(Clone, Debug)]
@@ -125,6 +138,15 @@ impl Facts {
         }
     }
 
+    /// Forgets what has this place: it is hidden where it stands.
+    pub(super) fn forget(&mut self, place: Slice) {
+        for (index, slot) in self.slots.iter().enumerate() {
+            if *slot == place {
+                self.present &= !(1 << index);
+            }
+        }
+    }
+
     fn note(&mut self, known: Known, value: Slice) {
         let bit = 1 << known as u16;
         if self.present & bit != 0 {
@@ -163,11 +185,18 @@ impl Table {
                 entry.treatment = Treatment::Secret;
             }
         }
+        for name in HOSTS {
+            table.entry(name).treatment = Treatment::Host;
+        }
+        for name in SECRET_HEADERS {
+            table.entry(name).treatment = Treatment::Secret;
+        }
         for (name, treatment) in [
             ("authorization", Treatment::Authorization),
             ("proxy-authorization", Treatment::Authorization),
             ("cookie", Treatment::Cookie),
             ("set-cookie", Treatment::SetCookie),
+            ("sec-websocket-protocol", Treatment::Subprotocols),
         ] {
             table.entry(name).treatment = treatment;
         }
@@ -233,12 +262,22 @@ impl Table {
         edits: &mut Edits,
     ) -> bool {
         let Some(entry) = self.find(name) else {
-            if self.keep_all && self.inspect && names.matches(name, Coding::Plain) {
-                edits.push_plain(value, 0..value.len(), Rule::Header);
+            if self.keep_all && self.inspect {
+                if names.matches(name, Coding::Plain) {
+                    edits.push_plain(value, 0..value.len(), Rule::Header);
+                } else if memchr(b'/', value).is_some() {
+                    // Whatever the field is for: a URL may be in it.
+                    query::scan_text(value, names, edits);
+                    edits.settle();
+                }
             }
             return self.keep_all;
         };
-        let plain = !self.hide || matches!(entry.treatment, Treatment::Keep | Treatment::Url);
+        let plain = !self.hide
+            || matches!(
+                entry.treatment,
+                Treatment::Keep | Treatment::Url | Treatment::Host
+            );
         if let Some(known) = entry.known
             && plain
         {
@@ -252,6 +291,8 @@ impl Table {
             Treatment::Authorization => credentials::authorization(value, edits),
             Treatment::Cookie => credentials::cookie(value, edits),
             Treatment::SetCookie => credentials::set_cookie(value, edits),
+            Treatment::Subprotocols => credentials::subprotocols(value, edits),
+            Treatment::Host => query::scan_host(value, edits),
             Treatment::Secret => edits.push_plain(value, 0..value.len(), Rule::Header),
             Treatment::Url => {
                 query::scan_url(value, names, edits);
@@ -355,6 +396,14 @@ mod tests {
             "x-csrf-token",
             "x-my-secret",
             "api_key",
+            "authentication",
+            "x-authentication",
+            "x-api-key-2",
+            "x-hub-signature-256",
+            "x-goog-iap-jwt-assertion",
+            "x-amz-server-side-encryption-customer-key",
+            "dpop",
+            "x-csrf",
         ] {
             check(&["*"], name, "v", true, &["v"]);
         }
@@ -378,5 +427,9 @@ mod tests {
         );
         check(&["*"], "referer", "/?token=t", true, &["t"]);
         check(&["*"], "accept", "/?token=t", true, &[]);
+        check(&["*"], "host", "u:p@h:80", true, &["p"]);
+        check(&["*"], "x-callback", "https://h/?a=b&token=t", true, &["t"]);
+        check(&["*"], "x-custom", "a/b=c@d", true, &[]);
+        check(&["*"], "sec-websocket-protocol", "bearer, x", true, &["x"]);
     }
 }

@@ -4,9 +4,11 @@
 //! JSON string are all read alike. A quote at depth `d` of strings within strings stands after `2^d - 1` backslashes
 //! (RFC 8259 §7, applied `d` times), which tells the quotes of one depth from those of another.
 
+mod pair;
+
 use std::ops::Range;
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memmem, memrchr};
 
 use super::counts::Rule;
 use super::edit::{Coding, Edit, Edits};
@@ -18,42 +20,69 @@ const KEY: usize = 512;
 /// Deepest JSON in JSON that is told apart: three times in strings. Each level doubles the backslashes.
 const DEPTH: u32 = 3;
 
-/// Finds the values of secret fields.
+/// Finds the values of secret fields. What was found comes in order, and none overlaps another.
 pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
     let mut done = 0;
+    let mut paired = false;
     for colon in memchr_iter(b':', text) {
         if colon < done {
             continue;
         }
-        if !may_be_secret(text, colon, names) {
-            continue;
+        match look(text, colon, names) {
+            Look::Refused => continue,
+            Look::Label if !pair::may_name(text, colon, names) => continue,
+            Look::Label | Look::Secret => {}
         }
         let Some(key) = key_before(text, colon) else {
             continue;
         };
-        if !names.matches(key.text, Coding::Json) {
-            continue;
-        }
         let value = Value {
             text,
             start: skip_space(text, colon + 1),
             quoted_key: key.quoted,
             slashes: key.slashes,
         };
-        done = value.redact(edits);
+        if names.matches(key.text, Coding::Json) {
+            done = value.redact(edits);
+        } else if names.is_label(key.text) {
+            paired |= pair::hide(&key, &value, names, edits);
+        }
+    }
+    if paired {
+        // The value may stand before its name.
+        edits.settle();
     }
 }
 
-/// A quick look at the key before a colon: nearly all are refused here, with one pass over their letters.
+/// What a key may be.
+enum Look {
+    /// Nothing of interest.
+    Refused,
+    /// The name of a field that says a name, if anything.
+    Label,
+    /// The name of a secret, or either.
+    Secret,
+}
+
+/// A quick look at the key before a colon: nearly all are refused here, with one pass over their letters at most.
 #[inline]
-fn may_be_secret(text: &[u8], colon: usize, names: &Names) -> bool {
+fn look(text: &[u8], colon: usize, names: &Names) -> Look {
     let before = &text[..colon];
     let [key @ .., b'"'] = before else {
         // White space, a bare word, or no key.
-        return before
-            .last()
-            .is_some_and(|&b| is_space(b) || is_word(b) || b == b'\'');
+        return match before.last() {
+            Some(&b) if is_space(b) || is_word(b) || b == b'\'' => Look::Secret,
+            _ => Look::Refused,
+        };
     };
+    let [.., a, b] = *key else {
+        return Look::Refused;
+    };
+    if let Some(last) = key.last_chunk()
+        && names.refuses(u64::from_le_bytes(*last), a, b)
+    {
+        return Look::Refused;
+    }
     let mut letters = Letters::default();
     for &byte in key.iter().rev() {
         if byte == b'"' {
@@ -61,14 +90,19 @@ fn may_be_secret(text: &[u8], colon: usize, names: &Names) -> bool {
         }
         letters.add(byte);
     }
-    match *key {
-        [.., a, b] => names.may_match(letters, a, b),
-        _ => false,
+    if names.may_match(letters, a, b) {
+        Look::Secret
+    } else if names.may_be_label(letters, a, b) {
+        Look::Label
+    } else {
+        Look::Refused
     }
 }
 
 struct Key<'a> {
     text: &'a [u8],
+    /// Where it begins, its quote and the backslashes before that included.
+    start: usize,
     quoted: bool,
     /// Backslashes before its quotes.
     slashes: usize,
@@ -80,13 +114,14 @@ fn key_before(text: &[u8], colon: usize) -> Option<Key<'_>> {
         end -= 1;
     }
     match *text.get(end.checked_sub(1)?)? {
-        b'"' => quoted_key(text, end - 1),
+        b'"' => quoted(text, end - 1, KEY),
         b'\'' => {
             let content = text.get(..end - 1)?;
             let open = memrchr(b'\'', &content[content.len().saturating_sub(KEY)..])?;
             let open = open + content.len().saturating_sub(KEY);
             Some(Key {
                 text: &content[open + 1..],
+                start: open,
                 quoted: false,
                 slashes: 0,
             })
@@ -100,6 +135,7 @@ fn key_before(text: &[u8], colon: usize) -> Option<Key<'_>> {
                 .count();
             Some(Key {
                 text: &text[end - word..end],
+                start: end - word,
                 quoted: false,
                 slashes: 0,
             })
@@ -108,14 +144,14 @@ fn key_before(text: &[u8], colon: usize) -> Option<Key<'_>> {
     }
 }
 
-/// The key whose closing quote is at `quote`.
-fn quoted_key(text: &[u8], quote: usize) -> Option<Key<'_>> {
+/// The key, or another string of at most `longest` bytes, whose closing quote is at `quote`.
+fn quoted(text: &[u8], quote: usize, longest: usize) -> Option<Key<'_>> {
     let slashes = slashes_before(text, quote);
     if !slashes.wrapping_add(1).is_power_of_two() {
         return None;
     }
     let end = quote - slashes;
-    let from = end.saturating_sub(KEY);
+    let from = end.saturating_sub(longest);
     let mut search = end;
     // Opening quote: the nearest one at the same depth.
     loop {
@@ -124,6 +160,7 @@ fn quoted_key(text: &[u8], quote: usize) -> Option<Key<'_>> {
         if before == slashes || (slashes == 0 && before.is_multiple_of(2)) {
             return Some(Key {
                 text: &text[open + 1..end],
+                start: open - slashes,
                 quoted: true,
                 slashes,
             });
@@ -147,7 +184,10 @@ impl Value<'_> {
     fn redact(&self, edits: &mut Edits) -> usize {
         let text = self.text;
         if let Some((open, depth)) = quote_at(text, self.start) {
-            let content = string(text, open + 1, depth);
+            let mut content = string(text, open + 1, depth);
+            if content.is_empty() {
+                content = block(text, content.end, depth);
+            }
             let end = content.end;
             push_string(text, content, edits);
             return end;
@@ -227,6 +267,19 @@ fn string(text: &[u8], start: usize, depth: u32) -> Range<usize> {
         }
     }
     start..text.len()
+}
+
+/// The content of a GraphQL block string, of whose three opening quotes the second closed an empty string before `end`; else nothing.
+fn block(text: &[u8], end: usize, depth: u32) -> Range<usize> {
+    let len = slashes_at_depth(depth) + 1;
+    let third = end + len;
+    let quote = text.get(end..third).unwrap_or_default();
+    if quote.is_empty() || text.get(third..third + len) != Some(quote) {
+        return end..end;
+    }
+    let start = third + len;
+    let rest = text.get(start..).unwrap_or_default();
+    start..start + memmem::find(rest, &quote.repeat(3)).unwrap_or(rest.len())
 }
 
 enum Quote {
@@ -467,6 +520,79 @@ mod tests {
             "Password: hunter2 is a phrase",
             "Password: hunter2 is a phrase",
         );
+    }
+
+    #[test]
+    fn block_strings() {
+        check(
+            r#"login(password: """p "q" r""", user: "u")"#,
+            r##"login(password: """#""", user: "u")"##,
+        );
+        check(
+            r#"{"query":"{ a(token: \"\"\"p\"\"\") }","n":1}"#,
+            r##"{"query":"{ a(token: \"\"\"#\"\"\") }","n":1}"##,
+        );
+        check(r#"a(token: """cut"#, r##"a(token: """#"##);
+        check(r#"{"token":"","a":"b"}"#, r#"{"token":"","a":"b"}"#);
+    }
+
+    #[test]
+    fn name_and_value_apart() {
+        check(
+            r#"{"name":"password","value":"x","b":"c"}"#,
+            r##"{"name":"password","value":"#","b":"c"}"##,
+        );
+        check(
+            r#"[{"value":"x\"y", "name" : "DB_PASSWORD"},{"name":"a","value":"b"}]"#,
+            r##"[{"value":"#", "name" : "DB_PASSWORD"},{"name":"a","value":"b"}]"##,
+        );
+        check(
+            r#"{"Key":"api_key","Type":{"a":["}"]},"n":1,"Value":17}"#,
+            r##"{"Key":"api_key","Type":{"a":["}"]},"n":1,"Value":"#"}"##,
+        );
+        check(
+            r#"{"key":"http.request.header.authorization","value":{"arrayValue":{"values":[{"stringValue":"x"}]}}}"#,
+            r##"{"key":"http.request.header.authorization","value":{"arrayValue":{"values":[{"stringValue":"#"}]}}}"##,
+        );
+        check(
+            r#"{"b":"{\"name\":\"pin\",\"value\":\"x\"}","value":"y"}"#,
+            r##"{"b":"{\"name\":\"pin\",\"value\":\"#\"}","value":"y"}"##,
+        );
+        check(
+            r#"{"b":"{\"value\":12,\"name\":\"pin\"}","value":"y"}"#,
+            r##"{"b":"{\"value\":\"#\",\"name\":\"pin\"}","value":"y"}"##,
+        );
+        check(
+            r#"set(input: {name: "token" value: "x"}) { a }"#,
+            r##"set(input: {name: "token" value: "#"}) { a }"##,
+        );
+        check(
+            r#"{"name":"password","value":"{\"token\":\"x\"}"}"#,
+            r##"{"name":"password","value":"#"}"##,
+        );
+        // Cut.
+        check(
+            r#"{"name":"password","value":"x"#,
+            r##"{"name":"password","value":"#"##,
+        );
+        // Another object's value.
+        for other in [
+            r#"{"a":{"name":"password"},"value":"x"}"#,
+            r#"[{"name":"password"},{"value":"x"}]"#,
+            r#"[{"value":"x"},{"name":"password"}]"#,
+            r#"{"value":"x","a":{"name":"password"}}"#,
+            r#"{"name":"size","value":"x"}"#,
+            r#"{"name":"password","comment":"x"}"#,
+        ] {
+            check(other, other);
+        }
+    }
+
+    #[test]
+    fn many_names_cost_no_more_than_their_length() {
+        // Every name looks ahead: the work is bounded all the same.
+        let text = r#""name":"password","#.repeat(20_000);
+        check(&text, &text);
     }
 
     #[test]

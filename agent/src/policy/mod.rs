@@ -6,10 +6,10 @@
 //! ```
 //!
 //! Redaction is on unless it is turned off. It hides credentials in header fields, and the values of fields with secret names
-//! in queries, forms, multipart parts and JSON, also where such text was cut. It works on decoded bodies. **A body that could
-//! not be decoded cannot be inspected and is left out** (counted, and said in the span); with redaction off, or `uninspected:
-//! keep`, it stays as it came. What it does not know: secrets under other names, in XML, and in binary encodings such as
-//! protobuf; for those there are the rules on paths and on media types.
+//! in queries, forms, multipart parts, JSON, XML and HTML, also where such text was cut, and passwords in URLs. It works on decoded
+//! bodies. **A body that could not be decoded cannot be inspected and is left out** (counted, and said in the span); with redaction
+//! off, or `uninspected: keep`, it stays as it came. What it does not know: secrets under other names, in paths, in plain text, in
+//! XML within JSON, and in binary encodings such as protobuf; for those there are the rules on paths and on media types.
 
 mod body;
 mod context;
@@ -18,6 +18,7 @@ mod credentials;
 mod defaults;
 mod digest;
 mod edit;
+mod escape;
 mod fields;
 mod glob;
 mod head;
@@ -29,8 +30,10 @@ mod query;
 mod random;
 mod sanitized;
 mod scope;
+mod secret;
 mod settings;
 mod target;
+mod xml;
 
 #[cfg(test)]
 mod properties;
@@ -43,9 +46,10 @@ use thiserror::Error;
 pub use context::{Caller, SpanId, TraceContext, TraceId};
 pub use counts::{Counts, Rule, Skip};
 pub use defaults::{HEADERS, NAMES};
+pub(crate) use escape::decode_percent as percent_decode;
 pub(crate) use fields::Known;
-pub(crate) use names::decode_percent as percent_decode;
 pub use sanitized::{Content, Sanitized, Withheld};
+pub use secret::Secret;
 pub use settings::{Mode, Pattern, Redaction, Select, Settings, Uninspected};
 pub use target::{path_and_query, split_port, split_query};
 
@@ -75,7 +79,13 @@ pub enum PolicyError {
     /// A name pattern that would match nearly everything.
     #[error("redaction name `{0}` needs at least two letters or digits")]
     Name(String),
+    /// A hash key that could be guessed.
+    #[error("redaction.key needs at least {KEY} bytes")]
+    Key,
 }
+
+/// Shortest hash key: whoever guesses it can test guesses of secrets, and 16 bytes of random text are beyond that.
+const KEY: usize = 16;
 
 /// What became of an exchange.
 #[derive(Clone, Debug)]
@@ -147,7 +157,7 @@ impl Policy {
     /// # Errors
     /// When a setting cannot be understood.
     pub fn new(settings: &Settings) -> Result<Self, PolicyError> {
-        let digest = Digest::new(settings.redaction.key.as_deref());
+        let digest = Digest::new(key(settings)?);
         Ok(Self {
             rules: Rules::new(settings, digest)?,
             counts: Counts::default(),
@@ -162,8 +172,10 @@ impl Policy {
     /// # Errors
     /// When a setting cannot be understood. The policy then stays as it was.
     pub fn reload(&mut self, settings: &Settings) -> Result<(), PolicyError> {
-        let key = settings.redaction.key.as_deref();
-        let digest = key.map_or_else(|| self.rules.digest.clone(), |key| Digest::new(Some(key)));
+        let digest = match key(settings)? {
+            Some(key) => Digest::new(Some(key)),
+            None => self.rules.digest.clone(),
+        };
         self.rules = Rules::new(settings, digest)?;
         Ok(())
     }
@@ -262,6 +274,9 @@ impl Policy {
         found.clear();
         let target = request.head.target();
         query::scan_url(target, &rules.names, found);
+        if request.head.method() == b"CONNECT" {
+            query::scan_host(target, found);
+        }
         pattern::scan(target, &rules.bodies.patterns, found);
         found.settle();
         edits.target.extend_from_slice(found.as_slice());
@@ -293,7 +308,7 @@ impl Policy {
             self.fields(trailers);
         }
         let rules = &self.rules;
-        let mut content = if self.reduced.bodies || body.bytes.is_empty() {
+        let mut content = if self.reduced.bodies || body.size == 0 {
             body::open(&rules.bodies, facts, body)
         } else {
             Content::left_out(body, Withheld::Overload)
@@ -330,6 +345,14 @@ impl Policy {
     }
 }
 
+fn key(settings: &Settings) -> Result<Option<&str>, PolicyError> {
+    let key = settings.redaction.key.as_ref().map(Secret::reveal);
+    if key.is_some_and(|key| key.len() < KEY) {
+        return Err(PolicyError::Key);
+    }
+    Ok(key)
+}
+
 impl Rules {
     fn new(settings: &Settings, digest: Digest) -> Result<Self, PolicyError> {
         let redaction = &settings.redaction;
@@ -361,11 +384,15 @@ impl Rules {
             let keep = self
                 .table
                 .look(name, value, place, &self.names, &mut facts, found);
-            if keep {
-                if !self.bodies.patterns.is_empty() && self.bodies.inspect {
-                    pattern::scan(value, &self.bodies.patterns, found);
-                    found.settle();
+            if !self.bodies.patterns.is_empty() && self.bodies.inspect {
+                let before = found.as_slice().len();
+                pattern::scan(value, &self.bodies.patterns, found);
+                if found.as_slice().len() > before && self.mode == Mode::On {
+                    facts.forget(place);
                 }
+                found.settle();
+            }
+            if keep {
                 head.fields
                     .extend(found.as_slice().iter().map(|edit| (kept, edit.clone())));
                 kept += 1;

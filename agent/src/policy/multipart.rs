@@ -1,11 +1,12 @@
-//! Secrets in multipart bodies (RFC 7578): a part whose name is a secret's is hidden whole, JSON parts are looked into.
+//! Secrets in multipart bodies (RFC 7578): a part whose name is a secret's is hidden whole, JSON and XML parts are looked
+//! into.
 
 use memchr::{memchr, memmem};
 
 use super::counts::Rule;
 use super::edit::{Coding, Edits};
-use super::json;
 use super::names::Names;
+use super::{json, xml};
 
 /// Longest head of a part. Browsers and libraries stay below 1 KiB; a file name is at most 255 bytes on any system.
 const PART_HEAD: usize = 8 * 1024;
@@ -35,12 +36,13 @@ pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
             edits.push_plain(text, start..end, Rule::Multipart);
         } else {
             let mut inner = Edits::default();
-            json::scan(&text[start..end], names, &mut inner);
-            for edit in inner.as_slice() {
-                let mut edit = edit.clone();
-                edit.range = edit.range.start + start..edit.range.end + start;
-                edits.push_unchecked(edit);
+            let content = &text[start..end];
+            if xml::recognizes(content.trim_ascii_start()) {
+                xml::scan(content, names, &mut inner);
+            } else {
+                json::scan(content, names, &mut inner);
             }
+            edits.append(inner, start);
         }
         at = end;
     }

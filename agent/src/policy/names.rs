@@ -4,6 +4,7 @@
 //! `api%5Fkey` and `api\u005fkey` are one name. Most names in JSON are refused by the letters that they have, before that.
 
 use super::edit::Coding;
+use super::escape::{decode_json, decode_percent, hex_pair};
 
 /// Most bytes of a name that are looked at; of a longer one the last. Real names are below 64.
 const LONGEST: usize = 512;
@@ -53,7 +54,7 @@ impl Letters {
         self.0 |= 1 << (byte & 31);
     }
 
-    fn of(text: &[u8]) -> Self {
+    pub(super) fn of(text: &[u8]) -> Self {
         let mut letters = Self::default();
         text.iter().for_each(|&byte| letters.add(byte));
         letters
@@ -64,34 +65,142 @@ impl Letters {
     }
 }
 
+/// One in each byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// One of the eight bytes of `word` is `byte`.
+#[inline]
+const fn has(word: u64, byte: u8) -> bool {
+    let zero = word ^ (ONES * byte as u64);
+    zero.wrapping_sub(ONES) & !zero & (ONES * 0x80) != 0
+}
+
 /// Where a pair of bytes has its place in [`Names::by_end`].
 const fn pair(a: u8, b: u8) -> usize {
     ((a & 31) as usize) << 5 | (b & 31) as usize
 }
 
-/// The set of secret names.
+/// The names of secrets, and how documents say a name and its value apart.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
+    secrets: Set,
+    labels: Set,
+    values: Set,
+}
+
+impl Names {
+    /// From patterns with `*` at either end. A pattern of fewer than two letters is refused.
+    pub(super) fn new(patterns: &[String]) -> Result<Self, String> {
+        Ok(Self {
+            secrets: Set::new(patterns)?,
+            labels: Set::new(&LABELS)?,
+            values: Set::new(&VALUES)?,
+        })
+    }
+
+    /// The name, encoded as `coding` says, is that of a secret.
+    #[inline]
+    pub(super) fn matches(&self, raw: &[u8], coding: Coding) -> bool {
+        self.secrets.matches(raw, coding)
+    }
+
+    /// A name in JSON with these letters and these last two bytes may be a secret's: it is worth a look.
+    #[inline]
+    pub(super) fn may_match(&self, letters: Letters, a: u8, b: u8) -> bool {
+        self.secrets.may_match(letters, a, b)
+    }
+
+    /// The name whose last eight bytes, with what stands before a shorter one and its quote, these are is neither a secret's nor a label:
+    /// told from its two last letters and from one letter that it lacks. What is not refused may still be neither.
+    #[inline]
+    pub(super) fn refuses(&self, last: u64, a: u8, b: u8) -> bool {
+        a.is_ascii_alphabetic()
+            && b.is_ascii_alphabetic()
+            && !self.secrets.ends(a, b)
+            && !self.labels.ends(a, b)
+            && has(last, b'"')
+            && !has(last, b'\\')
+            && self.secrets.lacks_inner(last)
+    }
+
+    /// The field of this name says a name, and another field beside it has the value.
+    pub(super) fn is_label(&self, raw: &[u8]) -> bool {
+        self.labels.matches(raw, Coding::Plain)
+    }
+
+    /// See [`Self::is_label`]; as [`Self::may_match`].
+    #[inline]
+    pub(super) fn may_be_label(&self, letters: Letters, a: u8, b: u8) -> bool {
+        self.labels.may_end(letters, a, b)
+    }
+
+    /// The field of this name has the value of a name beside it.
+    pub(super) fn is_value(&self, raw: &[u8]) -> bool {
+        self.values.matches(raw, Coding::Plain)
+    }
+}
+
+/// Fields and attributes that say a name.
+const LABELS: [&str; 16] = [
+    "name",
+    "key",
+    "id",
+    "field",
+    "fieldname",
+    "param",
+    "parameter",
+    "parametername",
+    "property",
+    "propertyname",
+    "attribute",
+    "attributename",
+    "header",
+    "headername",
+    "variable",
+    "label",
+];
+
+/// Fields, elements and attributes beside those that have the value.
+const VALUES: [&str; 12] = [
+    "value",
+    "values",
+    "val",
+    "newvalue",
+    "oldvalue",
+    "currentvalue",
+    "defaultvalue",
+    "stringvalue",
+    "content",
+    "data",
+    "text",
+    "string",
+];
+
+/// A set of names.
+#[derive(Clone, Debug)]
+struct Set {
     /// For the last two letters of a name, the patterns that end so: index into `ends` plus one, zero for none.
     by_end: Box<[u8; 1024]>,
     /// Patterns without a star at their end.
     ends: Vec<Vec<Pattern>>,
     /// Patterns with one.
     inner: Vec<Pattern>,
+    /// A letter, by its low five bits, that all of `inner` have; none when there is none.
+    inner_letter: Option<u8>,
 }
 
-impl Names {
-    /// From patterns with `*` at either end. A pattern of fewer than two letters is refused.
-    pub(super) fn new(patterns: &[String]) -> Result<Self, String> {
+impl Set {
+    fn new(patterns: &[impl AsRef<str>]) -> Result<Self, String> {
         let mut names = Self {
             by_end: Box::new([0; 1024]),
             ends: Vec::new(),
             inner: Vec::new(),
+            inner_letter: None,
         };
-        for name in patterns {
+        for name in patterns.iter().map(AsRef::as_ref) {
             let text: Vec<u8> = name.bytes().filter_map(folded).collect();
             let [.., a, b] = text[..] else {
-                return Err(name.clone());
+                return Err(name.to_owned());
             };
             let pattern = Pattern {
                 letters: Letters::of(&text),
@@ -104,7 +213,27 @@ impl Names {
                 names.add_end(pair(a, b), pattern);
             }
         }
+        let common = names
+            .inner
+            .iter()
+            .fold(u32::MAX, |all, p| all & p.letters.0);
+        names.inner_letter = (1..27).find(|letter| common & (1 << letter) != 0);
         Ok(names)
+    }
+
+    /// Some pattern ends with these letters.
+    #[inline]
+    fn ends(&self, a: u8, b: u8) -> bool {
+        self.by_end[pair(a, b)] != 0
+    }
+
+    /// None of these eight bytes is a letter that every pattern of `inner` has.
+    #[inline]
+    fn lacks_inner(&self, bytes: u64) -> bool {
+        match self.inner_letter {
+            Some(letter) => !has(bytes & (ONES * 31), letter),
+            None => self.inner.is_empty(),
+        }
     }
 
     fn add_end(&mut self, pair: usize, pattern: Pattern) {
@@ -127,11 +256,10 @@ impl Names {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// A name in JSON with these letters and these last two bytes may be a secret's: it is worth a look.
     #[inline]
-    pub(super) fn may_match(&self, letters: Letters, a: u8, b: u8) -> bool {
+    fn may_match(&self, letters: Letters, a: u8, b: u8) -> bool {
         letters.contains(Letters::ESCAPE)
-            || !(a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric())
+            || !(a.is_ascii_alphabetic() && b.is_ascii_alphabetic())
             || self.may_end(letters, a, b)
             || self
                 .inner
@@ -146,9 +274,8 @@ impl Names {
             .any(|pattern| letters.contains(pattern.letters))
     }
 
-    /// The name, encoded as `coding` says, is that of a secret.
     #[inline]
-    pub(super) fn matches(&self, raw: &[u8], coding: Coding) -> bool {
+    fn matches(&self, raw: &[u8], coding: Coding) -> bool {
         if raw.len() > SHORT {
             return self.matches_slowly(raw, coding);
         }
@@ -181,6 +308,12 @@ impl Names {
     }
 
     fn matches_folded(&self, name: &[u8]) -> bool {
+        // A number at the end may be a mere count: `password1`, `tokens[0]`, `cvv2`.
+        let digits = name.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+        self.matches_whole(name) || (digits > 0 && self.matches_whole(&name[..name.len() - digits]))
+    }
+
+    fn matches_whole(&self, name: &[u8]) -> bool {
         let [.., a, b] = *name else {
             return false;
         };
@@ -196,83 +329,33 @@ impl Names {
     }
 }
 
+/// A name of at most `N` letters and digits, percent-decoded and folded; nothing when there are more.
+pub(super) fn short<const N: usize>(raw: &[u8]) -> Option<([u8; N], usize)> {
+    let (mut name, mut len) = ([0; N], 0);
+    let mut rest = raw;
+    while let Some((&first, tail)) = rest.split_first() {
+        rest = tail;
+        let byte = match (first, tail) {
+            (b'%', [high, low, after @ ..]) => {
+                rest = after;
+                hex_pair(*high, *low)?
+            }
+            _ => first,
+        };
+        if let Some(fold) = folded(byte) {
+            *name.get_mut(len)? = fold;
+            len += 1;
+        }
+    }
+    Some((name, len))
+}
+
 fn folded(byte: u8) -> Option<u8> {
     Some(FOLD[usize::from(byte)]).filter(|&fold| fold != 0 && fold != ENCODED)
 }
 
 fn contains(name: &[u8], part: &[u8]) -> bool {
     name.windows(part.len()).any(|window| window == part)
-}
-
-/// Percent-decoding, with `+` for a space (forms). Broken escapes stay as they are.
-pub(crate) fn decode_percent(raw: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match (byte, tail) {
-            (b'%', [high, low, after @ ..]) => match hex_pair(*high, *low) {
-                Some(decoded) => {
-                    out.push(decoded);
-                    rest = after;
-                }
-                None => out.push(byte),
-            },
-            (b'+', _) => out.push(b' '),
-            _ => out.push(byte),
-        }
-    }
-    out
-}
-
-/// What two hexadecimal digits stand for.
-pub(super) fn hex_pair(high: u8, low: u8) -> Option<u8> {
-    Some((hex(high)? << 4) | hex(low)?)
-}
-
-/// What a hexadecimal digit stands for.
-pub(super) const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
-}
-
-/// JSON string escapes undone, at any depth of strings within strings: a run of backslashes and what follows it is one escape.
-pub(super) fn decode_json(raw: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        let slashes = tail.iter().take_while(|&&b| b == b'\\').count();
-        rest = &tail[slashes..];
-        if let [b'u', a, b, c, d, after @ ..] = rest
-            && let (Some(high), Some(low)) = (hex_pair(*a, *b), hex_pair(*c, *d))
-        {
-            let unit = u32::from(high) << 8 | u32::from(low);
-            let mut utf8 = [0; 4];
-            let c = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
-            out.extend_from_slice(c.encode_utf8(&mut utf8).as_bytes());
-            rest = after;
-        } else if let [escape, after @ ..] = rest {
-            out.push(match escape {
-                b'n' => b'\n',
-                b't' => b'\t',
-                b'r' => b'\r',
-                b'b' => 8,
-                b'f' => 12,
-                other => *other,
-            });
-            rest = after;
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -305,9 +388,8 @@ mod tests {
                 check(&format!("my_{name}"), true);
                 check(&format!("outer[inner][{name}]"), true);
             }
-            if pattern.ends_with('*') {
-                check(&format!("{name}_2"), true);
-            }
+            check(&format!("{name}_2"), true);
+            check(&format!("{name}[0]"), true);
         }
     }
 
@@ -345,6 +427,12 @@ mod tests {
             "key",
             "code",
             "state",
+            "zip_code",
+            "oauth2",
+            "md5",
+            "laptop",
+            "sha256",
+            "certificate",
             "email",
             "opinion",
             "",

@@ -270,7 +270,9 @@ fn apply(policy: &mut Policy, exchange: Exchange) -> Sanitized {
 fn policy(mode: Mode) -> Policy {
     let mut settings = Settings::everything();
     settings.redaction.mode = mode;
-    settings.redaction.key = Some("k".to_owned());
+    settings.redaction.key = Some(super::Secret::new(
+        "a key for no more than tests".to_owned(),
+    ));
     Policy::new(&settings).unwrap()
 }
 

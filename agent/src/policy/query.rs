@@ -1,23 +1,59 @@
 //! Secrets in `name=value` pairs: queries (RFC 3986 §3.4), urlencoded forms (WHATWG URL §5), and user names and passwords in
 //! URLs (RFC 3986 §3.2.1).
 //!
-//! A value ends at `&` and nowhere else: whatever else follows may belong to it. One level of percent-encoded pairs is
-//! looked into (`next=https%3A%2F%2Fa%2F%3Ftoken%3Dx`), and JSON that is the value of a pair.
+//! A value ends at `&` and nowhere else: whatever else follows may belong to it. Percent-encoded pairs are looked into, however often
+//! they were encoded (`next=https%3A%2F%2Fa%2F%3Ftoken%3Dx`), and JSON that is the value of a pair.
+//!
+//! Some names are those of secrets in one place and of harmless things in another (`code`, `key`, `state`): [`AMBIGUOUS`].
 
 use memchr::{memchr, memchr2_iter, memmem};
 
 use super::counts::Rule;
 use super::edit::{Coding, Edit, Edits};
+use super::escape::hex_pair;
 use super::json;
-use super::names::{Names, hex_pair};
+use super::names::{Names, short};
 
 /// Longest name in raw bytes; see [`super::names`].
 const NAME: usize = 512;
 
+/// Names that are a secret's only where they stand in a query or a form, and then only when the value is as long as the secret is at
+/// least: `code=` of an OAuth redirect or a text message and not `code=404`, Google's `key=` and not `key=color`.
+const AMBIGUOUS: [(&[u8], usize); 9] = [
+    (b"code", 6),
+    (b"hash", 16),
+    (b"key", 16),
+    (b"mac", 16),
+    (b"session", 16),
+    (b"sign", 16),
+    // The Central Authentication Service's.
+    (b"ticket", 16),
+    // WS-Federation's.
+    (b"wresult", 1),
+    (b"codechallenge", 1),
+];
+
+/// Names that bind an OAuth redirect to the browser that began it, so that they are as good as a cookie while it lasts.
+const OAUTH: [&[u8]; 2] = [b"state", b"nonce"];
+
+/// What else stands in an OAuth redirect or request (RFC 6749 §4, OpenID Connect Core §3). Other `state`s are those of orders and
+/// tickets.
+const OAUTH_SIGNS: [&[u8]; 5] = [
+    b"client_id=",
+    b"redirect_uri=",
+    b"response_type=",
+    b"id_token=",
+    b"access_token=",
+];
+
 /// Finds the values of secret parameters in a URL, or in a part of one, and its password. The caller
 /// settles the edits.
 pub(super) fn scan_url(text: &[u8], names: &Names, edits: &mut Edits) {
-    scan_userinfo(text, edits);
+    if memchr(b'@', text).is_some() {
+        for slashes in memmem::find_iter(text, b"//") {
+            scan_authority(text, slashes + 2, edits);
+        }
+    }
     // Pairs begin after `?`, `;` or `#`; most URLs have none.
     if memchr(b'=', text).is_some() || memchr(b'%', text).is_some() {
         scan_pairs(text, Rule::Query, names, edits);
@@ -29,19 +65,59 @@ pub(super) fn scan_form(text: &[u8], names: &Names, edits: &mut Edits) {
     scan_pairs(text, Rule::Form, names, edits);
 }
 
+/// Finds what [`scan_url`] does in every URL with a scheme that stands in a text, also where JSON escaped its slashes.
+pub(super) fn scan_text(text: &[u8], names: &Names, edits: &mut Edits) {
+    for start in [&b"://"[..], br":\/\/"] {
+        let mut done = 0;
+        for at in memmem::find_iter(text, start) {
+            if at < done {
+                continue;
+            }
+            let authority = at + start.len();
+            let rest = text.get(authority..).unwrap_or_default();
+            let inside = |b: &u8| *b > b' ' && !matches!(b, b'"' | b'<' | b'>' | b'`');
+            let len = rest.iter().position(|b| !inside(b)).unwrap_or(rest.len());
+            done = authority + len;
+            let mut url = rest.get(..len).unwrap_or_default();
+            // The quote after it is escaped, not the URL's.
+            if text.get(done) == Some(&b'"') {
+                let slashes = url.iter().rev().take_while(|&&b| b == b'\\').count();
+                url = &url[..len - slashes];
+            }
+            if !url.iter().any(|b| matches!(b, b'@' | b'=' | b'%')) {
+                continue;
+            }
+            let mut found = Edits::default();
+            scan_authority(url, 0, &mut found);
+            scan_url(url, names, &mut found);
+            edits.append(found, authority);
+        }
+    }
+}
+
+/// Hides what stands before the host of an authority (`user:password@host`).
+pub(super) fn scan_host(text: &[u8], edits: &mut Edits) {
+    scan_authority(text, 0, edits);
+}
+
 fn scan_pairs(text: &[u8], rule: Rule, names: &Names, edits: &mut Edits) {
     let mut done = 0;
     for at in memchr2_iter(b'=', b'%', text) {
         if at < done {
             continue;
         }
-        let nested = text[at] == b'%';
-        if nested && escape(text, at) != Some(b'=') {
-            continue;
-        }
-        let value = at + if nested { 3 } else { 1 };
-        if names.matches(name_before(text, at, nested), Coding::Percent) {
-            done = value_end(text, value, nested);
+        let (value, nested) = if text[at] == b'=' {
+            (at + 1, false)
+        } else {
+            match escape(text, at) {
+                Some((b'=', len)) => (at + len, true),
+                _ => continue,
+            }
+        };
+        let name = name_before(text, at, nested);
+        let end = || value_end(text, value, nested);
+        if names.matches(name, Coding::Percent) || is_secret_here(text, name, || end() - value) {
+            done = end();
             let edit = Edit {
                 range: value..done,
                 rule,
@@ -51,10 +127,27 @@ fn scan_pairs(text: &[u8], rule: Rule, names: &Names, edits: &mut Edits) {
             edits.push(text, edit);
         } else if !nested && begins_json(text, value) {
             // Whatever else it holds, it is looked at once, so that no text costs more than its length.
-            done = value_end(text, value, false);
+            done = end();
             scan_json_value(text, value, done, names, edits);
         }
     }
+}
+
+/// See [`AMBIGUOUS`] and [`OAUTH`].
+fn is_secret_here(text: &[u8], name: &[u8], value_len: impl Fn() -> usize) -> bool {
+    let Some((name, len)) = short::<13>(name) else {
+        return false;
+    };
+    let name = &name[..len];
+    AMBIGUOUS
+        .iter()
+        .any(|(known, least)| *known == name && value_len() >= *least)
+        || OAUTH.contains(&name)
+            && (OAUTH_SIGNS
+                .iter()
+                .any(|sign| memmem::find(text, sign).is_some())
+                || memmem::find(text, b"code=")
+                    .is_some_and(|at| value_end(text, at + 5, false) - (at + 5) >= AMBIGUOUS[0].1))
 }
 
 fn name_before(text: &[u8], end: usize, nested: bool) -> &[u8] {
@@ -67,12 +160,14 @@ fn name_before(text: &[u8], end: usize, nested: bool) -> &[u8] {
             break;
         }
         if nested
-            && matches!(
-                escape(text, start - 1),
-                Some(b'&' | b'?' | b';' | b'#' | b'/')
-            )
+            && byte == b'%'
+            && let Some((b'&' | b'?' | b';' | b'#' | b'/', len)) = escape(text, start - 1)
         {
-            start += 2;
+            start += len - 1;
+            break;
+        }
+        // `&` as JSON writers that fear HTML put it.
+        if byte == b'6' && text[from..start].ends_with(br"\u0026") {
             break;
         }
         start -= 1;
@@ -87,12 +182,30 @@ fn value_end(text: &[u8], start: usize, nested: bool) -> usize {
         return end;
     }
     (start..end)
-        .find(|&at| escape(text, at) == Some(b'&'))
+        .find(|&at| matches!(escape(text, at), Some((b'&', _))))
         .unwrap_or(end)
 }
 
-/// What the percent escape at `at` stands for.
-fn escape(text: &[u8], at: usize) -> Option<u8> {
+/// What the percent escape at `at` stands for, and its length; a percent sign that was escaped itself, any number of times, is one.
+fn escape(text: &[u8], at: usize) -> Option<(u8, usize)> {
+    let [b'%', rest @ ..] = text.get(at..)? else {
+        return None;
+    };
+    let mut digits = rest;
+    while let [b'2', b'5', deeper @ ..] = digits
+        && let [high, low, ..] = *deeper
+        && hex_pair(high, low).is_some()
+    {
+        digits = deeper;
+    }
+    let [high, low, ..] = *digits else {
+        return None;
+    };
+    Some((hex_pair(high, low)?, rest.len() - digits.len() + 3))
+}
+
+/// What the percent escape at `at` stands for, decoded once.
+fn escape_once(text: &[u8], at: usize) -> Option<u8> {
     match text.get(at..at + 3)? {
         [b'%', high, low] => hex_pair(*high, *low),
         _ => None,
@@ -101,7 +214,8 @@ fn escape(text: &[u8], at: usize) -> Option<u8> {
 
 /// The value is JSON, encoded or not.
 fn begins_json(text: &[u8], value: usize) -> bool {
-    matches!(text.get(value), Some(b'{' | b'[')) || matches!(escape(text, value), Some(b'{' | b'['))
+    matches!(text.get(value), Some(b'{' | b'['))
+        || matches!(escape_once(text, value), Some(b'{' | b'['))
 }
 
 fn scan_json_value(text: &[u8], start: usize, end: usize, names: &Names, edits: &mut Edits) {
@@ -112,7 +226,7 @@ fn scan_json_value(text: &[u8], start: usize, end: usize, names: &Names, edits: 
     let mut at = 0;
     while let Some(&byte) = value.get(at) {
         origin.push(start + at);
-        match escape(value, at) {
+        match escape_once(value, at) {
             Some(meant) => {
                 decoded.push(meant);
                 at += 3;
@@ -138,36 +252,28 @@ fn scan_json_value(text: &[u8], start: usize, end: usize, names: &Names, edits: 
     }
 }
 
-/// The password of `scheme://user:password@host`, or all before the `@` when there is no colon.
-fn scan_userinfo(text: &[u8], edits: &mut Edits) {
-    if memchr(b'@', text).is_none() {
+/// The password of the authority `user:password@host` that begins at `start`, or all before the `@` when there is no colon.
+fn scan_authority(text: &[u8], start: usize, edits: &mut Edits) {
+    let rest = text.get(start..).unwrap_or_default();
+    let len = rest
+        .iter()
+        .position(|&b| matches!(b, b'/' | b'?' | b'#' | b' ' | b'"' | b'<' | b'>' | b'\\'))
+        .unwrap_or(rest.len());
+    let Some(at) = memchr::memrchr(b'@', &rest[..len]) else {
+        return;
+    };
+    let userinfo = &rest[..at];
+    if super::digest::is_replacement(userinfo) {
         return;
     }
-    for scheme in memmem::find_iter(text, b"//") {
-        let start = scheme + 2;
-        let rest = text.get(start..).unwrap_or_default();
-        let authority = rest
-            .iter()
-            .position(|&b| matches!(b, b'/' | b'?' | b'#' | b' ' | b'"' | b'<' | b'>'))
-            .unwrap_or(rest.len());
-        let Some(at) = memchr::memrchr(b'@', &rest[..authority]) else {
-            continue;
-        };
-        let userinfo = &rest[..at];
-        if super::digest::is_replacement(userinfo) {
-            continue;
-        }
-        let secret = memchr(b':', userinfo).map_or(0, |colon| colon + 1);
-        edits.push(
-            text,
-            Edit {
-                range: start + secret..start + at,
-                rule: Rule::UserInfo,
-                coding: Coding::Percent,
-                quote: None,
-            },
-        );
-    }
+    let secret = memchr(b':', userinfo).map_or(0, |colon| colon + 1);
+    let edit = Edit {
+        range: start + secret..start + at,
+        rule: Rule::UserInfo,
+        coding: Coding::Percent,
+        quote: None,
+    };
+    edits.push(text, edit);
 }
 
 #[cfg(test)]
@@ -207,7 +313,7 @@ mod tests {
         check(
             scan_url,
             "https://h/cb#access_token=x&state=y",
-            "https://h/cb#access_token=*&state=y",
+            "https://h/cb#access_token=*&state=*",
         );
         check(
             scan_url,
@@ -227,10 +333,82 @@ mod tests {
             "/go?next=https%3A%2F%2Fa%2F%3Ftoken%3D*%26b%3Dc&d=e",
         );
         check(scan_url, "/go?next=token%3dx", "/go?next=token%3d*");
+        check(
+            scan_url,
+            "/go?n=https%3A%2F%2Fa%3Fn%3Dhttps%253A%252F%252Fb%253Ftoken%253Dx%2526c%253Dd%26e%3Df",
+            "/go?n=https%3A%2F%2Fa%3Fn%3Dhttps%253A%252F%252Fb%253Ftoken%253D*%2526c%253Dd%26e%3Df",
+        );
+        check(scan_url, "/?a=%2525&b=100%25", "/?a=%2525&b=100%25");
+    }
+
+    #[test]
+    fn names_that_mean_two_things() {
+        check(
+            scan_url,
+            "/cb?code=SplxlOBeZQQYbYS6WxSbIA&state=xyz&iss=i",
+            "/cb?code=*&state=*&iss=i",
+        );
+        check(scan_url, "/cb?c%6Fde=SplxlOBe", "/cb?c%6Fde=*");
+        check(
+            scan_url,
+            "/authorize?response_type=code&client_id=c&state=xyz&nonce=n&redirect_uri=r",
+            "/authorize?response_type=code&client_id=c&state=*&nonce=*&redirect_uri=r",
+        );
+        check(
+            scan_url,
+            "/orders?state=shipped&code=404",
+            "/orders?state=shipped&code=404",
+        );
+        check(
+            scan_url,
+            "/maps?key=AIzaSyA1234567890abcdef&v=3",
+            "/maps?key=*&v=3",
+        );
+        check(scan_url, "/sort?key=price", "/sort?key=price");
+        check(
+            scan_url,
+            "/login?ticket=ST-1856339-aA5Yuvrxzpv8",
+            "/login?ticket=*",
+        );
+        check(
+            scan_form,
+            "grant_type=authorization_code&code=abcdef&code_verifier=v",
+            "grant_type=authorization_code&code=*&code_verifier=*",
+        );
+    }
+
+    #[test]
+    fn urls_in_text() {
+        check(
+            scan_text,
+            r#"{"url":"https://b.example/o?X-Amz-Signature=f00&X-Amz-Date=1","next":"/?token=t"}"#,
+            r#"{"url":"https://b.example/o?X-Amz-Signature=*&X-Amz-Date=1","next":"/?token=t"}"#,
+        );
+        check(
+            scan_text,
+            r#"{"u":"https:\/\/h\/?a=1&token=x","n":1} dsn=postgres://u:p@h/db;"#,
+            r#"{"u":"https:\/\/h\/?a=1&token=*","n":1} dsn=postgres://u:*@h/db;"#,
+        );
+        check(
+            scan_text,
+            r#"{"a":"{\"u\":\"https://u:p@h\",\"v\":\"https://h/?a=1\u0026sig=x\"}"}"#,
+            r#"{"a":"{\"u\":\"https://u:*@h\",\"v\":\"https://h/?a=1\u0026sig=*\"}"}"#,
+        );
+        check(
+            scan_text,
+            "<a href=\"https://h/?a=b&amp;token=x\">see http://h/?x=y @me</a>",
+            "<a href=\"https://h/?a=b&amp;token=*\">see http://h/?x=y @me</a>",
+        );
     }
 
     #[test]
     fn user_names_and_passwords() {
+        check(
+            |text, _, edits| scan_host(text, edits),
+            "u:p@h:443",
+            "u:*@h:443",
+        );
+        check(|text, _, edits| scan_host(text, edits), "h:443", "h:443");
         check(scan_url, "https://u:p:q@h/x", "https://u:*@h/x");
         check(scan_url, "https://ghp_abc@h:80/x?@y", "https://*@h:80/x?@y");
         check(scan_url, "//u:p@q@h", "//u:*@h");

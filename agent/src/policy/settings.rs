@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Secret;
+
 /// The policy's section of the configuration.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
@@ -50,16 +52,16 @@ pub struct Redaction {
     pub mode: Mode,
     /// Further header fields whose whole value is hidden.
     pub headers: Vec<String>,
-    /// Names of query parameters, form and JSON fields whose value is hidden. Compared by letters and digits alone, without
+    /// Names of query parameters, of form, JSON and XML fields whose value is hidden. Compared by letters and digits alone, without
     /// case; `*` at either end stands for anything.
     pub names: Vec<String>,
     /// Values hidden wherever they stand.
     pub patterns: Vec<Pattern>,
     /// What becomes of a body that could not be decoded, and so not be inspected.
     pub uninspected: Uninspected,
-    /// Secret that keys the hashes. Agents with the same key give equal hashes for equal values; with none, a random key
+    /// Secret that keys the hashes, at least 16 bytes. Agents with the same key give equal hashes for equal values; with none, a random key
     /// lives as long as the process.
-    pub key: Option<String>,
+    pub key: Option<Secret>,
 }
 
 /// Whether secret values are replaced.

@@ -7,7 +7,7 @@ const ANSWER: &str = "HTTP/1.1 302 X\r\nset-cookie: a=1; Path=/\r\nlocation: htt
 fn settings(mode: Mode) -> Settings {
     let mut settings = Settings::default();
     settings.redaction.mode = mode;
-    settings.redaction.key = Some("test".to_owned());
+    settings.redaction.key = Some(Secret::new("a key for no more than tests".to_owned()));
     settings
 }
 
@@ -188,7 +188,7 @@ fn check_body(
 
 fn policy_text(settings: &Settings, secret: &[u8]) -> String {
     let mut out = Vec::new();
-    Digest::new(settings.redaction.key.as_deref()).replace(secret, edit::Coding::Plain, &mut out);
+    Digest::new(key(settings).unwrap()).replace(secret, edit::Coding::Plain, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -402,6 +402,17 @@ fn over_budget_it_does_less_and_comes_back() {
             .bytes
             .is_empty()
     );
+    // The engine may have kept nothing of it already.
+    let mut bare = exchange();
+    bare.response.as_mut().unwrap().body.bytes = Bytes::new();
+    let sanitized = keep(&mut policy, bare);
+    assert_eq!(
+        (
+            sanitized.request_content().withheld,
+            sanitized.response_content().withheld
+        ),
+        (None, Some(Withheld::Overload))
+    );
     policy.reduce(false, 0.0);
     let decision = policy.apply(exchange(), &WallClock { offset: 0 });
     assert!(matches!(decision, Decision::Skip(Skip::Overload)));
@@ -412,7 +423,7 @@ fn over_budget_it_does_less_and_comes_back() {
     );
     assert_eq!(
         (policy.counts().bodies_overload, policy.counts().kept),
-        (1, 2)
+        (2, 3)
     );
 }
 
@@ -441,4 +452,7 @@ fn a_reload_keeps_counts_and_random_key() {
         Err(PolicyError::Name("*".to_owned()))
     );
     assert_eq!(target(&mut policy), before);
+    other.redaction = Redaction::default();
+    other.redaction.key = Some(Secret::new("too short".to_owned()));
+    assert_eq!(policy.reload(&other), Err(PolicyError::Key));
 }

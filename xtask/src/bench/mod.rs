@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: figures, taken the same way each time.
 
+mod instructions;
 mod nginx;
 mod observer;
 mod socket;
@@ -35,11 +36,14 @@ enum What {
 pub fn run(options: &Options) -> Result<()> {
     match &options.what {
         What::Socket(options) => socket::run(options),
-        What::Pipeline { arguments } => command::run(
-            command::cargo()
-                .args(["bench", "--package", "meshtap", "--bench", "pipeline", "--"])
-                .args(arguments),
-        ),
+        What::Pipeline { arguments } => {
+            command::run(
+                command::cargo()
+                    .args(["bench", "--package", "meshtap", "--bench", "pipeline", "--"])
+                    .args(arguments),
+            )?;
+            instructions::run()
+        }
     }
 }
 

@@ -81,17 +81,16 @@ pub(super) fn attach(ebpf: &mut Ebpf, path: &Path, cgroup: &File) -> Result<(), 
 ///
 /// # Errors
 /// See [`CaptureError`].
-pub(super) fn enable(ebpf: &mut Ebpf, config: CaptureConfig) -> Result<(), CaptureError> {
-    let map = ebpf
-        .map_mut("CONFIG")
-        .ok_or_else(|| missing_map("CONFIG"))?;
+pub(super) fn enable(
+    map: &mut Array<MapData, CaptureConfig>,
+    config: CaptureConfig,
+) -> Result<CaptureConfig, CaptureError> {
     let config = CaptureConfig {
         enabled: 1,
         ..config
     };
-    Array::<&mut MapData, CaptureConfig>::try_from(map)
-        .and_then(|mut map| map.set(0, config, 0))
-        .map_err(|error| setup(error.into()))
+    map.set(0, config, 0).map_err(|error| setup(error.into()))?;
+    Ok(config)
 }
 
 fn hook<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut CgroupSkb, CaptureError> {

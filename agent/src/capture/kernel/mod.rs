@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aya::Ebpf;
-use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use meshtap_common::{
     CaptureConfig, DEFAULT_FLOWS, DEFAULT_RING_BYTES, DIRECTION_EGRESS, DIRECTION_INGRESS,
     DROP_REASONS, DropReason, EventHeader, FlowState, ResumeKey, VERDICT_IGNORE,
@@ -119,6 +119,9 @@ pub struct Capture {
     flows: OwnSockets,
     resume: HashMap<MapData, ResumeKey, u32>,
     drops: PerCpuArray<MapData, [u64; 2]>,
+    settings: Array<MapData, CaptureConfig>,
+    /// What the kernel side was last told.
+    config: CaptureConfig,
     diagnostics: Option<log::Diagnostics>,
     malformed: u64,
     owners: Option<Result<Owners, String>>,
@@ -142,6 +145,7 @@ impl Capture {
         let flows = HashMap::try_from(take(&mut ebpf, "FLOWS")?).map_err(map_error)?;
         let resume = HashMap::try_from(take(&mut ebpf, "RESUME")?).map_err(map_error)?;
         let drops = PerCpuArray::try_from(take(&mut ebpf, "DROPS")?).map_err(map_error)?;
+        let mut settings = Array::try_from(take(&mut ebpf, "CONFIG")?).map_err(map_error)?;
         let diagnostics = if options.config.log == 0 {
             None
         } else {
@@ -149,12 +153,14 @@ impl Capture {
         };
         load::attach(&mut ebpf, &path, &cgroup)?;
         let owners = Some(owner::attach(&mut ebpf, &cgroup));
-        load::enable(&mut ebpf, options.config)?;
+        let config = load::enable(&mut settings, options.config)?;
         Ok(Self {
             reader,
             flows: OwnSockets(Arc::new(Mutex::new(flows))),
             resume,
             drops,
+            settings,
+            config,
             diagnostics,
             malformed: 0,
             owners,
@@ -167,6 +173,27 @@ impl Capture {
     #[must_use]
     pub fn cgroup(&self) -> &Path {
         &self.cgroup
+    }
+
+    /// Payload bytes copied per direction before the other direction speaks, or user space asks for more.
+    #[must_use]
+    pub const fn budget(&self) -> u32 {
+        self.config.budget
+    }
+
+    /// Sets it. Directions that have used up more than that are cut off at once, and begin again at their next turn; what is left out is
+    /// counted ([`DropReason::Budget`]).
+    ///
+    /// # Errors
+    /// When the kernel does not take it.
+    pub fn set_budget(&mut self, bytes: u32) -> io::Result<()> {
+        let config = CaptureConfig {
+            budget: bytes,
+            ..self.config
+        };
+        self.settings.set(0, config, 0).map_err(io::Error::other)?;
+        self.config = config;
+        Ok(())
     }
 
     /// Which process connected or closed a socket; at the first call. The error says why the kernel side cannot tell.

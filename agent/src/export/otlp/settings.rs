@@ -159,7 +159,10 @@ fn no_host(authority: &Authority) -> bool {
 
 fn headers(config: &OtlpConfig, env: Lookup<'_>) -> Result<HeaderMap, String> {
     let mut map = HeaderMap::new();
-    let from_file = config.headers.iter().map(|(k, v)| (k.clone(), v.0.clone()));
+    let from_file = config
+        .headers
+        .iter()
+        .map(|(k, v)| (k.clone(), v.reveal().to_owned()));
     for (name, value) in environment::headers(env)?.into_iter().chain(from_file) {
         let key = HeaderName::try_from(&name)
             .map_err(|_| format!("headers: `{name}` is not a header name"))?;

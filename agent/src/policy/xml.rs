@@ -1,0 +1,399 @@
+//! Secrets in XML and HTML: the text of an element with a secret's name and of all within it (SOAP's `wsse:Password`, a SAML
+//! assertion), attributes with such names, and names that stand apart from their values (`<add key="ApiKey" value="x"/>`,
+//! `<name>password</name><value>x</value>`, `<input name="csrf" value="x">`).
+//!
+//! A scanner from tag to tag instead of a parser: it needs no whole document, no well-formed one, and reads HTML alike. Prefixes of
+//! namespaces are not looked at. An element that does not end hides all that follows.
+
+use std::ops::Range;
+
+use memchr::{memchr, memmem};
+
+use super::counts::Rule;
+use super::edit::{Coding, Edits};
+use super::names::Names;
+
+/// Longest text that is taken for a name.
+const NAME: usize = 128;
+
+/// Elements of HTML that have no content and no end tag.
+const VOID: [&[u8]; 6] = [b"input", b"meta", b"link", b"img", b"source", b"param"];
+
+/// The text is XML or HTML.
+pub(super) fn recognizes(text: &[u8]) -> bool {
+    matches!(
+        text,
+        [b'<', b'?' | b'!' | b'a'..=b'z' | b'A'..=b'Z' | b'_', ..]
+    )
+}
+
+/// Finds the text and the attributes that are to be hidden, in order.
+pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
+    let mut scan = Scan {
+        text,
+        names,
+        edits,
+        hidden: None,
+        label: None,
+        named: false,
+    };
+    let mut begin = 0;
+    let mut at = 0;
+    while let Some(found) = text.get(at..).and_then(|rest| memchr(b'<', rest)) {
+        let open = at + found;
+        if !is_markup(&text[open..]) {
+            at = open + 1;
+            continue;
+        }
+        scan.text(begin..open);
+        at = scan.markup(open);
+        begin = at;
+    }
+    scan.text(begin.min(text.len())..text.len());
+}
+
+/// What begins with this `<` is markup and not a bare sign in a text.
+fn is_markup(text: &[u8]) -> bool {
+    matches!(text, [_, b'!' | b'?' | b'/' | b'_', ..] | [_, b'a'..=b'z' | b'A'..=b'Z', ..])
+}
+
+/// An element whose content is hidden.
+struct Hidden<'a> {
+    name: &'a [u8],
+    /// Elements of its name that are open, itself included.
+    depth: usize,
+}
+
+struct Scan<'a, 'e> {
+    text: &'a [u8],
+    names: &'a Names,
+    edits: &'e mut Edits,
+    hidden: Option<Hidden<'a>>,
+    /// An element that says a name is open: where its content begins.
+    label: Option<usize>,
+    /// The last element said a secret's name: the next one has the value.
+    named: bool,
+}
+
+/// A start tag.
+struct Tag<'a> {
+    /// With its prefix.
+    name: &'a [u8],
+    /// After its `>`.
+    end: usize,
+    is_empty: bool,
+    /// An attribute says a secret's name.
+    is_named: bool,
+    /// Another one may be its value.
+    has_value: bool,
+}
+
+impl<'a> Scan<'a, '_> {
+    /// What stands between two tags.
+    fn text(&mut self, range: Range<usize>) {
+        if self.hidden.is_none() {
+            return;
+        }
+        let raw = self.text.get(range.clone()).unwrap_or_default();
+        let start = range.start + (raw.len() - raw.trim_ascii_start().len());
+        let end = start + raw.trim_ascii().len();
+        self.hide(start..end);
+    }
+
+    fn hide(&mut self, range: Range<usize>) {
+        self.edits.push_plain(self.text, range, Rule::Xml);
+    }
+
+    /// The markup whose `<` is at `at`; where it ends.
+    fn markup(&mut self, at: usize) -> usize {
+        let rest = self.text.get(at..).unwrap_or_default();
+        let until = |end: &[u8]| memmem::find(rest, end).map_or(rest.len(), |len| len + end.len());
+        match rest {
+            [b'<', b'!', b'-', b'-', ..] => at + until(b"-->"),
+            [b'<', b'!', b'[', b'C', b'D', b'A', b'T', b'A', b'[', ..] => {
+                const OPEN: usize = b"<![CDATA[".len();
+                let end = memmem::find(rest, b"]]>").unwrap_or(rest.len());
+                self.text(at + OPEN.min(end)..at + end);
+                at + until(b"]]>")
+            }
+            [b'<', b'!' | b'?', ..] => at + until(b">"),
+            [b'<', b'/', ..] => {
+                self.end_tag(at);
+                at + until(b">")
+            }
+            _ => self.start_tag(at),
+        }
+    }
+
+    fn end_tag(&mut self, at: usize) {
+        let name = name_at(self.text, at + 2);
+        if let Some(start) = self.label.take() {
+            let content = self.text.get(start..at).unwrap_or_default().trim_ascii();
+            self.named = content.len() <= NAME && self.names.matches(content, Coding::Plain);
+        } else if self.hidden.is_none() {
+            self.named = false;
+        }
+        if let Some(hidden) = &mut self.hidden
+            && hidden.name == name
+        {
+            hidden.depth -= 1;
+            if hidden.depth == 0 {
+                self.hidden = None;
+                self.named = false;
+            }
+        }
+    }
+
+    fn start_tag(&mut self, at: usize) -> usize {
+        let tag = self.tag(at);
+        if let Some(hidden) = &mut self.hidden {
+            if hidden.name == tag.name && !tag.is_empty {
+                hidden.depth += 1;
+            }
+            return tag.end;
+        }
+        let local = local(tag.name);
+        let follows = std::mem::take(&mut self.named) && self.names.is_value(local);
+        self.label = None;
+        if tag.is_empty || VOID.iter().any(|void| local.eq_ignore_ascii_case(void)) {
+            return tag.end;
+        }
+        if follows || tag.is_named && !tag.has_value || self.names.matches(local, Coding::Plain) {
+            self.hidden = Some(Hidden {
+                name: tag.name,
+                depth: 1,
+            });
+        } else if self.names.is_label(local) {
+            self.label = Some(tag.end);
+        }
+        tag.end
+    }
+
+    /// Reads the start tag at `at` and hides its secret attributes.
+    fn tag(&mut self, at: usize) -> Tag<'a> {
+        let text = self.text;
+        let name = name_at(text, at + 1);
+        let mut tag = Tag {
+            name,
+            end: text.len(),
+            is_empty: false,
+            is_named: false,
+            has_value: false,
+        };
+        let mut values: [Option<Range<usize>>; 2] = [None, None];
+        let mut named_value = false;
+        let mut next = at + 1 + name.len();
+        while let Some(attribute) = attribute(text, next, &mut tag) {
+            next = attribute.end;
+            let (key, value) = (local(attribute.name), attribute.value.clone());
+            let content = text.get(value.clone()).unwrap_or_default();
+            if self.names.matches(key, Coding::Plain) {
+                self.hide(value);
+            } else if self.names.is_value(key) {
+                tag.has_value = true;
+                if let Some(slot) = values.iter_mut().find(|slot| slot.is_none()) {
+                    *slot = Some(value);
+                }
+            } else if content.len() <= NAME && self.names.matches(content, Coding::Plain) {
+                let is_label = self.names.is_label(key);
+                named_value |= is_label || key.eq_ignore_ascii_case(b"type");
+                // An element's id is a hook for styles more often than a name.
+                tag.is_named |= is_label && !key.eq_ignore_ascii_case(b"id");
+            }
+        }
+        if named_value {
+            for value in values.into_iter().flatten() {
+                self.hide(value);
+            }
+        }
+        tag
+    }
+}
+
+struct Attribute<'a> {
+    name: &'a [u8],
+    value: Range<usize>,
+    end: usize,
+}
+
+/// The attribute after `from`; with none left, the tag's end is set.
+fn attribute<'a>(text: &'a [u8], from: usize, tag: &mut Tag<'_>) -> Option<Attribute<'a>> {
+    let mut at = from;
+    loop {
+        match *text.get(at)? {
+            b'>' => {
+                tag.end = at + 1;
+                return None;
+            }
+            b'/' => {
+                tag.is_empty = text.get(at + 1) == Some(&b'>');
+                at += 1;
+            }
+            b if b.is_ascii_whitespace() || b == b'=' => at += 1,
+            _ => break,
+        }
+    }
+    let name = name_at(text, at);
+    let name = if name.is_empty() {
+        text.get(at..at + 1)?
+    } else {
+        name
+    };
+    let mut end = at + name.len();
+    let space = |from: usize| {
+        let rest = text.get(from..).unwrap_or_default();
+        from + (rest.len() - rest.trim_ascii_start().len())
+    };
+    let equals = space(end);
+    if text.get(equals) != Some(&b'=') {
+        return Some(Attribute {
+            name,
+            value: end..end,
+            end,
+        });
+    }
+    let start = space(equals + 1);
+    let rest = text.get(start..).unwrap_or_default();
+    let value = match rest.first() {
+        Some(&quote @ (b'"' | b'\'')) => {
+            let inner = rest.get(1..).unwrap_or_default();
+            let len = memchr(quote, inner).unwrap_or(inner.len());
+            end = (start + 1 + len + 1).min(text.len());
+            start + 1..start + 1 + len
+        }
+        _ => {
+            let stop = |b: &u8| b.is_ascii_whitespace() || *b == b'>';
+            let len = rest.iter().position(stop).unwrap_or(rest.len());
+            end = end.max(start + len);
+            start..start + len
+        }
+    };
+    Some(Attribute { name, value, end })
+}
+
+/// The name that begins at `at`.
+fn name_at(text: &[u8], at: usize) -> &[u8] {
+    let rest = text.get(at..).unwrap_or_default();
+    let stop = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'/' | b'>' | b'=' | b'<' | b'"');
+    rest.get(..rest.iter().position(stop).unwrap_or(rest.len()))
+        .unwrap_or_default()
+}
+
+/// A name without the prefix of its namespace.
+fn local(name: &[u8]) -> &[u8] {
+    name.rsplit(|&b| b == b':').next().unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::defaults;
+    use crate::policy::digest::Digest;
+
+    /// `expected` has `#` where a replacement stands.
+    fn check(text: &str, expected: &str) {
+        let names = Names::new(&defaults::NAMES.map(str::to_owned)).unwrap();
+        let digest = Digest::new(Some("test"));
+        let run = |text: &str| {
+            let (mut edits, mut out) = (Edits::default(), Vec::new());
+            scan(text.as_bytes(), &names, &mut edits);
+            edits.settle();
+            edits.apply(text.as_bytes(), &digest, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let once = run(text);
+        let mut masked = String::new();
+        let mut rest = once.as_str();
+        while let Some((before, after)) = rest.split_once("[redacted:") {
+            masked = masked + before + "#";
+            rest = &after[13..];
+        }
+        assert_eq!(masked + rest, expected, "{text}");
+        assert_eq!(run(&once), once, "a second pass changes {text}");
+    }
+
+    #[test]
+    fn elements() {
+        check(
+            "<?xml version=\"1.0\"?><soap:Envelope><wsse:Username>u</wsse:Username><wsse:Password Type=\"t\">p&amp;q</wsse:Password><a>b</a></soap:Envelope>",
+            "<?xml version=\"1.0\"?><soap:Envelope><wsse:Username>u</wsse:Username><wsse:Password Type=\"t\">#</wsse:Password><a>b</a></soap:Envelope>",
+        );
+        check(
+            "<r><PASSWORD>\n x y \n</PASSWORD><a>b</a></r>",
+            "<r><PASSWORD>\n # \n</PASSWORD><a>b</a></r>",
+        );
+        check(
+            "<token><![CDATA[a<b]]></token><n>1</n>",
+            "<token><![CDATA[#]]></token><n>1</n>",
+        );
+        check("<password/><a>b</a>", "<password/><a>b</a>");
+        check("<password>x", "<password>#");
+        check("<password>a < b</password>", "<password>#</password>");
+    }
+
+    #[test]
+    fn everything_within() {
+        check(
+            "<saml:Assertion ID=\"i\"><a>b</a><saml:Assertion>c</saml:Assertion>d<ds:SignatureValue>e</ds:SignatureValue></saml:Assertion><f>g</f>",
+            "<saml:Assertion ID=\"i\"><a>#</a><saml:Assertion>#</saml:Assertion>#<ds:SignatureValue>#</ds:SignatureValue></saml:Assertion><f>g</f>",
+        );
+    }
+
+    #[test]
+    fn attributes() {
+        check(
+            "<db user='u' password = 'p' a=\"b>c\" token=x />",
+            "<db user='u' password = '#' a=\"b>c\" token=# />",
+        );
+        check("<a password=\"cut", "<a password=\"#");
+        check("<a password><b>c</b>", "<a password><b>c</b>");
+    }
+
+    #[test]
+    fn names_apart_from_values() {
+        check(
+            "<add key=\"DbPassword\" value=\"x\"/><add value='y' key='ApiKey'/><add key=\"Size\" value=\"1\"/>",
+            "<add key=\"DbPassword\" value=\"#\"/><add value='#' key='ApiKey'/><add key=\"Size\" value=\"1\"/>",
+        );
+        check(
+            "<input type=\"hidden\" name=\"csrf_token\" value=\"x\"><input type=password value=y><p>text</p>",
+            "<input type=\"hidden\" name=\"csrf_token\" value=\"#\"><input type=password value=#><p>text</p>",
+        );
+        check(
+            "<meta name=\"csrf-token\" content=\"x\"><title>t</title>",
+            "<meta name=\"csrf-token\" content=\"#\"><title>t</title>",
+        );
+        check(
+            "<property name=\"password\">x</property><property name=\"a\">b</property>",
+            "<property name=\"password\">#</property><property name=\"a\">b</property>",
+        );
+        check(
+            "<member><name>password</name><value><string>x</string></value></member><member><name>a</name><value>b</value></member>",
+            "<member><name>password</name><value><string>#</string></value></member><member><name>a</name><value>b</value></member>",
+        );
+        check(
+            "<dict><key>token</key><string>x</string><key>a</key><string>b</string></dict>",
+            "<dict><key>token</key><string>#</string><key>a</key><string>b</string></dict>",
+        );
+    }
+
+    #[test]
+    fn other_text_stays() {
+        for text in [
+            "<a id=\"password\">Forgot your password?</a>",
+            "<!-- <password>x</password> --><a>b</a>",
+            "<script>if (a<b && c>d) { x(\"password\"); }</script>",
+            "<name>password</name><other>x</other><value>y</value>",
+            "< password>x",
+            "<",
+            "<a",
+            "<a b",
+            "<a b=",
+            "<![CDATA[",
+        ] {
+            check(text, text);
+        }
+        assert!(recognizes(b"<a>") && recognizes(b"<?xml") && recognizes(b"<!doctype"));
+        assert!(!recognizes(b"< a") && !recognizes(b"a<b>") && !recognizes(b"<"));
+    }
+}
