@@ -4,6 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use crate::flow::Nanos;
 
+/// A length of time; 584 years at most.
+#[must_use]
+pub fn nanos(time: Duration) -> Nanos {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Adds the offset between CLOCK_REALTIME and CLOCK_MONOTONIC; a replay carries the offset of its recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WallClock {

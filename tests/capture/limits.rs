@@ -31,6 +31,29 @@ fn a_gigabyte_is_measured_and_not_copied() {
     });
 }
 
+/// The end of a body that the kernel did not give is seen at once, though nothing follows on its connection.
+#[test]
+fn a_large_answer_on_a_connection_that_stays_open() {
+    live(|bench| {
+        let nginx = Nginx::start(bench, ECHO);
+        let tap = Tap::new(bench).server_side().start();
+        let mut connection = Connection::open(([127, 0, 0, 1], HTTP_PORT));
+        for (n, size) in [1_100_000, 2_000_000, 5_000_001].into_iter().enumerate() {
+            let file = File::create(nginx.root().join("large")).expect("a file");
+            file.set_len(size).expect("a sparse file");
+            assert_eq!(connection.get("/large").body.len() as u64, size);
+            tap.told(n + 1);
+        }
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        let sizes: Vec<u64> = (report.exchanges.iter())
+            .map(|exchange| exchange.response().body_size())
+            .collect();
+        assert_eq!(sizes, [1_100_000, 2_000_000, 5_000_001]);
+        drop(connection);
+    });
+}
+
 #[test]
 fn a_gigabyte_upload_is_measured_and_not_copied() {
     const SIZE: u64 = 1 << 30;

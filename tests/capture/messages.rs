@@ -220,6 +220,54 @@ fn an_answer_before_the_request_is_whole() {
     );
 }
 
+/// A stream of events: told at its age as far as it goes, never twice, and what comes next on the connection is told.
+#[test]
+fn server_sent_events() {
+    live(|bench| {
+        let tap = Tap::new(bench)
+            .server_side()
+            .args(["--max-exchange-age", "300ms"])
+            .start();
+        let mut pair = Pair::new(9000);
+        pair.request("GET /events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+        pair.answer(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
+             9\r\ndata: 1\n\n\r\n",
+        );
+        tap.told(1);
+        pair.answer("9\r\ndata: 2\n\n\r\n0\r\n\r\n");
+        pair.request("GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+        pair.answer("HTTP/1.1 204 No Content\r\n\r\n");
+        tap.told(2);
+        let report = tap.finish();
+        report.assert_balanced();
+        check(
+            &report,
+            &[
+                ("/events", Some(200), Some("max_age")),
+                ("/next", Some(204), None),
+            ],
+        );
+        assert_eq!(report.exchanges[0].response().text(), "data: 1\n\n");
+    });
+}
+
+/// An answer that comes in pieces is told once, at its end.
+#[test]
+fn a_long_poll() {
+    converse(
+        |mut pair| {
+            pair.request("GET /poll HTTP/1.1\r\nHost: a\r\n\r\n");
+            pair.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            pair.answer_slowly("3\r\nabc\r\n0\r\n\r\n");
+        },
+        |report| {
+            check(report, &[("/poll", Some(200), None)]);
+            assert_eq!(report.exchanges[0].response().text(), "abc");
+        },
+    );
+}
+
 #[test]
 fn a_websocket() {
     converse(

@@ -25,7 +25,8 @@ const PASS: i32 = 1;
 /// second change.
 const TURNS: u8 = 16;
 
-/// While bytes are skipped on purpose, user space hears of it this often: for progress, and so that a gap is never near 2^31 bytes.
+/// While bytes are skipped on purpose, user space hears of it this often, so that a gap is never near 2^31 bytes; and at the end of each
+/// write, so that the end of a message is not waited for.
 const TOLD_EVERY: u32 = 256 * 1024;
 
 #[cgroup_skb(ingress)]
@@ -256,7 +257,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             } else {
                 maps::count(DropReason::Budget, packet.payload_len);
                 let skipped = half.skipped;
-                if skipped != 0 && skipped < TOLD_EVERY && !packet.is_end() {
+                let is_over = packet.is_end() || packet.is_push();
+                if skipped != 0 && skipped < TOLD_EVERY && !is_over {
                     half.skipped = skipped.saturating_add(packet.payload_len);
                     return None;
                 }

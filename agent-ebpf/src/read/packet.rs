@@ -9,6 +9,7 @@ use super::IPPROTO_TCP;
 
 /// TCP header flags (RFC 9293 §3.1).
 pub(crate) const TCP_FIN: u8 = 1;
+const TCP_PSH: u8 = 1 << 3;
 pub(crate) const TCP_SYN: u8 = 1 << 1;
 pub(crate) const TCP_RST: u8 = 1 << 2;
 
@@ -56,6 +57,12 @@ impl Packet {
     #[inline(always)]
     pub(crate) const fn is_end(&self) -> bool {
         self.flags & (TCP_FIN | TCP_RST) != 0
+    }
+
+    /// Ends what its sender had to say for now: TCP sets the flag on the last segment of a write (RFC 9293 §3.9.1.2).
+    #[inline(always)]
+    pub(crate) const fn is_push(&self) -> bool {
+        self.flags & TCP_PSH != 0
     }
 }
 

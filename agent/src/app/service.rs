@@ -27,6 +27,7 @@ use super::{Failure, configure, private_file};
 use crate::capture::kernel::{Capture, CaptureOptions};
 use crate::capture::{Polled, Source};
 use crate::cli::RunArgs;
+use crate::clock::nanos;
 use crate::config::{Config, LogFormat, SideChoice};
 use crate::connection::{Control as Ask, Engine, Limits};
 use crate::export::{Exporters, OwnSockets, Report};
@@ -243,7 +244,6 @@ fn options(config: &Config) -> CaptureOptions {
 }
 
 fn limits(config: &Config) -> Limits {
-    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let section = &config.limits;
     Limits {
         body: section.body.bytes(),

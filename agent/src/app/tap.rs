@@ -18,7 +18,8 @@ use crate::capture::Source;
 use crate::capture::kernel::{Capture, CaptureOptions};
 use crate::capture::record::{Meta, Recorder, RecordingSource};
 use crate::cli::{SideChoice, TapArgs};
-use crate::clock::{WallClock, monotonic};
+use crate::clock::{WallClock, monotonic, nanos};
+use crate::connection::Limits;
 use crate::export::OwnSockets;
 use crate::process::{Processes, Witness};
 use crate::tap::{Dropped, Report, size_text};
@@ -102,7 +103,10 @@ fn start<S: Source>(
     let announcer = processes.announcer();
     run::run(Run {
         source,
-        limits: limits(&args.output, args.max_body),
+        limits: Limits {
+            exchange_age: nanos(args.max_exchange_age),
+            ..limits(&args.output, args.max_body)
+        },
         time: Time::Machine,
         when_full: WhenFull::Drop,
         clock,

@@ -37,6 +37,16 @@ pub struct TapArgs {
     #[arg(long, value_name = "SIZE", value_parser = body_size, default_value = "64KiB", help_heading = "Capture")]
     pub max_body: usize,
 
+    /// Show an exchange that takes longer than this as it stands, marked `max_age`: a stream, a long poll.
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = duration,
+        default_value = "5m",
+        help_heading = "Capture"
+    )]
+    pub max_exchange_age: Duration,
+
     /// Leave sockets with this SO_MARK alone: VALUE, VALUE/MASK or `none`. The default is that of Istio's ztunnel.
     #[arg(
         long,

@@ -96,8 +96,12 @@ fn message(
         out.push(b']');
     }
     out.push(b']');
-    if detail >= Detail::Bodies && content.withheld.is_none() {
-        match Text::of(body, content) {
+    match content.withheld {
+        _ if detail < Detail::Bodies => {}
+        Some(reason) => {
+            let _ = write!(out, ",\"body_withheld\":\"{}\"", reason.label());
+        }
+        None => match Text::of(body, content) {
             Text::Utf8(text) => {
                 out.extend_from_slice(b",\"body\":");
                 string(out, text.as_bytes());
@@ -107,7 +111,7 @@ fn message(
                 base64(out, bytes);
                 out.extend_from_slice(b"\",\"body_encoding\":\"base64\"");
             }
-        }
+        },
     }
     let _ = write!(out, ",\"body_size\":{}", body.size);
     for (index, name) in oddities.names().enumerate() {
