@@ -51,6 +51,8 @@ fn program() -> Result<PathBuf> {
     ]))?;
     let executable = told
         .lines()
+        // The agent itself is built too, and named.
+        .filter(|line| line.contains("\"kind\":[\"bench\"]"))
         .filter_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next())
         .next_back();
     executable
