@@ -177,7 +177,12 @@ impl H1 {
         if refused && let Requests::Hold(held) = self.requests {
             match held {
                 0 => self.requests = Requests::Reading(Reader::default()),
-                _ => self.requests_lost(),
+                // No tunnel: what came early was a request, or more, and was not kept.
+                _ => {
+                    cx.ledger.begin();
+                    self.lose(Loss::PairingLost, cx);
+                    self.requests_lost();
+                }
             }
         }
     }

@@ -213,6 +213,18 @@ fn switching_protocols() {
     );
 }
 
+/// What came after a CONNECT that was refused was no tunnel's: it is not told, and counted.
+#[test]
+fn early_bytes_of_a_refused_tunnel() {
+    check(
+        &[
+            "> CONNECT h:1 HTTP/1.1\r\n\r\nGET /a HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+        ],
+        &["CONNECT h:1 \"\" -> 404 \"\"", "lost pairing_lost 1"],
+    );
+}
+
 #[test]
 fn ends() {
     let get = "> GET /a HTTP/1.1\r\n\r\n";
