@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! data thread:    kernel ─► engine ─► queue               never waits
-//! worker threads:             queue ─► policy ─► span ─► exporters' queues
+//! worker threads:             queue ─► workload ─► policy ─► span ─► exporters' queues
+//! cgroup thread, Kubernetes thread:  folders, API ─► workload
 //! export runtime:                                           queues ─► collectors
 //! admin thread:   /metrics, /healthz, /readyz
 //! control thread: signals, overload guard
@@ -18,6 +19,7 @@ use tracing::{error, info, warn};
 
 use super::account::Account;
 use super::control::Control;
+use super::enrich::Enrichment;
 use super::own::OwnTable;
 use super::pipeline::{Ended, Pipeline, Time};
 use super::queue::{Queue, WhenFull};
@@ -34,6 +36,7 @@ use crate::flow::{Nanos, Segment};
 use crate::policy::Policy;
 use crate::telemetry::guard::Level;
 use crate::telemetry::{CaptureView, EngineView, Hook, HookState, Server, Shared};
+use crate::workload::Workloads;
 
 /// Runs the command.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -51,6 +54,14 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     }];
     shared.set_hooks(hooks.to_vec());
     info!(cgroup = %capture.cgroup().display(), "capturing");
+    let workloads = Workloads::start(
+        capture.cgroup().to_owned(),
+        &config.kubernetes,
+        &config.scope,
+        Some(Box::new(capture.cgroup_scope())),
+    );
+    let workloads = Arc::new(workloads.map_err(Failure::Workloads)?);
+    shared.set_directory(workloads.directory());
 
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
     let sockets: Arc<dyn OwnSockets> = own.clone();
@@ -75,6 +86,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         plans: &plans,
         policy: &policy,
         shared: &shared,
+        workloads,
         stop,
     };
     let ended = work.run(&config)?;
@@ -92,6 +104,7 @@ struct Work<'a> {
     plans: &'a Arc<Plans>,
     policy: &'a Policy,
     shared: &'a Arc<Shared>,
+    workloads: Arc<Workloads>,
     stop: Stop,
 }
 
@@ -122,6 +135,7 @@ impl Work<'_> {
                     self.policy.clone(),
                     self.exporters.sink(),
                     self.shared.clone(),
+                    Enrichment::new(self.workloads.clone(), config.kubernetes.enrich_wait.0),
                 );
                 let queue = &queue;
                 thread::Builder::new()
@@ -251,6 +265,8 @@ fn limits(config: &Config) -> Limits {
         memory: section.memory.bytes(),
         exchange_age: nanos(section.exchange_age.0),
         idle: nanos(section.idle.0),
+        // Two workloads that talk to each other have an exchange each.
+        fold_mirrors: false,
         ..Limits::default()
     }
 }

@@ -48,6 +48,7 @@ pub use counts::{Counts, Rule, Skip};
 pub use defaults::{HEADERS, NAMES};
 pub(crate) use escape::decode_percent as percent_decode;
 pub(crate) use fields::Known;
+pub(crate) use glob::Glob;
 pub use sanitized::{Content, Sanitized, Withheld};
 pub use secret::Secret;
 pub use settings::{Mode, Pattern, Redaction, Select, Settings, Uninspected};
@@ -86,6 +87,15 @@ pub enum PolicyError {
 
 /// Shortest hash key: whoever guesses it can test guesses of secrets, and 16 bytes of random text are beyond that.
 const KEY: usize = 16;
+
+/// What is known of an exchange beside what is in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// Its workload is not to be captured.
+    pub out_of_scope: bool,
+    /// The end that asks is a pod, so it is no kubelet, whatever it says.
+    pub client_is_pod: bool,
+}
 
 /// What became of an exchange.
 #[derive(Clone, Debug)]
@@ -194,9 +204,23 @@ impl Policy {
         &self.counts
     }
 
+    /// Decides on an exchange of which nothing is known but what is in it, and makes it fit to leave.
+    pub fn apply(&mut self, exchange: Exchange, clock: &WallClock) -> Decision {
+        self.apply_in(exchange, clock, Circumstances::default())
+    }
+
     /// Decides on an exchange, and makes it fit to leave.
-    pub fn apply(&mut self, mut exchange: Exchange, clock: &WallClock) -> Decision {
-        if let Some(reason) = self.rules.scope.skip(&exchange) {
+    pub fn apply_in(
+        &mut self,
+        mut exchange: Exchange,
+        clock: &WallClock,
+        circumstances: Circumstances,
+    ) -> Decision {
+        if circumstances.out_of_scope {
+            return self.skip(Skip::Workload);
+        }
+        let scope = &self.rules.scope;
+        if let Some(reason) = scope.skip(&exchange, circumstances.client_is_pod) {
             return self.skip(reason);
         }
         self.scratch.head.clear();
