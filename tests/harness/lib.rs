@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+mod apiserver;
 mod bench;
 mod cgroup;
 mod client;
@@ -35,6 +36,7 @@ mod server;
 mod sweep;
 mod tap;
 
+pub use apiserver::{ApiServer, Reply, built};
 pub use bench::{Bench, figure, isolated, live, skip};
 pub use cgroup::{Cgroup, Pod};
 pub use client::{Answer, Connection, ECHO, curl, swarm};

@@ -2,7 +2,6 @@
 
 mod bench;
 mod build;
-mod cache;
 mod command;
 mod demo;
 mod fuzz;

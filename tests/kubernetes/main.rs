@@ -1,0 +1,3 @@
+//! At a real Kubernetes API server.
+
+mod apiserver;
