@@ -174,6 +174,7 @@ pub(crate) fn run(command: &mut Command) {
 }
 
 /// A span as the collector wrote it (OTLP/JSON).
+#[derive(Clone)]
 pub(crate) struct Span {
     pub(crate) span: Value,
     pub(crate) resource: Value,
@@ -239,13 +240,7 @@ pub(crate) fn spans(file: &Path, mut each: impl FnMut(&Span)) {
 /// Every span in the collector's file.
 pub(crate) fn all(file: &Path) -> Vec<Span> {
     let mut all = Vec::new();
-    spans(file, |span| {
-        all.push(Span {
-            span: span.span.clone(),
-            resource: span.resource.clone(),
-            scope: span.scope.clone(),
-        });
-    });
+    spans(file, |span| all.push(span.clone()));
     all
 }
 
