@@ -148,30 +148,29 @@ pub(crate) struct Place {
     pub(crate) address: &'static str,
 }
 
+/// Id of a pod, as its cgroup's path has it.
+pub(crate) fn uid(pod: &Pod) -> String {
+    let slice = name(pod.path().parent().expect("a pod's slice"));
+    let (_, uid) = slice.rsplit_once("-pod").expect("a pod's slice");
+    uid.trim_end_matches(".slice").replace('_', "-")
+}
+
+/// Id of its container.
+pub(crate) fn container(pod: &Pod) -> String {
+    let scope = name(pod.path());
+    let id = scope.strip_prefix("cri-containerd-").expect("a container");
+    id.trim_end_matches(".scope").to_owned()
+}
+
+fn name(path: &Path) -> String {
+    let name = path.file_name().expect("a name");
+    name.to_str().expect("text").to_owned()
+}
+
 impl Place {
-    /// Id of the pod, as its cgroup's path has it.
-    pub(crate) fn uid(&self) -> String {
-        let slice = parent(self.cgroup.path());
-        let (_, uid) = slice.rsplit_once("-pod").expect("a pod's slice");
-        uid.trim_end_matches(".slice").replace('_', "-")
-    }
-
-    /// Id of the container.
-    pub(crate) fn container(&self) -> String {
-        let name = self.cgroup.path().file_name().expect("a name");
-        let name = name.to_str().expect("text");
-        let id = name.strip_prefix("cri-containerd-").expect("a container");
-        id.trim_end_matches(".scope").to_owned()
-    }
-
     pub(crate) fn inside<T>(&self, f: impl FnOnce() -> T) -> T {
         self.cgroup.inside(|| self.network.inside(f))
     }
-}
-
-fn parent(path: &Path) -> String {
-    let folder = path.parent().and_then(Path::file_name).expect("a folder");
-    folder.to_str().expect("text").to_owned()
 }
 
 impl Wire {

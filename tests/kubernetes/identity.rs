@@ -3,16 +3,16 @@
 use std::process::Command;
 use std::time::Instant;
 
-use meshtap_tests::{ApiServer, Bench, curl, figure, live};
+use meshtap_tests::{ApiServer, Bench, Pod, curl, figure, live};
 use serde_json::{Value, json};
 
-use crate::agent::{Agent, Place, Wire, resident, until};
+use crate::agent::{Agent, Wire, container, resident, uid, until};
 
 const PODS: &str = "/api/v1/namespaces/shop/pods";
 const ACCESS: &str = include_str!("../../deploy/meshtap.yaml");
 
 /// An API server with the namespace `shop`, the agent's access rules, and two pods on a wire that it knows nothing of yet.
-fn bench(body: impl FnOnce(&Bench, Cluster<'_>) + Send) {
+pub(crate) fn bench(body: impl FnOnce(&Bench, Cluster<'_>) + Send) {
     if !ApiServer::available() {
         return;
     }
@@ -26,13 +26,14 @@ fn bench(body: impl FnOnce(&Bench, Cluster<'_>) + Send) {
     });
 }
 
-struct Cluster<'a> {
-    server: ApiServer<'a>,
+/// An API server that says what pods there are.
+pub(crate) struct Cluster<'a> {
+    pub(crate) server: ApiServer<'a>,
 }
 
 impl Cluster<'_> {
     /// Creates the service account of `deploy/`; the kubeconfig of one who has its token.
-    fn account(&self) -> String {
+    pub(crate) fn account(&self) -> String {
         let object = object("ServiceAccount");
         let path = "/api/v1/namespaces/meshtap/serviceaccounts";
         self.server.expect("POST", path, &object);
@@ -41,7 +42,7 @@ impl Cluster<'_> {
     }
 
     /// Gives it the rights of `deploy/`.
-    fn allow(&self) {
+    pub(crate) fn allow(&self) {
         let path = "/apis/rbac.authorization.k8s.io/v1/";
         for (kind, plural) in [
             ("ClusterRole", "clusterroles"),
@@ -54,7 +55,7 @@ impl Cluster<'_> {
 
     /// A pod of `shop` on this node, with its address. `place` gives it its id: the API server takes none from a client, so its cgroup
     /// names it as a static pod's does.
-    fn pod(&self, name: &str, place: Option<&Place>, address: &str, more: Value) -> Value {
+    pub(crate) fn pod(&self, name: &str, place: Option<&Pod>, address: &str, more: Value) -> Value {
         let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": name, "labels": {"app": name}, "annotations": {}},
@@ -62,7 +63,7 @@ impl Cluster<'_> {
         });
         merge(&mut pod, more);
         if let Some(place) = place {
-            pod["metadata"]["annotations"]["kubernetes.io/config.hash"] = json!(place.uid());
+            pod["metadata"]["annotations"]["kubernetes.io/config.hash"] = json!(uid(place));
         }
         self.server.expect("POST", PODS, &pod);
         self.address(name, address)
@@ -125,8 +126,8 @@ fn both_ends_are_named() {
                 "uid": "0a0a0a0a-0000-4000-8000-000000000001", "controller": true,
             }],
         }});
-        let web = cluster.pod("web", Some(&wire.server), wire.server.address, deployment);
-        cluster.pod("front", Some(&wire.client), wire.client.address, json!({}));
+        let web = cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, deployment);
+        cluster.pod("front", Some(&wire.client.cgroup), wire.client.address, json!({}));
         let settings = format!(
             "kubeconfig: '{kubeconfig}', cluster_name: prod, trust_domain: td, labels: [app], annotations: [team]"
         );
@@ -156,7 +157,7 @@ fn both_ends_are_named() {
                 ("k8s.container.name", "app"),
                 ("k8s.pod.label.app", "web"),
                 ("k8s.pod.annotation.team", "blue"),
-                ("container.id", &wire.server.container()),
+                ("container.id", &container(&wire.server.cgroup)),
                 ("k8s.src.pod.name", "front"),
                 ("k8s.src.namespace.name", "shop"),
                 ("k8s.dst.spiffe.id", "spiffe://td/ns/shop/sa/web"),
@@ -166,7 +167,7 @@ fn both_ends_are_named() {
             end("client"),
             &[
                 ("k8s.pod.name", "front"),
-                ("container.id", &wire.client.container()),
+                ("container.id", &container(&wire.client.cgroup)),
                 ("k8s.dst.pod.name", "web"),
                 ("k8s.dst.deployment.name", "web"),
                 ("k8s.dst.spiffe.id", "spiffe://td/ns/shop/sa/web"),
@@ -182,7 +183,7 @@ fn an_address_that_is_used_again_means_who_has_it() {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
         cluster.allow();
-        cluster.pod("web", Some(&wire.server), wire.server.address, json!({}));
+        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}'"), "");
         agent.await_watch("node_pods", "synced");
         for round in 0..10 {
@@ -204,7 +205,7 @@ fn the_api_server_may_go_and_come_back() {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
         cluster.allow();
-        cluster.pod("web", Some(&wire.server), wire.server.address, json!({}));
+        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
         cluster.pod("front", None, wire.client.address, json!({}));
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}'"), "");
         agent.await_watch("node_pods", "synced");
@@ -234,7 +235,7 @@ fn one_that_is_too_far_behind_lists_again() {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
         cluster.allow();
-        cluster.pod("web", Some(&wire.server), wire.server.address, json!({}));
+        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
         cluster.pod("old", None, wire.client.address, json!({}));
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}'"), "");
         agent.await_watch("node_pods", "synced");
@@ -266,7 +267,7 @@ fn without_an_api_server_containers_are_told_and_pods_later() {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
         cluster.allow();
-        cluster.pod("web", Some(&wire.server), wire.server.address, json!({}));
+        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
         cluster.server.stop();
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}'"), "");
         agent.await_watch("node_pods", "lost");
@@ -275,7 +276,7 @@ fn without_an_api_server_containers_are_told_and_pods_later() {
         check(
             &alone,
             &[
-                ("container.id", &wire.server.container()),
+                ("container.id", &container(&wire.server.cgroup)),
                 ("k8s.node.name", "node-a"),
             ],
         );
@@ -293,7 +294,7 @@ fn one_that_is_refused_says_so_and_captures() {
     bench(|bench, cluster| {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
-        cluster.pod("web", Some(&wire.server), wire.server.address, json!({}));
+        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}'"), "");
         for watch in ["node_pods", "namespaces"] {
             let lost = agent.await_watch(watch, "lost");
@@ -303,7 +304,7 @@ fn one_that_is_refused_says_so_and_captures() {
         wire.ask("/refused");
         check(
             &agent.told("/refused"),
-            &[("container.id", &wire.server.container())],
+            &[("container.id", &container(&wire.server.cgroup))],
         );
         assert!(agent.metric("meshtap_kubernetes_errors_total{watch=\"node_pods\"}") >= 1.0);
         // Once somebody has given it the rights, it needs no restart.
@@ -321,7 +322,7 @@ fn annotations_reach_the_kernel() {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
         cluster.allow();
-        cluster.pod("web", Some(&wire.server), wire.server.address, json!({}));
+        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}'"), "");
         agent.await_watch("node_pods", "synced");
         agent.await_watch("namespaces", "synced");
@@ -357,7 +358,7 @@ fn probes_are_skipped_unless_a_pod_pretends() {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
         cluster.allow();
-        cluster.pod("web", Some(&wire.server), wire.server.address, json!({}));
+        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}', enrich_wait: 100ms"), "");
         agent.await_watch("node_pods", "synced");
         wire.ask_with("/probe", "user-agent: kube-probe/1.34\r\n");
@@ -383,7 +384,7 @@ fn a_large_cluster() {
         let kubeconfig = cluster.account();
         cluster.allow();
         fill(bench, &cluster.server, NODES, PER_NODE);
-        cluster.pod("web", Some(&wire.server), wire.server.address, json!({}));
+        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
         for (peers, watch, pods) in [
             ("node", "node_pods", PER_NODE + 1),
             ("cluster", "other_pods", NODES * PER_NODE + 1),

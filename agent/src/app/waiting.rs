@@ -153,7 +153,9 @@ mod tests {
         resolve: impl FnMut(&Question) -> Resolution,
     ) -> Vec<u64> {
         let mut passed = Vec::new();
-        waiting.release(now, is_end, resolve, |_, question, _| passed.push(question.at));
+        waiting.release(now, is_end, resolve, |_, question, _| {
+            passed.push(question.at)
+        });
         passed
     }
 
@@ -173,10 +175,16 @@ mod tests {
         });
         assert_eq!(found, [3]);
         assert!(waiting.is_due(start + WAIT));
-        assert_eq!(release(&mut waiting, start + WAIT, false, |_| lacking()), [2, 4]);
+        assert_eq!(
+            release(&mut waiting, start + WAIT, false, |_| lacking()),
+            [2, 4]
+        );
         assert!(waiting.is_empty() && waiting.bytes == 0);
         let outcomes = waiting.outcomes();
-        assert_eq!((outcomes.at_once, outcomes.waited, outcomes.overflow), (1, 1, 0));
+        assert_eq!(
+            (outcomes.at_once, outcomes.waited, outcomes.overflow),
+            (1, 1, 0)
+        );
         assert_eq!(outcomes.without[Missing::Pod as usize], 2);
         assert_eq!(outcomes.total(), 4);
     }
@@ -191,7 +199,9 @@ mod tests {
             (Waiting::bounded(WAIT, 100, 2 * each), 2),
             (Waiting::bounded(Duration::ZERO, 100, usize::MAX), 0),
         ] {
-            let passed = (0..5).filter(|n| admit(&mut waiting, *n, lacking(), start)).count();
+            let passed = (0..5)
+                .filter(|n| admit(&mut waiting, *n, lacking(), start))
+                .count();
             assert_eq!(passed, 5 - room);
             let rest = release(&mut waiting, start, true, |_| lacking());
             assert_eq!(rest.len(), room);

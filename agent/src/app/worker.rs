@@ -106,7 +106,11 @@ impl Worker {
     /// Runs until the queue is closed and empty, then closes its batches.
     pub(super) fn run(mut self, queue: &Queue) {
         loop {
-            let tick = if self.enrichment.is_idle() { TICK } else { LOOK };
+            let tick = if self.enrichment.is_idle() {
+                TICK
+            } else {
+                LOOK
+            };
             let popped = queue.pop(tick);
             let now = Instant::now();
             if now.saturating_duration_since(self.clock_read) >= CLOCK {

@@ -250,7 +250,8 @@ impl Config {
             "budget.sampling_ratio: must be from 0 to 1",
         )?;
         self.kubernetes.check()?;
-        crate::workload::check_scope(&self.scope).map_err(|reason| format!("scope.labels: {reason}"))?;
+        crate::workload::check_scope(&self.scope)
+            .map_err(|reason| format!("scope.labels: {reason}"))?;
         self.export.check()
     }
 }

@@ -12,6 +12,7 @@
 //! XML within JSON, and in binary encodings such as protobuf; for those there are the rules on paths and on media types.
 
 mod body;
+mod circumstances;
 mod context;
 mod counts;
 mod credentials;
@@ -43,6 +44,7 @@ pub(crate) mod sample;
 use bytes::Bytes;
 use thiserror::Error;
 
+pub use circumstances::Circumstances;
 pub use context::{Caller, SpanId, TraceContext, TraceId};
 pub use counts::{Counts, Rule, Skip};
 pub use defaults::{HEADERS, NAMES};
@@ -87,15 +89,6 @@ pub enum PolicyError {
 
 /// Shortest hash key: whoever guesses it can test guesses of secrets, and 16 bytes of random text are beyond that.
 const KEY: usize = 16;
-
-/// What is known of an exchange beside what is in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Circumstances {
-    /// Its workload is not to be captured.
-    pub out_of_scope: bool,
-    /// The end that asks is a pod, so it is no kubelet, whatever it says.
-    pub client_is_pod: bool,
-}
 
 /// What became of an exchange.
 #[derive(Clone, Debug)]

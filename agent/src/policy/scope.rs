@@ -58,7 +58,9 @@ impl Scope {
     /// The first reason not to keep it, if any. `client_is_pod`: the end that asks is known to be one.
     pub(super) fn skip(&self, exchange: &Exchange, client_is_pod: bool) -> Option<Skip> {
         let head = &exchange.request.head;
-        if self.skip_probes && exchange.peers.side == Side::Server && is_probe(exchange, client_is_pod)
+        if self.skip_probes
+            && exchange.peers.side == Side::Server
+            && is_probe(exchange, client_is_pod)
         {
             return Some(Skip::Probe);
         }
@@ -134,19 +136,21 @@ fn is_own_export(head: &RequestHead) -> bool {
             .is_some_and(|agent| agent.starts_with(b"meshtap/"))
 }
 
-/// A kubelet's address depends on the network plugin (the node's, a bridge's), so outside a mesh its name counts, unless a pod uses it.
+/// A kubelet's address depends on the network plugin (the node's, a bridge's), so outside a mesh its name counts, unless a pod uses it. Its
+/// own end is known by that, too.
 fn is_probe(exchange: &Exchange, client_is_pod: bool) -> bool {
     let is_rewritten = match exchange.peers.client.ip() {
         IpAddr::V4(ip) => ip == PROBE_V4,
         IpAddr::V6(ip) => ip == PROBE_V6,
     };
+    if is_rewritten && exchange.peers.side == Side::Server {
+        return true;
+    }
     let fields = &exchange.request.head.fields;
-    let names_itself = || {
-        fields
+    !client_is_pod
+        && fields
             .get("user-agent")
             .is_some_and(|agent| agent.starts_with(b"kube-probe/"))
-    };
-    is_rewritten || (!client_is_pod && names_itself())
 }
 
 pub(super) fn any(globs: &[Glob], text: &[u8]) -> bool {

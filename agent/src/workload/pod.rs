@@ -223,7 +223,10 @@ fn role(
         return Role::Ztunnel;
     }
     let mut regular = spec.containers.iter().map(|container| &*container.name);
-    let mut native = spec.init_containers.iter().map(|container| &*container.name);
+    let mut native = spec
+        .init_containers
+        .iter()
+        .map(|container| &*container.name);
     let has_proxy = regular.clone().any(|name| name == PROXY) || native.any(|name| name == PROXY);
     if !has_proxy {
         return Role::Application;
@@ -284,10 +287,16 @@ pub(super) mod tests {
                 "containerStatuses": [{"name": "web", "containerID": "containerd://c1"}, {"name": "log"}],
             },
         }));
-        assert_eq!((&*pod.uid, &*pod.namespace, &*pod.name), ("u-1", "shop", "web-5d4f-x1"));
+        assert_eq!(
+            (&*pod.uid, &*pod.namespace, &*pod.name),
+            ("u-1", "shop", "web-5d4f-x1")
+        );
         assert_eq!(pod.owners.last(), Some(&("deployment.name", "web".into())));
         let labels: Vec<_> = pod.labels.iter().map(|(k, v)| (&**k, &**v)).collect();
-        assert_eq!(labels, [("pod.label.app", "web"), ("pod.annotation.team", "blue")]);
+        assert_eq!(
+            labels,
+            [("pod.label.app", "web"), ("pod.annotation.team", "blue")]
+        );
         assert_eq!(pod.capture, Some(false));
         assert!(pod.in_mesh && !pod.ending && !pod.ended);
         assert_eq!(pod.container("c1"), Some("web"));
@@ -297,7 +306,8 @@ pub(super) mod tests {
 
     #[track_caller]
     fn check_role(labels: Value, annotations: Value, containers: [&[&str]; 2], expected: Role) {
-        let named = |names: &[&str]| -> Vec<_> { names.iter().map(|n| json!({"name": n})).collect() };
+        let named =
+            |names: &[&str]| -> Vec<_> { names.iter().map(|n| json!({"name": n})).collect() };
         let pod = pod(json!({
             "metadata": {"name": "p", "uid": "u", "labels": labels, "annotations": annotations},
             "spec": {"containers": named(containers[0]), "initContainers": named(containers[1])},
@@ -309,15 +319,50 @@ pub(super) mod tests {
     fn roles() {
         let injected = json!({"sidecar.istio.io/status": "{}"});
         let none = json!({});
-        check_role(none.clone(), none.clone(), [&["app"], &[]], Role::Application);
-        check_role(json!({"app": "ztunnel"}), none.clone(), [&["istio-proxy"], &[]], Role::Ztunnel);
-        check_role(none.clone(), injected.clone(), [&["app", "istio-proxy"], &["istio-init"]], Role::Sidecar);
-        check_role(none.clone(), injected.clone(), [&["app"], &["istio-init", "istio-proxy"]], Role::Sidecar);
-        check_role(none.clone(), injected.clone(), [&["istio-proxy"], &[]], Role::Gateway);
+        check_role(
+            none.clone(),
+            none.clone(),
+            [&["app"], &[]],
+            Role::Application,
+        );
+        check_role(
+            json!({"app": "ztunnel"}),
+            none.clone(),
+            [&["istio-proxy"], &[]],
+            Role::Ztunnel,
+        );
+        check_role(
+            none.clone(),
+            injected.clone(),
+            [&["app", "istio-proxy"], &["istio-init"]],
+            Role::Sidecar,
+        );
+        check_role(
+            none.clone(),
+            injected.clone(),
+            [&["app"], &["istio-init", "istio-proxy"]],
+            Role::Sidecar,
+        );
+        check_role(
+            none.clone(),
+            injected.clone(),
+            [&["istio-proxy"], &[]],
+            Role::Gateway,
+        );
         let waypoint = json!({"gateway.istio.io/managed": "istio.io-mesh-controller"});
-        check_role(waypoint, none.clone(), [&["istio-proxy"], &[]], Role::Gateway);
+        check_role(
+            waypoint,
+            none.clone(),
+            [&["istio-proxy"], &[]],
+            Role::Gateway,
+        );
         // Somebody's own container of that name.
-        check_role(none.clone(), none.clone(), [&["app", "istio-proxy"], &[]], Role::Application);
+        check_role(
+            none.clone(),
+            none.clone(),
+            [&["app", "istio-proxy"], &[]],
+            Role::Application,
+        );
         check_role(none, injected, [&["app"], &[]], Role::Application);
     }
 

@@ -58,8 +58,7 @@ impl Scope {
 
     /// What the rules say of a pod.
     pub(crate) fn select(&self, namespace: &str, labels: &BTreeMap<String, String>) -> Selected {
-        let within =
-            |globs: &[Glob]| globs.iter().any(|glob| glob.matches(namespace.as_bytes()));
+        let within = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(namespace.as_bytes()));
         let fits = |selectors: &[Selector]| selectors.iter().any(|s| s.matches(labels));
         let [namespaces, not_namespaces] = &self.namespaces;
         let [wanted, unwanted] = &self.labels;
@@ -127,7 +126,12 @@ mod tests {
 
     /// A pod `app=web` of the namespace `shop`, with an annotation of its own and of its namespace.
     #[track_caller]
-    fn check(section: &ScopeSection, own: Option<&str>, namespace: Option<bool>, expected: Option<Reason>) {
+    fn check(
+        section: &ScopeSection,
+        own: Option<&str>,
+        namespace: Option<bool>,
+        expected: Option<Reason>,
+    ) {
         let choice = Choice::new(&[], &[], Scope::new(section).unwrap());
         let annotations = own.map_or(json!({}), |value| json!({"meshtap.dev/capture": value}));
         let object = json!({

@@ -51,10 +51,14 @@ fn condition(part: &str) -> Result<Condition, &str> {
         text.chars().all(plain).then(|| text.to_owned())
     };
     let condition = if let Some((left, right)) = part.split_once("!=") {
-        key(left).zip(value(right)).map(|(k, v)| Condition::IsNot(k, v))
+        key(left)
+            .zip(value(right))
+            .map(|(k, v)| Condition::IsNot(k, v))
     } else if let Some((left, right)) = part.split_once('=') {
         let right = right.strip_prefix('=').unwrap_or(right);
-        key(left).zip(value(right)).map(|(k, v)| Condition::Is(k, v))
+        key(left)
+            .zip(value(right))
+            .map(|(k, v)| Condition::Is(k, v))
     } else if let Some(left) = part.strip_prefix('!') {
         key(left).map(Condition::Lacks)
     } else {

@@ -200,11 +200,7 @@ mod tests {
             Some(OTHER),
         );
         // Inside a container: systemd, Docker.
-        check(
-            "/kubepods/podUID/ID/system.slice/nginx.service",
-            pod,
-            id,
-        );
+        check("/kubepods/podUID/ID/system.slice/nginx.service", pod, id);
         check("/kubepods/podUID/ID/docker/OTHER", pod, id);
         check("/kubepods/podUID/ID/init.scope", pod, id);
         // As a cgroup namespace shows it: relative to a cgroup that is not the root.

@@ -236,7 +236,8 @@ mod tests {
 
     impl Scratch {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("meshtap-tree-{}-{name}", std::process::id()));
+            let path =
+                std::env::temp_dir().join(format!("meshtap-tree-{}-{name}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
             Self(path)
         }

@@ -56,7 +56,10 @@ impl State {
 
     fn cgroups_of(&self, pod: &Pod) -> Vec<u64> {
         let ids = [Some(&*pod.uid), pod.config_hash.as_deref()];
-        let lists = ids.into_iter().flatten().filter_map(|id| self.by_pod.get(id));
+        let lists = ids
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.by_pod.get(id));
         lists.flatten().copied().collect()
     }
 
@@ -132,7 +135,11 @@ impl Directory {
     /// A pod is not there any more, by what `watch` says: another watch may have taken it over.
     pub(crate) fn pod_deleted(&self, uid: &str, watch: Watch, now: Nanos) {
         let mut state = self.write();
-        if state.pods.get(uid).is_some_and(|stored| stored.watch == watch) {
+        if state
+            .pods
+            .get(uid)
+            .is_some_and(|stored| stored.watch == watch)
+        {
             state.drop_pod(uid, now);
         }
         drop(state);

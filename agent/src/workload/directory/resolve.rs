@@ -192,6 +192,7 @@ impl Directory {
 
     fn find_peer(&self, state: &State, question: &Question, now: Nanos, found: &mut Resolution) {
         let own = found.own.as_ref().and_then(|own| own.pod()).cloned();
+        found.client_is_pod = question.side == Side::Client && own.is_some();
         let ip = match question.side {
             Side::Server => question.client,
             Side::Client => question.server,
@@ -231,8 +232,9 @@ impl Directory {
                 }
             },
         };
-        found.client_is_pod =
-            question.side == Side::Server && matches!(peer, Some(Peer::Pod(_)));
+        if question.side == Side::Server {
+            found.client_is_pod = matches!(peer, Some(Peer::Pod(_)));
+        }
         found.peer = peer;
         if !is_certain && trust == Trust::Expecting && found.missing.is_none() {
             found.missing = Some(Missing::Peer);

@@ -190,19 +190,27 @@ fn a_container_of_several_waits_for_its_name() {
     bench.container(7, UID, 1);
     bench.pod(object.clone(), 101 * S);
     let found = bench.server(7, "192.0.2.1", 102 * S);
-    assert_eq!((own_pod(&found), found.missing()), (Some("web-1"), Some(Missing::Pod)));
+    assert_eq!(
+        (own_pod(&found), found.missing()),
+        (Some("web-1"), Some(Missing::Pod))
+    );
     let id = format!("containerd://{:064x}", 1);
     object["status"]["containerStatuses"] = json!([{"name": "log", "containerID": id}]);
     bench.pod(object.clone(), 103 * S);
     let found = bench.server(7, "192.0.2.1", 104 * S);
     assert_eq!(found.missing(), None);
-    let name = |found: &Resolution| value(found.own().unwrap().attributes(), "k8s.container.name").map(str::to_owned);
+    let name = |found: &Resolution| {
+        value(found.own().unwrap().attributes(), "k8s.container.name").map(str::to_owned)
+    };
     assert_eq!(name(&found).as_deref(), Some("log"));
     // It began again: the API speaks of the new container alone, and late exchanges of the old one keep its name.
     let id = format!("containerd://{:064x}", 2);
     object["status"]["containerStatuses"] = json!([{"name": "log", "containerID": id}]);
     bench.pod(object, 105 * S);
-    assert_eq!(name(&bench.server(7, "192.0.2.1", 106 * S)).as_deref(), Some("log"));
+    assert_eq!(
+        name(&bench.server(7, "192.0.2.1", 106 * S)).as_deref(),
+        Some("log")
+    );
 }
 
 #[test]
@@ -213,7 +221,10 @@ fn a_static_pod_is_found_by_its_hash() {
     let mut object = pod("etcd-n1", UID, "192.0.2.9", 100);
     object["metadata"]["annotations"] = json!({"kubernetes.io/config.hash": hash});
     bench.pod(object, 101 * S);
-    assert_eq!(own_pod(&bench.server(7, "192.0.2.1", 102 * S)), Some("etcd-n1"));
+    assert_eq!(
+        own_pod(&bench.server(7, "192.0.2.1", 102 * S)),
+        Some("etcd-n1")
+    );
 }
 
 #[test]
@@ -226,10 +237,16 @@ fn late_exchanges_of_what_is_gone() {
         .cgroups_changed(&[Change::Vanished(CgroupId(7))], 200 * S);
     bench.directory.pod_deleted(UID, Watch::NodePods, 201 * S);
     bench.directory.expire(500 * S);
-    assert_eq!(own_pod(&bench.server(7, "192.0.2.1", 199 * S)), Some("web-1"));
+    assert_eq!(
+        own_pod(&bench.server(7, "192.0.2.1", 199 * S)),
+        Some("web-1")
+    );
     bench.directory.expire(600 * S);
     let found = bench.server(7, "192.0.2.1", 199 * S);
-    assert_eq!((own_pod(&found), found.missing()), (None, Some(Missing::Cgroup)));
+    assert_eq!(
+        (own_pod(&found), found.missing()),
+        (None, Some(Missing::Cgroup))
+    );
     assert_eq!(bench.directory.view().cgroups, 0);
     assert!(bench.directory.read().by_pod.is_empty());
 }
@@ -248,7 +265,10 @@ fn a_cgroup_that_is_not_there_is_sought_once() {
     assert!(!directory.seek(CgroupId(7)));
     // It was a matter of time after all.
     bench.container(7, UID, 1);
-    assert_eq!(bench.server(7, "192.0.2.1", S).missing(), Some(Missing::Pod));
+    assert_eq!(
+        bench.server(7, "192.0.2.1", S).missing(),
+        Some(Missing::Pod)
+    );
 }
 
 #[test]
@@ -259,7 +279,10 @@ fn an_address_means_who_held_it() {
     bench.directory.pod_deleted(UID, Watch::NodePods, 200 * S);
     let peer = |at: Nanos| {
         let found = bench.server(1, "10.0.0.5", at * S);
-        (peer_pod(&found, Side::Server).map(str::to_owned), found.missing())
+        (
+            peer_pod(&found, Side::Server).map(str::to_owned),
+            found.missing(),
+        )
     };
     assert_eq!(peer(150), (Some("old".to_owned()), None));
     // Nobody that is known yet, in a network of pods.
@@ -280,13 +303,19 @@ fn a_pod_that_is_about_to_go_may_have_gone() {
     object["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:03:00Z");
     bench.pod(object.clone(), 150 * S);
     let found = bench.server(1, "10.0.0.5", 149 * S);
-    assert_eq!((peer_pod(&found, Side::Server), found.missing()), (Some("old"), None));
+    assert_eq!(
+        (peer_pod(&found, Side::Server), found.missing()),
+        (Some("old"), None)
+    );
     let found = bench.server(1, "10.0.0.5", 160 * S);
     assert_eq!(found.missing(), Some(Missing::Peer));
     assert_eq!(peer_pod(&found, Side::Server), Some("old"));
     object["status"]["phase"] = json!("Succeeded");
     bench.pod(object, 170 * S);
-    assert_eq!(peer_pod(&bench.server(1, "10.0.0.5", 180 * S), Side::Server), None);
+    assert_eq!(
+        peer_pod(&bench.server(1, "10.0.0.5", 180 * S), Side::Server),
+        None
+    );
 }
 
 #[test]
@@ -294,17 +323,27 @@ fn a_listing_replaces_what_was_known() {
     let mut bench = Bench::new(&ScopeSection::default()).synced();
     bench.host(1);
     bench.pod(pod("gone", UID, "10.0.0.5", 100), 101 * S);
-    bench.pod_of(pod("elsewhere", "x", "10.0.1.5", 100), Watch::OtherPods, 101 * S);
+    bench.pod_of(
+        pod("elsewhere", "x", "10.0.1.5", 100),
+        Watch::OtherPods,
+        101 * S,
+    );
     bench.listing = 2;
     bench.pod(pod("new", OTHER, "10.0.0.5", 150), 161 * S);
-    bench.directory.pods_listed(Watch::NodePods, &bench.arrival(162 * S));
+    bench
+        .directory
+        .pods_listed(Watch::NodePods, &bench.arrival(162 * S));
     assert_eq!(bench.directory.view().pods, 2);
-    let peer = |ip: &str, at: Nanos| peer_pod(&bench.server(1, ip, at * S), Side::Server).map(str::to_owned);
+    let peer = |ip: &str, at: Nanos| {
+        peer_pod(&bench.server(1, ip, at * S), Side::Server).map(str::to_owned)
+    };
     assert_eq!(peer("10.0.0.5", 149).as_deref(), Some("gone"));
     assert_eq!(peer("10.0.0.5", 151).as_deref(), Some("new"));
     assert_eq!(peer("10.0.1.5", 151).as_deref(), Some("elsewhere"));
     // Another watch's news of a pod that this one has taken over.
-    bench.directory.pod_deleted(OTHER, Watch::OtherPods, 170 * S);
+    bench
+        .directory
+        .pod_deleted(OTHER, Watch::OtherPods, 170 * S);
     assert_eq!(peer("10.0.0.5", 180).as_deref(), Some("new"));
 }
 
@@ -317,7 +356,9 @@ fn a_pod_with_another_address_has_not_had_it_since_its_start() {
     bench.pod(pod("web-1", UID, "10.0.0.5", 100), 101 * S);
     // Its sandbox was made anew.
     bench.pod(pod("web-1", UID, "10.0.0.6", 100), 400 * S);
-    let peer = |ip: &str, at: Nanos| peer_pod(&bench.server(1, ip, at * S), Side::Server).map(str::to_owned);
+    let peer = |ip: &str, at: Nanos| {
+        peer_pod(&bench.server(1, ip, at * S), Side::Server).map(str::to_owned)
+    };
     assert_eq!(peer("10.0.0.6", 200).as_deref(), Some("first"));
     assert_eq!(peer("10.0.0.6", 399).as_deref(), Some("web-1"));
     assert_eq!(peer("10.0.0.5", 399).as_deref(), Some("web-1"));
@@ -365,11 +406,23 @@ fn a_sidecar_application_has_the_client_that_its_proxy_tells() {
         assert_eq!(peer_pod(&found, Side::Server), Some("client"), "{source}");
     }
     // A client that does not come through the proxy is itself.
-    assert_eq!(peer_pod(&bench.server(7, "10.0.0.1", 200 * S), Side::Server), Some("web-1"));
-    let [_, destination] = bench.server(7, "127.0.0.6", 200 * S).ends(Side::Server, "td").map(<[_]>::to_vec);
-    assert_eq!(value(&destination, "k8s.dst.spiffe.id"), Some("spiffe://td/ns/shop/sa/default"));
+    assert_eq!(
+        peer_pod(&bench.server(7, "10.0.0.1", 200 * S), Side::Server),
+        Some("web-1")
+    );
+    let [_, destination] = bench
+        .server(7, "127.0.0.6", 200 * S)
+        .ends(Side::Server, "td")
+        .map(<[_]>::to_vec);
+    assert_eq!(
+        value(&destination, "k8s.dst.spiffe.id"),
+        Some("spiffe://td/ns/shop/sa/default")
+    );
     // The proxy itself is left alone, in the kernel.
-    assert_eq!(bench.server(8, "10.0.0.77", 200 * S).left_out(), Some(Reason::Mesh));
+    assert_eq!(
+        bench.server(8, "10.0.0.77", 200 * S).left_out(),
+        Some(Reason::Mesh)
+    );
     assert_eq!(bench.excluded(), [8]);
 }
 
@@ -380,22 +433,25 @@ fn the_kernel_follows_annotations() {
     bench.container(8, UID, 1);
     let mut object = pod("web-1", UID, "10.0.0.1", 100);
     bench.pod(object.clone(), 101 * S);
-    assert_eq!(bench.excluded(), []);
+    assert!(bench.excluded().is_empty());
     bench.namespace("shop", Some("false"));
     assert_eq!(bench.excluded(), [7, 8]);
-    assert_eq!(bench.server(7, "192.0.2.1", 102 * S).left_out(), Some(Reason::OptedOut));
+    assert_eq!(
+        bench.server(7, "192.0.2.1", 102 * S).left_out(),
+        Some(Reason::OptedOut)
+    );
     object["metadata"]["annotations"] = json!({"meshtap.dev/capture": "true"});
     bench.pod(object, 103 * S);
-    assert_eq!(bench.excluded(), []);
+    assert!(bench.excluded().is_empty());
     bench.namespace("shop", None);
     bench.pod(pod("web-1", UID, "10.0.0.1", 100), 104 * S);
-    assert_eq!(bench.excluded(), []);
+    assert!(bench.excluded().is_empty());
     // What is gone needs no room in the kernel's table.
     bench.namespace("shop", Some("false"));
     assert_eq!(bench.excluded(), [7, 8]);
     let gone = [7, 8].map(|id| Change::Vanished(CgroupId(id)));
     bench.directory.cgroups_changed(&gone, 105 * S);
-    assert_eq!(bench.excluded(), []);
+    assert!(bench.excluded().is_empty());
 }
 
 #[test]
@@ -429,7 +485,10 @@ fn an_address_is_not_trusted_for_ever_without_news() {
     health.lost(Watch::NodePods, "reset".to_owned(), 200 * S);
     let ask = |at: Nanos| {
         let found = bench.server(7, "10.0.0.77", at * S);
-        (own_pod(&found).is_some(), peer_pod(&found, Side::Server).is_some())
+        (
+            own_pod(&found).is_some(),
+            peer_pod(&found, Side::Server).is_some(),
+        )
     };
     assert_eq!(ask(260), (true, true));
     assert_eq!(ask(501), (true, false));
@@ -450,7 +509,10 @@ fn rules_leave_out_what_they_cannot_judge() {
     assert_eq!(bench.excluded(), [8]);
     // Waited for first.
     let found = bench.server(7, "192.0.2.1", S);
-    assert_eq!((found.left_out(), found.missing()), (Some(Reason::Unidentified), Some(Missing::Pod)));
+    assert_eq!(
+        (found.left_out(), found.missing()),
+        (Some(Reason::Unidentified), Some(Missing::Pod))
+    );
     let mut object = pod("web-1", UID, "10.0.0.1", 100);
     object["metadata"]["annotations"] = json!({"meshtap.dev/capture": "true"});
     bench.pod(object, 101 * S);

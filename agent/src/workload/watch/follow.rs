@@ -225,7 +225,11 @@ impl<K: Told> Follower<K> {
         let wait = self.pace.after_failure();
         let is_news = self.plan.directory.health.lost(watch, reason.clone(), now);
         if is_news {
-            tracing::warn!(watch = watch.label(), reason, "out of step with the Kubernetes API");
+            tracing::warn!(
+                watch = watch.label(),
+                reason,
+                "out of step with the Kubernetes API"
+            );
         }
         sleep(wait).await;
     }

@@ -29,7 +29,9 @@ use follow::{Plan, follow};
 
 /// Ends the thread when dropped.
 #[derive(Debug)]
-pub(crate) struct Following(#[expect(dead_code, reason = "its end is heard of")] oneshot::Sender<()>);
+pub(crate) struct Following(
+    #[expect(dead_code, reason = "its end is heard of")] oneshot::Sender<()>,
+);
 
 /// Starts to follow the API. Where there is none, the directory is told why, and nothing is started.
 ///
@@ -48,16 +50,14 @@ pub(crate) fn start(
     let (sender, stopped) = oneshot::channel::<()>();
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (section, directory) = (section.clone(), directory.clone());
-    thread::Builder::new()
-        .name("kube".into())
-        .spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = run(&section, &directory) => {}
-                    _ = stopped => {}
-                }
-            });
-        })?;
+    thread::Builder::new().name("kube".into()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = run(&section, &directory) => {}
+                _ = stopped => {}
+            }
+        });
+    })?;
     Ok(Some(Following(sender)))
 }
 
@@ -119,8 +119,18 @@ async fn run(section: &KubernetesSection, directory: &Arc<Directory>) {
     tokio::join!(
         node_pods,
         follow::<objects::Namespace>(plan(Watch::Namespaces, at_once)),
-        wanted(peers, directory, Watch::OtherPods, follow::<objects::Pod>(other_pods)),
-        wanted(peers, directory, Watch::Services, follow::<objects::Service>(services)),
+        wanted(
+            peers,
+            directory,
+            Watch::OtherPods,
+            follow::<objects::Pod>(other_pods)
+        ),
+        wanted(
+            peers,
+            directory,
+            Watch::Services,
+            follow::<objects::Service>(services)
+        ),
     );
 }
 
@@ -133,7 +143,9 @@ async fn wanted(
     if is_wanted {
         followed.await;
     } else {
-        directory.health.off(watch, "kubernetes.peers is not cluster");
+        directory
+            .health
+            .off(watch, "kubernetes.peers is not cluster");
     }
 }
 

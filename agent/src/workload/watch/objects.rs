@@ -241,9 +241,10 @@ mod tests {
 
     #[test]
     fn a_headless_service_has_no_address() {
-        let spec: ServiceSpec =
-            serde_json::from_value(serde_json::json!({"clusterIP": "None", "clusterIPs": ["None"]}))
-                .unwrap();
+        let spec: ServiceSpec = serde_json::from_value(
+            serde_json::json!({"clusterIP": "None", "clusterIPs": ["None"]}),
+        )
+        .unwrap();
         assert!(spec.addresses().is_empty());
     }
 }

@@ -24,7 +24,11 @@ impl Pace {
 
     /// The wait after a failure: from half of the bound to the bound.
     pub(super) fn after_failure(&mut self) -> Duration {
-        if self.began.take().is_some_and(|began| began.elapsed() >= WELL) {
+        if self
+            .began
+            .take()
+            .is_some_and(|began| began.elapsed() >= WELL)
+        {
             self.failures = 0;
         }
         let wait = bound(self.failures).mul_f64(0.5 + fastrand::f64() / 2.0);
