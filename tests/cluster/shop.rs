@@ -1,23 +1,28 @@
 //! What is in the cluster: a collector, two applications, and the agent.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _};
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
 use meshtap_tests::{Cluster, Connection, until};
 use serde_json::Value;
 
-use crate::real::{Span, spans};
+use crate::real::{Span, spans_in};
 
 const COLLECTOR: &str = include_str!("collector.yaml");
 const APPLICATIONS: &str = include_str!("applications.yaml");
 const AGENT: &str = include_str!("../../deploy/meshtap.yaml");
+
+/// What an agent says that knows this node's pods.
+pub(crate) const SYNCED: &str = "synced";
 
 /// The cluster with everything in it.
 pub(crate) struct Shop {
     pub(crate) cluster: Cluster,
     /// What the collector writes.
     output: PathBuf,
+    /// How much of it was there before.
+    before: u64,
 }
 
 impl Shop {
@@ -32,9 +37,11 @@ impl Shop {
         for application in ["web", "front"] {
             cluster.rolled_out("shop", &format!("deployment/{application}"));
         }
+        let output = folder.join("spans.jsonl");
         let shop = Self {
             cluster,
-            output: folder.join("spans.jsonl"),
+            before: fs::metadata(&output).map_or(0, |file| file.len()),
+            output,
         };
         shop.deploy(configuration);
         Some(shop)
@@ -53,6 +60,10 @@ impl Shop {
         self.cluster
             .kubectl("--namespace meshtap rollout restart daemonset/meshtap");
         self.cluster.rolled_out("meshtap", "daemonset/meshtap");
+        let agent = address_of(&self.agent());
+        until("the agent knows the pods", || {
+            self.watch(&agent)["state"] == SYNCED
+        });
     }
 
     /// A service's address.
@@ -120,9 +131,42 @@ impl Shop {
         })
     }
 
-    /// Calls `each` with every span that has arrived.
+    /// A page of the agent's own.
+    pub(crate) fn page(&self, agent: &str, path: &str) -> String {
+        self.get(agent, 9464, path)
+    }
+
+    /// How it does with following the pods of its node.
+    pub(crate) fn watch(&self, agent: &str) -> Value {
+        let detail: Value = serde_json::from_str(&self.page(agent, "/readyz")).expect("JSON");
+        detail["workloads"]["watches"]["node_pods"].clone()
+    }
+
+    /// Gives the agent the rights of `deploy/` again.
+    pub(crate) fn allow(&self) {
+        let rights = AGENT
+            .split("\n---\n")
+            .find(|object| object.contains("kind: ClusterRoleBinding"));
+        self.cluster.apply(rights.expect("a ClusterRoleBinding"));
+    }
+
+    /// The sample of one of the agent's metrics.
+    pub(crate) fn metric(&self, agent: &str, sample: &str) -> f64 {
+        let page = self.page(agent, "/metrics");
+        let line = page.lines().find_map(|line| line.strip_prefix(sample));
+        let value = line.unwrap_or_else(|| panic!("no {sample} in {page}"));
+        value.trim().parse().expect("a number")
+    }
+
+    /// Calls `each` with every span that has arrived since this was opened.
     pub(crate) fn arrived(&self, each: impl FnMut(&Span)) {
-        spans(&self.output, each);
+        let mut file = File::open(&self.output).expect("the collector's file");
+        file.seek(SeekFrom::Start(self.before)).expect("a file");
+        let mut text = String::new();
+        file.read_to_string(&mut text).expect("text");
+        // The last line may not be whole yet.
+        let end = text.rfind('\n').map_or(0, |end| end + 1);
+        spans_in(&text[..end], each);
     }
 
     /// Waits until the spans of these targets have arrived, `each` of them so many times: those spans.

@@ -219,9 +219,13 @@ fn attribute(attributes: &Value, key: &str) -> Option<Value> {
 }
 
 /// Calls `each` with every span in the collector's file.
-pub(crate) fn spans(file: &Path, mut each: impl FnMut(&Span)) {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    for line in text.lines() {
+pub(crate) fn spans(file: &Path, each: impl FnMut(&Span)) {
+    spans_in(&fs::read_to_string(file).unwrap_or_default(), each);
+}
+
+/// Calls `each` with every span in these lines of the collector's.
+pub(crate) fn spans_in(lines: &str, mut each: impl FnMut(&Span)) {
+    for line in lines.lines() {
         let request: Value = serde_json::from_str(line).unwrap();
         for group in array(&request["resourceSpans"]) {
             for scope in array(&group["scopeSpans"]) {

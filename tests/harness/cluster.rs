@@ -131,14 +131,14 @@ impl Cluster {
         fs::File::open(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
     }
 
-    /// Ends a component in good order (`kube-apiserver`).
+    /// Ends a component (`kube-apiserver`) at once, as a crash does.
     ///
     /// # Panics
     /// When it does not end.
     pub fn stop(&self, component: &str) {
         let pid = process(&self.folder.join("pids").join(component));
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("a running component");
-        kill_process(pid, Signal::TERM).expect("end the component");
+        kill_process(pid, Signal::KILL).expect("end the component");
         let patience = Timespec::try_from(PATIENCE).expect("a duration");
         let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
         let ended = poll(&mut fds, Some(&patience)).expect("poll a pidfd") > 0;

@@ -1,3 +1,5 @@
 //! At a real Kubernetes API server.
 
+mod agent;
 mod apiserver;
+mod identity;
