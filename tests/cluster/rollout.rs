@@ -50,9 +50,12 @@ fn an_update_under_load_leaves_two_balanced_accounts() {
         assert!(exported(account) > 0, "{account}");
     }
     let told: u64 = accounts.iter().map(exported).sum();
-    let mut arrived = 0;
-    shop.arrived(|_| arrived += 1);
-    assert!(arrived >= told, "{arrived} spans of {told}");
+    // Other programs of this machine are captured as well.
+    until("every span that was sent is there", || {
+        let mut arrived = 0;
+        shop.arrived(|_| arrived += 1);
+        arrived >= told
+    });
     figure(&format!(
         "{answered} requests during the update, every one answered well; told {} before and {} after",
         exported(&accounts[0]),

@@ -1,5 +1,3 @@
 //! At a real Kubernetes API server.
 
-mod agent;
 mod apiserver;
-mod identity;

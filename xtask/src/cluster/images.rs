@@ -15,13 +15,12 @@ const AGNHOST: &str = "localhost/agnhost:test";
 /// The OpenTelemetry Collector.
 const COLLECTOR: &str = "localhost/otelcol:test";
 
-/// Builds them; archives that containerd takes.
+/// Builds what is not the agent; archives that containerd takes.
 ///
 /// # Errors
 /// When one does not build.
-pub fn build(folder: &Path, programs: &Programs, agent: &Path) -> Result<Vec<PathBuf>> {
-    let images = folder.join("images");
-    fs::create_dir_all(&images)?;
+pub fn parts(folder: &Path, programs: &Programs) -> Result<Vec<PathBuf>> {
+    let images = images(folder)?;
     let one = |name: &str, program: &Path, entry: &str| -> Result<PathBuf> {
         let file = program
             .file_name()
@@ -41,18 +40,30 @@ pub fn build(folder: &Path, programs: &Programs, agent: &Path) -> Result<Vec<Pat
         })?;
         Ok(archive)
     };
-    let mut archives = vec![
+    Ok(vec![
         one(PAUSE, &programs.agnhost, r#"["/agnhost", "pause"]"#)?,
         one(AGNHOST, &programs.agnhost, r#"["/agnhost"]"#)?,
         one(COLLECTOR, &programs.collector, r#"["/otelcol"]"#)?,
-    ];
-    let archive = images.join("meshtap.tar");
+    ])
+}
+
+/// Builds the agent's, by its own recipe.
+///
+/// # Errors
+/// When it does not build.
+pub fn agent(folder: &Path, program: &Path) -> Result<PathBuf> {
+    let archive = images(folder)?.join("meshtap.tar");
     image::build(&image::Build {
         name: image::NAME,
         containerfile: &image::containerfile(),
-        program: agent,
+        program,
         archive: &archive,
     })?;
-    archives.push(archive);
-    Ok(archives)
+    Ok(archive)
+}
+
+fn images(folder: &Path) -> Result<PathBuf> {
+    let images = folder.join("images");
+    fs::create_dir_all(&images)?;
+    Ok(images)
 }

@@ -37,7 +37,7 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         agent: Option<PathBuf>,
     },
-    /// Run the tests that need a cluster on one of their own, and end it, whatever they say
+    /// Run the tests that need a cluster: on the one that runs, or on one of their own, which ends with them, whatever they say
     Test {
         /// Leave the cluster running
         #[arg(long)]
@@ -88,8 +88,8 @@ pub fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// Starts it; when that fails, ends what had been started.
-fn up(agent: Option<&Path>) -> Result<(Node, Programs)> {
+/// Starts it, or gives the one that runs the agent as it is now.
+fn up(agent: Option<&Path>) -> Result<Cluster> {
     if !command::is_root() {
         bail!("a cluster needs root: namespaces, mounts, cgroups");
     }
@@ -99,37 +99,60 @@ fn up(agent: Option<&Path>) -> Result<(Node, Programs)> {
         packages::install(&[plugins])?;
     }
     let programs = Programs::build()?;
-    if let Some(node) = Node::running(&folder())? {
-        eprintln!("the cluster runs already");
-        return Ok((node, programs));
-    }
-    down()?;
-    let began = Instant::now();
-    match start(&programs, agent) {
-        Ok(node) => {
-            eprintln!(
-                "the cluster is ready after {:.1?}: `cargo xtask cluster kubectl get pods -A`",
-                began.elapsed()
-            );
-            Ok((node, programs))
-        }
-        Err(error) => {
-            if std::env::var_os("MESHTAP_CLUSTER_KEEP").is_none() {
-                down()?;
-            }
-            Err(error)
-        }
-    }
-}
-
-fn start(programs: &Programs, agent: Option<&Path>) -> Result<Node> {
     let folder = folder();
     let agent = match agent {
         Some(agent) => agent.to_owned(),
         None => build::build(build::Options::STATIC)?.program,
     };
-    let archives = images::build(&folder, programs, &agent)?;
-    let node = Node::start(&folder)?;
+    // One whose start was interrupted is not used.
+    if folder.join(READY).exists()
+        && let Some(node) = Node::running(&folder)?
+    {
+        eprintln!("the cluster runs already; its agent is renewed");
+        worker::import(&node, &[images::agent(&folder, &agent)?])?;
+        return Ok(Cluster {
+            node,
+            programs,
+            found: true,
+        });
+    }
+    down()?;
+    let began = Instant::now();
+    match start(&folder, &programs, &agent) {
+        Ok(node) => {
+            eprintln!(
+                "the cluster is ready after {:.1?}: `cargo xtask cluster kubectl get pods -A`",
+                began.elapsed()
+            );
+            Ok(Cluster {
+                node,
+                programs,
+                found: false,
+            })
+        }
+        Err(error) => {
+            show_logs(&folder);
+            down()?;
+            Err(error)
+        }
+    }
+}
+
+/// A cluster that runs.
+struct Cluster {
+    node: Node,
+    programs: Programs,
+    /// It ran before.
+    found: bool,
+}
+
+/// Is in the folder once the cluster is complete.
+const READY: &str = "ready";
+
+fn start(folder: &Path, programs: &Programs, agent: &Path) -> Result<Node> {
+    let mut archives = images::parts(folder, programs)?;
+    archives.push(images::agent(folder, agent)?);
+    let node = Node::start(folder)?;
     control_plane::start(&node, programs)?;
     worker::start(&node, programs, &archives)?;
     until("the node is ready", || {
@@ -142,11 +165,30 @@ fn start(programs: &Programs, agent: Option<&Path>) -> Result<Node> {
         ]));
         Ok(status.is_ok_and(|status| status == "True"))
     })?;
+    std::fs::write(folder.join(READY), "")?;
     Ok(node)
 }
 
+/// What the components said last, before their logs are removed.
+fn show_logs(folder: &Path) {
+    for entry in std::fs::read_dir(logs(folder))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let text = std::fs::read(entry.path()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines.len().saturating_sub(10);
+        eprintln!("--- {}", entry.path().display());
+        for line in lines.iter().skip(last) {
+            eprintln!("{line}");
+        }
+    }
+}
+
 fn test(keep: bool, agent: Option<&Path>, arguments: &[String]) -> Result<()> {
-    let (node, programs) = up(agent)?;
+    let cluster = up(agent)?;
     let mut tests = command::cargo();
     tests
         .args([
@@ -160,10 +202,10 @@ fn test(keep: bool, agent: Option<&Path>, arguments: &[String]) -> Result<()> {
         // They share one cluster, and one node's processors.
         .args(["--ignored", "--test-threads", "1"])
         .args(arguments)
-        .env("MESHTAP_CLUSTER", node.folder())
-        .env("MESHTAP_KUBECTL", &programs.kubectl);
+        .env("MESHTAP_CLUSTER", cluster.node.folder())
+        .env("MESHTAP_KUBECTL", &cluster.programs.kubectl);
     let outcome = command::run(&mut tests);
-    if !keep {
+    if !keep && !cluster.found {
         down()?;
     }
     outcome
@@ -198,10 +240,7 @@ fn until(what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while !so()? {
         if Instant::now() > deadline {
-            bail!(
-                "waited in vain until {what}; the logs are in {}",
-                logs(&folder()).display()
-            );
+            bail!("waited in vain until {what}");
         }
         std::thread::sleep(Duration::from_millis(100));
     }

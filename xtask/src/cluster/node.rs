@@ -191,7 +191,8 @@ impl Node {
             words.extend(argument.as_bytes());
         }
         fs::write(pids.join(format!("{name}.command")), words)?;
-        Ok(fs::write(pids.join(name), describe(pid)?)?)
+        let told = describe(pid).with_context(|| format!("{name} ended at once"))?;
+        Ok(fs::write(pids.join(name), told)?)
     }
 
     /// Asks a program that [`Self::daemon`] started to end, and waits until it has.

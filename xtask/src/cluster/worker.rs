@@ -31,13 +31,7 @@ pub fn start(node: &Node, programs: &Programs, archives: &[PathBuf]) -> Result<(
     until("containerd answers", || {
         Ok(command::output(node.inside("ctr").args(["--address", SOCKET, "version"])).is_ok())
     })?;
-    for archive in archives {
-        command::output(
-            node.inside("ctr")
-                .args(["--address", SOCKET, "-n", "k8s.io", "images", "import"])
-                .arg(archive),
-        )?;
-    }
+    import(node, archives)?;
 
     cgroups::make()?;
     let config = etc.join("kubelet.yaml");
@@ -55,6 +49,18 @@ pub fn start(node: &Node, programs: &Programs, archives: &[PathBuf]) -> Result<(
         kubeconfig(node.folder(), "system:kube-proxy").display(),
     ));
     node.daemon("kube-proxy", &programs.proxy, &arguments)
+}
+
+/// Gives containerd these images; one that has the name of another takes its place.
+///
+/// # Errors
+/// When it refuses one.
+pub fn import(node: &Node, archives: &[PathBuf]) -> Result<()> {
+    for archive in archives {
+        let import = ["--address", SOCKET, "-n", "k8s.io", "images", "import"];
+        command::output(node.inside("ctr").args(import).arg(archive))?;
+    }
+    Ok(())
 }
 
 /// Ends the pods in good order, as far as that goes: what is left ends with the node.
