@@ -39,8 +39,9 @@ impl Agent {
     /// Starts it on the bench's cgroup. `kubernetes` and `more` are lines of its configuration. When this returns, it captures.
     pub(crate) fn start(bench: &Bench, kubernetes: &str, more: &str) -> Self {
         let ledger = bench.scratch.path().join("ledger.json");
+        // The test's own requests come from the bench's cgroup, which is no pod's.
         let text = format!(
-            "telemetry: {{listen: '127.0.0.1:{ADMIN}'}}\nexport: {{stdout: true}}\nkubernetes: {{node: node-a, {kubernetes}}}\n{more}"
+            "scope: {{host: false}}\ntelemetry: {{listen: '127.0.0.1:{ADMIN}'}}\nexport: {{stdout: true}}\nkubernetes: {{node: node-a, {kubernetes}}}\n{more}"
         );
         let config = bench.scratch.write("meshtap.yaml", text);
         let mut command = Command::new(binary().expect("a meshtap binary"));
@@ -64,7 +65,9 @@ impl Agent {
     pub(crate) fn spans(&self) -> Vec<Value> {
         let log = self.daemon.log();
         let lines = log.lines().filter(|line| line.starts_with("{\"trace_id\""));
-        lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// The attributes of the only span of a target, once it is there.
@@ -89,9 +92,10 @@ impl Agent {
         String::from_utf8(answer.body).expect("text")
     }
 
-    /// How a watch does.
-    pub(crate) fn watch(&self, name: &str) -> Value {
-        let detail: Value = serde_json::from_str(&self.page("/readyz")).expect("JSON");
+    /// How a watch does, also while the agent is not ready yet.
+    fn watch(&self, name: &str) -> Value {
+        let answer = Connection::open(([127, 0, 0, 1], ADMIN)).get("/readyz");
+        let detail: Value = serde_json::from_slice(&answer.body).expect("JSON");
         detail["workloads"]["watches"][name].clone()
     }
 

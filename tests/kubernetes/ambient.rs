@@ -44,6 +44,23 @@ struct Mesh {
     /// Not in the mesh.
     plain: Place,
     proxy: Pod,
+    listening: Vec<Listening>,
+}
+
+/// A listener of the proxy and its thread; both end with it.
+struct Listening {
+    listener: TcpListener,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // Whoever accepts from it gets an error then.
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Mesh {
@@ -58,33 +75,17 @@ impl Mesh {
             network: attach(node, number),
             address,
         };
-        let mesh = Self {
+        let mut mesh = Self {
             web: place(1, "10.77.0.1"),
             front: place(2, "10.77.0.2"),
             plain: place(3, "10.77.0.3"),
             proxy: bench.cgroup.pod(0xc9),
+            listening: Vec::new(),
         };
         for pod in [&mesh.web, &mesh.front] {
-            mesh.enrol(pod);
+            mesh.listening.extend(enrol(pod, &mesh.proxy));
         }
         mesh
-    }
-
-    /// Redirects a pod's traffic to the proxy, and has the proxy listen there.
-    fn enrol(&self, pod: &Place) {
-        for rule in RULES {
-            run(&pod.network, "iptables", rule);
-        }
-        pod.network
-            .ip("rule add fwmark 0x111/0xfff pref 32764 lookup 100");
-        pod.network.ip("route add local 0.0.0.0/0 dev lo table 100");
-        self.proxy.inside(|| {
-            pod.network.inside(|| {
-                serve(OUTBOUND, outbound);
-                serve(PLAINTEXT, plaintext);
-                serve(TUNNEL, tunnel);
-            });
-        });
     }
 
     /// One request from a place to an address, and its answer by the application of another; who the application takes the client for.
@@ -102,6 +103,25 @@ impl Mesh {
     }
 }
 
+/// Redirects a pod's traffic to the proxy, and has the proxy listen there.
+fn enrol(pod: &Place, proxy: &Pod) -> [Listening; 3] {
+    for rule in RULES {
+        run(&pod.network, "iptables", rule);
+    }
+    pod.network
+        .ip("rule add fwmark 0x111/0xfff pref 32764 lookup 100");
+    pod.network.ip("route add local 0.0.0.0/0 dev lo table 100");
+    proxy.inside(|| {
+        pod.network.inside(|| {
+            [
+                serve(OUTBOUND, outbound),
+                serve(PLAINTEXT, plaintext),
+                serve(TUNNEL, tunnel),
+            ]
+        })
+    })
+}
+
 fn listen(place: &Place) -> TcpListener {
     place.inside(|| TcpListener::bind(("0.0.0.0", APPLICATION)).expect("bind"))
 }
@@ -109,7 +129,9 @@ fn listen(place: &Place) -> TcpListener {
 fn exchange(client: TcpStream, listener: &TcpListener, target: &str, agent: &str) -> SocketAddr {
     let (server, seen) = listener.accept().expect("accept");
     let mut pair = Pair { client, server };
-    pair.request(format!("GET {target} HTTP/1.1\r\nhost: web\r\nuser-agent: {agent}\r\n\r\n"));
+    pair.request(format!(
+        "GET {target} HTTP/1.1\r\nhost: web\r\nuser-agent: {agent}\r\n\r\n"
+    ));
     pair.answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     seen
 }
@@ -117,7 +139,10 @@ fn exchange(client: TcpStream, listener: &TcpListener, target: &str, agent: &str
 /// A network joined to the bridge.
 fn attach(node: &Netns, number: u8) -> Netns {
     let network = Netns::new();
-    let own = [format!("10.78.{number}.1/30"), format!("fd78:{number}::1/64")];
+    let own = [
+        format!("10.78.{number}.1/30"),
+        format!("fd78:{number}::1/64"),
+    ];
     let pod = [format!("10.77.0.{number}/24"), format!("fd77::{number}/64")];
     node.join(
         &network,
@@ -165,19 +190,24 @@ fn connect(to: SocketAddrV4, from: Option<SocketAddrV4>, mark: Option<u32>) -> T
     stream
 }
 
-/// Listens in the thread's network and cgroup, until the test process ends.
-fn serve(port: u16, handle: fn(TcpStream)) {
+/// Listens in the thread's network and cgroup.
+fn serve(port: u16, handle: fn(TcpStream)) -> Listening {
     let socket = socket(Some(MARK));
     socket.set_reuse_address(true).expect("SO_REUSEADDR");
     let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
     socket.bind(&address.into()).expect("bind");
     socket.listen(16).expect("listen");
     let listener = TcpListener::from(socket);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
+    let accepting = listener.try_clone().expect("clone");
+    let thread = thread::spawn(move || {
+        while let Ok((stream, _)) = accepting.accept() {
             thread::spawn(move || handle(stream));
         }
     });
+    Listening {
+        listener,
+        thread: Some(thread),
+    }
 }
 
 fn v4(address: SocketAddr) -> SocketAddrV4 {
@@ -258,8 +288,10 @@ fn copy(mut from: TcpStream, mut to: TcpStream, key: u8) {
 }
 
 fn describe(cluster: &Cluster<'_>, mesh: &Mesh) {
-    let enrolled = || json!({"metadata": {"annotations": {"ambient.istio.io/redirection": "enabled"}}});
-    let ztunnel = json!({"metadata": {"labels": {"app": "ztunnel"}}, "spec": {"hostNetwork": true}});
+    let enrolled =
+        || json!({"metadata": {"annotations": {"ambient.istio.io/redirection": "enabled"}}});
+    let ztunnel =
+        json!({"metadata": {"labels": {"app": "ztunnel"}}, "spec": {"hostNetwork": true}});
     for (name, place, more) in [
         ("web", &mesh.web, enrolled()),
         ("front", &mesh.front, enrolled()),
@@ -302,8 +334,15 @@ fn each_application_tells_once() {
         describe(&cluster, &mesh);
         let settings = format!("kubeconfig: '{kubeconfig}', peers: cluster, spread: 0s");
         // Without the mark's help, so that the label alone must do, and with it.
-        for (number, mark) in ["ignored_mark: null", "ignored_mark: 1337"].iter().enumerate() {
-            let agent = Agent::start(bench, &settings, &format!("capture: {{side: both, {mark}}}\n"));
+        for (number, mark) in ["ignored_mark: null", "ignored_mark: 1337"]
+            .iter()
+            .enumerate()
+        {
+            let agent = Agent::start(
+                bench,
+                &settings,
+                &format!("capture: {{side: both, {mark}}}\n"),
+            );
             for watch in ["node_pods", "other_pods", "services"] {
                 agent.await_watch(watch, "synced");
             }
@@ -311,8 +350,7 @@ fn each_application_tells_once() {
             // Nothing beside them: neither the proxy's sockets nor the tunnel.
             let account = agent.finish();
             assert_eq!(account["kept"], 10, "{account}");
-            // The kubelet's own end, and the application's.
-            assert_eq!(account["filtered"]["probe"], 2, "{account}");
+            assert_eq!(account["filtered"]["probe"], 1, "{account}");
         }
     });
 }
@@ -329,7 +367,11 @@ fn paths(mesh: &Mesh, agent: &Agent, round: usize) {
     ] {
         let target = format!("/{name}-{round}");
         let seen = mesh.ask(from, dialled, to, &target);
-        assert_eq!(seen.ip().to_string(), from.address, "{name}: the source is kept");
+        assert_eq!(
+            seen.ip().to_string(),
+            from.address,
+            "{name}: the source is kept"
+        );
         let [client, server] = both(agent, &target);
         assert_eq!(client["k8s.pod.name"], source, "{name}");
         assert_eq!(server["k8s.pod.name"], destination, "{name}");

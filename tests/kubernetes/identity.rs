@@ -69,8 +69,16 @@ impl Cluster<'_> {
         self.address(name, address)
     }
 
+    /// Ends the server as a crash does. In good order it would first wait for its watchers, half a minute or more.
+    fn kill(&mut self) {
+        let (pid, _) = self.server.pids();
+        signal(pid.expect("a running server"), "-KILL");
+        self.server.stop();
+    }
+
     fn address(&self, name: &str, address: &str) -> Value {
-        let status = json!({"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}});
+        let status =
+            json!({"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}});
         self.server
             .expect("PATCH", &format!("{PODS}/{name}/status"), &status)
     }
@@ -78,9 +86,11 @@ impl Cluster<'_> {
     /// First it is asked to end, then it has ended, as with a kubelet.
     fn delete(&self, name: &str) {
         let options = json!({});
-        self.server.expect("DELETE", &format!("{PODS}/{name}"), &options);
+        self.server
+            .expect("DELETE", &format!("{PODS}/{name}"), &options);
         let options = json!({"gracePeriodSeconds": 0});
-        self.server.expect("DELETE", &format!("{PODS}/{name}"), &options);
+        self.server
+            .expect("DELETE", &format!("{PODS}/{name}"), &options);
     }
 }
 
@@ -102,7 +112,9 @@ fn object(kind: &str) -> Value {
         value
     });
     let mut found = documents.filter(|value| value["kind"] == kind);
-    found.next().unwrap_or_else(|| panic!("no {kind} in deploy/"))
+    found
+        .next()
+        .unwrap_or_else(|| panic!("no {kind} in deploy/"))
 }
 
 #[track_caller]
@@ -126,8 +138,18 @@ fn both_ends_are_named() {
                 "uid": "0a0a0a0a-0000-4000-8000-000000000001", "controller": true,
             }],
         }});
-        let web = cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, deployment);
-        cluster.pod("front", Some(&wire.client.cgroup), wire.client.address, json!({}));
+        let web = cluster.pod(
+            "web",
+            Some(&wire.server.cgroup),
+            wire.server.address,
+            deployment,
+        );
+        cluster.pod(
+            "front",
+            Some(&wire.client.cgroup),
+            wire.client.address,
+            json!({}),
+        );
         let settings = format!(
             "kubeconfig: '{kubeconfig}', cluster_name: prod, trust_domain: td, labels: [app], annotations: [team]"
         );
@@ -140,7 +162,9 @@ fn both_ends_are_named() {
         });
         assert_eq!(spans.len(), 2, "one from each end");
         let end = |side: &str| {
-            let found = spans.iter().find(|span| span["attributes"]["meshtap.side"] == side);
+            let found = spans
+                .iter()
+                .find(|span| span["attributes"]["meshtap.side"] == side);
             &found.expect("an end")["attributes"]
         };
         let uid = web["metadata"]["uid"].as_str().expect("an id");
@@ -183,7 +207,12 @@ fn an_address_that_is_used_again_means_who_has_it() {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
         cluster.allow();
-        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
+        cluster.pod(
+            "web",
+            Some(&wire.server.cgroup),
+            wire.server.address,
+            json!({}),
+        );
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}'"), "");
         agent.await_watch("node_pods", "synced");
         for round in 0..10 {
@@ -192,7 +221,10 @@ fn an_address_that_is_used_again_means_who_has_it() {
             // Nobody waits for the agent to have heard of it.
             let target = format!("/round-{round}");
             wire.ask(&target);
-            check(&agent.told(&target), &[("k8s.pod.name", "web"), ("k8s.src.pod.name", &name)]);
+            check(
+                &agent.told(&target),
+                &[("k8s.pod.name", "web"), ("k8s.src.pod.name", &name)],
+            );
             cluster.delete(&name);
         }
         agent.finish();
@@ -205,17 +237,30 @@ fn the_api_server_may_go_and_come_back() {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
         cluster.allow();
-        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
+        cluster.pod(
+            "web",
+            Some(&wire.server.cgroup),
+            wire.server.address,
+            json!({}),
+        );
         cluster.pod("front", None, wire.client.address, json!({}));
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}'"), "");
         agent.await_watch("node_pods", "synced");
         let both = [("k8s.pod.name", "web"), ("k8s.src.pod.name", "front")];
         wire.ask("/before");
         check(&agent.told("/before"), &both);
-        cluster.server.stop();
+        cluster.kill();
         let lost = agent.await_watch("node_pods", "lost");
-        assert!(lost["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{lost}");
-        assert_eq!(agent.metric("meshtap_kubernetes_synced{watch=\"node_pods\"}"), 0.0);
+        assert!(
+            lost["reason"]
+                .as_str()
+                .is_some_and(|reason| !reason.is_empty()),
+            "{lost}"
+        );
+        assert_eq!(
+            agent.metric("meshtap_kubernetes_synced{watch=\"node_pods\"}"),
+            0.0
+        );
         wire.ask("/meanwhile");
         check(&agent.told("/meanwhile"), &both);
         cluster.server.resume();
@@ -223,7 +268,10 @@ fn the_api_server_may_go_and_come_back() {
         cluster.delete("front");
         cluster.pod("other", None, wire.client.address, json!({}));
         wire.ask("/after");
-        check(&agent.told("/after"), &[("k8s.pod.name", "web"), ("k8s.src.pod.name", "other")]);
+        check(
+            &agent.told("/after"),
+            &[("k8s.pod.name", "web"), ("k8s.src.pod.name", "other")],
+        );
         let account = agent.finish();
         assert_eq!(account["kept"], 3, "{account}");
     });
@@ -235,29 +283,44 @@ fn one_that_is_too_far_behind_lists_again() {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
         cluster.allow();
-        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
+        cluster.pod(
+            "web",
+            Some(&wire.server.cgroup),
+            wire.server.address,
+            json!({}),
+        );
         cluster.pod("old", None, wire.client.address, json!({}));
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}'"), "");
         agent.await_watch("node_pods", "synced");
         let listings = "meshtap_kubernetes_listings_total{watch=\"node_pods\"}";
         assert_eq!(agent.metric(listings), 1.0);
-        // It hears of nothing while the world moves on and the past is forgotten.
+        // It hears of nothing while the world moves on and the past is forgotten. It is not connected then: the server would wait for it.
+        cluster.kill();
+        agent.await_watch("node_pods", "lost");
         signal(agent.pid(), "-STOP");
+        cluster.server.resume();
         cluster.delete("old");
         cluster.pod("new", None, wire.client.address, json!({}));
         cluster.server.compact();
         cluster.server.resume();
         signal(agent.pid(), "-CONT");
-        until("it has listed again", || (agent.metric(listings) >= 2.0).then_some(()));
+        until("it has listed again", || {
+            (agent.metric(listings) >= 2.0).then_some(())
+        });
         agent.await_watch("node_pods", "synced");
         wire.ask("/after");
-        check(&agent.told("/after"), &[("k8s.pod.name", "web"), ("k8s.src.pod.name", "new")]);
+        check(
+            &agent.told("/after"),
+            &[("k8s.pod.name", "web"), ("k8s.src.pod.name", "new")],
+        );
         agent.finish();
     });
 }
 
 fn signal(pid: u32, signal: &str) {
-    let status = Command::new("kill").args([signal, &pid.to_string()]).status();
+    let status = Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status();
     assert!(status.expect("kill").success());
 }
 
@@ -267,8 +330,13 @@ fn without_an_api_server_containers_are_told_and_pods_later() {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
         cluster.allow();
-        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
-        cluster.server.stop();
+        cluster.pod(
+            "web",
+            Some(&wire.server.cgroup),
+            wire.server.address,
+            json!({}),
+        );
+        cluster.kill();
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}'"), "");
         agent.await_watch("node_pods", "lost");
         wire.ask("/alone");
@@ -294,12 +362,20 @@ fn one_that_is_refused_says_so_and_captures() {
     bench(|bench, cluster| {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
-        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
+        cluster.pod(
+            "web",
+            Some(&wire.server.cgroup),
+            wire.server.address,
+            json!({}),
+        );
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}'"), "");
         for watch in ["node_pods", "namespaces"] {
             let lost = agent.await_watch(watch, "lost");
             let reason = lost["reason"].as_str().expect("a reason");
-            assert!(reason.contains("forbidden") && reason.contains("403"), "{reason}");
+            assert!(
+                reason.contains("forbidden") && reason.contains("403"),
+                "{reason}"
+            );
         }
         wire.ask("/refused");
         check(
@@ -322,29 +398,37 @@ fn annotations_reach_the_kernel() {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
         cluster.allow();
-        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
+        cluster.pod(
+            "web",
+            Some(&wire.server.cgroup),
+            wire.server.address,
+            json!({}),
+        );
         let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}'"), "");
         agent.await_watch("node_pods", "synced");
         agent.await_watch("namespaces", "synced");
-        let excluded = |count: f64| {
-            until("the kernel knows", || {
-                (agent.metric("meshtap_excluded_cgroups") == count).then_some(())
-            });
-        };
+        let excluded = || agent.metric("meshtap_excluded_cgroups");
+        let before = excluded();
         wire.ask("/in");
         agent.told("/in");
         let segments = agent.metric("meshtap_segments_total");
         let namespace = |value: Value| {
             let patch = json!({"metadata": {"annotations": {"meshtap.dev/capture": value}}});
-            cluster.server.expect("PATCH", "/api/v1/namespaces/shop", &patch);
+            cluster
+                .server
+                .expect("PATCH", "/api/v1/namespaces/shop", &patch);
         };
         namespace(json!("false"));
-        excluded(1.0);
+        until("the kernel knows", || (excluded() > before).then_some(()));
         wire.ask("/out");
         // Another pod of the same node, on the same path: what comes after it is told shows that nothing came before.
         namespace(Value::Null);
-        excluded(0.0);
-        assert_eq!(agent.metric("meshtap_segments_total"), segments, "copied all the same");
+        until("the kernel knows", || (excluded() == before).then_some(()));
+        assert_eq!(
+            agent.metric("meshtap_segments_total"),
+            segments,
+            "copied all the same"
+        );
         wire.ask("/in-again");
         agent.told("/in-again");
         let account = agent.finish();
@@ -358,8 +442,17 @@ fn probes_are_skipped_unless_a_pod_pretends() {
         let wire = Wire::new(bench);
         let kubeconfig = cluster.account();
         cluster.allow();
-        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
-        let agent = Agent::start(bench, &format!("kubeconfig: '{kubeconfig}', enrich_wait: 100ms"), "");
+        cluster.pod(
+            "web",
+            Some(&wire.server.cgroup),
+            wire.server.address,
+            json!({}),
+        );
+        let agent = Agent::start(
+            bench,
+            &format!("kubeconfig: '{kubeconfig}', enrich_wait: 100ms"),
+            "",
+        );
         agent.await_watch("node_pods", "synced");
         wire.ask_with("/probe", "user-agent: kube-probe/1.34\r\n");
         until("the probe is skipped", || {
@@ -367,7 +460,9 @@ fn probes_are_skipped_unless_a_pod_pretends() {
             (skipped == 1.0).then_some(())
         });
         cluster.pod("liar", None, wire.client.address, json!({}));
-        until("the pod is known", || (agent.metric("meshtap_pods") == 2.0).then_some(()));
+        until("the pod is known", || {
+            (agent.metric("meshtap_pods") == 2.0).then_some(())
+        });
         wire.ask_with("/lie", "user-agent: kube-probe/1.34\r\n");
         check(&agent.told("/lie"), &[("k8s.src.pod.name", "liar")]);
         let account = agent.finish();
@@ -384,7 +479,12 @@ fn a_large_cluster() {
         let kubeconfig = cluster.account();
         cluster.allow();
         fill(bench, &cluster.server, NODES, PER_NODE);
-        cluster.pod("web", Some(&wire.server.cgroup), wire.server.address, json!({}));
+        cluster.pod(
+            "web",
+            Some(&wire.server.cgroup),
+            wire.server.address,
+            json!({}),
+        );
         for (peers, watch, pods) in [
             ("node", "node_pods", PER_NODE + 1),
             ("cluster", "other_pods", NODES * PER_NODE + 1),
@@ -414,7 +514,11 @@ fn fill(bench: &Bench, server: &ApiServer<'_>, nodes: usize, per_node: usize) {
     let mut config = String::new();
     for node in 0..nodes {
         // The first is this one.
-        let name = if node == 0 { "node-a".to_owned() } else { format!("node-{node}") };
+        let name = if node == 0 {
+            "node-a".to_owned()
+        } else {
+            format!("node-{node}")
+        };
         for number in 0..per_node {
             let pod = format!("pod-{node}-{number}");
             objects.push(json!({
@@ -431,7 +535,10 @@ fn fill(bench: &Bench, server: &ApiServer<'_>, nodes: usize, per_node: usize) {
                 "containerStatuses": [{"name": "app", "image": "x", "imageID": "", "ready": true, "restartCount": 0,
                     "containerID": format!("containerd://{:064x}", node * per_node + number)}],
             }});
-            let body = status.to_string().replace('\\', "\\\\").replace('"', "\\\"");
+            let body = status
+                .to_string()
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"");
             config.push_str(&format!(
                 "next\nurl = \"{}{PODS}/{pod}/status\"\nrequest = PATCH\ncacert = \"{}\"\nfail\noutput = /dev/null\n\
                  header = \"Authorization: Bearer {}\"\nheader = \"Content-Type: application/merge-patch+json\"\ndata-binary = \"{body}\"\n",

@@ -64,25 +64,23 @@ impl Enrichment {
         now: Instant,
         is_end: bool,
     ) -> Vec<(Exchange, Question, Resolution)> {
-        let mut released = Vec::new();
-        let generation = self.workloads.generation();
-        if self.waiting.is_empty()
-            || (generation == self.generation && !is_end && !self.waiting.is_due(now))
-        {
-            return released;
+        if self.waiting.is_empty() {
+            return Vec::new();
         }
+        let generation = self.workloads.generation();
+        let is_news = generation != self.generation;
         self.generation = generation;
+        if !is_news && !is_end && !self.waiting.is_due(now) {
+            return Vec::new();
+        }
         let workloads = &self.workloads;
-        self.waiting.release(
-            now,
-            is_end,
-            |question| workloads.resolve(question),
-            |exchange, question, found| {
-                workloads.give_up(found);
-                released.push((exchange, *question, found.clone()));
-            },
-        );
-        released
+        let ready = self
+            .waiting
+            .release(now, is_news, is_end, |question| workloads.resolve(question));
+        for (_, _, found) in &ready {
+            workloads.give_up(found);
+        }
+        ready
     }
 
     /// The resource of a workload in a profile.

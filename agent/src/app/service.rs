@@ -10,6 +10,7 @@
 //! ```
 
 use std::io::Write as _;
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -37,6 +38,9 @@ use crate::policy::Policy;
 use crate::telemetry::guard::Level;
 use crate::telemetry::{CaptureView, EngineView, Hook, HookState, Server, Shared};
 use crate::workload::Workloads;
+
+/// `kube` logs each failed request.
+const QUIET: &str = "kube_client=off";
 
 /// Runs the command.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -368,6 +372,15 @@ fn log_to_stderr(config: &Config) -> Result<(), Failure> {
     let section = &config.telemetry;
     let filter = tracing_subscriber::EnvFilter::try_new(&section.log_level)
         .map_err(|error| Failure::Setting(format!("telemetry.log_level: {error}")))?;
+    let filter = if section.log_level.contains("kube_client") {
+        filter
+    } else {
+        // It tells of every attempt that fails; `workload` tells of the first.
+        filter.add_directive(
+            tracing_subscriber::filter::Directive::from_str(QUIET)
+                .map_err(|error| Failure::Setting(format!("telemetry.log_level: {error}")))?,
+        )
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

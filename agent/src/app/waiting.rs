@@ -18,15 +18,23 @@ const MAX_BYTES: usize = 32 * 1024 * 1024;
 struct Waiter {
     exchange: Exchange,
     question: Question,
+    /// When it is looked at again, whatever becomes known.
+    due: Instant,
     deadline: Instant,
     bytes: usize,
 }
 
-/// The exchanges that wait, in the order of their deadlines.
+/// What is known of an exchange that goes on.
+type Ready = (Exchange, Question, Resolution);
+
+/// The exchanges that wait.
 #[derive(Debug)]
 pub(super) struct Waiting {
     wait: Duration,
-    waiters: VecDeque<Waiter>,
+    /// They lack nothing, but news that would change the answer may be on its way. In the order of their times.
+    settling: VecDeque<Waiter>,
+    /// They lack something. In the order of their deadlines.
+    lacking: VecDeque<Waiter>,
     bytes: usize,
     max_exchanges: usize,
     max_bytes: usize,
@@ -42,7 +50,8 @@ impl Waiting {
     const fn bounded(wait: Duration, max_exchanges: usize, max_bytes: usize) -> Self {
         Self {
             wait,
-            waiters: VecDeque::new(),
+            settling: VecDeque::new(),
+            lacking: VecDeque::new(),
             bytes: 0,
             max_exchanges,
             max_bytes,
@@ -56,73 +65,103 @@ impl Waiting {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiters.is_empty()
+        self.settling.is_empty() && self.lacking.is_empty()
     }
 
-    /// Takes an exchange, and gives it back when nothing is missing, or when there is no time or no room to wait.
+    /// Takes an exchange, and gives it back when it need not wait, or when there is no time or no room to.
     pub(super) fn admit(
         &mut self,
         exchange: Exchange,
         question: Question,
         found: Resolution,
         now: Instant,
-    ) -> Option<(Exchange, Question, Resolution)> {
-        let Some(missing) = found.missing() else {
+    ) -> Option<Ready> {
+        let (missing, settle) = (found.missing(), found.settles_in());
+        if missing.is_none() && (settle.is_zero() || self.wait.is_zero()) {
             self.outcomes.at_once += 1;
             return Some((exchange, question, found));
-        };
+        }
         let bytes = weight(&exchange);
-        let is_full =
-            self.waiters.len() >= self.max_exchanges || self.bytes + bytes > self.max_bytes;
+        let count = self.settling.len() + self.lacking.len();
+        let is_full = count >= self.max_exchanges || self.bytes + bytes > self.max_bytes;
         if self.wait.is_zero() || is_full {
-            if is_full {
-                self.outcomes.overflow += 1;
-            } else {
-                self.outcomes.without[missing as usize] += 1;
+            match missing {
+                Some(missing) if !is_full => self.outcomes.without[missing as usize] += 1,
+                _ => self.outcomes.overflow += 1,
             }
             return Some((exchange, question, found));
         }
         self.bytes += bytes;
-        self.waiters.push_back(Waiter {
+        let deadline = now + self.wait;
+        let (queue, due) = match missing {
+            Some(_) => (&mut self.lacking, deadline),
+            None => (&mut self.settling, now + settle.min(self.wait)),
+        };
+        queue.push_back(Waiter {
             exchange,
             question,
-            deadline: now + self.wait,
+            due,
+            deadline,
             bytes,
         });
         None
     }
 
-    /// Looks again at all that wait, and passes on those of which everything is known, and those whose time is over (all, when `is_end`).
+    /// Looks again at those whose time has come; with `is_news` at all that lack something; when `is_end`, passes all on as they are.
     pub(super) fn release(
         &mut self,
         now: Instant,
+        is_news: bool,
         is_end: bool,
         mut resolve: impl FnMut(&Question) -> Resolution,
-        mut pass: impl FnMut(Exchange, &Question, &Resolution),
-    ) {
-        for _ in 0..self.waiters.len() {
-            let Some(waiter) = self.waiters.pop_front() else {
-                return;
+    ) -> Vec<Ready> {
+        let mut ready = Vec::new();
+        let over = |waiter: &mut Waiter| is_end || waiter.due <= now;
+        while let Some(mut waiter) = self.settling.pop_front_if(over) {
+            let found = resolve(&waiter.question);
+            if found.missing().is_some() && !is_end && now < waiter.deadline {
+                waiter.due = waiter.deadline;
+                self.lacking.push_back(waiter);
+            } else {
+                self.pass(waiter, found, false, &mut ready);
+            }
+        }
+        let looked_at = if is_news {
+            self.lacking.len()
+        } else {
+            self.lacking
+                .iter()
+                .take_while(|waiter| is_end || waiter.due <= now)
+                .count()
+        };
+        for _ in 0..looked_at {
+            let Some(waiter) = self.lacking.pop_front() else {
+                break;
             };
             let found = resolve(&waiter.question);
-            match found.missing() {
-                Some(_) if !is_end && now < waiter.deadline => {
-                    self.waiters.push_back(waiter);
-                    continue;
-                }
-                Some(missing) => self.outcomes.without[missing as usize] += 1,
-                None => self.outcomes.waited += 1,
+            if found.missing().is_some() && !is_end && now < waiter.deadline {
+                self.lacking.push_back(waiter);
+            } else {
+                self.pass(waiter, found, true, &mut ready);
             }
-            self.bytes = self.bytes.saturating_sub(waiter.bytes);
-            pass(waiter.exchange, &waiter.question, &found);
         }
+        ready
     }
 
-    /// Some exchange has waited for as long as it may.
+    fn pass(&mut self, waiter: Waiter, found: Resolution, waited: bool, ready: &mut Vec<Ready>) {
+        match found.missing() {
+            Some(missing) => self.outcomes.without[missing as usize] += 1,
+            None if waited => self.outcomes.waited += 1,
+            None => self.outcomes.at_once += 1,
+        }
+        self.bytes = self.bytes.saturating_sub(waiter.bytes);
+        ready.push((waiter.exchange, waiter.question, found));
+    }
+
+    /// Some exchange is to be looked at again.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.waiters
-            .front()
-            .is_some_and(|waiter| waiter.deadline <= now)
+        let due = |queue: &VecDeque<Waiter>| queue.front().is_some_and(|waiter| waiter.due <= now);
+        due(&self.settling) || due(&self.lacking)
     }
 }
 
@@ -152,11 +191,8 @@ mod tests {
         is_end: bool,
         resolve: impl FnMut(&Question) -> Resolution,
     ) -> Vec<u64> {
-        let mut passed = Vec::new();
-        waiting.release(now, is_end, resolve, |_, question, _| {
-            passed.push(question.at)
-        });
-        passed
+        let ready = waiting.release(now, true, is_end, resolve);
+        ready.iter().map(|(_, question, _)| question.at).collect()
     }
 
     #[test]
@@ -187,6 +223,35 @@ mod tests {
         );
         assert_eq!(outcomes.without[Missing::Pod as usize], 2);
         assert_eq!(outcomes.total(), 4);
+    }
+
+    #[test]
+    fn an_answer_that_news_may_change_settles_first() {
+        const SETTLE: Duration = Duration::from_millis(300);
+        let mut waiting = Waiting::new(WAIT);
+        let start = Instant::now();
+        assert!(!admit(&mut waiting, 1, Resolution::settling(SETTLE), start));
+        assert!(!admit(&mut waiting, 2, Resolution::settling(SETTLE), start));
+        assert!(release(&mut waiting, start, false, |_| Resolution::default()).is_empty());
+        assert!(!waiting.is_due(start) && waiting.is_due(start + SETTLE));
+        // The news is that nobody knows.
+        let found = release(
+            &mut waiting,
+            start + SETTLE,
+            false,
+            |question| match question.at {
+                1 => Resolution::lacking(Missing::Peer),
+                _ => Resolution::default(),
+            },
+        );
+        assert_eq!(found, [2]);
+        let found = release(&mut waiting, start + 2 * SETTLE, false, |_| {
+            Resolution::default()
+        });
+        assert_eq!(found, [1]);
+        let outcomes = waiting.outcomes();
+        assert_eq!((outcomes.at_once, outcomes.waited), (1, 1));
+        assert!(waiting.is_empty() && waiting.bytes == 0);
     }
 
     #[test]

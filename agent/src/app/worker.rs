@@ -118,7 +118,9 @@ impl Worker {
             }
             self.follow();
             let is_end = matches!(popped, Popped::Closed);
-            for (exchange, _, found) in self.enrichment.release(now, is_end) {
+            let released = self.enrichment.release(now, is_end);
+            let is_news = !released.is_empty();
+            for (exchange, _, found) in released {
                 self.tell(exchange, &found, now);
             }
             match popped {
@@ -130,6 +132,7 @@ impl Worker {
                     }
                     self.publish();
                 }
+                Popped::Nothing if is_news => self.publish(),
                 Popped::Nothing => {}
                 Popped::Closed => break,
             }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::addresses::Held;
 use super::super::attributes::Prefix;
@@ -18,6 +19,9 @@ use crate::span::ResourceValue;
 const SIDECAR_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
 /// How long an address that turned out to be nobody's is not waited for again.
 const STRANGER: Nanos = 60_000_000_000;
+/// How long news of an address may be on its way from the API: who is asked earlier than this after an exchange may name a holder that has
+/// just let go.
+const SETTLE: Nanos = 300_000_000;
 /// Addresses known to be nobody's.
 pub(super) const MAX_STRANGERS: usize = 4096;
 
@@ -99,6 +103,7 @@ pub struct Resolution {
     client_is_pod: bool,
     cgroup_unknown: bool,
     left_out: Option<Reason>,
+    settles_in: Nanos,
 }
 
 impl Resolution {
@@ -109,6 +114,21 @@ impl Resolution {
             missing: Some(missing),
             ..Self::default()
         }
+    }
+
+    /// One that lacks nothing, and may change.
+    #[cfg(test)]
+    pub(crate) fn settling(time: Duration) -> Self {
+        Self {
+            settles_in: u64::try_from(time.as_nanos()).unwrap(),
+            ..Self::default()
+        }
+    }
+
+    /// How long news that would change it may be on its way.
+    #[must_use]
+    pub const fn settles_in(&self) -> Duration {
+        Duration::from_nanos(self.settles_in)
     }
 
     /// Why the exchange is not to be told, if so.
@@ -217,7 +237,12 @@ impl Directory {
             return;
         }
         let (peer, is_certain) = match state.pod_addresses.holder(ip, question.at) {
-            Held::By(pod) => (Some(Peer::Pod(pod.clone())), true),
+            Held::By(pod) => {
+                if trust == Trust::Expecting {
+                    found.settles_in = (question.at + SETTLE).saturating_sub(now);
+                }
+                (Some(Peer::Pod(pod.clone())), true)
+            }
             Held::Perhaps(pod) => (Some(Peer::Pod(pod.clone())), false),
             Held::Nobody => match state.service_addresses.holder(ip, question.at) {
                 Held::By(service) | Held::Perhaps(service) => {

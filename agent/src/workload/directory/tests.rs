@@ -295,6 +295,40 @@ fn an_address_means_who_held_it() {
 }
 
 #[test]
+fn news_of_an_address_may_be_on_its_way() {
+    let bench = Bench::new(&ScopeSection::default()).synced();
+    bench.host(1);
+    bench.pod(pod("a", UID, "10.0.0.5", 100), 101 * S);
+    let question = Question {
+        cgroup: CgroupId(1),
+        side: Side::Server,
+        client: "10.0.0.5".parse().unwrap(),
+        server: "10.0.0.1".parse().unwrap(),
+        forwarded: None,
+        at: 200 * S,
+    };
+    let settles = |now: Nanos| {
+        bench
+            .directory
+            .resolve(&question, now)
+            .settles_in()
+            .as_millis()
+    };
+    assert_eq!(
+        (
+            settles(200 * S),
+            settles(200 * S + S / 10),
+            settles(201 * S)
+        ),
+        (300, 200, 0)
+    );
+    // Where no news comes, none is waited for.
+    let health = &bench.directory.health;
+    health.lost(Watch::NodePods, "reset".to_owned(), 150 * S);
+    assert_eq!(settles(200 * S), 0);
+}
+
+#[test]
 fn a_pod_that_is_about_to_go_may_have_gone() {
     let bench = Bench::new(&ScopeSection::default()).synced();
     bench.host(1);
