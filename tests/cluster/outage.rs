@@ -12,7 +12,7 @@ const OUTAGE: Duration = Duration::from_secs(60);
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
 fn the_api_server_is_away_for_a_minute() {
-    let Some(shop) = Shop::open("capture: {side: server}") else {
+    let Some(shop) = Shop::open(&["capture: {side: server}"]) else {
         return;
     };
     let agent = shop.agent();
@@ -56,8 +56,11 @@ fn the_api_server_is_away_for_a_minute() {
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
 fn without_its_rights_it_tells_containers_and_later_pods() {
-    let Some(shop) = Shop::open("capture: {side: server}\n    kubernetes: {enrich_wait: 100ms}")
-    else {
+    let Some(shop) = Shop::open(&[
+        "capture: {side: server}",
+        "kubernetes: {enrich_wait: 100ms}",
+        "scope: {host: true}",
+    ]) else {
         return;
     };
     let pod = shop.pods("shop", "app=web").remove(0);

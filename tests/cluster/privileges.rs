@@ -10,7 +10,7 @@ const CAPABILITIES: u64 = 1 << 12 | 1 << 38 | 1 << 39;
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
 fn the_agent_has_three_capabilities_and_nothing_else() {
-    let Some(shop) = Shop::open("capture: {side: server}") else {
+    let Some(shop) = Shop::open(&["capture: {side: server}"]) else {
         return;
     };
     let agent = shop.agent();

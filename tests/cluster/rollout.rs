@@ -14,7 +14,7 @@ const CLIENTS: usize = 4;
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
 fn an_update_under_load_leaves_two_balanced_accounts() {
-    let Some(shop) = Shop::open("capture: {side: server}") else {
+    let Some(shop) = Shop::open(&["capture: {side: server}"]) else {
         return;
     };
     let web = shop.address("shop", "web");
@@ -35,6 +35,11 @@ fn an_update_under_load_leaves_two_balanced_accounts() {
         shop.cluster.rolled_out("meshtap", "daemonset/meshtap");
         let new = shop.cluster.log(&shop.agent());
         await_spans(&shop);
+        let memory = shop.metric(&address_of(&shop.agent()), "process_resident_memory_bytes");
+        figure(&format!(
+            "the agent has {:.0} MiB",
+            memory / f64::from(1 << 20)
+        ));
         done.store(true, Ordering::Relaxed);
         let answered: usize = clients
             .into_iter()

@@ -27,12 +27,14 @@ pub(crate) struct Shop {
 
 impl Shop {
     /// Everything in it, and ready; the agent with these lines in its configuration. What earlier tests sent is forgotten.
-    pub(crate) fn open(configuration: &str) -> Option<Self> {
+    pub(crate) fn open(configuration: &[&str]) -> Option<Self> {
         let cluster = Cluster::running()?;
         let folder = cluster.folder("collected");
         cluster.apply(&COLLECTOR.replace("FOLDER", folder.to_str().expect("text")));
         cluster.rolled_out("observability", "deployment/otel-collector");
         cluster.apply(APPLICATIONS);
+        // A test that failed may have left it.
+        cluster.kubectl("annotate namespace shop meshtap.dev/capture-");
         cluster.kubectl("--namespace shop scale deployment/web --replicas 2");
         for application in ["web", "front"] {
             cluster.rolled_out("shop", &format!("deployment/{application}"));
@@ -47,15 +49,21 @@ impl Shop {
         Some(shop)
     }
 
-    /// The agent as `deploy/` has it, but for where spans go and these lines of its configuration.
-    pub(crate) fn deploy(&self, configuration: &str) {
+    /// The agent as `deploy/` has it, but for where spans go and these lines of its configuration. It sees the whole machine: unless they
+    /// say otherwise, it leaves what is no pod alone.
+    fn deploy(&self, configuration: &[&str]) {
         // There is no DNS in this cluster.
         let endpoint = "otel-collector.observability.svc";
         assert!(AGENT.contains(endpoint));
         let mut objects = AGENT.replace(endpoint, &self.address("observability", "otel-collector"));
         let section = "  config.yaml: |\n";
         assert!(objects.contains(section));
-        objects = objects.replace(section, &format!("{section}    {configuration}\n"));
+        let mut lines = configuration.to_vec();
+        if !lines.iter().any(|line| line.starts_with("scope:")) {
+            lines.push("scope: {host: false}");
+        }
+        let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();
+        objects = objects.replace(section, &format!("{section}{lines}"));
         self.cluster.apply(&objects);
         self.cluster
             .kubectl("--namespace meshtap rollout restart daemonset/meshtap");

@@ -41,7 +41,7 @@ fn named<'a>(pods: &'a [Value], wanted: &str) -> &'a Value {
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
 fn the_server_tells_each_exchange_once() {
-    let Some(shop) = Shop::open("capture: {side: server}") else {
+    let Some(shop) = Shop::open(&["capture: {side: server}"]) else {
         return;
     };
     let targets = targets("server", 30);
@@ -70,9 +70,10 @@ fn the_server_tells_each_exchange_once() {
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
 fn the_client_tells_each_exchange_once() {
-    let Some(shop) =
-        Shop::open("capture: {side: client}\n    kubernetes: {peers: cluster, spread: 1ms}")
-    else {
+    let Some(shop) = Shop::open(&[
+        "capture: {side: client}",
+        "kubernetes: {peers: cluster, spread: 1ms}",
+    ]) else {
         return;
     };
     let front = shop.pods("shop", "app=front").remove(0);
@@ -113,7 +114,7 @@ fn the_client_tells_each_exchange_once() {
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
 fn both_ends_tell_an_exchange_once_each() {
-    let Some(shop) = Shop::open("capture: {side: both}") else {
+    let Some(shop) = Shop::open(&["capture: {side: both}"]) else {
         return;
     };
     let targets = targets("both", 30);
@@ -141,7 +142,7 @@ fn both_ends_tell_an_exchange_once_each() {
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
 fn pods_come_and_go() {
-    let Some(shop) = Shop::open("capture: {side: server}") else {
+    let Some(shop) = Shop::open(&["capture: {side: server}"]) else {
         return;
     };
     let cluster = &shop.cluster;
@@ -184,7 +185,7 @@ fn every_pod(shop: &Shop, round: &str) -> usize {
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
 fn probes_are_counted_and_not_told() {
-    let Some(shop) = Shop::open("capture: {side: server}") else {
+    let Some(shop) = Shop::open(&["capture: {side: server}"]) else {
         return;
     };
     let agent = address_of(&shop.agent());
@@ -198,5 +199,34 @@ fn probes_are_counted_and_not_told() {
     shop.arrived(|span| {
         let headers = span.text("http.request.headers");
         assert!(!headers.contains("kube-probe"), "{:#}", span.span);
+    });
+}
+
+#[test]
+#[ignore = "needs a cluster: cargo xtask cluster test"]
+fn an_annotation_leaves_a_namespace_alone() {
+    let Some(shop) = Shop::open(&["capture: {side: server}"]) else {
+        return;
+    };
+    let agent = address_of(&shop.agent());
+    let excluded = || shop.metric(&agent, "meshtap_excluded_cgroups");
+    let before = excluded();
+    let web = shop.address("shop", "web");
+    let annotate = "annotate namespace shop meshtap.dev/capture";
+    shop.cluster.kubectl(&format!("{annotate}=false"));
+    // Two pods of `web` and one of `front`, each with a container of its own.
+    until("the kernel leaves them alone", || {
+        excluded() >= before + 3.0
+    });
+    let left = targets("left", 5);
+    shop.ask(&web, 80, &left);
+    shop.cluster.kubectl(&format!("{annotate}-"));
+    until("the kernel looks at them again", || excluded() <= before);
+    let told = targets("told", 5);
+    shop.ask(&web, 80, &told);
+    shop.told(&told, 1);
+    shop.arrived(|span| {
+        let target = span.text("http.target");
+        assert!(!left.contains(&target), "{:#}", span.span);
     });
 }
