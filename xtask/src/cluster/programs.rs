@@ -21,7 +21,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Builds what is missing: a quarter of an hour on two cores, once.
+    /// Builds what is missing: ten minutes on two cores, once.
     ///
     /// # Errors
     /// When something does not build.
