@@ -149,6 +149,10 @@ impl Cluster {
     ///
     /// # Panics
     /// When it does not start.
+    #[expect(
+        clippy::zombie_processes,
+        reason = "it is there as long as the component, longer than this process"
+    )]
     pub fn start(&self, component: &str) {
         let pids = self.folder.join("pids");
         let words = fs::read_to_string(pids.join(format!("{component}.command")));
