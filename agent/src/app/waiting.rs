@@ -8,7 +8,8 @@ use super::queue::weight;
 use crate::exchange::Exchange;
 use crate::workload::{Outcomes, Question, Resolution};
 
-/// Exchanges that may wait per worker: those of a thousand new connections a second, for the whole default wait and as much again.
+/// Exchanges that may wait per worker: 13 000 a second while answers settle, or those of a thousand new containers' connections a second for
+/// twice the default wait.
 const MAX_EXCHANGES: usize = 4096;
 /// Bytes of them: half of what the queue before may hold.
 const MAX_BYTES: usize = 32 * 1024 * 1024;

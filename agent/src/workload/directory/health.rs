@@ -150,7 +150,10 @@ impl Health {
         let mut entries = self.entries();
         let entry = &mut entries[watch as usize];
         entry.listings += 1;
-        entry.follow()
+        let is_news = entry.follow();
+        drop(entries);
+        self.changed();
+        is_news
     }
 
     /// A watch tells. True when it was lost before.
@@ -188,6 +191,11 @@ impl Health {
                 }
             }
         }
+    }
+
+    /// A watch has not told anything yet, and will soon.
+    pub(crate) fn is_starting(&self, watch: Watch) -> bool {
+        self.entries()[watch as usize].state == WatchState::Starting
     }
 
     /// News found no room.

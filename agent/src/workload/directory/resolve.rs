@@ -193,6 +193,11 @@ impl Directory {
                     if found.left_out.is_some() {
                         return found;
                     }
+                    // Its namespace may opt it out, which is told by another watch.
+                    let has_pod = found.own.as_ref().is_some_and(|own| own.pod().is_some());
+                    if has_pod && self.health.is_starting(Watch::Namespaces) {
+                        found.missing = Some(Missing::Pod);
+                    }
                 } else if self.health.trust(Watch::NodePods, now) == Trust::Expecting {
                     found.missing = Some(Missing::Pod);
                 }

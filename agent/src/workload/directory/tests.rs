@@ -489,6 +489,25 @@ fn the_kernel_follows_annotations() {
 }
 
 #[test]
+fn a_pod_waits_for_what_its_namespace_says() {
+    let bench = Bench::new(&ScopeSection::default());
+    bench.directory.health.synced(Watch::NodePods);
+    bench.container(7, UID, 1);
+    bench.pod(pod("web-1", UID, "10.0.0.1", 100), 101 * S);
+    assert_eq!(
+        bench.server(7, "192.0.2.1", 102 * S).missing(),
+        Some(Missing::Pod)
+    );
+    bench.namespace("shop", Some("false"));
+    bench.directory.health.synced(Watch::Namespaces);
+    let found = bench.server(7, "192.0.2.1", 103 * S);
+    assert_eq!(
+        (found.left_out(), found.missing()),
+        (Some(Reason::OptedOut), None)
+    );
+}
+
+#[test]
 fn without_an_api_nobody_waits() {
     let bench = Bench::new(&ScopeSection::default());
     bench.container(7, UID, 1);
