@@ -202,6 +202,47 @@ fn both_ends_are_named() {
 }
 
 #[test]
+fn in_the_conventions_a_pod_is_a_resource() {
+    bench(|bench, cluster| {
+        let wire = Wire::new(bench);
+        let kubeconfig = cluster.account();
+        cluster.allow();
+        cluster.pod(
+            "web",
+            Some(&wire.server.cgroup),
+            wire.server.address,
+            json!({}),
+        );
+        cluster.pod("front", None, wire.client.address, json!({}));
+        let settings = format!("kubeconfig: '{kubeconfig}'");
+        let agent = Agent::start(bench, &settings, "span: {profile: semconv}\n");
+        agent.await_watch("node_pods", "synced");
+        wire.ask("/resource");
+        let spans = until("it is told", || {
+            let spans = agent.spans();
+            (!spans.is_empty()).then_some(spans)
+        });
+        let id = container(&wire.server.cgroup);
+        check(
+            &spans[0]["resource"],
+            &[
+                ("service.name", "web"),
+                ("service.namespace", "shop"),
+                ("k8s.pod.name", "web"),
+                ("container.id", &id),
+            ],
+        );
+        let attributes = &spans[0]["attributes"];
+        check(
+            attributes,
+            &[("k8s.src.pod.name", "front"), ("url.path", "/resource")],
+        );
+        assert!(attributes["k8s.pod.name"].is_null(), "{attributes:#}");
+        agent.finish();
+    });
+}
+
+#[test]
 fn an_address_that_is_used_again_means_who_has_it() {
     bench(|bench, cluster| {
         let wire = Wire::new(bench);
