@@ -36,7 +36,7 @@ pub struct Question {
     pub client: IpAddr,
     /// The end that answers.
     pub server: IpAddr,
-    /// The first address of `x-forwarded-for`.
+    /// The first address of `x-forwarded-for`, when the end that asks may be a proxy of the pod's own.
     pub forwarded: Option<IpAddr>,
     /// When it began.
     pub at: Nanos,
@@ -47,16 +47,25 @@ impl Question {
     #[must_use]
     pub fn of(exchange: &Exchange) -> Self {
         let peers = &exchange.peers;
-        let forwarded = exchange.request.head.fields.get("x-forwarded-for");
+        let client = peers.caller().ip();
+        // Only what comes from a pod's own proxy is looked at closer.
+        let forwarded = is_own_address(client)
+            .then(|| exchange.request.head.fields.get("x-forwarded-for"))
+            .flatten();
         Self {
             cgroup: peers.cgroup,
             side: peers.side,
-            client: peers.caller().ip(),
+            client,
             server: peers.server.ip(),
             forwarded: forwarded.and_then(first_address),
             at: exchange.request.began,
         }
     }
+}
+
+/// A pod's own network alone has it.
+fn is_own_address(ip: IpAddr) -> bool {
+    ip.is_loopback() || ip == SIDECAR_V6
 }
 
 fn first_address(value: &[u8]) -> Option<IpAddr> {
@@ -223,7 +232,7 @@ impl Directory {
             Side::Client => question.server,
         };
         let is_sidecar = own.as_ref().is_some_and(|pod| pod.role == Role::Sidecar);
-        let ip = if ip.is_loopback() || ip == SIDECAR_V6 {
+        let ip = if is_own_address(ip) {
             match question.forwarded {
                 Some(client) if is_sidecar && question.side == Side::Server => client,
                 _ if is_sidecar => return,

@@ -573,3 +573,30 @@ fn rules_leave_out_what_they_cannot_judge() {
     assert_eq!((found.left_out(), found.missing()), (None, None));
     assert_eq!(bench.excluded(), [8]);
 }
+
+#[test]
+fn the_client_that_a_proxy_tells_is_read_from_the_exchange() {
+    let check = |client: &str, lines: &str, expected: Option<&str>| {
+        let request = format!("GET / HTTP/1.1\r\nhost: a\r\n{lines}\r\n");
+        let mut exchange = crate::policy::sample::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
+        let address = std::net::SocketAddr::new(client.parse().unwrap(), 1);
+        Arc::make_mut(&mut exchange.peers).client = address.into();
+        let expected = expected.map(|ip| ip.parse::<IpAddr>().unwrap());
+        assert_eq!(
+            Question::of(&exchange).forwarded,
+            expected,
+            "{client} {lines}"
+        );
+    };
+    let line = "x-forwarded-for: 10.0.0.77 , 10.0.0.8\r\n";
+    check("127.0.0.6", line, Some("10.0.0.77"));
+    check(
+        "::6",
+        "X-Forwarded-For: ::ffff:10.0.0.77\r\n",
+        Some("10.0.0.77"),
+    );
+    check("127.0.0.6", "x-forwarded-for: unknown\r\n", None);
+    check("127.0.0.6", "", None);
+    // Anybody may say so.
+    check("10.0.0.9", line, None);
+}
