@@ -37,5 +37,8 @@ pub const DEFAULT_RING_BYTES: u32 = 16 * 1024 * 1024;
 /// Default number of sockets whose state the kernel keeps (least recently used first out).
 pub const DEFAULT_FLOWS: u32 = 65_536;
 
+/// Cgroups that can be left alone at a time: every container of the fullest node, and what is nested in them.
+pub const MAX_EXCLUDED_CGROUPS: u32 = 16_384;
+
 /// `SO_MARK` of ztunnel's sockets (Istio ambient).
 pub const ZTUNNEL_MARK: u32 = 0x539;

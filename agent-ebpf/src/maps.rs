@@ -2,12 +2,12 @@
 
 use core::mem::offset_of;
 
-use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use meshtap_common::{
     CaptureConfig, DEFAULT_FLOWS, DEFAULT_RING_BYTES, DROP_REASONS, DropReason, EventHeader,
-    FlowState, HalfState, ResumeKey,
+    FlowState, HalfState, MAX_EXCLUDED_CGROUPS, ResumeKey,
 };
 
 /// Connections whose first segment arrived on the listener and that have no flow yet. They get one within a round trip, so this is
@@ -29,6 +29,12 @@ static RESUME: LruHashMap<ResumeKey, u32> = LruHashMap::with_max_entries(DEFAULT
 /// See [`ACCEPTED`]. The value is not used.
 #[map]
 static LISTENER_FLOWS: LruHashMap<Ends, u32> = LruHashMap::with_max_entries(ACCEPTED, 0);
+
+/// Cgroups whose sockets are left alone, by id; written by user space alone. The value is not used. Not allocated in advance: most nodes
+/// have a few.
+#[map]
+static EXCLUDED_CGROUPS: HashMap<u64, u32> =
+    HashMap::with_max_entries(MAX_EXCLUDED_CGROUPS, BPF_F_NO_PREALLOC);
 
 /// The configuration: one element.
 #[map]
@@ -112,6 +118,12 @@ pub(crate) fn new_flow(cookie: u64) -> Option<*mut FlowState> {
     let new: &FlowState = &NEW_FLOW;
     let _exists = FLOWS.insert(cookie, new, u64::from(BPF_NOEXIST));
     FLOWS.get_ptr_mut(cookie)
+}
+
+/// Are the sockets of this cgroup to be left alone? Asked once per connection.
+#[inline(always)]
+pub(crate) fn is_excluded(cgroup: u64) -> bool {
+    EXCLUDED_CGROUPS.get_ptr(cgroup).is_some()
 }
 
 /// What user space asked for: the sequence number from which the budget of this direction counts.

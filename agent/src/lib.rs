@@ -39,3 +39,5 @@ pub mod stream;
 pub mod tap;
 #[cfg(feature = "agent")]
 pub mod telemetry;
+#[cfg(feature = "agent")]
+pub mod workload;

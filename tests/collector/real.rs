@@ -1,22 +1,16 @@
-//! A real OpenTelemetry Collector: built once from its Go modules, kept by version outside the build folder.
+//! A real OpenTelemetry Collector.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use meshtap_tests::skip;
+use meshtap_tests::built;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use serde_json::Value;
 
-/// The release; not every release's modules are to be had.
-const VERSION: &str = "0.145.0";
-/// Its configuration providers have a version of their own.
-const PROVIDERS: &str = "1.51.0";
 /// What a busy machine with two cores may need to start it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -161,17 +155,6 @@ service:
     )
 }
 
-/// The cache that `cargo xtask` uses: `$MESHTAP_CACHE`, else `$XDG_CACHE_HOME/meshtap`, else `~/.cache/meshtap`.
-pub(crate) fn cache() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(cache) = set("MESHTAP_CACHE") {
-        return cache.into();
-    }
-    let home = || Path::new(&set("HOME").expect("HOME is set")).join(".cache");
-    let parent = set("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
-    parent.join("meshtap")
-}
-
 /// Builds the program where it is not there yet. Call it before a test enters a network of its own.
 pub(crate) fn available() -> bool {
     program().is_some()
@@ -179,70 +162,7 @@ pub(crate) fn available() -> bool {
 
 /// The program, built where it is not there yet.
 fn program() -> Option<PathBuf> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock();
-    let folder = cache().join(format!("collector-{VERSION}"));
-    let program = folder.join("otelcol");
-    if program.exists() {
-        return Some(program);
-    }
-    let Some(go) = go() else {
-        skip(
-            "there is no Go toolchain (go1.24 or newer) to build the OpenTelemetry Collector with",
-        );
-        return None;
-    };
-    let partial = folder.with_extension(format!("{}.partial", std::process::id()));
-    fs::create_dir_all(&partial).unwrap();
-    // Not `eprintln!`, which the test runner keeps to itself: this takes minutes, once.
-    let _ = writeln!(
-        std::io::stderr(),
-        "building the OpenTelemetry Collector {VERSION} into {}",
-        folder.display()
-    );
-    let builder = format!("go.opentelemetry.io/collector/cmd/builder@v{VERSION}");
-    run(Command::new(&go)
-        .args(["install", &builder])
-        .env("GOBIN", &partial));
-    let manifest = partial.join("builder.yaml");
-    fs::write(&manifest, modules(&partial)).unwrap();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut search = vec![go.parent().unwrap_or(Path::new("/")).to_owned()];
-    search.extend(std::env::split_paths(&path));
-    run(Command::new(partial.join("builder"))
-        .arg("--config")
-        .arg(&manifest)
-        .env("PATH", std::env::join_paths(search).unwrap()));
-    fs::rename(partial.join("out/otelcol"), partial.join("otelcol")).unwrap();
-    fs::remove_dir_all(partial.join("out")).unwrap();
-    // Another process may have been faster; its program is as good.
-    if fs::rename(&partial, &folder).is_err() {
-        let _ = fs::remove_dir_all(&partial);
-    }
-    Some(program)
-}
-
-fn go() -> Option<PathBuf> {
-    let places = ["go", "/usr/local/go/bin/go", "/usr/lib/go/bin/go"];
-    places.iter().map(PathBuf::from).find(|go| {
-        let output = Command::new(go).arg("version").output();
-        output.is_ok_and(|output| output.status.success())
-    })
-}
-
-fn modules(folder: &Path) -> String {
-    format!(
-        "dist: {{ name: otelcol, output_path: '{}/out' }}
-receivers:
-- gomod: go.opentelemetry.io/collector/receiver/otlpreceiver v{VERSION}
-exporters:
-- gomod: github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter v{VERSION}
-providers:
-- gomod: go.opentelemetry.io/collector/confmap/provider/fileprovider v{PROVIDERS}
-- gomod: go.opentelemetry.io/collector/confmap/provider/envprovider v{PROVIDERS}
-",
-        folder.display()
-    )
+    built(meshtap_parts::collector::program())
 }
 
 /// Runs a command that must succeed.
@@ -254,6 +174,7 @@ pub(crate) fn run(command: &mut Command) {
 }
 
 /// A span as the collector wrote it (OTLP/JSON).
+#[derive(Clone)]
 pub(crate) struct Span {
     pub(crate) span: Value,
     pub(crate) resource: Value,
@@ -298,9 +219,13 @@ fn attribute(attributes: &Value, key: &str) -> Option<Value> {
 }
 
 /// Calls `each` with every span in the collector's file.
-pub(crate) fn spans(file: &Path, mut each: impl FnMut(&Span)) {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    for line in text.lines() {
+pub(crate) fn spans(file: &Path, each: impl FnMut(&Span)) {
+    spans_in(&fs::read_to_string(file).unwrap_or_default(), each);
+}
+
+/// Calls `each` with every span in these lines of the collector's.
+pub(crate) fn spans_in(lines: &str, mut each: impl FnMut(&Span)) {
+    for line in lines.lines() {
         let request: Value = serde_json::from_str(line).unwrap();
         for group in array(&request["resourceSpans"]) {
             for scope in array(&group["scopeSpans"]) {
@@ -319,13 +244,7 @@ pub(crate) fn spans(file: &Path, mut each: impl FnMut(&Span)) {
 /// Every span in the collector's file.
 pub(crate) fn all(file: &Path) -> Vec<Span> {
     let mut all = Vec::new();
-    spans(file, |span| {
-        all.push(Span {
-            span: span.span.clone(),
-            resource: span.resource.clone(),
-            scope: span.scope.clone(),
-        });
-    });
+    spans(file, |span| all.push(span.clone()));
     all
 }
 

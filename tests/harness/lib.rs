@@ -20,9 +20,11 @@
 //! # }
 //! ```
 
+mod apiserver;
 mod bench;
 mod cgroup;
 mod client;
+mod cluster;
 mod envoy;
 mod lossy;
 mod netns;
@@ -35,9 +37,11 @@ mod server;
 mod sweep;
 mod tap;
 
+pub use apiserver::{ApiServer, Reply, built};
 pub use bench::{Bench, figure, isolated, live, skip};
 pub use cgroup::{Cgroup, Pod};
 pub use client::{Answer, Connection, ECHO, curl, swarm};
+pub use cluster::{Cluster, until};
 pub use envoy::{ENVOY_PORT, Envoy};
 pub use lossy::{Fault, LossyLink, Tally};
 pub use netns::Netns;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::process::Command;
 
+use rustix::process::Pid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// A private network with its loopback device up (IPv4 and IPv6).
@@ -29,6 +30,13 @@ impl Netns {
 
     fn current() -> Self {
         Self(File::open("/proc/thread-self/ns/net").expect("the thread's network namespace"))
+    }
+
+    /// The one that a process is in.
+    pub(crate) fn of(process: Pid) -> Self {
+        Self(
+            File::open(format!("/proc/{process}/ns/net")).expect("the process's network namespace"),
+        )
     }
 
     /// The machine's own, where the test process's first thread always is: to fetch what a test needs, and for nothing else.

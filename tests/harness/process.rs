@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, set_parent_process_death_signal,
+    Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open,
+    set_parent_process_death_signal,
 };
 
 use crate::Bench;
@@ -86,6 +87,14 @@ impl Daemon {
             );
         }
         self
+    }
+
+    /// Asks it to end (SIGTERM).
+    ///
+    /// # Panics
+    /// When it is not there any more.
+    pub fn terminate(&self) {
+        kill_process(pid_of(&self.child), Signal::TERM).expect("terminate");
     }
 
     /// Waits for its end.

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{cache, command, tidy};
+use meshtap_parts::cache;
+
+use crate::{command, tidy};
 
 /// Pinned: another version may find other things.
 const CARGO_DENY: &str = "0.20.2";

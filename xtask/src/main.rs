@@ -2,10 +2,11 @@
 
 mod bench;
 mod build;
-mod cache;
+mod cluster;
 mod command;
 mod demo;
 mod fuzz;
+mod image;
 mod lint;
 mod packages;
 mod python;
@@ -49,6 +50,10 @@ enum Task {
     Tidy,
     /// Attach and capture on other kernels, under QEMU
     Vm(vm::Options),
+    /// Build the container image
+    Image(image::Options),
+    /// A real Kubernetes of one node, and the tests that run on it
+    Cluster(cluster::Options),
     /// Measure
     Bench(bench::Options),
     #[command(name = demo::SUBCOMMAND, hide = true)]
@@ -75,6 +80,8 @@ fn run(task: Task) -> Result<()> {
         Task::Lint => lint::run(),
         Task::Tidy => tidy::run(),
         Task::Vm(options) => vm::run(&options),
+        Task::Image(options) => image::run(&options),
+        Task::Cluster(options) => cluster::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::DemoTraffic { parent } => demo::run(parent),
     }

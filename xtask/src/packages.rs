@@ -46,6 +46,27 @@ pub const VM: &[Program] = &[
     program("apt-get", "apt"),
 ];
 
+/// What builds container images.
+pub const IMAGE: &[Program] = &[program("buildah", "buildah")];
+
+/// What runs the pods of `cluster`, and what its tests use.
+pub const CLUSTER: &[Program] = &[
+    program("buildah", "buildah"),
+    program("containerd", "containerd"),
+    program("runc", "runc"),
+    program("iptables", "iptables"),
+    program("nft", "nftables"),
+    program("conntrack", "conntrack"),
+    program("ip", "iproute2"),
+    program("nsenter", "util-linux"),
+    program("openssl", "openssl"),
+    program("curl", "curl"),
+    program("wrk", "wrk"),
+];
+
+/// Plugins are not in `PATH`: the package, and one of its files.
+pub const NETWORK_PLUGINS: (&str, &str) = ("containernetworking-plugins", "/usr/lib/cni/ptp");
+
 /// What `bench socket` compares.
 pub const BENCH: &[Program] = &[
     program("nginx", "nginx-light"),

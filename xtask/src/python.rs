@@ -6,7 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cache, command, packages};
+use meshtap_parts::cache;
+
+use crate::{command, packages};
 
 /// The package.
 const OTLP: &str = "1.45.2";

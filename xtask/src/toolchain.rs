@@ -6,7 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cache, command};
+use meshtap_parts::cache;
+
+use crate::command;
 
 /// Pinned: the linker decides what the verifier gets to see.
 pub const BPF_LINKER: &str = "0.13.0";

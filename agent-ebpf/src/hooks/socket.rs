@@ -125,6 +125,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             || packet.payload_len == 0
             || !scope::is_wanted(self.config, ROLE_SERVER)
             || scope::look(self.skb, packet) != Look::Request
+            || maps::is_excluded(read::cgroup(self.skb))
         {
             return None;
         }
@@ -149,14 +150,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             Some(flow) => flow,
             // The end of a connection that was never of interest.
             None if payload_len == 0 => return None,
-            None => match maps::new_flow(self.cookie) {
-                Some(flow) => flow,
-                None => {
-                    warn!(ctx, "no room for the flow of cookie {}", self.cookie);
-                    maps::count(DropReason::FlowTable, payload_len);
-                    return None;
-                }
-            },
+            None => self.new_flow(ctx)?,
         };
         // SAFETY: a map value, checked not to be null. Both directions write to it at once; see `FlowState`.
         let flow = unsafe { &mut *flow };
@@ -172,6 +166,21 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             }
         }
         self.follow(flow, position)
+    }
+
+    /// A connection that was not seen before: it is left alone from now on when its cgroup is.
+    #[inline(always)]
+    fn new_flow(&self, ctx: &SkBuffContext) -> Option<*mut FlowState> {
+        let Some(flow) = maps::new_flow(self.cookie) else {
+            warn!(ctx, "no room for the flow of cookie {}", self.cookie);
+            maps::count(DropReason::FlowTable, self.packet.payload_len);
+            return None;
+        };
+        if maps::is_excluded(read::cgroup(self.skb)) {
+            // SAFETY: a map value, checked not to be null; one byte is written.
+            unsafe { (*flow).verdict = VERDICT_IGNORE };
+        }
+        Some(flow)
     }
 
     /// A socket that has not been classified. Says whether the segment is to be told.

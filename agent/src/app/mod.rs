@@ -9,6 +9,7 @@
 mod account;
 mod configure;
 mod control;
+mod enrich;
 mod output;
 mod own;
 mod pipeline;
@@ -19,6 +20,7 @@ mod service;
 mod stop;
 mod tap;
 mod usage;
+mod waiting;
 mod worker;
 
 use std::fs::{File, OpenOptions};
@@ -72,6 +74,8 @@ enum Failure {
     Config(#[from] crate::config::Error),
     #[error("{0}")]
     Setting(String),
+    #[error("cgroups cannot be followed: {0}")]
+    Workloads(io::Error),
     #[error("delivery cannot be started: {0}")]
     Export(io::Error),
     #[error("the kernel gives no random numbers: {0}")]

@@ -170,7 +170,7 @@ impl Queue {
 }
 
 /// Bytes that an exchange holds, about.
-fn weight(exchange: &Exchange) -> usize {
+pub(super) fn weight(exchange: &Exchange) -> usize {
     let request = &exchange.request;
     let response = exchange.response.as_ref();
     size_of::<Exchange>()

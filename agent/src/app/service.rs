@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! data thread:    kernel ─► engine ─► queue               never waits
-//! worker threads:             queue ─► policy ─► span ─► exporters' queues
+//! worker threads:             queue ─► workload ─► policy ─► span ─► exporters' queues
+//! cgroup thread, Kubernetes thread:  folders, API ─► workload
 //! export runtime:                                           queues ─► collectors
 //! admin thread:   /metrics, /healthz, /readyz
 //! control thread: signals, overload guard
 //! ```
 
 use std::io::Write as _;
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use tracing::{error, info, warn};
 
 use super::account::Account;
 use super::control::Control;
+use super::enrich::Enrichment;
 use super::own::OwnTable;
 use super::pipeline::{Ended, Pipeline, Time};
 use super::queue::{Queue, WhenFull};
@@ -35,6 +38,10 @@ use crate::flow::{Nanos, Segment};
 use crate::policy::Policy;
 use crate::telemetry::guard::Level;
 use crate::telemetry::{CaptureView, EngineView, Hook, HookState, Server, Shared};
+use crate::workload::Workloads;
+
+/// `kube` logs each failed request.
+const QUIET: &str = "kube_client=off";
 
 /// Runs the command.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -52,6 +59,14 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     }];
     shared.set_hooks(hooks.to_vec());
     info!(cgroup = %capture.cgroup().display(), "capturing");
+    let workloads = Workloads::start(
+        capture.cgroup().to_owned(),
+        &config.kubernetes,
+        &config.scope,
+        Some(Box::new(capture.cgroup_scope())),
+    );
+    let workloads = Arc::new(workloads.map_err(Failure::Workloads)?);
+    shared.set_directory(workloads.directory());
 
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
     let sockets: Arc<dyn OwnSockets> = own.clone();
@@ -76,6 +91,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         plans: &plans,
         policy: &policy,
         shared: &shared,
+        workloads,
         stop,
     };
     let ended = work.run(&config)?;
@@ -93,6 +109,7 @@ struct Work<'a> {
     plans: &'a Arc<Plans>,
     policy: &'a Policy,
     shared: &'a Arc<Shared>,
+    workloads: Arc<Workloads>,
     stop: Stop,
 }
 
@@ -123,6 +140,7 @@ impl Work<'_> {
                     self.policy.clone(),
                     self.exporters.sink(),
                     self.shared.clone(),
+                    Enrichment::new(self.workloads.clone(), config.kubernetes.enrich_wait.0),
                 );
                 let queue = &queue;
                 thread::Builder::new()
@@ -251,6 +269,8 @@ fn limits(config: &Config) -> Limits {
         memory: section.memory.bytes(),
         exchange_age: nanos(section.exchange_age.0),
         idle: nanos(section.idle.0),
+        // Two workloads that talk to each other have an exchange each.
+        fold_mirrors: false,
         ..Limits::default()
     }
 }
@@ -352,6 +372,15 @@ fn log_to_stderr(config: &Config) -> Result<(), Failure> {
     let section = &config.telemetry;
     let filter = tracing_subscriber::EnvFilter::try_new(&section.log_level)
         .map_err(|error| Failure::Setting(format!("telemetry.log_level: {error}")))?;
+    let filter = if section.log_level.contains("kube_client") {
+        filter
+    } else {
+        // It tells of every attempt that fails; `workload` tells of the first.
+        filter.add_directive(
+            tracing_subscriber::filter::Directive::from_str(QUIET)
+                .map_err(|error| Failure::Setting(format!("telemetry.log_level: {error}")))?,
+        )
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

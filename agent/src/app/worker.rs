@@ -1,19 +1,24 @@
-//! A worker of the service: exchanges → policy → spans → exporters.
+//! A worker of the service: exchanges → workloads → policy → spans → exporters.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::enrich::{Enrichment, circumstances};
 use super::queue::{Popped, Queue};
 use crate::clock::WallClock;
+use crate::exchange::Exchange;
 use crate::export::Sink;
 use crate::policy::{Decision, Policy, PolicyError};
 use crate::span::{Origin, SpanBuilder};
 use crate::telemetry::Shared;
 use crate::telemetry::guard::Level;
+use crate::workload::Resolution;
 
 /// How often an idle worker looks at the age of its batches and for a new plan.
 const TICK: Duration = Duration::from_millis(50);
+/// How often it looks whether something became known that exchanges wait for.
+const LOOK: Duration = Duration::from_millis(10);
 /// How often the offset between the clocks is read again: they drift apart when NTP slews one of them.
 const CLOCK: Duration = Duration::from_secs(10);
 
@@ -68,6 +73,7 @@ pub(super) struct Worker {
     generation: u64,
     level: Level,
     shared: Arc<Shared>,
+    enrichment: Enrichment,
 }
 
 impl Worker {
@@ -79,6 +85,7 @@ impl Worker {
         policy: Policy,
         sink: Sink,
         shared: Arc<Shared>,
+        enrichment: Enrichment,
     ) -> Self {
         let plan = plans.current();
         Self {
@@ -92,37 +99,74 @@ impl Worker {
             plans,
             level: Level::Full,
             shared,
+            enrichment,
         }
     }
 
     /// Runs until the queue is closed and empty, then closes its batches.
     pub(super) fn run(mut self, queue: &Queue) {
         loop {
-            let popped = queue.pop(TICK);
+            let tick = if self.enrichment.is_idle() {
+                TICK
+            } else {
+                LOOK
+            };
+            let popped = queue.pop(tick);
             let now = Instant::now();
             if now.saturating_duration_since(self.clock_read) >= CLOCK {
                 (self.clock, self.clock_read) = (WallClock::now(), now);
             }
             self.follow();
+            let is_end = matches!(popped, Popped::Closed);
+            let released = self.enrichment.release(now, is_end);
+            let is_news = !released.is_empty();
+            for (exchange, _, found) in released {
+                self.tell(exchange, &found, now);
+            }
             match popped {
                 Popped::Batch(batch) => {
                     for exchange in batch.exchanges {
-                        if let Decision::Keep(sanitized) = self.policy.apply(exchange, &self.clock)
-                        {
-                            let span = self.builder.build(&sanitized, &Origin::default());
-                            self.sink.span(&span, now);
-                            self.sink.exchange(&sanitized, now);
+                        if let Some((exchange, _, found)) = self.enrichment.admit(exchange, now) {
+                            self.tell(exchange, &found, now);
                         }
                     }
-                    self.shared.publish_policy(self.index, self.policy.counts());
+                    self.publish();
                 }
+                Popped::Nothing if is_news => self.publish(),
                 Popped::Nothing => {}
                 Popped::Closed => break,
             }
             self.sink.expire(now);
         }
-        self.shared.publish_policy(self.index, self.policy.counts());
+        self.publish();
         self.sink.flush();
+    }
+
+    fn publish(&self) {
+        self.shared.publish_policy(self.index, self.policy.counts());
+        self.shared
+            .publish_outcomes(self.index, self.enrichment.outcomes());
+    }
+
+    /// Makes a span of an exchange that the policy keeps, and hands both on.
+    fn tell(&mut self, exchange: Exchange, found: &Resolution, now: Instant) {
+        let side = exchange.peers.side;
+        let circumstances = circumstances(found);
+        let decision = self.policy.apply_in(exchange, &self.clock, circumstances);
+        let Decision::Keep(sanitized) = decision else {
+            return;
+        };
+        let own = found.own().filter(|own| !own.attributes().is_empty());
+        let resource = own.map(|own| self.enrichment.resource(own, &self.builder));
+        let workloads = self.enrichment.workloads();
+        let origin = Origin {
+            attributes: own.map_or(&[], |own| own.attributes()),
+            resource: resource.as_ref(),
+            ends: workloads.ends(found, side),
+        };
+        let span = self.builder.build(&sanitized, &origin);
+        self.sink.span(&span, now);
+        self.sink.exchange(&sanitized, now);
     }
 
     /// Takes up a new plan and a new level of service.
@@ -150,6 +194,7 @@ impl Worker {
     fn adopt(&mut self, plan: &Plan) -> Result<(), PolicyError> {
         self.policy.reload(&plan.policy)?;
         self.builder = SpanBuilder::new(plan.span.clone());
+        self.enrichment.forget_resources();
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 mod load;
 mod otlp;
 mod units;
+mod workload;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use otlp::{
     TlsConfig,
 };
 pub use units::{ByteSize, Interval};
+pub use workload::{KubernetesMode, KubernetesSection, PeerChoice, ScopeSection};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -25,6 +27,10 @@ pub use units::{ByteSize, Interval};
 pub struct Config {
     /// What is captured.
     pub capture: CaptureSection,
+    /// Which workloads are captured.
+    pub scope: ScopeSection,
+    /// How pods are named.
+    pub kubernetes: KubernetesSection,
     /// Bounds of what is kept while exchanges are put together.
     pub limits: LimitsSection,
     /// What may leave, and what is hidden.
@@ -59,7 +65,7 @@ impl Default for CaptureSection {
     fn default() -> Self {
         Self {
             cgroup: None,
-            side: SideChoice::Both,
+            side: SideChoice::Server,
             ports: Vec::new(),
             ignored_mark: Some(meshtap_common::ZTUNNEL_MARK),
             ring: ByteSize(u64::from(meshtap_common::DEFAULT_RING_BYTES)),
@@ -72,11 +78,11 @@ impl Default for CaptureSection {
 #[serde(rename_all = "lowercase")]
 pub enum SideChoice {
     /// The end that requests arrive at.
+    #[default]
     Server,
     /// The end that requests leave from.
     Client,
-    /// Both.
-    #[default]
+    /// Both: a request between two workloads of this node is told twice, once by each.
     Both,
 }
 
@@ -243,6 +249,9 @@ impl Config {
             !(0.0..=1.0).contains(&self.budget.sampling_ratio),
             "budget.sampling_ratio: must be from 0 to 1",
         )?;
+        self.kubernetes.check()?;
+        crate::workload::check_scope(&self.scope)
+            .map_err(|reason| format!("scope.labels: {reason}"))?;
         self.export.check()
     }
 }

@@ -7,6 +7,8 @@ pub enum Skip {
     Sampling,
     /// Its trace is not among those sampled while the agent is over its budget.
     Overload,
+    /// Its workload is out of scope.
+    Workload,
     /// A kubelet probe.
     Probe,
     /// An export of this agent's, or of another one's, as the collector receives it.
@@ -23,9 +25,10 @@ pub enum Skip {
 
 impl Skip {
     /// Every reason, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Sampling,
         Self::Overload,
+        Self::Workload,
         Self::Probe,
         Self::Own,
         Self::Path,
@@ -40,6 +43,7 @@ impl Skip {
         match self {
             Self::Sampling => "sampling",
             Self::Overload => "overload",
+            Self::Workload => "workload",
             Self::Probe => "probe",
             Self::Own => "own",
             Self::Path => "path",

@@ -2,14 +2,14 @@
 
 /// A pattern, split at its stars.
 #[derive(Clone, Debug)]
-pub(super) struct Glob {
+pub(crate) struct Glob {
     first: Vec<u8>,
     /// The pieces between stars; `None` when there is no star.
     rest: Option<(Vec<Vec<u8>>, Vec<u8>)>,
 }
 
 impl Glob {
-    pub(super) fn new(pattern: &str) -> Self {
+    pub(crate) fn new(pattern: &str) -> Self {
         let mut pieces = pattern.split('*').map(|piece| piece.as_bytes().to_vec());
         let first = pieces.next().unwrap_or_default();
         let mut middle: Vec<_> = pieces.collect();
@@ -17,7 +17,7 @@ impl Glob {
         Self { first, rest }
     }
 
-    pub(super) fn matches(&self, text: &[u8]) -> bool {
+    pub(crate) fn matches(&self, text: &[u8]) -> bool {
         let Some((middle, last)) = &self.rest else {
             return text.eq_ignore_ascii_case(&self.first);
         };

@@ -12,6 +12,7 @@
 //! XML within JSON, and in binary encodings such as protobuf; for those there are the rules on paths and on media types.
 
 mod body;
+mod circumstances;
 mod context;
 mod counts;
 mod credentials;
@@ -43,11 +44,13 @@ pub(crate) mod sample;
 use bytes::Bytes;
 use thiserror::Error;
 
+pub use circumstances::Circumstances;
 pub use context::{Caller, SpanId, TraceContext, TraceId};
 pub use counts::{Counts, Rule, Skip};
 pub use defaults::{HEADERS, NAMES};
 pub(crate) use escape::decode_percent as percent_decode;
 pub(crate) use fields::Known;
+pub(crate) use glob::Glob;
 pub use sanitized::{Content, Sanitized, Withheld};
 pub use secret::Secret;
 pub use settings::{Mode, Pattern, Redaction, Select, Settings, Uninspected};
@@ -194,9 +197,23 @@ impl Policy {
         &self.counts
     }
 
+    /// Decides on an exchange of which nothing is known but what is in it, and makes it fit to leave.
+    pub fn apply(&mut self, exchange: Exchange, clock: &WallClock) -> Decision {
+        self.apply_in(exchange, clock, Circumstances::default())
+    }
+
     /// Decides on an exchange, and makes it fit to leave.
-    pub fn apply(&mut self, mut exchange: Exchange, clock: &WallClock) -> Decision {
-        if let Some(reason) = self.rules.scope.skip(&exchange) {
+    pub fn apply_in(
+        &mut self,
+        mut exchange: Exchange,
+        clock: &WallClock,
+        circumstances: Circumstances,
+    ) -> Decision {
+        if circumstances.out_of_scope {
+            return self.skip(Skip::Workload);
+        }
+        let scope = &self.rules.scope;
+        if let Some(reason) = scope.skip(&exchange, circumstances.client_is_pod) {
             return self.skip(reason);
         }
         self.scratch.head.clear();

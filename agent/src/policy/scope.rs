@@ -55,12 +55,12 @@ impl Scope {
         })
     }
 
-    /// The first reason not to keep it, if any.
-    pub(super) fn skip(&self, exchange: &Exchange) -> Option<Skip> {
+    /// The first reason not to keep it, if any. `client_is_pod`: the end that asks is known to be one.
+    pub(super) fn skip(&self, exchange: &Exchange, client_is_pod: bool) -> Option<Skip> {
         let head = &exchange.request.head;
         if self.skip_probes
             && exchange.peers.side == Side::Server
-            && is_probe(exchange.peers.client.ip())
+            && is_probe(exchange, client_is_pod)
         {
             return Some(Skip::Probe);
         }
@@ -136,11 +136,21 @@ fn is_own_export(head: &RequestHead) -> bool {
             .is_some_and(|agent| agent.starts_with(b"meshtap/"))
 }
 
-fn is_probe(client: IpAddr) -> bool {
-    match client {
+/// A kubelet's address depends on the network plugin (the node's, a bridge's), so outside a mesh its name counts, unless a pod uses it. Its
+/// own end is known by that, too.
+fn is_probe(exchange: &Exchange, client_is_pod: bool) -> bool {
+    let is_rewritten = match exchange.peers.client.ip() {
         IpAddr::V4(ip) => ip == PROBE_V4,
         IpAddr::V6(ip) => ip == PROBE_V6,
+    };
+    if is_rewritten && exchange.peers.side == Side::Server {
+        return true;
     }
+    let fields = &exchange.request.head.fields;
+    !client_is_pod
+        && fields
+            .get("user-agent")
+            .is_some_and(|agent| agent.starts_with(b"kube-probe/"))
 }
 
 pub(super) fn any(globs: &[Glob], text: &[u8]) -> bool {
@@ -237,7 +247,7 @@ mod tests {
     fn check(settings: &Settings, request: &str, status: u16, expected: Option<Skip>) {
         let scope = Scope::new(settings).unwrap();
         let exchange = sample::exchange(request, format!("HTTP/1.1 {status} X\r\n\r\n"));
-        assert_eq!(scope.skip(&exchange), expected, "{request}");
+        assert_eq!(scope.skip(&exchange, false), expected, "{request}");
     }
 
     fn select(include: &[&str], exclude: &[&str]) -> Select {
@@ -372,8 +382,19 @@ mod tests {
             peers.client = std::net::SocketAddr::new(ip, 1).into();
             peers.side = side;
             let scope = Scope::new(&Settings::default()).unwrap();
-            assert_eq!(scope.skip(&exchange), expected, "{ip}");
+            assert_eq!(scope.skip(&exchange, true), expected, "{ip}");
         }
+    }
+
+    #[test]
+    fn probes_are_recognised_by_name_unless_a_pod_uses_it() {
+        let request = "GET /healthz HTTP/1.1\r\nuser-agent: kube-probe/1.34\r\n\r\n";
+        let exchange = sample::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
+        let scope = Scope::new(&Settings::default()).unwrap();
+        assert_eq!(scope.skip(&exchange, false), Some(Skip::Probe));
+        assert_eq!(scope.skip(&exchange, true), None);
+        let scope = Scope::new(&Settings::everything()).unwrap();
+        assert_eq!(scope.skip(&exchange, false), None);
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub struct Settings {
     pub bodies: Select,
     /// Most bytes that come out of a content-coded body.
     pub max_decoded_bytes: usize,
-    /// Kubelet probes are skipped (recognised by the address that an ambient mesh gives them).
+    /// Kubelet probes are skipped: recognised by the address that an ambient mesh gives them, else by what they call themselves when they do
+    /// not come from a pod.
     pub skip_probes: bool,
     /// Exports of spans by meshtap itself are skipped where a collector receives them: they would be told with the next export,
     /// and so on for ever.

@@ -80,6 +80,8 @@ pub struct Origin<'a> {
     pub attributes: &'a [(String, ResourceValue)],
     /// Its resource, from [`SpanBuilder::resource`], made once per workload. In the profile `semconv` it stands for the attributes.
     pub resource: Option<&'a Arc<Resource>>,
+    /// Attributes of the exchange's two ends: the one that asks, and the one that answers.
+    pub ends: [&'a [(String, ResourceValue)]; 2],
 }
 
 /// A span.
@@ -180,6 +182,11 @@ impl SpanBuilder {
             return self.resource.clone();
         }
         let mut attributes = workload.to_vec();
+        let settings = &self.settings;
+        if settings.service_name.is_some() {
+            // What is configured goes before what is derived.
+            attributes.retain(|(key, _)| key != "service.name");
+        }
         for (key, value) in &self.resource.attributes {
             if attributes.iter().all(|(k, _)| k != key) {
                 attributes.push((key.clone(), value.clone()));
@@ -200,11 +207,12 @@ impl SpanBuilder {
         // Heads in JSON take a few bytes more per field; 512 is for addresses, numbers and workload attributes.
         let head = fields.bytes() + answer.map_or(0, crate::http::Fields::bytes);
         let count = fields.len() + answer.map_or(0, crate::http::Fields::len);
+        let ends: usize = origin.ends.iter().map(|end| end.len()).sum();
         let profile = self.settings.profile;
         let mut out = match profile {
-            Profile::Semconv => Builder::new(head + 32 * count + 512, 24 + count),
+            Profile::Semconv => Builder::new(head + 32 * count + 512, 24 + count + ends),
             Profile::Mesh | Profile::Gateway => {
-                Builder::new(head + 8 * count + 512, 20 + origin.attributes.len())
+                Builder::new(head + 8 * count + 512, 20 + origin.attributes.len() + ends)
             }
         };
         let (kind, status, name) = match profile {
@@ -215,7 +223,10 @@ impl SpanBuilder {
             }
         };
         if profile != Profile::Semconv || origin.resource.is_none() {
-            push_origin(&mut out, origin);
+            push(&mut out, origin.attributes);
+        }
+        for end in origin.ends {
+            push(&mut out, end);
         }
         Span {
             context: *sanitized.trace(),
@@ -231,8 +242,8 @@ impl SpanBuilder {
     }
 }
 
-fn push_origin(out: &mut Builder, origin: &Origin<'_>) {
-    for (key, value) in origin.attributes {
+fn push(out: &mut Builder, attributes: &[(String, ResourceValue)]) {
+    for (key, value) in attributes {
         match value {
             ResourceValue::Str(text) => out.own(key, text),
             ResourceValue::Int(number) => out.own_int(key, *number),

@@ -256,16 +256,22 @@ fn a_workload_is_told_in_the_span_or_in_its_resource() {
         ("process.pid".to_owned(), ResourceValue::Int(7)),
         ("service.name".to_owned(), "web".into()),
     ];
+    let client = [("k8s.src.pod.name".to_owned(), "front-1".into())];
     let mesh = SpanBuilder::new(profile(Profile::Mesh));
     let shared = mesh.resource(&workload);
     let origin = Origin {
         attributes: &workload,
         resource: Some(&shared),
+        ends: [&client, &[]],
     };
     let span = mesh.build(&sanitized, &origin);
     assert_eq!(
         span.attributes.get("k8s.pod.name"),
         Some(Value::Str("web-1"))
+    );
+    assert_eq!(
+        span.attributes.get("k8s.src.pod.name"),
+        Some(Value::Str("front-1"))
     );
     assert_eq!(span.attributes.get("process.pid"), Some(Value::Int(7)));
     assert!(Arc::ptr_eq(
@@ -278,9 +284,15 @@ fn a_workload_is_told_in_the_span_or_in_its_resource() {
     let origin = Origin {
         attributes: &workload,
         resource: Some(&shared),
+        ends: [&client, &[]],
     };
     let span = semconv.build(&sanitized, &origin);
     assert_eq!(span.attributes.get("k8s.pod.name"), None);
+    // The other end is not what made the span.
+    assert_eq!(
+        span.attributes.get("k8s.src.pod.name"),
+        Some(Value::Str("front-1"))
+    );
     assert_eq!(
         resource(&span),
         [

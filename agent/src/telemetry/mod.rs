@@ -6,6 +6,7 @@ mod render;
 mod server;
 mod state;
 mod usage;
+mod workload;
 
 pub use server::Server;
 pub use state::{CaptureView, EngineView, Hook, HookState, Shared};

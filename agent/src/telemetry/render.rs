@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::guard::Level;
 use super::prometheus::{Kind, Page};
 use super::state::{Hook, HookState, Reading};
-use super::usage;
+use super::{usage, workload};
 use crate::exchange::Partial;
 use crate::export::Report;
 use crate::export::delivery::{DropReason, LATENCY_BUCKETS_MS};
@@ -26,6 +26,7 @@ pub(super) fn metrics(reading: &Reading) -> String {
     policy(&mut page, reading);
     spans(&mut page, &reading.exporters);
     latency(&mut page, &reading.exporters);
+    workload::metrics(&mut page, reading);
     process(&mut page, reading);
     page.finish()
 }
@@ -361,6 +362,7 @@ pub(super) fn readiness(reading: &Reading, alive: bool) -> (bool, Value) {
         "capturing": alive,
         "hooks": hooks,
         "exporters": exporters,
+        "workloads": workload::detail(reading),
         "service_level": reading.level.label(),
         "version": env!("CARGO_PKG_VERSION"),
     });

@@ -2,7 +2,7 @@
 //! exchange.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use meshtap_common::DropReason;
@@ -13,6 +13,7 @@ use crate::clock::monotonic;
 use crate::connection::Stats;
 use crate::export::Reports;
 use crate::ledger::Ledger;
+use crate::workload::{Directory, Outcomes, View};
 
 /// The data thread publishes at least every 100 ms; one that has not for this long is stuck.
 const STUCK: Duration = Duration::from_secs(30);
@@ -71,6 +72,8 @@ pub struct Shared {
     hooks: Mutex<Vec<Hook>>,
     usage: Mutex<Usage>,
     policy: Mutex<Vec<crate::policy::Counts>>,
+    outcomes: Mutex<Vec<Outcomes>>,
+    directory: OnceLock<Arc<Directory>>,
     reports: OnceLock<Reports>,
     published: AtomicU64,
     level: AtomicU8,
@@ -106,6 +109,22 @@ impl Shared {
         if let Some(slot) = all.get_mut(index) {
             slot.clone_from(counts);
         }
+    }
+
+    /// Publishes what worker `index` found of workloads.
+    pub fn publish_outcomes(&self, index: usize, outcomes: &Outcomes) {
+        let mut all = lock(&self.outcomes);
+        if all.len() <= index {
+            all.resize_with(index + 1, Default::default);
+        }
+        if let Some(slot) = all.get_mut(index) {
+            *slot = *outcomes;
+        }
+    }
+
+    /// Says where to read what is known of workloads. Only the first call counts.
+    pub fn set_directory(&self, directory: Arc<Directory>) {
+        let _ = self.directory.set(directory);
     }
 
     /// Says which hooks there are.
@@ -167,7 +186,13 @@ impl Shared {
         for counts in lock(&self.policy).iter() {
             policy.add(counts);
         }
+        let mut outcomes = Outcomes::NONE;
+        for worker in lock(&self.outcomes).iter() {
+            outcomes.add(worker);
+        }
         Reading {
+            workloads: self.directory.get().map(|directory| directory.view()),
+            outcomes,
             engine: lock(&self.engine).clone(),
             capture: lock(&self.capture).clone(),
             hooks: lock(&self.hooks).clone(),
@@ -198,6 +223,10 @@ pub struct Reading {
     pub usage: Usage,
     /// What the policy did, over all workers.
     pub policy: crate::policy::Counts,
+    /// What is known of workloads, where anybody asks.
+    pub workloads: Option<View>,
+    /// What became of exchanges as far as their pods go.
+    pub outcomes: Outcomes,
     /// The destinations.
     pub exporters: Vec<crate::export::Report>,
     /// The level of service.

@@ -9,7 +9,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cache, command, packages};
+use meshtap_parts::cache;
+
+use crate::{command, packages};
 
 /// A kernel series and the Debian suite that ships it.
 #[derive(Clone, Copy, Debug)]

@@ -35,9 +35,12 @@ pub(super) fn open(chosen: Option<&Path>) -> Result<(PathBuf, File), CaptureErro
     }
 }
 
-/// The mount point of cgroup v2: the one that shows the hierarchy's root if there are several, else the first.
+/// The mount point of cgroup v2: of several, the one that shows most of the hierarchy.
+///
+/// In a container with a cgroup namespace of its own, `/` is the container's own cgroup; the machine's, mounted from outside, is
+/// above it and begins with `/..` (cgroup_namespaces(7)).
 fn find(mountinfo: &[u8]) -> Option<PathBuf> {
-    let mut found = None;
+    let mut found: Option<(Height, PathBuf)> = None;
     for line in mountinfo.split(|&byte| byte == b'\n') {
         let mut fields = line.split(|&byte| byte == b' ');
         let (Some(root), Some(mount_point)) = (fields.nth(3), fields.next()) else {
@@ -47,13 +50,33 @@ fn find(mountinfo: &[u8]) -> Option<PathBuf> {
         if !fields.any(|field| field == b"-") || fields.next() != Some(b"cgroup2") {
             continue;
         }
-        let path = PathBuf::from(std::ffi::OsString::from_vec(unescape(mount_point)));
-        if root == b"/" {
-            return Some(path);
+        let height = height(root);
+        if found.as_ref().is_none_or(|(best, _)| height > *best) {
+            let path = PathBuf::from(std::ffi::OsString::from_vec(unescape(mount_point)));
+            found = Some((height, path));
         }
-        found = found.or(Some(path));
     }
-    found
+    found.map(|(_, path)| path)
+}
+
+/// How far above the reader's own root a mount begins; less than that are parts of what the reader has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Height {
+    Part,
+    Root,
+    Above(usize),
+}
+
+fn height(root: &[u8]) -> Height {
+    let above = root
+        .split(|&byte| byte == b'/')
+        .filter(|part| part == b"..")
+        .count();
+    match above {
+        0 if root == b"/" => Height::Root,
+        0 => Height::Part,
+        levels => Height::Above(levels),
+    }
 }
 
 /// Octal escapes of space, tab, newline and backslash.
@@ -126,6 +149,18 @@ mod tests {
         check(
             "40 31 0:38 /pod /here rw - cgroup2 cgroup2 rw\n",
             Some("/here"),
+        );
+    }
+
+    #[test]
+    fn the_machines_wins_over_the_containers() {
+        check(
+            "40 31 0:38 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n41 31 0:38 /../../../.. /host/sys/fs/cgroup ro - cgroup2 cgroup2 rw\n",
+            Some("/host/sys/fs/cgroup"),
+        );
+        check(
+            "40 31 0:38 /.. /pod ro - cgroup2 cgroup rw\n41 31 0:38 /../.. /host ro - cgroup2 cgroup2 rw\n",
+            Some("/host"),
         );
     }
 

@@ -7,6 +7,7 @@ mod log;
 mod owner;
 mod privilege;
 mod ring;
+mod scope;
 
 use std::fmt;
 use std::io;
@@ -23,6 +24,7 @@ use meshtap_common::{
 
 pub use self::error::CaptureError;
 pub use self::owner::Owners;
+pub use self::scope::CgroupScope;
 use super::{Polled, Source, event};
 use crate::connection::Control;
 use crate::flow::{Direction, Segment, SocketId};
@@ -125,6 +127,7 @@ pub struct Capture {
     diagnostics: Option<log::Diagnostics>,
     malformed: u64,
     owners: Option<Result<Owners, String>>,
+    scope: CgroupScope,
     cgroup: PathBuf,
     /// Holds the programs and their links.
     _ebpf: Ebpf,
@@ -146,6 +149,7 @@ impl Capture {
         let resume = HashMap::try_from(take(&mut ebpf, "RESUME")?).map_err(map_error)?;
         let drops = PerCpuArray::try_from(take(&mut ebpf, "DROPS")?).map_err(map_error)?;
         let mut settings = Array::try_from(take(&mut ebpf, "CONFIG")?).map_err(map_error)?;
+        let scope = CgroupScope::new(take(&mut ebpf, "EXCLUDED_CGROUPS")?).map_err(map_error)?;
         let diagnostics = if options.config.log == 0 {
             None
         } else {
@@ -164,6 +168,7 @@ impl Capture {
             diagnostics,
             malformed: 0,
             owners,
+            scope,
             cgroup: path,
             _ebpf: ebpf,
         })
@@ -205,6 +210,12 @@ impl Capture {
     #[must_use]
     pub fn own_sockets(&self) -> OwnSockets {
         self.flows.clone()
+    }
+
+    /// A handle to leave cgroups alone with.
+    #[must_use]
+    pub fn cgroup_scope(&self) -> CgroupScope {
+        self.scope.clone()
     }
 
     /// Like [`Source::poll`], with the records as they are: the header, and the bytes that follow it, of which the first

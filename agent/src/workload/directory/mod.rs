@@ -1,0 +1,236 @@
+//! What is known of workloads: cgroups, pods, namespaces, addresses. Written by the threads that watch them, read by those that make spans.
+//!
+//! A reader takes one lock, looks up a few keys and clones a few `Arc`s; everything that it is told was made when the news came.
+
+mod cgroups;
+mod health;
+mod pods;
+mod resolve;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use hashbrown::HashMap;
+
+pub(crate) use health::{Health, WATCHES, Watch};
+pub use health::{View, WatchState, WatchView};
+pub(crate) use pods::Arrival;
+pub use resolve::{Missing, Question, Resolution};
+
+use super::addresses::Addresses;
+use super::attributes::Surroundings;
+use super::identity::{Identity, Service};
+use super::pod::{Choice, Pod};
+use super::scope::Reason;
+use crate::flow::{CgroupId, Nanos};
+use cgroups::Cgroup;
+use pods::Stored;
+
+/// How long cgroups and addresses are remembered after they are gone: the longest that an exchange may be under way
+/// (`limits.exchange_age`, by default), and a minute to be told.
+const LINGER: Nanos = 360_000_000_000;
+/// How long a cgroup that is not there is not looked for again.
+const ABSENT: Nanos = 60_000_000_000;
+/// Cgroups sought, and known not to be there: one for each connection of half a minute on a busy node.
+const MAX_ABSENT: usize = 16_384;
+/// Pods kept: the most that Kubernetes is built for in one cluster.
+const MAX_PODS: usize = 150_000;
+/// Services and namespaces kept: likewise (10 000 each), and some to spare.
+const MAX_NAMED: usize = 50_000;
+
+/// Who keeps the kernel from copying what is out of scope.
+pub trait Exclusions: Send + Sync {
+    /// New connections of a cgroup's sockets are left alone, or no more.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn set(&self, cgroup: CgroupId, excluded: bool) -> io::Result<()>;
+}
+
+/// What is known.
+pub struct Directory {
+    state: RwLock<State>,
+    pub(crate) health: Health,
+    choice: Choice,
+    surroundings: Surroundings,
+    exclusions: Option<Box<dyn Exclusions>>,
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    cgroups: HashMap<u64, Cgroup, foldhash::fast::RandomState>,
+    /// Cgroups by the pod that their path names.
+    by_pod: HashMap<Box<str>, Vec<u64>>,
+    pods: HashMap<Arc<str>, Stored>,
+    /// Ids of static pods by the hash that their cgroups are named after.
+    hashes: HashMap<Box<str>, Arc<str>>,
+    /// What a namespace's annotation says, and its last listing.
+    namespaces: HashMap<Box<str>, (Option<bool>, u64)>,
+    pod_addresses: Addresses<Arc<Pod>>,
+    service_addresses: Addresses<Arc<Service>>,
+    services: HashMap<Arc<str>, pods::StoredService>,
+    sought: HashSet<u64>,
+    absent: HashMap<u64, Nanos>,
+    /// Addresses that were waited for in vain.
+    strangers: HashMap<IpAddr, Nanos>,
+    /// Numbers identities.
+    serial: u64,
+}
+
+impl Directory {
+    pub(crate) fn new(
+        choice: Choice,
+        surroundings: Surroundings,
+        exclusions: Option<Box<dyn Exclusions>>,
+    ) -> Self {
+        Self {
+            state: RwLock::default(),
+            health: Health::default(),
+            choice,
+            surroundings,
+            exclusions,
+        }
+    }
+
+    /// What is kept of pods.
+    pub(crate) const fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the identities of cgroups anew, after something that they depend on has changed.
+    fn refresh(&self, state: &mut State, cgroups: &[u64]) {
+        for id in cgroups {
+            self.refresh_one(state, *id);
+        }
+    }
+
+    fn refresh_one(&self, state: &mut State, id: u64) {
+        let Some(cgroup) = state.cgroups.get(&id) else {
+            return;
+        };
+        let place = cgroup.place.clone();
+        let pod_id = place.as_ref().and_then(|place| place.pod.as_deref());
+        let pod = pod_id.and_then(|id| state.pod(id));
+        if pod.is_none() && cgroup.identity.as_ref().is_some_and(|i| i.pod().is_some()) {
+            // The pod is gone from the API, and its last exchanges are still to be told.
+            return;
+        }
+        let container = place.as_ref().and_then(|place| place.container.as_deref());
+        let name = pod
+            .as_deref()
+            .and_then(|pod| pod.container(container?).map(Box::from))
+            // Its container began again, under another id, and the API speaks of that one.
+            .or_else(|| cgroup.name.clone());
+        let left_out = self.left_out(state, pod_id, pod.as_deref(), name.as_deref());
+        state.serial += 1;
+        let identity = Arc::new(Identity::new(
+            state.serial,
+            place.as_deref(),
+            pod.clone(),
+            name.as_deref(),
+            &self.surroundings,
+            left_out,
+        ));
+        let settled = match (pod_id, &pod) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(_), Some(_)) => name.is_some() || container.is_none(),
+        };
+        // Whoever is not identified yet may be in scope: its exchanges are kept or not when they are told.
+        let excluded = left_out.is_some_and(|reason| reason != Reason::Unidentified);
+        let Some(cgroup) = state.cgroups.get_mut(&id) else {
+            return;
+        };
+        cgroup.name = name;
+        cgroup.identity = Some(identity);
+        cgroup.settled = settled;
+        if cgroup.excluded != excluded {
+            cgroup.excluded = excluded;
+            self.exclude(id, excluded);
+        }
+    }
+
+    fn left_out(
+        &self,
+        state: &State,
+        pod_id: Option<&str>,
+        pod: Option<&Pod>,
+        container: Option<&str>,
+    ) -> Option<Reason> {
+        let scope = &self.choice.scope;
+        match (pod_id, pod) {
+            (None, _) => scope.leaves_out_host(),
+            (Some(_), None) => scope.leaves_out_unidentified(),
+            (Some(_), Some(pod)) => {
+                let namespace = state.namespaces.get(&*pod.namespace);
+                scope.leaves_out(pod, container, namespace.and_then(|(says, _)| *says))
+            }
+        }
+    }
+
+    fn exclude(&self, id: u64, excluded: bool) {
+        if let Some(exclusions) = &self.exclusions
+            && let Err(error) = exclusions.set(CgroupId(id), excluded)
+        {
+            // What is out of scope is then copied, and left out later.
+            self.health.exclusion_failed();
+            tracing::debug!(%error, id, "the kernel does not take a cgroup's scope");
+        }
+    }
+
+    /// Lets time pass: forgets what has been gone for long.
+    pub(crate) fn expire(&self, now: Nanos) {
+        let before = now.saturating_sub(LINGER);
+        let mut state = self.write();
+        let State {
+            cgroups, by_pod, ..
+        } = &mut *state;
+        cgroups.retain(|id, cgroup| {
+            let keep = cgroup.gone.is_none_or(|gone| gone >= before);
+            if !keep && let Some(pod) = cgroup.pod_id() {
+                cgroups::remove(by_pod, pod, *id);
+            }
+            keep
+        });
+        state.pod_addresses.expire(before);
+        state.service_addresses.expire(before);
+        state
+            .absent
+            .retain(|_, since| now.saturating_sub(*since) < ABSENT);
+    }
+
+    /// For the metrics.
+    #[must_use]
+    pub fn view(&self) -> View {
+        let mut view = self.health.view();
+        let state = self.read();
+        view.cgroups = state.cgroups.len();
+        let live = |cgroup: &&Cgroup| cgroup.gone.is_none();
+        let containers = state.cgroups.values().filter(live);
+        view.containers = containers.filter(|cgroup| cgroup.place.is_some()).count();
+        view.excluded = state.cgroups.values().filter(|c| c.excluded).count();
+        view.pods = state.pods.len();
+        view.addresses = state.pod_addresses.len() + state.service_addresses.len();
+        view
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! The Kubernetes API: what pods there are, on a thread and a runtime of its own.
+//!
+//! Each kind of object is listed once and then watched from there ([`follow`]). This node's pods are all that is needed to name the pod of a
+//! captured socket; they come in one small answer out of the API server's cache. Pods of other nodes and services, which name the other end,
+//! are listed in pages, and only where the configuration asks for them: a thousand agents that each hold a whole cluster are a load of their own.
+//!
+//! `kube`'s own watcher does not say when a broken watch is whole again, which `/readyz` and the trust in addresses need to know; so the
+//! loop is here, on `kube`'s client.
+
+mod follow;
+pub(crate) mod objects;
+mod pace;
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+
+use super::directory::{Directory, WATCHES, Watch};
+use crate::config::{KubernetesMode, KubernetesSection, PeerChoice};
+use follow::{Plan, follow};
+
+/// Ends the thread when dropped.
+#[derive(Debug)]
+pub(crate) struct Following(
+    #[expect(dead_code, reason = "its end is heard of")] oneshot::Sender<()>,
+);
+
+/// Starts to follow the API. Where there is none, the directory is told why, and nothing is started.
+///
+/// # Errors
+/// When no thread can be started.
+pub(crate) fn start(
+    section: &KubernetesSection,
+    directory: &Arc<Directory>,
+) -> io::Result<Option<Following>> {
+    if let Some(reason) = refusal(section) {
+        for watch in WATCHES {
+            directory.health.off(watch, &reason);
+        }
+        return Ok(None);
+    }
+    let (sender, stopped) = oneshot::channel::<()>();
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (section, directory) = (section.clone(), directory.clone());
+    thread::Builder::new().name("kube".into()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = run(&section, &directory) => {}
+                _ = stopped => {}
+            }
+        });
+    })?;
+    Ok(Some(Following(sender)))
+}
+
+/// Why the API is not asked.
+fn refusal(section: &KubernetesSection) -> Option<String> {
+    match section.mode {
+        KubernetesMode::Off => Some("kubernetes.mode is off".to_owned()),
+        KubernetesMode::Auto
+            if section.kubeconfig.is_none()
+                && std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() =>
+        {
+            Some("not in a pod, and kubernetes.kubeconfig is not set".to_owned())
+        }
+        KubernetesMode::Auto | KubernetesMode::On => None,
+    }
+}
+
+async fn run(section: &KubernetesSection, directory: &Arc<Directory>) {
+    let client = match connect(section.kubeconfig.as_deref()).await {
+        Ok(client) => client,
+        Err(reason) => {
+            tracing::warn!(reason, "the Kubernetes API cannot be asked: no pod names");
+            for watch in WATCHES {
+                directory.health.off(watch, &reason);
+            }
+            return;
+        }
+    };
+    let at_once = Duration::ZERO;
+    let later = || section.spread.0.mul_f64(fastrand::f64());
+    let plan = |watch, delay| Plan {
+        client: client.clone(),
+        directory: directory.clone(),
+        watch,
+        delay,
+        selector: None,
+        paged: true,
+    };
+    let node = section.node.as_deref();
+    let node_pods = async {
+        let Some(node) = node else {
+            let reason = "kubernetes.node is not set (MESHTAP_KUBERNETES__NODE)";
+            tracing::warn!(reason, "pods of this node cannot be told from others");
+            return directory.health.off(Watch::NodePods, reason);
+        };
+        let plan = Plan {
+            selector: Some(format!("spec.nodeName={node}")),
+            paged: false,
+            ..plan(Watch::NodePods, at_once)
+        };
+        follow::<objects::Pod>(plan).await;
+    };
+    let peers = section.peers == PeerChoice::Cluster;
+    let other_pods = Plan {
+        selector: node.map(|node| format!("spec.nodeName!={node}")),
+        ..plan(Watch::OtherPods, later())
+    };
+    let services = plan(Watch::Services, later());
+    tokio::join!(
+        node_pods,
+        follow::<objects::Namespace>(plan(Watch::Namespaces, at_once)),
+        wanted(
+            peers,
+            directory,
+            Watch::OtherPods,
+            follow::<objects::Pod>(other_pods)
+        ),
+        wanted(
+            peers,
+            directory,
+            Watch::Services,
+            follow::<objects::Service>(services)
+        ),
+    );
+}
+
+async fn wanted(
+    is_wanted: bool,
+    directory: &Directory,
+    watch: Watch,
+    followed: impl Future<Output = ()>,
+) {
+    if is_wanted {
+        followed.await;
+    } else {
+        directory
+            .health
+            .off(watch, "kubernetes.peers is not cluster");
+    }
+}
+
+async fn connect(kubeconfig: Option<&Path>) -> Result<Client, String> {
+    let config = match kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path).map_err(|error| error.to_string())?;
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+                .await
+                .map_err(|error| error.to_string())?
+        }
+        None => Config::infer().await.map_err(|error| error.to_string())?,
+    };
+    Client::try_from(config).map_err(|error| error.to_string())
+}
