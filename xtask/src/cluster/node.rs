@@ -88,18 +88,25 @@ impl Node {
         let mut child = unshare
             .spawn()
             .context("cannot start unshare (util-linux)")?;
+        let log = || fs::read_to_string(logs(folder).join("node.log")).unwrap_or_default();
+        let mut first = None;
+        until("the node has a first process", || {
+            if let Some(status) = child.try_wait()? {
+                bail!("the node ended: {status}: {}", log());
+            }
+            first = only_child(child.id());
+            Ok(first.is_some())
+        })?;
+        let first = first.context("unshare has no child")?;
+        // At once: whoever interrupts this can end it by that.
+        fs::write(folder.join("node.pid"), describe(first)?)?;
         let ready = folder.join("node.ready");
         until("the node's namespaces are there", || {
             if let Some(status) = child.try_wait()? {
-                bail!(
-                    "the node ended: {status}: {}",
-                    fs::read_to_string(logs(folder).join("node.log"))?
-                );
+                bail!("the node ended: {status}: {}", log());
             }
             Ok(ready.exists())
         })?;
-        let first = only_child(child.id()).context("unshare has no child")?;
-        fs::write(folder.join("node.pid"), describe(first)?)?;
         Ok(Self {
             folder: folder.to_owned(),
             first,
