@@ -151,7 +151,8 @@ fn classify(head: &Head) -> Look {
     }
     let first = head.byte(at);
     let plausible = match first {
-        b'/' | b'*' => true,
+        // Servers take more than one space.
+        b'/' | b'*' | b' ' => true,
         b'h' | b'H' if at + 1 == head.len as usize || head.byte(at + 1) | 0x20 == b't' => true,
         b'T' | b'U' if at == 6 && is_prefix(head, b"PROXY ") => true,
         _ => at == 8 && is_authority(first) && is_prefix(head, b"CONNECT "),

@@ -132,13 +132,13 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
 }
 
 /// Bounds of the engine: no body bytes are kept that nobody will see (sizes are true all the same), and of the two ends of a local
-/// connection each is told when only one side is looked at.
+/// connection each is told when only one side, or one process, is looked at.
 pub(super) fn limits(output: &OutputArgs, body: usize) -> Limits {
     let seen =
         output.detail() >= Detail::Bodies || output.har.is_some() || output.export.otlp.is_some();
     Limits {
         body: if seen { body } else { 0 },
-        fold_mirrors: output.side.side().is_none(),
+        fold_mirrors: output.side.side().is_none() && output.pid.is_empty(),
         ..Limits::default()
     }
 }

@@ -84,14 +84,18 @@ impl Oddities {
     /// A field whose name is no token or whose value holds control characters, or a line that is no field.
     pub const INVALID_FIELD: Self = Self(1 << 5);
 
+    /// A request line with spaces after its version, or a minor version above 1.
+    pub const ODD_LINE: Self = Self(1 << 6);
+
     /// Each with the name it is told by.
-    pub const NAMED: [(Self, &'static str); 6] = [
+    pub const NAMED: [(Self, &'static str); 7] = [
         (Self::LENGTH_AND_CHUNKED, "length_and_chunked"),
         (Self::REPEATED_LENGTH, "repeated_length"),
         (Self::FOLDED, "folded_field"),
         (Self::BARE_LF, "bare_lf"),
         (Self::ODD_CODING, "odd_transfer_coding"),
         (Self::INVALID_FIELD, "invalid_field"),
+        (Self::ODD_LINE, "odd_request_line"),
     ];
 
     /// The names of those that are set.

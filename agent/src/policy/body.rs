@@ -56,7 +56,10 @@ pub(super) fn open(rules: &Rules, facts: &Facts, body: &mut Body) -> Content {
                 body.bytes = bytes;
             }
             // A wrong label on plain text is common, and text can be inspected.
-            Decoded::Failed { .. } => opaque |= !is_text(&body.bytes),
+            Decoded::Failed { .. } => {
+                content.undecoded = true;
+                opaque |= !is_text(&body.bytes);
+            }
         }
     }
     if opaque && rules.inspect && rules.uninspected == Uninspected::Withhold {

@@ -37,6 +37,8 @@ pub struct Content {
     pub cut: bool,
     /// A content coding was removed.
     pub decoded: bool,
+    /// There is a content coding that could not be removed: these are the bytes as they came.
+    pub undecoded: bool,
     /// The body is left out.
     pub withheld: Option<Withheld>,
 }
@@ -48,6 +50,7 @@ impl Content {
             full_size: body.size,
             cut: body.truncated || body.missing > 0 || !body.size_exact,
             decoded: false,
+            undecoded: false,
             withheld: None,
         }
     }

@@ -13,6 +13,7 @@ pub(super) struct Keys {
     pub(super) body: &'static str,
     pub(super) encoding: &'static str,
     pub(super) truncated: &'static str,
+    pub(super) undecoded: &'static str,
     pub(super) withheld: &'static str,
 }
 
@@ -58,6 +59,9 @@ pub(super) fn push(
     if content.cut && limit.is_none() && content.withheld.is_none() {
         out.bool(keys.truncated, true);
     }
+    if content.undecoded {
+        out.bool(keys.undecoded, true);
+    }
     if let Some(reason) = content.withheld {
         out.fixed(keys.withheld, reason.label());
     }
@@ -101,6 +105,7 @@ mod tests {
         body: "b",
         encoding: "e",
         truncated: "t",
+        undecoded: "u",
         withheld: "w",
     };
 

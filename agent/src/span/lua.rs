@@ -13,6 +13,7 @@ const REQUEST: Keys = Keys {
     body: "http.request.body",
     encoding: "http.request.body.encoding",
     truncated: "meshtap.request.body.truncated",
+    undecoded: "meshtap.request.body.undecoded",
     withheld: "meshtap.request.body.withheld",
 };
 
@@ -20,6 +21,7 @@ const RESPONSE: Keys = Keys {
     body: "http.response.body",
     encoding: "http.response.body.encoding",
     truncated: "meshtap.response.body.truncated",
+    undecoded: "meshtap.response.body.undecoded",
     withheld: "meshtap.response.body.withheld",
 };
 

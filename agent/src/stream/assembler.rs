@@ -93,12 +93,16 @@ impl Assembler {
         if distance(self.next, segment.expected) > 0 {
             self.pass(segment.expected, segment.skipped, segment.time, sink);
         }
-        if segment.skipped && length(segment.payload) < segment.wire_len {
-            // The hook leaves bytes out here; those before were left out too, or are not wanted either.
-            self.declined(segment.seq.wrapping_add(segment.wire_len));
-        }
         let len = length(segment.payload).min(segment.wire_len);
         let end = segment.seq.wrapping_add(segment.wire_len);
+        // The socket's position may lag behind what is told here; nobody waits for what nobody wants.
+        let idle = segment.skipped
+            && len == 0
+            && self.unneeded.is_some_and(|until| distance(end, until) >= 0);
+        if segment.skipped && len < segment.wire_len {
+            // The hook leaves bytes out here; those before were left out too, or are not wanted either.
+            self.declined(end);
+        }
         let offset = distance(self.next, segment.seq);
         if segment.fin && self.fin.is_none() && distance(self.next, end) >= 0 {
             if !self.believable(segment.seq, segment.skipped) {
@@ -108,6 +112,8 @@ impl Assembler {
         }
         if offset <= 0 {
             self.in_order(segment, offset.unsigned_abs(), len, sink);
+        } else if idle {
+            self.pass(end, true, segment.time, sink);
         } else if len > 0 && self.believable(segment.seq, segment.skipped) {
             self.keep(segment, len, bounds, sink);
         }

@@ -65,6 +65,9 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail) {
             detail,
         );
     }
+    if exchange.upgrade {
+        out.extend_from_slice(b",\"upgrade\":true");
+    }
     if let Some(partial) = exchange.partial {
         let _ = write!(out, ",\"partial\":\"{}\"", partial.label());
     }
@@ -101,17 +104,25 @@ fn message(
         Some(reason) => {
             let _ = write!(out, ",\"body_withheld\":\"{}\"", reason.label());
         }
-        None => match Text::of(body, content) {
-            Text::Utf8(text) => {
-                out.extend_from_slice(b",\"body\":");
-                string(out, text.as_bytes());
+        None => {
+            match Text::of(body, content) {
+                Text::Utf8(text) => {
+                    out.extend_from_slice(b",\"body\":");
+                    string(out, text.as_bytes());
+                }
+                Text::Binary(bytes) => {
+                    out.extend_from_slice(b",\"body\":\"");
+                    base64(out, bytes);
+                    out.extend_from_slice(b"\",\"body_encoding\":\"base64\"");
+                }
             }
-            Text::Binary(bytes) => {
-                out.extend_from_slice(b",\"body\":\"");
-                base64(out, bytes);
-                out.extend_from_slice(b"\",\"body_encoding\":\"base64\"");
+            if content.cut {
+                out.extend_from_slice(b",\"body_truncated\":true");
             }
-        },
+            if content.undecoded {
+                out.extend_from_slice(b",\"body_undecoded\":true");
+            }
+        }
     }
     let _ = write!(out, ",\"body_size\":{}", body.size);
     for (index, name) in oddities.names().enumerate() {

@@ -83,6 +83,9 @@ impl Block<'_> {
             None if body.size == 0 && body.bytes.is_empty() => return,
             None => {}
         }
+        if content.undecoded {
+            self.note(b"as it came: its content coding could not be removed");
+        }
         match Text::of(body, content) {
             // A zero byte is in no text a person wants to read.
             Text::Utf8(text) if !text.contains('\0') => self.text(text),

@@ -25,9 +25,9 @@ impl H1 {
                             return;
                         }
                         self.request_begins(&piece, cx);
-                    } else if piece.boundary && self.gives_up_its_body(&piece) {
-                        self.request_cut(piece.time, cx);
-                        continue;
+                    } else if piece.boundary && self.may_give_up_its_body(&piece) {
+                        self.ambiguous(piece.time, cx);
+                        return;
                     }
                     self.read_request(&mut piece, cx);
                 }
@@ -301,8 +301,8 @@ impl H1 {
     }
 
     /// The client asked whether to send its body (`Expect: 100-continue`), was given a final answer instead, has not
-    /// sent a byte of the body, and now begins another request (RFC 9110 §10.1.1).
-    fn gives_up_its_body(&self, piece: &Piece<'_>) -> bool {
+    /// sent a byte of the body, and now sends what looks like another request (RFC 9110 §10.1.1).
+    fn may_give_up_its_body(&self, piece: &Piece<'_>) -> bool {
         let Requests::Reading(reader) = &self.requests else {
             return false;
         };
@@ -313,7 +313,17 @@ impl H1 {
             })
             && reader.reading().is_some_and(h1::Reading::untouched)
             && answers.is_turn(piece)
+            && is_known_request(piece.bytes)
             && classify(piece.bytes) == Looks::Request
+    }
+
+    /// The body, or another request: only the two ends know. Neither is told, one is counted.
+    fn ambiguous(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        self.request_cut(now, cx);
+        cx.ledger.begin();
+        self.lose(Loss::PairingLost, cx);
+        self.facts.owed = true;
+        self.requests_lost();
     }
 
     /// The request ends before its body does.

@@ -117,18 +117,31 @@ fn interim_answers() {
 
 #[test]
 fn expectations_that_are_refused() {
-    // The body is never sent, another request is.
+    // Another request, or a body that looks like one.
     check(
         &[
             "> POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 20\r\n\r\n",
             "< HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n",
             "> GET /b HTTP/1.1\r\n\r\n",
             "< HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "> GET /c HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
         ],
         &[
             "POST /a \"\"/0+ -> 417 \"\" !request_cut",
-            "GET /b \"\" -> 200 \"\"",
+            "GET /c \"\" -> 200 \"\"",
+            "lost pairing_lost 1",
         ],
+    );
+    // A body that only its length tells from what follows.
+    check(
+        &[
+            "> POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+            "< HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
+            "> abcGET /b HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ],
+        &["POST /a \"abc\" -> 401 \"\"", "GET /b \"\" -> 200 \"\""],
     );
     // It is sent all the same.
     check(

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use bytes::Bytes;
 use httparse::{Header, ParserConfig, Status};
 
-use super::mask::{mask_values, name_fields, unfold};
+use super::mask::{mask_values, name_fields, straighten, unfold};
 use super::{Bounds, Looks, classify};
 use crate::exchange::Oddities;
 use crate::http::{Fields, FieldsBuilder, RequestHead, ResponseHead, Slice, Version};
@@ -184,17 +184,25 @@ fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>,
         oddities = oddities.with(Oddities::FOLDED);
     }
     let mut invalid = name_fields(H::KIND, fields);
+    let mut odd_line = false;
     let mut masked = head.clone();
     let (start, fields) = masked.split_at_mut(line);
     for byte in start.iter_mut().filter(|byte| !byte.is_ascii()) {
         *byte = b'?';
     }
+    if H::KIND == Kind::Request {
+        odd_line = straighten(start);
+    }
     invalid |= mask_values(fields);
+    if odd_line {
+        oddities = oddities.with(Oddities::ODD_LINE);
+    }
     if invalid {
         oddities = oddities.with(Oddities::INVALID_FIELD);
     }
     let mut config = config();
     config
+        .allow_multiple_spaces_in_request_line_delimiters(true)
         .ignore_invalid_headers_in_requests(true)
         .ignore_invalid_headers_in_responses(true);
     let mut spans = Vec::new();
@@ -497,6 +505,23 @@ mod tests {
     }
 
     #[test]
+    fn request_lines_that_servers_take() {
+        for line in [
+            "GET  /x HTTP/1.1",
+            "GET /x  HTTP/1.1",
+            "GET /x HTTP/1.1  ",
+            "GET /x HTTP/1.2",
+            "GET   /x  HTTP/1.9 ",
+        ] {
+            check(
+                request,
+                format!("{line}\r\nHost: h\r\n\r\n").as_bytes(),
+                Ok(Some("GET /x 1.1 host=h scheme=- | Host=h")),
+            );
+        }
+    }
+
+    #[test]
     fn fields_that_are_none() {
         let cases: [(&[u8], &str); 9] = [
             (b"A: b\x1bc\r\n", "A=b\\x1bc"),
@@ -522,6 +547,7 @@ mod tests {
         for bad in [
             b"GET /\r\n\r\n".as_slice(),
             b"GET / HTTP/2.0\r\n\r\n",
+            b"GET / HTTP/1.11\r\n\r\n",
             b"GET /a\x1bb HTTP/1.1\r\n\r\n",
             b"GET / HTTP/1.1\rA: b\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01",

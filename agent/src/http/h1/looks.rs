@@ -63,32 +63,45 @@ fn status_line(rest: &[u8]) -> Looks {
     }
 }
 
-/// After the method and the space.
+/// After the method and the space. Servers take more spaces than one, some at the end, and any minor version.
 fn request_line(rest: &[u8]) -> Looks {
-    let Some(end) = memchr::memchr(b'\n', rest) else {
-        // A target holds no control characters and no space; after it comes the version.
-        let target = rest
-            .iter()
-            .take_while(|b| **b > b' ' && **b != 0x7f)
-            .count();
-        return match rest.get(target..) {
-            Some([]) | None => Looks::Undecided,
-            Some([b' ', version @ ..]) if b"HTTP/1.1\r".starts_with(version) => Looks::Undecided,
-            Some([b' ', version @ ..]) if b"HTTP/1.0\r".starts_with(version) => Looks::Undecided,
-            _ => Looks::Other,
+    // A target holds no control characters and no space; after it comes the version.
+    let rest = skip_spaces(rest);
+    let target = rest
+        .iter()
+        .take_while(|b| **b > b' ' && **b != 0x7f)
+        .count();
+    let after = rest.get(target..).unwrap_or_default();
+    if target == 0 || after.is_empty() {
+        return match after.is_empty() {
+            true => Looks::Undecided,
+            false => Looks::Other,
         };
-    };
-    let line = rest.get(..end).unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let target = line
-        .strip_suffix(b" HTTP/1.1")
-        .or_else(|| line.strip_suffix(b" HTTP/1.0"));
-    match target {
-        Some(target) if !target.is_empty() && target.iter().all(|b| *b > b' ' && *b != 0x7f) => {
-            Looks::Request
-        }
+    }
+    let version = skip_spaces(after);
+    if version.len() == after.len() {
+        return Looks::Other;
+    }
+    let names = version.len().min(VERSION.len());
+    if version.get(..names) != VERSION.get(..names) {
+        return Looks::Other;
+    }
+    match version.get(VERSION.len()..).unwrap_or_default() {
+        [] => Looks::Undecided,
+        [b'0'..=b'9', end @ ..] => match skip_spaces(end) {
+            [] | [b'\r'] => Looks::Undecided,
+            [b'\n', ..] | [b'\r', b'\n', ..] => Looks::Request,
+            _ => Looks::Other,
+        },
         _ => Looks::Other,
     }
+}
+
+const VERSION: &[u8] = b"HTTP/1.";
+
+fn skip_spaces(bytes: &[u8]) -> &[u8] {
+    let spaces = bytes.iter().take_while(|b| **b == b' ').count();
+    bytes.get(spaces..).unwrap_or_default()
 }
 
 /// It can be in a token (RFC 9110 §5.6.2).
@@ -115,6 +128,11 @@ mod tests {
             (b"GET /a HTTP/1.1\r\n", Request),
             (b"GET /a HTTP/1.0\n", Request),
             (b"get-it a HTTP/1.1\r\n", Request),
+            (b"GET  /a  HTTP/1.2 \r\n", Request),
+            (b"GET  /a  HTTP/1.2 \r", Undecided),
+            (b"GET   ", Undecided),
+            (b"GET /a HTTP/2.0\r\n", Other),
+            (b"GET /a HTTP/1.1x\r\n", Other),
             (b"GET /a b HTTP/1.1\r\n", Other),
             (b"GET /a\r\n", Other),
             (b"GET key\r\n", Other),
