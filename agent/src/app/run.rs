@@ -41,8 +41,8 @@ pub(super) struct Run<'a, S> {
     pub(super) own: Arc<dyn OwnSockets>,
 }
 
-/// How long exporters may take with what is left at the end.
-const DELIVERY: Duration = Duration::from_secs(30);
+/// How long exporters may take with what is left at the end: as long as the service by default; a person waits.
+const DELIVERY: Duration = Duration::from_secs(10);
 
 /// What is left of a run.
 pub(super) struct Finished<S> {

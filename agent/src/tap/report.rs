@@ -149,6 +149,7 @@ impl Report {
         );
         for (label, count) in [
             ("not HTTP", stats.not_http),
+            ("HTTP/2", stats.http2),
             ("dropped for room", stats.evicted_connections),
         ] {
             if count > 0 {
@@ -230,6 +231,7 @@ impl Report {
                 "gap_bytes": stats.gap_bytes,
                 "connections": stats.connections,
                 "not_http": stats.not_http,
+                "http2": stats.http2,
                 "evicted_connections": stats.evicted_connections,
                 "upgraded_bytes": stats.upgraded_bytes,
                 "websocket_messages": stats.websocket_messages,

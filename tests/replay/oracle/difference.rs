@@ -16,8 +16,9 @@ pub enum Difference {
     /// An answer to HEAD was written before its request. tshark cannot know then what it answers, takes its `Content-Length` for
     /// the length of a body that is not there, and is out of step with the rest of that direction. We wait for the request.
     HeadAnsweredFirst,
-    /// Packets of an answer's body were written out of order. tshark 4.0 then shows the answer without its body, although it is
-    /// asked to put segments in order (`tcp.reassemble_out_of_order`).
+    /// Packets of an answer's body were written out of order. tshark 4.0 then shows the answer without its body, or with less than all of
+    /// it, although it is asked to put segments in order (`tcp.reassemble_out_of_order`). What we tell of such a file is compared with
+    /// what we tell of the file in order.
     BodyOutOfOrder,
 }
 
@@ -68,7 +69,7 @@ fn connection(ours: &[&Ours], theirs: &[Told], reordered: bool) -> Result<Vec<Di
             continue;
         }
         let same_status = same_request && told.status == their.status;
-        if reordered && same_status && told.response_body > 0 && their.response_body == 0 {
+        if reordered && same_status && their.response_body < told.response_body {
             named.push(Difference::BodyOutOfOrder);
             continue;
         }
