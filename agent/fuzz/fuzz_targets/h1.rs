@@ -167,8 +167,8 @@ fn read(mut data: &[u8]) -> Script {
     script
 }
 
-/// All that can be told of a run.
-fn run(script: &Script, cut: usize) -> (String, bool) {
+/// All that can be told of a run, whether track was never lost, and how many segments of a listener were dropped for want of room.
+fn run(script: &Script, cut: usize) -> (String, bool, u64) {
     let mut engine = Engine::new(Limits {
         body: 64,
         head: 2048,
@@ -253,16 +253,17 @@ fn run(script: &Script, cut: usize) -> (String, bool) {
     let stats = engine.stats();
     let is_clean = ledger.lost.iter().sum::<u64>() == 0
         && stats.not_http + stats.http2 + stats.evicted_connections + stats.gaps == 0;
-    (told, is_clean)
+    (told, is_clean, stats.orphans)
 }
 
 fuzz_target!(|data: &[u8]| {
     let script = read(data);
-    let (told, is_clean) = run(&script, usize::MAX);
+    let (told, is_clean, orphans) = run(&script, usize::MAX);
     // Where track was lost, the beginnings of segments matter.
-    if script.is_whole && is_clean {
+    if script.is_whole && is_clean && orphans == 0 {
         for cut in [1, 2, 7] {
-            assert_eq!(run(&script, cut).0, told, "{cut}");
+            let (told_in_pieces, _, orphans) = run(&script, cut);
+            assert!(orphans > 0 || told_in_pieces == told, "{cut}: {told_in_pieces}\nand whole: {told}");
         }
     }
 });
