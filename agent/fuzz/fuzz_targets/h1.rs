@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use libfuzzer_sys::fuzz_target;
 use meshtap::connection::{Engine, Limits, Output};
+use meshtap::exchange::Partial;
 use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
 
 const MEMORY: usize = 64 * 1024;
@@ -252,6 +253,7 @@ fn run(script: &Script, cut: usize) -> (String, bool, u64) {
     let _ = write!(told, "{ledger:?}");
     let stats = engine.stats();
     let is_clean = ledger.lost.iter().sum::<u64>() == 0
+        && ledger.partial[Partial::Malformed as usize] == 0
         && stats.not_http + stats.http2 + stats.evicted_connections + stats.gaps == 0;
     (told, is_clean, stats.orphans)
 }
