@@ -111,6 +111,10 @@ fn scan_pairs(text: &[u8], rule: Rule, names: &Names, edits: &mut Edits) {
         } else {
             match escape(text, at) {
                 Some((b'=', len)) => (at + len, true),
+                Some((b':', len)) => {
+                    done = scan_encoded_authority(text, at + len, edits);
+                    continue;
+                }
                 _ => continue,
             }
         };
@@ -276,6 +280,46 @@ fn scan_authority(text: &[u8], start: usize, edits: &mut Edits) {
     edits.push(text, edit);
 }
 
+/// The byte at `at`, encoded or not, and how many it takes.
+fn decoded(text: &[u8], at: usize) -> Option<(u8, usize)> {
+    escape(text, at).or_else(|| Some((*text.get(at)?, 1)))
+}
+
+/// As [`scan_authority`], where `://` is percent-encoded and its colon is just before `start`; returns up to where it looked.
+fn scan_encoded_authority(text: &[u8], start: usize, edits: &mut Edits) -> usize {
+    let mut at = start;
+    for _ in 0..2 {
+        match decoded(text, at) {
+            Some((b'/', len)) => at += len,
+            _ => return start,
+        }
+    }
+    let begin = at;
+    let (mut secret, mut sign) = (begin, None);
+    while let Some((byte, len)) = decoded(text, at) {
+        match byte {
+            b'/' | b'?' | b'#' | b' ' | b'"' | b'<' | b'>' | b'\\' => break,
+            b'&' if len == 1 => break,
+            b':' if secret == begin => secret = at + len,
+            b'@' => sign = Some(at),
+            _ => {}
+        }
+        at += len;
+    }
+    if let Some(sign) = sign
+        && !super::digest::is_replacement(&text[begin..sign])
+    {
+        let edit = Edit {
+            range: secret..sign,
+            rule: Rule::UserInfo,
+            coding: Coding::Percent,
+            quote: None,
+        };
+        edits.push(text, edit);
+    }
+    at
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,6 +377,26 @@ mod tests {
             "/go?next=https%3A%2F%2Fa%2F%3Ftoken%3D*%26b%3Dc&d=e",
         );
         check(scan_url, "/go?next=token%3dx", "/go?next=token%3d*");
+        check(
+            scan_url,
+            "/go?u=https%3A%2F%2Fu%3AS%40h%2Fp&v=https%3a%2f%2fS%40h",
+            "/go?u=https%3A%2F%2Fu%3A*%40h%2Fp&v=https%3a%2f%2f*%40h",
+        );
+        check(
+            scan_form,
+            "dsn=postgres%3A%2F%2Fapp%3AS:a%40b%40db%2Fshop&mail=a%40b",
+            "dsn=postgres%3A%2F%2Fapp%3A*%40db%2Fshop&mail=a%40b",
+        );
+        check(
+            scan_url,
+            "/go?u=https%253A%252F%252Fu%253AS%2540h",
+            "/go?u=https%253A%252F%252Fu%253A*%2540h",
+        );
+        check(
+            scan_url,
+            "/go?u=https%3A%2F%2Fh%2Fa%40b",
+            "/go?u=https%3A%2F%2Fh%2Fa%40b",
+        );
         check(
             scan_url,
             "/go?n=https%3A%2F%2Fa%3Fn%3Dhttps%253A%252F%252Fb%253Ftoken%253Dx%2526c%253Dd%26e%3Df",

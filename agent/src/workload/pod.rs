@@ -107,13 +107,14 @@ impl Choice {
     }
 }
 
-/// `true`, `enabled`, `false`, `disabled`; nothing else is understood.
+/// What people write for yes and no, in either case; nothing else is understood.
 pub(crate) fn capture(annotations: &BTreeMap<String, String>) -> Option<bool> {
-    match annotations.get(CAPTURE).map(String::as_str) {
-        Some("true" | "enabled") => Some(true),
-        Some("false" | "disabled") => Some(false),
-        _ => None,
+    let value = annotations.get(CAPTURE)?.trim();
+    let is_one_of = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
+    if is_one_of(&["true", "enabled", "yes", "on", "1"]) {
+        return Some(true);
     }
+    is_one_of(&["false", "disabled", "no", "off", "0"]).then_some(false)
 }
 
 impl Pod {

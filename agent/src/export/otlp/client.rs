@@ -17,7 +17,7 @@ use bytes::Bytes;
 use flate2::write::GzEncoder;
 use http::{HeaderValue, Request, header};
 use http_body::{Frame, SizeHint};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
@@ -121,9 +121,14 @@ impl Client {
     async fn attempt(&self, payload: Payload) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
         let request = Request::from_parts(self.template.clone(), payload);
         let (head, body) = self.http.request(request).await?.into_parts();
-        let body = Limited::new(body, ANSWER_LIMIT).collect().await?;
-        let trailers = body.trailers().cloned();
-        let body = body.to_bytes();
+        let read = match Limited::new(body, ANSWER_LIMIT).collect().await {
+            Ok(read) => Some(read),
+            // Its status says all that is needed; a page of that length is no message.
+            Err(error) if self.protocol != Protocol::Grpc && error.is::<LengthLimitError>() => None,
+            Err(error) => return Err(error),
+        };
+        let trailers = read.as_ref().and_then(|read| read.trailers().cloned());
+        let body = read.map(Collected::to_bytes).unwrap_or_default();
         Ok(match self.protocol {
             Protocol::Grpc => answer::grpc(head.status, &head.headers, trailers.as_ref(), &body),
             protocol => answer::http(

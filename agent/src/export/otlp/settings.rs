@@ -137,6 +137,17 @@ fn url(endpoint: &Endpoint, protocol: Protocol, insecure: bool) -> Result<Uri, S
     if parts.authority.as_ref().is_none_or(no_host) {
         return Err(format!("endpoint `{text}` has no host"));
     }
+    // Not told: it is in the message, too.
+    if parts
+        .authority
+        .as_ref()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
+        return Err(
+            "an endpoint with a user name or a password: give `headers` an authorization instead"
+                .to_owned(),
+        );
+    }
     let path = parts
         .path_and_query
         .as_ref()
@@ -332,6 +343,13 @@ mod tests {
 
     #[test]
     fn errors_name_what_is_wrong() {
+        check(
+            "endpoint: http://user:secret@c:4318",
+            &[],
+            Err(
+                "an endpoint with a user name or a password: give `headers` an authorization instead",
+            ),
+        );
         check(
             "endpoint: ftp://c",
             &[],

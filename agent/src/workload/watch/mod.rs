@@ -75,17 +75,32 @@ fn refusal(section: &KubernetesSection) -> Option<String> {
     }
 }
 
-async fn run(section: &KubernetesSection, directory: &Arc<Directory>) {
-    let client = match connect(section.kubeconfig.as_deref()).await {
-        Ok(client) => client,
-        Err(reason) => {
-            tracing::warn!(reason, "the Kubernetes API cannot be asked: no pod names");
-            for watch in WATCHES {
-                directory.health.off(watch, &reason);
-            }
-            return;
+/// Time between two looks for a configuration that is not there: hosts write it late when they start.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// A client, once there is what one is made from.
+async fn client(section: &KubernetesSection, directory: &Arc<Directory>) -> kube::Client {
+    let mut told = false;
+    loop {
+        let reason = match connect(section.kubeconfig.as_deref()).await {
+            Ok(client) => return client,
+            Err(reason) => reason,
+        };
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!(
+                reason,
+                "the Kubernetes API cannot be asked yet: no pod names"
+            );
         }
-    };
+        for watch in WATCHES {
+            directory.health.off(watch, &reason);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn run(section: &KubernetesSection, directory: &Arc<Directory>) {
+    let client = client(section, directory).await;
     let at_once = Duration::ZERO;
     let later = || section.spread.0.mul_f64(fastrand::f64());
     let plan = |watch, delay| Plan {
