@@ -171,8 +171,11 @@ impl Detect {
         if piece.bytes.is_empty() {
             return self.hold(direction, &piece);
         }
-        match classify(skip_empty_lines(piece.bytes)) {
-            Looks::Undecided => self.hold(direction, &piece),
+        let bytes = skip_empty_lines(piece.bytes);
+        match classify(bytes) {
+            Looks::Undecided if bytes.len() < ENOUGH => self.hold(direction, &piece),
+            // As in [`Self::held_bytes`].
+            Looks::Undecided => self.http1(direction, Looks::Request, Some(piece), identity, cx),
             Looks::Other => Found::Other,
             Looks::Http2 => Found::Http2,
             looks => self.http1(direction, looks, Some(piece), identity, cx),
