@@ -1,5 +1,6 @@
 //! What a collector can do wrong, over each protocol.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -209,11 +210,16 @@ fn a_stop_is_bounded() {
     }
 }
 
+/// An address of loopback that no other test uses, so that its port is free for whoever listens there again.
+fn alone(test: u8) -> SocketAddr {
+    SocketAddr::from(([127, 1, 0, test], 0))
+}
+
 #[test]
 fn a_full_queue_drops_by_policy() {
     // 20 KB hold no more than one batch of ten spans of more than 1 KB; one more is being sent.
     for (policy, last) in [("oldest", "/span-49"), ("newest", "/span-19")] {
-        let fake = Fake::start(Vec::new(), Answer::Hang);
+        let fake = Fake::listen(alone(1), Vec::new(), Answer::Hang);
         let more = format!("{QUICK}queue: {{bytes: 20KB, drop: {policy}}}\ntimeout: 1h\n");
         let address = fake.address;
         let mut agent = Agent::new(address, "http/protobuf", &more);
@@ -238,7 +244,7 @@ fn a_full_queue_drops_by_policy() {
 #[test]
 fn a_collector_that_was_down_gets_what_waited() {
     for protocol in PROTOCOLS {
-        let address = Fake::start(Vec::new(), Answer::Take).address;
+        let address = Fake::listen(alone(2), Vec::new(), Answer::Take).address;
         let mut agent = Agent::new(address, protocol, QUICK);
         agent.send(0..5 * BATCH);
         while agent.account().failures < 3 {
