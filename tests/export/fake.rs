@@ -132,7 +132,8 @@ impl Fake {
 impl Drop for Fake {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // The port is free when this returns: somebody may listen there again.
+            runtime.shutdown_timeout(Duration::from_secs(10));
         }
     }
 }
