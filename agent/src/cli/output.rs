@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use super::ExportArgs;
 use crate::flow::Side;
+use crate::http::h1::is_token;
 use crate::tap::{Detail, Filter, HostPattern, PathPattern, StatusSet};
 
 /// Which exchanges are shown, and how.
@@ -84,8 +85,7 @@ pub struct OutputArgs {
 
 /// A method is a token (RFC 9110 §9.1); nothing else is ever captured.
 fn method(text: &str) -> Result<String, String> {
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    match !text.is_empty() && text.bytes().all(token) {
+    match !text.is_empty() && text.bytes().all(is_token) {
         true => Ok(text.to_owned()),
         false => Err(format!("`{text}` is not a method; write for example GET")),
     }

@@ -168,14 +168,8 @@ impl Detect {
                 piece.advance(len);
             }
         }
-        if piece.bytes.is_empty() {
-            return self.hold(direction, &piece);
-        }
-        let bytes = skip_empty_lines(piece.bytes);
-        match classify(bytes) {
-            Looks::Undecided if bytes.len() < ENOUGH => self.hold(direction, &piece),
-            // As in [`Self::held_bytes`].
-            Looks::Undecided => self.http1(direction, Looks::Request, Some(piece), identity, cx),
+        match first_look(piece.bytes) {
+            Looks::Undecided => self.hold(direction, &piece),
             Looks::Other => Found::Other,
             Looks::Http2 => Found::Http2,
             looks => self.http1(direction, looks, Some(piece), identity, cx),
@@ -221,12 +215,8 @@ impl Detect {
                 }
             }
         }
-        let bytes = skip_empty_lines(&start.bytes);
-        match classify(bytes) {
-            _ if bytes.is_empty() => Found::Nothing,
-            Looks::Undecided if bytes.len() < ENOUGH => Found::Nothing,
-            // A method and the beginning of a long target: the reader finds out.
-            Looks::Undecided => self.http1(direction, Looks::Request, None, identity, cx),
+        match first_look(&start.bytes) {
+            Looks::Undecided => Found::Nothing,
             Looks::Other => Found::Other,
             Looks::Http2 => Found::Http2,
             looks => self.http1(direction, looks, None, identity, cx),
@@ -304,6 +294,16 @@ fn by_half<T>([ingress, egress]: [T; 2], requests: Direction) -> [T; 2] {
     match requests {
         Direction::Ingress => [ingress, egress],
         Direction::Egress => [egress, ingress],
+    }
+}
+
+/// What the first bytes of a direction look like, however many came at a time. A method and the beginning of a long target are a request: the
+/// reader finds out.
+fn first_look(bytes: &[u8]) -> Looks {
+    let bytes = skip_empty_lines(bytes);
+    match classify(bytes) {
+        Looks::Undecided if bytes.len() >= ENOUGH => Looks::Request,
+        looks => looks,
     }
 }
 

@@ -23,5 +23,7 @@ mod reader;
 pub use body::{Appetite, Damage, Reading};
 pub use framing::{Framed, Method, Traits, request, response};
 pub use head::{Fault, Head};
+#[cfg(feature = "agent")]
+pub(crate) use looks::is_token;
 pub use looks::{Looks, classify};
 pub use reader::{Bounds, Event, Reader};
