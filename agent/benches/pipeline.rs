@@ -21,7 +21,8 @@ use meshtap::config::BatchConfig;
 use meshtap::connection::{Engine, Limits, Output};
 use meshtap::export::otlp::Requests;
 use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
-use meshtap::policy::{Decision, Policy, Settings};
+use meshtap::policy::{self, PolicyContext};
+use meshtap::redact::{self, Gate};
 use meshtap::span::{Origin, Profile, SpanBuilder};
 
 /// Connections over which the exchanges are spread, as on a node with some services.
@@ -107,7 +108,7 @@ fn timed(recording: &[Piece], step: Step, exchanges: u64) -> Duration {
 /// Runs the recording through the pipeline up to `step`; the number of exchanges that came out.
 fn round(recording: &[Piece], step: Step) -> u64 {
     let mut engine = Engine::new(Limits::default());
-    let mut policy = Policy::new(&Settings::default()).unwrap();
+    let mut gate = Gate::new(&policy::Config::default(), &redact::Config::default()).unwrap();
     let builder = SpanBuilder::new(meshtap::span::Settings {
         profile: Profile::Mesh,
         ..meshtap::span::Settings::default()
@@ -151,7 +152,7 @@ fn round(recording: &[Piece], step: Step) -> u64 {
                 black_box(exchange);
                 continue;
             }
-            let Decision::Keep(sanitized) = policy.apply(exchange, &clock) else {
+            let Ok(sanitized) = gate.pass(exchange, &PolicyContext::default(), &clock) else {
                 panic!("nothing is filtered here");
             };
             if step < Step::Span {

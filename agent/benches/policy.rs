@@ -1,11 +1,10 @@
 //! Time that policy and span take per exchange: `cargo bench -p meshtap --bench policy`.
 //!
-//! Exchanges are made before the clock runs; the best of many rounds is told, since other work on the machine only adds to it.
+//! Exchanges are made before the clock runs; the best of many rounds is shown, since other work on the machine only adds to it.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    clippy::panic,
     reason = "a bench is no service"
 )]
 
@@ -18,7 +17,8 @@ use meshtap::clock::WallClock;
 use meshtap::connection::{Engine, Limits, Output};
 use meshtap::exchange::Exchange;
 use meshtap::flow::{CgroupId, Direction, Segment, SocketId};
-use meshtap::policy::{Decision, Mode, Policy, Settings};
+use meshtap::policy::{self, PolicyContext};
+use meshtap::redact::{self, Gate, Mode};
 use meshtap::span::{self, Origin, Profile, SpanBuilder};
 
 const ROUND: usize = 500;
@@ -89,9 +89,11 @@ fn best(mut round: impl FnMut() -> Duration) -> f64 {
 }
 
 fn measure(name: &str, profile: Profile, mode: Mode, exchange: &Exchange) {
-    let mut settings = Settings::default();
-    settings.redaction.mode = mode;
-    let mut policy = Policy::new(&settings).unwrap();
+    let redaction = redact::Config {
+        mode,
+        ..redact::Config::default()
+    };
+    let mut gate = Gate::new(&policy::Config::default(), &redaction).unwrap();
     let builder = SpanBuilder::new(span::Settings {
         profile,
         ..span::Settings::default()
@@ -103,10 +105,8 @@ fn measure(name: &str, profile: Profile, mode: Mode, exchange: &Exchange) {
         kept.clear();
         let start = Instant::now();
         for exchange in exchanges {
-            match policy.apply(exchange, &clock) {
-                Decision::Keep(sanitized) => kept.push(sanitized),
-                Decision::Skip(reason) => panic!("{reason:?}"),
-            }
+            let passed = gate.pass(exchange, &PolicyContext::default(), &clock);
+            kept.push(passed.unwrap());
         }
         start.elapsed()
     });

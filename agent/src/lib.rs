@@ -1,9 +1,9 @@
 //! meshtap: a per-node HTTP capture agent.
 //!
-//! Data runs one way: `capture` → `connection` { `stream` → `http` → `exchange` } → `policy` → `span` → `export`. The middle is
+//! Data runs one way: `capture` → `connection` { `stream` → `http` → `exchange` } → `policy` → `redact` → `span` → `export`. The middle is
 //! pure: no tokio, no clock, no aya; time is an argument.
 //!
-//! Without the feature `agent`, which is on by default, the library is the engine and what reads files for it.
+//! Without the feature `agent`, which is on by default, the library is the engine and what reads files for it; with `redact`, policy and redaction besides.
 
 #![cfg_attr(
     not(feature = "agent"),
@@ -15,7 +15,7 @@ pub mod app;
 pub mod capture;
 #[cfg(feature = "agent")]
 pub mod cli;
-#[cfg(feature = "agent")]
+#[cfg(feature = "redact")]
 pub mod clock;
 #[cfg(feature = "agent")]
 pub mod config;
@@ -28,10 +28,12 @@ pub mod flow;
 pub mod har;
 pub mod http;
 pub mod ledger;
-#[cfg(feature = "agent")]
+#[cfg(feature = "redact")]
 pub mod policy;
 #[cfg(feature = "agent")]
 pub mod process;
+#[cfg(feature = "redact")]
+pub mod redact;
 #[cfg(feature = "agent")]
 pub mod span;
 pub mod stream;

@@ -16,7 +16,8 @@ use meshtap::exchange::Exchange;
 use meshtap::export::otlp::Requests;
 use meshtap::flow::{CgroupId, Direction, Segment, SocketId};
 use meshtap::har;
-use meshtap::policy::{Decision, Mode, Policy, Sanitized, Settings};
+use meshtap::policy::{self, PolicyContext};
+use meshtap::redact::{Config, Gate, Mode, Sanitized};
 use meshtap::span::{self, Origin, Profile, SpanBuilder};
 use meshtap::tap::{Detail, Palette, View, write_json, write_verbose};
 
@@ -230,7 +231,7 @@ fn exchange(request: &str, response: &str) -> Exchange {
 }
 
 /// Everything that can leave of an exchange.
-fn told(sanitized: &Sanitized) -> Vec<u8> {
+fn shown(sanitized: &Sanitized) -> Vec<u8> {
     let mut out = Vec::new();
     for profile in [Profile::Mesh, Profile::Gateway, Profile::Semconv] {
         let builder = SpanBuilder::new(span::Settings {
@@ -262,26 +263,28 @@ fn told(sanitized: &Sanitized) -> Vec<u8> {
     out
 }
 
-fn policy(mode: Mode) -> Policy {
-    let mut settings = Settings::everything();
-    settings.redaction.mode = mode;
-    Policy::new(&settings).unwrap()
+fn gate(mode: Mode) -> Gate {
+    let config = Config {
+        mode,
+        ..Config::everything()
+    };
+    Gate::new(&policy::Config::everything(), &config).unwrap()
 }
 
-fn shows(policy: &mut Policy, request: &str, response: &str) -> bool {
+fn shows(gate: &mut Gate, request: &str, response: &str) -> bool {
     let exchange = exchange(request, response);
-    match policy.apply(exchange, &WallClock { offset: 0 }) {
-        Decision::Keep(sanitized) => {
-            let told = told(&sanitized);
-            assert!(!told.is_empty());
-            told.windows(SECRET.len())
-                .any(|part| part == SECRET.as_bytes())
-        }
-        Decision::Skip(reason) => panic!("{reason:?}"),
-    }
+    let context = PolicyContext::default();
+    let sanitized = gate
+        .pass(exchange, &context, &WallClock { offset: 0 })
+        .unwrap();
+    let shown = shown(&sanitized);
+    assert!(!shown.is_empty());
+    shown
+        .windows(SECRET.len())
+        .any(|part| part == SECRET.as_bytes())
 }
 
-/// With redaction the secret is nowhere, and without it is told: the test sees it where it is.
+/// With redaction the secret is nowhere, and without it is shown: the test sees it where it is.
 #[track_caller]
 fn check(request: &str, response: &str) {
     let fill = |text: &str| {
@@ -292,11 +295,11 @@ fn check(request: &str, response: &str) {
     };
     let (request, response) = (fill(request), fill(response));
     assert!(
-        shows(&mut policy(Mode::Off), &request, &response),
+        shows(&mut gate(Mode::Off), &request, &response),
         "{request} {response}"
     );
     assert!(
-        !shows(&mut policy(Mode::On), &request, &response),
+        !shows(&mut gate(Mode::On), &request, &response),
         "leaks: {request} {response}"
     );
 }
@@ -331,7 +334,7 @@ fn trailers() {
         let filled = chunked.replace("@@", SECRET).replace('@', SECRET);
         let response = format!("HTTP/1.1 200 OK\r\n{filled}");
         let request = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
-        assert!(!shows(&mut policy(Mode::On), request, &response), "{field}");
+        assert!(!shows(&mut gate(Mode::On), request, &response), "{field}");
     }
 }
 

@@ -261,12 +261,12 @@ fn over_its_budget_bodies_stay_in_the_kernel() {
                 Some(Value::from(SIZE))
             );
             let whole = span.text("http.response.body").len() == SIZE;
-            let withheld = span.text("meshtap.response.body.withheld") == "overload";
+            let omitted = span.text("meshtap.response.body.omitted") == "overload";
             // On the way back the first bodies may be those that the kernel still cut: the data thread follows.
-            assert!(whole != withheld || name == "again", "{target}");
+            assert!(whole != omitted || name == "again", "{target}");
             match name {
                 "full" if whole => seen[0] += 1,
-                "reduced" if withheld => seen[1] += 1,
+                "reduced" if omitted => seen[1] += 1,
                 "again" if whole => seen[2] += 1,
                 _ => {}
             }

@@ -119,7 +119,7 @@ fn check_conformance(security: Security, protocol: &str) {
             pod,
             "server",
             &format!(
-                "{}span: {{sensor_id: {sensor}}}\npolicy: {{redaction: {{mode: 'off', uninspected: keep}}}}\nlimits: {{body: 1MiB}}\n",
+                "{}span: {{sensor_id: {sensor}}}\nredaction: {{mode: 'off', uninspected: keep}}\nlimits: {{body: 1MiB}}\n",
                 export(bench, security, protocol, "")
             ),
         );

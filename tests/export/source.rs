@@ -3,13 +3,14 @@
 use meshtap::clock::WallClock;
 use meshtap::connection::{Engine, Limits, Output};
 use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
-use meshtap::policy::{Decision, Policy, Settings};
+use meshtap::policy::{self, PolicyContext};
+use meshtap::redact::{self, Gate};
 use meshtap::span::{Origin, Profile, Span, SpanBuilder};
 
 /// One connection on which requests are answered one after the other.
 pub(crate) struct Source {
     engine: Engine,
-    policy: Policy,
+    gate: Gate,
     builder: SpanBuilder,
     output: Output,
     time: u64,
@@ -21,7 +22,7 @@ impl Source {
     pub(crate) fn new() -> Self {
         Self {
             engine: Engine::new(Limits::default()),
-            policy: Policy::new(&Settings::default()).unwrap(),
+            gate: Gate::new(&policy::Config::default(), &redact::Config::default()).unwrap(),
             builder: SpanBuilder::new(meshtap::span::Settings::default()),
             output: Output::default(),
             time: 1,
@@ -74,10 +75,12 @@ impl Source {
     fn told(&mut self) -> Span {
         let exchange = self.output.exchanges.pop().expect("an exchange");
         assert!(self.output.exchanges.is_empty());
-        match self.policy.apply(exchange, &WallClock { offset: 0 }) {
-            Decision::Keep(sanitized) => self.builder.build(&sanitized, &Origin::default()),
-            Decision::Skip(reason) => panic!("{reason:?}"),
-        }
+        let clock = WallClock { offset: 0 };
+        let passed = self.gate.pass(exchange, &PolicyContext::default(), &clock);
+        self.builder.build(
+            &passed.expect("nothing is skipped here"),
+            &Origin::default(),
+        )
     }
 
     fn segment(&mut self, direction: Direction, payload: &[u8]) {

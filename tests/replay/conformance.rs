@@ -11,7 +11,8 @@ use meshtap::clock::WallClock;
 use meshtap::connection::{Engine, Limits, Output};
 use meshtap::exchange::Exchange;
 use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
-use meshtap::policy::{self, Decision, Mode, Policy, Skip};
+use meshtap::policy::{self, PolicyContext, Skip};
+use meshtap::redact::{self, Gate, Mode};
 use meshtap::span::{Origin, Profile, ResourceValue, Settings, Span, SpanBuilder, Value};
 use serde_json::{Value as Json, json};
 
@@ -200,13 +201,13 @@ fn exchange(case: &Case) -> Exchange {
     output.exchanges.remove(0)
 }
 
-fn policy(mode: Mode) -> Policy {
-    let mut settings = policy::Settings {
-        headers: ALLOWED.lines().map(str::to_owned).collect(),
-        ..policy::Settings::default()
+fn gate(mode: Mode) -> Gate {
+    let redaction = redact::Config {
+        allowed_headers: ALLOWED.lines().map(str::to_owned).collect(),
+        mode,
+        ..redact::Config::default()
     };
-    settings.redaction.mode = mode;
-    Policy::new(&settings).expect("settings")
+    Gate::new(&policy::Config::default(), &redaction).expect("a configuration")
 }
 
 fn span(profile: Profile, case: &Case, mode: Mode) -> Result<Span, Skip> {
@@ -215,10 +216,9 @@ fn span(profile: Profile, case: &Case, mode: Mode) -> Result<Span, Skip> {
         sensor_id: SENSOR.to_owned(),
         ..Settings::default()
     };
-    match policy(mode).apply(exchange(case), &WallClock { offset: 0 }) {
-        Decision::Keep(kept) => Ok(SpanBuilder::new(settings).build(&kept, &Origin::default())),
-        Decision::Skip(reason) => Err(reason),
-    }
+    let clock = WallClock { offset: 0 };
+    let kept = gate(mode).pass(exchange(case), &PolicyContext::default(), &clock)?;
+    Ok(SpanBuilder::new(settings).build(&kept, &Origin::default()))
 }
 
 fn attributes(span: &Span) -> BTreeMap<String, Json> {

@@ -24,6 +24,7 @@ const PURE: &[&str] = &[
     "agent/src/exchange/",
     "agent/src/connection/",
     "agent/src/policy/",
+    "agent/src/redact/",
     "agent/src/span/",
     "agent/src/flow.rs",
     "agent/src/ledger.rs",

@@ -8,7 +8,7 @@ use crate::cli::{ConfigCommand, ExportArgs, RunArgs};
 use crate::config::{self, Config, OtlpConfig, Overrides};
 use crate::export::Target;
 use crate::export::otlp::{Settings, environment};
-use crate::policy::{Mode, Policy, Uninspected};
+use crate::redact::Gate;
 
 /// Runs `meshtap config`.
 pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
@@ -17,7 +17,7 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
         ConfigCommand::Check { file } => {
             let overrides = Overrides::from_environment(variables());
             let config = complete(config::load(Some(file), &overrides)?)?;
-            Policy::new(&config.policy)?;
+            Gate::new(&config.policy, &config.redaction)?;
             let targets = targets(&config)?;
             let count = targets.len();
             writeln!(
@@ -47,8 +47,7 @@ fn read(args: &RunArgs, file: Option<&Path>) -> Result<Config, Failure> {
         config.span.profile = profile;
     }
     if args.no_redact {
-        config.policy.redaction.mode = Mode::Off;
-        config.policy.redaction.uninspected = Uninspected::Keep;
+        config.redaction.turn_off();
     }
     complete(config)
 }

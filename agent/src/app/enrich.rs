@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::waiting::Waiting;
 use crate::exchange::Exchange;
-use crate::policy::Circumstances;
+use crate::policy::{ClientOrigin, PolicyContext, ServerPod};
 use crate::span::{Resource, SpanBuilder};
 use crate::workload::{Identity, Outcomes, Question, Resolution, Workloads};
 
@@ -102,10 +102,16 @@ impl Enrichment {
     }
 }
 
-/// What the policy is told of an exchange.
-pub(super) const fn circumstances(found: &Resolution) -> Circumstances {
-    Circumstances {
+/// What the policy may know of an exchange.
+pub(super) fn policy_context(found: &Resolution) -> PolicyContext<'_> {
+    let pod = found.own().and_then(|own| own.pod());
+    PolicyContext {
         out_of_scope: found.left_out().is_some(),
-        client_is_pod: found.client_is_pod(),
+        client: if found.client_is_pod() {
+            ClientOrigin::Pod
+        } else {
+            ClientOrigin::Unknown
+        },
+        server: pod.map(|_| ServerPod { probes: &[] }),
     }
 }

@@ -35,6 +35,7 @@ use crate::capture::kernel::CaptureError;
 use crate::capture::record::RecordError;
 use crate::cli::{Cli, Command};
 use crate::policy::PolicyError;
+use crate::redact::{GateError, RedactError};
 
 /// Why a command ends with a non-zero exit code. One sentence each, and what to do about it.
 #[derive(Debug, Error)]
@@ -70,6 +71,10 @@ enum Failure {
     Source(io::Error),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Redact(#[from] RedactError),
+    #[error(transparent)]
+    Gate(#[from] GateError),
     #[error(transparent)]
     Config(#[from] crate::config::Error),
     #[error("{0}")]

@@ -18,8 +18,9 @@ use crate::clock::WallClock;
 use crate::exchange::Exchange;
 use crate::export;
 use crate::har;
-use crate::policy::{Decision, Policy, Sanitized};
+use crate::policy::PolicyContext;
 use crate::process::{PATIENCE, Process, Processes};
+use crate::redact::{Gate, Sanitized};
 use crate::span::{Origin, SpanBuilder};
 use crate::tap::{Delivery, Detail, Filter, Line, Palette, View, write_json, write_verbose};
 
@@ -101,7 +102,7 @@ pub(super) struct Printer<W> {
     pub(super) format: Format,
     pub(super) detail: Detail,
     pub(super) filter: Filter,
-    pub(super) policy: Policy,
+    pub(super) gate: Gate,
     pub(super) har: Option<Archive>,
     pub(super) lookup: Lookup,
     pub(super) clock: WallClock,
@@ -233,12 +234,10 @@ impl<W: Sink> Printer<W> {
         if self.detail < Detail::Bodies && self.har.is_none() && self.exporting.is_none() {
             forget_bodies(&mut exchange);
         }
-        let sanitized = match self.policy.apply(exchange, &self.clock) {
-            Decision::Keep(sanitized) => sanitized,
-            Decision::Skip(_) => {
-                delivery.filtered += 1;
-                return;
-            }
+        let context = PolicyContext::default();
+        let Ok(sanitized) = self.gate.pass(exchange, &context, &self.clock) else {
+            delivery.filtered += 1;
+            return;
         };
         if let Some(exporting) = &mut self.exporting {
             exporting.tell(&sanitized, &self.stop);
@@ -343,7 +342,8 @@ mod tests {
 
     use super::super::queue::WhenFull;
     use super::*;
-    use crate::policy::Settings;
+    use crate::policy;
+    use crate::redact;
     use crate::tap::sample;
 
     fn printer<W>(out: W) -> Printer<W> {
@@ -352,7 +352,8 @@ mod tests {
             format: Format::Json,
             detail: Detail::Line,
             filter: Filter::default(),
-            policy: Policy::new(&Settings::everything()).expect("settings"),
+            gate: Gate::new(&policy::Config::everything(), &redact::Config::everything())
+                .expect("a configuration"),
             har: None,
             exporting: None,
             lookup: Lookup::None,

@@ -18,8 +18,9 @@ use crate::clock::{WallClock, monotonic};
 use crate::connection::{Engine, Limits};
 use crate::export::{Exporters, OwnSockets};
 use crate::har;
-use crate::policy::{Mode, Policy, Secret, Settings, Uninspected};
+use crate::policy;
 use crate::process::Announcer;
+use crate::redact::{self, Gate, Secret};
 use crate::span::SpanBuilder;
 use crate::tap::{Delivery, Detail, Line, Palette, Report};
 
@@ -75,7 +76,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         format: format(run.output),
         detail: run.output.detail(),
         filter: run.output.filter(),
-        policy: policy(run.output, run.key)?,
+        gate: gate(run.output, run.key)?,
         har: run.output.har.as_deref().map(archive).transpose()?,
         lookup: run.lookup,
         clock: run.clock,
@@ -178,15 +179,16 @@ fn archive(path: &Path) -> Result<Archive, Failure> {
 }
 
 /// Every exchange with all its fields; secrets hidden unless that is turned off.
-fn policy(args: &OutputArgs, key: [u8; 16]) -> Result<Policy, Failure> {
-    let mut settings = Settings::everything();
+fn gate(args: &OutputArgs, key: [u8; 16]) -> Result<Gate, Failure> {
     let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    settings.redaction.key = Some(Secret::new(key));
+    let mut config = redact::Config {
+        key: Some(Secret::new(key)),
+        ..redact::Config::everything()
+    };
     if args.no_redact {
-        settings.redaction.mode = Mode::Off;
-        settings.redaction.uninspected = Uninspected::Keep;
+        config.turn_off();
     }
-    Ok(Policy::new(&settings)?)
+    Ok(Gate::new(&policy::Config::everything(), &config)?)
 }
 
 fn format(args: &OutputArgs) -> Format {

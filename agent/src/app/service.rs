@@ -36,6 +36,7 @@ use crate::connection::{Control as Ask, Engine, Limits};
 use crate::export::{Exporters, OwnSockets, Report};
 use crate::flow::{Nanos, Segment};
 use crate::policy::Policy;
+use crate::redact::{Gate, Redactor};
 use crate::telemetry::guard::Level;
 use crate::telemetry::{CaptureView, EngineView, Hook, HookState, Server, Shared};
 use crate::workload::Workloads;
@@ -48,7 +49,8 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let config = configure::load(args)?;
     let targets = configure::targets(&config)?;
     let plan = plan(&config);
-    let policy = Policy::new(&plan.policy)?;
+    // One redactor that all workers copy: they share its hash key.
+    let redactor = Redactor::new(&plan.redaction)?;
     log_to_stderr(&config)?;
 
     let capture = Capture::start(&options(&config))?;
@@ -89,7 +91,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         capture,
         exporters: &exporters,
         plans: &plans,
-        policy: &policy,
+        redactor: &redactor,
         shared: &shared,
         workloads,
         stop,
@@ -107,7 +109,7 @@ struct Work<'a> {
     capture: Capture,
     exporters: &'a Exporters,
     plans: &'a Arc<Plans>,
-    policy: &'a Policy,
+    redactor: &'a Redactor,
     shared: &'a Arc<Shared>,
     workloads: Arc<Workloads>,
     stop: Stop,
@@ -134,10 +136,14 @@ impl Work<'_> {
         };
         thread::scope(|scope| {
             for index in 0..usize::from(config.export.workers.get()) {
+                let gate = Gate {
+                    policy: Policy::new(&config.policy)?,
+                    redactor: self.redactor.clone(),
+                };
                 let worker = Worker::new(
                     index,
                     self.plans.clone(),
-                    self.policy.clone(),
+                    gate,
                     self.exporters.sink(),
                     self.shared.clone(),
                     Enrichment::new(self.workloads.clone(), config.kubernetes.enrich_wait.0),
@@ -159,20 +165,22 @@ impl Work<'_> {
 fn plan(config: &Config) -> Plan {
     Plan {
         policy: config.policy.clone(),
+        redaction: config.redaction.clone(),
         span: config.span.clone(),
         reduced_ratio: config.budget.sampling_ratio,
     }
 }
 
-/// Reads the configuration again. Policy and spans are taken up; the rest needs a restart, and is said to.
+/// Reads the configuration again. Policy, redaction and spans are taken up; the rest needs a restart, and is said to.
 fn reload(args: &RunArgs) -> Box<dyn Fn() -> Result<Plan, String> + Send> {
     let args = args.clone();
     let first = configure::load(&args).ok();
     Box::new(move || {
         let config = configure::load(&args).map_err(|failure| failure.to_string())?;
-        Policy::new(&config.policy).map_err(|error| error.to_string())?;
+        Gate::new(&config.policy, &config.redaction).map_err(|error| error.to_string())?;
         let fixed = |config: &Config| Config {
-            policy: crate::policy::Settings::default(),
+            policy: crate::policy::Config::default(),
+            redaction: crate::redact::Config::default(),
             span: crate::span::Settings::default(),
             ..config.clone()
         };
@@ -180,7 +188,9 @@ fn reload(args: &RunArgs) -> Box<dyn Fn() -> Result<Plan, String> + Send> {
             .as_ref()
             .is_some_and(|first| fixed(first) != fixed(&config))
         {
-            warn!("only `policy` and `span` are taken up while running; the rest needs a restart");
+            warn!(
+                "only `policy`, `redaction` and `span` are taken up while running; the rest needs a restart"
+            );
         }
         Ok(plan(&config))
     })

@@ -22,8 +22,9 @@ use crate::capture::{Polled, Source};
 use crate::clock::{WallClock, monotonic};
 use crate::connection::{Control, Engine, Limits};
 use crate::flow::SocketId;
-use crate::policy::{Policy, Settings};
+use crate::policy;
 use crate::process::Process;
+use crate::redact::{self, Gate, Secret};
 use crate::tap::{Delivery, Detail, Filter};
 
 /// Connections in a script. One request each, of which the last is never answered.
@@ -108,17 +109,17 @@ fn print<S: Source>(
     lookup: Lookup,
 ) -> (String, Delivery, Ended<S>) {
     let queue = Queue::default();
-    let mut settings = Settings::everything();
-    settings.redaction.key = Some(crate::policy::Secret::new(
-        "a key for no more than tests".to_owned(),
-    ));
+    let config = redact::Config {
+        key: Some(Secret::new("a key for no more than tests".to_owned())),
+        ..redact::Config::everything()
+    };
     let (mut reader, writer) = pipe().expect("a pipe");
     let printer = Printer {
         out: writer,
         format: Format::Json,
         detail: Detail::Bodies,
         filter: Filter::default(),
-        policy: Policy::new(&settings).expect("settings"),
+        gate: Gate::new(&policy::Config::everything(), &config).expect("a configuration"),
         har: None,
         lookup,
         clock: WallClock {

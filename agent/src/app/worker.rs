@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::enrich::{Enrichment, circumstances};
+use super::enrich::{Enrichment, policy_context};
 use super::queue::{Popped, Queue};
 use crate::clock::WallClock;
 use crate::exchange::Exchange;
 use crate::export::Sink;
-use crate::policy::{Decision, Policy, PolicyError};
+use crate::redact::{Bodies, Gate, GateError};
 use crate::span::{Origin, SpanBuilder};
 use crate::telemetry::Shared;
 use crate::telemetry::guard::Level;
@@ -25,7 +25,8 @@ const CLOCK: Duration = Duration::from_secs(10);
 /// What can change while the agent runs.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    pub(super) policy: crate::policy::Settings,
+    pub(super) policy: crate::policy::Config,
+    pub(super) redaction: crate::redact::Config,
     pub(super) span: crate::span::Settings,
     /// Part of the traces that is kept at the last level of service.
     pub(super) reduced_ratio: f64,
@@ -64,7 +65,7 @@ impl Plans {
 /// A worker.
 pub(super) struct Worker {
     index: usize,
-    policy: Policy,
+    gate: Gate,
     builder: SpanBuilder,
     sink: Sink,
     clock: WallClock,
@@ -82,7 +83,7 @@ impl Worker {
     pub(super) fn new(
         index: usize,
         plans: Arc<Plans>,
-        policy: Policy,
+        gate: Gate,
         sink: Sink,
         shared: Arc<Shared>,
         enrichment: Enrichment,
@@ -90,7 +91,7 @@ impl Worker {
         let plan = plans.current();
         Self {
             index,
-            policy,
+            gate,
             builder: SpanBuilder::new(plan.span.clone()),
             sink,
             clock: WallClock::now(),
@@ -143,7 +144,9 @@ impl Worker {
     }
 
     fn publish(&self) {
-        self.shared.publish_policy(self.index, self.policy.counts());
+        let Gate { policy, redactor } = &self.gate;
+        self.shared
+            .publish_policy(self.index, policy.counts(), redactor.counts());
         self.shared
             .publish_outcomes(self.index, self.enrichment.outcomes());
     }
@@ -151,11 +154,14 @@ impl Worker {
     /// Makes a span of an exchange that the policy keeps, and hands both on.
     fn tell(&mut self, exchange: Exchange, found: &Resolution, now: Instant) {
         let side = exchange.peers.side;
-        let circumstances = circumstances(found);
-        let decision = self.policy.apply_in(exchange, &self.clock, circumstances);
-        let Decision::Keep(sanitized) = decision else {
+        let Gate { policy, redactor } = &mut self.gate;
+        let Ok(admitted) = policy.admit(exchange, &policy_context(found)) else {
             return;
         };
+        let Ok(sampled) = policy.sample(admitted) else {
+            return;
+        };
+        let sanitized = redactor.redact(sampled, &self.clock);
         let own = found.own().filter(|own| !own.attributes().is_empty());
         let resource = own.map(|own| self.enrichment.resource(own, &self.builder));
         let workloads = self.enrichment.workloads();
@@ -187,12 +193,18 @@ impl Worker {
                 Level::Full | Level::Headers => 1.0,
                 Level::Sampled => self.plans.current().reduced_ratio,
             };
-            self.policy.reduce(level == Level::Full, ratio);
+            self.gate.policy.reduce(ratio);
+            self.gate.redactor.set_bodies(match level {
+                Level::Full => Bodies::Kept,
+                Level::Headers | Level::Sampled => Bodies::Omitted,
+            });
         }
     }
 
-    fn adopt(&mut self, plan: &Plan) -> Result<(), PolicyError> {
-        self.policy.reload(&plan.policy)?;
+    fn adopt(&mut self, plan: &Plan) -> Result<(), GateError> {
+        // Both were checked before they were put in force.
+        self.gate.policy.reload(&plan.policy)?;
+        self.gate.redactor.reload(&plan.redaction)?;
         self.builder = SpanBuilder::new(plan.span.clone());
         self.enrichment.forget_resources();
         Ok(())

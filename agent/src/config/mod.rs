@@ -33,8 +33,10 @@ pub struct Config {
     pub kubernetes: KubernetesSection,
     /// Bounds of what is kept while exchanges are put together.
     pub limits: LimitsSection,
-    /// What may leave, and what is hidden.
-    pub policy: crate::policy::Settings,
+    /// Which exchanges are kept.
+    pub policy: crate::policy::Config,
+    /// What of them may leave, and what is hidden.
+    pub redaction: crate::redact::Config,
     /// The attribute schema of spans.
     pub span: crate::span::Settings,
     /// Where spans go.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{ByteSize, Interval};
 use crate::export::queue::DropPolicy;
-use crate::policy::Secret;
+use crate::redact::Secret;
 
 /// One OTLP destination.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

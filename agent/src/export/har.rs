@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::Batch;
 use super::outlet::Encode;
 use crate::har::{Writer, push_entry};
-use crate::policy::Sanitized;
+use crate::redact::Sanitized;
 use crate::span::Span;
 
 /// Entries reach the file soon after their exchange.
@@ -83,17 +83,14 @@ impl Write for Document {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::WallClock;
-    use crate::policy::{Decision, Policy, Settings, sample};
+    use crate::policy::fixture;
+    use crate::redact::Config;
+    use crate::redact::fixture::sanitize;
 
     fn exchange(body: usize) -> Sanitized {
         let response = format!("HTTP/1.1 200 X\r\n\r\n{}", "x".repeat(body));
-        let exchange = sample::exchange("GET / HTTP/1.1\r\n\r\n", response);
-        let mut policy = Policy::new(&Settings::everything()).unwrap();
-        match policy.apply(exchange, &WallClock { offset: 0 }) {
-            Decision::Keep(sanitized) => sanitized,
-            Decision::Skip(reason) => panic!("{reason:?}"),
-        }
+        let exchange = fixture::exchange("GET / HTTP/1.1\r\n\r\n", response);
+        sanitize(&Config::everything(), exchange)
     }
 
     /// Batches of so many entries come of exchanges with bodies of these sizes.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Batch;
 use super::delivery::{Account, Delivery, DropReason};
 use super::queue::Queue;
-use crate::policy::Sanitized;
+use crate::redact::Sanitized;
 use crate::span::Span;
 
 /// Turns spans into batches of one destination's format.

@@ -7,8 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::exchange::{Exchange, Response};
+use crate::http::percent::decode_percent;
+use crate::http::target::{path_and_query, split_query};
 use crate::http::{Body, Fields, RequestHead, Version};
-use crate::policy::{Content, Sanitized, path_and_query, percent_decode, split_query};
+use crate::redact::{Content, Sanitized};
 
 /// Not known, as the format says it.
 const UNKNOWN: &[u8] = b"-1";
@@ -16,7 +18,7 @@ const UNKNOWN: &[u8] = b"-1";
 /// Appends the entry.
 pub(crate) fn write(out: &mut Vec<u8>, sanitized: &Sanitized) {
     let exchange = sanitized.exchange();
-    let began = SystemTime::UNIX_EPOCH + Duration::from_nanos(sanitized.began());
+    let began = SystemTime::UNIX_EPOCH + Duration::from_nanos(sanitized.started());
     put(out, b"{\"startedDateTime\":\"");
     let _ = write!(out, "{}", humantime::format_rfc3339_millis(began));
     put(out, b"\",\"time\":");
@@ -170,7 +172,7 @@ fn text(out: &mut Vec<u8>, body: &Body, content: &Content, encoding: &[u8]) {
 }
 
 fn comment(out: &mut Vec<u8>, content: &Content) {
-    if let Some(reason) = content.withheld {
+    if let Some(reason) = content.omitted {
         let _ = write!(out, ",\"comment\":\"body left out: {}\"", reason.label());
     } else if content.cut {
         put(out, b",\"comment\":\"body cut\"");
@@ -257,7 +259,7 @@ fn pairs(out: &mut Vec<u8>, text: &[u8]) {
     let all = text.split(|&b| b == b'&').filter(|part| !part.is_empty());
     for (i, part) in all.enumerate() {
         let (name, value) = split_pair(part);
-        pair(out, i, &percent_decode(name), &percent_decode(value));
+        pair(out, i, &decode_percent(name), &decode_percent(value));
         out.push(b'}');
     }
 }

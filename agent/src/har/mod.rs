@@ -12,7 +12,7 @@ use std::path::Path;
 
 pub(crate) use entry::write as push_entry;
 
-use crate::policy::Sanitized;
+use crate::redact::Sanitized;
 
 /// Everything before the first entry.
 const HEAD: &str = concat!(

@@ -3,9 +3,10 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::clock::WallClock;
 use crate::exchange::{Exchange, Partial};
-use crate::policy::{Decision, Mode, Policy, Settings, sample};
+use crate::policy::fixture;
+use crate::redact::Config;
+use crate::redact::fixture::sanitize_at;
 
 /// The fields of each object, from the tables of the HAR 1.2 specification: name, JSON type, whether it may be missing. `t`: ISO
 /// 8601 time, `o:…` and `a:…`: an object, or an array of objects, of the named table.
@@ -107,17 +108,7 @@ fn check_field(value: &Value, kind: &str, path: &str) {
 }
 
 fn sanitize(exchange: Exchange) -> Sanitized {
-    let mut settings = Settings::everything();
-    settings.redaction.mode = Mode::On;
-    match Policy::new(&settings).unwrap().apply(
-        exchange,
-        &WallClock {
-            offset: 1_700_000_000_000_000_000,
-        },
-    ) {
-        Decision::Keep(sanitized) => sanitized,
-        Decision::Skip(reason) => panic!("{reason:?}"),
-    }
+    sanitize_at(&Config::everything(), exchange, 1_700_000_000_000_000_000)
 }
 
 /// The document of the exchanges, valid by the tables.
@@ -152,7 +143,7 @@ const REQUEST: &str = "POST /a%20b?q=x%20y&token=t&z HTTP/1.1\r\nhost: shop:8080
 #[test]
 fn an_entry() {
     let entry = check(
-        sample::exchange(
+        fixture::exchange(
             REQUEST,
             "HTTP/1.1 302 X\r\nlocation: /next\r\nset-cookie: s=1; Path=/x; Secure; HttpOnly; Domain=h\r\ncontent-type: text/plain\r\n\r\n\"gr\u{fc}n\"\n",
         ),
@@ -209,7 +200,7 @@ fn bytes_and_codings() {
     let body = encoder.finish().unwrap();
     coded.extend_from_slice(&body);
     check(
-        sample::exchange(b"POST / HTTP/1.0\r\n\r\n\xff\xfe\x00", coded),
+        fixture::exchange(b"POST / HTTP/1.0\r\n\r\n\xff\xfe\x00", coded),
         &[
             ("/request/url", json!("http://10.0.0.1:8080/")),
             ("/request/httpVersion", json!("HTTP/1.0")),
@@ -222,7 +213,7 @@ fn bytes_and_codings() {
         ],
     );
     check(
-        sample::exchange("GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 X\r\n\r\n\xff"),
+        fixture::exchange("GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 X\r\n\r\n\xff"),
         &[
             ("/response/content/text", json!("/w==")),
             ("/response/content/encoding", json!("base64")),
@@ -232,7 +223,7 @@ fn bytes_and_codings() {
 
 #[test]
 fn no_answer() {
-    let mut exchange = sample::exchange(
+    let mut exchange = fixture::exchange(
         "OPTIONS * HTTP/1.1\r\nhost: h\r\n\r\n",
         "HTTP/1.1 200 X\r\n\r\n",
     );
@@ -251,7 +242,7 @@ fn no_answer() {
 #[test]
 fn no_entry_or_many() {
     assert_eq!(document(Vec::new())["log"]["entries"], json!([]));
-    let one = || sample::exchange("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 X\r\n\r\n");
+    let one = || fixture::exchange("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 X\r\n\r\n");
     let many = document((0..100).map(|_| one()).collect());
     assert_eq!(many["log"]["entries"].as_array().unwrap().len(), 100);
 }
@@ -285,7 +276,7 @@ fn a_file_is_private_and_whole_whenever_it_is_settled_or_dropped() {
     let mut writer = Writer::create(&scratch.0).unwrap();
     let mode = std::fs::metadata(&scratch.0).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let exchange = sanitize(sample::exchange(
+    let exchange = sanitize(fixture::exchange(
         "GET / HTTP/1.1\r\n\r\n",
         "HTTP/1.1 200 X\r\n\r\n",
     ));
@@ -329,7 +320,7 @@ impl Write for Full {
 
 #[test]
 fn a_full_disk_is_told() {
-    let exchange = sanitize(sample::exchange(
+    let exchange = sanitize(fixture::exchange(
         "GET / HTTP/1.1\r\n\r\n",
         "HTTP/1.1 200 X\r\n\r\n",
     ));

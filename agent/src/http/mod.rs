@@ -3,6 +3,8 @@
 pub mod coding;
 pub mod h1;
 pub mod message;
+pub mod percent;
+pub mod target;
 
 pub use message::{
     Body, Fields, FieldsBuilder, Framing, RequestHead, ResponseHead, Slice, Version,

@@ -1,194 +1,43 @@
-//! The trace that a request belongs to: W3C Trace Context (`traceparent`, level 1) and B3 (one header or several).
-//!
-//! A malformed context is ignored, as both specifications ask, and the request begins a trace of its own.
+//! What is known of an exchange beside what is in it. It comes from the kernel and from the Kubernetes API, never from a header:
+//! what a peer claims decides nothing here.
 
-use std::fmt;
-
-use super::escape::{hex, hex_pair};
-
-/// A trace's id.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TraceId(pub [u8; 16]);
-
-/// A span's id.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SpanId(pub [u8; 8]);
-
-impl fmt::Display for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
-    }
+/// What is known of an exchange beside what is in it. The default is: nothing, and then nothing is skipped for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PolicyContext<'a> {
+    /// Its workload is not to be captured.
+    pub out_of_scope: bool,
+    /// Who made the request, as far as that is proven.
+    pub client: ClientOrigin,
+    /// The pod whose server socket was recorded; `None` where it is none, or not known.
+    pub server: Option<ServerPod<'a>>,
 }
 
-impl fmt::Display for SpanId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", u64::from_be_bytes(self.0))
-    }
+/// Who has the client's end of a connection, as the socket's address or cgroup proves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientOrigin {
+    /// Nobody can say.
+    #[default]
+    Unknown,
+    /// A process of a node outside any pod: an address of the node, or a socket of a cgroup that belongs to no pod. The kubelet is one.
+    Node,
+    /// A pod.
+    Pod,
+    /// A socket of this agent's own.
+    Agent,
 }
 
-impl fmt::Debug for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+/// What the API says of the pod that serves a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServerPod<'a> {
+    /// The HTTP probes that its spec declares.
+    pub probes: &'a [Probe],
 }
 
-impl fmt::Debug for SpanId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// What a request says of the trace it belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// The trace.
-    pub trace: TraceId,
-    /// The span that made the request.
-    pub span: SpanId,
-    /// W3C trace flags.
-    pub flags: u8,
-}
-
-/// Where a span stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TraceContext {
-    /// The trace.
-    pub trace: TraceId,
-    /// The span itself.
-    pub span: SpanId,
-    /// The span that made the request.
-    pub parent: Option<SpanId>,
-    /// W3C trace flags; bit 0: sampled.
-    pub flags: u8,
-}
-
-/// W3C trace flag: sampled.
-pub(super) const SAMPLED: u8 = 1;
-
-/// `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`, in lower case.
-pub(super) fn traceparent(value: &[u8]) -> Option<Caller> {
-    let (head, rest) = value.split_at_checked(55)?;
-    let lower = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-');
-    if !head.iter().all(lower) || [head[2], head[35], head[52]] != [b'-'; 3] {
-        return None;
-    }
-    // Version ff is invalid; of later versions the known part is read (§3.2.4).
-    match hex_pair(head[0], head[1])? {
-        0xff => return None,
-        0 if !rest.is_empty() => return None,
-        _ if !rest.is_empty() && rest[0] != b'-' => return None,
-        _ => {}
-    }
-    Some(Caller {
-        trace: trace_id(&head[3..35])?,
-        span: span_id(&head[36..52])?,
-        flags: hex_pair(head[53], head[54])?,
-    })
-}
-
-/// `b3`: `<trace>-<span>[-<sampling>[-<parent>]]`.
-pub(super) fn b3(value: &[u8]) -> Option<Caller> {
-    let mut parts = value.split(|&b| b == b'-');
-    let caller = b3_multi(parts.next()?, parts.next()?);
-    let sampling = parts.next();
-    let parent = parts.next().is_none_or(|parent| span_id(parent).is_some());
-    let known = matches!(sampling, None | Some(b"0" | b"1" | b"d"));
-    caller.filter(|_| known && parent && parts.next().is_none())
-}
-
-/// `x-b3-traceid` and `x-b3-spanid`.
-pub(super) fn b3_multi(trace: &[u8], span: &[u8]) -> Option<Caller> {
-    Some(Caller {
-        trace: trace_id(trace)?,
-        span: span_id(span)?,
-        flags: SAMPLED,
-    })
-}
-
-/// 32 digits, or B3's 16, which stand for the lower half.
-fn trace_id(digits: &[u8]) -> Option<TraceId> {
-    if !matches!(digits.len(), 16 | 32) {
-        return None;
-    }
-    let id = digits
-        .iter()
-        .try_fold(0_u128, |id, &digit| Some(id << 4 | u128::from(hex(digit)?)))?;
-    (id != 0).then_some(TraceId(id.to_be_bytes()))
-}
-
-fn span_id(digits: &[u8]) -> Option<SpanId> {
-    if digits.len() != 16 {
-        return None;
-    }
-    let id = digits
-        .iter()
-        .try_fold(0_u64, |id, &digit| Some(id << 4 | u64::from(hex(digit)?)))?;
-    (id != 0).then_some(SpanId(id.to_be_bytes()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-    const SPAN: &str = "00f067aa0ba902b7";
-
-    fn check(parse: fn(&[u8]) -> Option<Caller>, value: &str, expected: Option<(&str, &str, u8)>) {
-        let caller = parse(value.as_bytes());
-        let found = caller.map(|c| (c.trace.to_string(), c.span.to_string(), c.flags));
-        let expected = expected.map(|(t, s, f)| (format!("{t:0>32}"), s.to_owned(), f));
-        assert_eq!(found, expected, "{value}");
-    }
-
-    #[test]
-    fn w3c() {
-        let ok = Some((TRACE, SPAN, 1));
-        check(traceparent, &format!("00-{TRACE}-{SPAN}-01"), ok);
-        check(
-            traceparent,
-            &format!("00-{TRACE}-{SPAN}-00"),
-            Some((TRACE, SPAN, 0)),
-        );
-        check(traceparent, &format!("cc-{TRACE}-{SPAN}-01-what"), ok);
-        for bad in [
-            format!("00-{TRACE}-{SPAN}-01-x"),
-            format!("cc-{TRACE}-{SPAN}-01x"),
-            format!("ff-{TRACE}-{SPAN}-01"),
-            format!("00-{}-{SPAN}-01", TRACE.to_uppercase()),
-            format!("00-{}-{SPAN}-01", "0".repeat(32)),
-            format!("00-{TRACE}-{}-01", "0".repeat(16)),
-            format!("00-{TRACE}-{SPAN}"),
-            format!("00-{TRACE}-{SPAN}-0g"),
-            format!("00-{}-{SPAN}-01", "-".repeat(32)),
-            String::new(),
-        ] {
-            check(traceparent, &bad, None);
-        }
-    }
-
-    #[test]
-    fn b3_in_one_header() {
-        check(
-            b3,
-            &format!("{TRACE}-{SPAN}-1-{SPAN}"),
-            Some((TRACE, SPAN, 1)),
-        );
-        check(
-            b3,
-            &format!("{}-{SPAN}", &TRACE[16..]),
-            Some((&TRACE[16..], SPAN, 1)),
-        );
-        check(b3, &format!("{TRACE}-{SPAN}-d"), Some((TRACE, SPAN, 1)));
-        for bad in [
-            "0",
-            "1",
-            "",
-            "-",
-            &format!("{TRACE}-{SPAN}-x"),
-            &format!("{TRACE}-{SPAN}-1-2"),
-            &format!("{TRACE}-"),
-        ] {
-            check(b3, bad, None);
-        }
-    }
+/// An HTTP probe of a pod's spec (`httpGet` of a liveness, readiness or startup probe).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The port that it asks.
+    pub port: u16,
+    /// Path and query that it asks for, with the leading `/`.
+    pub target: Box<str>,
 }

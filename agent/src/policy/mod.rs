@@ -1,73 +1,43 @@
-//! What may leave the node: scope, sampling, redaction. The only maker of [`Sanitized`]. Pure.
+//! Which exchanges are kept: scope, then sampling. Pure.
 //!
 //! ```text
-//! Exchange ─► scope (probe, path, method, host, status) ─► sampling by trace id ─► fields ─► bodies ─► Sanitized
-//!                └───────────── Skip, counted ─────────────┘
+//! Exchange ─► admit (workload, probe, own, path, method, host, status) ─► Admitted ─► sample (trace id) ─► Sampled ─► redact
+//!                └────────────────────────── Skip, counted ──────────────────────────────┘
 //! ```
 //!
-//! Redaction is on unless it is turned off. It hides credentials in header fields, and the values of fields with secret names
-//! in queries, forms, multipart parts, JSON, XML and HTML, also where such text was cut, and passwords in URLs. It works on decoded
-//! bodies. **A body that could not be decoded cannot be inspected and is left out** (counted, and said in the span); with redaction
-//! off, or `uninspected: keep`, it stays as it came. What it does not know: secrets under other names, in paths, in plain text, in
-//! XML within JSON, and in binary encodings such as protobuf; for those there are the rules on paths and on media types.
+//! The steps have typed results: what counts requests sees every [`Admitted`] exchange, sampled or not; only a [`Sampled`] one can be
+//! made fit to leave ([`crate::redact`]).
+//!
+//! What a peer claims (a header, a user agent, a forwarded address) never hides an exchange by itself: see [`PolicyContext`].
 
-mod body;
-mod circumstances;
+mod admit;
+mod choice;
+mod config;
 mod context;
 mod counts;
-mod credentials;
-mod defaults;
-mod digest;
-mod edit;
-mod escape;
-mod fields;
 mod glob;
-mod head;
-mod json;
-mod multipart;
-mod names;
-mod pattern;
-mod query;
-mod random;
-mod sanitized;
-mod scope;
-mod secret;
-mod settings;
-mod target;
-mod xml;
+mod path;
+pub(crate) mod random;
+mod sample;
+mod trace;
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
-pub(crate) mod sample;
+pub(crate) mod fixture;
 
-use bytes::Bytes;
 use thiserror::Error;
 
-pub use circumstances::Circumstances;
-pub use context::{Caller, SpanId, TraceContext, TraceId};
-pub use counts::{Counts, Rule, Skip};
-pub use defaults::{HEADERS, NAMES};
-pub(crate) use escape::decode_percent as percent_decode;
-pub(crate) use fields::Known;
+pub(crate) use choice::{Choice, any};
+pub use config::{Config, Select};
+pub use context::{ClientOrigin, PolicyContext, Probe, ServerPod};
+pub use counts::{Counts, Skip};
 pub(crate) use glob::Glob;
-pub use sanitized::{Content, Sanitized, Withheld};
-pub use secret::Secret;
-pub use settings::{Mode, Pattern, Redaction, Select, Settings, Uninspected};
-pub use target::{path_and_query, split_port, split_query};
+pub use trace::{Caller, SpanId, TraceContext, TraceId};
 
-use crate::clock::WallClock;
-use crate::exchange::{Exchange, Request};
-use crate::http::{Body, Fields};
-use digest::Digest;
-use edit::Edits;
-use fields::{Facts, Table};
-use head::HeadEdits;
-use names::Names;
-use sanitized::Message;
-use scope::Scope;
+use crate::exchange::Exchange;
+use admit::Admission;
+use sample::Threshold;
 
-/// Why settings cannot be used.
+/// Why a configuration cannot be used.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum PolicyError {
     /// Outside 0 to 1.
@@ -79,193 +49,139 @@ pub enum PolicyError {
     /// Not a status or a range of them.
     #[error("status `{0}` is not like 404, 5xx or 500-503")]
     Status(String),
-    /// A name pattern that would match nearly everything.
-    #[error("redaction name `{0}` needs at least two letters or digits")]
-    Name(String),
-    /// A hash key that could be guessed.
-    #[error("redaction.key needs at least {KEY} bytes")]
-    Key,
+    /// See [`random`].
+    #[error("the kernel gives no random numbers for trace ids")]
+    Random,
 }
 
-/// Shortest hash key: whoever guesses it can test guesses of secrets, and 16 bytes of random text are beyond that.
-const KEY: usize = 16;
+impl From<random::NoRandom> for PolicyError {
+    fn from(_: random::NoRandom) -> Self {
+        Self::Random
+    }
+}
 
-/// What became of an exchange.
+/// An exchange that is in scope.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every decision is to keep, and a box would cost an allocation for each"
-)]
-pub enum Decision {
-    /// It may leave.
-    Keep(Sanitized),
-    /// It is not wanted; counted.
-    Skip(Skip),
+pub struct Admitted {
+    exchange: Exchange,
+    trace: TraceContext,
 }
 
-/// The policy of one worker. A clone shares the hash key, and has counts and random numbers of its own.
+impl Admitted {
+    /// The exchange, as it was captured: nothing of it may leave the node yet.
+    #[must_use]
+    pub const fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    /// The trace that it belongs to.
+    #[must_use]
+    pub const fn trace(&self) -> &TraceContext {
+        &self.trace
+    }
+}
+
+/// An exchange that is in scope and whose trace is sampled.
+#[derive(Clone, Debug)]
+pub struct Sampled(Admitted);
+
+impl Sampled {
+    /// The exchange as it was captured, and its trace.
+    pub(crate) fn into_parts(self) -> (Exchange, TraceContext) {
+        (self.0.exchange, self.0.trace)
+    }
+}
+
+/// The policy of one worker.
 #[derive(Debug)]
 pub struct Policy {
-    rules: Rules,
+    admission: Admission,
+    threshold: Threshold,
+    /// While the agent is over its budget, on top of `threshold`.
+    reduced: Threshold,
     counts: Counts,
     random: fastrand::Rng,
-    reduced: Reduced,
-    /// Reused from exchange to exchange.
-    scratch: Scratch,
-}
-
-/// What is left out while the agent is over its budget.
-#[derive(Clone, Copy, Debug)]
-struct Reduced {
-    bodies: bool,
-    threshold: u64,
-}
-
-const NOT_REDUCED: Reduced = Reduced {
-    bodies: true,
-    threshold: scope::ALL,
-};
-
-#[derive(Clone, Debug)]
-struct Rules {
-    scope: Scope,
-    table: Table,
-    names: Names,
-    bodies: body::Rules,
-    mode: Mode,
-    digest: Digest,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Scratch {
-    found: Edits,
-    head: HeadEdits,
-}
-
-impl Clone for Policy {
-    fn clone(&self) -> Self {
-        Self {
-            rules: self.rules.clone(),
-            counts: Counts::default(),
-            random: fastrand::Rng::with_seed(random::seed()),
-            reduced: NOT_REDUCED,
-            scratch: Scratch::default(),
-        }
-    }
 }
 
 impl Policy {
     /// A policy.
     ///
     /// # Errors
-    /// When a setting cannot be understood.
-    pub fn new(settings: &Settings) -> Result<Self, PolicyError> {
-        let digest = Digest::new(key(settings)?);
+    /// When a setting cannot be understood, or the kernel gives no random numbers.
+    pub fn new(config: &Config) -> Result<Self, PolicyError> {
+        let (admission, threshold) = compile(config)?;
+        let seed = u64::from_le_bytes(random::bytes()?);
         Ok(Self {
-            rules: Rules::new(settings, digest)?,
+            admission,
+            threshold,
+            reduced: Threshold::ALL,
             counts: Counts::default(),
-            random: fastrand::Rng::with_seed(random::seed()),
-            reduced: NOT_REDUCED,
-            scratch: Scratch::default(),
+            random: fastrand::Rng::with_seed(seed),
         })
     }
 
-    /// Takes other settings; counts go on, and so does a random hash key.
+    /// Takes another configuration; counts go on.
     ///
     /// # Errors
     /// When a setting cannot be understood. The policy then stays as it was.
-    pub fn reload(&mut self, settings: &Settings) -> Result<(), PolicyError> {
-        let digest = match key(settings)? {
-            Some(key) => Digest::new(Some(key)),
-            None => self.rules.digest.clone(),
-        };
-        self.rules = Rules::new(settings, digest)?;
+    pub fn reload(&mut self, config: &Config) -> Result<(), PolicyError> {
+        (self.admission, self.threshold) = compile(config)?;
         Ok(())
     }
 
-    /// Does less while the agent is over its budget: without bodies, and with a part of the traces (on top of the settings').
-    pub fn reduce(&mut self, bodies: bool, sampling_ratio: f64) {
-        self.reduced = Reduced {
-            bodies,
-            threshold: scope::threshold(sampling_ratio),
-        };
+    /// Keeps a part of the traces only while the agent is over its budget (on top of the configuration's ratio).
+    pub fn reduce(&mut self, sampling_ratio: f64) {
+        self.reduced = Threshold::of(sampling_ratio);
     }
 
-    /// Totals since the policy began.
+    /// Totals since the policy started.
     #[must_use]
     pub const fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// Decides on an exchange of which nothing is known but what is in it, and makes it fit to leave.
-    pub fn apply(&mut self, exchange: Exchange, clock: &WallClock) -> Decision {
-        self.apply_in(exchange, clock, Circumstances::default())
-    }
-
-    /// Decides on an exchange, and makes it fit to leave.
-    pub fn apply_in(
+    /// Whether an exchange is in scope.
+    ///
+    /// # Errors
+    /// The reason why it is not, which is counted.
+    pub fn admit(
         &mut self,
-        mut exchange: Exchange,
-        clock: &WallClock,
-        circumstances: Circumstances,
-    ) -> Decision {
-        if circumstances.out_of_scope {
-            return self.skip(Skip::Workload);
+        exchange: Exchange,
+        context: &PolicyContext<'_>,
+    ) -> Result<Admitted, Skip> {
+        if let Some(reason) = self.admission.skip(&exchange, context) {
+            return Err(self.skip(reason));
         }
-        let scope = &self.rules.scope;
-        if let Some(reason) = scope.skip(&exchange, circumstances.client_is_pod) {
-            return self.skip(reason);
-        }
-        self.scratch.head.clear();
-        let head = &mut exchange.request.head;
-        let facts = self.rules.look(&mut head.fields, &mut self.scratch);
-        let trace = self.trace(&facts);
-        if !self.rules.scope.samples(trace.trace) {
-            return self.skip(Skip::Sampling);
-        }
-        if !scope::samples(self.reduced.threshold, trace.trace) {
-            return self.skip(Skip::Overload);
-        }
-        self.request_head(&mut exchange.request);
-        let content = self.body(&facts, &mut exchange.request.body);
-        let request = Message { facts, content };
-        let response = exchange
-            .response
-            .as_mut()
-            .map_or_else(Message::default, |response| {
-                let facts = self.fields(&mut response.head.fields);
-                let content = self.body(&facts, &mut response.body);
-                Message { facts, content }
-            });
-        self.counts.kept += 1;
-        let began = clock.unix_nanos(exchange.request.began);
-        Decision::Keep(Sanitized {
-            trace,
-            began,
-            ended: began.saturating_add(exchange.duration()),
-            exchange,
-            request,
-            response,
-        })
+        self.counts.admitted += 1;
+        let trace = self.trace(&exchange);
+        Ok(Admitted { exchange, trace })
     }
 
-    fn skip(&mut self, reason: Skip) -> Decision {
+    /// Whether its trace is sampled.
+    ///
+    /// # Errors
+    /// The reason why it is not, which is counted.
+    pub fn sample(&mut self, admitted: Admitted) -> Result<Sampled, Skip> {
+        let trace = admitted.trace.trace;
+        if !self.threshold.keeps(trace) {
+            return Err(self.skip(Skip::Sampling));
+        }
+        if !self.reduced.keeps(trace) {
+            return Err(self.skip(Skip::Overload));
+        }
+        self.counts.kept += 1;
+        Ok(Sampled(admitted))
+    }
+
+    fn skip(&mut self, reason: Skip) -> Skip {
         self.counts.skip(reason);
-        Decision::Skip(reason)
+        reason
     }
 
     /// The caller's trace, else a new one.
-    fn trace(&mut self, facts: &Facts) -> TraceContext {
-        let caller = facts
-            .once(Known::Traceparent)
-            .and_then(context::traceparent)
-            .or_else(|| facts.once(Known::B3).and_then(context::b3))
-            .or_else(|| {
-                let trace = facts.once(Known::B3TraceId)?;
-                context::b3_multi(trace, facts.once(Known::B3SpanId)?)
-            });
+    fn trace(&mut self, exchange: &Exchange) -> TraceContext {
         let span = SpanId(self.random.u64(1..).to_be_bytes());
-        match caller {
+        match trace::caller(&exchange.request.head.fields) {
             Some(caller) => TraceContext {
                 trace: caller.trace,
                 span,
@@ -276,148 +192,18 @@ impl Policy {
                 trace: TraceId(self.random.u128(1..).to_be_bytes()),
                 span,
                 parent: None,
-                flags: context::SAMPLED,
+                flags: trace::SAMPLED,
             },
         }
     }
-
-    /// Hides what [`Rules::look`] found in the fields, and the target's secrets.
-    fn request_head(&mut self, request: &mut Request) {
-        let (rules, edits) = (&self.rules, &mut self.scratch.head);
-        if rules.mode == Mode::Off {
-            return;
-        }
-        let found = &mut self.scratch.found;
-        found.clear();
-        let target = request.head.target();
-        query::scan_url(target, &rules.names, found);
-        if request.head.method() == b"CONNECT" {
-            query::scan_host(target, found);
-        }
-        pattern::scan(target, &rules.bodies.patterns, found);
-        found.settle();
-        edits.target.extend_from_slice(found.as_slice());
-        if edits.is_empty() {
-            return;
-        }
-        edits.count(&mut self.counts);
-        if rules.mode == Mode::On {
-            request.head = head::rewrite_request(&request.head, edits, &rules.digest);
-        }
-    }
-
-    /// Looks at the fields of an answer or of trailers, and hides their secrets.
-    fn fields(&mut self, fields: &mut Fields) -> Facts {
-        let (rules, scratch) = (&self.rules, &mut self.scratch);
-        scratch.head.clear();
-        let facts = rules.look(fields, scratch);
-        if !scratch.head.is_empty() {
-            scratch.head.count(&mut self.counts);
-            if rules.mode == Mode::On {
-                *fields = head::rewrite_fields(fields, &scratch.head, &rules.digest);
-            }
-        }
-        facts
-    }
-
-    fn body(&mut self, facts: &Facts, body: &mut Body) -> Content {
-        if let Some(trailers) = &mut body.trailers {
-            self.fields(trailers);
-        }
-        let rules = &self.rules;
-        let mut content = if self.reduced.bodies || body.size == 0 {
-            body::open(&rules.bodies, facts, body)
-        } else {
-            Content::left_out(body, Withheld::Overload)
-        };
-        match content.withheld {
-            Some(Withheld::Uninspected) => {
-                self.counts.bodies_uninspected += 1;
-                if rules.mode == Mode::DryRun {
-                    content.withheld = None;
-                }
-            }
-            Some(Withheld::Unwanted) => self.counts.bodies_unwanted += 1,
-            Some(Withheld::Overload) => self.counts.bodies_overload += 1,
-            None => {}
-        }
-        if content.withheld.is_some() {
-            body.bytes = Bytes::new();
-        }
-        if rules.mode == Mode::Off || body.bytes.is_empty() {
-            return content;
-        }
-        let found = &mut self.scratch.found;
-        found.clear();
-        body::scan(&rules.bodies, facts, &body.bytes, &rules.names, found);
-        if !found.is_empty() {
-            found.count(&mut self.counts);
-            if rules.mode == Mode::On {
-                let mut text = Vec::with_capacity(found.grown(&body.bytes));
-                found.apply(&body.bytes, &rules.digest, &mut text);
-                body.bytes = Bytes::from(text);
-            }
-        }
-        content
-    }
 }
 
-fn key(settings: &Settings) -> Result<Option<&str>, PolicyError> {
-    let key = settings.redaction.key.as_ref().map(Secret::reveal);
-    if key.is_some_and(|key| key.len() < KEY) {
-        return Err(PolicyError::Key);
+fn compile(config: &Config) -> Result<(Admission, Threshold), PolicyError> {
+    let ratio = config.sampling_ratio;
+    if !(0.0..=1.0).contains(&ratio) {
+        return Err(PolicyError::Ratio(ratio));
     }
-    Ok(key)
-}
-
-impl Rules {
-    fn new(settings: &Settings, digest: Digest) -> Result<Self, PolicyError> {
-        let redaction = &settings.redaction;
-        let names = Names::new(&redaction.names).map_err(PolicyError::Name)?;
-        let scope = Scope::new(settings)?;
-        Ok(Self {
-            table: Table::new(settings, &names),
-            bodies: body::Rules {
-                wanted: scope.bodies.clone(),
-                decoded_limit: settings.max_decoded_bytes,
-                uninspected: redaction.uninspected,
-                patterns: redaction.patterns.clone(),
-                inspect: redaction.mode != Mode::Off,
-            },
-            scope,
-            names,
-            mode: redaction.mode,
-            digest,
-        })
-    }
-
-    /// Drops the fields that are not kept; notes what is known of all, and what is to be hidden in those that stay.
-    fn look(&self, fields: &mut Fields, scratch: &mut Scratch) -> Facts {
-        let mut facts = Facts::over(fields.buffer());
-        let Scratch { found, head } = scratch;
-        let mut kept = 0;
-        fields.retain(|name, value, place| {
-            found.clear();
-            let keep = self
-                .table
-                .look(name, value, place, &self.names, &mut facts, found);
-            if !self.bodies.patterns.is_empty() && self.bodies.inspect {
-                let before = found.as_slice().len();
-                pattern::scan(value, &self.bodies.patterns, found);
-                if found.as_slice().len() > before && self.mode == Mode::On {
-                    facts.forget(place);
-                }
-                found.settle();
-            }
-            if keep {
-                head.fields
-                    .extend(found.as_slice().iter().map(|edit| (kept, edit.clone())));
-                kept += 1;
-            }
-            keep
-        });
-        facts
-    }
+    Ok((Admission::new(config)?, Threshold::of(ratio)))
 }
 
 #[cfg(test)]

@@ -1,116 +1,66 @@
-//! Exchanges for tests, from plain text.
+//! Sampling by trace id, so that a trace is kept or dropped whole.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use super::trace::TraceId;
 
-use bytes::Bytes;
+/// A trace is kept when the upper 63 bits of its id's last eight bytes are below this, as OpenTelemetry's `TraceIdRatioBased` has it:
+/// agents and applications with one ratio keep the same traces.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Threshold(u64);
 
-use crate::exchange::{Exchange, Oddities, Peers, Request, Response};
-use crate::flow::{CgroupId, Side, SocketId};
-use crate::http::{
-    Body, Fields, FieldsBuilder, Framing, RequestHead, ResponseHead, Slice, Version,
-};
+impl Threshold {
+    /// Above every 63-bit number.
+    pub(super) const ALL: Self = Self(1 << 63);
 
-/// An exchange of an HTTP/1 request and its answer, whose bodies are all that follows their heads.
-pub(crate) fn exchange(request: impl AsRef<[u8]>, response: impl AsRef<[u8]>) -> Exchange {
-    let client: SocketAddr = "10.0.0.9:40000".parse().unwrap();
-    let server: SocketAddr = "10.0.0.1:8080".parse().unwrap();
-    Exchange {
-        peers: Arc::new(Peers {
-            socket: SocketId(1),
-            cgroup: CgroupId(1),
-            side: Side::Server,
-            client: client.into(),
-            server: server.into(),
-            proxied_client: None,
-        }),
-        request: self::request(request.as_ref()),
-        response: Some(self::response(response.as_ref())),
-        upgrade: false,
-        partial: None,
+    /// For a ratio of 0 to 1.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a ratio of 0 to 1 times 2^63 is in range; the last bits do not matter"
+    )]
+    pub(super) fn of(ratio: f64) -> Self {
+        Self((ratio.clamp(0.0, 1.0) * Self::ALL.0 as f64) as u64)
+    }
+
+    /// The trace is among those kept.
+    pub(super) const fn keeps(self, trace: TraceId) -> bool {
+        let [.., a, b, c, d, e, f, g, h] = trace.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1 < self.0
     }
 }
 
-fn request(text: &[u8]) -> Request {
-    let mut fields = vec![httparse::EMPTY_HEADER; 300];
-    let mut parsed = httparse::Request::new(&mut fields);
-    let len = parsed.parse(text).unwrap().unwrap();
-    let buffer = Bytes::copy_from_slice(&text[..len]);
-    let place = |part: &[u8]| place(text, part);
-    let target = parsed.path.unwrap();
-    let absolute = target
-        .split_once("://")
-        .filter(|_| !target.starts_with('/'));
-    let head = RequestHead {
-        method: place(parsed.method.unwrap().as_bytes()),
-        target: place(target.as_bytes()),
-        authority: absolute
-            .map(|(_, rest)| place(rest.split(['/', '?']).next().unwrap().as_bytes())),
-        scheme: absolute.map(|(scheme, _)| place(scheme.as_bytes())),
-        version: version(parsed.version),
-        fields: self::fields(text, &buffer, parsed.headers),
-    };
-    Request {
-        began: 1_000,
-        ended: 2_000,
-        body: body(&text[len..]),
-        head,
-        oddities: Oddities::default(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn response(text: &[u8]) -> Response {
-    let mut fields = vec![httparse::EMPTY_HEADER; 300];
-    let mut parsed = httparse::Response::new(&mut fields);
-    let len = parsed.parse(text).unwrap().unwrap();
-    let buffer = Bytes::copy_from_slice(&text[..len]);
-    Response {
-        began: 3_000,
-        ended: 5_000,
-        head: ResponseHead {
-            status: parsed.code.unwrap(),
-            version: version(parsed.version),
-            fields: self::fields(text, &buffer, parsed.headers),
-        },
-        body: body(&text[len..]),
-        oddities: Oddities::default(),
-        interim: 0,
+    fn id(low: u64) -> TraceId {
+        let mut id = [0xff; 16];
+        id[8..].copy_from_slice(&low.to_be_bytes());
+        TraceId(id)
     }
-}
 
-fn fields(text: &[u8], buffer: &Bytes, headers: &[httparse::Header<'_>]) -> Fields {
-    let mut builder = FieldsBuilder::new(buffer.clone(), headers.len());
-    for header in headers {
-        builder.push(
-            place(text, header.name.as_bytes()),
-            place(text, header.value),
+    fn check(ratio: f64, low: u64, expected: bool) {
+        assert_eq!(
+            Threshold::of(ratio).keeps(id(low)),
+            expected,
+            "{ratio} {low}"
         );
     }
-    builder.build()
-}
 
-fn place(text: &[u8], part: &[u8]) -> Slice {
-    Slice {
-        start: u16::try_from(part.as_ptr() as usize - text.as_ptr() as usize).unwrap(),
-        len: u16::try_from(part.len()).unwrap(),
+    #[test]
+    fn a_trace_is_sampled_whole() {
+        check(1.0, u64::MAX, true);
+        check(0.0, 0, false);
+        check(0.5, u64::MAX / 2 - 1, true);
+        check(0.5, u64::MAX / 2 + 1, false);
     }
-}
 
-fn version(minor: Option<u8>) -> Version {
-    if minor == Some(0) {
-        Version::Http10
-    } else {
-        Version::Http11
-    }
-}
-
-/// A whole body.
-pub(crate) fn body(bytes: &[u8]) -> Body {
-    Body {
-        bytes: Bytes::copy_from_slice(bytes),
-        size: bytes.len() as u64,
-        size_exact: true,
-        framing: Framing::Length,
-        ..Body::default()
+    #[test]
+    fn a_smaller_ratio_keeps_a_subset() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..1000 {
+            let id = id(rng.u64(..));
+            assert!(!Threshold::of(0.1).keeps(id) || Threshold::of(0.2).keeps(id));
+        }
     }
 }

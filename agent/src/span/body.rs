@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::attributes::{Builder, Text};
 use crate::http::Body;
-use crate::policy::Content;
+use crate::redact::Content;
 
 /// The keys of a request's or an answer's body.
 pub(super) struct Keys {
@@ -14,7 +14,7 @@ pub(super) struct Keys {
     pub(super) encoding: &'static str,
     pub(super) truncated: &'static str,
     pub(super) undecoded: &'static str,
-    pub(super) withheld: &'static str,
+    pub(super) omitted: &'static str,
 }
 
 /// Adds the body, of which at most `limit` bytes are told, and how it is told.
@@ -56,14 +56,14 @@ pub(super) fn push(
             out.fixed(keys.encoding, "base64");
         }
     }
-    if content.cut && limit.is_none() && content.withheld.is_none() {
+    if content.cut && limit.is_none() && content.omitted.is_none() {
         out.bool(keys.truncated, true);
     }
     if content.undecoded {
         out.bool(keys.undecoded, true);
     }
-    if let Some(reason) = content.withheld {
-        out.fixed(keys.withheld, reason.label());
+    if let Some(reason) = content.omitted {
+        out.fixed(keys.omitted, reason.label());
     }
 }
 
@@ -99,14 +99,14 @@ fn char_boundary(text: &[u8], at: usize) -> usize {
 mod tests {
     use super::super::attributes::Value;
     use super::*;
-    use crate::policy::sample;
+    use crate::policy::fixture;
 
     const KEYS: Keys = Keys {
         body: "b",
         encoding: "e",
         truncated: "t",
         undecoded: "u",
-        withheld: "w",
+        omitted: "w",
     };
 
     fn check(bytes: &[u8], cut: bool, limit: Option<usize>, expected: &[(&str, Value<'_>)]) {
@@ -116,7 +116,7 @@ mod tests {
             ..Content::default()
         };
         let mut builder = Builder::new(0, 0);
-        push(&mut builder, &KEYS, &sample::body(bytes), &content, limit);
+        push(&mut builder, &KEYS, &fixture::body(bytes), &content, limit);
         let attributes = builder.build();
         assert_eq!(attributes.iter().collect::<Vec<_>>(), expected);
     }

@@ -130,10 +130,10 @@ fn is_plain(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::sample;
+    use crate::policy::fixture;
 
     fn check(head: &str, expected: &serde_json::Value) {
-        let exchange = sample::exchange(
+        let exchange = fixture::exchange(
             "GET / HTTP/1.1\r\n\r\n",
             format!("HTTP/1.1 200 X\r\n{head}\r\n"),
         );

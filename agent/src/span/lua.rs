@@ -4,7 +4,8 @@ use super::attributes::Builder;
 use super::body::{self, Keys};
 use super::settings::{Profile, Settings};
 use super::{faults, headers, peer};
-use crate::policy::{Known, Sanitized, path_and_query};
+use crate::http::target::path_and_query;
+use crate::redact::{Known, Sanitized};
 
 /// Body bytes that the gateway filter tells at most.
 const GATEWAY_BODY: usize = 10_000;
@@ -14,7 +15,7 @@ const REQUEST: Keys = Keys {
     encoding: "http.request.body.encoding",
     truncated: "meshtap.request.body.truncated",
     undecoded: "meshtap.request.body.undecoded",
-    withheld: "meshtap.request.body.withheld",
+    omitted: "meshtap.request.body.omitted",
 };
 
 const RESPONSE: Keys = Keys {
@@ -22,7 +23,7 @@ const RESPONSE: Keys = Keys {
     encoding: "http.response.body.encoding",
     truncated: "meshtap.response.body.truncated",
     undecoded: "meshtap.response.body.undecoded",
-    withheld: "meshtap.response.body.withheld",
+    omitted: "meshtap.response.body.omitted",
 };
 
 /// Adds the attributes.
@@ -89,7 +90,7 @@ pub(super) fn scheme(
 
 /// `https` when a proxy in front says so, else as configured, else as the request itself tells, else what the socket carried.
 pub(super) fn scheme_of<'a>(settings: &'a Settings, sanitized: &'a Sanitized) -> &'a [u8] {
-    let forwarded = sanitized.request_fact(Known::ForwardedProto);
+    let forwarded = sanitized.request_field(Known::ForwardedProto);
     if forwarded.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https")) {
         return b"https";
     }

@@ -16,7 +16,8 @@ pub use attributes::{Attributes, List, Value};
 pub(crate) use headers::push_escaped;
 pub use settings::{Profile, Settings};
 
-use crate::policy::{Sanitized, SpanId, TraceContext};
+use crate::policy::{SpanId, TraceContext};
+use crate::redact::Sanitized;
 use attributes::Builder;
 
 /// Which end of a request a span stands for, as OpenTelemetry has it. The numbers are OTLP's.
@@ -230,7 +231,7 @@ impl SpanBuilder {
         }
         Span {
             context: *sanitized.trace(),
-            start: sanitized.began(),
+            start: sanitized.started(),
             end: sanitized.ended(),
             kind,
             status,

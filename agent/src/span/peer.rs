@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::attributes::push_text;
 use crate::flow::{Endpoint, Side};
-use crate::policy::{Known, Sanitized};
+use crate::redact::{Known, Sanitized};
 
 /// Appends the address of the peer.
 ///
@@ -21,14 +21,14 @@ pub(super) fn write(out: &mut Vec<u8>, sanitized: &Sanitized) {
 
 /// The client's address as headers tell it, or its pod.
 fn told(sanitized: &Sanitized) -> Option<&[u8]> {
-    let metadata = sanitized.request_fact(Known::PeerMetadataId).and_then(pod);
+    let metadata = sanitized.request_field(Known::PeerMetadataId).and_then(pod);
     metadata.or_else(|| forwarded(sanitized))
 }
 
 /// The client's address as headers tell it.
 pub(super) fn forwarded(sanitized: &Sanitized) -> Option<&[u8]> {
     let value = |known| {
-        let value = sanitized.request_fact(known)?;
+        let value = sanitized.request_field(known)?;
         let first = value.split(|&b| b == b',').next().unwrap_or(value);
         Some(first.trim_ascii()).filter(|first| !first.is_empty())
     };
@@ -83,19 +83,17 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::clock::WallClock;
-    use crate::policy::{Decision, Policy, Settings, sample};
+    use crate::policy::fixture;
+    use crate::redact::Config;
+    use crate::redact::fixture::sanitize;
 
     fn check(side: Side, proxied: Option<&str>, headers: &str, expected: &str) {
         let request = format!("GET / HTTP/1.1\r\n{headers}\r\n");
-        let mut exchange = sample::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
+        let mut exchange = fixture::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
         let peers = Arc::make_mut(&mut exchange.peers);
         peers.side = side;
         peers.proxied_client = proxied.map(|ip| SocketAddr::new(ip.parse().unwrap(), 1).into());
-        let mut policy = Policy::new(&Settings::default()).unwrap();
-        let Decision::Keep(kept) = policy.apply(exchange, &WallClock { offset: 0 }) else {
-            panic!("skipped");
-        };
+        let kept = sanitize(&Config::default(), exchange);
         let mut out = Vec::new();
         write(&mut out, &kept);
         assert_eq!(String::from_utf8_lossy(&out), expected, "{headers}");

@@ -8,7 +8,8 @@ use super::{Kind, Status, faults, lua, peer};
 use crate::exchange::Exchange;
 use crate::flow::Side;
 use crate::http::Fields;
-use crate::policy::{Known, Sanitized, path_and_query, split_port, split_query};
+use crate::http::target::{path_and_query, split_port, split_query};
+use crate::redact::{Known, Sanitized};
 
 /// Methods that keep their name: RFC 9110 §9 and PATCH (RFC 5789). Others are `_OTHER`, so that names stay few.
 const METHODS: [&str; 9] = [
@@ -20,7 +21,7 @@ const REQUEST: Keys = Keys {
     encoding: "http.request.body.encoding",
     truncated: "meshtap.request.body.truncated",
     undecoded: "meshtap.request.body.undecoded",
-    withheld: "meshtap.request.body.withheld",
+    omitted: "meshtap.request.body.omitted",
 };
 
 const RESPONSE: Keys = Keys {
@@ -28,7 +29,7 @@ const RESPONSE: Keys = Keys {
     encoding: "http.response.body.encoding",
     truncated: "meshtap.response.body.truncated",
     undecoded: "meshtap.response.body.undecoded",
-    withheld: "meshtap.response.body.withheld",
+    omitted: "meshtap.response.body.omitted",
 };
 
 /// Adds the attributes; tells kind, status and name of the span.
@@ -48,7 +49,7 @@ pub(super) fn build(
     }
     url(out, settings, sanitized);
     network(out, sanitized);
-    if let Some(agent) = sanitized.request_fact(Known::UserAgent) {
+    if let Some(agent) = sanitized.request_field(Known::UserAgent) {
         out.bytes("user_agent.original", agent);
     }
     fields(out, "http.request.header.", &head.fields);

@@ -1,27 +1,21 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::clock::WallClock;
 use crate::exchange::{Exchange, Partial};
 use crate::flow::Side;
-use crate::policy::{Decision, Mode, Policy, Settings as PolicySettings, sample};
+use crate::policy::fixture;
+use crate::redact::fixture::sanitize_at;
+use crate::redact::{Config, Mode};
 
 const REQUEST: &str = "POST /a?token=t&b=c HTTP/1.1\r\nHost: shop:8080\r\nUser-Agent: curl/8\r\nAccept: x\r\naccept: y\r\nContent-Type: text/plain\r\n\r\nhello";
 const RESPONSE: &str = "HTTP/1.1 404 X\r\ncontent-type: text/plain\r\n\r\ngone";
 
 fn sanitize(exchange: Exchange) -> Sanitized {
-    let mut settings = PolicySettings::default();
-    settings.redaction.mode = Mode::Off;
-    let mut policy = Policy::new(&settings).unwrap();
-    match policy.apply(
-        exchange,
-        &WallClock {
-            offset: 1_700_000_000_000_000_000,
-        },
-    ) {
-        Decision::Keep(sanitized) => sanitized,
-        Decision::Skip(reason) => panic!("{reason:?}"),
-    }
+    let config = Config {
+        mode: Mode::Off,
+        ..Config::default()
+    };
+    sanitize_at(&config, exchange, 1_700_000_000_000_000_000)
 }
 
 fn text(value: Value<'_>) -> String {
@@ -74,7 +68,7 @@ fn resource(span: &Span) -> Vec<String> {
 fn mesh() {
     let span = check(
         profile(Profile::Mesh),
-        sample::exchange(REQUEST, RESPONSE),
+        fixture::exchange(REQUEST, RESPONSE),
         r#"
         http.method=POST
         http.status_code=404i
@@ -113,7 +107,7 @@ fn mesh() {
 
 #[test]
 fn gateway() {
-    let mut exchange = sample::exchange(REQUEST, RESPONSE);
+    let mut exchange = fixture::exchange(REQUEST, RESPONSE);
     exchange.response = None;
     exchange.partial = Some(Partial::NoResponse);
     let span = check(
@@ -148,7 +142,7 @@ fn gateway() {
 fn semconv_server() {
     let span = check(
         profile(Profile::Semconv),
-        sample::exchange(REQUEST, RESPONSE),
+        fixture::exchange(REQUEST, RESPONSE),
         "
         http.request.method=POST
         url.path=/a
@@ -183,7 +177,7 @@ fn semconv_server() {
 
 #[test]
 fn semconv_client() {
-    let mut exchange = sample::exchange(
+    let mut exchange = fixture::exchange(
         "BREW /pot HTTP/1.0\r\nx-forwarded-proto: https\r\n\r\n",
         RESPONSE,
     );
@@ -234,7 +228,7 @@ fn settings_go_before_defaults() {
         ],
         ..Settings::default()
     };
-    let sanitized = sanitize(sample::exchange(REQUEST, RESPONSE));
+    let sanitized = sanitize(fixture::exchange(REQUEST, RESPONSE));
     let span = SpanBuilder::new(settings).build(&sanitized, &Origin::default());
     assert_eq!((span.name(), span.scope.name.as_str()), ("sp", "sc"));
     assert_eq!(
@@ -250,7 +244,7 @@ fn settings_go_before_defaults() {
 
 #[test]
 fn a_workload_is_told_in_the_span_or_in_its_resource() {
-    let sanitized = sanitize(sample::exchange(REQUEST, RESPONSE));
+    let sanitized = sanitize(fixture::exchange(REQUEST, RESPONSE));
     let workload = [
         ("k8s.pod.name".to_owned(), "web-1".into()),
         ("process.pid".to_owned(), ResourceValue::Int(7)),

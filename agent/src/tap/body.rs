@@ -1,7 +1,7 @@
 //! What of a body can be shown: text, or bytes that are not.
 
 use crate::http::{Body, Fields};
-use crate::policy::Content;
+use crate::redact::Content;
 
 /// What the bytes of a body are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::{Detail, View};
 use crate::exchange::Oddities;
 use crate::flow::Endpoint;
 use crate::http::{Body, Fields};
-use crate::policy::Content;
+use crate::redact::Content;
 
 /// Appends the object and a line feed.
 pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail) {
@@ -99,10 +99,10 @@ fn message(
         out.push(b']');
     }
     out.push(b']');
-    match content.withheld {
+    match content.omitted {
         _ if detail < Detail::Bodies => {}
         Some(reason) => {
-            let _ = write!(out, ",\"body_withheld\":\"{}\"", reason.label());
+            let _ = write!(out, ",\"body_omitted\":\"{}\"", reason.label());
         }
         None => {
             match Text::of(body, content) {

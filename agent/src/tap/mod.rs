@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use crate::clock::WallClock;
 use crate::exchange::Exchange;
-use crate::policy::Sanitized;
 use crate::process::Process;
+use crate::redact::Sanitized;
 
 pub use colour::Palette;
 pub use filter::{Filter, StatusSet};

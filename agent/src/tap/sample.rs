@@ -12,8 +12,9 @@ use crate::flow::{CgroupId, Endpoint, Side, SocketId};
 use crate::http::{
     Body, Fields, FieldsBuilder, Framing, RequestHead, ResponseHead, Slice, Version,
 };
-use crate::policy::{Decision, Mode, Policy, Sanitized, Settings};
 use crate::process::Process;
+use crate::redact::fixture::sanitize_at;
+use crate::redact::{Config, Sanitized};
 
 /// A buffer under construction, and slices of it.
 struct Text(Vec<u8>);
@@ -132,15 +133,11 @@ const CLOCK: WallClock = WallClock {
 
 /// As a policy that keeps and hides nothing lets it pass.
 pub(crate) fn sanitized(exchange: &Exchange) -> Sanitized {
-    let mut settings = Settings::everything();
-    settings.redaction.mode = Mode::Off;
-    sanitized_by(&settings, exchange)
+    let mut config = Config::everything();
+    config.turn_off();
+    sanitized_by(&config, exchange)
 }
 
-pub(crate) fn sanitized_by(settings: &Settings, exchange: &Exchange) -> Sanitized {
-    let mut policy = Policy::new(settings).expect("settings");
-    match policy.apply(exchange.clone(), &CLOCK) {
-        Decision::Keep(sanitized) => sanitized,
-        Decision::Skip(reason) => panic!("{reason:?}"),
-    }
+pub(crate) fn sanitized_by(config: &Config, exchange: &Exchange) -> Sanitized {
+    sanitize_at(config, exchange.clone(), CLOCK.offset)
 }

@@ -8,7 +8,7 @@ use super::escape::{self, Keep};
 use super::units::size_words;
 use super::{Detail, View};
 use crate::http::{Body, Fields};
-use crate::policy::{Content, Withheld};
+use crate::redact::{Content, Omitted};
 
 /// Appends what `detail` asks for and an empty line; nothing at [`Detail::Line`].
 pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, palette: Palette) {
@@ -74,12 +74,12 @@ impl Block<'_> {
     }
 
     fn body(&mut self, fields: &Fields, body: &Body, content: &Content) {
-        match content.withheld {
-            Some(Withheld::Uninspected) => {
-                return self.note(b"left out: it cannot be searched for secrets");
+        match content.omitted {
+            Some(Omitted::Uninspected) => {
+                return self.note(b"omitted: it cannot be searched for secrets");
             }
-            Some(Withheld::Unwanted) => return self.note(b"left out by a rule on its media type"),
-            Some(Withheld::Overload) => return self.note(b"left out under overload"),
+            Some(Omitted::Unwanted) => return self.note(b"omitted by a rule on its media type"),
+            Some(Omitted::Overload) => return self.note(b"omitted under overload"),
             None if body.size == 0 && body.bytes.is_empty() => return,
             None => {}
         }

@@ -11,7 +11,8 @@ use crate::exchange::Partial;
 use crate::export::Report;
 use crate::export::delivery::{DropReason, LATENCY_BUCKETS_MS};
 use crate::ledger::Loss;
-use crate::policy::{Rule, Skip};
+use crate::policy::Skip;
+use crate::redact::{Omitted, Rule};
 
 use Kind::{Counter, Gauge};
 
@@ -24,6 +25,7 @@ pub(super) fn metrics(reading: &Reading) -> String {
     streams(&mut page, reading);
     kernel(&mut page, reading);
     policy(&mut page, reading);
+    redaction(&mut page, reading);
     spans(&mut page, &reading.exporters);
     latency(&mut page, &reading.exporters);
     workload::metrics(&mut page, reading);
@@ -171,6 +173,12 @@ fn policy(page: &mut Page, reading: &Reading) {
     let counts = &reading.policy;
     page.single(
         Counter,
+        "meshtap_exchanges_admitted_total",
+        "Exchanges in scope, sampled or not.",
+        counts.admitted,
+    );
+    page.single(
+        Counter,
         "meshtap_exchanges_kept_total",
         "Exchanges that the policy kept.",
         counts.kept,
@@ -183,6 +191,10 @@ fn policy(page: &mut Page, reading: &Reading) {
     for (reason, count) in Skip::ALL.iter().zip(counts.skipped) {
         skipped.sample(&[("rule", reason.label())], count);
     }
+}
+
+fn redaction(page: &mut Page, reading: &Reading) {
+    let counts = &reading.redaction;
     let mut redacted = page.metric(
         Counter,
         "meshtap_redacted_values_total",
@@ -193,12 +205,12 @@ fn policy(page: &mut Page, reading: &Reading) {
     }
     let mut bodies = page.metric(
         Counter,
-        "meshtap_withheld_bodies_total",
-        "Bodies left out, by reason.",
+        "meshtap_omitted_bodies_total",
+        "Bodies omitted, by reason.",
     );
-    bodies.sample(&[("reason", "uninspected")], counts.bodies_uninspected);
-    bodies.sample(&[("reason", "unwanted")], counts.bodies_unwanted);
-    bodies.sample(&[("reason", "overload")], counts.bodies_overload);
+    for (reason, count) in Omitted::ALL.iter().zip(counts.omitted) {
+        bodies.sample(&[("reason", reason.label())], count);
+    }
 }
 
 fn spans(page: &mut Page, exporters: &[Report]) {

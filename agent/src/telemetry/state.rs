@@ -71,7 +71,7 @@ pub struct Shared {
     capture: Mutex<CaptureView>,
     hooks: Mutex<Vec<Hook>>,
     usage: Mutex<Usage>,
-    policy: Mutex<Vec<crate::policy::Counts>>,
+    policy: Mutex<Vec<(crate::policy::Counts, crate::redact::Counts)>>,
     outcomes: Mutex<Vec<Outcomes>>,
     directory: OnceLock<Arc<Directory>>,
     reports: OnceLock<Reports>,
@@ -100,14 +100,20 @@ impl Shared {
         *lock(&self.capture) = view;
     }
 
-    /// Publishes the counts of worker `index`'s policy.
-    pub fn publish_policy(&self, index: usize, counts: &crate::policy::Counts) {
+    /// Publishes the counts of worker `index`'s policy and redactor.
+    pub fn publish_policy(
+        &self,
+        index: usize,
+        policy: &crate::policy::Counts,
+        redaction: &crate::redact::Counts,
+    ) {
         let mut all = lock(&self.policy);
         if all.len() <= index {
             all.resize_with(index + 1, Default::default);
         }
         if let Some(slot) = all.get_mut(index) {
-            slot.clone_from(counts);
+            slot.0.clone_from(policy);
+            slot.1.clone_from(redaction);
         }
     }
 
@@ -183,8 +189,10 @@ impl Shared {
     #[must_use]
     pub fn read(&self) -> Reading {
         let mut policy = crate::policy::Counts::default();
+        let mut redaction = crate::redact::Counts::default();
         for counts in lock(&self.policy).iter() {
-            policy.add(counts);
+            policy.add(&counts.0);
+            redaction.add(&counts.1);
         }
         let mut outcomes = Outcomes::NONE;
         for worker in lock(&self.outcomes).iter() {
@@ -198,6 +206,7 @@ impl Shared {
             hooks: lock(&self.hooks).clone(),
             usage: *lock(&self.usage),
             policy,
+            redaction,
             exporters: self.reports.get().map(Reports::read).unwrap_or_default(),
             level: self.level(),
             steps: std::array::from_fn(|i| {
@@ -223,6 +232,8 @@ pub struct Reading {
     pub usage: Usage,
     /// What the policy did, over all workers.
     pub policy: crate::policy::Counts,
+    /// What was hidden and omitted, over all workers.
+    pub redaction: crate::redact::Counts,
     /// What is known of workloads, where anybody asks.
     pub workloads: Option<View>,
     /// What became of exchanges as far as their pods go.

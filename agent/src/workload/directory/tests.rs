@@ -578,7 +578,7 @@ fn rules_leave_out_what_they_cannot_judge() {
 fn the_client_that_a_proxy_tells_is_read_from_the_exchange() {
     let check = |client: &str, lines: &str, expected: Option<&str>| {
         let request = format!("GET / HTTP/1.1\r\nhost: a\r\n{lines}\r\n");
-        let mut exchange = crate::policy::sample::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
+        let mut exchange = crate::policy::fixture::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
         let address = std::net::SocketAddr::new(client.parse().unwrap(), 1);
         Arc::make_mut(&mut exchange.peers).client = address.into();
         let expected = expected.map(|ip| ip.parse::<IpAddr>().unwrap());

@@ -7,8 +7,8 @@ use super::{
     KEY, Key, Value, is_space, is_word, key_before, push_scalar, push_string, quote_at, quoted,
     scalar_end, skip_space, slashes_at_depth, string,
 };
-use crate::policy::edit::{Coding, Edits};
-use crate::policy::names::{Letters, Names};
+use crate::redact::edit::{Coding, Edits};
+use crate::redact::names::{Letters, Names};
 
 /// Longest name that is taken for one; what is longer is a text that has the word in it.
 const NAME: usize = 128;

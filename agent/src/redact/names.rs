@@ -4,7 +4,8 @@
 //! `api%5Fkey` and `api\u005fkey` are one name. Most names in JSON are refused by the letters that they have, before that.
 
 use super::edit::Coding;
-use super::escape::{decode_json, decode_percent, hex_pair};
+use super::escape::decode_json;
+use crate::http::percent::{decode_percent, hex_pair};
 
 /// Most bytes of a name that are looked at; of a longer one the last. Real names are below 64.
 const LONGEST: usize = 512;
@@ -361,7 +362,7 @@ fn contains(name: &[u8], part: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::defaults;
+    use crate::redact::defaults;
 
     fn check(name: &str, secret: bool) {
         let names = Names::new(&defaults::NAMES.map(str::to_owned)).unwrap();

@@ -5,8 +5,11 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
 
+use super::RedactError;
 use super::edit::Coding;
-use super::escape::{decode_json, decode_percent};
+use super::escape::decode_json;
+use crate::http::percent::decode_percent;
+use crate::policy::random;
 
 /// What stands before the hash.
 const OPEN: &[u8] = b"[redacted:";
@@ -29,20 +32,21 @@ impl std::fmt::Debug for Digest {
 
 impl Digest {
     /// Under `secret`, or a random key when there is none.
-    pub(super) fn new(secret: Option<&str>) -> Self {
-        let mut key = [0_u8; 16];
-        match secret {
+    pub(super) fn new(secret: Option<&str>) -> Result<Self, RedactError> {
+        let key = match secret {
             Some(secret) => {
+                let mut key = [0_u8; 16];
                 // Two independent halves from a passphrase of any length.
                 for (half, salt) in key.chunks_exact_mut(8).zip([1_u64, 2]) {
                     let mut hasher = SipHasher24::new_with_keys(salt, !salt);
                     hasher.write(secret.as_bytes());
                     half.copy_from_slice(&hasher.finish().to_le_bytes());
                 }
+                key
             }
-            None => super::random::fill(&mut key),
-        }
-        Self(SipHasher24::new_with_key(&key))
+            None => random::bytes()?,
+        };
+        Ok(Self(SipHasher24::new_with_key(&key)))
     }
 
     /// Appends what stands for `value`. Encoded values hash as what they mean, so one secret has one hash everywhere.
@@ -80,7 +84,7 @@ mod tests {
     use super::*;
 
     fn check(value: &str, coding: Coding, same_as: &str) {
-        let digest = Digest::new(Some("key"));
+        let digest = Digest::new(Some("key")).unwrap();
         let (mut a, mut b) = (Vec::new(), Vec::new());
         digest.replace(value.as_bytes(), coding, &mut a);
         digest.replace(same_as.as_bytes(), Coding::Plain, &mut b);
@@ -101,7 +105,9 @@ mod tests {
         for key in [Some("a"), Some("b"), None, None] {
             for value in ["x", "y"] {
                 let mut out = Vec::new();
-                Digest::new(key).replace(value.as_bytes(), Coding::Plain, &mut out);
+                Digest::new(key)
+                    .unwrap()
+                    .replace(value.as_bytes(), Coding::Plain, &mut out);
                 assert!(seen.insert(out));
             }
         }

@@ -392,13 +392,14 @@ const fn is_word(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::defaults;
-    use crate::policy::digest::Digest;
+    use crate::redact::defaults;
+    use crate::redact::digest::Digest;
+    use crate::redact::fixture::mask;
 
     /// `expected` has `#` where a replacement stands.
     fn check(text: &str, expected: &str) {
         let names = Names::new(&defaults::NAMES.map(str::to_owned)).unwrap();
-        let digest = Digest::new(Some("test"));
+        let digest = Digest::new(Some("test")).unwrap();
         let run = |text: &str| {
             let (mut edits, mut out) = (Edits::default(), Vec::new());
             scan(text.as_bytes(), &names, &mut edits);
@@ -408,17 +409,6 @@ mod tests {
         let once = run(text);
         assert_eq!(mask(&once), expected, "{text}");
         assert_eq!(run(&once), once, "a second pass changes {text}");
-    }
-
-    fn mask(text: &str) -> String {
-        let mut out = String::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("[redacted:") {
-            out += before;
-            out += "#";
-            rest = &after[13..];
-        }
-        out + rest
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! An exchange that may leave the node.
 
-use super::context::{SpanId, TraceContext, TraceId};
-use super::fields::{Facts, Known};
+use super::fields::{Known, KnownFields};
 use crate::exchange::Exchange;
 use crate::http::Body;
+use crate::policy::{SpanId, TraceContext, TraceId};
 
-/// Why a body is left out though it was captured.
+/// Why a body is omitted though it was captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Withheld {
+pub enum Omitted {
     /// It could not be decoded, and so not be inspected.
     Uninspected,
     /// A rule on its media type.
@@ -16,7 +16,10 @@ pub enum Withheld {
     Overload,
 }
 
-impl Withheld {
+impl Omitted {
+    /// Every reason, in order.
+    pub const ALL: [Self; 3] = [Self::Uninspected, Self::Unwanted, Self::Overload];
+
     /// The name in output.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -39,8 +42,8 @@ pub struct Content {
     pub decoded: bool,
     /// There is a content coding that could not be removed: these are the bytes as they came.
     pub undecoded: bool,
-    /// The body is left out.
-    pub withheld: Option<Withheld>,
+    /// The body is omitted.
+    pub omitted: Option<Omitted>,
 }
 
 impl Content {
@@ -51,31 +54,31 @@ impl Content {
             cut: body.truncated || body.missing > 0 || !body.size_exact,
             decoded: false,
             undecoded: false,
-            withheld: None,
+            omitted: None,
         }
     }
 
-    /// Of a body that is not told.
-    pub(super) const fn left_out(body: &Body, why: Withheld) -> Self {
+    /// Of a body that is omitted.
+    pub(super) const fn of_omitted(body: &Body, why: Omitted) -> Self {
         let mut content = Self::of(body);
-        content.withheld = Some(why);
+        content.omitted = Some(why);
         content
     }
 }
 
-/// What the policy learnt of a request or an answer.
+/// What was learnt of a request or a response.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Message {
-    pub(super) facts: Facts,
+    pub(super) known: KnownFields,
     pub(super) content: Content,
 }
 
-/// An exchange that may leave the node. Only [`super::Policy`] makes one.
+/// An exchange that may leave the node. Only [`super::Redactor`] makes one.
 #[derive(Clone, Debug)]
 pub struct Sanitized {
     pub(super) exchange: Exchange,
     pub(super) trace: TraceContext,
-    pub(super) began: u64,
+    pub(super) started: u64,
     pub(super) ended: u64,
     pub(super) request: Message,
     pub(super) response: Message,
@@ -108,8 +111,8 @@ impl Sanitized {
 
     /// Nanoseconds since 1970 at the request's first byte.
     #[must_use]
-    pub const fn began(&self) -> u64 {
-        self.began
+    pub const fn started(&self) -> u64 {
+        self.started
     }
 
     /// Nanoseconds since 1970 at the last byte there is.
@@ -124,14 +127,14 @@ impl Sanitized {
         &self.request.content
     }
 
-    /// The answer's body.
+    /// The response's body.
     #[must_use]
     pub const fn response_content(&self) -> &Content {
         &self.response.content
     }
 
-    /// The value of a request field that tells something of the request even where it is not kept.
-    pub(crate) fn request_fact(&self, known: Known) -> Option<&[u8]> {
-        self.request.facts.get(known)
+    /// The value of a request field that says something of the request even where it is not kept. What a client or a proxy claims: no proof.
+    pub(crate) fn request_field(&self, known: Known) -> Option<&[u8]> {
+        self.request.known.get(known)
     }
 }

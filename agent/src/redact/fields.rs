@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use memchr::memchr;
 
+use super::config::{Config, Mode};
 use super::counts::Rule;
 use super::defaults::SECRET_HEADERS;
 use super::edit::{Coding, Edits};
 use super::names::Names;
-use super::settings::{Mode, Settings};
 use super::{credentials, query};
 use crate::http::Slice;
 
@@ -15,10 +15,6 @@ use crate::http::Slice;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Known {
-    Traceparent,
-    B3,
-    B3TraceId,
-    B3SpanId,
     ForwardedFor,
     ForwardedProto,
     ExternalAddress,
@@ -29,11 +25,7 @@ pub(crate) enum Known {
     UserAgent,
 }
 
-const KNOWN: [(&str, Known); 12] = [
-    ("traceparent", Known::Traceparent),
-    ("b3", Known::B3),
-    ("x-b3-traceid", Known::B3TraceId),
-    ("x-b3-spanid", Known::B3SpanId),
+const KNOWN: [(&str, Known); 8] = [
     ("x-forwarded-for", Known::ForwardedFor),
     ("x-forwarded-proto", Known::ForwardedProto),
     ("x-envoy-external-address", Known::ExternalAddress),
@@ -103,26 +95,19 @@ pub(super) struct Table {
 
 /// What is read of a head besides its kept fields.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct KnownFields {
     buffer: Bytes,
     slots: [Slice; KNOWN.len()],
     present: u16,
-    repeated: u16,
     /// Values of `content-encoding` after the first: all of them count.
     encodings: Vec<Slice>,
 }
 
-impl Facts {
+impl KnownFields {
     /// The first value of a field, unless it is one whose value is hidden.
     pub(crate) fn get(&self, known: Known) -> Option<&[u8]> {
         let slot = self.slots.get(known as usize)?;
         (self.present & 1 << known as u16 != 0).then(|| slot.of(&self.buffer))
-    }
-
-    /// The field is there once.
-    pub(crate) fn once(&self, known: Known) -> Option<&[u8]> {
-        self.get(known)
-            .filter(|_| self.repeated & 1 << known as u16 == 0)
     }
 
     /// Every value of `content-encoding`, in wire order.
@@ -150,7 +135,6 @@ impl Facts {
     fn note(&mut self, known: Known, value: Slice) {
         let bit = 1 << known as u16;
         if self.present & bit != 0 {
-            self.repeated |= bit;
             if known == Known::ContentEncoding {
                 self.encodings.push(value);
             }
@@ -162,16 +146,16 @@ impl Facts {
 }
 
 impl Table {
-    pub(super) fn new(settings: &Settings, names: &Names) -> Self {
-        let mode = settings.redaction.mode;
+    pub(super) fn new(config: &Config, names: &Names) -> Self {
+        let mode = config.mode;
         let mut table = Self {
             entries: Vec::new(),
             slots: Vec::new(),
-            keep_all: settings.headers.iter().any(|name| name == "*"),
+            keep_all: config.allowed_headers.iter().any(|name| name == "*"),
             inspect: mode != Mode::Off,
             hide: mode == Mode::On,
         };
-        for name in &settings.headers {
+        for name in &config.allowed_headers {
             table.entry(name).kept = true;
         }
         for (name, known) in KNOWN {
@@ -200,7 +184,7 @@ impl Table {
         ] {
             table.entry(name).treatment = treatment;
         }
-        for name in &settings.redaction.headers {
+        for name in &config.headers {
             table.entry(name).treatment = Treatment::Secret;
         }
         table.index();
@@ -258,7 +242,7 @@ impl Table {
         value: &[u8],
         place: Slice,
         names: &Names,
-        facts: &mut Facts,
+        noted: &mut KnownFields,
         edits: &mut Edits,
     ) -> bool {
         let Some(entry) = self.find(name) else {
@@ -281,7 +265,7 @@ impl Table {
         if let Some(known) = entry.known
             && plain
         {
-            facts.note(known, place);
+            noted.note(known, place);
         }
         if !entry.kept || !self.inspect {
             return entry.kept;
@@ -339,22 +323,22 @@ fn hash(name: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::defaults;
+    use crate::redact::defaults;
 
     fn check(headers: &[&str], name: &str, value: &str, kept: bool, hidden: &[&str]) {
-        let mut settings = Settings {
-            headers: headers.iter().map(|&h| h.to_owned()).collect(),
-            ..Settings::default()
+        let mut config = Config {
+            allowed_headers: headers.iter().map(|&h| h.to_owned()).collect(),
+            ..Config::default()
         };
-        let names = Names::new(&settings.redaction.names).unwrap();
+        let names = Names::new(&config.names).unwrap();
         for (name, redact) in [
             (name.to_owned(), true),
             (name.to_uppercase(), true),
             (name.to_owned(), false),
         ] {
-            settings.redaction.mode = if redact { Mode::On } else { Mode::Off };
-            let table = Table::new(&settings, &names);
-            let (mut facts, mut edits) = (Facts::default(), Edits::default());
+            config.mode = if redact { Mode::On } else { Mode::Off };
+            let table = Table::new(&config, &names);
+            let (mut known, mut edits) = (KnownFields::default(), Edits::default());
             let place = Slice::default();
             assert_eq!(
                 table.look(
@@ -362,7 +346,7 @@ mod tests {
                     value.as_bytes(),
                     place,
                     &names,
-                    &mut facts,
+                    &mut known,
                     &mut edits
                 ),
                 kept,

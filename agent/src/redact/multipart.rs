@@ -118,12 +118,12 @@ fn parameter(rest: &[u8]) -> Option<(&[u8], Coding)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::defaults;
-    use crate::policy::digest::Digest;
+    use crate::redact::defaults;
+    use crate::redact::digest::Digest;
 
     fn check(part_head: &str, value: &str, hidden: bool) {
         let names = Names::new(&defaults::NAMES.map(str::to_owned)).unwrap();
-        let digest = Digest::new(Some("test"));
+        let digest = Digest::new(Some("test")).unwrap();
         for newline in ["\r\n", "\n"] {
             let before = format!(
                 "--b0{newline}content-disposition: form-data; name=\"user\"{newline}{newline}bob{newline}"

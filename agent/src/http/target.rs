@@ -1,6 +1,6 @@
 //! The forms of a request target (RFC 9112 §3.2).
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr2, memrchr};
 
 /// Path and query: of an absolute-form target the part after the authority; any other form as it is.
 #[must_use]
@@ -8,14 +8,24 @@ pub fn path_and_query(target: &[u8]) -> &[u8] {
     if target.first() == Some(&b'/') {
         return target;
     }
-    let Some(scheme) = memmem::find(target, b"://") else {
+    let Some(rest) = after_scheme(target) else {
         return target;
     };
-    let rest = &target[scheme + 3..];
-    match rest.iter().position(|b| matches!(b, b'/' | b'?')) {
-        Some(at) => &rest[at..],
+    match memchr2(b'/', b'?', rest) {
+        Some(at) => rest.get(at..).unwrap_or_default(),
         None => b"/",
     }
+}
+
+/// What follows `scheme://` (RFC 3986 §3.1); nothing when the target does not begin with that.
+fn after_scheme(target: &[u8]) -> Option<&[u8]> {
+    let colon = memchr(b':', target)?;
+    let (scheme, rest) = target.split_at_checked(colon)?;
+    let is_scheme = scheme.first().is_some_and(u8::is_ascii_alphabetic)
+        && scheme
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+    rest.strip_prefix(b"://").filter(|_| is_scheme)
 }
 
 /// The path, and the query when there is a `?`.
@@ -43,6 +53,21 @@ pub fn split_port(authority: &[u8]) -> (&[u8], Option<u16>) {
     }
 }
 
+/// An authority without its port; `::1`, which lacks its brackets, has none.
+#[must_use]
+pub fn without_port(host: &[u8]) -> &[u8] {
+    match memrchr(b':', host) {
+        // `::1` without brackets has no port; `[::1]:80` and `name:80` have.
+        Some(at)
+            if host[at + 1..].iter().all(u8::is_ascii_digit)
+                && (host[at.saturating_sub(1)] == b']' || memchr(b':', host) == Some(at)) =>
+        {
+            &host[..at]
+        }
+        _ => host,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +84,9 @@ mod tests {
         check("http://h?x", "?x");
         check("*", "*");
         check("h:443", "h:443");
+        // What looks like a URL later on is part of a path or a query.
+        check("admin?u=://h/static", "admin?u=://h/static");
+        check("a/b://h/static", "a/b://h/static");
     }
 
     #[test]

@@ -3,17 +3,16 @@
 use bytes::Bytes;
 use memchr::memchr;
 
+use super::config::{Pattern, Uninspected};
 use super::counts::Rule;
 use super::edit::Edits;
-use super::fields::{Facts, Known};
-use super::glob::Glob;
+use super::fields::{Known, KnownFields};
 use super::names::Names;
-use super::sanitized::{Content, Withheld};
-use super::scope::{Choice, any};
-use super::settings::{Pattern, Uninspected};
+use super::sanitized::{Content, Omitted};
 use super::{json, multipart, pattern, query, xml};
 use crate::http::Body;
 use crate::http::coding::{self, Decoded};
+use crate::policy::{Choice, Glob, any};
 
 /// What is done to bodies.
 #[derive(Clone, Debug)]
@@ -27,22 +26,22 @@ pub(super) struct Rules {
 }
 
 /// Prepares `body` for inspection: what it holds after its coding is removed, or that it is left out.
-pub(super) fn open(rules: &Rules, facts: &Facts, body: &mut Body) -> Content {
+pub(super) fn open(rules: &Rules, known: &KnownFields, body: &mut Body) -> Content {
     let mut content = Content::of(body);
     if body.bytes.is_empty() {
         return content;
     }
-    let media_type = facts.get(Known::ContentType).unwrap_or_default();
+    let media_type = known.get(Known::ContentType).unwrap_or_default();
     if !rules.wanted.open() {
         let essence = media_type.split(|&b| b == b';').next().unwrap_or_default();
         if !rules.wanted.keeps(|globs| any(globs, essence.trim_ascii())) {
-            return Content::left_out(body, Withheld::Unwanted);
+            return Content::of_omitted(body, Omitted::Unwanted);
         }
     }
     let mut opaque = is_opaque(media_type, &body.bytes);
-    if facts.get(Known::ContentEncoding).is_some() {
+    if known.get(Known::ContentEncoding).is_some() {
         match coding::decode(
-            facts.encodings(),
+            known.encodings(),
             &body.bytes,
             !content.cut,
             rules.decoded_limit,
@@ -62,15 +61,21 @@ pub(super) fn open(rules: &Rules, facts: &Facts, body: &mut Body) -> Content {
             }
         }
     }
-    if opaque && rules.inspect && rules.uninspected == Uninspected::Withhold {
-        content.withheld = Some(Withheld::Uninspected);
+    if opaque && rules.inspect && rules.uninspected == Uninspected::Omit {
+        content.omitted = Some(Omitted::Uninspected);
     }
     content
 }
 
 /// Finds what is to be hidden.
-pub(super) fn scan(rules: &Rules, facts: &Facts, text: &Bytes, names: &Names, edits: &mut Edits) {
-    let media_type = facts.get(Known::ContentType).unwrap_or_default();
+pub(super) fn scan(
+    rules: &Rules,
+    known: &KnownFields,
+    text: &Bytes,
+    names: &Names,
+    edits: &mut Edits,
+) {
+    let media_type = known.get(Known::ContentType).unwrap_or_default();
     if is_token(media_type) {
         edits.push_plain(text, 0..text.len(), Rule::Token);
         return;

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use memchr::{memchr_iter, memmem};
 
+use super::config::Pattern;
 use super::counts::Rule;
 use super::edit::{Coding, Edit, Edits};
-use super::settings::Pattern;
 
 /// Finds the values of the kinds in `patterns`. The caller settles what overlaps.
 pub(super) fn scan(text: &[u8], patterns: &[Pattern], edits: &mut Edits) {

@@ -6,9 +6,9 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Decision, Mode, Policy, Sanitized, Settings, sample};
-use crate::clock::WallClock;
-use crate::exchange::Exchange;
+use super::fixture::{mask, sanitize};
+use super::{Config, Mode, Sanitized, Secret};
+use crate::policy::fixture as exchanges;
 
 /// Characters of plain text; no secret's name can be written with them.
 const PLAIN: [&str; 14] = [
@@ -249,40 +249,21 @@ fn escaped(piece: &str, depth: usize) -> String {
         .replace("\\s", &slashes(2 * one))
 }
 
-fn mask(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("[redacted:") {
-        out += before;
-        out += "#";
-        rest = &after[13..];
+fn config(mode: Mode) -> Config {
+    Config {
+        mode,
+        key: Some(Secret::new("a key for no more than tests".to_owned())),
+        ..Config::everything()
     }
-    out + rest
-}
-
-fn apply(policy: &mut Policy, exchange: Exchange) -> Sanitized {
-    match policy.apply(exchange, &WallClock { offset: 0 }) {
-        Decision::Keep(sanitized) => sanitized,
-        Decision::Skip(reason) => panic!("{reason:?}"),
-    }
-}
-
-fn policy(mode: Mode) -> Policy {
-    let mut settings = Settings::everything();
-    settings.redaction.mode = mode;
-    settings.redaction.key = Some(super::Secret::new(
-        "a key for no more than tests".to_owned(),
-    ));
-    Policy::new(&settings).unwrap()
 }
 
 fn through(mode: Mode, media_type: &str, body: &str) -> String {
-    let mut exchange = sample::exchange(
+    let mut exchange = exchanges::exchange(
         "GET / HTTP/1.1\r\n\r\n",
         format!("HTTP/1.1 200 X\r\ncontent-type: {media_type}\r\n\r\n"),
     );
-    exchange.response.as_mut().unwrap().body = sample::body(body.as_bytes());
-    let sanitized = apply(&mut policy(mode), exchange);
+    exchange.response.as_mut().unwrap().body = exchanges::body(body.as_bytes());
+    let sanitized = sanitize(&config(mode), exchange);
     let bytes = sanitized
         .exchange()
         .response
@@ -369,12 +350,12 @@ proptest! {
     ])) {
         let body = body.concat();
         let run = |bytes: &[u8]| {
-            let mut exchange = sample::exchange(
+            let mut exchange = exchanges::exchange(
                 "GET / HTTP/1.1\r\n\r\n",
                 format!("HTTP/1.1 200 X\r\ncontent-type: {media_type}\r\n\r\n"),
             );
             exchange.response.as_mut().unwrap().body.bytes = Bytes::copy_from_slice(bytes);
-            let sanitized = apply(&mut policy(Mode::On), exchange);
+            let sanitized = sanitize(&config(Mode::On), exchange);
             sanitized.exchange().response.as_ref().unwrap().body.bytes.clone()
         };
         run(&run(&body));
@@ -385,8 +366,8 @@ proptest! {
         "authorization", "cookie", "set-cookie", "location", "referer", "x-api-key", "traceparent", "b3", "x-forwarded-for",
     ])) {
         let request = format!("GET /{target} HTTP/1.1\r\n{name}: {value}\r\n\r\n");
-        let first = apply(&mut policy(Mode::On), sample::exchange(request, "HTTP/1.1 200 X\r\n\r\n"));
-        let second = apply(&mut policy(Mode::On), first.exchange().clone());
+        let first = sanitize(&config(Mode::On), exchanges::exchange(request, "HTTP/1.1 200 X\r\n\r\n"));
+        let second = sanitize(&config(Mode::On), first.exchange().clone());
         let fields = |s: &Sanitized| -> Vec<(Vec<u8>, Vec<u8>)> {
             s.exchange().request.head.fields.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect()
         };

@@ -1,0 +1,413 @@
+//! Which exchanges are in scope: rules on path, host, method, status; kubelet probes; the agent's own exports.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use regex::bytes::{RegexSet, RegexSetBuilder};
+
+use super::PolicyError;
+use super::choice::{Choice, any};
+use super::config::Config;
+use super::context::{ClientOrigin, PolicyContext};
+use super::counts::Skip;
+use super::glob::Glob;
+use super::path::Readings;
+use crate::exchange::Exchange;
+use crate::flow::Side;
+use crate::http::target::{path_and_query, split_port, split_query};
+
+/// What an ambient mesh rewrites a kubelet probe's source to (istio-cni, `HOST_PROBE_SNAT_IP` and its IPv6 twin).
+const PROBE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 7, 127);
+const PROBE_V6: Ipv6Addr = Ipv6Addr::new(
+    0xfd16, 0x9254, 0x7127, 0x1337, 0xffff, 0xffff, 0xffff, 0xffff,
+);
+
+/// The rules, compiled.
+#[derive(Clone, Debug)]
+pub(super) struct Admission {
+    skip_probes: bool,
+    skip_own: bool,
+    paths: Choice<Paths>,
+    hosts: Choice<Vec<Glob>>,
+    methods: Choice<Vec<Glob>>,
+    statuses: Choice<Vec<(u16, u16)>>,
+}
+
+impl Admission {
+    pub(super) fn new(settings: &Config) -> Result<Self, PolicyError> {
+        let globs = |patterns: &[String]| Ok(patterns.iter().map(|p| Glob::new(p)).collect());
+        Ok(Self {
+            skip_probes: settings.skip_probes,
+            skip_own: settings.skip_own,
+            paths: Choice::new(&settings.paths, Paths::new)?,
+            hosts: Choice::new(&settings.hosts, globs)?,
+            methods: Choice::new(&settings.methods, globs)?,
+            statuses: Choice::new(&settings.statuses, |list| {
+                list.iter().map(|s| status_range(s)).collect()
+            })?,
+        })
+    }
+
+    /// The first reason not to keep it, if any.
+    pub(super) fn skip(&self, exchange: &Exchange, context: &PolicyContext<'_>) -> Option<Skip> {
+        if context.out_of_scope {
+            return Some(Skip::Workload);
+        }
+        if self.skip_probes && is_probe(exchange, context) {
+            return Some(Skip::Probe);
+        }
+        if self.skip_own && context.client == ClientOrigin::Agent {
+            return Some(Skip::Own);
+        }
+        let head = &exchange.request.head;
+        if !self.paths.open() {
+            let (path, _) = split_query(path_and_query(head.target()));
+            let readings = Readings::of(path);
+            let (any, all) = (
+                |paths: &Paths| readings.any(|path| paths.matches(path)),
+                |paths: &Paths| readings.all(|path| paths.matches(path)),
+            );
+            if !self.paths.decides(any, all) {
+                return Some(Skip::Path);
+            }
+        }
+        if !self.methods.open() && !self.methods.keeps(|globs| any(globs, head.method())) {
+            return Some(Skip::Method);
+        }
+        if !self.hosts.open() {
+            let (host, _) = split_port(head.host().unwrap_or_default());
+            if !self.hosts.keeps(|globs| any(globs, host)) {
+                return Some(Skip::Host);
+            }
+        }
+        if let Some(response) = &exchange.response
+            && !self.statuses.open()
+        {
+            let status = response.head.status;
+            let within = |ranges: &Vec<(u16, u16)>| {
+                ranges
+                    .iter()
+                    .any(|&(low, high)| (low..=high).contains(&status))
+            };
+            if !self.statuses.keeps(within) {
+                return Some(Skip::Status);
+            }
+        }
+        None
+    }
+}
+
+/// A probe comes from the node, and is one by what it calls itself or by what the pod's spec declares. Neither alone is enough: an ambient
+/// mesh gives every request of the host the probe address, and everybody can write any user agent.
+fn is_probe(exchange: &Exchange, context: &PolicyContext<'_>) -> bool {
+    comes_from_node(exchange, context) && is_like_a_probe(exchange, context)
+}
+
+/// The address that a mesh gives to the node counts only where it is known to be one: at the socket of a pod.
+fn comes_from_node(exchange: &Exchange, context: &PolicyContext<'_>) -> bool {
+    let is_rewritten = || match exchange.peers.client.ip() {
+        IpAddr::V4(ip) => ip == PROBE_V4,
+        IpAddr::V6(ip) => ip == PROBE_V6,
+    };
+    context.client == ClientOrigin::Node
+        || context.server.is_some() && exchange.peers.side == Side::Server && is_rewritten()
+}
+
+fn is_like_a_probe(exchange: &Exchange, context: &PolicyContext<'_>) -> bool {
+    let head = &exchange.request.head;
+    let agent = head.fields.get("user-agent");
+    if agent.is_some_and(|agent| agent.starts_with(b"kube-probe/")) {
+        return true;
+    }
+    let port = exchange.peers.server.port();
+    let probes = context.server.map_or(&[][..], |pod| pod.probes);
+    head.method() == b"GET"
+        && probes.iter().any(|probe| {
+            probe.port == port && probe.target.as_bytes() == path_and_query(head.target())
+        })
+}
+
+/// Expressions on a path. Those that are only a beginning (`^/static`) are compared, not run.
+#[derive(Clone, Debug)]
+struct Paths {
+    prefixes: Vec<Vec<u8>>,
+    rest: Option<RegexSet>,
+}
+
+impl Paths {
+    fn new(patterns: &[String]) -> Result<Self, PolicyError> {
+        let is_prefix = |p: &&String| {
+            p.strip_prefix('^')
+                .is_some_and(|p| regex::escape(p) == p.replace('-', "\\-"))
+        };
+        let (prefixes, rest): (Vec<_>, Vec<_>) = patterns.iter().partition(is_prefix);
+        // Bytes, not characters: a path need not be UTF-8.
+        let set = RegexSetBuilder::new(&rest)
+            .unicode(false)
+            .build()
+            .map_err(|error| PolicyError::Path(error.to_string()))?;
+        Ok(Self {
+            prefixes: prefixes
+                .iter()
+                .map(|p| p.as_bytes()[1..].to_vec())
+                .collect(),
+            rest: (!rest.is_empty()).then_some(set),
+        })
+    }
+
+    fn matches(&self, path: &[u8]) -> bool {
+        self.prefixes.iter().any(|prefix| path.starts_with(prefix))
+            || self.rest.as_ref().is_some_and(|set| set.is_match(path))
+    }
+}
+
+/// `404`, `4xx`, `500-503`.
+fn status_range(text: &str) -> Result<(u16, u16), PolicyError> {
+    let number = |text: &str| text.parse().ok().filter(|n| (100..1000).contains(n));
+    let range = match text.split_once('-') {
+        Some((low, high)) => number(low).zip(number(high)),
+        None => match text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {
+            Some(class) => class
+                .parse()
+                .ok()
+                .filter(|c| (1..10).contains(c))
+                .map(|c: u16| (c * 100, c * 100 + 99)),
+            None => number(text).map(|n| (n, n)),
+        },
+    };
+    range
+        .filter(|(low, high)| low <= high)
+        .ok_or_else(|| PolicyError::Status(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixture;
+    use crate::policy::{Probe, Select, ServerPod};
+
+    fn check(settings: &Config, request: &str, status: u16, expected: Option<Skip>) {
+        let admission = Admission::new(settings).unwrap();
+        let exchange = fixture::exchange(request, format!("HTTP/1.1 {status} X\r\n\r\n"));
+        assert_eq!(
+            admission.skip(&exchange, &PolicyContext::default()),
+            expected,
+            "{request}"
+        );
+    }
+
+    fn select(include: &[&str], exclude: &[&str]) -> Select {
+        let owned = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect();
+        Select {
+            include: owned(include),
+            exclude: owned(exclude),
+        }
+    }
+
+    #[test]
+    fn static_files_are_skipped_by_default() {
+        let settings = Config::default();
+        for target in [
+            "/static/app.js",
+            "/staticfoo",
+            "/static",
+            "http://h/static?x",
+            "/%73tatic/app.js",
+        ] {
+            check(
+                &settings,
+                &format!("GET {target} HTTP/1.1\r\nhost: h\r\n\r\n"),
+                200,
+                Some(Skip::Path),
+            );
+        }
+        for target in [
+            "/",
+            "/a/static",
+            "/?/static",
+            "*",
+            "http://static/",
+            "/static/../admin",
+            "http://h/static/../admin",
+            "admin?u=://h/static",
+        ] {
+            check(
+                &settings,
+                &format!("GET {target} HTTP/1.1\r\nhost: h\r\n\r\n"),
+                200,
+                None,
+            );
+        }
+    }
+
+    #[test]
+    fn paths_hosts_methods_statuses() {
+        let request = "GET /api/v1/x?y=/health HTTP/1.1\r\nhost: a.Example.com:80\r\n\r\n";
+        let base = Config::default();
+        for (paths, skip) in [
+            (select(&["^/api/"], &[]), None),
+            (select(&["^/api/v[0-9]+/"], &["x$"]), Some(Skip::Path)),
+            (select(&["health"], &[]), Some(Skip::Path)),
+            (select(&["^/a-b", "v1"], &[]), None),
+        ] {
+            check(
+                &Config {
+                    paths,
+                    ..base.clone()
+                },
+                request,
+                200,
+                skip,
+            );
+        }
+        for (hosts, skip) in [
+            (select(&["*.example.com"], &[]), None),
+            (select(&[], &["a.example.com"]), Some(Skip::Host)),
+            (select(&["b"], &[]), Some(Skip::Host)),
+        ] {
+            check(
+                &Config {
+                    hosts,
+                    ..base.clone()
+                },
+                request,
+                200,
+                skip,
+            );
+        }
+        for (statuses, skip) in [
+            (select(&["5xx"], &[]), Some(Skip::Status)),
+            (select(&["200-299"], &["204"]), None),
+            (select(&[], &["200"]), Some(Skip::Status)),
+        ] {
+            check(
+                &Config {
+                    statuses,
+                    ..base.clone()
+                },
+                request,
+                200,
+                skip,
+            );
+        }
+        let methods = select(&[], &["GET"]);
+        check(
+            &Config { methods, ..base },
+            request,
+            200,
+            Some(Skip::Method),
+        );
+    }
+
+    #[test]
+    fn exports_of_the_agent_are_recognised_by_its_socket() {
+        let request = "POST /v1/traces HTTP/1.1\r\nuser-agent: meshtap/9.9\r\n\r\n";
+        let exchange = fixture::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
+        let check = |skip_own, client, expected| {
+            let config = Config {
+                skip_own,
+                ..Config::default()
+            };
+            let context = PolicyContext {
+                client,
+                ..PolicyContext::default()
+            };
+            let admission = Admission::new(&config).unwrap();
+            assert_eq!(admission.skip(&exchange, &context), expected, "{client:?}");
+        };
+        check(true, ClientOrigin::Agent, Some(Skip::Own));
+        check(false, ClientOrigin::Agent, None);
+        // What it says of itself is nothing.
+        for client in [ClientOrigin::Unknown, ClientOrigin::Pod, ClientOrigin::Node] {
+            check(true, client, None);
+        }
+    }
+
+    #[test]
+    fn a_probe_comes_from_the_node_and_is_like_one() {
+        const MESH: &str = "169.254.7.127";
+        const MESH_V6: &str = "fd16:9254:7127:1337:ffff:ffff:ffff:ffff";
+        let probes = [Probe {
+            port: 8080,
+            target: "/ready?full=1".into(),
+        }];
+        let pod = Some(ServerPod { probes: &probes });
+        let admission = Admission::new(&Config::default()).unwrap();
+        let check = |target: &str, agent: &str, ip: &str, client, server, expected: bool| {
+            for side in [Side::Server, Side::Client] {
+                let request = format!("GET {target} HTTP/1.1\r\nuser-agent: {agent}\r\n\r\n");
+                let mut exchange = fixture::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
+                let peers = std::sync::Arc::make_mut(&mut exchange.peers);
+                peers.client = std::net::SocketAddr::new(ip.parse().unwrap(), 1).into();
+                peers.side = side;
+                let context = PolicyContext {
+                    client,
+                    server,
+                    ..PolicyContext::default()
+                };
+                // The mesh's address says nothing of the end that has it.
+                let expected = expected && (side == Side::Server || client == ClientOrigin::Node);
+                let skip = admission.skip(&exchange, &context);
+                assert_eq!(
+                    skip == Some(Skip::Probe),
+                    expected,
+                    "{target} {agent} {ip} {side:?}"
+                );
+            }
+        };
+        use ClientOrigin::{Agent, Node, Pod, Unknown};
+        let probe = "kube-probe/1.34";
+        check("/a", probe, "10.0.0.9", Node, None, true);
+        check("/a", probe, MESH, Unknown, pod, true);
+        check("/a", probe, MESH_V6, Unknown, pod, true);
+        check("/ready?full=1", "x", "10.0.0.9", Node, pod, true);
+        check("/ready?full=1", "x", MESH, Unknown, pod, true);
+        // From the node, and not like one.
+        check("/a", "curl/8", "10.0.0.9", Node, pod, false);
+        check("/ready", "curl/8", MESH, Unknown, pod, false);
+        check("/a", "not kube-probe/1", MESH, Unknown, pod, false);
+        // Like one, and not from the node.
+        for client in [Unknown, Pod, Agent] {
+            check("/ready?full=1", probe, "10.0.0.9", client, pod, false);
+            // Nothing is known of pods: the address is one like others.
+            check("/ready?full=1", probe, MESH, client, None, false);
+        }
+        let keeps_all = Admission::new(&Config::everything()).unwrap();
+        let request = format!("GET / HTTP/1.1\r\nuser-agent: {probe}\r\n\r\n");
+        let context = PolicyContext {
+            client: Node,
+            ..PolicyContext::default()
+        };
+        let exchange = fixture::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
+        assert_eq!(keeps_all.skip(&exchange, &context), None);
+    }
+
+    #[test]
+    fn what_cannot_be_compiled_is_told() {
+        for (settings, expected) in [
+            (
+                Config {
+                    paths: select(&["("], &[]),
+                    ..Config::default()
+                },
+                "unclosed group",
+            ),
+            (
+                Config {
+                    statuses: select(&["6"], &[]),
+                    ..Config::default()
+                },
+                "status `6`",
+            ),
+            (
+                Config {
+                    statuses: select(&["500-400"], &[]),
+                    ..Config::default()
+                },
+                "status `500-400`",
+            ),
+        ] {
+            let error = Admission::new(&settings).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The ways in which servers read one path. A rule that hides must hold for each of them, or whoever sends a request could choose to be
+//! hidden: `/static/../admin` is no static file.
+
+use std::borrow::Cow;
+
+use memchr::{memchr3, memmem};
+
+use crate::http::percent::hex_pair;
+
+/// Times that a path is decoded. Servers behind a proxy decode what it has decoded already; no chain is longer than this.
+const DECODED: usize = 3;
+
+/// What servers make of a path.
+#[derive(Debug)]
+pub(super) enum Readings<'a> {
+    /// One thing: the path has nothing in it that they read differently.
+    One(&'a [u8]),
+    /// See [`read`].
+    Several([Cow<'a, [u8]>; 3]),
+}
+
+impl<'a> Readings<'a> {
+    pub(super) fn of(path: &'a [u8]) -> Self {
+        let is_plain = memchr3(b'%', b'\\', b';', path).is_none()
+            && memmem::find(path, b"//").is_none()
+            && memmem::find(path, b"/.").is_none();
+        if is_plain {
+            return Self::One(path);
+        }
+        Self::Several(read(path))
+    }
+
+    /// A rule that keeps: one reading is enough.
+    pub(super) fn any(&self, matches: impl Fn(&[u8]) -> bool) -> bool {
+        match self {
+            Self::One(path) => matches(path),
+            Self::Several(paths) => paths.iter().any(|path| matches(path)),
+        }
+    }
+
+    /// A rule that hides: every reading must be meant.
+    pub(super) fn all(&self, matches: impl Fn(&[u8]) -> bool) -> bool {
+        match self {
+            Self::One(path) => matches(path),
+            Self::Several(paths) => paths.iter().all(|path| matches(path)),
+        }
+    }
+}
+
+/// Percent-decoded, without dot segments (RFC 3986 §5.2.4) and without repeated slashes: with the slashes merged last (as the RFC has
+/// it), merged first (as nginx does), and decoded again and again, with backslashes as slashes and without the parameters of segments
+/// (as IIS and Java's servers do).
+fn read(path: &[u8]) -> [Cow<'_, [u8]>; 3] {
+    let once = decode(path);
+    let rfc = merge(&without_dots(&once));
+    let nginx = without_dots(&merge(&once));
+    let mut all = once;
+    for _ in 1..DECODED {
+        all = decode(&all);
+    }
+    for byte in &mut all {
+        if *byte == b'\\' {
+            *byte = b'/';
+        }
+    }
+    let plain = without_parameters(&all);
+    let all = without_dots(&merge(&plain));
+    [Cow::Owned(rfc), Cow::Owned(nginx), Cow::Owned(all)]
+}
+
+fn decode(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        match (byte, tail) {
+            (b'%', [high, low, after @ ..]) => match hex_pair(*high, *low) {
+                Some(meant) => {
+                    out.push(meant);
+                    rest = after;
+                }
+                None => out.push(byte),
+            },
+            _ => out.push(byte),
+        }
+    }
+    out
+}
+
+fn merge(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    for &byte in path {
+        if byte != b'/' || out.last() != Some(&b'/') {
+            out.push(byte);
+        }
+    }
+    out
+}
+
+fn without_parameters(path: &[u8]) -> Vec<u8> {
+    let segments = path.split(|&b| b == b'/');
+    let bare = segments.map(|segment| segment.split(|&b| b == b';').next().unwrap_or_default());
+    bare.collect::<Vec<_>>().join(&b'/')
+}
+
+fn without_dots(path: &[u8]) -> Vec<u8> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let mut ends_in_dots = false;
+    for segment in path.split(|&b| b == b'/') {
+        ends_in_dots = matches!(segment, b"." | b"..");
+        match segment {
+            b"." => {}
+            // The first is what stands before the leading slash.
+            b".." if kept.len() > 1 => drop(kept.pop()),
+            b".." => {}
+            _ => kept.push(segment),
+        }
+    }
+    let mut out = kept.join(&b'/');
+    if ends_in_dots || out.is_empty() {
+        out.push(b'/');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `expected`: whether a rule on `^/static` hides, and whether one keeps.
+    fn check(path: &str, hides: bool, keeps: bool) {
+        let readings = Readings::of(path.as_bytes());
+        let is_static = |path: &[u8]| path.starts_with(b"/static");
+        assert_eq!(readings.all(is_static), hides, "{path} {readings:?}");
+        assert_eq!(readings.any(is_static), keeps, "{path} {readings:?}");
+    }
+
+    #[test]
+    fn plain_and_equivalent_spellings() {
+        for path in [
+            "/static",
+            "/static/a.js",
+            "/static/.well-known/x",
+            "/%73tatic/a",
+            "//static/a",
+            "/./static/a",
+            "/x/../static/a",
+            "/static/a%20b;v=1",
+            "/static/x/../a",
+            "/../static/a",
+        ] {
+            check(path, true, true);
+        }
+        for path in ["/", "/admin", "/a/static", "", "*", "/%61dmin"] {
+            check(path, false, false);
+        }
+    }
+
+    #[test]
+    fn nothing_hides_behind_a_static_file() {
+        for path in [
+            "/static/../admin",
+            "/static/%2e%2e/admin",
+            "/static/%2E./admin",
+            "/%73tatic/../admin",
+            "/static/..%2fadmin",
+            "/static/.././admin",
+            "/static/x/../../admin",
+            "/static/..",
+            "/static/a/b/../../../admin/",
+            "//static/../admin",
+            "/static//../../admin",
+        ] {
+            check(path, false, false);
+        }
+        // Some servers read these as static files, others do not.
+        for path in [
+            "/static//../admin",
+            "/static/..;/admin",
+            "/static/..;x=1/admin",
+            "/static/..\\admin",
+            "/static\\..\\admin",
+            "/static/%252e%252e/admin",
+            "/static/%25252e%25252e/admin",
+            "/static/..%5cadmin",
+        ] {
+            check(path, false, true);
+        }
+    }
+}
