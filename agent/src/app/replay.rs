@@ -11,7 +11,7 @@ use super::run::{self, Finished, Run, limits};
 use super::stop::Stop;
 use super::tap::random_key;
 use super::{Failure, say};
-use crate::capture::pcap::{self, Capture, Skip};
+use crate::capture::pcap::{self, Capture, Totals};
 use crate::capture::record::{MAGIC, Owners, Reader};
 use crate::cli::ReplayArgs;
 use crate::clock::WallClock;
@@ -112,11 +112,8 @@ fn packets(args: &ReplayArgs) -> Result<(), Failure> {
     })?;
     run::tell(&report, args.output.ledger_json.as_deref())?;
     let totals = ended.source.totals();
-    if let Some(skipped) = skipped(&totals.skipped) {
-        say(&format!(
-            "meshtap: {} packets, {} of them TCP; not read: {skipped}\n",
-            totals.packets, totals.tcp
-        ));
+    if let Some(text) = remarks(totals) {
+        say(&text);
     }
     output.map_err(Failure::Output)?;
     ended.fault.map_err(|fault| Failure::CutPackets {
@@ -126,15 +123,23 @@ fn packets(args: &ReplayArgs) -> Result<(), Failure> {
     })
 }
 
-/// The reasons for which packets were skipped, with how many for each; nothing when there were none.
-fn skipped(counts: &[u64; Skip::ALL.len()]) -> Option<String> {
-    let reasons: Vec<String> = Skip::ALL
-        .iter()
-        .zip(counts)
-        .filter(|(_, count)| **count > 0)
-        .map(|(skip, count)| format!("{count} {}", skip.label()))
-        .collect();
-    (!reasons.is_empty()).then(|| reasons.join(", "))
+/// What the file did not give: packets that were skipped, and those that the capture cut. Nothing when it gave all it has.
+fn remarks(totals: &Totals) -> Option<String> {
+    let mut text = String::new();
+    if let Some(unread) = totals.unread() {
+        text += &format!(
+            "meshtap: {} packets, {} of them TCP; not read: {unread}\n",
+            totals.packets, totals.tcp
+        );
+    }
+    if totals.cut > 0 {
+        text += &format!(
+            "meshtap: {} packets were cut after {} bytes by the snap length of the capture; \
+             heads and bodies miss the rest\n",
+            totals.cut, totals.kept
+        );
+    }
+    (!text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]
@@ -142,11 +147,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn skipped_packets_are_told_by_reason() {
-        let mut counts = [0; Skip::ALL.len()];
-        assert_eq!(skipped(&counts), None);
-        counts[Skip::NotTcp as usize] = 2;
-        counts[Skip::Link as usize] = 1;
-        assert_eq!(skipped(&counts).as_deref(), Some("1 link_type, 2 not_tcp"));
+    fn a_whole_file_needs_no_remark() {
+        assert_eq!(remarks(&Totals::default()), None);
+    }
+
+    #[test]
+    fn a_snap_length_is_named() {
+        let mut totals = Totals::default();
+        totals.cut = 3;
+        totals.kept = 96;
+        let text = remarks(&totals).unwrap();
+        assert!(text.contains("3 packets were cut after 96 bytes"), "{text}");
     }
 }

@@ -1,48 +1,44 @@
 //! One connection of a capture file, as the virtual socket of its server.
 //!
-//! Which end is the server is told, in this order, by the handshake, by the first bytes of a message, and by the ports (the lower
-//! one serves). A guess from the ports is given up when a message contradicts it; the connection is then a new socket.
+//! A connection that is older than the file, or whose handshake is not all there, *settles* first: its packets wait a moment, so that
+//! the earliest byte of each direction is known before any is handed over. A guess of who serves from the ports is dropped when a
+//! message contradicts it; the connection is then a new socket.
 
-use memchr::memmem;
-
-use super::half::Half;
-use super::held::{Held, MAX_PACKETS};
+use super::ends::Ends;
+use super::held::{self, GRACE, Held, MAX_PACKETS};
 use super::packet::Packet;
-use crate::flow::{CgroupId, Direction, Endpoint, Nanos, Segment, SocketId};
+use super::progress::Progress;
+use super::role::{Evidence, judge};
+use super::strays::Strays;
+use super::urgent::Urgent;
+use crate::flow::{CgroupId, Direction, Nanos, Segment, SocketId};
 
-/// Why an end is taken for the server, weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Evidence {
-    Ports,
-    Message,
-    Handshake,
+/// What a packet is to the connection between its ends.
+pub(super) enum Belongs {
+    /// A part of it.
+    Here,
+    /// Nothing that changes it.
+    Stray,
+    /// The first one of a new connection, after these, which came before it.
+    Next(Vec<Held>),
 }
 
-/// Both ends in an order that does not depend on who sent a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Ends {
-    low: Endpoint,
-    high: Endpoint,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Since when, at the engine's time.
+    Settling(Nanos),
+    Running,
+    /// After a RST, or a FIN each way.
+    Over,
 }
 
-impl Ends {
-    pub(super) fn of(packet: &Packet<'_>) -> Self {
-        if packet.source <= packet.destination {
-            Self {
-                low: packet.source,
-                high: packet.destination,
-            }
-        } else {
-            Self {
-                low: packet.destination,
-                high: packet.source,
-            }
-        }
-    }
-
-    fn low_sent(&self, packet: &Packet<'_>) -> bool {
-        packet.source == self.low
-    }
+/// Which packets need wait no longer.
+#[derive(Clone, Copy)]
+enum Release {
+    Ready,
+    Surplus,
+    Due(Nanos),
+    All,
 }
 
 /// A connection.
@@ -52,49 +48,74 @@ pub(super) struct Flow {
     socket: SocketId,
     evidence: Evidence,
     low_serves: bool,
-    from_low: Half,
-    from_high: Half,
+    phase: Phase,
+    from_low: Progress,
+    from_high: Progress,
+    /// Directions that a FIN has ended: of the lower end, of the higher one.
+    ended: [bool; 2],
     held: Vec<Held>,
+    strays: Strays,
+    urgent: Option<Box<Urgent>>,
 }
 
 impl Flow {
-    pub(super) fn new(ends: Ends, socket: SocketId, packet: &Packet<'_>) -> Self {
+    pub(super) fn new(ends: Ends, socket: SocketId, packet: &Packet<'_>, now: Nanos) -> Self {
         let (sender_serves, evidence) = judge(packet);
         Self {
             ends,
             socket,
             evidence,
             low_serves: sender_serves == ends.low_sent(packet),
-            from_low: Half::default(),
-            from_high: Half::default(),
+            phase: Phase::Settling(now),
+            from_low: Progress::default(),
+            from_high: Progress::default(),
+            ended: [false; 2],
             held: Vec::new(),
+            strays: Strays::default(),
+            urgent: None,
         }
     }
 
-    /// The packet opens a new connection between the same ends.
-    pub(super) fn is_over(&self, packet: &Packet<'_>) -> bool {
-        let half = if self.ends.low_sent(packet) {
-            &self.from_low
-        } else {
-            &self.from_high
-        };
-        packet.syn && !half.agrees(packet.seq.wrapping_add(1))
+    /// What the packet is to this connection.
+    pub(super) fn belongs(&mut self, packet: &Packet<'_>, now: Nanos) -> Belongs {
+        let (sent, received) = self.directions(self.ends.low_sent(packet));
+        let (position, acknowledged) = (sent.expected(), received.expected());
+        let agrees = packet.syn && sent.agrees(packet.seq.wrapping_add(1));
+        if packet.rst {
+            return match self.strays.refused(packet) {
+                true => Belongs::Stray,
+                false => Belongs::Here,
+            };
+        }
+        let follows = self.strays.acknowledged(packet, acknowledged)
+            || !packet.syn && self.strays.continued(packet, position);
+        match (packet.syn, follows) {
+            (true, _) if agrees => Belongs::Here,
+            (false, false) => Belongs::Here,
+            (true, false) if self.phase != Phase::Over => {
+                self.strays.keep(Held::new(packet, now));
+                Belongs::Stray
+            }
+            (true, _) | (_, true) => Belongs::Next(self.strays.take()),
+        }
     }
 
     /// Learns who serves. `socket` is what the connection becomes when that was guessed wrong; false when it is not used.
     pub(super) fn learn(&mut self, packet: &Packet<'_>, socket: SocketId) -> bool {
         let (sender_serves, evidence) = judge(packet);
-        let low_serves = sender_serves == self.ends.low_sent(packet);
         if evidence <= self.evidence {
             return false;
         }
         self.evidence = evidence;
+        let low_serves = sender_serves == self.ends.low_sent(packet);
         let wrong = self.low_serves != low_serves;
-        if wrong {
-            self.low_serves = low_serves;
+        self.low_serves = low_serves;
+        // Nothing was handed over of a connection that settles.
+        let told = wrong && !matches!(self.phase, Phase::Settling(_));
+        if told {
             self.socket = socket;
         }
-        wrong
+        told
     }
 
     /// Packets wait here.
@@ -107,39 +128,128 @@ impl Flow {
     pub(super) fn take(
         &mut self,
         packet: &Packet<'_>,
+        now: Nanos,
         handle: &mut dyn FnMut(&Segment<'_>),
     ) -> isize {
         let before = self.size();
         let low_sent = self.ends.low_sent(packet);
-        let (_, received) = self.halves(low_sent);
-        match packet.ack {
-            Some(ack) if !packet.rst && useful(packet) && received.lacks(ack) => {
-                self.held.push(Held::new(packet, ack));
-                if self.held.len() > MAX_PACKETS {
-                    self.release(|_, at| at == 0, handle);
-                }
-            }
-            _ => {
-                if packet.rst {
-                    self.release_all(handle);
-                }
-                self.tell(packet, handle);
-                if self.is_holding() {
-                    self.release(|_, _| false, handle);
-                }
+        if packet.urgent.is_some() && packet.wire_len > 0 {
+            let urgent = self.urgent.get_or_insert_default();
+            urgent.note(packet, low_sent);
+        }
+        match &self.urgent {
+            None => self.step(packet, now, handle),
+            Some(urgent) => {
+                let (packet, payload) = urgent.without(packet, low_sent);
+                let payload = &*payload;
+                self.step(&Packet { payload, ..packet }, now, handle);
             }
         }
         self.size() - before
     }
 
+    fn step(&mut self, packet: &Packet<'_>, now: Nanos, handle: &mut dyn FnMut(&Segment<'_>)) {
+        let low_sent = self.ends.low_sent(packet);
+        if let Phase::Settling(since) = self.phase {
+            self.note(packet);
+            let known = self.from_low.is_opened() && self.from_high.is_opened();
+            if !known && !packet.rst && now.saturating_sub(since) < GRACE {
+                if packet.is_useful() || packet.ack.is_some() && !packet.syn {
+                    self.held.push(Held::new(packet, now));
+                }
+                if self.held.len() > MAX_PACKETS {
+                    self.settle(handle);
+                }
+                return;
+            }
+            self.settle(handle);
+        }
+        let (_, received) = self.directions(low_sent);
+        match packet.ack {
+            Some(ack) if !packet.rst && received.lacks(ack) => {
+                self.held.push(Held::new(packet, now));
+                if self.held.len() > MAX_PACKETS {
+                    self.release(Release::Surplus, handle);
+                }
+            }
+            _ => {
+                if packet.rst {
+                    self.release(Release::All, handle);
+                    self.phase = Phase::Over;
+                }
+                self.emit(packet, handle);
+                self.release(Release::Ready, handle);
+            }
+        }
+    }
+
+    /// Takes a packet for evidence of where its direction, and the opposite one, begin.
+    fn note(&mut self, packet: &Packet<'_>) {
+        if packet.rst {
+            return;
+        }
+        let (sent, received) = self.directions(self.ends.low_sent(packet));
+        if packet.syn {
+            sent.open(packet.seq.wrapping_add(1));
+            if let Some(ack) = packet.ack {
+                received.open(ack);
+            }
+            return;
+        }
+        sent.note(packet.seq, packet.is_useful());
+        if let Some(ack) = packet.ack {
+            received.note_ack(ack);
+        }
+    }
+
+    /// The first packets have come: hands over those that wait, in order.
+    fn settle(&mut self, handle: &mut dyn FnMut(&Segment<'_>)) {
+        self.phase = Phase::Running;
+        for low_sent in [true, false] {
+            let from = match low_sent {
+                true => self.ends.low,
+                false => self.ends.high,
+            };
+            let progress = match low_sent {
+                true => &mut self.from_low,
+                false => &mut self.from_high,
+            };
+            progress.settle();
+            // A keep-alive probe may carry one byte, of no meaning (RFC 9293 §3.8.4).
+            let probe = |held: &Held| {
+                let packet = held.packet();
+                held.source() == from
+                    && packet.payload == [0]
+                    && packet.wire_len == 1
+                    && progress.expected() == Some(packet.seq)
+            };
+            if !progress.is_opened()
+                && let Some(seq) = self.held.iter().find(|held| probe(held)).map(|h| h.seq)
+            {
+                progress.probed(seq);
+            }
+        }
+        let firsts = [&self.from_low, &self.from_high].map(|from| from.expected().unwrap_or(0));
+        held::sort(&mut self.held, self.ends.low, firsts);
+        self.release(Release::Ready, handle);
+    }
+
     /// Hands over packets that have waited long enough.
     pub(super) fn release_due(&mut self, now: Nanos, handle: &mut dyn FnMut(&Segment<'_>)) {
-        self.release(|held, _| held.is_due(now), handle);
+        match self.phase {
+            Phase::Settling(since) if now.saturating_sub(since) < GRACE => return,
+            Phase::Settling(_) => self.settle(handle),
+            Phase::Running | Phase::Over => {}
+        }
+        self.release(Release::Due(now), handle);
     }
 
     /// Hands over every packet that waits: nothing more comes.
     pub(super) fn release_all(&mut self, handle: &mut dyn FnMut(&Segment<'_>)) {
-        self.release(|_, _| true, handle);
+        if let Phase::Settling(_) = self.phase {
+            self.settle(handle);
+        }
+        self.release(Release::All, handle);
     }
 
     /// Payload bytes that wait.
@@ -148,33 +258,35 @@ impl Flow {
         bytes.cast_signed()
     }
 
-    /// Hands over each packet that need not wait any more, or is to be `forced`: the missing bytes are given up. Each may be what
-    /// another waits for.
-    fn release(
-        &mut self,
-        forced: impl Fn(&Held, usize) -> bool,
-        handle: &mut dyn FnMut(&Segment<'_>),
-    ) {
-        let mut at = 0;
-        while let Some(held) = self.held.get(at) {
-            let low_sent = self.ends.low_sent(&held.packet());
-            let ack = held.ack;
-            let force = forced(held, at);
-            let (_, received) = self.halves(low_sent);
-            let waits = received.lacks(ack);
-            if waits && !force {
-                at += 1;
-                continue;
-            }
-            received.give_up(ack);
+    /// Hands over each packet that waits for nothing any more; then, as far as `release` says so, those that do: the bytes they wait
+    /// for are missing. Each may be what another waits for.
+    fn release(&mut self, release: Release, handle: &mut dyn FnMut(&Segment<'_>)) {
+        loop {
+            let ready = self.held.iter().position(|held| !self.waits(held));
+            let next = ready.or_else(|| match release {
+                Release::Ready => None,
+                Release::Surplus => (self.held.len() > MAX_PACKETS).then_some(0),
+                Release::Due(now) => self.held.iter().position(|held| held.is_due(now)),
+                Release::All => (!self.held.is_empty()).then_some(0),
+            });
+            let Some(at) = next else { return };
             let held = self.held.remove(at);
-            self.tell(&held.packet(), handle);
-            at = 0;
+            let packet = held.packet();
+            self.emit_missing(&packet, handle);
+            self.emit(&packet, handle);
         }
     }
 
+    fn waits(&self, held: &Held) -> bool {
+        let received = match self.ends.low_sent(&held.packet()) {
+            true => &self.from_high,
+            false => &self.from_low,
+        };
+        held.ack.is_some_and(|ack| received.lacks(ack))
+    }
+
     /// The direction that a packet went, then the opposite one.
-    const fn halves(&mut self, low_sent: bool) -> (&mut Half, &mut Half) {
+    const fn directions(&mut self, low_sent: bool) -> (&mut Progress, &mut Progress) {
         if low_sent {
             (&mut self.from_low, &mut self.from_high)
         } else {
@@ -182,34 +294,84 @@ impl Flow {
         }
     }
 
-    fn tell(&mut self, packet: &Packet<'_>, handle: &mut dyn FnMut(&Segment<'_>)) {
-        let (wire_len, payload) = match packet.rst {
-            // RFC 9293 §3.5.2: what a reset carries is a diagnostic text.
-            true => (0, &[][..]),
-            false => (packet.wire_len, packet.payload),
-        };
-        let seq = packet.seq.wrapping_add(u32::from(packet.syn));
+    /// What the packet acknowledges and the file does not have, as segments without payload.
+    fn emit_missing(&mut self, packet: &Packet<'_>, handle: &mut dyn FnMut(&Segment<'_>)) {
+        let Some(ack) = packet.ack else { return };
         let low_sent = self.ends.low_sent(packet);
-        let (sent, received) = self.halves(low_sent);
-        sent.begin(seq, packet.syn);
-        if let Some(ack) = packet.ack {
-            received.begin(ack, packet.syn);
+        let (sent, received) = self.directions(low_sent);
+        // The receiver of these bytes is the packet's sender, of whom they may have acknowledged all that is known.
+        let heard = sent.expected().unwrap_or(packet.seq);
+        let start = received.at_start();
+        let mut missing = Vec::new();
+        received.give_up(ack, &mut |seq, len| missing.push((seq, len)));
+        for (at, (seq, len)) in missing.into_iter().enumerate() {
+            let bytes = Packet {
+                source: packet.destination,
+                destination: packet.source,
+                seq,
+                ack: Some(heard),
+                fin: false,
+                rst: false,
+                syn: false,
+                urgent: None,
+                wire_len: len,
+                payload: &[],
+                ..*packet
+            };
+            handle(&self.segment(&bytes, seq, seq, heard, start && at == 0));
+        }
+    }
+
+    fn emit(&mut self, packet: &Packet<'_>, handle: &mut dyn FnMut(&Segment<'_>)) {
+        let mut packet = *packet;
+        if packet.rst {
+            // RFC 9293 §3.5.2: what a reset carries is a diagnostic text.
+            packet.wire_len = 0;
+            packet.payload = &[];
+        }
+        let seq = packet.seq.wrapping_add(u32::from(packet.syn));
+        let low_sent = self.ends.low_sent(&packet);
+        let (sent, received) = self.directions(low_sent);
+        match packet.syn {
+            true => sent.open(seq),
+            false => sent.begin(seq),
+        }
+        match packet.ack {
+            Some(ack) if packet.syn => received.open(ack),
+            Some(ack) => received.begin(ack),
+            None => {}
         }
         let ack = packet.ack.or(received.expected()).unwrap_or_default();
         let expected = sent.expected().unwrap_or(seq);
         let start = sent.at_start();
         if !packet.rst {
-            sent.saw(seq, wire_len, packet.fin);
+            sent.saw(seq, packet.wire_len, packet.fin);
         }
-        if !useful(packet) {
-            return;
+        if packet.fin {
+            self.ended[usize::from(!low_sent)] = true;
+            if self.ended == [true; 2] {
+                self.phase = Phase::Over;
+            }
         }
+        if packet.is_useful() {
+            handle(&self.segment(&packet, seq, expected, ack, start));
+        }
+    }
+
+    fn segment<'a>(
+        &self,
+        packet: &Packet<'a>,
+        seq: u32,
+        expected: u32,
+        ack: u32,
+        start: bool,
+    ) -> Segment<'a> {
         let (local, remote) = if self.low_serves {
             (self.ends.low, self.ends.high)
         } else {
             (self.ends.high, self.ends.low)
         };
-        handle(&Segment {
+        Segment {
             time: packet.time,
             socket: self.socket,
             cgroup: CgroupId(0),
@@ -223,46 +385,13 @@ impl Flow {
             seq,
             ack,
             expected,
-            wire_len,
+            wire_len: packet.wire_len,
             start,
             fin: packet.fin,
             rst: packet.rst,
             listener: false,
             skipped: false,
-            payload,
-        });
+            payload: packet.payload,
+        }
     }
-}
-
-/// The packet has payload, or ends something.
-const fn useful(packet: &Packet<'_>) -> bool {
-    packet.wire_len > 0 || packet.fin || packet.rst
-}
-
-/// Whether the packet's sender is the server, and what says so.
-fn judge(packet: &Packet<'_>) -> (bool, Evidence) {
-    if packet.syn {
-        (packet.ack.is_some(), Evidence::Handshake)
-    } else if begins_request(packet.payload) {
-        (false, Evidence::Message)
-    } else if packet.payload.starts_with(b"HTTP/1.") {
-        (true, Evidence::Message)
-    } else {
-        (
-            packet.source.port() < packet.destination.port(),
-            Evidence::Ports,
-        )
-    }
-}
-
-/// The first line is a request line of HTTP/1, or the bytes begin an HTTP/2 connection (RFC 9113 §3.4).
-fn begins_request(bytes: &[u8]) -> bool {
-    /// Longest request line looked through; a longer one leaves the decision to the ports.
-    const LINE: usize = 8192;
-    if !bytes.first().is_some_and(u8::is_ascii_uppercase) {
-        return false;
-    }
-    let bytes = bytes.get(..LINE).unwrap_or(bytes);
-    let line = memchr::memchr(b'\n', bytes).map_or(bytes, |end| &bytes[..end]);
-    memmem::find(line, b" HTTP/1.").is_some() || line.starts_with(b"PRI * HTTP/2.0")
 }

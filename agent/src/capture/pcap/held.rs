@@ -1,7 +1,8 @@
-//! Packets that came before what they answer. Capture queues write within milliseconds of each other, so a file may have an answer
-//! before its request; the packet then waits for the bytes that it acknowledges.
+//! Packets that came before what they acknowledge. Capture queues write within milliseconds of each other, so a file may have a
+//! response before its request; the packet then waits for the bytes that it acknowledges.
 
 use super::packet::Packet;
+use super::progress::distance;
 use crate::flow::{Endpoint, Nanos};
 
 /// How long a packet waits, in recorded time. What has not been written by then was lost by the capture.
@@ -19,24 +20,29 @@ pub(super) const MAX_CONNECTIONS: usize = 65_536;
 /// A packet with its payload.
 #[derive(Debug)]
 pub(super) struct Held {
+    /// When it began to wait.
+    since: Nanos,
     time: Nanos,
     source: Endpoint,
     destination: Endpoint,
-    seq: u32,
-    pub(super) ack: u32,
+    pub(super) seq: u32,
+    pub(super) ack: Option<u32>,
+    syn: bool,
     fin: bool,
     wire_len: u32,
     payload: Box<[u8]>,
 }
 
 impl Held {
-    pub(super) fn new(packet: &Packet<'_>, ack: u32) -> Self {
+    pub(super) fn new(packet: &Packet<'_>, since: Nanos) -> Self {
         Self {
+            since,
             time: packet.time,
             source: packet.source,
             destination: packet.destination,
             seq: packet.seq,
-            ack,
+            ack: packet.ack,
+            syn: packet.syn,
             fin: packet.fin,
             wire_len: packet.wire_len,
             payload: packet.payload.into(),
@@ -49,13 +55,18 @@ impl Held {
             source: self.source,
             destination: self.destination,
             seq: self.seq,
-            ack: Some(self.ack),
-            syn: false,
+            ack: self.ack,
+            syn: self.syn,
             fin: self.fin,
             rst: false,
+            urgent: None,
             wire_len: self.wire_len,
             payload: &self.payload,
         }
+    }
+
+    pub(super) const fn source(&self) -> Endpoint {
+        self.source
     }
 
     pub(super) const fn size(&self) -> usize {
@@ -63,6 +74,19 @@ impl Held {
     }
 
     pub(super) const fn is_due(&self, now: Nanos) -> bool {
-        now.saturating_sub(self.time) >= GRACE
+        now.saturating_sub(self.since) >= GRACE
     }
+}
+
+/// Orders the packets of each direction by their numbers: of the end `low`, and of the other one. `firsts`: where each begins.
+pub(super) fn sort(held: &mut Vec<Held>, low: Endpoint, firsts: [u32; 2]) {
+    let from_low: Vec<bool> = held.iter().map(|held| held.source == low).collect();
+    let mut parts: (Vec<_>, Vec<_>) = held.drain(..).partition(|held| held.source == low);
+    parts.0.sort_by_key(|held| distance(firsts[0], held.seq));
+    parts.1.sort_by_key(|held| distance(firsts[1], held.seq));
+    let (mut low, mut high) = (parts.0.into_iter(), parts.1.into_iter());
+    held.extend(from_low.into_iter().filter_map(|from_low| match from_low {
+        true => low.next(),
+        false => high.next(),
+    }));
 }

@@ -1,29 +1,38 @@
 //! Packet captures (tcpdump, Wireshark) as a source of segments. No privileges: it is a file.
 //!
 //! ```text
-//! file (records) ─► packet (link, IP, TCP) ─► flows (a virtual socket each) ─► Segment
+//! file (records) ─► frame (link, tunnels, IP, TCP) ─► flows (a virtual socket each) ─► Segment
 //! ```
 //!
 //! What cannot give a segment is counted under exactly one [`Skip`]; it is never an error. A file that ends inside a record is one,
 //! after everything before that has been handed over.
 
+mod clock;
+mod ends;
 mod file;
 mod flow;
 mod flows;
-mod half;
+mod frame;
 mod held;
 mod packet;
+mod progress;
+mod role;
+mod strays;
+mod totals;
+mod urgent;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-pub use file::Fault;
+pub use file::{Error, recognizes};
+pub use totals::{Skip, Totals, Unread};
 
+use self::clock::Clock;
 use self::file::{Reader, Step};
 use self::flows::Flows;
-use self::packet::Packet;
+use self::frame::Frames;
 use super::{Polled, Source};
 use crate::flow::{Nanos, Segment};
 
@@ -33,87 +42,14 @@ const BATCH: usize = 512;
 /// Recorded time that one poll covers at most, but for its last packet: what the engine asks to be told of time's passing.
 const TICK: Nanos = 100_000_000;
 
-/// Why a packet of the file gives no segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Skip {
-    /// A link type that is not read here.
-    Link,
-    /// Not IPv4 or IPv6 (ARP, LLDP, spanning tree …).
-    NotIp,
-    /// IP, but not TCP.
-    NotTcp,
-    /// A fragment of a datagram. TCP avoids them; they are not put together.
-    Fragment,
-    /// Headers that are cut off or contradict themselves.
-    Header,
-    /// An interface that the file does not describe.
-    Interface,
-    /// A kind of packet block that no tool writes any more.
-    Block,
-}
-
-impl Skip {
-    /// Every reason, in order.
-    pub const ALL: [Self; 7] = [
-        Self::Link,
-        Self::NotIp,
-        Self::NotTcp,
-        Self::Fragment,
-        Self::Header,
-        Self::Interface,
-        Self::Block,
-    ];
-
-    /// The name in output.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Link => "link_type",
-            Self::NotIp => "not_ip",
-            Self::NotTcp => "not_tcp",
-            Self::Fragment => "fragment",
-            Self::Header => "header",
-            Self::Interface => "interface",
-            Self::Block => "block",
-        }
-    }
-}
-
-/// What a file held: packets = TCP packets + every reason to skip one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Packets in the file.
-    pub packets: u64,
-    /// TCP packets among them.
-    pub tcp: u64,
-    /// Segments handed over: TCP packets with payload, or that end a direction.
-    pub segments: u64,
-    /// Packets skipped; index by `Skip as usize`.
-    pub skipped: [u64; Skip::ALL.len()],
-}
-
 /// A capture file.
 #[derive(Debug)]
 pub struct Capture {
     reader: Reader,
+    frames: Frames,
     flows: Flows,
     totals: Totals,
-    now: Nanos,
-}
-
-/// The bytes begin a pcap or pcapng file.
-#[must_use]
-pub fn recognizes(head: &[u8]) -> bool {
-    const MAGICS: [[u8; 4]; 6] = [
-        [0xa1, 0xb2, 0xc3, 0xd4],
-        [0xd4, 0xc3, 0xb2, 0xa1],
-        [0xa1, 0xb2, 0x3c, 0x4d],
-        [0x4d, 0x3c, 0xb2, 0xa1],
-        [0x34, 0xcd, 0xb2, 0xa1],
-        [0x0a, 0x0d, 0x0d, 0x0a],
-    ];
-    head.first_chunk::<4>()
-        .is_some_and(|magic| MAGICS.contains(magic))
+    clock: Clock,
 }
 
 impl Capture {
@@ -129,12 +65,13 @@ impl Capture {
     ///
     /// # Errors
     /// When it is no capture file.
-    pub fn read(input: impl Read + Send + 'static) -> Result<Self, Fault> {
+    pub fn read(input: impl Read + Send + 'static) -> Result<Self, Error> {
         Ok(Self {
             reader: Reader::new(input)?,
+            frames: Frames::default(),
             flows: Flows::default(),
             totals: Totals::default(),
-            now: 0,
+            clock: Clock::default(),
         })
     }
 
@@ -153,56 +90,58 @@ impl Source for Capture {
     ) -> io::Result<Polled> {
         let Self {
             reader,
+            frames,
             flows,
             totals,
-            now,
+            clock,
         } = self;
-        let Totals {
-            packets,
-            tcp,
-            segments,
-            skipped,
-        } = totals;
-        let mut tell = |segment: &Segment<'_>| {
-            *segments += 1;
+        let mut segments = 0;
+        let mut emit = |segment: &Segment<'_>| {
+            segments += 1;
             handle(segment);
         };
         let mut tick_ends = None;
+        let mut polled = Ok(Polled::More);
         for _ in 0..BATCH {
             let step = reader.step(&mut |record| {
-                *packets += 1;
-                let packet = record.and_then(|record| {
-                    *now = record.time.max(*now);
-                    Packet::parse(&record)
+                totals.packets += 1;
+                let record = match record {
+                    Ok(record) => record,
+                    Err(skip) => return totals.skip(skip),
+                };
+                clock.stamp(record.time);
+                let now = clock.now();
+                let mut cut = false;
+                let (result, read) = frames.read(&record, now, &mut |packet| {
+                    cut |= packet.is_cut();
+                    flows.packet(packet, now, &mut emit);
                 });
-                match packet {
-                    Ok(packet) => {
-                        *tcp += 1;
-                        flows.packet(&packet, *now, &mut tell);
-                    }
-                    Err(skip) => skipped[skip as usize] += 1,
+                totals.join(read.joined);
+                match result {
+                    Ok(()) => totals.packet(cut, record.data.len()),
+                    Err(skip) => totals.skip(skip),
                 }
             });
             match step {
                 Ok(Step::Block) => {}
-                Ok(Step::End) => {
-                    flows.release_all(&mut tell);
-                    return Ok(Polled::End);
-                }
-                Err(fault) => {
-                    flows.release_all(&mut tell);
-                    return Err(fault.into());
-                }
+                Ok(Step::End) => polled = Ok(Polled::End),
+                Err(error) => polled = Err(error.into()),
             }
-            if *now > *tick_ends.get_or_insert(now.saturating_add(TICK)) {
+            if !matches!(polled, Ok(Polled::More)) {
+                clock.end();
+                flows.release_all(&mut emit);
+                break;
+            }
+            if clock.now() > *tick_ends.get_or_insert(clock.now().saturating_add(TICK)) {
                 break;
             }
         }
-        Ok(Polled::More)
+        totals.segments += segments;
+        polled
     }
 
     fn time(&self) -> Option<Nanos> {
-        Some(self.now)
+        Some(self.clock.now())
     }
 }
 

@@ -217,5 +217,5 @@ fn head(bytes: &[u8; HEAD_LEN]) -> Result<(Meta, Order), RecordError> {
     Ok((meta, cursor.order))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "agent"))]
 mod tests;

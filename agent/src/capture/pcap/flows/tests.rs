@@ -25,6 +25,7 @@ fn packet<'a>(
         syn: flags.contains('S'),
         fin: flags.contains('F'),
         rst: flags.contains('R'),
+        urgent: None,
         wire_len: u32::try_from(payload.len()).unwrap(),
         payload,
     }
@@ -111,11 +112,11 @@ fn who_serves() {
     let serving = |packets: &[Packet<'_>]| {
         let mut flows = Flows::default();
         let mut told = None;
+        let mut note = |s: &Segment<'_>| told = Some((s.local.to_string(), s.socket.0));
         for packet in packets {
-            flows.packet(packet, 0, &mut |s| {
-                told = Some((s.local.to_string(), s.socket.0))
-            });
+            flows.packet(packet, packet.time, &mut note);
         }
+        flows.release_all(&mut note);
         told.unwrap()
     };
     let odd = ("10.0.0.1:81", "10.0.0.2:9000");
@@ -136,7 +137,9 @@ fn who_serves() {
     // The lower port, until a message says otherwise: then it is another socket.
     assert_eq!(serving(&[data]), ("10.0.0.1:81".to_owned(), 1));
     let more = packet(odd, "", 3, Some(1), b"GET / HTTP/1.1\r\n");
-    assert_eq!(serving(&[data, more]), ("10.0.0.2:9000".to_owned(), 2));
+    assert_eq!(serving(&[data, more]), ("10.0.0.2:9000".to_owned(), 1));
+    let later = at(300, more);
+    assert_eq!(serving(&[data, later]), ("10.0.0.2:9000".to_owned(), 2));
     // Text that only looks like one does not.
     let text = packet(
         odd,
@@ -148,28 +151,95 @@ fn who_serves() {
     assert_eq!(serving(&[text]), ("10.0.0.1:81".to_owned(), 1));
 }
 
+/// A handshake: the client's first byte is 100, the server's 500.
+const OPEN: usize = 2;
+
+fn open() -> [Packet<'static>; OPEN] {
+    [
+        packet(UP, "S", 99, None, b""),
+        packet(DOWN, "S", 499, Some(100), b""),
+    ]
+}
+
+/// `check` for what follows a handshake.
+fn after_open(packets: &[Packet<'_>], expected: &[&str]) {
+    let packets = [&open(), packets].concat();
+    check(&packets, &[&["-"; OPEN], expected].concat());
+}
+
 #[test]
 fn ports_are_used_again() {
-    check(
-        &[
-            packet(UP, "S", 99, None, b""),
-            packet(UP, "S", 99, None, b""),
-            packet(UP, "", 100, Some(1), b"one"),
-            packet(UP, "R", 103, None, b"reason"),
-            packet(UP, "S", 7, None, b""),
-            packet(DOWN, "S", 70, Some(8), b""),
-            packet(UP, "", 8, Some(71), b"two"),
-        ],
-        &[
-            "-",
-            "-",
-            "1 in 100+3 expected 100 ack 1 start",
-            "1 in 103+0 expected 103 ack 1 rst",
-            "-",
-            "-",
-            "2 in 8+3 expected 8 ack 71 start",
-        ],
+    let one = packet(UP, "", 100, Some(500), b"one");
+    let told = "1 in 100+3 expected 100 ack 500 start";
+    let again = [
+        packet(UP, "S", 7, None, b""),
+        packet(DOWN, "S", 70, Some(8), b""),
+        packet(UP, "", 8, Some(71), b"two"),
+    ];
+    let next = ["-", "-", "2 in 8+3 expected 8 ack 71 start"];
+    // After a reset.
+    let reset = packet(UP, "R", 103, None, b"reason");
+    let gone = "1 in 103+0 expected 103 ack 500 rst";
+    let packets = [&[one, reset], &again[..]].concat();
+    after_open(&packets, &[&[told, gone], &next[..]].concat());
+    // After a FIN each way.
+    let ends = [
+        packet(UP, "F", 103, Some(500), b""),
+        packet(DOWN, "F", 500, Some(104), b""),
+    ];
+    let ended = [
+        "1 in 103+0 expected 103 ack 500 fin",
+        "1 out 500+0 expected 500 ack 104 start fin",
+    ];
+    let packets = [&[one], &ends[..], &again].concat();
+    after_open(&packets, &[&[told], &ended[..], &next].concat());
+    // Without an end in the file.
+    after_open(
+        &[&[one], &again[..]].concat(),
+        &[&[told], &next[..]].concat(),
     );
+    // Of the handshake, only the SYN is there.
+    after_open(
+        &[one, again[0], again[2]],
+        &[told, "-", "-", "2 in 8+3 expected 8 ack 71 start"],
+    );
+    // Or only its answer.
+    after_open(
+        &[one, again[1], again[2]],
+        &[told, "-", "2 in 8+3 expected 8 ack 71 start"],
+    );
+}
+
+#[test]
+fn a_syn_that_agrees_with_nothing_changes_nothing() {
+    let request = packet(UP, "", 100, Some(500), b"GET");
+    let response = packet(DOWN, "", 500, Some(103), b"200");
+    let told = [
+        "1 in 100+3 expected 100 ack 500 start",
+        "1 out 500+3 expected 500 ack 103 start",
+    ];
+    for stray in [
+        packet(DOWN, "S", 77_000, Some(100), b""),
+        packet(DOWN, "S", 77_000, Some(103), b""),
+        packet(UP, "S", 77_000, None, b""),
+        packet(UP, "S", 77_000, None, b"data"),
+    ] {
+        // Answered by a challenge acknowledgement.
+        let challenge = match stray.source == request.source {
+            true => packet(DOWN, "", 500, Some(103), b""),
+            false => packet(UP, "", 103, Some(500), b""),
+        };
+        let packets = [request, stray, challenge, response];
+        after_open(&packets, &[told[0], "-", "-", told[1]]);
+        let packets = [stray, challenge, request, response];
+        after_open(&packets, &["-", "-", told[0], told[1]]);
+    }
+    // Refused by a reset that goes with the stray one alone.
+    let stray = packet(UP, "S", 77_000, None, b"");
+    let refused = packet(DOWN, "R", 0, Some(77_001), b"");
+    let packets = [request, stray, refused, response];
+    let (first, rest) = told.split_at(1);
+    after_open(&packets, &[first, &["-", "-"], rest].concat());
 }
 
 #[test]
@@ -177,31 +247,155 @@ fn data_in_the_handshake() {
     check(
         &[
             packet(UP, "S", 99, None, b"fast"),
+            packet(DOWN, "S", 0, Some(104), b""),
             packet(UP, "", 104, Some(1), b"open"),
         ],
         &[
-            "1 in 100+4 expected 100 ack 0 start",
+            "-",
+            "1 in 100+4 expected 100 ack 1 start",
             "1 in 104+4 expected 104 ack 1",
         ],
     );
 }
 
 #[test]
-fn joined_late() {
+fn mid_stream_packets_wait_for_the_earliest() {
+    let first = packet(UP, "", 100, Some(500), b"abc");
+    let second = packet(UP, "", 103, Some(500), b"def");
+    let response = packet(DOWN, "", 500, Some(106), b"xy");
+    let told = "1 in 100+3 expected 100 ack 500; 1 in 103+3 expected 103 ack 500; \
+                1 out 500+2 expected 500 ack 106";
+    for packets in [
+        [second, first, response],
+        [response, first, second],
+        [response, second, first],
+        [first, second, response],
+        [first, response, second],
+    ] {
+        check(&packets, &["-", "-", "-", told]);
+    }
+    // Time passes: what waits is handed over.
+    let later = at(300, packet(UP, "", 106, Some(502), b"g"));
+    let rest = format!("{told}; 1 in 106+1 expected 106 ack 502");
+    check(&[response, first, second, later], &["-", "-", "-", &rest]);
+}
+
+#[test]
+fn keep_alive_probes_are_no_bytes() {
+    let request = packet(UP, "", 100, Some(500), b"GET");
+    let told = "1 in 100+3 expected 100 ack 500";
+    // RFC 9293 3.8.4: a number that was used before, with or without one byte.
+    let probe = packet(UP, "", 99, Some(500), b"");
+    check(&[probe, request], &["-", "-", told]);
+    let answer = packet(DOWN, "", 500, Some(100), b"");
+    check(&[probe, answer, request], &["-", "-", "-", told]);
+    let garbage = packet(UP, "", 99, Some(500), b"\0");
+    let (_, _, lines) = (
+        garbage,
+        request,
+        tell(&mut Flows::default(), &[garbage, request]),
+    );
+    assert_eq!(
+        lines.last().unwrap().last().unwrap(),
+        "1 in 100+3 expected 100 ack 500"
+    );
+    // In the middle of a connection that is known.
+    let packets = [probe, answer, request];
+    after_open(
+        &packets,
+        &["-", "-", "1 in 100+3 expected 100 ack 500 start"],
+    );
+}
+
+#[test]
+fn bytes_before_the_first_packet_are_missing_when_they_were_asked_for() {
+    // The receiver waits for 100, the first packet in the file begins at 140.
     check(
         &[
-            packet(DOWN, "", 900, Some(50), b""),
-            packet(UP, "R", 50, None, b""),
-            packet(DOWN, "", 900, Some(50), b"body"),
-            packet(UP, "", 50, Some(904), b"GET"),
+            packet(DOWN, "", 500, Some(100), b""),
+            packet(UP, "", 140, Some(500), b"def"),
+        ],
+        &["-", "-", "1 in 140+3 expected 100 ack 500"],
+    );
+}
+
+#[test]
+fn acknowledged_bytes_that_the_file_does_not_have_are_missing() {
+    let request = packet(UP, "", 100, Some(500), b"GET");
+    let told = "1 in 100+3 expected 100 ack 500 start";
+    let missing = "1 out 500+41 expected 500 ack 103 start";
+    // By a FIN, and by a bare acknowledgement.
+    let fin = packet(UP, "F", 103, Some(541), b"");
+    let lines = format!("{missing}; 1 in 103+0 expected 103 ack 541 fin");
+    after_open(&[request, fin], &[told, "-", &lines]);
+    let bare = packet(UP, "", 103, Some(541), b"");
+    after_open(&[request, bare], &[told, "-", missing]);
+    // Around what the file has.
+    let middle = packet(DOWN, "", 510, Some(103), b"body");
+    let lines = "1 out 500+10 expected 500 ack 103 start; 1 out 514+27 expected 514 ack 103";
+    let shown = "1 out 510+4 expected 500 ack 103 start";
+    after_open(&[request, middle, bare], &[told, shown, "-", lines]);
+}
+
+#[test]
+fn a_capture_of_one_direction() {
+    check(
+        &[
+            packet(UP, "", 100, Some(500), b"GET"),
+            packet(UP, "", 103, Some(541), b""),
+            packet(UP, "", 103, Some(541), b"GET"),
+            packet(UP, "", 106, Some(582), b""),
         ],
         &[
             "-",
             "-",
-            "1 out 900+4 expected 900 ack 50",
-            "1 in 50+3 expected 50 ack 904",
+            "-",
+            "-",
+            "1 in 100+3 expected 100 ack 500; 1 out 500+41 expected 500 ack 103; \
+             1 in 103+3 expected 103 ack 541; 1 out 541+41 expected 541 ack 106",
         ],
     );
+}
+
+#[test]
+fn urgent_bytes_are_not_in_the_stream() {
+    let urgent = |pointer, packet: Packet<'static>| Packet {
+        urgent: Some(pointer),
+        ..packet
+    };
+    let text = |packets: &[Packet<'_>]| {
+        let mut flows = Flows::default();
+        let mut text = Vec::new();
+        for packet in [&open(), packets].concat() {
+            flows.packet(&packet, 0, &mut |s| {
+                let bytes = String::from_utf8_lossy(s.payload);
+                text.push(format!("{}:{bytes}", s.seq));
+            });
+        }
+        text.join(" ")
+    };
+    let before = packet(UP, "", 100, Some(500), b"/ca");
+    let mark = urgent(1, packet(UP, "", 103, Some(500), b"X"));
+    let after = packet(UP, "", 104, Some(500), b"rt");
+    assert_eq!(text(&[before, mark, after]), "100:/ca 103:rt");
+    // Sent again, and in one packet with others.
+    assert_eq!(text(&[before, mark, mark, after]), "100:/ca 103:rt");
+    let all = urgent(4, packet(UP, "", 100, Some(500), b"/caXrt"));
+    assert_eq!(text(&[all]), "100:/cart");
+    // Announced before it comes, and two of them.
+    let early = urgent(4, before);
+    let plain = packet(UP, "", 103, Some(500), b"X");
+    assert_eq!(text(&[early, plain, after]), "100:/ca 103:rt");
+    let second = urgent(2, packet(UP, "", 104, Some(500), b"rYt"));
+    assert_eq!(text(&[before, mark, second]), "100:/ca 103:rt");
+    // What the other end acknowledges is counted alike.
+    let response = packet(DOWN, "", 500, Some(106), b"ok");
+    let mut flows = Flows::default();
+    let mut acks = Vec::new();
+    for packet in [&open(), &[before, mark, after, response][..]].concat() {
+        flows.packet(&packet, 0, &mut |s| acks.push(s.ack));
+    }
+    assert_eq!(acks, [500, 500, 105]);
 }
 
 #[test]
@@ -210,6 +404,7 @@ fn holes_copies_and_wrap() {
     check(
         &[
             packet(UP, "S", near - 1, None, b""),
+            packet(DOWN, "S", 0, Some(near), b""),
             packet(UP, "", near, Some(1), b"ab"),
             packet(UP, "", near.wrapping_add(4), Some(1), b"ef"),
             packet(UP, "", near.wrapping_add(6), Some(1), b"gh"),
@@ -218,6 +413,7 @@ fn holes_copies_and_wrap() {
             packet(UP, "", near.wrapping_add(8), Some(1), b"i"),
         ],
         &[
+            "-",
             "-",
             "1 in 4294967292+2 expected 4294967292 ack 1 start",
             "1 in 0+2 expected 4294967294 ack 1",
@@ -259,63 +455,60 @@ fn an_answer_written_before_its_request_waits() {
 
 #[test]
 fn bytes_that_never_come_are_waited_for_once() {
-    check(
+    after_open(
         &[
-            packet(UP, "S", 99, None, b""),
-            at(2, packet(DOWN, "", 502, Some(106), b"z")),
-            at(201, packet(DOWN, "", 503, Some(106), b"z")),
-            at(202, packet(DOWN, "", 504, Some(106), b"z")),
-            at(203, packet(UP, "", 106, Some(505), b"def")),
+            at(2, packet(DOWN, "", 500, Some(106), b"z")),
+            at(201, packet(DOWN, "", 501, Some(106), b"z")),
+            at(202, packet(DOWN, "", 502, Some(106), b"z")),
+            at(203, packet(UP, "", 106, Some(503), b"def")),
         ],
         &[
             "-",
             "-",
-            "-",
-            "1 out 502+1 expected 502 ack 106; 1 out 503+1 expected 503 ack 106; \
-             1 out 504+1 expected 504 ack 106",
-            "1 in 106+3 expected 106 ack 505",
+            "1 in 100+6 expected 100 ack 500 start; 1 out 500+1 expected 500 ack 106 start; \
+             1 out 501+1 expected 501 ack 106; 1 out 502+1 expected 502 ack 106",
+            "1 in 106+3 expected 106 ack 503",
         ],
     );
 }
 
 #[test]
 fn what_waits_is_told_at_the_end() {
-    let open = packet(UP, "S", 99, None, b"");
     let early = packet(DOWN, "", 500, Some(103), b"x");
-    let told = "1 out 500+1 expected 500 ack 103";
-    check(&[open, early], &["-", "-", told]);
+    let missing = "1 in 100+3 expected 100 ack 500 start";
+    let told = format!("{missing}; 1 out 500+1 expected 500 ack 103 start");
+    after_open(&[early], &["-", &told]);
     let reset = packet(DOWN, "R", 501, Some(103), b"");
     let both = format!("{told}; 1 out 501+0 expected 501 ack 103 rst");
-    check(&[open, early, reset], &["-", "-", &both]);
+    after_open(&[early, reset], &["-", &both]);
     let again = packet(UP, "S", 7, None, b"");
-    check(&[open, early, again], &["-", "-", told]);
+    after_open(&[early, again], &["-", "-", &told]);
 }
 
 #[test]
 fn what_waits_is_bounded() {
-    let mut packets = vec![packet(UP, "S", 99, None, b"")];
+    let mut packets = open().to_vec();
     let count = 2 * MAX_PACKETS;
     for n in 0..u32::try_from(count).unwrap() {
         packets.push(packet(DOWN, "", 500 + n, Some(103), b"x"));
     }
     let told = tell(&mut Flows::default(), &packets);
-    assert_eq!(told.iter().flatten().count(), count);
+    // And one for the bytes that are missing.
+    assert_eq!(told.iter().flatten().count(), count + 1);
     let first = told.iter().position(|lines| !lines.is_empty());
-    assert_eq!(first, Some(1 + MAX_PACKETS));
+    assert_eq!(first, Some(OPEN + MAX_PACKETS));
 }
 
 #[test]
 fn an_acknowledged_end_is_no_hole() {
-    check(
+    after_open(
         &[
-            packet(UP, "S", 99, None, b""),
-            packet(UP, "F", 100, Some(1), b"abc"),
-            packet(DOWN, "", 1, Some(104), b"x"),
+            packet(UP, "F", 100, Some(500), b"abc"),
+            packet(DOWN, "", 500, Some(104), b"x"),
         ],
         &[
-            "-",
-            "1 in 100+3 expected 100 ack 1 start fin",
-            "1 out 1+1 expected 1 ack 104",
+            "1 in 100+3 expected 100 ack 500 start fin",
+            "1 out 500+1 expected 500 ack 104 start",
         ],
     );
 }
@@ -328,6 +521,7 @@ fn the_older_generation_goes_first() {
         let packet = packet((&ends[n], SERVER), "", 1, Some(1), b"x");
         let mut socket = None;
         flows.packet(&packet, 0, &mut |s| socket = Some(s.socket.0));
+        flows.release_all(&mut |s| socket = Some(s.socket.0));
         socket.unwrap()
     };
     assert_eq!([socket(0), socket(1), socket(2)], [1, 2, 3]);

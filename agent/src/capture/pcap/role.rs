@@ -1,0 +1,44 @@
+//! Which end of a connection serves: told, in this order, by the handshake, by the first bytes of a message, and by the ports (the
+//! lower one serves).
+
+use memchr::memmem;
+
+use super::packet::Packet;
+
+/// Why an end is taken for the server, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Evidence {
+    Ports,
+    Message,
+    Handshake,
+}
+
+/// Whether the packet's sender is the server, and what says so.
+pub(super) fn judge(packet: &Packet<'_>) -> (bool, Evidence) {
+    if packet.syn {
+        (packet.ack.is_some(), Evidence::Handshake)
+    } else if begins_request(packet.payload) {
+        (false, Evidence::Message)
+    } else if packet.payload.starts_with(b"HTTP/1.") {
+        (true, Evidence::Message)
+    } else {
+        (
+            packet.source.port() < packet.destination.port(),
+            Evidence::Ports,
+        )
+    }
+}
+
+/// The first line is a request line of HTTP/1, or the bytes begin an HTTP/2 connection (RFC 9113 §3.4).
+fn begins_request(bytes: &[u8]) -> bool {
+    /// Longest request line looked through; a longer one leaves the decision to the ports.
+    const LINE: usize = 8192;
+    if !bytes.first().is_some_and(u8::is_ascii_uppercase) {
+        return false;
+    }
+    let bytes = bytes.get(..LINE).unwrap_or(bytes);
+    let line = memchr::memchr(b'\n', bytes)
+        .and_then(|end| bytes.get(..end))
+        .unwrap_or(bytes);
+    memmem::find(line, b" HTTP/1.").is_some() || line.starts_with(b"PRI * HTTP/2.0")
+}
