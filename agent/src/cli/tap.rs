@@ -8,7 +8,7 @@ use clap::Args;
 use meshtap_common::{DEFAULT_RING_BYTES, ZTUNNEL_MARK};
 
 use super::OutputArgs;
-use crate::tap::parse_size;
+use crate::units::ByteSize;
 
 /// Arguments of `meshtap tap`.
 #[derive(Clone, Debug, Args)]
@@ -22,6 +22,9 @@ pub struct TapArgs {
     pub duration: Option<Duration>,
 
     /// Also write the raw kernel events to a file, for `meshtap replay`. It holds plaintext traffic.
+    ///
+    /// `-` is standard output, and then nothing else is printed there. Only --cgroup, --port, --side and --ignore-mark narrow a recording; the other filters
+    /// narrow what is shown.
     #[arg(long, value_name = "FILE", help_heading = "Capture")]
     pub record: Option<PathBuf>,
 
@@ -106,7 +109,7 @@ const MAX_RING: u64 = 1 << 30;
 const MAX_BODY: u64 = 16 << 20;
 
 fn ring_size(text: &str) -> Result<u32, String> {
-    let size = parse_size(text)?;
+    let ByteSize(size) = text.parse()?;
     if !size.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&size) {
         return Err("the size must be a power of two from 64KiB to 1GiB".to_owned());
     }
@@ -114,7 +117,7 @@ fn ring_size(text: &str) -> Result<u32, String> {
 }
 
 pub(super) fn body_size(text: &str) -> Result<usize, String> {
-    let size = parse_size(text)?;
+    let ByteSize(size) = text.parse()?;
     if !(1..=MAX_BODY).contains(&size) {
         return Err("the size must be from 1 byte to 16MiB".to_owned());
     }

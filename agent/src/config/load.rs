@@ -292,7 +292,7 @@ mod tests {
             &[],
             &["limits.body=x"],
             Err(
-                "--set limits.body: `x` is not a size; write a number of bytes, or `64KiB`, `10MB`",
+                "--set limits.body: `x` is not a size; write a number of bytes, or `64KiB` (1024 each), `10MB` (1000 each)",
             ),
         );
         check(

@@ -4,21 +4,20 @@
 
 mod load;
 mod otlp;
-mod units;
 mod workload;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::telemetry::{BudgetSection, LogFormat, TelemetrySection};
+pub use crate::units::{ByteSize, Interval};
 pub use load::{Error, Overrides, load, parse};
 pub use otlp::{
     BatchConfig, Compression, Concurrency, OtlpConfig, Protocol, QueueConfig, RetryConfig,
     TlsConfig,
 };
-pub use units::{ByteSize, Interval};
 pub use workload::{KubernetesMode, KubernetesSection, PeerChoice, ScopeSection};
 
 /// The whole file.
@@ -41,7 +40,7 @@ pub struct Config {
     pub span: crate::span::Settings,
     /// Where spans go.
     pub export: ExportSection,
-    /// How the agent tells of itself.
+    /// What the agent reports about itself.
     pub telemetry: TelemetrySection,
     /// What the agent may use.
     pub budget: BudgetSection,
@@ -146,62 +145,6 @@ impl Default for ExportSection {
     }
 }
 
-/// How the agent tells of itself.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct TelemetrySection {
-    /// Address of `/metrics`, `/healthz` and `/readyz`. Null: none.
-    pub listen: Option<SocketAddr>,
-    /// `error`, `warn`, `info`, `debug`, `trace`, or directives of the `tracing` crate.
-    pub log_level: String,
-    /// Shape of log lines.
-    pub log_format: LogFormat,
-}
-
-impl Default for TelemetrySection {
-    fn default() -> Self {
-        Self {
-            // The port that OpenTelemetry's Prometheus exporters use; on loopback, until someone says who may ask.
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
-            log_level: "info".to_owned(),
-            log_format: LogFormat::Text,
-        }
-    }
-}
-
-/// Shape of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// What the agent may use. Over it, it does less, step by step: no bodies, then only a part of the traces.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct BudgetSection {
-    /// Processor time, in cores. Null: no bound.
-    pub cpu: Option<f64>,
-    /// Resident memory. Null: no bound.
-    pub memory: Option<ByteSize>,
-    /// Part of the traces that is kept at the last step, 0 to 1.
-    pub sampling_ratio: f64,
-}
-
-impl Default for BudgetSection {
-    fn default() -> Self {
-        Self {
-            cpu: None,
-            memory: Some(ByteSize::mib(512)),
-            sampling_ratio: 0.1,
-        }
-    }
-}
-
 /// Threads that apply the policy and make spans: one core's worth of them is far more than most nodes need.
 const DEFAULT_WORKERS: std::num::NonZeroU8 = std::num::NonZeroU8::MIN;
 
@@ -241,16 +184,7 @@ impl Config {
             self.limits.memory < ByteSize::mib(1),
             "limits.memory: must be 1MiB or more",
         )?;
-        refuse(
-            self.budget
-                .cpu
-                .is_some_and(|cores| cores.is_nan() || cores <= 0.0),
-            "budget.cpu: must be more than 0",
-        )?;
-        refuse(
-            !(0.0..=1.0).contains(&self.budget.sampling_ratio),
-            "budget.sampling_ratio: must be from 0 to 1",
-        )?;
+        self.budget.check()?;
         self.kubernetes.check()?;
         crate::workload::check_scope(&self.scope)
             .map_err(|reason| format!("scope.labels: {reason}"))?;

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{ByteSize, Interval};
 use crate::export::queue::DropPolicy;
 use crate::redact::Secret;
+use crate::units::{ByteSize, Interval};
 
 /// One OTLP destination.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

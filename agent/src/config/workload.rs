@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Interval;
 use crate::policy::Select;
+use crate::units::Interval;
 
 /// How pods are named.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]

@@ -28,7 +28,7 @@ pub use json::write as write_json;
 pub use line::Line;
 pub use pattern::{HostPattern, PathPattern};
 pub use report::{Delivery, Dropped, Report};
-pub use units::{parse_size, size_text};
+pub use units::size_text;
 pub use verbose::write as write_verbose;
 
 /// Everything that is printed of an exchange.

@@ -1,4 +1,4 @@
-//! Sizes and durations as a person reads and writes them.
+//! Sizes and durations as a person reads them.
 
 use std::fmt::Write as _;
 
@@ -55,31 +55,6 @@ pub(super) fn duration_text(nanos: u64) -> String {
     }
 }
 
-/// A size as written on a command line: `65536`, `64k`, `64K`, `64KiB`, `16MB`; powers of 1024.
-///
-/// # Errors
-/// When it is not a whole number with one of these units, or does not fit.
-pub fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" | "kib" => 1 << 10,
-        "m" | "mb" | "mib" => 1 << 20,
-        "g" | "gb" | "gib" => 1 << 30,
-        _ => {
-            return Err(format!(
-                "`{text}` is not a size; write for example 65536, 64KiB or 1MiB"
-            ));
-        }
-    };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(factor))
-        .ok_or_else(|| format!("`{text}` is not a size; write for example 65536, 64KiB or 1MiB"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,23 +99,5 @@ mod tests {
         check(59_900_000_000, "59.9s");
         check(303_000_000_000, "5m03s");
         check(u64::MAX, "307445734m33s");
-    }
-
-    #[test]
-    fn sizes_are_read() {
-        let check =
-            |text, expected: Option<u64>| assert_eq!(parse_size(text).ok(), expected, "{text}");
-        check("1", Some(1));
-        check("64k", Some(65_536));
-        check("64KiB", Some(65_536));
-        check("64 KiB", Some(65_536));
-        check("16MB", Some(16 << 20));
-        check("1GiB", Some(1 << 30));
-        check("", None);
-        check("k", None);
-        check("-1", None);
-        check("1.5M", None);
-        check("1x", None);
-        check("99999999999999G", None);
     }
 }

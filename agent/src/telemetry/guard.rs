@@ -4,13 +4,12 @@
 
 use std::time::Duration;
 
-use super::Usage;
-use crate::config::BudgetSection;
+use super::{BudgetSection, Usage};
 
 /// Time between two readings.
 pub const PERIOD: Duration = Duration::from_secs(1);
 /// Readings in a row over the budget before a step down in service: a burst of a second or two is not an overload.
-const PATIENCE: u32 = 3;
+const READINGS: u32 = 3;
 /// Readings in a row well below the budget before a step back: longer than it takes load to come back, so the level does not swing.
 const RECOVERY: u32 = 30;
 /// What "well below" is, in parts of the budget.
@@ -93,7 +92,7 @@ impl Guard {
         let load = self.load(usage);
         self.over = if load > 1.0 { self.over + 1 } else { 0 };
         self.below = if load < RELIEF { self.below + 1 } else { 0 };
-        let next = if self.over >= PATIENCE {
+        let next = if self.over >= READINGS {
             self.level.less()
         } else if self.below >= RECOVERY {
             self.level.more()
@@ -118,7 +117,7 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ByteSize;
+    use crate::units::ByteSize;
 
     /// Readings as (times, processor time, memory): the changes of level, with the number of the reading that made each.
     fn check(readings: &[(usize, f64, u64)], expected: &[(usize, Level)]) {

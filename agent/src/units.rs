@@ -1,4 +1,4 @@
-//! Quantities as people write them: `64MiB`, `5s`, `1.5`.
+//! Quantities as people write them, the same on the command line, in variables and in files: `64MiB`, `5s`, `1.5`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A number of bytes: a plain number, or one with `KB`, `MB`, `GB` (powers of 1000) or `KiB`, `MiB`, `GiB` (powers of 1024).
+/// A number of bytes: a plain number, or one with a unit, in upper or lower case. `KB`, `MB`, `GB` are powers of 1000 (SI); `KiB`, `MiB`, `GiB`
+/// are powers of 1024 (IEC 80000-13), and so are the letters alone (`K`, `M`, `G`), as in GNU's tools.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
@@ -51,19 +52,22 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let lower = text.trim().to_ascii_lowercase();
+        let wrong = || {
+            format!(
+                "`{text}` is not a size; write a number of bytes, or `64KiB` (1024 each), `10MB` (1000 each)"
+            )
+        };
         let (number, factor) = UNITS
             .iter()
             .find_map(|(unit, factor)| Some((lower.strip_suffix(unit)?, *factor)))
             .unwrap_or((&lower, 1));
-        number
-            .trim()
-            .parse::<u64>()
-            .ok()
-            .and_then(|n| n.checked_mul(factor))
-            .map(Self)
-            .ok_or_else(|| {
-                format!("`{text}` is not a size; write a number of bytes, or `64KiB`, `10MB`")
-            })
+        let number = number.trim();
+        // `parse` would take a sign.
+        if !number.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(wrong());
+        }
+        let number = number.parse::<u64>().map_err(|_| wrong())?;
+        number.checked_mul(factor).map(Self).ok_or_else(wrong)
     }
 }
 
@@ -78,7 +82,7 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// A stretch of time: `250ms`, `5s`, `1m 30s`; a plain number is seconds.
+/// A length of time: `250ms`, `5s`, `1m 30s`; a plain number is seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Interval(pub Duration);
 
@@ -173,7 +177,7 @@ macro_rules! quantity {
 
 quantity!(
     ByteSize,
-    "A number of bytes, or a string such as `64KiB` or `10MB`."
+    "A number of bytes, or a string such as `64KiB` (powers of 1024) or `10MB` (powers of 1000)."
 );
 quantity!(
     Interval,
@@ -196,7 +200,18 @@ mod tests {
         check::<ByteSize>("64 kib", Some("64KiB"));
         check::<ByteSize>("1000kb", Some("1000000"));
         check::<ByteSize>("2048MiB", Some("2GiB"));
+        check::<ByteSize>("2kb", Some("2000"));
+        check::<ByteSize>("2KB", Some("2000"));
+        check::<ByteSize>("2k", Some("2KiB"));
+        check::<ByteSize>("16M", Some("16MiB"));
+        check::<ByteSize>("16MB", Some("15625KiB"));
+        check::<ByteSize>("1g", Some("1GiB"));
+        check::<ByteSize>("3b", Some("3"));
         check::<ByteSize>("-1", None);
+        check::<ByteSize>("+1", None);
+        check::<ByteSize>("k", None);
+        check::<ByteSize>("1.5M", None);
+        check::<ByteSize>("1x", None);
         check::<ByteSize>("20000000000GiB", None);
         check::<ByteSize>("", None);
     }

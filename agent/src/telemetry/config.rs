@@ -1,0 +1,80 @@
+//! Sections of the configuration: what the agent reports about itself, and what it may use.
+
+use std::net::SocketAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::ByteSize;
+
+/// What the agent reports about itself.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetrySection {
+    /// Address of `/metrics`, `/healthz` and `/readyz`. Null: none.
+    pub listen: Option<SocketAddr>,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives of the `tracing` crate.
+    pub log_level: String,
+    /// Shape of log lines.
+    pub log_format: LogFormat,
+}
+
+impl Default for TelemetrySection {
+    fn default() -> Self {
+        Self {
+            // The port that OpenTelemetry's Prometheus exporters use; on loopback, until someone says who may ask.
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
+            log_level: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// Shape of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the agent may use. Over it, it does less, step by step: no bodies, then only a part of the traces.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetSection {
+    /// Processor time, in cores. Null: no bound.
+    pub cpu: Option<f64>,
+    /// Resident memory. Null: no bound.
+    pub memory: Option<ByteSize>,
+    /// Part of the traces that is kept at the last step, 0 to 1.
+    pub sampling_ratio: f64,
+}
+
+impl Default for BudgetSection {
+    fn default() -> Self {
+        Self {
+            cpu: None,
+            memory: Some(ByteSize::mib(512)),
+            sampling_ratio: 0.1,
+        }
+    }
+}
+
+impl BudgetSection {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// Names the key and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if self.cpu.is_some_and(|cores| cores.is_nan() || cores <= 0.0) {
+            return Err("budget.cpu: must be more than 0".to_owned());
+        }
+        if !(0.0..=1.0).contains(&self.sampling_ratio) {
+            return Err("budget.sampling_ratio: must be from 0 to 1".to_owned());
+        }
+        Ok(())
+    }
+}
