@@ -23,6 +23,8 @@ pub mod connection;
 pub mod exchange;
 #[cfg(feature = "agent")]
 pub mod export;
+#[cfg(feature = "agent")]
+pub mod files;
 pub mod flow;
 #[cfg(feature = "agent")]
 pub mod har;
@@ -41,5 +43,7 @@ pub mod stream;
 pub mod tap;
 #[cfg(feature = "agent")]
 pub mod telemetry;
+#[cfg(feature = "agent")]
+pub mod units;
 #[cfg(feature = "agent")]
 pub mod workload;

@@ -94,6 +94,7 @@ mod tests {
             },
             queue_bytes: 0,
             queue_limit: 0,
+            stopped: None,
         }];
         let account = Account {
             ledger: &ledger,

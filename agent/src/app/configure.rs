@@ -3,11 +3,12 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use super::Failure;
+use super::{Failure, outputs};
 use crate::cli::{ConfigCommand, ExportArgs, RunArgs};
 use crate::config::{self, Config, OtlpConfig, Overrides};
 use crate::export::Target;
 use crate::export::otlp::{Settings, environment};
+use crate::files::Files;
 use crate::redact::Gate;
 
 /// Runs `meshtap config`.
@@ -18,13 +19,14 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
             let overrides = Overrides::from_environment(variables());
             let config = complete(config::load(Some(file), &overrides)?)?;
             Gate::new(&config.policy, &config.redaction)?;
-            let targets = targets(&config)?;
-            let count = targets.len();
-            writeln!(
-                out,
-                "{}: good; {count} destinations for spans",
-                file.display()
-            )
+            let mut count = collectors(&config)?.len();
+            count += usize::from(config.export.stdout) + usize::from(config.export.har.is_some());
+            refuse_none(count)?;
+            let noun = match count {
+                1 => "destination",
+                _ => "destinations",
+            };
+            writeln!(out, "{}: good; {count} {noun} for spans", file.display())
         }
         ConfigCommand::Schema => writeln!(out, "{:#}", config::schema()),
     }
@@ -86,26 +88,33 @@ pub(super) fn resource(span: &mut crate::span::Settings) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Where spans go.
-pub(super) fn targets(config: &Config) -> Result<Vec<Target>, Failure> {
-    let mut targets = Vec::new();
-    for (index, otlp) in config.export.otlp.iter().enumerate() {
-        let name = config.export.name(index);
-        targets.push(destination(otlp, &name)?);
-    }
+/// Where spans go. Opens the files among them.
+pub(super) fn targets(config: &Config, files: &mut Files) -> Result<Vec<Target>, Failure> {
+    let mut targets = collectors(config)?;
     if config.export.stdout {
         targets.push(Target::Stdout);
     }
     if let Some(path) = &config.export.har {
-        targets.push(Target::Har(path.clone()));
+        targets.push(Target::Har(outputs::output(files, path)?));
     }
-    if targets.is_empty() {
-        return Err(Failure::Setting(
-            "no destination for spans: set `export.otlp`, `export.stdout` or `export.har` in the configuration, or give --otlp ENDPOINT"
-                .to_owned(),
-        ));
-    }
+    refuse_none(targets.len())?;
     Ok(targets)
+}
+
+fn collectors(config: &Config) -> Result<Vec<Target>, Failure> {
+    let all = config.export.otlp.iter().enumerate();
+    all.map(|(index, otlp)| destination(otlp, &config.export.name(index)))
+        .collect()
+}
+
+fn refuse_none(destinations: usize) -> Result<(), Failure> {
+    if destinations > 0 {
+        return Ok(());
+    }
+    Err(Failure::Setting(
+        "no destination for spans: set `export.otlp`, `export.stdout` or `export.har` in the configuration, or give --otlp ENDPOINT"
+            .to_owned(),
+    ))
 }
 
 fn destination(otlp: &OtlpConfig, name: &str) -> Result<Target, Failure> {

@@ -11,6 +11,7 @@ mod configure;
 mod control;
 mod enrich;
 mod output;
+mod outputs;
 mod own;
 mod pipeline;
 mod queue;
@@ -23,10 +24,8 @@ mod usage;
 mod waiting;
 mod worker;
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use thiserror::Error;
@@ -65,6 +64,11 @@ enum Failure {
     },
     #[error("{} cannot be written: {fault}", path.display())]
     Write { path: PathBuf, fault: io::Error },
+    #[error("{} is not written to: {reason}", path.display())]
+    Refused {
+        path: PathBuf,
+        reason: crate::files::Refused,
+    },
     #[error("the output cannot be written: {0}")]
     Output(io::Error),
     #[error("{0}")]
@@ -89,6 +93,13 @@ enum Failure {
     Thread(io::Error),
 }
 
+impl Failure {
+    fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(fault) | Self::Write { fault, .. }
+            if fault.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
 /// Runs a command; its exit code. Errors go to stderr.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
@@ -100,6 +111,8 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // Who closed the other end of a pipe has read what they wanted.
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             say(&format!("meshtap: {failure}\n"));
             ExitCode::FAILURE
@@ -110,28 +123,6 @@ pub fn run(cli: Cli) -> ExitCode {
 /// Writes to stderr. That it may be closed is nobody's concern.
 fn say(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// A new or emptied file for captured data: readable by its owner alone, whatever the umask, also when it was there before.
-fn private_file(path: &Path) -> Result<File, Failure> {
-    let write = |fault| Failure::Write {
-        path: path.to_owned(),
-        fault,
-    };
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(write)?;
-    // Devices (/dev/null) stay as they are.
-    if file.metadata().is_ok_and(|meta| meta.is_file()) {
-        use std::os::unix::fs::PermissionsExt as _;
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))
-            .map_err(write)?;
-    }
-    Ok(file)
 }
 
 #[cfg(test)]

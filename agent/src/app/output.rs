@@ -1,9 +1,8 @@
 //! The output thread: queue → filters → process → format → writer. Slow is fine here; the queue bounds what that costs.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +27,8 @@ use crate::tap::{Delivery, Detail, Filter, Line, Palette, View, write_json, writ
 const BUFFER: usize = 256 * 1024;
 /// How often an idle output looks whether its reader is still there.
 const IDLE: Duration = Duration::from_millis(250);
+/// How often a recording gets the names of sockets that are not shown. A kill costs those of the last such time.
+const NAMING: Duration = Duration::from_secs(1);
 
 /// How exchanges are written.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub(super) enum Format {
     Lines(Box<Line>, Palette),
     /// One JSON object a line.
     Json,
+    /// Not at all: something else has standard output.
+    Nothing,
 }
 
 /// Where the process of a socket is known from.
@@ -49,6 +52,20 @@ pub(super) enum Lookup {
 }
 
 impl Lookup {
+    const fn records(&self) -> bool {
+        matches!(self, Self::Live(_, Some(_)))
+    }
+
+    /// Names the other sockets in a recording, too: those whose exchanges the end that was looked up has, and those without exchanges so far.
+    fn name_others(&mut self, deadline: Instant) {
+        if let Self::Live(processes, Some(recorder)) = self {
+            for (socket, process) in processes.known(deadline) {
+                recorder.tell_new(socket, &process);
+            }
+            recorder.flush();
+        }
+    }
+
     fn of(&mut self, index: u64, exchange: &Exchange, deadline: Instant) -> Option<Arc<Process>> {
         let peers = &exchange.peers;
         match self {
@@ -76,23 +93,26 @@ impl<T: Write + AsFd + Send> Sink for T {}
 /// A HAR file that the shown exchanges go to.
 pub(super) struct Archive {
     pub(super) path: PathBuf,
-    pub(super) writer: har::Writer<File>,
+    pub(super) writer: har::Writer<har::OutputPlace>,
 }
 
 impl Archive {
-    fn told(&self, written: io::Result<()>) -> io::Result<()> {
-        let path = self.path.display();
+    /// Names the file in an error.
+    fn named(path: &Path, written: io::Result<()>) -> io::Result<()> {
+        let path = path.display();
         written.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
     }
 
     fn write(&mut self, sanitized: &Sanitized) -> io::Result<()> {
-        let written = self.writer.write(sanitized);
-        self.told(written)
+        Self::named(&self.path, self.writer.write(sanitized))
     }
 
     fn settle(&mut self) -> io::Result<()> {
-        let written = self.writer.settle();
-        self.told(written)
+        Self::named(&self.path, self.writer.settle())
+    }
+
+    fn finish(self) -> io::Result<()> {
+        Self::named(&self.path, self.writer.finish())
     }
 }
 
@@ -130,7 +150,6 @@ impl Exporting {
 }
 
 /// What has been written so far.
-#[derive(Default)]
 struct Progress {
     delivery: Delivery,
     buffer: Vec<u8>,
@@ -139,13 +158,28 @@ struct Progress {
     /// The reader is gone, or the writer failed.
     closed: bool,
     fault: Option<io::Error>,
+    /// When the other sockets of a recording were named last.
+    named: Instant,
 }
 
 impl Progress {
+    fn new() -> Self {
+        Self {
+            delivery: Delivery::default(),
+            buffer: Vec::new(),
+            buffered: 0,
+            closed: false,
+            fault: None,
+            named: Instant::now(),
+        }
+    }
+
     /// Nothing more can be written: the run ends.
     fn fail(&mut self, fault: io::Error, stop: &Stop) {
         self.closed = true;
-        self.fault.get_or_insert(fault);
+        if fault.kind() != io::ErrorKind::BrokenPipe {
+            self.fault.get_or_insert(fault);
+        }
         stop.ask();
     }
 }
@@ -157,7 +191,7 @@ impl<W: Sink> Printer<W> {
     /// When the output cannot be written, other than because its reader has gone.
     pub(super) fn run(mut self, queue: &Queue) -> (Delivery, io::Result<()>) {
         let _abandon = Abandon(queue);
-        let mut progress = Progress::default();
+        let mut progress = Progress::new();
         let mut timeout = Duration::ZERO;
         if let Format::Lines(line, _) = &mut self.format
             && self.out.is_terminal()
@@ -176,7 +210,7 @@ impl<W: Sink> Printer<W> {
                 Popped::Nothing => {
                     // The queue is empty: what there is goes out, and the next batch is waited for.
                     self.flush(&mut progress);
-                    self.settle(&mut progress);
+                    self.archive(&mut progress, Archive::settle);
                     if timeout > Duration::ZERO && !progress.closed && reader_gone(self.out.as_fd())
                     {
                         progress.closed = true;
@@ -188,7 +222,12 @@ impl<W: Sink> Printer<W> {
             }
         }
         self.flush(&mut progress);
-        self.settle(&mut progress);
+        self.lookup.name_others(Instant::now() + PATIENCE);
+        if let Some(har) = self.har.take()
+            && let Err(error) = har.finish()
+        {
+            progress.fail(error, &self.stop);
+        }
         (progress.delivery, progress.fault.map_or(Ok(()), Err))
     }
 
@@ -213,6 +252,11 @@ impl<W: Sink> Printer<W> {
         deadline: Instant,
         progress: &mut Progress,
     ) {
+        // A recording names the process of every exchange in it, whatever is shown.
+        let recorded = match self.lookup.records() {
+            true => self.lookup.of(index, &exchange, deadline),
+            false => None,
+        };
         let delivery = &mut progress.delivery;
         if progress.closed {
             delivery.output_closed += 1;
@@ -226,7 +270,10 @@ impl<W: Sink> Printer<W> {
             delivery.filtered += 1;
             return;
         }
-        let process = self.lookup.of(index, &exchange, deadline);
+        let process = match self.lookup.records() {
+            true => recorded,
+            false => self.lookup.of(index, &exchange, deadline),
+        };
         if !self.filter.accepts_pid(process.as_ref().map(|p| p.pid)) {
             delivery.filtered += 1;
             return;
@@ -248,17 +295,14 @@ impl<W: Sink> Printer<W> {
             clock: self.clock,
         };
         match &mut self.format {
+            Format::Nothing => {}
             Format::Json => write_json(&mut progress.buffer, &view, self.detail),
             Format::Lines(line, palette) => {
                 line.write(&mut progress.buffer, &view);
                 write_verbose(&mut progress.buffer, &view, self.detail, *palette);
             }
         }
-        if let Some(har) = &mut self.har
-            && let Err(error) = har.write(&sanitized)
-        {
-            progress.fail(error, &self.stop);
-        }
+        self.archive(progress, |har| har.write(&sanitized));
         progress.buffered += 1;
         progress.delivery.shown += 1;
         if Some(progress.delivery.shown) == self.count {
@@ -266,16 +310,24 @@ impl<W: Sink> Printer<W> {
         }
     }
 
-    /// Makes the archive a whole document, as often as nothing else is to be done.
-    fn settle(&mut self, progress: &mut Progress) {
-        if let Some(har) = &mut self.har
-            && let Err(error) = har.settle()
-        {
+    /// Does something to the archive, if there is one. One that cannot be written ends the run.
+    fn archive(
+        &mut self,
+        progress: &mut Progress,
+        act: impl FnOnce(&mut Archive) -> io::Result<()>,
+    ) {
+        if let Some(Err(error)) = self.har.as_mut().map(act) {
+            self.har = None;
             progress.fail(error, &self.stop);
         }
     }
 
     fn flush(&mut self, progress: &mut Progress) {
+        let now = Instant::now();
+        if now.saturating_duration_since(progress.named) >= NAMING {
+            progress.named = now;
+            self.lookup.name_others(now);
+        }
         if let Lookup::Live(_, Some(recorder)) = &mut self.lookup {
             recorder.flush();
         }
@@ -289,11 +341,7 @@ impl<W: Sink> Printer<W> {
         if let Err(error) = written {
             progress.delivery.shown -= progress.buffered;
             progress.delivery.output_closed += progress.buffered;
-            progress.closed = true;
-            self.stop.ask();
-            if error.kind() != io::ErrorKind::BrokenPipe {
-                progress.fault.get_or_insert(error);
-            }
+            progress.fail(error, &self.stop);
         }
         progress.buffer.clear();
         progress.buffered = 0;
@@ -342,6 +390,7 @@ mod tests {
 
     use super::super::queue::WhenFull;
     use super::*;
+    use crate::files::Files;
     use crate::policy;
     use crate::redact;
     use crate::tap::sample;
@@ -466,9 +515,10 @@ mod tests {
     }
 
     fn archive(path: &str) -> Archive {
+        let output = Files::default().output(path.as_ref()).expect("a file");
         Archive {
             path: path.into(),
-            writer: har::Writer::create(path.as_ref()).expect("a file"),
+            writer: har::Writer::create(output).expect("written"),
         }
     }
 
@@ -495,6 +545,23 @@ mod tests {
         assert!(entries[0]["response"]["content"]["text"].is_string());
     }
 
+    /// Has room for the beginning of a document, and no more.
+    struct FullDisk;
+
+    impl har::Place for FullDisk {
+        fn start(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn add(&mut self, _: &[u8]) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn finish(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
     fn an_archive_that_cannot_be_written_ends_the_run() {
         let null = OpenOptions::new()
@@ -502,12 +569,15 @@ mod tests {
             .open("/dev/null")
             .expect("/dev/null");
         let mut printer = printer(null);
-        printer.har = Some(archive("/dev/full"));
+        printer.har = Some(Archive {
+            path: "a.har".into(),
+            writer: har::Writer::begin(Box::new(FullDisk) as har::OutputPlace).expect("begun"),
+        });
         let stop = printer.stop.clone();
         let (delivery, result) = print(printer, 2);
         let error = result.expect_err("no room");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert!(error.to_string().starts_with("/dev/full: "), "{error}");
+        assert!(error.to_string().starts_with("a.har: "), "{error}");
         assert_eq!(delivery.total(), 2);
         assert!(stop.asked());
     }

@@ -1,10 +1,14 @@
 //! `meshtap replay`: a recording, or a packet capture of another tool's → exchanges.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags};
+
 use super::output::Lookup;
+use super::outputs::Outputs;
 use super::pipeline::Time;
 use super::queue::WhenFull;
 use super::run::{self, Finished, Run, limits};
@@ -17,31 +21,96 @@ use crate::cli::ReplayArgs;
 use crate::clock::WallClock;
 use crate::connection::Limits;
 
+/// What is replayed.
+struct Input {
+    path: PathBuf,
+    file: File,
+    /// The first bytes, which say what it is. They were taken from the file when it is no regular one.
+    head: Vec<u8>,
+    is_regular: bool,
+}
+
+/// Bytes that tell every kind of file apart.
+const HEAD: u64 = 8;
+
+impl Input {
+    /// Opens a file, or standard input for `-`.
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = match path.as_os_str() == "-" {
+            true => File::from(rustix::io::dup(rustix::stdio::stdin())?),
+            false => File::open(path)?,
+        };
+        let is_regular = file.metadata()?.is_file();
+        let mut head = Vec::new();
+        (&mut file).take(HEAD).read_to_end(&mut head)?;
+        if is_regular {
+            file.rewind()?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            head,
+            is_regular,
+        })
+    }
+
+    fn read(&self, fault: io::Error) -> Failure {
+        Failure::Read {
+            path: self.path.clone(),
+            fault,
+        }
+    }
+
+    /// A file that can be read twice. What comes from a pipe goes to one without a name, which is gone when the replay is.
+    fn spool(&self) -> io::Result<File> {
+        if self.is_regular {
+            return self.file.try_clone();
+        }
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let spooled = rustix::fs::open(std::env::temp_dir(), flags, Mode::from_raw_mode(0o600))?;
+        let mut spooled = File::from(spooled);
+        spooled.write_all(&self.head)?;
+        io::copy(&mut self.file.try_clone()?, &mut spooled)?;
+        spooled.rewind()?;
+        Ok(spooled)
+    }
+
+    /// From the first byte on.
+    fn stream(&self) -> io::Result<Box<dyn io::Read + Send>> {
+        let file = self.file.try_clone()?;
+        Ok(match self.is_regular {
+            true => Box::new(file),
+            false => Box::new(io::Cursor::new(self.head.clone()).chain(file)),
+        })
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
-    let mut head = Vec::new();
-    File::open(&args.file)
-        .and_then(|file| file.take(8).read_to_end(&mut head))
-        .map_err(|fault| Failure::Read {
-            path: args.file.clone(),
-            fault,
-        })?;
-    if head == MAGIC {
-        recording(args)
-    } else if pcap::recognizes(&head) {
-        packets(args)
+    let input = Input::open(&args.file).map_err(|fault| Failure::Read {
+        path: args.file.clone(),
+        fault,
+    })?;
+    let outputs = Outputs::open(&args.output, None, Some(&input.file))?;
+    if input.head == MAGIC {
+        recording(args, &input, outputs)
+    } else if pcap::recognizes(&input.head) {
+        packets(args, &input, outputs)
     } else {
         Err(Failure::Unknown(args.file.clone()))
     }
 }
 
-fn recording(args: &ReplayArgs) -> Result<(), Failure> {
+fn recording(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), Failure> {
     let fault = |fault| Failure::Recording {
         path: args.file.clone(),
         fault,
     };
-    let source = Reader::open(&args.file).map_err(fault)?;
-    let owners = Owners::open(&args.file).map_err(fault)?;
+    let mut file = input.spool().map_err(|error| input.read(error))?;
+    let again = file.try_clone().map_err(|error| input.read(error))?;
+    let owners = Owners::read(again).map_err(fault)?;
+    file.rewind().map_err(|error| input.read(error))?;
+    let source = Reader::buffered(file).map_err(fault)?;
     let meta = *source.meta();
     let recorded_body = usize::try_from(meta.max_body).unwrap_or(usize::MAX);
     let stop = Stop::default();
@@ -50,6 +119,7 @@ fn recording(args: &ReplayArgs) -> Result<(), Failure> {
         ended,
         report,
         output,
+        ledger,
     } = run::run(Run {
         source,
         limits: limits(&args.output, args.max_body.unwrap_or(recorded_body)),
@@ -64,13 +134,14 @@ fn recording(args: &ReplayArgs) -> Result<(), Failure> {
         stop,
         key: meta.key,
         output: &args.output,
+        outputs,
         own: Arc::new(()),
     })?;
-    run::tell(&report, args.output.ledger_json.as_deref())?;
+    run::tell(&report, ledger)?;
     let lost = ended.source.lost();
     if lost > 0 {
         say(&format!(
-            "meshtap: {lost} events are missing from the recording: the disk was too slow for them\n"
+            "meshtap: {lost} events are missing from the recording: its disk was too slow or full\n"
         ));
     }
     output.map_err(Failure::Output)?;
@@ -81,17 +152,16 @@ fn recording(args: &ReplayArgs) -> Result<(), Failure> {
     })
 }
 
-fn packets(args: &ReplayArgs) -> Result<(), Failure> {
-    let source = Capture::open(&args.file).map_err(|fault| Failure::Read {
-        path: args.file.clone(),
-        fault,
-    })?;
+fn packets(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), Failure> {
+    let stream = input.stream().map_err(|error| input.read(error))?;
+    let source = Capture::read(stream).map_err(|fault| input.read(fault.into()))?;
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;
     let Finished {
         ended,
         report,
         output,
+        ledger,
     } = run::run(Run {
         source,
         limits: limits(
@@ -108,9 +178,10 @@ fn packets(args: &ReplayArgs) -> Result<(), Failure> {
         stop,
         key: random_key()?,
         output: &args.output,
+        outputs,
         own: Arc::new(()),
     })?;
-    run::tell(&report, args.output.ledger_json.as_deref())?;
+    run::tell(&report, ledger)?;
     let totals = ended.source.totals();
     if let Some(text) = remarks(totals) {
         say(&text);

@@ -1,22 +1,23 @@
 //! One run of the pipeline: the threads, from source to the account at the end.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::output::{Archive, Exporting, Format, Lookup, Printer, terminal_width};
+use super::outputs::{Outputs, write_ledger};
 use super::pipeline::{Ended, Pipeline, Time};
 use super::queue::{Queue, WhenFull};
 use super::stop::Stop;
-use super::{Failure, configure, private_file, say, usage};
+use super::{Failure, configure, say, usage};
 use crate::capture::Source;
 use crate::cli::{ColourChoice, ExportArgs, OutputArgs};
 use crate::clock::{WallClock, monotonic};
 use crate::connection::{Engine, Limits};
 use crate::export::{Exporters, OwnSockets};
+use crate::files::Output;
 use crate::har;
 use crate::policy;
 use crate::process::Announcer;
@@ -38,6 +39,7 @@ pub(super) struct Run<'a, S> {
     /// Key of the hashes that stand for secrets.
     pub(super) key: [u8; 16],
     pub(super) output: &'a OutputArgs,
+    pub(super) outputs: Outputs,
     /// Told of the exporters' sockets.
     pub(super) own: Arc<dyn OwnSockets>,
 }
@@ -51,6 +53,7 @@ pub(super) struct Finished<S> {
     pub(super) report: Report,
     /// Whether the output could be written.
     pub(super) output: io::Result<()>,
+    pub(super) ledger: Option<Output>,
 }
 
 /// Runs until the source, a limit, a signal or the reader of the output ends it. The calling thread is the data thread.
@@ -71,13 +74,17 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
             wait: run.when_full == WhenFull::Wait,
         }),
     };
+    let format = match run.outputs.prints {
+        true => format(run.output),
+        false => Format::Nothing,
+    };
     let printer = Printer {
         out: io::stdout(),
-        format: format(run.output),
+        format,
         detail: run.output.detail(),
         filter: run.output.filter(),
         gate: gate(run.output, run.key)?,
-        har: run.output.har.as_deref().map(archive).transpose()?,
+        har: run.outputs.har.map(archive).transpose()?,
         lookup: run.lookup,
         clock: run.clock,
         count: run.output.count,
@@ -129,6 +136,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         ended,
         report,
         output,
+        ledger: run.outputs.ledger,
     })
 }
 
@@ -153,29 +161,21 @@ fn span_builder(args: &ExportArgs) -> Result<SpanBuilder, Failure> {
     Ok(SpanBuilder::new(settings))
 }
 
-/// Tells the account.
-pub(super) fn tell(report: &Report, ledger_json: Option<&Path>) -> Result<(), Failure> {
+/// Reports the totals.
+pub(super) fn tell(report: &Report, ledger: Option<Output>) -> Result<(), Failure> {
     say(&report.text());
-    let Some(path) = ledger_json else {
-        return Ok(());
-    };
-    let mut file = private_file(path)?;
-    writeln!(file, "{}", report.json()).map_err(|fault| Failure::Write {
-        path: path.to_owned(),
-        fault,
-    })
+    match ledger {
+        Some(output) => write_ledger(output, &report.json()),
+        None => Ok(()),
+    }
 }
 
-fn archive(path: &Path) -> Result<Archive, Failure> {
-    let written = har::Writer::create(path);
-    let writer = written.map_err(|fault| Failure::Write {
-        path: path.to_owned(),
-        fault,
-    })?;
-    Ok(Archive {
-        path: path.to_owned(),
-        writer,
-    })
+fn archive(output: Output) -> Result<Archive, Failure> {
+    let path = output.path().to_owned();
+    match har::Writer::create(output) {
+        Ok(writer) => Ok(Archive { path, writer }),
+        Err(fault) => Err(Failure::Write { path, fault }),
+    }
 }
 
 /// Every exchange with all its fields; secrets hidden unless that is turned off.

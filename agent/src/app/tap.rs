@@ -8,12 +8,13 @@ use meshtap_common::{CaptureConfig, DropReason, MAX_PORTS, SIDE_BOTH, SIDE_CLIEN
 use tracing::Level;
 
 use super::output::Lookup;
+use super::outputs::{self, Outputs};
 use super::own::OwnTable;
 use super::pipeline::{Ended, Time};
 use super::queue::WhenFull;
 use super::run::{self, Finished, Run, limits};
 use super::stop::Stop;
-use super::{Failure, private_file, say};
+use super::{Failure, say};
 use crate::capture::Source;
 use crate::capture::kernel::{Capture, CaptureOptions};
 use crate::capture::record::{Meta, Recorder, RecordingSource};
@@ -30,8 +31,9 @@ const LOG_LEVEL: u32 = 4;
 /// Runs the command.
 pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
     diagnostics(args.log);
-    // Before anything is attached, so that a mistaken path costs nothing.
-    let file = args.record.as_deref().map(private_file).transpose()?;
+    let mut outputs = Outputs::open(&args.output, args.record.as_deref(), None)?;
+    let record = outputs.record.take();
+    let record = record.map(outputs::start).transpose()?;
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;
     let mut capture = Capture::start(&options(args))?;
@@ -44,14 +46,17 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
         capture.cgroup().display(),
         size_text(args.ring_size.into()),
     ));
-    let Some(file) = file else {
+    let Some((path, file)) = record else {
         let Finished {
             ended,
             mut report,
             output,
-        } = start(args, stop, clock, key, processes, capture, None, own)?;
+            ledger,
+        } = start(
+            args, outputs, stop, clock, key, processes, capture, None, own,
+        )?;
         add_drops(&mut report, &ended.source, args.ring_size);
-        run::tell(&report, args.output.ledger_json.as_deref())?;
+        run::tell(&report, ledger)?;
         output.map_err(Failure::Output)?;
         return ended.fault.map_err(Failure::Source);
     };
@@ -62,14 +67,39 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
         ring_bytes: args.ring_size,
         key,
     };
-    let recorder = Recorder::start(file, &meta).map_err(Failure::Thread)?;
+    let failed = {
+        let (stop, path) = (stop.clone(), path.display().to_string());
+        move |fault: &io::Error| {
+            stop.ask();
+            if fault.kind() != io::ErrorKind::BrokenPipe {
+                say(&format!(
+                    "meshtap: the recording ends here: {path}: {fault}\n"
+                ));
+            }
+        }
+    };
+    let recorder = Recorder::start(file, &meta, failed).map_err(|fault| Failure::Write {
+        path: path.clone(),
+        fault,
+    })?;
     let names = recorder.processes();
     let source = RecordingSource::new(capture, recorder);
     let Finished {
         ended,
         mut report,
         output,
-    } = start(args, stop, clock, key, processes, source, Some(names), own)?;
+        ledger,
+    } = start(
+        args,
+        outputs,
+        stop,
+        clock,
+        key,
+        processes,
+        source,
+        Some(names),
+        own,
+    )?;
     let Ended {
         source, at, fault, ..
     } = ended;
@@ -77,13 +107,10 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
     add_drops(&mut report, &capture, args.ring_size);
     let (recorded, written) = recorder.finish(at);
     report.recorded = Some(recorded);
-    run::tell(&report, args.output.ledger_json.as_deref())?;
+    run::tell(&report, ledger)?;
     output.map_err(Failure::Output)?;
     fault.map_err(Failure::Source)?;
-    written.map_err(|fault| Failure::Write {
-        path: args.record.clone().unwrap_or_default(),
-        fault,
-    })
+    written.map_err(|fault| Failure::Write { path, fault })
 }
 
 #[expect(
@@ -92,6 +119,7 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
 )]
 fn start<S: Source>(
     args: &TapArgs,
+    outputs: Outputs,
     stop: Stop,
     clock: WallClock,
     key: [u8; 16],
@@ -116,6 +144,7 @@ fn start<S: Source>(
         stop,
         key,
         output: &args.output,
+        outputs,
         own,
     })
 }

@@ -158,7 +158,7 @@ fn print<S: Source>(
 fn record(name: &str, tell: impl FnOnce(&mut ProcessRecorder)) -> (PathBuf, String) {
     let path = std::env::temp_dir().join(format!("meshtap-app-{name}-{}", std::process::id()));
     let recorder =
-        Recorder::start(fs::File::create(&path).expect("a file"), &META).expect("a thread");
+        Recorder::start(fs::File::create(&path).expect("a file"), &META, |_| ()).expect("a thread");
     let mut processes = recorder.processes();
     tell(&mut processes);
     drop(processes);

@@ -27,6 +27,8 @@ pub struct OutputArgs {
     pub no_redact: bool,
 
     /// Write the exchanges to a HAR file too, with their bodies, for browser developer tools and other readers.
+    ///
+    /// `-` is standard output, and then nothing else is printed there.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub har: Option<PathBuf>,
 

@@ -1,7 +1,6 @@
 //! All destinations together: started, fed through [`Sink`]s, drained, accounted for.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,9 +11,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::delivery::{Account, DropReason};
-use super::outlet::{Channel, Encode, Sink};
+use super::outlet::{Channel, Encode, Sink, Stopped};
 use super::queue::{DropPolicy, Queue};
 use super::{OwnSockets, har, otlp, stdout, writer};
+use crate::files::Output;
 
 /// Threads of the runtime that talks to collectors: one that waits and one that compresses.
 const RUNTIME_THREADS: usize = 2;
@@ -31,7 +31,7 @@ pub enum Target {
     /// JSON lines on standard output.
     Stdout,
     /// A HAR file.
-    Har(PathBuf),
+    Har(Output),
 }
 
 type MakeEncoder = Box<dyn Fn() -> Box<dyn Encode> + Send + Sync>;
@@ -53,6 +53,8 @@ pub struct Report {
     pub queue_bytes: usize,
     /// Most bytes that may wait.
     pub queue_limit: usize,
+    /// Why nothing can be written to it just now, if so: a full disk, a reader that has gone.
+    pub stopped: Option<Stopped>,
 }
 
 impl Report {
@@ -108,6 +110,7 @@ impl Reports {
             account: channel.account(),
             queue_bytes: channel.queue.bytes(),
             queue_limit: channel.queue.limit(),
+            stopped: channel.stopped(),
         };
         self.0.iter().map(report).collect()
     }
@@ -148,7 +151,7 @@ impl Exporters {
             match target {
                 Target::Otlp(settings) => exporters.otlp(*settings, own),
                 Target::Stdout => exporters.stdout()?,
-                Target::Har(path) => exporters.har(&path)?,
+                Target::Har(output) => exporters.har(output)?,
             }
         }
         let channels = exporters.destinations.iter().map(|d| d.channel.clone());
@@ -180,9 +183,9 @@ impl Exporters {
         self.writer("stdout", stdout::AGE, encoder, io::stdout())
     }
 
-    fn har(&mut self, path: &Path) -> io::Result<()> {
-        let document = har::Document::create(path).map_err(|error| {
-            let path = path.display();
+    fn har(&mut self, output: Output) -> io::Result<()> {
+        let path = output.path().display().to_string();
+        let document = har::Document::create(output).map_err(|error| {
             io::Error::new(error.kind(), format!("{path} cannot be written: {error}"))
         })?;
         let encoder: MakeEncoder = Box::new(|| Box::<har::Entries>::default());
@@ -278,6 +281,7 @@ mod tests {
             account,
             queue_bytes: 0,
             queue_limit: 0,
+            stopped: None,
         };
         assert_eq!(report.text(), expected);
         assert_eq!(report.json()["accepted"], report.account.accepted);

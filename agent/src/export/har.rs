@@ -1,15 +1,14 @@
 //! Exchanges to a HAR file: unlike spans, they keep every header field and both bodies as they came.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::Batch;
 use super::outlet::Encode;
-use crate::har::{Writer, push_entry};
+use crate::files::Output;
+use crate::har::{OutputPlace, Writer, push_entry};
 use crate::redact::Sanitized;
 use crate::span::Span;
 
@@ -60,12 +59,11 @@ impl Encode for Entries {
 }
 
 /// A HAR file as a writer of whole batches: each write is the entries of one, and a flush makes the document whole.
-#[derive(Debug)]
-pub(super) struct Document(Writer<File>);
+pub(super) struct Document(Writer<OutputPlace>);
 
 impl Document {
-    pub(super) fn create(path: &Path) -> io::Result<Self> {
-        Writer::create(path).map(Self)
+    pub(super) fn create(output: Output) -> io::Result<Self> {
+        Writer::create(output).map(Self)
     }
 }
 
@@ -83,6 +81,7 @@ impl Write for Document {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Files;
     use crate::policy::fixture;
     use crate::redact::Config;
     use crate::redact::fixture::sanitize;
@@ -100,7 +99,8 @@ mod tests {
             std::process::id(),
             bodies.len()
         ));
-        let mut document = Document::create(&path).unwrap();
+        let output = Files::default().output(&path).unwrap();
+        let mut document = Document::create(output).unwrap();
         let mut entries = Entries::default();
         let mut sizes = Vec::new();
         let mut take = |batch: Option<Batch>| {

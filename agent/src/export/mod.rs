@@ -18,7 +18,7 @@ mod writer;
 
 pub use batch::Batch;
 pub use exporters::{Exporters, Report, Reports, Target};
-pub use outlet::Sink;
+pub use outlet::{Sink, Stopped};
 
 /// Told of every socket that the agent opens, before it is connected, so that it is never captured.
 pub trait OwnSockets: Send + Sync {

@@ -1,7 +1,8 @@
 //! The near end of every destination: encodes spans on the thread that makes them, and closes batches by size and age.
 
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Batch;
@@ -37,6 +38,16 @@ pub(crate) struct Channel {
     pub(crate) delivery: Arc<Delivery>,
     /// Spans in batches that are still being filled.
     open: AtomicU64,
+    stopped: Mutex<Option<Stopped>>,
+}
+
+/// Why a file or pipe takes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The reader of a pipe has gone: the end that `| head` asks for.
+    ReaderGone,
+    /// Anything else, in the system's words.
+    Failed(String),
 }
 
 impl Channel {
@@ -46,7 +57,23 @@ impl Channel {
             queue: Arc::new(queue),
             delivery: Arc::default(),
             open: AtomicU64::new(0),
+            stopped: Mutex::default(),
         }
+    }
+
+    /// Why nothing can be written just now.
+    pub(crate) fn stopped(&self) -> Option<Stopped> {
+        let stopped = self.stopped.lock();
+        stopped.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Something was written, or could not be.
+    pub(crate) fn wrote(&self, result: &io::Result<()>) {
+        let state = result.as_ref().err().map(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Stopped::ReaderGone,
+            _ => Stopped::Failed(error.to_string()),
+        });
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     /// The account now.

@@ -39,6 +39,10 @@ pub(super) fn run(
             .try_for_each(|part| out.write_all(part))
             .and_then(|()| flush_when_idle(&mut out, channel.queue.spans() == 0));
         channel.delivery.attempt(began.elapsed(), result.is_ok());
+        // The first reason is the one that helps.
+        if result.is_ok() || healthy {
+            channel.wrote(&result);
+        }
         match result {
             Ok(()) => {
                 healthy = true;
@@ -46,7 +50,8 @@ pub(super) fn run(
             }
             Err(error) => {
                 channel.delivery.give_up(batch.spans, DropReason::Permanent);
-                if std::mem::replace(&mut healthy, false) {
+                let is_first = std::mem::replace(&mut healthy, false);
+                if is_first && error.kind() != io::ErrorKind::BrokenPipe {
                     warn!(exporter = channel.name, %error, "spans cannot be written");
                 }
             }

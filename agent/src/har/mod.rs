@@ -1,17 +1,17 @@
 //! HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>): exchanges in a file that browser developer tools open.
 //!
-//! The document is written as it goes. Its end (`]}}`) is written when the writer is finished or dropped, so whatever stops the
-//! agent short of a kill leaves a whole document.
+//! A file is a whole document after every write: entries and the document's end go out in one, over the end that was there before. So it is whole
+//! whatever stops the agent, a kill or a full disk included.
 
 mod entry;
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt as _;
 
 pub(crate) use entry::write as push_entry;
 
+use crate::files::{Kind, Output};
 use crate::redact::Sanitized;
 
 /// Everything before the first entry.
@@ -27,77 +27,163 @@ const TAIL: &[u8] = b"\n]}}\n";
 /// Entries are gathered up to this size before they are written: a few of them with bodies.
 const BUFFER: usize = 256 * 1024;
 
-/// Writes exchanges to a file, or to anything else that takes bytes.
-#[derive(Debug)]
-pub struct Writer<W: Write> {
-    out: BufWriter<W>,
-    entry: Vec<u8>,
-    /// Times that entries were added.
-    blocks: u64,
-    /// `blocks` when the document was last made whole.
-    settled: Option<u64>,
-    finished: bool,
-    failed: bool,
+/// Where a document goes.
+pub trait Place {
+    /// Begins it.
+    ///
+    /// # Errors
+    /// When it cannot be written; likewise below.
+    fn start(&mut self) -> io::Result<()>;
+    /// Adds entries, with the separator before them.
+    ///
+    /// # Errors
+    /// As above.
+    fn add(&mut self, entries: &[u8]) -> io::Result<()>;
+    /// Ends it.
+    ///
+    /// # Errors
+    /// As above.
+    fn finish(&mut self) -> io::Result<()>;
 }
 
-impl Writer<File> {
-    /// Begins a file that only its owner can read.
-    ///
-    /// # Errors
-    /// When the file cannot be made or written.
-    pub fn create(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
-        // The mode above is for a new file only. What was in an old one goes once nobody else can read it.
-        if file.metadata()?.is_file() {
-            file.set_permissions(Permissions::from_mode(0o600))?;
-            file.set_len(0)?;
-        }
-        Self::new(file)
+/// A pipe, a terminal: whole once it is finished.
+#[derive(Debug)]
+pub struct Stream<W>(W);
+
+impl<W: Write> Place for Stream<W> {
+    fn start(&mut self) -> io::Result<()> {
+        self.0.write_all(HEAD.as_bytes())
     }
 
-    /// Writes out what is gathered, and the end after it, so that a reader finds a whole document. The next entry takes the end's
-    /// place.
+    fn add(&mut self, entries: &[u8]) -> io::Result<()> {
+        self.0.write_all(entries)?;
+        self.0.flush()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.0.write_all(TAIL)?;
+        self.0.flush()
+    }
+}
+
+/// What can be written at any place.
+pub trait Disk {
+    /// Writes all of `bytes` at offset `at`.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn settle(&mut self) -> io::Result<()> {
-        if self.failed || self.settled == Some(self.blocks) {
-            return Ok(());
+    /// When some of it cannot be written.
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()>;
+    /// Makes it so long.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    fn cut(&mut self, len: u64) -> io::Result<()>;
+}
+
+impl Disk for File {
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write_all_at(bytes, at)
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+}
+
+/// A file: whole after every write.
+#[derive(Debug)]
+pub struct Document<D> {
+    disk: D,
+    /// Offset of the end mark.
+    end: u64,
+}
+
+impl<D: Disk> Document<D> {
+    /// Writes `bytes` and the end mark over the one that is there. On failure the document is as it was before.
+    fn commit(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut text = Vec::with_capacity(bytes.len() + TAIL.len());
+        text.extend_from_slice(bytes);
+        text.extend_from_slice(TAIL);
+        let written = self.disk.write_at(&text, self.end);
+        if written.is_ok() {
+            self.end += bytes.len() as u64;
+        } else if self.end > 0 {
+            // The end mark had its room there, so this needs none.
+            self.disk.write_at(TAIL, self.end)?;
+            self.disk.cut(self.end + TAIL.len() as u64)?;
         }
-        self.settled = Some(self.blocks);
-        self.guarded(|writer| {
-            writer.out.flush()?;
-            let file = writer.out.get_mut();
-            if !file.metadata()?.is_file() {
-                return Ok(());
-            }
-            file.write_all(TAIL)?;
-            let back = i64::try_from(TAIL.len()).unwrap_or_default();
-            file.seek(SeekFrom::Current(-back)).map(drop)
+        written
+    }
+}
+
+impl<D: Disk> Place for Document<D> {
+    fn start(&mut self) -> io::Result<()> {
+        self.commit(HEAD.as_bytes())
+    }
+
+    fn add(&mut self, entries: &[u8]) -> io::Result<()> {
+        self.commit(entries)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a file, a pipe or a device is to a [`Writer`].
+pub type OutputPlace = Box<dyn Place + Send>;
+
+/// Writes exchanges to a file, or to anything else that takes bytes.
+#[derive(Debug)]
+pub struct Writer<P: Place> {
+    place: P,
+    /// Entries that are not written yet, with their separators.
+    gathered: Vec<u8>,
+    entry: Vec<u8>,
+    is_first: bool,
+    is_finished: bool,
+    has_failed: bool,
+}
+
+impl Writer<OutputPlace> {
+    /// Begins a document in an output.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn create(output: Output) -> io::Result<Self> {
+        let kind = output.kind();
+        let file = output.start()?;
+        Self::begin(match kind {
+            Kind::File => Box::new(Document { disk: file, end: 0 }),
+            Kind::Stream | Kind::Inherited => Box::new(Stream(file)),
         })
     }
 }
 
-impl<W: Write> Writer<W> {
-    /// Begins a document.
+impl<W: Write> Writer<Stream<W>> {
+    /// Begins a document in a stream.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn new(out: W) -> io::Result<Self> {
-        let mut out = BufWriter::with_capacity(BUFFER, out);
-        out.write_all(HEAD.as_bytes())?;
+        Self::begin(Stream(out))
+    }
+}
+
+impl<P: Place> Writer<P> {
+    /// Begins a document in any place.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin(mut place: P) -> io::Result<Self> {
+        place.start()?;
         Ok(Self {
-            out,
+            place,
+            gathered: Vec::new(),
             entry: Vec::new(),
-            blocks: 0,
-            settled: None,
-            finished: false,
-            failed: false,
+            is_first: true,
+            is_finished: false,
+            has_failed: false,
         })
     }
 
@@ -119,13 +205,31 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// As [`Self::write`].
     pub(crate) fn append(&mut self, entries: &[u8]) -> io::Result<()> {
-        let separator: &[u8] = if self.blocks == 0 { b"\n" } else { b",\n" };
-        self.guarded(|writer| {
-            writer.out.write_all(separator)?;
-            writer.out.write_all(entries)
-        })?;
-        self.blocks += 1;
-        Ok(())
+        let separator: &[u8] = if self.is_first { b"\n" } else { b",\n" };
+        self.is_first = false;
+        self.gathered.extend_from_slice(separator);
+        self.gathered.extend_from_slice(entries);
+        if self.gathered.len() < BUFFER {
+            return Ok(());
+        }
+        self.settle()
+    }
+
+    /// Writes out what is gathered. A reader of a file finds a whole document.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn settle(&mut self) -> io::Result<()> {
+        if self.has_failed {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let written = self.place.add(&self.gathered);
+        self.gathered.clear();
+        self.has_failed = written.is_err();
+        written
     }
 
     /// Ends the document.
@@ -137,30 +241,32 @@ impl<W: Write> Writer<W> {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.finished, true) {
+        if std::mem::replace(&mut self.is_finished, true) {
             return Ok(());
         }
-        self.guarded(|writer| {
-            writer.out.write_all(TAIL)?;
-            writer.out.flush()
-        })
-    }
-
-    /// After a failed write the place in the document is not known any more: nothing more is written.
-    fn guarded(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
-        if self.failed {
-            return Err(io::Error::other("an earlier write failed"));
-        }
-        let result = write(self);
-        self.failed = result.is_err();
-        result
+        self.settle()?;
+        self.place.finish()
     }
 }
 
-impl<W: Write> Drop for Writer<W> {
+impl<P: Place> Drop for Writer<P> {
     fn drop(&mut self) {
         // Nobody is left to tell; `finish` tells.
         let _ = self.end();
+    }
+}
+
+impl Place for OutputPlace {
+    fn start(&mut self) -> io::Result<()> {
+        (**self).start()
+    }
+
+    fn add(&mut self, entries: &[u8]) -> io::Result<()> {
+        (**self).add(entries)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        (**self).finish()
     }
 }
 

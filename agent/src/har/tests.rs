@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::exchange::{Exchange, Partial};
+use crate::files::Files;
 use crate::policy::fixture;
 use crate::redact::Config;
 use crate::redact::fixture::sanitize_at;
@@ -267,38 +268,92 @@ impl Drop for Scratch {
     }
 }
 
-#[test]
-fn a_file_is_private_and_whole_whenever_it_is_settled_or_dropped() {
-    let scratch = Scratch::new("file");
-    // One that was there, and that anybody could read, is emptied and closed to others.
-    std::fs::write(&scratch.0, "x".repeat(10_000)).unwrap();
-    std::fs::set_permissions(&scratch.0, Permissions::from_mode(0o644)).unwrap();
-    let mut writer = Writer::create(&scratch.0).unwrap();
-    let mode = std::fs::metadata(&scratch.0).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let exchange = sanitize(fixture::exchange(
+fn get() -> Sanitized {
+    sanitize(fixture::exchange(
         "GET / HTTP/1.1\r\n\r\n",
         "HTTP/1.1 200 X\r\n\r\n",
-    ));
+    ))
+}
+
+fn entries(document: &Value) -> usize {
+    document["log"]["entries"].as_array().unwrap().len()
+}
+
+#[test]
+fn a_file_is_whole_whenever_it_is_settled_or_dropped() {
+    let scratch = Scratch::new("file");
+    std::fs::write(&scratch.0, "x".repeat(10_000)).unwrap();
+    let output = Files::default().output(&scratch.0).unwrap();
+    let mut writer = Writer::create(output).unwrap();
+    let exchange = get();
     for n in 0..3 {
         writer.settle().unwrap();
-        assert_eq!(
-            scratch.document()["log"]["entries"]
-                .as_array()
-                .unwrap()
-                .len(),
-            n
-        );
+        assert_eq!(entries(&scratch.document()), n);
         writer.write(&exchange).unwrap();
     }
     drop(writer);
-    assert_eq!(
-        scratch.document()["log"]["entries"]
-            .as_array()
-            .unwrap()
-            .len(),
-        3
-    );
+    assert_eq!(entries(&scratch.document()), 3);
+}
+
+/// A disk with so much room, which takes what it can of every write.
+#[derive(Default)]
+struct SmallDisk {
+    bytes: Vec<u8>,
+    room: usize,
+}
+
+impl Disk for &mut SmallDisk {
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let at = usize::try_from(at).unwrap();
+        let taken = bytes.len().min(self.room.saturating_sub(at));
+        let end = at + taken;
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[at..end].copy_from_slice(&bytes[..taken]);
+        if taken < bytes.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.bytes.truncate(usize::try_from(len).unwrap());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_document_is_whole_on_a_disk_of_any_size() {
+    let exchange = get();
+    let mut last = 0;
+    for room in HEAD.len() + TAIL.len()..HEAD.len() + 3000 {
+        let mut disk = SmallDisk {
+            room,
+            ..SmallDisk::default()
+        };
+        let mut writer = Writer::begin(Document {
+            disk: &mut disk,
+            end: 0,
+        })
+        .unwrap();
+        let mut written = 0;
+        while written < 100
+            && writer
+                .write(&exchange)
+                .and_then(|()| writer.settle())
+                .is_ok()
+        {
+            written += 1;
+        }
+        assert!(writer.settle().is_err());
+        drop(writer);
+        let document = serde_json::from_slice(&disk.bytes).unwrap();
+        assert_eq!(entries(&document), written, "{room}");
+        assert!(written >= last, "{room}");
+        last = written;
+    }
+    assert!(last >= 2);
 }
 
 /// Fails once its room is used up.
@@ -319,14 +374,11 @@ impl Write for Full {
 }
 
 #[test]
-fn a_full_disk_is_told() {
-    let exchange = sanitize(fixture::exchange(
-        "GET / HTTP/1.1\r\n\r\n",
-        "HTTP/1.1 200 X\r\n\r\n",
-    ));
+fn a_reader_of_a_stream_that_fails_is_reported() {
+    let exchange = get();
     let mut writer = Writer::new(Full(BUFFER)).unwrap();
     let failed = (0..10_000).any(|_| writer.write(&exchange).is_err());
     assert!(failed);
-    assert!(writer.write(&exchange).is_err());
+    assert!(writer.settle().is_err());
     assert!(writer.finish().is_err());
 }

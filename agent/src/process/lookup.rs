@@ -28,7 +28,7 @@ const LONGEST_REST: Duration = Duration::from_millis(200);
 enum Answer {
     Known(Arc<Process>),
     /// Not found when its first segment was seen. A server may not have accepted it by then: no process has it yet.
-    TooEarly,
+    TooEarly(Query),
     /// Not found when it was asked for.
     Unknown(Instant),
     /// Waiting for the thread, or being looked up.
@@ -56,6 +56,19 @@ impl Answers {
         self.young.get(&socket).or_else(|| self.old.get(&socket))
     }
 
+    /// All, the older first: what is said of a socket last holds.
+    fn all(&self) -> impl Iterator<Item = (&SocketId, &Answer)> {
+        let young = &self.young;
+        let old = self.old.iter();
+        old.filter(|(socket, _)| !young.contains_key(*socket))
+            .chain(young)
+    }
+
+    fn is_asking(&self) -> bool {
+        self.all()
+            .any(|(_, answer)| matches!(answer, Answer::Asked))
+    }
+
     fn set(&mut self, socket: SocketId, answer: Answer) {
         if self.young.len() >= GENERATION {
             self.old = std::mem::take(&mut self.young);
@@ -76,7 +89,7 @@ impl State {
     fn ask(&mut self, query: Query, occasion: Occasion, now: Instant) {
         let due = match self.answers.get(query.socket) {
             None => true,
-            Some(Answer::TooEarly) => occasion == Occasion::Wanted,
+            Some(Answer::TooEarly(_)) => occasion == Occasion::Wanted,
             Some(Answer::Unknown(at)) => now.duration_since(*at) >= RETRY,
             Some(Answer::Known(_) | Answer::Asked) => false,
         };
@@ -147,6 +160,38 @@ impl Shared {
         Some(process)
     }
 
+    /// See [`super::Processes::known`].
+    pub(super) fn known(&self, deadline: Instant) -> Vec<(SocketId, Arc<Process>)> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let early: Vec<Query> = (state.answers.all())
+            .filter_map(|(_, answer)| match answer {
+                Answer::TooEarly(query) => Some(*query),
+                _ => None,
+            })
+            .collect();
+        for query in early {
+            state.ask(query, Occasion::Wanted, now);
+        }
+        if !state.pending.is_empty() {
+            self.asked.notify_one();
+        }
+        while now < deadline && !state.stopped && state.answers.is_asking() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.answered.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        (state.answers.all())
+            .filter_map(|(socket, answer)| match answer {
+                Answer::Known(process) => Some((*socket, Arc::clone(process))),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Takes sockets that were seen for the first time, unless the lock is held just now.
     pub(super) fn announce(&self, fresh: &mut Vec<Query>) {
         let Ok(mut state) = self.state.try_lock() else {
@@ -191,7 +236,7 @@ pub(super) fn start(witness: Option<Box<dyn Witness>>) -> io::Result<Arc<Shared>
                 for ((query, occasion), process) in batch.iter().zip(found) {
                     let answer = match (process, occasion) {
                         (Some(process), _) => Answer::Known(process),
-                        (None, Occasion::Announced) => Answer::TooEarly,
+                        (None, Occasion::Announced) => Answer::TooEarly(*query),
                         (None, Occasion::Wanted) => Answer::Unknown(ended),
                     };
                     state.answers.set(query.socket, answer);
@@ -302,8 +347,8 @@ mod tests {
             check(Some(Answer::Unknown(now)), occasion, false);
             check(now.checked_sub(RETRY).map(Answer::Unknown), occasion, true);
         }
-        check(Some(Answer::TooEarly), Occasion::Announced, false);
-        check(Some(Answer::TooEarly), Occasion::Wanted, true);
+        check(Some(Answer::TooEarly(query(1))), Occasion::Announced, false);
+        check(Some(Answer::TooEarly(query(1))), Occasion::Wanted, true);
     }
 
     /// Saw the socket with cookie 7.
@@ -313,6 +358,20 @@ mod tests {
         fn owner(&self, socket: SocketId) -> Option<Process> {
             (socket.0 == 7).then(|| process(70))
         }
+    }
+
+    #[test]
+    fn all_that_is_known_can_be_had_without_asking_for_each() {
+        let shared = start(Some(Box::new(Seven))).expect("a thread");
+        let mut fresh = vec![query(7), query(u64::MAX)];
+        while !fresh.is_empty() {
+            shared.announce(&mut fresh);
+        }
+        let far = Instant::now() + Duration::from_secs(60);
+        let known = shared.known(far);
+        let known: Vec<_> = known.iter().map(|(id, p)| (id.0, p.pid)).collect();
+        assert_eq!(known, [(7, 70)]);
+        shared.stop();
     }
 
     #[test]

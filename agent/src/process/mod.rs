@@ -90,6 +90,15 @@ impl Processes {
     }
 }
 
+impl Processes {
+    /// Every socket of the last seconds whose process is known. Waits until `deadline` at most for look-ups that are under way, and has those made
+    /// again that came too early.
+    #[must_use]
+    pub fn known(&self, deadline: Instant) -> Vec<(SocketId, Arc<Process>)> {
+        self.shared.known(deadline)
+    }
+}
+
 impl Drop for Processes {
     fn drop(&mut self) {
         self.shared.stop();

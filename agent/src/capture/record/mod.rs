@@ -14,6 +14,8 @@
 //! Integers are in the byte order of the machine that recorded, which `order` tells (1 little, 2 big), so recording swaps
 //! nothing and any machine can read it. A recording holds plaintext traffic: its file is made readable by its owner alone.
 
+#[cfg(feature = "agent")]
+mod disk;
 mod read;
 #[cfg(feature = "agent")]
 mod write;

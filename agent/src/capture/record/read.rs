@@ -42,7 +42,15 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read, or is not a recording that this version reads.
     pub fn open(path: &Path) -> Result<Self, RecordError> {
-        Self::new(BufReader::with_capacity(BUFFER, File::open(path)?))
+        Self::buffered(File::open(path)?)
+    }
+
+    /// Reads an open file from where it stands.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn buffered(file: File) -> Result<Self, RecordError> {
+        Self::new(BufReader::with_capacity(BUFFER, file))
     }
 }
 
@@ -239,7 +247,15 @@ impl Owners {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open(path: &Path) -> Result<Self, RecordError> {
-        let mut reader = Reader::open(path)?;
+        Self::read(File::open(path)?)
+    }
+
+    /// As [`Self::open`], from an open file.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn read(file: File) -> Result<Self, RecordError> {
+        let mut reader = Reader::buffered(file)?;
         let mut owners = Self::default();
         let _ = owners.gather(&mut reader);
         Ok(owners)

@@ -67,7 +67,7 @@ fn record(polls: Vec<Vec<(EventHeader, Vec<u8>)>>) -> (Vec<u8>, Vec<String>) {
         std::thread::current().id()
     ));
     let file = std::fs::File::create(&path).expect("a file");
-    let recorder = Recorder::start(file, &META).expect("a thread");
+    let recorder = Recorder::start(file, &META, |error| panic!("{error}")).expect("a thread");
     let mut processes = recorder.processes();
     let count = polls.len() as u64;
     let mut source = RecordingSource::new(Script(polls.into_iter()), recorder);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use meshtap_common::{EventHeader, HEADER_LEN};
 
+use super::disk::{Disk, Message, Written};
 use super::{END, EVENT, LOST, Meta, PROCESS, RECORD_LEN, TICK, put_head, put_record};
 use crate::capture::event::decode;
 use crate::capture::kernel::Capture;
@@ -75,50 +76,59 @@ pub struct Recorded {
 #[derive(Debug)]
 pub struct Recorder {
     chunk: Vec<u8>,
-    /// Events and payload bytes left out since the last one written.
+    /// Events and payload bytes dropped since the last one written.
     lost: (u64, u64),
     counts: Recorded,
-    chunks: SyncSender<Vec<u8>>,
+    chunks: SyncSender<Message>,
+    /// Events in `chunk`.
+    gathered: u64,
     spare: Receiver<Vec<u8>>,
     failed: Arc<AtomicBool>,
-    thread: JoinHandle<io::Result<u64>>,
+    thread: JoinHandle<Written>,
 }
 
 impl Recorder {
-    /// Writes the head and starts the writing thread.
+    /// Writes the head and starts the writing thread. When the file cannot be written any more, `on_error` gets the reason at once.
     ///
     /// # Errors
     /// When the file cannot be written, or no thread be started.
-    pub fn start(mut file: File, meta: &Meta) -> io::Result<Self> {
+    pub fn start(
+        mut file: File,
+        meta: &Meta,
+        on_error: impl FnOnce(&io::Error) + Send + 'static,
+    ) -> io::Result<Self> {
         let mut head = Vec::new();
         put_head(&mut head, meta);
         file.write_all(&head)?;
-        let (chunks, receive) = sync_channel::<Vec<u8>>(CHUNKS);
+        let (chunks, receive) = sync_channel::<Message>(CHUNKS);
         let (give, spare) = sync_channel(CHUNKS);
         let failed = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&failed);
-        let mut bytes = head.len() as u64;
+        let mut disk = Disk::new(file, head.len() as u64);
+        let mut on_error = Some(on_error);
         let thread = thread::Builder::new()
             .name("record".into())
             .spawn(move || {
-                let mut result = Ok(());
-                for mut chunk in receive {
-                    if result.is_ok() {
-                        result = file.write_all(&chunk);
-                        bytes += chunk.len() as u64;
-                        flag.store(result.is_err(), Ordering::Relaxed);
+                for message in receive {
+                    if let Some(error) = disk.take(&message)
+                        && let Some(on_error) = on_error.take()
+                    {
+                        flag.store(true, Ordering::Relaxed);
+                        on_error(error);
                     }
+                    let mut chunk = message.into_bytes();
                     chunk.clear();
                     // Full: there are spare ones enough.
                     let _ = give.try_send(chunk);
                 }
-                result.map(|()| bytes)
+                disk.written()
             })?;
         Ok(Self {
             chunk: Vec::with_capacity(CHUNK + RECORD_LEN),
             lost: (0, 0),
             counts: Recorded::default(),
             chunks,
+            gathered: 0,
             spare,
             failed,
             thread,
@@ -153,7 +163,7 @@ impl Recorder {
         put_record(&mut self.chunk, EVENT, HEADER_LEN + payload.len());
         self.chunk.extend_from_slice(&header.to_bytes());
         self.chunk.extend_from_slice(payload);
-        self.counts.events += 1;
+        self.gathered += 1;
     }
 
     fn tick(&mut self, now: Nanos) {
@@ -185,10 +195,14 @@ impl Recorder {
             .spare
             .try_recv()
             .unwrap_or_else(|_| Vec::with_capacity(CHUNK + RECORD_LEN));
-        match self.chunks.try_send(mem::replace(&mut self.chunk, next)) {
-            Ok(()) => true,
-            Err(TrySendError::Full(chunk) | TrySendError::Disconnected(chunk)) => {
-                self.chunk = chunk;
+        let message = Message::Records(mem::replace(&mut self.chunk, next), self.gathered);
+        match self.chunks.try_send(message) {
+            Ok(()) => {
+                self.gathered = 0;
+                true
+            }
+            Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
+                self.chunk = message.into_bytes();
                 false
             }
         }
@@ -198,21 +212,25 @@ impl Recorder {
     ///
     /// # Errors
     /// The first error of the file: nothing was written after it.
-    pub fn finish(mut self, now: Nanos) -> (Recorded, io::Result<()>) {
-        put_record(&mut self.chunk, END, 8);
-        self.chunk.extend_from_slice(&now.to_ne_bytes());
-        // Waits. A failure shows in what the thread returns.
-        let _ = self.chunks.send(self.chunk);
+    pub fn finish(self, now: Nanos) -> (Recorded, io::Result<()>) {
+        let mut mark = Vec::new();
+        put_record(&mut mark, END, 8);
+        mark.extend_from_slice(&now.to_ne_bytes());
+        // Both wait. A failure shows in what the thread returns.
+        let _ = self
+            .chunks
+            .send(Message::Records(self.chunk, self.gathered));
+        let _ = self.chunks.send(Message::End(mark, self.lost.0));
         drop(self.chunks);
         match self.thread.join() {
-            Ok(Ok(bytes)) => (
+            Ok(written) => (
                 Recorded {
-                    bytes,
-                    ..self.counts
+                    events: written.events,
+                    dropped: self.counts.dropped + written.dropped,
+                    bytes: written.bytes,
                 },
-                Ok(()),
+                written.result,
             ),
-            Ok(Err(error)) => (self.counts, Err(error)),
             Err(_) => (
                 self.counts,
                 Err(io::Error::other("the recording thread ended early")),
@@ -224,7 +242,7 @@ impl Recorder {
 /// The output thread's end of a recording.
 #[derive(Debug)]
 pub struct ProcessRecorder {
-    chunks: SyncSender<Vec<u8>>,
+    chunks: SyncSender<Message>,
     pending: Vec<u8>,
     told: HashMap<SocketId, u32>,
 }
@@ -251,14 +269,21 @@ impl ProcessRecorder {
         self.pending.extend_from_slice(name);
     }
 
+    /// The socket is known to be the process's, whatever exchanges it has; a socket that was named before keeps its name.
+    pub fn tell_new(&mut self, socket: SocketId, process: &Process) {
+        if !self.told.contains_key(&socket) {
+            self.tell(0, socket, process);
+        }
+    }
+
     /// Hands over what was told, if the writing thread can take it.
     pub fn flush(&mut self) {
         if self.pending.is_empty() {
             return;
         }
-        if let Err(TrySendError::Full(pending)) = self.chunks.try_send(mem::take(&mut self.pending))
-        {
-            self.pending = pending;
+        let message = Message::Records(mem::take(&mut self.pending), 0);
+        if let Err(TrySendError::Full(message)) = self.chunks.try_send(message) {
+            self.pending = message.into_bytes();
         }
     }
 }
@@ -267,7 +292,8 @@ impl Drop for ProcessRecorder {
     fn drop(&mut self) {
         if !self.pending.is_empty() {
             // The capture has ended: waiting for the disk holds nobody up.
-            let _ = self.chunks.send(mem::take(&mut self.pending));
+            let pending = mem::take(&mut self.pending);
+            let _ = self.chunks.send(Message::Records(pending, 0));
         }
     }
 }

@@ -1,0 +1,77 @@
+//! The files that a command writes besides what it prints: all opened before anything is captured, so that a mistaken path costs nothing.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::Failure;
+use crate::cli::OutputArgs;
+use crate::files::{Files, Kind, Output};
+
+/// The outputs of `tap` and `replay`.
+pub(super) struct Outputs {
+    pub(super) record: Option<Output>,
+    pub(super) har: Option<Output>,
+    pub(super) ledger: Option<Output>,
+    /// Exchanges are printed. Not when a recording or HAR document has standard output.
+    pub(super) prints: bool,
+}
+
+impl Outputs {
+    /// Opens them. `input` is what is replayed.
+    pub(super) fn open(
+        args: &OutputArgs,
+        record: Option<&Path>,
+        input: Option<&File>,
+    ) -> Result<Self, Failure> {
+        let mut files = Files::new();
+        if let Some(input) = input {
+            files.input("what is read", input);
+        }
+        let mut open = |path: Option<&Path>| path.map(|path| output(&mut files, path)).transpose();
+        let (record, har) = (open(record)?, open(args.har.as_deref())?);
+        let ledger = open(args.ledger_json.as_deref())?;
+        let prints = ![&record, &har].into_iter().flatten().any(Output::is_stdout);
+        if args.json && !prints {
+            return Err(Failure::Setting(
+                "--json writes to standard output already: name a file instead of `-`".to_owned(),
+            ));
+        }
+        Ok(Self {
+            record,
+            har,
+            ledger,
+            prints,
+        })
+    }
+}
+
+/// Opens an output.
+pub(super) fn output(files: &mut Files, path: &Path) -> Result<Output, Failure> {
+    files.output(path).map_err(|reason| Failure::Refused {
+        path: path.to_owned(),
+        reason,
+    })
+}
+
+/// Begins an output: its path, for errors, and the file.
+pub(super) fn start(output: Output) -> Result<(PathBuf, File), Failure> {
+    let path = output.path().to_owned();
+    match output.start() {
+        Ok(file) => Ok((path, file)),
+        Err(fault) => Err(Failure::Write { path, fault }),
+    }
+}
+
+/// Writes a ledger.
+pub(super) fn write_ledger(output: Output, ledger: &Value) -> Result<(), Failure> {
+    let is_line = output.kind() == Kind::Inherited;
+    let (path, mut file) = start(output)?;
+    match is_line {
+        true => writeln!(file, "{ledger}"),
+        false => writeln!(file, "{ledger:#}"),
+    }
+    .map_err(|fault| Failure::Write { path, fault })
+}
