@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,13 +11,14 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::own::OwnTable;
-use super::stop::{INTERRUPTED, Stop};
+use super::stop::{INTERRUPTED, OVERDUE, Stop};
 use super::worker::{Plan, Plans};
-use crate::config::BudgetSection;
+use crate::clock::monotonic;
+use crate::export::Stopped;
 use crate::telemetry::guard::{Guard, Level, PERIOD};
-use crate::telemetry::{Shared, Usages};
+use crate::telemetry::{BudgetSection, ExporterWatch, Heart, STALLED, Shared, Usages};
 
-/// How often the kernel side is told of the agent's sockets again.
+/// How often the agent's sockets are entered in the kernel's table again.
 const REFRESH: Duration = Duration::from_secs(10);
 
 /// What the control thread works with.
@@ -28,6 +29,28 @@ pub(super) struct Control {
     pub(super) own: Arc<OwnTable>,
     pub(super) budget: BudgetSection,
     pub(super) reload: Box<dyn Fn() -> Result<Plan, String> + Send>,
+    pub(super) limits: Limits,
+    /// The only destination is standard output: the agent ends when its reader goes.
+    pub(super) ends_with_reader: bool,
+}
+
+/// Longest waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Until an exporter that does not move counts as stuck.
+    pub(super) exporter: Duration,
+    /// From the first signal to the end of the process, whatever hangs.
+    pub(super) shutdown: Duration,
+}
+
+/// What the control thread keeps.
+struct Watch {
+    guard: Guard,
+    usages: Usages,
+    exporters: ExporterWatch,
+    heart: Heart,
+    /// When the process ends, whatever hangs.
+    deadline: Option<Instant>,
 }
 
 impl Control {
@@ -43,12 +66,17 @@ impl Control {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
         drop(entered);
+        let mut watch = Watch {
+            guard: Guard::new(self.budget.clone()),
+            usages: Usages::new(),
+            exporters: ExporterWatch::default(),
+            heart: self.shared.heart("control thread", STALLED),
+            deadline: None,
+        };
         thread::Builder::new()
             .name("control".into())
             .spawn(move || {
                 runtime.block_on(async {
-                    let mut guard = Guard::new(self.budget.clone());
-                    let mut usages = Usages::new();
                     let mut period = interval(PERIOD);
                     let mut refresh = interval(REFRESH);
                     period.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -58,7 +86,7 @@ impl Control {
                             _ = interrupt.recv() => self.end(),
                             _ = terminate.recv() => self.end(),
                             _ = hangup.recv() => self.reload(),
-                            _ = period.tick() => self.observe(&mut guard, &mut usages),
+                            _ = period.tick() => self.observe(&mut watch),
                             _ = refresh.tick() => self.own.refresh(),
                         }
                     }
@@ -75,6 +103,19 @@ impl Control {
         self.stop.ask();
     }
 
+    /// Ends a process that does not end.
+    fn enforce_deadline(&self, watch: &mut Watch) {
+        if !self.stop.asked() {
+            return;
+        }
+        let now = Instant::now();
+        let deadline = *(watch.deadline).get_or_insert_with(|| now + self.limits.shutdown);
+        if now >= deadline {
+            error!("the end takes too long: what is left is given up");
+            std::process::exit(OVERDUE);
+        }
+    }
+
     fn reload(&self) {
         match (self.reload)() {
             Ok(plan) => {
@@ -89,21 +130,37 @@ impl Control {
         }
     }
 
-    fn observe(&self, guard: &mut Guard, usages: &mut Usages) {
-        let usage = usages.read();
+    fn observe(&self, watch: &mut Watch) {
+        watch.heart.beat();
+        let reports = self.shared.reports();
+        let parts = (watch.exporters).observe(&reports, self.limits.exporter, monotonic());
+        self.shared.publish_exporters(parts);
+        if self.ends_with_reader
+            && (reports.iter()).all(|report| report.stopped == Some(Stopped::ReaderGone))
+        {
+            self.stop.ask();
+        }
+        self.enforce_deadline(watch);
+        let usage = watch.usages.read();
         self.shared.publish_usage(usage);
         let before = self.shared.level();
-        if let Some(level) = guard.observe(usage) {
+        if let Some(level) = watch.guard.observe(usage) {
             self.shared.set_level(level);
             let (cpu, memory) = (usage.cpu, usage.memory);
             if level == Level::Full {
-                info!(cpu, memory, "within the budget again: everything is told");
+                info!(
+                    cpu,
+                    memory, "within the budget again: everything is captured"
+                );
             } else if level > before {
                 let level = level.label();
-                warn!(cpu, memory, level, "over the budget: less is told");
+                warn!(cpu, memory, level, "over the budget: less is captured");
             } else {
                 let level = level.label();
-                info!(cpu, memory, level, "below the budget: more is told again");
+                info!(
+                    cpu,
+                    memory, level, "below the budget: more is captured again"
+                );
             }
         }
     }

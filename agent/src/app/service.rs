@@ -9,8 +9,7 @@
 //! control thread: signals, overload guard
 //! ```
 
-use std::io::Write as _;
-use std::str::FromStr as _;
+use std::fs::File;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -19,42 +18,57 @@ use meshtap_common::{CaptureConfig, DropReason, SIDE_BOTH, SIDE_CLIENT, SIDE_SER
 use tracing::{error, info, warn};
 
 use super::account::Account;
-use super::control::Control;
+use super::control::{self, Control};
 use super::enrich::Enrichment;
+use super::outputs::{output, write_ledger};
 use super::own::OwnTable;
 use super::pipeline::{Ended, Pipeline, Time};
 use super::queue::{Queue, WhenFull};
 use super::stop::Stop;
 use super::worker::{Plan, Plans, Worker};
-use super::{Failure, configure, private_file};
+use super::{Failure, configure};
 use crate::capture::kernel::{Capture, CaptureOptions};
 use crate::capture::{Polled, Source};
 use crate::cli::RunArgs;
 use crate::clock::nanos;
-use crate::config::{Config, LogFormat, SideChoice};
+use crate::config::{Config, SideChoice};
 use crate::connection::{Control as Ask, Engine, Limits};
-use crate::export::{Exporters, OwnSockets, Report};
+use crate::export::{Exporters, OwnSockets, Report, Target};
+use crate::files::{Files, Output};
 use crate::flow::{Nanos, Segment};
 use crate::policy::Policy;
 use crate::redact::{Gate, Redactor};
 use crate::telemetry::guard::Level;
-use crate::telemetry::{CaptureView, EngineView, Hook, HookState, Server, Shared};
+use crate::telemetry::{
+    CaptureView, EngineView, Hook, HookState, STALLED, Server, Shared, to_stderr,
+};
 use crate::workload::Workloads;
-
-/// `kube` logs each failed request.
-const QUIET: &str = "kube_client=off";
 
 /// Runs the command.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let config = configure::load(args)?;
-    let targets = configure::targets(&config)?;
+    let mut files = Files::new();
+    if let Some(path) = &args.config
+        && let Ok(file) = File::open(path)
+    {
+        files.input("the configuration", &file);
+    }
+    let targets = configure::targets(&config, &mut files)?;
+    let ledger = args.ledger_json.as_deref();
+    let ledger = ledger.map(|path| output(&mut files, path)).transpose()?;
     let plan = plan(&config);
     // One redactor that all workers copy: they share its hash key.
     let redactor = Redactor::new(&plan.redaction)?;
-    log_to_stderr(&config)?;
+    let shared = Arc::new(Shared::default());
+    let telemetry = &config.telemetry;
+    to_stderr(
+        &telemetry.log_level,
+        telemetry.log_format,
+        shared.suppressed(),
+    )
+    .map_err(|reason| Failure::Setting(format!("telemetry.log_level: {reason}")))?;
 
     let capture = Capture::start(&options(&config))?;
-    let shared = Arc::new(Shared::default());
     let hooks = [Hook {
         name: "socket",
         state: HookState::Attached,
@@ -72,6 +86,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
 
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
     let sockets: Arc<dyn OwnSockets> = own.clone();
+    let ends_with_reader = matches!(targets.as_slice(), [Target::Stdout]);
     let exporters = Exporters::start(targets, &sockets).map_err(Failure::Export)?;
     shared.set_reports(exporters.reports());
     let server = admin(&config, &shared, &sockets)?;
@@ -84,6 +99,8 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         own,
         budget: config.budget.clone(),
         reload: reload(args),
+        limits: control_limits(&config),
+        ends_with_reader,
     };
     control.start().map_err(Failure::Thread)?;
 
@@ -100,9 +117,14 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     info!("stopping; delivering what waits");
     let reports = exporters.shutdown(config.export.shutdown_timeout.0);
     drop(server);
-    account(args, &ended, &shared, &reports)?;
+    account(ledger, &ended, &shared, &reports)?;
     ended.fault.map_err(Failure::Source)
 }
+
+/// Longest wait for a response of a collector where nothing is configured (OpenTelemetry's default).
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the end of the agent may take besides delivery: the queue's rest, the ledger.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What the threads work with.
 struct Work<'a> {
@@ -120,6 +142,7 @@ impl Work<'_> {
     fn run(self, config: &Config) -> Result<Ended<Metered>, Failure> {
         let queue = Queue::default();
         let shared = self.shared.clone();
+        let heart = shared.heart("data thread", STALLED);
         let pipeline = Pipeline {
             source: Metered::new(self.capture, config),
             engine: Engine::new(limits(config)),
@@ -130,6 +153,7 @@ impl Work<'_> {
             deadline: None,
             announcer: None,
             observer: Some(Box::new(move |source, engine, overflow| {
+                heart.beat();
                 source.follow(shared.level(), engine);
                 publish(&shared, source, engine, overflow);
             })),
@@ -159,6 +183,18 @@ impl Work<'_> {
             }
             Ok(pipeline.run())
         })
+    }
+}
+
+/// What the control thread waits for at most.
+fn control_limits(config: &Config) -> control::Limits {
+    let rests = config.export.otlp.iter().map(|otlp| {
+        let timeout = otlp.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0);
+        timeout + otlp.retry.max.0
+    });
+    control::Limits {
+        exporter: STALLED + rests.max().unwrap_or_default(),
+        shutdown: config.export.shutdown_timeout.0 + GRACE,
     }
 }
 
@@ -215,7 +251,7 @@ fn admin(
 }
 
 fn account(
-    args: &RunArgs,
+    ledger: Option<Output>,
     ended: &Ended<Metered>,
     shared: &Shared,
     reports: &[Report],
@@ -232,13 +268,10 @@ fn account(
         0 => info!(account = %json, "ended"),
         imbalance => error!(imbalance, account = %json, "ended with exchanges unaccounted for"),
     }
-    let Some(path) = &args.ledger_json else {
-        return Ok(());
-    };
-    writeln!(private_file(path)?, "{json:#}").map_err(|fault| Failure::Write {
-        path: path.clone(),
-        fault,
-    })
+    match ledger {
+        Some(output) => write_ledger(output, &json),
+        None => Ok(()),
+    }
 }
 
 fn options(config: &Config) -> CaptureOptions {
@@ -375,28 +408,4 @@ impl Source for Metered {
     fn expired(&mut self, now: Nanos) {
         self.capture.expired(now);
     }
-}
-
-/// Sends log lines to stderr.
-fn log_to_stderr(config: &Config) -> Result<(), Failure> {
-    let section = &config.telemetry;
-    let filter = tracing_subscriber::EnvFilter::try_new(&section.log_level)
-        .map_err(|error| Failure::Setting(format!("telemetry.log_level: {error}")))?;
-    let filter = if section.log_level.contains("kube_client") {
-        filter
-    } else {
-        // It tells of every attempt that fails; `workload` tells of the first.
-        filter.add_directive(
-            tracing_subscriber::filter::Directive::from_str(QUIET)
-                .map_err(|error| Failure::Setting(format!("telemetry.log_level: {error}")))?,
-        )
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let result = match section.log_format {
-        LogFormat::Text => builder.with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-    result.map_err(|error| Failure::Setting(format!("telemetry: {error}")))
 }

@@ -4,12 +4,28 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
-/// Exit code of a process ended by SIGINT, as shells tell it.
+use super::say;
+
+/// Exit code of a process ended by SIGINT, as shells report it.
 pub(super) const INTERRUPTED: i32 = 130;
+
+/// Exit code of a process that could not end in good order in time.
+pub(super) const OVERDUE: i32 = 1;
+/// How long a command may take to end after the first signal: delivery of spans, and a while.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
 
 /// Asks the data thread to end in good order.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +40,7 @@ impl Stop {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Asks on SIGINT, SIGTERM and SIGHUP. A second one ends the process at once.
+    /// Asks on SIGINT, SIGTERM and SIGHUP. A second one ends the process at once, and so does the deadline.
     pub(super) fn on_signals(&self) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
@@ -38,16 +54,22 @@ impl Stop {
             .name("signals".into())
             .spawn(move || {
                 runtime.block_on(async {
+                    let mut deadline = None;
                     loop {
                         tokio::select! {
                             _ = interrupt.recv() => {}
                             _ = terminate.recv() => {}
                             _ = hangup.recv() => {}
+                            () = until(deadline) => {
+                                say("meshtap: the end takes too long: what is left is given up\n");
+                                std::process::exit(OVERDUE);
+                            }
                         }
                         if stop.asked() {
                             std::process::exit(INTERRUPTED);
                         }
                         stop.ask();
+                        deadline = Some(Instant::now() + DEADLINE);
                     }
                 });
             })?;

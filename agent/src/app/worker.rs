@@ -11,8 +11,8 @@ use crate::exchange::Exchange;
 use crate::export::Sink;
 use crate::redact::{Bodies, Gate, GateError};
 use crate::span::{Origin, SpanBuilder};
-use crate::telemetry::Shared;
 use crate::telemetry::guard::Level;
+use crate::telemetry::{Heart, STALLED, Shared};
 use crate::workload::Resolution;
 
 /// How often an idle worker looks at the age of its batches and for a new plan.
@@ -75,6 +75,7 @@ pub(super) struct Worker {
     level: Level,
     shared: Arc<Shared>,
     enrichment: Enrichment,
+    heart: Heart,
 }
 
 impl Worker {
@@ -99,6 +100,7 @@ impl Worker {
             generation: plans.generation.load(Ordering::Acquire),
             plans,
             level: Level::Full,
+            heart: shared.heart(&format!("worker-{index}"), STALLED),
             shared,
             enrichment,
         }
@@ -113,6 +115,7 @@ impl Worker {
                 LOOK
             };
             let popped = queue.pop(tick);
+            self.heart.beat();
             let now = Instant::now();
             if now.saturating_duration_since(self.clock_read) >= CLOCK {
                 (self.clock, self.clock_read) = (WallClock::now(), now);

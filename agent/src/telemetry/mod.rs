@@ -1,13 +1,19 @@
-//! How the agent tells of itself: metrics, health, and the guard that keeps it within its budget.
+//! What the agent reports about itself: metrics, health, log lines, and the guard that keeps it within its budget.
 
+mod config;
 pub mod guard;
-mod prometheus;
-mod render;
+mod health;
+mod limit;
+mod log;
+mod metrics;
 mod server;
 mod state;
 mod usage;
 mod workload;
 
+pub use config::{BudgetSection, LogFormat, TelemetrySection};
+pub use health::{ExporterWatch, Heart, Part, PartState, STALLED};
+pub use log::to_stderr;
 pub use server::Server;
 pub use state::{CaptureView, EngineView, Hook, HookState, Shared};
 pub use usage::{Usage, Usages};

@@ -1,30 +1,51 @@
 //! `/metrics`, `/healthz` and `/readyz`, on a thread and a runtime of their own: a slow scraper never holds up the data.
+//!
+//! A connection carries one request and lives for seconds, whatever its peer does or leaves undone. When all places are taken the oldest connection of
+//! the peer that holds most gives way: nobody keeps others from asking.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Semaphore, oneshot};
+use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::time::timeout;
 use tracing::warn;
 
-use super::render;
+use super::health;
+use super::metrics::{self, Format};
 use super::state::Shared;
 use crate::export::OwnSockets;
 
-/// A scraper, a kubelet, a person, and some to spare. More wait in the listener's backlog.
-const CONNECTIONS: usize = 16;
-/// Longest wait for a request's head: idle connections make room.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A scraper, a kubelet, a person, and many to spare: what one peer can open between a probe's connection and its response.
+const CONNECTIONS: usize = 128;
+/// Connections that the kernel holds until they are accepted, which takes microseconds each.
+const BACKLOG: i32 = 1024;
+/// Longest wait for a request's head, however its bytes drip in.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest life of a connection: a page over a slow network.
+const LIFETIME: Duration = Duration::from_secs(10);
+/// After the response: how long, and for how many bytes, the rest of what the peer sends is read, so that no reset overtakes the response.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 64 * 1024;
+/// Largest head: the least that hyper can be told.
+const MAX_HEAD: usize = 8192;
+/// A page is made this often at most, however often it is asked for.
+const PAGE_AGE: Duration = Duration::from_millis(100);
 /// Wait after a failed accept (no file descriptors left): the cause does not go away at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -48,25 +69,28 @@ impl Server {
         own: Arc<dyn OwnSockets>,
         mark: Option<u32>,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
+        let listener = listen(address)?;
         if let Some(mark) = mark
             && let Err(error) = socket2::SockRef::from(&listener).set_mark(mark)
         {
             warn!(%error, "requests for metrics may be captured");
         }
-        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         register(&listener, &*own);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let (stop, stopped) = oneshot::channel();
+        let pages = Arc::new(Pages {
+            shared,
+            metrics: Mutex::default(),
+        });
         let thread = std::thread::Builder::new()
             .name("meshtap-admin".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = serve(listener, shared, own) => {}
+                        () = serve(listener, pages, own) => {}
                         _ = stopped => {}
                     }
                 });
@@ -89,90 +113,171 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // It only waits for the runtime to end; a panic in it has been told already.
+            // It only waits for the runtime to end; a panic in it has been reported already.
             let _ = thread.join();
         }
     }
 }
 
-fn register(socket: impl std::os::fd::AsFd, own: &dyn OwnSockets) {
-    if let Ok(cookie) = rustix::net::sockopt::socket_cookie(socket) {
-        own.register(cookie);
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn register(socket: impl std::os::fd::AsFd, own: &dyn OwnSockets) -> Option<u64> {
+    let cookie = rustix::net::sockopt::socket_cookie(socket).ok()?;
+    own.register(cookie);
+    Some(cookie)
+}
+
+/// A registered socket; forgotten however its connection ends.
+struct Registered {
+    cookie: Option<u64>,
+    own: Arc<dyn OwnSockets>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if let Some(cookie) = self.cookie {
+            self.own.forget(cookie);
+        }
     }
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>, own: Arc<dyn OwnSockets>) {
+/// A connection that is open.
+struct Open {
+    id: Id,
+    peer: IpAddr,
+    abort: AbortHandle,
+}
+
+async fn serve(listener: TcpListener, pages: Arc<Pages>, own: Arc<dyn OwnSockets>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return warn!(%error, "no metrics can be served"),
     };
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut tasks = JoinSet::new();
+    // In the order in which they were accepted.
+    let mut open = VecDeque::new();
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
-        };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(_) => {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let registered = Registered {
+                        cookie: register(&stream, &*own),
+                        own: own.clone(),
+                    };
+                    let pages = pages.clone();
+                    let abort = tasks.spawn(async move {
+                        // A connection that breaks off, or that takes too long, is the other end's affair.
+                        let _ = timeout(LIFETIME, connection(stream, &pages)).await;
+                        drop(registered);
+                    });
+                    open.push_back(Open { id: abort.id(), peer: peer.ip(), abort });
+                    if open.len() > CONNECTIONS
+                        && let Some(victim) = victim(open.iter().map(|open| open.peer))
+                        && let Some(victim) = open.remove(victim)
+                    {
+                        victim.abort.abort();
+                    }
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+            Some(ended) = tasks.join_next_with_id() => {
+                let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                open.retain(|open| open.id != id);
             }
-        };
-        let cookie = rustix::net::sockopt::socket_cookie(&stream).ok();
-        if let Some(cookie) = cookie {
-            own.register(cookie);
         }
-        let (shared, own) = (shared.clone(), own.clone());
-        tokio::spawn(async move {
-            let service = service_fn(|request| std::future::ready(answer(&request, &shared)));
-            // A connection that breaks off is the other end's affair.
-            let _ = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Some(cookie) = cookie {
-                own.forget(cookie);
-            }
-            drop(place);
-        });
     }
 }
 
-fn answer(
-    request: &Request<Incoming>,
-    shared: &Shared,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    const TEXT: &str = "text/plain; charset=utf-8";
-    const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
-    const JSON: &str = "application/json";
-    let known = request.method() == Method::GET || request.method() == Method::HEAD;
-    let (status, kind, body) = match request.uri().path() {
-        _ if !known => (StatusCode::METHOD_NOT_ALLOWED, TEXT, String::new()),
-        "/metrics" => (StatusCode::OK, METRICS, render::metrics(&shared.read())),
-        "/healthz" if shared.alive() => (StatusCode::OK, TEXT, "ok\n".to_owned()),
-        "/healthz" => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            TEXT,
-            "the data thread does not move\n".to_owned(),
-        ),
-        "/readyz" => {
-            let (ready, detail) = render::readiness(&shared.read(), shared.alive());
-            let status = if ready {
-                StatusCode::OK
-            } else {
-                StatusCode::SERVICE_UNAVAILABLE
-            };
-            (status, JSON, format!("{detail:#}\n"))
+/// Which of these connections, the oldest first, gives way: the oldest of the peer that has most of them.
+fn victim(peers: impl Iterator<Item = IpAddr> + Clone) -> Option<usize> {
+    let count = |peer| peers.clone().filter(|other| *other == peer).count();
+    let most = peers.clone().map(count).max()?;
+    peers.clone().position(|peer| count(peer) == most)
+}
+
+async fn connection(stream: TcpStream, pages: &Pages) -> Option<()> {
+    let service = service_fn(|request| std::future::ready(pages.response(&request)));
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .without_shutdown();
+    let mut stream = served.await.ok()?.io.into_inner();
+    stream.shutdown().await.ok()?;
+    let mut rest = (&mut stream).take(LINGER_BYTES as u64);
+    let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    Some(())
+}
+
+/// The pages, made of what the agent's threads publish.
+struct Pages {
+    shared: Arc<Shared>,
+    /// The page of metrics in each format, and when it was made.
+    metrics: Mutex<[Option<(Instant, Bytes)>; 2]>,
+}
+
+impl Pages {
+    fn metrics(&self, format: Format) -> Bytes {
+        let mut made = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let [prometheus, open] = &mut *made;
+        let slot = match format {
+            Format::Prometheus => prometheus,
+            Format::OpenMetrics => open,
+        };
+        match slot {
+            Some((at, page)) if now.duration_since(*at) < PAGE_AGE => page.clone(),
+            _ => {
+                let page = Bytes::from(metrics::page(self.shared.read(), format));
+                *slot = Some((now, page.clone()));
+                page
+            }
         }
-        _ => (StatusCode::NOT_FOUND, TEXT, "no such page\n".to_owned()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
-    Ok(response)
+    }
+
+    fn response(&self, request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        const TEXT: &str = "text/plain; charset=utf-8";
+        const JSON: &str = "application/json";
+        let known = request.method() == Method::GET || request.method() == Method::HEAD;
+        let text = |status, text: String| (status, TEXT, Bytes::from(text));
+        let (status, kind, body) = match request.uri().path() {
+            _ if !known => text(StatusCode::METHOD_NOT_ALLOWED, String::new()),
+            "/metrics" => {
+                let accept = request.headers().get(header::ACCEPT);
+                let accept = accept.and_then(|accept| accept.to_str().ok());
+                let format = Format::accepted(accept.unwrap_or_default());
+                let page = self.metrics(format);
+                (StatusCode::OK, format.content_type(), page)
+            }
+            "/healthz" => match health::complaints(&self.shared.read()) {
+                None => text(StatusCode::OK, "ok\n".to_owned()),
+                Some(complaints) => text(StatusCode::SERVICE_UNAVAILABLE, complaints),
+            },
+            "/readyz" => {
+                let (ready, detail) = health::readiness(&self.shared.read());
+                let status = match ready {
+                    true => StatusCode::OK,
+                    false => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                (status, JSON, Bytes::from(format!("{detail:#}\n")))
+            }
+            _ => text(StatusCode::NOT_FOUND, "no such page\n".to_owned()),
+        };
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        Ok(response)
+    }
 }
 
 #[cfg(test)]
@@ -180,20 +285,34 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpStream;
 
-    use super::super::state::{EngineView, Hook, HookState};
+    use super::super::state::{Hook, HookState};
     use super::*;
 
-    fn get(server: &Server, request: &str) -> String {
-        let mut stream = TcpStream::connect(server.address()).unwrap();
-        let request = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    fn start(shared: &Arc<Shared>) -> Server {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Server::start(address, shared.clone(), Arc::new(()), None).unwrap()
+    }
+
+    fn connect(server: &Server) -> TcpStream {
+        let stream = TcpStream::connect(server.address()).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        stream
+    }
+
+    fn get(server: &Server, request: &str, fields: &str) -> String {
+        let mut stream = connect(server);
+        let request = format!("{request} HTTP/1.1\r\nhost: x\r\n{fields}\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         text
     }
 
+    #[track_caller]
     fn check(server: &Server, request: &str, status: u16, body: &str) {
-        let text = get(server, request);
+        let text = get(server, request, "");
         assert!(
             text.starts_with(&format!("HTTP/1.1 {status} ")),
             "{request}: {text}"
@@ -204,26 +323,103 @@ mod tests {
     #[test]
     fn pages() {
         let shared = Arc::new(Shared::default());
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::start(address, shared.clone(), Arc::new(()), None).unwrap();
+        let server = start(&shared);
         check(&server, "GET /readyz", 503, "\"ready\": false");
-        shared.publish_engine(EngineView::default());
+        check(&server, "GET /healthz", 503, "has not started");
+        let heart = shared.heart("data", Duration::from_secs(3600));
         shared.set_hooks(vec![Hook {
             name: "socket",
             state: HookState::Attached,
         }]);
         check(&server, "GET /healthz", 200, "ok");
         check(&server, "GET /readyz", 200, "\"ready\": true");
-        check(
-            &server,
-            "GET /metrics",
-            200,
-            "meshtap_hook_attached{hook=\"socket\"} 1",
-        );
+        let attached = "meshtap_hook_attached{hook=\"socket\"} 1";
+        check(&server, "GET /metrics", 200, attached);
         check(&server, "GET /", 404, "");
         check(&server, "POST /metrics", 405, "");
+        let text = get(
+            &server,
+            "GET /metrics",
+            "accept: application/openmetrics-text\r\n",
+        );
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        assert!(text.contains("content-type: application/openmetrics-text"));
+        let stuck = shared.heart("worker-7", Duration::ZERO);
+        check(&server, "GET /healthz", 503, "worker-7 has not moved");
+        check(&server, "GET /readyz", 503, "worker-7 has not moved");
+        drop((stuck, heart));
         let address = server.address();
         drop(server);
         assert!(TcpStream::connect(address).is_err(), "still listening");
+    }
+
+    #[test]
+    fn nobody_holds_the_places() {
+        let shared = Arc::new(Shared::default());
+        let server = start(&shared);
+        let heart = shared.heart("data", Duration::from_secs(3600));
+        let starts: [&[u8]; 4] = [
+            b"",
+            b"G",
+            b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: ",
+            // Its pages are never read.
+            &b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000),
+        ];
+        let mut held = Vec::new();
+        for number in 0..3 * CONNECTIONS {
+            let mut stream = connect(&server);
+            // It may be closed already.
+            let _ = stream.write_all(starts[number % starts.len()]);
+            held.push(stream);
+            if number % 50 == 0 {
+                check(&server, "GET /healthz", 200, "ok");
+            }
+        }
+        check(&server, "GET /healthz", 200, "ok");
+        drop(heart);
+    }
+
+    #[test]
+    fn a_request_before_many_others_has_its_response() {
+        let server = start(&Arc::default());
+        let mut stream = connect(&server);
+        let one = "GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n";
+        stream.write_all(one.repeat(50).as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert_eq!(text.matches("HTTP/1.1 404").count(), 1, "{text}");
+        assert!(text.ends_with("no such page\n"), "{text}");
+    }
+
+    #[test]
+    fn a_head_that_drips_in_is_cut() {
+        let server = start(&Arc::default());
+        let mut stream = connect(&server);
+        let started = Instant::now();
+        stream
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        let mut byte = [0];
+        loop {
+            let sent = stream.write_all(b"G");
+            match stream.read(&mut byte) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && sent.is_ok() => {}
+                _ => break,
+            }
+            assert!(started.elapsed() < 20 * HEAD_TIMEOUT, "held");
+        }
+    }
+
+    #[test]
+    fn who_has_most_gives_way() {
+        let check = |peers: &[u8], expected| {
+            let peers = peers.iter().map(|last| IpAddr::from([10, 0, 0, *last]));
+            assert_eq!(victim(peers), expected);
+        };
+        check(&[], None);
+        check(&[1], Some(0));
+        check(&[1, 2, 3], Some(0));
+        check(&[1, 2, 2, 3], Some(1));
+        check(&[1, 2, 2, 1, 2], Some(1));
     }
 }

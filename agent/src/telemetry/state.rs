@@ -8,15 +8,13 @@ use std::time::Duration;
 use meshtap_common::DropReason;
 
 use super::guard::Level;
+use super::health::{Heart, Part, Pulse};
 use super::usage::Usage;
 use crate::clock::monotonic;
 use crate::connection::Stats;
 use crate::export::Reports;
 use crate::ledger::Ledger;
 use crate::workload::{Directory, Outcomes, View};
-
-/// The data thread publishes at least every 100 ms; one that has not for this long is stuck.
-const STUCK: Duration = Duration::from_secs(30);
 
 /// The engine's totals.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +73,9 @@ pub struct Shared {
     outcomes: Mutex<Vec<Outcomes>>,
     directory: OnceLock<Arc<Directory>>,
     reports: OnceLock<Reports>,
-    published: AtomicU64,
+    pulses: Mutex<Vec<Arc<Pulse>>>,
+    exporters: Mutex<Vec<Part>>,
+    suppressed: Arc<AtomicU64>,
     level: AtomicU8,
     steps: [AtomicU64; Level::ALL.len()],
     overflow: AtomicU64,
@@ -92,7 +92,6 @@ impl Shared {
     /// Publishes the engine's totals.
     pub fn publish_engine(&self, view: EngineView) {
         *lock(&self.engine) = view;
-        self.published.store(monotonic(), Ordering::Relaxed);
     }
 
     /// Publishes the hook's totals.
@@ -177,12 +176,38 @@ impl Shared {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The data thread moves.
+    /// A thread that must move is about to start: it is stuck when it gives no sign of life for `limit`.
     #[must_use]
-    pub fn alive(&self) -> bool {
-        let published = self.published.load(Ordering::Relaxed);
-        let stuck = u64::try_from(STUCK.as_nanos()).unwrap_or(u64::MAX);
-        monotonic().saturating_sub(published) < stuck
+    pub fn heart(&self, name: &str, limit: Duration) -> Heart {
+        let (heart, pulse) = Heart::new(name, limit);
+        lock(&self.pulses).push(pulse);
+        heart
+    }
+
+    /// Publishes how the exporters do.
+    pub fn publish_exporters(&self, parts: Vec<Part>) {
+        *lock(&self.exporters) = parts;
+    }
+
+    /// The exporters' state.
+    #[must_use]
+    pub fn reports(&self) -> Vec<crate::export::Report> {
+        self.reports.get().map(Reports::read).unwrap_or_default()
+    }
+
+    /// Counts log lines that were not written.
+    #[must_use]
+    pub fn suppressed(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.suppressed)
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        let now = monotonic();
+        let pulses = lock(&self.pulses);
+        let threads = pulses.iter().filter_map(|pulse| pulse.part(now));
+        threads
+            .chain(lock(&self.exporters).iter().cloned())
+            .collect()
     }
 
     /// Everything, for a page of metrics.
@@ -207,7 +232,9 @@ impl Shared {
             usage: *lock(&self.usage),
             policy,
             redaction,
-            exporters: self.reports.get().map(Reports::read).unwrap_or_default(),
+            exporters: self.reports(),
+            parts: self.parts(),
+            suppressed: self.suppressed.load(Ordering::Relaxed),
             level: self.level(),
             steps: std::array::from_fn(|i| {
                 self.steps.get(i).map_or(0, |n| n.load(Ordering::Relaxed))
@@ -240,6 +267,10 @@ pub struct Reading {
     pub outcomes: Outcomes,
     /// The destinations.
     pub exporters: Vec<crate::export::Report>,
+    /// How threads and exporters do.
+    pub parts: Vec<Part>,
+    /// Log lines that were not written.
+    pub suppressed: u64,
     /// The level of service.
     pub level: Level,
     /// Changes to each level.

@@ -1,19 +1,20 @@
 //! What is known of workloads, as metrics and in the detail of readiness. A Kubernetes API that does not answer costs names, so it is told, but
 //! the agent is ready without it.
 
+use std::fmt;
+
 use serde_json::{Map, Value, json};
 
-use super::prometheus::Kind::{Counter, Gauge};
-use super::prometheus::Page;
+use super::metrics::Families;
 use super::state::Reading;
-use crate::workload::{Missing, View, WatchState};
+use crate::workload::{Missing, View, WatchState, WatchView};
 
 /// Adds the metrics.
-pub(super) fn metrics(page: &mut Page, reading: &Reading) {
+pub(super) fn metrics(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
     let Some(view) = &reading.workloads else {
-        return;
+        return Ok(());
     };
-    watches(page, view);
+    watches(page, view)?;
     for (name, help, value) in [
         (
             "meshtap_cgroups",
@@ -27,7 +28,7 @@ pub(super) fn metrics(page: &mut Page, reading: &Reading) {
         ),
         (
             "meshtap_excluded_cgroups",
-            "Cgroups that the kernel side leaves alone.",
+            "Cgroups whose sockets are excluded from capture.",
             view.excluded,
         ),
         ("meshtap_pods", "Pods known.", view.pods),
@@ -37,61 +38,53 @@ pub(super) fn metrics(page: &mut Page, reading: &Reading) {
             view.addresses,
         ),
     ] {
-        page.single(Gauge, name, help, value);
+        page.gauge(name, help, value)?;
     }
-    page.single(
-        Counter,
-        "meshtap_cgroup_exclusion_failures_total",
-        "Times that the kernel side did not take a cgroup's scope.",
+    page.counter(
+        "meshtap_cgroup_exclusion_failures",
+        "Times that the scope of a cgroup could not be set in the kernel.",
         view.exclusion_failures,
-    );
-    page.single(
-        Counter,
-        "meshtap_workload_refused_total",
+    )?;
+    page.counter(
+        "meshtap_workload_refused",
         "Objects of the Kubernetes API that found no room.",
         view.refused,
-    );
+    )?;
     let outcomes = &reading.outcomes;
-    let mut identified = page.metric(
-        Counter,
-        "meshtap_exchanges_identified_total",
-        "Exchanges by what became of their pods' names: known at once, after a wait, or told without.",
-    );
-    identified.sample(&[("result", "at_once")], outcomes.at_once);
-    identified.sample(&[("result", "waited")], outcomes.waited);
-    identified.sample(&[("result", "overflow")], outcomes.overflow);
-    for (missing, count) in Missing::ALL.iter().zip(outcomes.without) {
-        let result = format!("without_{}", missing.label());
-        identified.sample(&[("result", &result)], count);
-    }
+    let without = Missing::ALL.iter().zip(outcomes.without);
+    let without = without.map(|(missing, n)| (format!("without_{}", missing.label()), n));
+    let results = [
+        ("at_once".to_owned(), outcomes.at_once),
+        ("waited".to_owned(), outcomes.waited),
+        ("overflow".to_owned(), outcomes.overflow),
+    ];
+    page.counters(
+        "meshtap_exchanges_identified",
+        "Exchanges by the result of the lookup of their pods: known at once, after a wait, or emitted without.",
+        results.into_iter().chain(without).map(|(result, n)| ([("result", result)], n)),
+    )
 }
 
-fn watches(page: &mut Page, view: &View) {
-    let mut synced = page.metric(
-        Gauge,
+fn watches(page: &mut Families<'_>, view: &View) -> fmt::Result {
+    let each = |read: fn(&WatchView) -> u64| {
+        let sample = move |watch: &WatchView| ([("watch", watch.name)], read(watch));
+        view.watches.iter().map(sample)
+    };
+    page.gauges(
         "meshtap_kubernetes_synced",
         "Whether what is known of the Kubernetes API is complete and followed.",
-    );
-    for watch in &view.watches {
-        let is_synced = u8::from(watch.state == WatchState::Synced);
-        synced.sample(&[("watch", watch.name)], is_synced);
-    }
-    let mut errors = page.metric(
-        Counter,
-        "meshtap_kubernetes_errors_total",
+        each(|watch| u64::from(watch.state == WatchState::Synced)),
+    )?;
+    page.counters(
+        "meshtap_kubernetes_errors",
         "Listings and watches of the Kubernetes API that failed.",
-    );
-    for watch in &view.watches {
-        errors.sample(&[("watch", watch.name)], watch.errors);
-    }
-    let mut listings = page.metric(
-        Counter,
-        "meshtap_kubernetes_listings_total",
+        each(|watch| watch.errors),
+    )?;
+    page.counters(
+        "meshtap_kubernetes_listings",
         "Full listings of the Kubernetes API.",
-    );
-    for watch in &view.watches {
-        listings.sample(&[("watch", watch.name)], watch.listings);
-    }
+        each(|watch| watch.listings),
+    )
 }
 
 /// For `/readyz`.
@@ -115,8 +108,8 @@ pub(super) fn detail(reading: &Reading) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::metrics::{Format, page};
     use super::*;
-    use crate::workload::WatchView;
 
     #[test]
     fn a_lost_watch_is_told_with_its_reason() {
@@ -136,9 +129,7 @@ mod tests {
         assert_eq!(detail["watches"]["node_pods"]["state"], "lost");
         let reason = &detail["watches"]["node_pods"]["reason"];
         assert_eq!(reason, "pods is forbidden (403)");
-        let mut page = Page::default();
-        metrics(&mut page, &reading);
-        let page = page.finish();
+        let page = page(reading, Format::Prometheus);
         assert!(page.contains("meshtap_kubernetes_synced{watch=\"node_pods\"} 0\n"));
         assert!(page.contains("meshtap_kubernetes_errors_total{watch=\"node_pods\"} 3\n"));
         assert!(page.contains("meshtap_exchanges_identified_total{result=\"without_pod\"} 0\n"));

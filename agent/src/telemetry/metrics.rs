@@ -1,0 +1,625 @@
+//! A reading as a page of metrics, in OpenMetrics text or the text format of Prometheus.
+//!
+//! Every total of the ledger is there, with its reasons as labels. The structs with totals are taken apart without `..`: one that gets a counter more does
+//! not compile before the counter is on the page.
+
+use std::fmt;
+
+use meshtap_common::DropReason as KernelDrop;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, NoLabelSet,
+    prometheus_text, text,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::guard::Level;
+use super::state::{CaptureView, EngineView, HookState, Reading};
+use super::{usage, workload};
+use crate::connection::Stats;
+use crate::exchange::Partial;
+use crate::export::Report;
+use crate::export::delivery::{Account, DropReason, LATENCY_BUCKETS_MS};
+use crate::ledger::Loss;
+use crate::policy::{self, Skip};
+use crate::redact::{self, Omitted, Rule};
+
+/// How a page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Prometheus 0.0.4 (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
+    Prometheus,
+    /// OpenMetrics 1.0 (<https://prometheus.io/docs/specs/om/open_metrics_spec/>).
+    OpenMetrics,
+}
+
+impl Format {
+    /// What a scraper accepts (RFC 9110 §12.5.1): OpenMetrics where it is named and liked no less than plain text.
+    pub(super) fn accepted(accept: &str) -> Self {
+        let weight = |media: &str| {
+            accept
+                .split(',')
+                .filter_map(|range| {
+                    let mut parts = range.split(';').map(str::trim);
+                    let is_it = parts.next()?.eq_ignore_ascii_case(media);
+                    let quality = parts.find_map(|part| part.strip_prefix("q="));
+                    is_it.then_some(quality.map_or(1.0, |q| q.parse().unwrap_or(0.0)))
+                })
+                .fold(None, |best: Option<f64>, q| {
+                    Some(best.map_or(q, |b| b.max(q)))
+                })
+        };
+        let open = weight("application/openmetrics-text").unwrap_or(0.0);
+        match open > 0.0 && open >= weight("text/plain").unwrap_or(0.0) {
+            true => Self::OpenMetrics,
+            false => Self::Prometheus,
+        }
+    }
+
+    /// The media type of a page.
+    pub(super) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => prometheus_text::CONTENT_TYPE,
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// The page.
+pub(super) fn page(reading: Reading, format: Format) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Page(reading)));
+    let mut page = String::new();
+    let written = match format {
+        Format::Prometheus => prometheus_text::encode(&mut page, &registry),
+        Format::OpenMetrics => text::encode(&mut page, &registry),
+    };
+    if written.is_err() {
+        // Writing into memory does not fail; a page that is not whole is no page.
+        page.clear();
+    }
+    page
+}
+
+#[derive(Debug)]
+struct Page(Reading);
+
+impl Collector for Page {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let reading = &self.0;
+        let mut page = Families(encoder);
+        page.gauges(
+            "meshtap_build_info",
+            "Version of the agent.",
+            [([("version", env!("CARGO_PKG_VERSION"))], 1_u64)],
+        )?;
+        engine(&mut page, &reading.engine)?;
+        page.counter(
+            "meshtap_exchanges_overflow",
+            "Exchanges emitted and dropped before the policy, for its workers were behind.",
+            reading.overflow,
+        )?;
+        capture(&mut page, reading)?;
+        policy(&mut page, &reading.policy)?;
+        redaction(&mut page, &reading.redaction)?;
+        exporters(&mut page, &reading.exporters)?;
+        workload::metrics(&mut page, reading)?;
+        process(&mut page, reading)
+    }
+}
+
+/// Adds families of metrics. Names of counters are without `_total`, which the formats add.
+pub(super) struct Families<'a>(DescriptorEncoder<'a>);
+
+impl Families<'_> {
+    /// A counter without labels.
+    pub(super) fn counter(
+        &mut self,
+        name: &str,
+        help: &str,
+        value: impl EncodeCounterValue,
+    ) -> fmt::Result {
+        let mut family = (self.0).encode_descriptor(name, help, None, MetricType::Counter)?;
+        family.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    /// A counter with a sample for each label set.
+    pub(super) fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut family = (self.0).encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in samples {
+            let mut sample = family.encode_family(&labels)?;
+            sample.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    /// A gauge without labels.
+    pub(super) fn gauge(
+        &mut self,
+        name: &str,
+        help: &str,
+        value: impl EncodeGaugeValue,
+    ) -> fmt::Result {
+        let mut family = (self.0).encode_descriptor(name, help, None, MetricType::Gauge)?;
+        family.encode_gauge(&value)
+    }
+
+    /// A gauge with a sample for each label set.
+    pub(super) fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (L, V)>,
+    ) -> fmt::Result {
+        let mut family = (self.0).encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in samples {
+            family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    /// Histograms: label set, sum, and per bucket its upper bound with the samples within it, the last without a bound.
+    fn histograms<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (L, f64, Vec<(f64, u64)>)>,
+    ) -> fmt::Result {
+        let mut family = (self.0).encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (labels, sum, buckets) in samples {
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            let mut sample = family.encode_family(&labels)?;
+            sample.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+}
+
+/// One label, by the names of an enum.
+fn by<T: Copy>(
+    label: &'static str,
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+    counts: &[u64],
+) -> impl Iterator<Item = ([(&'static str, &'static str); 1], u64)> {
+    let names = all.iter().map(move |value| [(label, name(*value))]);
+    names.zip(counts.iter().copied())
+}
+
+fn engine(page: &mut Families<'_>, view: &EngineView) -> fmt::Result {
+    let EngineView {
+        ledger,
+        stats,
+        memory,
+        connections,
+    } = view;
+    page.counter(
+        "meshtap_exchanges_started",
+        "Exchanges started.",
+        ledger.begun,
+    )?;
+    let whole = ([("partial", "none")], ledger.complete);
+    let partial = by("partial", &Partial::ALL, Partial::label, &ledger.partial);
+    page.counters(
+        "meshtap_exchanges_emitted",
+        "Exchanges emitted by the engine, by what they lack.",
+        std::iter::once(whole).chain(partial),
+    )?;
+    page.counters(
+        "meshtap_exchanges_dropped",
+        "Exchanges started and not emitted, by reason.",
+        by("reason", &Loss::ALL, Loss::label, &ledger.lost),
+    )?;
+    page.gauge(
+        "meshtap_exchanges_in_flight",
+        "Exchanges started and not ended.",
+        ledger.open,
+    )?;
+    page.gauge(
+        "meshtap_ledger_imbalance",
+        "Exchanges started minus those that the ledger knows of: zero, or there is a bug.",
+        ledger.imbalance(),
+    )?;
+    streams(page, stats)?;
+    page.gauge(
+        "meshtap_connections",
+        "Connections followed now.",
+        *connections,
+    )?;
+    page.gauge(
+        "meshtap_engine_bytes",
+        "Bytes of heads, bodies and reordering held.",
+        *memory,
+    )
+}
+
+fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
+    let Stats {
+        segments,
+        payload_bytes,
+        skipped_bytes,
+        gaps,
+        gap_bytes,
+        connections,
+        not_http,
+        http2,
+        orphans,
+        evicted_connections,
+        upgraded_bytes,
+        websocket_messages,
+    } = stats;
+    for (name, help, value) in [
+        ("segments", "Segments handled.", segments),
+        ("payload_bytes", "Payload bytes handled.", payload_bytes),
+        (
+            "skipped_bytes",
+            "Payload bytes not copied on purpose, past the limit of a body.",
+            skipped_bytes,
+        ),
+        ("gaps", "Ranges missing in streams.", gaps),
+        ("gap_bytes", "Bytes in missing ranges.", gap_bytes),
+        ("connections", "Connections seen.", connections),
+        (
+            "not_http_connections",
+            "Connections that were not HTTP.",
+            not_http,
+        ),
+        (
+            "http2_connections",
+            "Connections that speak HTTP/2, which is not read.",
+            http2,
+        ),
+        (
+            "evicted_connections",
+            "Connections dropped for room.",
+            evicted_connections,
+        ),
+        (
+            "pre_accept_segments",
+            "First segments seen at a listener that no connection claimed.",
+            orphans,
+        ),
+    ] {
+        page.counter(&format!("meshtap_{name}"), help, *value)?;
+    }
+    for (name, help, values) in [
+        ("upgraded_bytes", "Bytes after an upgrade.", upgraded_bytes),
+        (
+            "websocket_messages",
+            "WebSocket messages after an upgrade.",
+            websocket_messages,
+        ),
+    ] {
+        let [to_server, to_client] = *values;
+        let samples = [
+            ([("to", "server")], to_server),
+            ([("to", "client")], to_client),
+        ];
+        page.counters(&format!("meshtap_{name}"), help, samples)?;
+    }
+    Ok(())
+}
+
+fn capture(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
+    let CaptureView {
+        drops,
+        malformed,
+        ring_size,
+        ring_peak,
+    } = &reading.capture;
+    let [segments, bytes] = [0, 1].map(|which| {
+        drops.map(|(segments, bytes)| match which {
+            0 => segments,
+            _ => bytes,
+        })
+    });
+    page.counters(
+        "meshtap_kernel_drops",
+        "Segments that the BPF programs dropped, or did not copy on purpose, by reason.",
+        by("reason", &KernelDrop::ALL, KernelDrop::label, &segments),
+    )?;
+    page.counters(
+        "meshtap_kernel_drop_bytes",
+        "Payload bytes of those, by reason.",
+        by("reason", &KernelDrop::ALL, KernelDrop::label, &bytes),
+    )?;
+    page.counter(
+        "meshtap_kernel_malformed",
+        "Records of the BPF programs that could not be read.",
+        *malformed,
+    )?;
+    page.gauge(
+        "meshtap_ring_size_bytes",
+        "Size of the ring buffer.",
+        *ring_size,
+    )?;
+    page.gauge(
+        "meshtap_ring_peak_bytes",
+        "Most bytes taken from the ring buffer in one go.",
+        *ring_peak,
+    )?;
+    page.gauges(
+        "meshtap_hook_attached",
+        "Whether a hook is in place.",
+        reading.hooks.iter().map(|hook| {
+            let is_attached = u64::from(hook.state == HookState::Attached);
+            ([("hook", hook.name)], is_attached)
+        }),
+    )
+}
+
+fn policy(page: &mut Families<'_>, counts: &policy::Counts) -> fmt::Result {
+    let policy::Counts {
+        admitted,
+        kept,
+        skipped,
+    } = counts;
+    page.counter(
+        "meshtap_exchanges_admitted",
+        "Exchanges in scope, sampled or not.",
+        *admitted,
+    )?;
+    page.counter(
+        "meshtap_exchanges_kept",
+        "Exchanges that the policy kept.",
+        *kept,
+    )?;
+    page.counters(
+        "meshtap_exchanges_filtered",
+        "Exchanges that the policy did not keep, by rule.",
+        by("rule", &Skip::ALL, Skip::label, skipped),
+    )
+}
+
+fn redaction(page: &mut Families<'_>, counts: &redact::Counts) -> fmt::Result {
+    let redact::Counts { redacted, omitted } = counts;
+    page.counters(
+        "meshtap_redacted_values",
+        "Values hidden (in a dry run: that would have been), by rule.",
+        by("rule", &Rule::ALL, Rule::label, redacted),
+    )?;
+    page.counters(
+        "meshtap_omitted_bodies",
+        "Bodies omitted, by reason.",
+        by("reason", &Omitted::ALL, Omitted::label, omitted),
+    )
+}
+
+fn exporters(page: &mut Families<'_>, reports: &[Report]) -> fmt::Result {
+    type Read = fn(&Account) -> u64;
+    let each = |read: Read| {
+        let sample =
+            move |report: &Report| ([("exporter", report.name.clone())], read(&report.account));
+        reports.iter().map(sample).collect::<Vec<_>>()
+    };
+    let counters: [(&str, &str, Read); 7] = [
+        ("spans_accepted", "Spans handed to the exporter.", |a| {
+            a.accepted
+        }),
+        ("spans_exported", "Spans that the destination took.", |a| {
+            a.exported
+        }),
+        (
+            "spans_rejected",
+            "Spans that the destination rejected (partial success).",
+            |a| a.rejected,
+        ),
+        ("export_batches", "Batches taken.", |a| a.batches),
+        ("export_bytes", "Bytes taken, before compression.", |a| {
+            a.bytes
+        }),
+        ("export_attempts", "Requests made.", |a| a.attempts),
+        ("export_failures", "Requests that failed.", |a| a.failures),
+    ];
+    for (name, help, read) in counters {
+        page.counters(&format!("meshtap_{name}"), help, each(read))?;
+    }
+    let queued = each(Account::queued);
+    page.gauges("meshtap_spans_queued", "Spans on their way.", queued)?;
+    let size = |read: fn(&Report) -> usize| {
+        let sample = move |report: &Report| ([("exporter", report.name.clone())], read(report));
+        reports.iter().map(sample)
+    };
+    page.gauges(
+        "meshtap_export_queue_bytes",
+        "Bytes that wait.",
+        size(|report| report.queue_bytes),
+    )?;
+    page.gauges(
+        "meshtap_export_queue_limit_bytes",
+        "Most bytes that may wait.",
+        size(|report| report.queue_limit),
+    )?;
+    page.gauges(
+        "meshtap_exporter_stopped",
+        "Whether a file or pipe takes nothing just now: a full disk, a reader that has gone.",
+        size(|report| usize::from(report.stopped.is_some())),
+    )?;
+    page.counters(
+        "meshtap_spans_dropped",
+        "Spans accepted and not delivered, by reason.",
+        reports.iter().flat_map(|report| {
+            let reasons = DropReason::ALL.iter().zip(report.account.dropped);
+            reasons.map(|(reason, count)| {
+                let labels = [
+                    ("exporter", report.name.as_str()),
+                    ("reason", reason.label()),
+                ];
+                (labels, count)
+            })
+        }),
+    )?;
+    page.histograms(
+        "meshtap_export_duration_seconds",
+        "Time of one request to the destination.",
+        reports.iter().map(|report| {
+            let bounds = LATENCY_BUCKETS_MS.iter().map(|ms| *ms as f64 / 1000.0);
+            let bounds = bounds.chain(std::iter::once(f64::INFINITY));
+            let buckets = bounds.zip(report.account.latency).collect();
+            let sum = report.account.latency_micros as f64 / 1e6;
+            ([("exporter", report.name.as_str())], sum, buckets)
+        }),
+    )
+}
+
+fn process(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
+    page.gauge(
+        "meshtap_service_level",
+        "0: everything; 1: no bodies; 2: no bodies and a part of the traces.",
+        u64::from(reading.level as u8),
+    )?;
+    page.counters(
+        "meshtap_service_level_changes",
+        "Changes to each level of service by the overload guard.",
+        by("to", &Level::ALL, Level::label, &reading.steps),
+    )?;
+    page.gauge(
+        "meshtap_cpu_cores",
+        "Cores kept busy by the agent over the last second.",
+        reading.usage.cpu,
+    )?;
+    page.counter(
+        "process_cpu_seconds",
+        "Processor time of the agent.",
+        usage::cpu_nanos() as f64 / 1e9,
+    )?;
+    page.gauge(
+        "process_resident_memory_bytes",
+        "Resident memory of the agent.",
+        usage::resident(),
+    )?;
+    page.gauges(
+        "meshtap_stalled",
+        "Whether a part of the agent has not moved for too long.",
+        reading
+            .parts
+            .iter()
+            .map(|part| ([("part", part.name.as_str())], u64::from(part.is_stalled()))),
+    )?;
+    page.counter(
+        "meshtap_log_lines_suppressed",
+        "Log lines not written, for there were too many of their kind.",
+        reading.suppressed,
+    )?;
+    page.counters(
+        "meshtap_config_reloads",
+        "Times that the configuration was read again.",
+        [
+            ([("result", "applied")], reading.reloads),
+            ([("result", "refused")], reading.failed_reloads),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn reading() -> Reading {
+        let mut reading = Reading::default();
+        reading.engine.ledger.begun = 7;
+        reading.engine.ledger.lost[Loss::Evicted as usize] = 3;
+        reading.engine.stats.http2 = 5;
+        reading.exporters = vec![Report {
+            name: "a\"b\\".to_owned(),
+            account: Account {
+                latency: [1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 4],
+                ..Account::default()
+            },
+            queue_bytes: 0,
+            queue_limit: 9,
+            stopped: None,
+        }];
+        reading
+    }
+
+    #[track_caller]
+    fn check(format: Format, expected: &[&str]) {
+        let page = page(reading(), format);
+        for line in expected {
+            assert!(
+                page.lines().any(|found| found == *line),
+                "{line} in\n{page}"
+            );
+        }
+    }
+
+    #[test]
+    fn samples() {
+        let both = [
+            "meshtap_exchanges_started_total 7",
+            "meshtap_exchanges_dropped_total{reason=\"evicted\"} 3",
+            "meshtap_exchanges_emitted_total{partial=\"none\"} 0",
+            "meshtap_http2_connections_total 5",
+            "meshtap_pre_accept_segments_total 0",
+            "meshtap_ledger_imbalance 4",
+            "meshtap_export_queue_limit_bytes{exporter=\"a\\\"b\\\\\"} 9",
+            "meshtap_export_duration_seconds_count{exporter=\"a\\\"b\\\\\"} 7",
+        ];
+        check(Format::Prometheus, &both);
+        check(Format::OpenMetrics, &both);
+        check(
+            Format::Prometheus,
+            &[
+                "# TYPE meshtap_exchanges_started_total counter",
+                "meshtap_export_duration_seconds_bucket{exporter=\"a\\\"b\\\\\",le=\"0.002\"} 3",
+                "meshtap_export_duration_seconds_bucket{exporter=\"a\\\"b\\\\\",le=\"+Inf\"} 7",
+            ],
+        );
+        check(
+            Format::OpenMetrics,
+            &["# TYPE meshtap_exchanges_started counter", "# EOF"],
+        );
+    }
+
+    #[test]
+    fn every_sample_belongs_to_a_described_metric() {
+        let page = page(reading(), Format::Prometheus);
+        let mut described = HashSet::new();
+        for line in page.lines() {
+            if let Some(head) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = head.split_once(' ').unwrap();
+                let suffixes: &[&str] = match kind {
+                    "histogram" => &["_bucket", "_sum", "_count"],
+                    _ => &[""],
+                };
+                for suffix in suffixes {
+                    assert!(described.insert(format!("{name}{suffix}")), "{name} twice");
+                }
+            } else if !line.starts_with('#') {
+                let name = line.split(['{', ' ']).next().unwrap();
+                assert!(described.contains(name), "{line}");
+                let value = line.rsplit(' ').next().unwrap();
+                assert!(value.parse::<f64>().is_ok(), "{line}");
+            }
+        }
+        assert!(described.len() > 40);
+    }
+
+    #[test]
+    fn what_a_scraper_accepts() {
+        let check = |accept, expected| assert_eq!(Format::accepted(accept), expected, "{accept}");
+        check("", Format::Prometheus);
+        check("*/*", Format::Prometheus);
+        check("text/plain", Format::Prometheus);
+        check("application/openmetrics-text", Format::OpenMetrics);
+        check(
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            Format::OpenMetrics,
+        );
+        check(
+            "text/plain;q=0.9, application/openmetrics-text; version=1.0.0; q=0.8",
+            Format::Prometheus,
+        );
+        check("application/openmetrics-text;q=0", Format::Prometheus);
+        check("application/openmetrics-text;q=x", Format::Prometheus);
+    }
+}
