@@ -15,7 +15,7 @@ const CARGO_DENY: &str = "0.20.2";
 /// Runs every check; the quick ones first.
 pub fn run() -> Result<()> {
     command::run(command::cargo().args(["fmt", "--all", "--check"]))?;
-    tidy::run()?;
+    tidy::run(tidy::Options::default())?;
     let clippy = |arguments: &[&str]| {
         let mut command = command::cargo();
         command
@@ -58,8 +58,8 @@ fn dependencies() -> Result<()> {
         command
     };
     command::run(&mut check(&["licenses", "bans", "sources"]))?;
-    // The advisories live in a git repository that not every machine can reach: fetch first, so that "cannot fetch" and
-    // "found something" are told apart.
+    // The advisories live in a git repository that not every machine can reach: fetch first, so
+    // that "cannot fetch" and "found something" are not confused.
     let fetched = command::output(
         Command::new(&program)
             .current_dir(command::workspace())
@@ -87,7 +87,8 @@ fn cargo_deny() -> Result<PathBuf> {
                 .args(["install", "cargo-deny", "--locked", "--no-default-features"])
                 .args(["--version", CARGO_DENY, "--root"])
                 .arg(&root)
-                // Not into the workspace's target folder: what is left of the build is of no use there.
+                // Not into the workspace's target folder: what is left of the build is of no use
+                // there.
                 .env_remove("CARGO_TARGET_DIR"),
         )?;
     }

@@ -47,7 +47,7 @@ enum Task {
     /// Format, clippy, house rules, dependencies
     Lint,
     /// The house rules alone
-    Tidy,
+    Tidy(tidy::Options),
     /// Attach and capture on other kernels, under QEMU
     Vm(vm::Options),
     /// Build the container image
@@ -78,7 +78,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Lint => lint::run(),
-        Task::Tidy => tidy::run(),
+        Task::Tidy(options) => tidy::run(options),
         Task::Vm(options) => vm::run(&options),
         Task::Image(options) => image::run(&options),
         Task::Cluster(options) => cluster::run(&options),
