@@ -1,25 +1,34 @@
-//! `cargo xtask test`: everything that a machine can try, from nothing installed to the last test's verdict.
+//! `cargo xtask test`: everything that a machine can try, from nothing installed to the last test's
+//! verdict.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{build, command, fuzz, packages, python};
+use crate::{build, command, fuzz, packages, python, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Seconds that each fuzz target runs before the tests; 0 leaves fuzzing out (`cargo xtask fuzz` does it alone)
+    /// Seconds that each fuzz target runs before the tests; 0 leaves fuzzing out
+    /// (`cargo xtask fuzz` does it alone)
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     fuzz: u64,
-    /// Given to `cargo test` as they are: `cargo xtask test -- stream::` runs the tests whose names hold `stream::`
+    /// Only what needs no root, no eBPF toolchain and no servers: house rules, units, recordings
+    #[arg(long, conflicts_with = "arguments")]
+    quick: bool,
+    /// Given to `cargo test` as they are: `cargo xtask test -- stream::` runs the tests whose names
+    /// hold `stream::`
     #[arg(last = true)]
     arguments: Vec<String>,
 }
 
 /// Sets up, builds, fuzzes for a moment and runs every test. What `cargo test` says comes last.
 pub fn run(options: &Options) -> Result<()> {
+    if options.quick {
+        return quick();
+    }
     let agent = build::build(build::Options::RELEASE)?;
     let programs = packages::ensure(packages::TEST);
     let python = python::ensure();
@@ -42,7 +51,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut tests = command::cargo();
     tests
         .args(["test", "--workspace", "--exclude", "meshtap-ebpf"])
-        // One run tells everything that is wrong.
+        // One run shows everything that is wrong.
         .arg("--no-fail-fast")
         .args(&options.arguments)
         .env("MESHTAP_BIN", &agent.program)
@@ -51,4 +60,33 @@ pub fn run(options: &Options) -> Result<()> {
         tests.env("MESHTAP_PYTHON", python);
     }
     command::run(&mut tests)
+}
+
+/// The inner loop: what finds most bugs in the least time.
+fn quick() -> Result<()> {
+    tidy::run(tidy::Options::default())?;
+    const RUNS: &[&[&str]] = &[
+        &[
+            "--package",
+            "meshtap",
+            "--lib",
+            "--test",
+            "recording",
+            "--test",
+            "leaks",
+        ],
+        &["--package", "meshtap-common", "--package", "xtask"],
+        // The rest of the replay tests makes its recordings live.
+        &[
+            "--package",
+            "meshtap-tests",
+            "--test",
+            "replay",
+            "conformance::",
+        ],
+    ];
+    for arguments in RUNS {
+        command::run(command::cargo().args(["test", "--quiet"]).args(*arguments))?;
+    }
+    Ok(())
 }
