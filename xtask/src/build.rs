@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::{command, setup};
 
-/// The kernel side is built for little-endian machines; the agent runs on nothing else.
+/// The kernel programs are built for little-endian machines; the agent runs on nothing else.
 const BPF_TARGET: &str = "bpfel-unknown-none";
 
 /// What `cargo xtask build` takes.
@@ -55,12 +55,12 @@ pub fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Builds both sides.
+/// Builds the BPF programs and the agent.
 ///
 /// # Errors
 /// As [`run`].
 pub fn build(options: Options) -> Result<Built> {
-    let ebpf = kernel_side()?;
+    let ebpf = bpf_programs()?;
     let program = agent(options, &ebpf)?;
     Ok(Built { program, ebpf })
 }
@@ -69,7 +69,7 @@ pub fn build(options: Options) -> Result<Built> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn kernel_side() -> Result<PathBuf> {
+pub fn bpf_programs() -> Result<PathBuf> {
     let tools = setup::ensure()?;
     let target = command::target().join("bpf");
     let mut cargo = Command::new(&tools.toolchain.cargo);
@@ -102,14 +102,15 @@ pub fn kernel_side() -> Result<PathBuf> {
     if !tools.toolchain.version.is_nightly() {
         cargo.env("RUSTC_BOOTSTRAP", "1");
     }
-    command::run(&mut cargo).context("the kernel programs do not build")?;
+    command::run(&mut cargo).context("the BPF programs do not build")?;
     built(target.join(BPF_TARGET).join("release/meshtap-ebpf"))
 }
 
 /// Compiler flags, as cargo wants them: separated by 0x1f.
 ///
-/// `v3` is the instruction set with 32-bit arithmetic and jumps (Linux 5.1): shorter programs, and bounds that the verifier can follow.
-/// Debug information is what BTF is made of, and so what makes the verifier's log readable.
+/// `v3` is the instruction set with 32-bit arithmetic and jumps (Linux 5.1): shorter programs, and
+/// bounds that the verifier can follow. Debug information is what BTF is made of, and so what makes
+/// the verifier's log readable.
 fn flags(linker: &Path) -> Result<String> {
     let Some(linker) = linker.to_str() else {
         bail!("the path of bpf-linker is not UTF-8: {}", linker.display());
@@ -145,7 +146,8 @@ fn agent(options: Options, ebpf: &Path) -> Result<PathBuf> {
     }
     let mut folder = command::target();
     if options.is_static {
-        // A target of its own even on the same machine: build scripts and procedural macros cannot be linked statically.
+        // A target of its own even on the same machine: build scripts and procedural macros cannot
+        // be linked statically.
         let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
         folder.push("static");
         cargo

@@ -45,7 +45,8 @@ pub fn describe(command: &Command) -> String {
     line
 }
 
-/// Where a program is: in `PATH`, or in the folders that Debian keeps for root and leaves out of a user's `PATH`.
+/// Where a program is: in `PATH`, or in the folders that Debian keeps for root and leaves out of a
+/// user's `PATH`.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

@@ -1,5 +1,5 @@
-//! Sample traffic for `cargo xtask run --demo`: a small HTTP server and its client, both on loopback, in a process of their
-//! own that ends when the process that asked for it does.
+//! Sample traffic for `cargo xtask run --demo`: a small HTTP server and its client, both on
+//! loopback, in a process of their own that ends when the process that asked for it does.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -70,7 +70,7 @@ fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
     Ok(BufReader::new(connection))
 }
 
-/// Sends a request and reads its answer to the end.
+/// Sends a request and reads its response to the end.
 fn exchange(connection: &mut BufReader<TcpStream>, request: &str) -> io::Result<()> {
     connection.get_mut().write_all(request.as_bytes())?;
     let Some(head) = read_head(connection)? else {
@@ -86,7 +86,7 @@ fn exchange(connection: &mut BufReader<TcpStream>, request: &str) -> io::Result<
 /// As much of a head as these two need.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Head {
-    /// The request's method and target, or the answer's version and status.
+    /// The request's method and target, or the response's version and status.
     first: (String, String),
     length: u64,
     chunked: bool,
@@ -136,12 +136,12 @@ fn serve(connection: TcpStream) -> io::Result<()> {
     let mut connection = BufReader::new(connection);
     while let Some(head) = read_head(&mut connection)? {
         io::copy(&mut (&mut connection).take(head.length), &mut io::sink())?;
-        answer(connection.get_mut(), &head.first.0, &head.first.1)?;
+        respond(connection.get_mut(), &head.first.0, &head.first.1)?;
     }
     Ok(())
 }
 
-fn answer(to: &mut impl Write, method: &str, target: &str) -> io::Result<()> {
+fn respond(to: &mut impl Write, method: &str, target: &str) -> io::Result<()> {
     let path = target.split('?').next().unwrap_or_default();
     let (status, body) = match (method, path) {
         ("GET", "/products") => (
@@ -168,7 +168,7 @@ fn answer(to: &mut impl Write, method: &str, target: &str) -> io::Result<()> {
     )
 }
 
-/// An answer that comes piece by piece.
+/// A response that comes part by part.
 fn events(to: &mut impl Write) -> io::Result<()> {
     to.write_all(
         b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -186,14 +186,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_request_is_framed_right_and_answered() {
+    fn every_request_is_framed_right_and_responded_to() {
         for request in REQUESTS {
             let mut bytes = request.as_bytes();
             let head = read_head(&mut bytes).unwrap().unwrap();
             assert_eq!(bytes.len() as u64, head.length, "{request}");
-            let mut answered = Vec::new();
-            answer(&mut answered, &head.first.0, &head.first.1).unwrap();
-            let mut rest = answered.as_slice();
+            let mut written = Vec::new();
+            respond(&mut written, &head.first.0, &head.first.1).unwrap();
+            let mut rest = written.as_slice();
             let head = read_head(&mut rest).unwrap().unwrap();
             if head.chunked {
                 while read_chunk(&mut rest).unwrap() {}

@@ -1,7 +1,8 @@
 //! `cargo xtask fuzz`: runs the targets of `agent/fuzz` under libFuzzer.
 //!
-//! cargo-fuzz is not needed: what it does is a nightly build with coverage instrumentation and AddressSanitizer (the flags
-//! below; see the LLVM manual, "libFuzzer" and "SanitizerCoverage"), and running what comes out.
+//! cargo-fuzz is not needed: what it does is a nightly build with coverage instrumentation and
+//! AddressSanitizer (the flags below; see the LLVM manual, "libFuzzer" and "SanitizerCoverage"),
+//! and running what comes out.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -119,7 +120,7 @@ fn targets(package: &Path) -> Result<Vec<String>> {
 fn host() -> Result<String> {
     let version = command::output(Command::new("rustup").args(["run", TOOLCHAIN, "rustc", "-vV"]))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc -vV tells no host")?.to_owned())
+    Ok(host.context("rustc -vV names no host")?.to_owned())
 }
 
 /// Builds every target; gives the folder that they are in.

@@ -1,4 +1,5 @@
-//! Programs that tests, VMs and benches need besides the toolchain, and the Debian packages that bring them.
+//! Programs that tests, VMs and benches need besides the toolchain, and the Debian packages that
+//! bring them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,7 +20,8 @@ const fn program(name: &'static str, package: &'static str) -> Program {
     Program { name, package }
 }
 
-/// What the live tests drive: servers, clients, an independent oracle, and the tools that make namespaces.
+/// What the live tests drive: servers, clients, an independent oracle, and the tools that make
+/// namespaces.
 pub const TEST: &[Program] = &[
     program("nginx", "nginx-light"),
     program("apache2", "apache2"),
@@ -74,8 +76,8 @@ pub const BENCH: &[Program] = &[
     program("tcpdump", "tcpdump"),
 ];
 
-/// Sees to it that every program is there: installs the packages of the missing ones when that is possible without
-/// asking anybody (root on Debian or Ubuntu), else says what is missing.
+/// Sees to it that every program is there: installs the packages of the missing ones when that is
+/// possible without asking anybody (root on Debian or Ubuntu), else says what is missing.
 pub fn ensure(programs: &[Program]) -> Result<()> {
     let missing = missing(programs);
     if missing.is_empty() {
@@ -112,7 +114,8 @@ pub fn missing(programs: &[Program]) -> Vec<Program> {
         .collect()
 }
 
-/// Installs packages without starting what is in them: a server's package would start it on a port of this machine.
+/// Installs packages without starting what is in them: a server's package would start it on a port
+/// of this machine.
 pub fn install(packages: &[&str]) -> Result<()> {
     let _stopped = ServicesHeld::new()?;
     command::run(apt_get().args(["update", "--quiet"]))?;
@@ -131,7 +134,8 @@ fn apt_get() -> Command {
     command
 }
 
-/// Asked by `invoke-rc.d` and `deb-systemd-invoke` before a package's service is started; 101 means no.
+/// Asked by `invoke-rc.d` and `deb-systemd-invoke` before a package's service is started; 101 means
+/// no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// While it lives, packages that are being installed do not start their services.

@@ -1,5 +1,5 @@
-//! What tests read payloads with: the official Python package of OpenTelemetry's protocol, in an environment of its own that is kept by
-//! version.
+//! What tests read payloads with: the official Python package of OpenTelemetry's protocol, in an
+//! environment of its own that is kept by version.
 
 use std::path::PathBuf;
 use std::process::Command;

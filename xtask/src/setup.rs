@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: installs what builds the kernel side, where that is missing.
+//! `cargo xtask setup`: installs what builds the BPF programs, where that is missing.
 
 use std::process::Command;
 
@@ -19,14 +19,15 @@ const LLVM_PACKAGES: &[&str] = &[
     "g++",
 ];
 
-/// Everything the kernel side's build needs.
+/// Everything the build of the BPF programs needs.
 #[derive(Clone, Debug)]
 pub struct Tools {
     pub toolchain: Toolchain,
     pub linker: std::path::PathBuf,
 }
 
-/// Finds the tools; installs what is missing when nobody needs to be asked (root on Debian or Ubuntu).
+/// Finds the tools; installs what is missing when nobody needs to be asked (root on Debian or
+/// Ubuntu).
 ///
 /// # Errors
 /// When something is missing and cannot be installed: which, and what to do.
@@ -79,7 +80,8 @@ fn install_linker() -> Result<std::path::PathBuf> {
         })?;
     }
     let root = toolchain::linker_root()?;
-    // Any recent compiler will do; this one is there, and the workspace's own may be pinned elsewhere.
+    // Any recent compiler will do; this one is there, and the workspace's own may be pinned
+    // elsewhere.
     let mut install = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     install
         .args(["install", "bpf-linker", "--locked", "--version", BPF_LINKER])

@@ -1,5 +1,6 @@
-//! What builds the kernel side: a Rust compiler with the sources of its library (the `bpf` target has no prebuilt one), and
-//! `bpf-linker`, which turns its LLVM bitcode into an eBPF object and so must know that LLVM.
+//! What builds the BPF programs: a Rust compiler with the sources of its library (the `bpf` target
+//! has no prebuilt one), and `bpf-linker`, which turns its LLVM bitcode into an eBPF object and so
+//! must know that LLVM.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -55,7 +56,8 @@ impl Version {
     }
 }
 
-/// Finds a usable compiler: a rustup nightly with `rust-src`, then any other of rustup's with it, then the distribution's.
+/// Finds a usable compiler: a rustup nightly with `rust-src`, then any other of rustup's with it,
+/// then the distribution's.
 ///
 /// # Errors
 /// When there is none; the message says what was found instead, and what to install.
@@ -80,7 +82,8 @@ pub fn find() -> Result<Toolchain> {
     )
 }
 
-/// The pinned linker: the one in `~/.cargo/bin` or `PATH` when it is that version, else the cache's.
+/// The pinned linker: the one in `~/.cargo/bin` or `PATH` when it is that version, else the
+/// cache's.
 pub fn linker() -> Option<PathBuf> {
     command::find("bpf-linker")
         .into_iter()
@@ -115,7 +118,8 @@ fn candidates() -> Vec<PathBuf> {
     found
 }
 
-/// Compilers named by `rustup toolchain list --verbose`: name, marks in brackets, folder. Nightlies first.
+/// Compilers named by `rustup toolchain list --verbose`: name, marks in brackets, folder. Nightlies
+/// first.
 fn rustup_toolchains(listed: &str) -> Vec<PathBuf> {
     let mut toolchains: Vec<(bool, PathBuf)> = listed
         .lines()

@@ -1,5 +1,6 @@
-//! Instructions that the pipeline takes for an exchange, counted by valgrind, which needs no counters of the processor's: virtual machines
-//! seldom have them. The same on every run, so a change of a hundredth can be seen.
+//! Instructions that the pipeline takes for an exchange, counted by valgrind, which needs no
+//! counters of the processor's: virtual machines seldom have them. The same on every run, so a
+//! change of a hundredth can be seen.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,8 +9,9 @@ use anyhow::{Context, Result};
 
 use crate::command;
 
-/// Exchanges of the longer and of the shorter run. What the two have in common, such as making the recording's first connections and
-/// starting, is no part of the difference; making the exchanges' own bytes is, and is counted by itself.
+/// Exchanges of the longer and of the shorter run. What the two have in common, such as making the
+/// recording's first connections and starting, is no part of the difference; making the exchanges'
+/// own bytes is, and is counted by itself.
 const RUNS: [u64; 2] = [6_000, 2_000];
 
 /// Prints instructions per exchange for bodies of 1 KB and 4 KB.
@@ -39,7 +41,7 @@ pub(super) fn run() -> Result<()> {
 
 /// The bench's program, as cargo names it.
 fn program() -> Result<PathBuf> {
-    let told = command::output(command::cargo().args([
+    let output = command::output(command::cargo().args([
         "bench",
         "--package",
         "meshtap",
@@ -49,7 +51,7 @@ fn program() -> Result<PathBuf> {
         "--message-format",
         "json",
     ]))?;
-    let executable = told
+    let executable = output
         .lines()
         // The agent itself is built too, and named.
         .filter(|line| line.contains("\"kind\":[\"bench\"]"))

@@ -1,4 +1,5 @@
-//! The server under load: nginx with one worker, answering 1 KiB from memory over kept-alive connections.
+//! The server under load: nginx with one worker, responding with 1 KiB from memory over kept-alive
+//! connections.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Size of an answer's body.
+/// Size of a response's body.
 pub const BODY_BYTES: usize = 1024;
 
 /// A running nginx; stopped when this is gone.
@@ -41,7 +42,7 @@ impl Nginx {
         Ok(nginx)
     }
 
-    /// Where it answers.
+    /// Where it listens.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/", self.port)
     }

@@ -44,7 +44,7 @@ pub const KINDS: &[Kind] = &[
         "tap --json -vv --side server",
         &["--json", "-vv", "--side", "server"],
     ),
-    // Captured, paired, and then left out by a filter: what there is before output.
+    // Captured, paired, and then dropped by a filter: what there is before output.
     meshtap("tap, nothing shown", &["--json", "--status", "599"]),
     Kind {
         name: "attached, out of scope",
@@ -65,11 +65,11 @@ const TICK_NS: u64 = 10_000_000;
 
 /// What an observer cost and gave.
 #[derive(Clone, Debug, Default)]
-pub struct Account {
+pub struct Totals {
     /// User and system time, without what starting took.
     pub cpu_ns: u64,
-    /// Exchanges told; not known of tcpdump.
-    pub told: Option<u64>,
+    /// Exchanges emitted; not known of tcpdump.
+    pub emitted: Option<u64>,
     /// Exchanges lost, and segments that the kernel dropped, by reason; only those above zero.
     pub lost: BTreeMap<String, u64>,
     /// Bytes written.
@@ -134,7 +134,8 @@ impl Observer {
         Ok(observer)
     }
 
-    /// Waits until the kernel says that both programs are attached, or tcpdump says that it listens.
+    /// Waits until the kernel says that both programs are attached, or tcpdump says that it
+    /// listens.
     fn ready(&mut self, log: &Path) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -156,8 +157,8 @@ impl Observer {
         }
     }
 
-    /// Ends it as Ctrl-C would and reads its account.
-    pub fn stop(mut self) -> Result<Account> {
+    /// Ends it as Ctrl-C would and reads its ledger.
+    pub fn stop(mut self) -> Result<Totals> {
         let ticks = cpu_ticks(self.process.id());
         super::signal(&self.process, "INT")?;
         let status = self.process.wait()?;
@@ -167,21 +168,21 @@ impl Observer {
         let output_bytes = fs::metadata(&self.output).map_or(0, |metadata| metadata.len());
         // Gigabytes, with bodies.
         let _ = fs::remove_file(&self.output);
-        let mut account = match self.kind.program {
+        let mut totals = match self.kind.program {
             Program::Meshtap => {
                 let text = fs::read_to_string(&self.ledger)
-                    .with_context(|| format!("no account in {}", self.ledger.display()))?;
-                account(&serde_json::from_str(&text)?)
-                    .context("an account without `cpu_ns` or `ledger`")?
+                    .with_context(|| format!("no ledger in {}", self.ledger.display()))?;
+                totals(&serde_json::from_str(&text)?)
+                    .context("a ledger without `cpu_ns` or `ledger`")?
             }
-            Program::Tcpdump => Account {
+            Program::Tcpdump => Totals {
                 cpu_ns: ticks.context("tcpdump's CPU time cannot be read")? * TICK_NS,
-                ..Account::default()
+                ..Totals::default()
             },
         };
-        account.output_bytes = output_bytes;
-        account.cpu_ns = account.cpu_ns.saturating_sub(self.starting * TICK_NS);
-        Ok(account)
+        totals.output_bytes = output_bytes;
+        totals.cpu_ns = totals.cpu_ns.saturating_sub(self.starting * TICK_NS);
+        Ok(totals)
     }
 }
 
@@ -193,7 +194,7 @@ impl Drop for Observer {
     }
 }
 
-/// Number of cgroup links that a process holds, by the kernel's own account.
+/// Number of cgroup links that a process holds, by the kernel's own count.
 fn attached(pid: u32) -> usize {
     let Ok(folder) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else {
         return 0;
@@ -216,7 +217,7 @@ fn cpu_ticks(pid: u32) -> Option<u64> {
 }
 
 /// Reads what `--ledger-json` wrote.
-fn account(json: &Value) -> Option<Account> {
+fn totals(json: &Value) -> Option<Totals> {
     let ledger = json.get("ledger")?;
     let counts = |value: &Value| -> Vec<(String, u64)> {
         let entries = value.as_object().into_iter().flatten();
@@ -229,7 +230,7 @@ fn account(json: &Value) -> Option<Account> {
             .collect()
     };
     let partial = counts(ledger.get("partial")?);
-    let told =
+    let emitted =
         ledger.get("complete")?.as_u64()? + partial.iter().map(|(_, count)| count).sum::<u64>();
     let mut lost = BTreeMap::new();
     let kernel = json.get("kernel_drops").map(counts).unwrap_or_default();
@@ -255,9 +256,9 @@ fn account(json: &Value) -> Option<Account> {
             .into_iter()
             .filter(|(name, _)| !matches!(name.as_str(), "shown" | "filtered")),
     );
-    Some(Account {
+    Some(Totals {
         cpu_ns: json.get("cpu_ns")?.as_u64()?,
-        told: Some(told),
+        emitted: Some(emitted),
         lost,
         output_bytes: 0,
     })
@@ -268,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_account_is_read() {
+    fn the_ledger_is_read() {
         let json = serde_json::json!({
             "cpu_ns": 5000,
             "ledger": {"begun": 30, "complete": 10, "partial": {"gap": 2, "max_age": 0},
@@ -276,10 +277,10 @@ mod tests {
             "delivery": {"shown": 11, "output_full": 1},
             "kernel_drops": {"ring_full": {"segments": 4, "bytes": 4000}, "budget": {"segments": 0, "bytes": 0}},
         });
-        let account = account(&json).unwrap();
-        assert_eq!(account.told, Some(12));
-        assert_eq!(account.cpu_ns, 5000);
-        let lost: Vec<(&str, u64)> = account
+        let totals = totals(&json).unwrap();
+        assert_eq!(totals.emitted, Some(12));
+        assert_eq!(totals.cpu_ns, 5000);
+        let lost: Vec<(&str, u64)> = totals
             .lost
             .iter()
             .map(|(name, n)| (name.as_str(), *n))

@@ -1,7 +1,8 @@
 //! `cargo xtask bench socket`: what capturing costs a busy server, and what it costs the node.
 //!
-//! Server, load and observer share the machine's cores, so what the observer takes the server lacks. Runs with and without an
-//! observer take turns, because a machine's speed drifts: only the ratio of two neighbours is compared.
+//! Server, load and observer share the machine's cores, so what the observer takes the server
+//! lacks. Runs with and without an observer take turns, because a machine's speed drifts: only the
+//! ratio of two neighbours is compared.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,7 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::nginx::{self, Nginx};
-use super::observer::{Account, KINDS, Kind, Observer};
+use super::observer::{KINDS, Kind, Observer, Totals};
 use super::wrk::{self, Load};
 use crate::{build, command, packages};
 
@@ -35,7 +36,7 @@ pub struct Options {
 struct Pair {
     without: Load,
     with: Load,
-    account: Account,
+    totals: Totals,
 }
 
 struct Row {
@@ -87,7 +88,7 @@ pub fn run(options: &Options) -> Result<()> {
     fs::write(&file, serde_json::to_string_pretty(&figures)?)?;
     print(&figures);
     println!(
-        "\nnginx with one worker answers {} B, wrk holds 32 connections, {} s a run; {}",
+        "\nnginx with one worker responds with {} B, wrk holds 32 connections, {} s a run; {}",
         nginx::BODY_BYTES,
         options.seconds,
         file.display()
@@ -99,7 +100,7 @@ fn measure(kind: Kind, agent: &Path, server: &Nginx, folder: &Path, seconds: u64
     let without = wrk::run(&server.url(), seconds)?;
     let observer = Observer::start(kind, agent, server.port(), folder)?;
     let with = wrk::run(&server.url(), seconds)?;
-    let account = observer.stop()?;
+    let totals = observer.stop()?;
     for load in [&without, &with] {
         if load.errors > 0 {
             bail!("{} requests failed", load.errors);
@@ -108,7 +109,7 @@ fn measure(kind: Kind, agent: &Path, server: &Nginx, folder: &Path, seconds: u64
     Ok(Pair {
         without,
         with,
-        account,
+        totals,
     })
 }
 
@@ -116,18 +117,18 @@ fn figures(row: &Row) -> Value {
     let each = |value: &dyn Fn(&Pair) -> f64| -> Vec<f64> { row.pairs.iter().map(value).collect() };
     let ratios = each(&|pair| pair.with.rate / pair.without.rate);
     let cpu = each(&|pair| {
-        // Who tells no exchanges is measured by those of the load.
-        let told = pair.account.told.filter(|told| *told > 0);
-        let exchanges = told.unwrap_or(pair.with.requests);
-        pair.account.cpu_ns as f64 / 1e3 / exchanges.max(1) as f64
+        // Who emits no exchanges is measured by those of the load.
+        let emitted = pair.totals.emitted.filter(|emitted| *emitted > 0);
+        let exchanges = emitted.unwrap_or(pair.with.requests);
+        pair.totals.cpu_ns as f64 / 1e3 / exchanges.max(1) as f64
     });
     // Of a second of one core.
     let busy = each(&|pair| {
-        pair.account.cpu_ns as f64 / 1e9 / (pair.with.requests as f64 / pair.with.rate)
+        pair.totals.cpu_ns as f64 / 1e9 / (pair.with.requests as f64 / pair.with.rate)
     });
-    let told: Option<u64> = row.pairs.iter().map(|pair| pair.account.told).sum();
+    let emitted: Option<u64> = row.pairs.iter().map(|pair| pair.totals.emitted).sum();
     let mut lost = std::collections::BTreeMap::<&str, u64>::new();
-    for (name, count) in row.pairs.iter().flat_map(|pair| &pair.account.lost) {
+    for (name, count) in row.pairs.iter().flat_map(|pair| &pair.totals.lost) {
         *lost.entry(name).or_default() += count;
     }
     json!({
@@ -143,16 +144,25 @@ fn figures(row: &Row) -> Value {
         "cpu_us_per_exchange": median(&cpu),
         "cores": median(&busy),
         "requests": row.pairs.iter().map(|pair| pair.with.requests).sum::<u64>(),
-        "exchanges_told": told,
+        "exchanges_emitted": emitted,
         "lost": lost,
-        "output_bytes": row.pairs.iter().map(|pair| pair.account.output_bytes).sum::<u64>(),
+        "output_bytes": row.pairs.iter().map(|pair| pair.totals.output_bytes).sum::<u64>(),
     })
 }
 
 fn print(rows: &[Value]) {
     println!(
         "{:<30} {:>9} {:>9} {:>7} {:>13} {:>13} {:>8} {:>6} {:>10} {:>10}  lost",
-        "", "without", "with", "ratio", "p50 µs", "p99 µs", "µs/exch", "cores", "requests", "told"
+        "",
+        "without",
+        "with",
+        "ratio",
+        "p50 µs",
+        "p99 µs",
+        "µs/exch",
+        "cores",
+        "requests",
+        "emitted"
     );
     for row in rows {
         let number = |name: &str| row[name].as_f64().unwrap_or_default();
@@ -189,9 +199,9 @@ fn print(rows: &[Value]) {
             number("cpu_us_per_exchange"),
             number("cores"),
             row["requests"].as_u64().unwrap_or_default(),
-            row["exchanges_told"]
+            row["exchanges_emitted"]
                 .as_u64()
-                .map_or("-".to_owned(), |told| told.to_string()),
+                .map_or("-".to_owned(), |emitted| emitted.to_string()),
             if lost.is_empty() {
                 "-".to_owned()
             } else {

@@ -9,19 +9,20 @@ use crate::command;
 /// What one run of wrk measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
-    /// Requests answered.
+    /// Responses.
     pub requests: u64,
-    /// Requests answered a second.
+    /// Responses a second.
     pub rate: f64,
     /// Latency in microseconds that half the requests stay under.
     pub p50_us: f64,
     /// Latency in microseconds that 99 % of the requests stay under.
     pub p99_us: f64,
-    /// Answers that were not 2xx or 3xx, and socket errors.
+    /// Responses that were not 2xx or 3xx, and socket errors.
     pub errors: u64,
 }
 
-/// One thread, for a server of one worker on two cores, and enough connections to keep that worker busy.
+/// One thread, for a server of one worker on two cores, and enough connections to keep that worker
+/// busy.
 pub fn run(url: &str, seconds: u64) -> Result<Load> {
     let report = command::output(
         Command::new("wrk")

@@ -1,4 +1,5 @@
-//! The cgroup that every pod of the cluster is below, in each hierarchy of the machine: cgroup v2, and v1 where it is mounted.
+//! The cgroup that every pod of the cluster is below, in each hierarchy of the machine: cgroup v2,
+//! and v1 where it is mounted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::until;
 
-/// As the kubelet is told.
+/// As the kubelet is configured.
 pub const ROOT: &str = "/meshtap-cluster";
 
 /// Makes it.

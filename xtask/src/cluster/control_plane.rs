@@ -73,7 +73,7 @@ pub fn start(node: &Node, programs: &Programs) -> Result<()> {
     command::output(
         Command::new("openssl")
             .args(["genrsa", "-out"])
-            .arg(etc.join("accounts.key"))
+            .arg(etc.join("tokens.key"))
             .arg("2048"),
     )?;
     start_etcd(node, programs)?;
@@ -87,7 +87,7 @@ pub fn start(node: &Node, programs: &Programs) -> Result<()> {
     until("the API server is ready", || {
         let ready =
             command::output(super::kubectl(node, programs).args(["get", "--raw", "/readyz"]));
-        Ok(ready.is_ok_and(|answer| answer == "ok"))
+        Ok(ready.is_ok_and(|body| body == "ok"))
     })?;
     start_controllers(node, programs)
 }
@@ -127,7 +127,7 @@ fn start_api_server(node: &Node, programs: &Programs) -> Result<()> {
     let arguments = words(&format!(
         "--etcd-servers http://127.0.0.1:2379 --secure-port 6443 --bind-address {ADDRESS} --advertise-address {ADDRESS} \
          --cert-dir {etc} --token-auth-file {etc}/tokens.csv --authorization-mode Node,RBAC --allow-privileged=true \
-         --service-account-key-file {etc}/accounts.key --service-account-signing-key-file {etc}/accounts.key \
+         --service-account-key-file {etc}/tokens.key --service-account-signing-key-file {etc}/tokens.key \
          --service-account-issuer https://kubernetes.default.svc.cluster.local --service-cluster-ip-range {SERVICES} \
          --kubelet-preferred-address-types InternalIP --enable-admission-plugins NodeRestriction"
     ));
@@ -144,7 +144,7 @@ fn start_controllers(node: &Node, programs: &Programs) -> Result<()> {
     let client = |user: &str| kubeconfig(node.folder(), user).display().to_string();
     let manager = client("system:kube-controller-manager");
     let arguments = words(&format!(
-        "--kubeconfig {manager} --use-service-account-credentials --service-account-private-key-file {etc}/accounts.key \
+        "--kubeconfig {manager} --use-service-account-credentials --service-account-private-key-file {etc}/tokens.key \
          --root-ca-file {etc}/apiserver.crt --leader-elect=false --bind-address 127.0.0.1 --controllers *,-ttl"
     ));
     node.daemon(

@@ -1,4 +1,5 @@
-//! Images for the cluster. Nothing is pulled: each is built from a program that is here, on nothing.
+//! Images for the cluster. Nothing is pulled: each is built from a program that is here, on
+//! nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,10 @@
-//! `cargo xtask cluster`: a real Kubernetes of one node, made of public parts, and the tests that run on it.
+//! `cargo xtask cluster`: a real Kubernetes of one node, made of public parts, and the tests that
+//! run on it.
 //!
-//! Everything runs in namespaces of its own (network, mounts, processes), whose first process holds them: when it ends, the kernel ends
-//! every other process in there, takes the mounts away and the network. What is left on the machine is one folder and one cgroup
-//! per hierarchy, and `down` removes those too. The machine's own network, mounts and kernel settings are not touched.
+//! Everything runs in namespaces of its own (network, mounts, processes), whose first process holds
+//! them: when it ends, the kernel ends every other process in there, takes the mounts away and the
+//! network. What is left on the machine is one folder and one cgroup per hierarchy, and `down`
+//! removes those too. The machine's own network, mounts and kernel settings are not touched.
 
 mod cgroups;
 mod control_plane;
@@ -37,7 +39,8 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         agent: Option<PathBuf>,
     },
-    /// Run the tests that need a cluster: on the one that runs, or on one of their own, which ends with them, whatever they say
+    /// Run the tests that need a cluster: on the one that runs, or on one of their own, which ends
+    /// with them, whatever they say
     Test {
         /// Leave the cluster running
         #[arg(long)]
@@ -60,7 +63,7 @@ enum Action {
 }
 
 /// A busy machine with two cores may need this long for any one step.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Where the cluster keeps everything.
 fn folder() -> PathBuf {
@@ -235,9 +238,9 @@ fn kubectl(node: &Node, programs: &Programs) -> Command {
     kubectl
 }
 
-/// Looks until something is so; it tells nobody.
+/// Looks until something is so; what it is reports nothing.
 fn until(what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !so()? {
         if Instant::now() > deadline {
             bail!("waited in vain until {what}");

@@ -8,18 +8,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{PATIENCE, logs, until};
+use super::{TIMEOUT, logs, until};
 
 /// What Kubernetes calls it.
 pub const NAME: &str = "node-a";
 /// Its address, on a pair of devices that are both inside.
 pub const ADDRESS: &str = "192.168.77.2";
 
-/// What the node's first process does before it waits for the end. The folder of the cluster is `$1`.
+/// What the node's first process does before it waits for the end. The folder of the cluster is
+/// `$1`.
 ///
-/// * `/run` and `/var` are the node's own, so that every program keeps its usual paths and the machine's are left alone.
-/// * The kubelet wants some kernel settings that are not of a namespace. It is shown files that hold what it wants, so it changes
-///   nothing.
+/// * `/run` and `/var` are the node's own, so that every program keeps its usual paths and the
+///   machine's are left alone.
+/// * The kubelet wants some kernel settings that are not of a namespace. It is shown files that
+///   hold what it wants, so it changes nothing.
 const FIRST: &str = r#"
 set -eu
 mount --make-rshared /
@@ -49,7 +51,7 @@ ip route add default via 192.168.77.1 dev eth0
 echo 1 > /proc/sys/net/ipv4/ip_forward
 touch "$1/node.ready"
 sleep infinity &
-# Also takes leave of every orphan in here.
+# Also takes leave of every process left in here.
 wait
 "#;
 
@@ -118,16 +120,16 @@ impl Node {
     /// # Errors
     /// When the folder cannot be read.
     pub fn running(folder: &Path) -> Result<Option<Self>> {
-        let Ok(told) = fs::read_to_string(folder.join("node.pid")) else {
+        let Ok(noted) = fs::read_to_string(folder.join("node.pid")) else {
             return Ok(None);
         };
-        let first = told
+        let first = noted
             .split_whitespace()
             .next()
             .and_then(|pid| Pid::from_raw(pid.parse().ok()?));
-        let first = first.with_context(|| format!("no process id: {told}"))?;
+        let first = first.with_context(|| format!("no process id: {noted}"))?;
         // A process id is used again; with its start time it is not.
-        let same = describe(first).is_ok_and(|now| now == told);
+        let same = describe(first).is_ok_and(|now| now == noted);
         Ok(same.then(|| Self {
             folder: folder.to_owned(),
             first,
@@ -159,7 +161,8 @@ impl Node {
         command
     }
 
-    /// Starts a program that goes on when this one has ended. It is known by its name from then on: `logs/NAME.log`, `pids/NAME`.
+    /// Starts a program that goes on when this one has ended. It is known by its name from then on:
+    /// `logs/NAME.log`, `pids/NAME`.
     ///
     /// # Errors
     /// When it does not start.
@@ -178,7 +181,7 @@ impl Node {
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let pid = loop {
             // nsenter stays outside, and the program is its child.
             if let Some(pid) = only_child(child.id()) {
@@ -198,8 +201,8 @@ impl Node {
             words.extend(argument.as_bytes());
         }
         fs::write(pids.join(format!("{name}.command")), words)?;
-        let told = describe(pid).with_context(|| format!("{name} ended at once"))?;
-        Ok(fs::write(pids.join(name), told)?)
+        let noted = describe(pid).with_context(|| format!("{name} ended at once"))?;
+        Ok(fs::write(pids.join(name), noted)?)
     }
 
     /// Asks a program that [`Self::daemon`] started to end, and waits until it has.
@@ -207,13 +210,13 @@ impl Node {
     /// # Errors
     /// When it does not.
     pub fn end(&self, name: &str) -> Result<()> {
-        let told = fs::read_to_string(self.folder.join("pids").join(name))?;
-        let pid = told
+        let noted = fs::read_to_string(self.folder.join("pids").join(name))?;
+        let pid = noted
             .split_whitespace()
             .next()
             .and_then(|pid| Pid::from_raw(pid.parse().ok()?));
-        let pid = pid.with_context(|| format!("no process id: {told}"))?;
-        let runs = || describe(pid).is_ok_and(|now| now == told);
+        let pid = pid.with_context(|| format!("no process id: {noted}"))?;
+        let runs = || describe(pid).is_ok_and(|now| now == noted);
         if runs() {
             let _ = kill_process(pid, Signal::TERM);
         }
@@ -225,10 +228,10 @@ impl Node {
     /// # Errors
     /// When it does not end.
     pub fn stop(self) -> Result<()> {
-        let told = describe(self.first)?;
+        let noted = describe(self.first)?;
         kill_process(self.first, Signal::KILL).context("cannot end the node")?;
         until("the node has ended", || {
-            Ok(describe(self.first).ok().as_ref() != Some(&told))
+            Ok(describe(self.first).ok().as_ref() != Some(&noted))
         })
     }
 }
@@ -236,7 +239,8 @@ impl Node {
 /// A process's id and the time of its start, which name it for good. Fails for one that has ended.
 fn describe(pid: Pid) -> Result<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the name in parentheses, and may hold anything; then come the state and, as the 22nd, the start.
+    // The second field is the name in parentheses, and may hold anything; then come the state and,
+    // as the 22nd, the start.
     let (_, rest) = stat.rsplit_once(')').context("no such field")?;
     let mut fields = rest.split_whitespace();
     if fields.next() == Some("Z") {
@@ -258,10 +262,11 @@ mod tests {
     #[test]
     fn a_process_is_known_by_its_start() {
         let own = Pid::from_raw(std::process::id().cast_signed()).unwrap();
-        let told = describe(own).unwrap();
-        assert_eq!(told, describe(own).unwrap());
+        let noted = describe(own).unwrap();
+        assert_eq!(noted, describe(own).unwrap());
         assert!(
-            told.split_whitespace()
+            noted
+                .split_whitespace()
                 .nth(1)
                 .unwrap()
                 .parse::<u64>()
@@ -271,7 +276,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("meshtap-node-{own}"));
         fs::create_dir_all(&folder).unwrap();
         assert!(Node::running(&folder).unwrap().is_none());
-        fs::write(folder.join("node.pid"), &told).unwrap();
+        fs::write(folder.join("node.pid"), &noted).unwrap();
         assert!(Node::running(&folder).unwrap().is_some());
         fs::write(folder.join("node.pid"), format!("{own} 1")).unwrap();
         assert!(Node::running(&folder).unwrap().is_none());

@@ -28,7 +28,7 @@ pub fn start(node: &Node, programs: &Programs, archives: &[PathBuf]) -> Result<(
     let containerd = command::find("containerd").context("there is no containerd")?;
     let arguments = words(&format!("--config {}", config.display()));
     node.daemon("containerd", &containerd, &arguments)?;
-    until("containerd answers", || {
+    until("containerd responds", || {
         Ok(command::output(node.inside("ctr").args(["--address", SOCKET, "version"])).is_ok())
     })?;
     import(node, archives)?;
@@ -93,8 +93,9 @@ pub fn stop(node: &Node) {
     }
 }
 
-/// Pods are joined to the node one by one and routed (`ptp`), not bridged: what a service's address stands for then finds its way
-/// back through the node's translation without a kernel setting that is not of a namespace.
+/// Pods are joined to the node one by one and routed (`ptp`), not bridged: what a service's address
+/// stands for then finds its way back through the node's translation without a kernel setting that
+/// is not of a namespace.
 fn network() -> Value {
     json!({
         "cniVersion": "0.4.0",

@@ -1,11 +1,12 @@
-//! What a guest told on its console, and whether that is what should have happened.
+//! What a guest said on its console, and whether that is what should have happened.
 
 use serde_json::Value;
 
 /// What `init.sh` serves at `/hello`.
 pub const BODY: &str = "hello from the guest\n";
 
-/// `enum bpf_attach_type` of the hooks that must be attached: BPF_CGROUP_INET_INGRESS and BPF_CGROUP_INET_EGRESS.
+/// `enum bpf_attach_type` of the hooks that must be attached: BPF_CGROUP_INET_INGRESS and
+/// BPF_CGROUP_INET_EGRESS.
 pub const ATTACHED: &[&str] = &["0", "1"];
 
 /// The lines of one guest, sorted.
@@ -32,10 +33,10 @@ impl Console {
         let line = line.trim_end_matches(['\r', '\n']);
         self.all.push(line.to_owned());
         // The firmware and the kernel may leave something in front of the first mark.
-        let Some((_, told)) = line.split_once("@vm ") else {
+        let Some((_, said)) = line.split_once("@vm ") else {
             return;
         };
-        let (kind, rest) = told.split_once([' ', '\t']).unwrap_or((told, ""));
+        let (kind, rest) = said.split_once([' ', '\t']).unwrap_or((said, ""));
         let rest = rest.trim().to_owned();
         match kind {
             "kernel" => self.release = Some(rest),
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_difference_is_told() {
+    fn every_difference_is_named() {
         check(GOOD, "");
         check("", "did not boot");
         check(

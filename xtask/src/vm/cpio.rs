@@ -1,8 +1,8 @@
 //! Writes the archive that the kernel unpacks as its first root folder.
 //!
-//! Format: "newc" of the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`: a head of thirteen
-//! eight-digit hexadecimal fields after the magic `070701`, the name with its NUL, the data, each padded to four bytes;
-//! the entry `TRAILER!!!` ends it.
+//! Format: "newc" of the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`: a
+//! head of thirteen eight-digit hexadecimal fields after the magic `070701`, the name with its NUL,
+//! the data, each padded to four bytes; the entry `TRAILER!!!` ends it.
 
 use std::io::{self, Write};
 

@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# First process of the kernel matrix: brings the machine up just far enough to capture two exchanges, and tells what it saw
-# on the console in lines that begin with "@vm".
+# First process of the kernel matrix: brings the machine up just far enough to capture two
+# exchanges, and says what it saw on the console in lines that start with "@vm".
 busybox=/bin/busybox
 $busybox mkdir -p /proc /sys /dev /tmp /bin
 $busybox mount -t proc proc /proc

@@ -1,7 +1,8 @@
-//! Kernels to boot: Debian's own, looked up by the suite that ships them, downloaded and unpacked, never installed.
+//! Kernels to boot: Debian's own, looked up by the suite that ships them, downloaded and unpacked,
+//! never installed.
 //!
-//! Names of kernel packages move with every security fix, so the newest one is what the suite's meta package depends on. A
-//! kernel that is in the cache is used as it is, until `--update`.
+//! Names of kernel packages move with every security fix, so the newest one is what the suite's
+//! meta package depends on. A kernel that is in the cache is used as it is, until `--update`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,8 +40,8 @@ pub const ALL: &[Series] = &[
 /// Small, no modules needed for what is tried, and what cloud machines run.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Debian's own name for "the mirror near you", then where suites go when they retire.
-const MIRRORS: &[&str] = &[
+/// Debian's own name for "the archive near you", then where suites go when they retire.
+const ARCHIVES: &[&str] = &[
     "http://deb.debian.org/debian",
     "http://archive.debian.org/debian",
 ];
@@ -60,10 +61,10 @@ impl Series {
             packages::install(&["debian-archive-keyring"])?;
         }
         let mut failures = Vec::new();
-        for mirror in mirrors() {
-            match self.download(&folder, &mirror) {
+        for archive in archives() {
+            match self.download(&folder, &archive) {
                 Ok(image) => return Ok(image),
-                Err(error) => failures.push(format!("{mirror}: {error:#}")),
+                Err(error) => failures.push(format!("{archive}: {error:#}")),
             }
         }
         bail!(
@@ -74,8 +75,8 @@ impl Series {
         )
     }
 
-    fn download(&self, folder: &Path, mirror: &str) -> Result<PathBuf> {
-        let apt = Apt::new(&folder.join("apt"), mirror, self.suite)?;
+    fn download(&self, folder: &Path, archive: &str) -> Result<PathBuf> {
+        let apt = Apt::new(&folder.join("apt"), archive, self.suite)?;
         command::output(apt.command("apt-get").arg("update"))?;
         let depends = command::output(apt.command("apt-cache").args(["depends", META_PACKAGE]))?;
         let package = dependency(&depends, self.version).with_context(|| {
@@ -112,18 +113,19 @@ impl Series {
     }
 }
 
-/// An apt configuration of its own: one suite of one mirror, nothing of the machine's lists touched.
+/// An apt configuration of its own: one suite of one archive, nothing of the machine's lists
+/// touched.
 struct Apt {
     folder: PathBuf,
 }
 
 impl Apt {
-    fn new(folder: &Path, mirror: &str, suite: &str) -> Result<Self> {
+    fn new(folder: &Path, archive: &str, suite: &str) -> Result<Self> {
         fs::create_dir_all(folder.join("lists/partial"))?;
         fs::create_dir_all(folder.join("cache/archives/partial"))?;
         fs::write(
             folder.join("sources.list"),
-            format!("deb [arch=amd64 signed-by={KEYRING}] {mirror} {suite} main\n"),
+            format!("deb [arch=amd64 signed-by={KEYRING}] {archive} {suite} main\n"),
         )?;
         fs::write(folder.join("apt.conf"), configuration(folder))?;
         Ok(Self {
@@ -148,7 +150,7 @@ Dir::Cache "{folder}/cache";
 APT::Architecture "amd64";
 // The cache may be in a home folder that apt's own user cannot enter.
 APT::Sandbox::User "";
-// A mirror without the suite is a failure, not a warning: the next one is asked.
+// An archive without the suite is a failure, not a warning: the next one is asked.
 APT::Update::Error-Mode "any";
 // An archived suite is not signed anew.
 Acquire::Check-Valid-Until "false";
@@ -160,9 +162,9 @@ Acquire::Retries "3";
     )
 }
 
-/// The machine's own Debian mirror first.
-fn mirrors() -> Vec<String> {
-    let mut mirrors: Vec<String> = Vec::new();
+/// The machine's own Debian archive first.
+fn archives() -> Vec<String> {
+    let mut archives: Vec<String> = Vec::new();
     let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
     if let Ok(folder) = fs::read_dir("/etc/apt/sources.list.d") {
         files.extend(folder.flatten().map(|entry| entry.path()));
@@ -171,16 +173,16 @@ fn mirrors() -> Vec<String> {
         .iter()
         .filter_map(|file| fs::read_to_string(file).ok())
     {
-        mirrors.extend(mirror(&text));
+        archives.extend(archive(&text));
     }
-    mirrors.extend(MIRRORS.iter().map(|mirror| (*mirror).to_owned()));
+    archives.extend(ARCHIVES.iter().map(|archive| (*archive).to_owned()));
     let mut seen = std::collections::HashSet::new();
-    mirrors.retain(|mirror| seen.insert(mirror.clone()));
-    mirrors
+    archives.retain(|archive| seen.insert(archive.clone()));
+    archives
 }
 
 /// The first address in an apt source file that ends in `/debian`.
-fn mirror(text: &str) -> Option<String> {
+fn archive(text: &str) -> Option<String> {
     text.lines()
         .filter(|line| !line.trim_start().starts_with('#'))
         .flat_map(str::split_whitespace)
@@ -233,19 +235,19 @@ mod tests {
     }
 
     #[test]
-    fn the_machines_own_mirror_is_found() {
-        let deb822 = "Types: deb\n# http://snapshot.example.org/debian\nURIs: http://mirror.example.org/debian/\nSuites: trixie\n";
+    fn the_machines_own_archive_is_found() {
+        let deb822 = "Types: deb\n# http://snapshot.example.org/debian\nURIs: http://deb.example.org/debian/\nSuites: trixie\n";
         assert_eq!(
-            mirror(deb822).as_deref(),
-            Some("http://mirror.example.org/debian")
+            archive(deb822).as_deref(),
+            Some("http://deb.example.org/debian")
         );
         let list = "deb [arch=amd64] https://m.example.org/debian bookworm main\n";
         assert_eq!(
-            mirror(list).as_deref(),
+            archive(list).as_deref(),
             Some("https://m.example.org/debian")
         );
         assert_eq!(
-            mirror("deb https://m.example.org/debian-security bookworm main\n"),
+            archive("deb https://m.example.org/debian-security bookworm main\n"),
             None
         );
     }

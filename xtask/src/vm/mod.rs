@@ -1,5 +1,6 @@
-//! `cargo xtask vm`: the agent on other kernels. Boots each under QEMU without KVM, with nothing but busybox and the static
-//! agent in it, and checks that every program was attached and that exchanges were captured.
+//! `cargo xtask vm`: the agent on other kernels. Boots each under QEMU without KVM, with nothing
+//! but busybox and the static agent in it, and checks that every program was attached and that
+//! exchanges were captured.
 
 mod console;
 mod cpio;
@@ -20,7 +21,8 @@ use self::console::{ATTACHED, BODY, Console};
 use self::kernel::Series;
 use crate::{build, command, packages};
 
-/// A guest is done in ten seconds on an idle machine. Emulated on a busy one it takes many times that.
+/// A guest is done in ten seconds on an idle machine. Emulated on a busy one it takes many times
+/// that.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What `cargo xtask vm` takes.
@@ -130,8 +132,9 @@ fn boot(series: Series, image: &Path, initramfs: &Path, folder: &Path) -> Result
     })
 }
 
-/// QEMU 7.2 emulates `cmpxchg16b` wrong now and then: it leaves the processor's flags with what belongs to another register, and the guest
-/// panics in its allocator. A kernel on a processor without it does the same in another way.
+/// QEMU 7.2 emulates `cmpxchg16b` wrong now and then: it leaves the processor's flags with what
+/// belongs to another register, and the guest panics in its allocator. A kernel on a processor
+/// without it does the same in another way.
 const CPU: &str = "max,cx16=off";
 
 /// A running QEMU; gone when this is.
@@ -139,7 +142,8 @@ struct Guest(Child);
 
 impl Guest {
     fn start(image: &Path, initramfs: &Path) -> Result<Self> {
-        // What the agent in the initramfs, that file itself, and its 16 MiB ring buffer take, with room.
+        // What the agent in the initramfs, that file itself, and its 16 MiB ring buffer take, with
+        // room.
         let memory = "1024";
         let guest = Command::new("qemu-system-x86_64")
             .args([
