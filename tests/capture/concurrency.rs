@@ -1,4 +1,4 @@
-//! Many connections at once: every request with its own answer, none missing, none twice.
+//! Many connections at once: every request with its own response, none missing, none twice.
 
 use std::collections::HashSet;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -27,7 +27,7 @@ fn every_id_is_paired_on_the_server_side() {
 }
 
 #[test]
-fn both_ends_are_told_once_each() {
+fn both_ends_are_emitted_once_each() {
     live(|bench| {
         let _nginx = Nginx::start(bench, ECHO);
         let tap = Tap::new(bench).start();
@@ -36,17 +36,17 @@ fn both_ends_are_told_once_each() {
         let report = tap.finish();
         report.assert_nothing_lost();
         report.assert_ids(&ids);
-        let mirrored = report.mirrored();
+        let folded = report.folded();
         assert!(
-            (CLIENTS as u64..=ids.len() as u64).contains(&mirrored),
-            "{mirrored}"
+            (CLIENTS as u64..=ids.len() as u64).contains(&folded),
+            "{folded}"
         );
-        figure(&format!("{mirrored} of {} seen at both ends", ids.len()));
+        figure(&format!("{folded} of {} seen at both ends", ids.len()));
     });
 }
 
-/// Connections that are busy when the agent begins and when it ends: at each end, every connection has at most one exchange that is
-/// not whole. All between are told.
+/// Connections that are busy when the agent begins and when it ends: at each end, every connection
+/// has at most one exchange that is not whole. All between are emitted.
 fn join_and_leave(side: &str) {
     live(|bench| {
         let _nginx = Nginx::start(bench, ECHO);
@@ -62,13 +62,14 @@ fn join_and_leave(side: &str) {
                     })
                 })
                 .collect();
-            // Room for all that comes while the machine lets the agent wait: losing it is another test's subject.
+            // Room for all that comes while the machine lets the agent wait: losing it is another
+            // test's subject.
             let tap = Tap::new(bench)
                 .args(["--side", side, "--ring-size", "256MiB"])
                 .start();
-            tap.told(5000);
+            tap.emitted(5000);
             // A busy machine lets a client wait.
-            tap.told_of_each((0..16).map(|client| format!("?id={client:03}-")));
+            tap.emitted_each((0..16).map(|client| format!("?id={client:03}-")));
             let report = tap.finish();
             drop(ended);
             let sent = clients
@@ -84,19 +85,19 @@ fn join_and_leave(side: &str) {
             .map(|exchange| exchange.response().text())
             .collect();
         for (client, sent) in sent.into_iter().enumerate() {
-            let is_told = |n: &usize| whole.contains(format!("{client:03}-{n:05}").as_str());
-            let first = (0..sent).find(is_told).expect("something is told");
-            let last = (0..sent).rfind(is_told).expect("something is told");
-            let holes: Vec<usize> = (first..=last).filter(|n| !is_told(n)).collect();
+            let is_emitted = |n: &usize| whole.contains(format!("{client:03}-{n:05}").as_str());
+            let first = (0..sent).find(is_emitted).expect("something is emitted");
+            let last = (0..sent).rfind(is_emitted).expect("something is emitted");
+            let holes: Vec<usize> = (first..=last).filter(|n| !is_emitted(n)).collect();
             assert!(
                 holes.is_empty(),
                 "client {client}: {holes:?} of {first}..={last}: {:#}",
                 report.ledger
             );
         }
-        let lost = report.count("/ledger/begun") - whole.len() as u64 - report.mirrored();
+        let lost = report.count("/ledger/begun") - whole.len() as u64 - report.folded();
         figure(&format!(
-            "{lost} of {} begun are not whole",
+            "{lost} of {} started are not whole",
             report.count("/ledger/begun")
         ));
         let sockets = if side == "both" { 32 } else { 16 };
@@ -120,8 +121,8 @@ fn keep_asking(address: SocketAddr, client: usize, stop: &AtomicBool) -> usize {
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {
         let id = format!("{client:03}-{sent:05}");
-        let answer = connection.get(&format!("/echo?id={id}"));
-        assert_eq!(answer.body, id.as_bytes());
+        let response = connection.get(&format!("/echo?id={id}"));
+        assert_eq!(response.body, id.as_bytes());
         sent += 1;
     }
     sent

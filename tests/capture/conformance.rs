@@ -1,5 +1,6 @@
-//! The exchanges of `conformance/lua-exchanges.json`, whose raw bytes are sent between two sockets: what the agent tells has the
-//! values that the Lua filters of a real Envoy sent to their collector, where those are right.
+//! The exchanges of `conformance/lua-exchanges.json`, whose raw bytes are sent between two sockets:
+//! what the agent emits has the values that the Lua filters of a real Envoy sent to their
+//! collector, where those are right.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +11,9 @@ use serde_json::Value;
 
 /// Where the raw bytes are not what Envoy's filter saw, so that its values are not to be expected.
 ///
-/// * `absolute_form`: Envoy rewrote target and `Host` before the filter saw them, and the server answered the rewritten request.
-/// * `empty_post`: the recorded answer is of another run of the server than the filter's.
+/// * `absolute_form`: Envoy rewrote target and `Host` before the filter saw them, and the server
+///   responded the rewritten request.
+/// * `empty_post`: the recorded response is of another run of the server than the filter's.
 const REWRITTEN: [&str; 2] = ["absolute_form", "empty_post"];
 
 fn read(name: &str) -> String {
@@ -141,7 +143,8 @@ fn check_filter(name: &str, attributes: &Value, exchange: &Exchange, allowed: &[
     }
 }
 
-/// Envoy removes `transfer-encoding` of a chunked request before its filters: absent there, it is not expected here.
+/// Envoy removes `transfer-encoding` of a chunked request before its filters: absent there, it is
+/// not expected here.
 fn without_framing(
     mut fields: BTreeMap<String, String>,
     expected: &BTreeMap<String, String>,
@@ -178,7 +181,7 @@ fn each_on_a_connection_of_its_own() {
         for case in cases {
             let mut pair = Pair::new(9000);
             pair.request(&case.request);
-            pair.answer(&case.response);
+            pair.respond(&case.response);
         }
     });
 }
@@ -189,7 +192,7 @@ fn all_on_one_connection() {
         let mut pair = Pair::new(9000);
         for case in cases {
             pair.request(&case.request);
-            pair.answer(&case.response);
+            pair.respond(&case.response);
         }
     });
 }
@@ -200,7 +203,7 @@ fn byte_by_byte() {
         let mut pair = Pair::new(9000);
         for case in cases {
             pair.request_slowly(&case.request);
-            pair.answer_slowly(&case.response);
+            pair.respond_slowly(&case.response);
         }
     });
 }

@@ -1,4 +1,5 @@
-//! A real Envoy between client and server: two hops, each told once, and the same request on both.
+//! A real Envoy between client and server: two hops, each emitted once, and the same request on
+//! both.
 
 use std::collections::HashMap;
 
@@ -7,13 +8,14 @@ use meshtap_tests::{ECHO, ENVOY_PORT, Envoy, Exchange, HTTP_PORT, Nginx, Tap, li
 const CLIENTS: usize = 32;
 const REQUESTS: usize = 50;
 
-/// The id that Envoy gives a request and sends on; the server side of the first hop has it only in what it passes on.
+/// The id that Envoy gives a request and sends on; the server side of the first hop has it only in
+/// what it passes on.
 fn request_id(exchange: &Exchange) -> Option<&str> {
     exchange.request().header("x-request-id")
 }
 
 #[test]
-fn both_hops_are_told_once() {
+fn both_hops_are_emitted_once() {
     live(|bench| {
         let _nginx = Nginx::start(bench, ECHO);
         let _envoy = Envoy::start(bench, "127.0.0.1");
@@ -21,11 +23,11 @@ fn both_hops_are_told_once() {
         let ids = swarm(([127, 0, 0, 1], ENVOY_PORT).into(), CLIENTS, REQUESTS);
         let report = tap.finish();
         report.assert_nothing_lost();
-        assert!(report.mirrored() > 0);
+        assert!(report.folded() > 0);
 
-        let told = report.ids();
-        assert_eq!(told.len(), ids.len());
-        assert!(told.values().all(|count| *count == 2), "{told:?}");
+        let emitted = report.ids();
+        assert_eq!(emitted.len(), ids.len());
+        assert!(emitted.values().all(|count| *count == 2), "{emitted:?}");
         let at = |port: u16| {
             let matching = report
                 .exchanges

@@ -1,4 +1,5 @@
-//! Protocols that are not HTTP, some of them dressed much like it: no exchange, and their bytes stop being copied.
+//! Protocols that are not HTTP, some of them dressed much like it: no exchange, and their bytes
+//! stop being copied.
 
 use std::io::Write as _;
 use std::process::Command;
@@ -7,19 +8,19 @@ use meshtap_tests::{Bench, Connection, Daemon, Pair, Report, Tap, figure, live};
 
 /// Bytes of bulk that follow each conversation, in each direction.
 const BULK: usize = 16 << 20;
-/// What may be copied of a socket pair that is not HTTP: up to a body budget (1 MiB) at each end, when only user space can tell,
-/// and what flows until it has; of 32 MB.
+/// What may be copied of a socket pair that is not HTTP: up to a body budget (1 MiB) at each end,
+/// when only user space can decide, and what flows until it has; of 32 MB.
 const COPIED: u64 = 4 << 20;
 
 /// Who says what.
-enum Turn {
+enum Step {
     Client(&'static [u8]),
     Server(&'static [u8]),
 }
-use Turn::{Client, Server};
+use Step::{Client, Server};
 
 #[track_caller]
-fn assert_nothing_told(report: &Report, name: &str) {
+fn assert_nothing_emitted(report: &Report, name: &str) {
     report.assert_balanced();
     assert!(report.exchanges.is_empty(), "{name}: {:#?}", report.lines);
     let copied = report.copied_bytes();
@@ -27,14 +28,14 @@ fn assert_nothing_told(report: &Report, name: &str) {
     assert!(copied < COPIED, "{name}: {copied}");
 }
 
-fn check(name: &str, turns: &[Turn]) {
+fn check(name: &str, turns: &[Step]) {
     live(|bench| {
         let tap = Tap::new(bench).start();
         let mut pair = Pair::new(9000);
         for turn in turns {
             match turn {
                 Client(bytes) => pair.request(bytes),
-                Server(bytes) => pair.answer(bytes),
+                Server(bytes) => pair.respond(bytes),
             }
         }
         // Bytes that look like HTTP here are somebody's data.
@@ -42,9 +43,9 @@ fn check(name: &str, turns: &[Turn]) {
             b"GET /data HTTP/1.1\r\nHost: data\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
         let bulk = line.repeat(BULK / line.len());
         pair.request(&bulk);
-        pair.answer(&bulk);
+        pair.respond(&bulk);
         drop(pair);
-        assert_nothing_told(&tap.finish(), name);
+        assert_nothing_emitted(&tap.finish(), name);
     });
 }
 
@@ -168,7 +169,8 @@ fn a_name_that_is_not_a_method() {
     );
 }
 
-/// Redis as itself, with values that look like HTTP, and its inline commands, which begin like HTTP's.
+/// Redis as itself, with values that look like HTTP, and its inline commands, which start like
+/// HTTP's.
 #[test]
 fn redis() {
     live(|bench| {
@@ -207,7 +209,7 @@ fn redis() {
             connection.send("DEL key\r\n");
             connection.expect(b":1\r\n");
         }
-        assert_nothing_told(&tap.finish(), "redis");
+        assert_nothing_emitted(&tap.finish(), "redis");
     });
 }
 
@@ -229,7 +231,7 @@ fn memcached() {
             connection.send("\r\n");
             connection.expect(b"STORED\r\n");
         }
-        assert_nothing_told(&tap.finish(), "memcached");
+        assert_nothing_emitted(&tap.finish(), "memcached");
     });
 }
 
@@ -255,7 +257,7 @@ fn postgresql_itself() {
         drop(stdin);
         let output = psql.wait_with_output().expect("psql");
         assert!(output.stdout.starts_with(b"1400000\n"));
-        assert_nothing_told(&tap.finish(), "postgresql itself");
+        assert_nothing_emitted(&tap.finish(), "postgresql itself");
         drop(data);
     });
 }

@@ -1,4 +1,5 @@
-//! Bounds: bodies past the limit stay in the kernel, and connections that never finish cost bounded memory.
+//! Bounds: bodies past the limit stay in the kernel, and connections that never finish cost bounded
+//! memory.
 
 use std::fs::{self, File};
 
@@ -13,8 +14,8 @@ fn a_gigabyte_is_measured_and_not_copied() {
         file.set_len(SIZE).expect("a sparse file");
         let tap = Tap::new(bench).server_side().start();
         let (huge, next) = (url("127.0.0.1", "/huge"), url("127.0.0.1", "/echo?id=next"));
-        let answer = curl(&["-o", "/dev/null", &huge, "-o", "-", &next]);
-        assert_eq!(answer, b"next");
+        let response = curl(&["-o", "/dev/null", &huge, "-o", "-", &next]);
+        assert_eq!(response, b"next");
         let report = tap.finish();
         report.assert_nothing_lost();
         assert_eq!(report.exchanges.len(), 2, "{:#}", report.ledger);
@@ -31,11 +32,13 @@ fn a_gigabyte_is_measured_and_not_copied() {
     });
 }
 
-/// The end of a body that the kernel did not give is seen at once, though nothing follows on its connection.
-fn large_answers_on_a_connection_that_stays_open(side: &str) {
+/// The end of a body that the kernel did not give is seen at once, though nothing follows on its
+/// connection.
+fn large_responses_on_a_connection_that_stays_open(side: &str) {
     live(|bench| {
         let nginx = Nginx::start(bench, ECHO);
-        // A gap is waited for longer than an exchange may last here: what waits for one is told as too old.
+        // A gap is waited for longer than an exchange may last here: what waits for one is emitted
+        // as too old.
         let tap = Tap::new(bench)
             .args(["--side", side, "--max-exchange-age", "1500ms"])
             .start();
@@ -45,7 +48,7 @@ fn large_answers_on_a_connection_that_stays_open(side: &str) {
             let file = File::create(nginx.root().join("large")).expect("a file");
             file.set_len(size).expect("a sparse file");
             assert_eq!(connection.get("/large").body.len() as u64, size);
-            tap.told(n + 1);
+            tap.emitted(n + 1);
         }
         let report = tap.finish();
         report.assert_nothing_lost();
@@ -58,13 +61,13 @@ fn large_answers_on_a_connection_that_stays_open(side: &str) {
 }
 
 #[test]
-fn large_answers_seen_by_the_server() {
-    large_answers_on_a_connection_that_stays_open("server");
+fn large_responses_seen_by_the_server() {
+    large_responses_on_a_connection_that_stays_open("server");
 }
 
 #[test]
-fn large_answers_seen_by_the_client() {
-    large_answers_on_a_connection_that_stays_open("client");
+fn large_responses_seen_by_the_client() {
+    large_responses_on_a_connection_that_stays_open("client");
 }
 
 #[test]
@@ -130,17 +133,17 @@ fn ten_thousand_half_sent_requests() {
                 connection
             })
             .collect();
-        // One exchange more: when it is told, all that came before it has been read.
+        // One exchange more: when it is emitted, all that came before it has been read.
         let _ = curl(&[&url("127.0.0.1", "/echo?id=last")]);
-        tap.told(1);
+        tap.emitted(1);
         let half = resident(tap.pid());
         for connection in &mut connections {
             connection.send("Host: test\r\n\r\n");
         }
         for (n, connection) in connections.iter_mut().enumerate() {
-            assert_eq!(connection.answer().body, n.to_string().as_bytes());
+            assert_eq!(connection.response().body, n.to_string().as_bytes());
         }
-        tap.told(1 + COUNT);
+        tap.emitted(1 + COUNT);
         drop(connections);
         let report = tap.finish();
         report.assert_nothing_lost();
@@ -151,7 +154,8 @@ fn ten_thousand_half_sent_requests() {
             half >> 20,
             before >> 20
         ));
-        // 1 KB of head, rounded up to a power of two as buffers grow, and the connection's state beside it.
+        // 1 KB of head, rounded up to a power of two as buffers grow, and the connection's state
+        // beside it.
         assert!(each < 8 * 1024, "{each}");
         assert!(half < 256 << 20, "{half}");
     });

@@ -1,4 +1,5 @@
-//! Messages and connections as they really are: pipelines, interim answers, upgrades, cut and slow ones.
+//! Messages and connections as they really are: pipelines, interim responses, upgrades, cut and
+//! slow ones.
 
 use meshtap_tests::{
     Connection, ECHO, HTTP_PORT, Nginx, Pair, Report, Tap, curl, live, reset, url,
@@ -27,7 +28,7 @@ fn check(report: &Report, expected: &[(&str, Option<u64>, Option<&str>)]) {
 }
 
 #[test]
-fn nginx_answers_a_pipeline() {
+fn nginx_serves_a_pipeline() {
     live(|bench| {
         let _nginx = Nginx::start(bench, ECHO);
         let tap = Tap::new(bench).server_side().start();
@@ -35,7 +36,7 @@ fn nginx_answers_a_pipeline() {
         let request = |n: usize| format!("GET /echo?id={n} HTTP/1.1\r\nHost: test\r\n\r\n");
         connection.send((0..100).map(request).collect::<String>());
         for n in 0..100 {
-            assert_eq!(connection.answer().body, n.to_string().as_bytes());
+            assert_eq!(connection.response().body, n.to_string().as_bytes());
         }
         let report = tap.finish();
         report.assert_nothing_lost();
@@ -44,7 +45,7 @@ fn nginx_answers_a_pipeline() {
 }
 
 #[test]
-fn answers_without_a_body() {
+fn responses_without_a_body() {
     live(|bench| {
         let nginx = Nginx::start(
             bench,
@@ -56,7 +57,7 @@ fn answers_without_a_body() {
         connection.send("HEAD /a.txt HTTP/1.1\r\nHost: test\r\n\r\n");
         assert!(
             connection
-                .answer_to_head()
+                .response_to_head()
                 .head
                 .contains("Content-Length: 4")
         );
@@ -65,11 +66,11 @@ fn answers_without_a_body() {
         connection.send(format!(
             "GET /a.txt HTTP/1.1\r\nHost: test\r\n{modified}\r\n\r\n"
         ));
-        assert_eq!(connection.answer().status, 304);
+        assert_eq!(connection.response().status, 304);
         assert_eq!(connection.get("/a.txt").body, b"body");
         let report = tap.finish();
         report.assert_nothing_lost();
-        let told = [
+        let emitted = [
             ("/a.txt", 200),
             ("/empty", 204),
             ("/a.txt", 304),
@@ -77,7 +78,7 @@ fn answers_without_a_body() {
         ];
         check(
             &report,
-            &told.map(|(target, status)| (target, Some(status), None)),
+            &emitted.map(|(target, status)| (target, Some(status), None)),
         );
         let sizes: Vec<_> = report
             .exchanges
@@ -99,14 +100,14 @@ fn a_body_that_waits_for_100_continue() {
         );
         let tap = Tap::new(bench).server_side().start();
         let body = "b".repeat(2000);
-        let answer = curl(&[
+        let response = curl(&[
             "-H",
             "Expect: 100-continue",
             "-d",
             &body,
             &url("127.0.0.1", "/up"),
         ]);
-        assert_eq!(answer, b"proxied");
+        assert_eq!(response, b"proxied");
         let report = tap.finish();
         report.assert_nothing_lost();
         let up = report
@@ -125,11 +126,11 @@ fn byte_by_byte() {
     converse(
         |mut pair| {
             pair.request_slowly("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
-            pair.answer_slowly(
+            pair.respond_slowly(
                 "HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
             );
             pair.request("GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
-            pair.answer("HTTP/1.1 204 No Content\r\n\r\n");
+            pair.respond("HTTP/1.1 204 No Content\r\n\r\n");
         },
         |report| {
             check(
@@ -143,11 +144,11 @@ fn byte_by_byte() {
 }
 
 #[test]
-fn an_answer_that_the_close_ends() {
+fn a_response_that_the_close_ends() {
     converse(
         |mut pair| {
             pair.request("GET /old HTTP/1.0\r\n\r\n");
-            pair.answer("HTTP/1.0 200 OK\r\n\r\nuntil the end");
+            pair.respond("HTTP/1.0 200 OK\r\n\r\nuntil the end");
         },
         |report| {
             check(report, &[("/old", Some(200), None)]);
@@ -161,7 +162,7 @@ fn a_reset_inside_a_body() {
     converse(
         |mut pair| {
             pair.request("GET /cut HTTP/1.1\r\nHost: a\r\n\r\n");
-            pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
+            pair.respond("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
             reset(pair.server);
         },
         |report| {
@@ -176,7 +177,7 @@ fn an_end_inside_a_body() {
     converse(
         |mut pair| {
             pair.request("GET /cut HTTP/1.1\r\nHost: a\r\n\r\n");
-            pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
+            pair.respond("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
         },
         |report| check(report, &[("/cut", Some(200), Some("response_cut"))]),
     );
@@ -193,7 +194,7 @@ fn an_end_inside_a_request() {
 }
 
 #[test]
-fn no_answer_at_all() {
+fn no_response_at_all() {
     converse(
         |mut pair| pair.request("GET /silence HTTP/1.1\r\nHost: a\r\n\r\n"),
         |report| check(report, &[("/silence", None, Some("no_response"))]),
@@ -201,14 +202,14 @@ fn no_answer_at_all() {
 }
 
 #[test]
-fn an_answer_before_the_request_is_whole() {
+fn a_response_before_the_request_is_whole() {
     converse(
         |mut pair| {
             pair.request("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf");
-            pair.answer("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
+            pair.respond("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
             pair.request("rest");
             pair.request("GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
-            pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            pair.respond("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         },
         |report| {
             check(
@@ -220,7 +221,8 @@ fn an_answer_before_the_request_is_whole() {
     );
 }
 
-/// A stream of events: told at its age as far as it goes, never twice, and what comes next on the connection is told.
+/// A stream of events: emitted at its age as far as it goes, never twice, and what comes next on
+/// the connection is emitted.
 #[test]
 fn server_sent_events() {
     live(|bench| {
@@ -230,15 +232,15 @@ fn server_sent_events() {
             .start();
         let mut pair = Pair::new(9000);
         pair.request("GET /events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
-        pair.answer(
+        pair.respond(
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
              9\r\ndata: 1\n\n\r\n",
         );
-        tap.told(1);
-        pair.answer("9\r\ndata: 2\n\n\r\n0\r\n\r\n");
+        tap.emitted(1);
+        pair.respond("9\r\ndata: 2\n\n\r\n0\r\n\r\n");
         pair.request("GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
-        pair.answer("HTTP/1.1 204 No Content\r\n\r\n");
-        tap.told(2);
+        pair.respond("HTTP/1.1 204 No Content\r\n\r\n");
+        tap.emitted(2);
         let report = tap.finish();
         report.assert_balanced();
         check(
@@ -252,14 +254,14 @@ fn server_sent_events() {
     });
 }
 
-/// An answer that comes in pieces is told once, at its end.
+/// A response that comes in parts is emitted once, at its end.
 #[test]
 fn a_long_poll() {
     converse(
         |mut pair| {
             pair.request("GET /poll HTTP/1.1\r\nHost: a\r\n\r\n");
-            pair.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-            pair.answer_slowly("3\r\nabc\r\n0\r\n\r\n");
+            pair.respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            pair.respond_slowly("3\r\nabc\r\n0\r\n\r\n");
         },
         |report| {
             check(report, &[("/poll", Some(200), None)]);
@@ -276,12 +278,12 @@ fn a_websocket() {
                 "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
             );
-            pair.answer(
+            pair.respond(
                 "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
             );
             // RFC 6455 §5.2: a masked text "Hello", an unmasked one, twice.
             pair.request(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
-            pair.answer(b"\x81\x05Hello\x81\x05Hello");
+            pair.respond(b"\x81\x05Hello\x81\x05Hello");
         },
         |report| {
             check(report, &[("/chat", Some(101), None)]);
@@ -305,9 +307,9 @@ fn a_tunnel() {
     converse(
         |mut pair| {
             pair.request("CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n");
-            pair.answer("HTTP/1.1 200 OK\r\n\r\n");
+            pair.respond("HTTP/1.1 200 OK\r\n\r\n");
             pair.request("GET /inside HTTP/1.1\r\nHost: a\r\n\r\n");
-            pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            pair.respond("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         },
         |report| check(report, &[("db:5432", Some(200), None)]),
     );
@@ -318,12 +320,12 @@ fn a_connection_older_than_the_agent() {
     live(|bench| {
         let mut pair = Pair::new(9000);
         pair.request("GET /before HTTP/1.1\r\nHost: a\r\n\r\n");
-        pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbe");
+        pair.respond("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbe");
         let tap = Tap::new(bench).server_side().start();
-        pair.answer("fore");
+        pair.respond("fore");
         for n in 0..3 {
             pair.request(format!("GET /after/{n} HTTP/1.1\r\nHost: a\r\n\r\n"));
-            pair.answer(format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{n}"));
+            pair.respond(format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{n}"));
         }
         let report = tap.finish();
         report.assert_balanced();
@@ -344,9 +346,9 @@ fn a_request_half_sent_before_the_agent_is_not_guessed() {
         pair.request("GET /half HTTP/1.1\r\nHo");
         let tap = Tap::new(bench).server_side().start();
         pair.request("st: a\r\n\r\n");
-        pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhalf");
+        pair.respond("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhalf");
         pair.request("GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
-        pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext");
+        pair.respond("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext");
         let report = tap.finish();
         report.assert_balanced();
         check(&report, &[("/next", Some(200), None)]);
@@ -361,7 +363,7 @@ fn a_port_that_is_used_again() {
         for n in 0..20 {
             let mut pair = Pair::new(9000);
             pair.request(format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n"));
-            pair.answer(format!(
+            pair.respond(format!(
                 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{n:02}"
             ));
             // Closed with RST, so the same addresses and ports can come again at once.
@@ -387,7 +389,7 @@ fn a_head_of_many_segments_and_iovecs() {
                 pair.request(field(n));
             }
             pair.request("\r\n");
-            pair.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            pair.respond("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         },
         |report| {
             check(report, &[("/long", Some(200), None)]);

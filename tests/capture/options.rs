@@ -109,7 +109,7 @@ fn it_ends_after_a_time() {
 }
 
 #[test]
-fn the_account_is_shown_at_the_end() {
+fn the_ledger_is_shown_at_the_end() {
     live(|bench| {
         let _nginx = Nginx::start(bench, ECHO);
         let tap = Tap::new(bench).server_side().start();
@@ -126,16 +126,16 @@ fn the_account_is_shown_at_the_end() {
 }
 
 #[test]
-fn an_unanswered_request_is_told_at_the_end() {
+fn a_request_without_a_response_is_emitted_at_the_end() {
     live(|bench| {
         let _nginx = Nginx::start(bench, ECHO);
         let tap = Tap::new(bench).server_side().start();
         let mut connection = Connection::open(([127, 0, 0, 1], HTTP_PORT));
         let _ = connection.get("/echo?id=1");
         connection.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf");
-        // A second connection's exchange is told: what came before it has been read.
+        // A second connection's exchange is emitted: what came before it has been read.
         let _ = curl(&[&url("127.0.0.1", "/echo?id=2")]);
-        tap.told(2);
+        tap.emitted(2);
         let report = tap.finish();
         report.assert_balanced();
         assert_eq!(report.exchanges.len(), 3);
@@ -227,6 +227,6 @@ fn the_report_of_a_filtered_run_is_balanced() {
         let report: Report = tap.finish();
         report.assert_nothing_lost();
         assert_eq!(report.count("/delivery/filtered"), 1);
-        assert_eq!(report.mirrored(), 1);
+        assert_eq!(report.folded(), 1);
     });
 }

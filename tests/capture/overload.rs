@@ -1,4 +1,5 @@
-//! More than the agent can take: what is told is right or marked, the rest is counted, and the application does not wait.
+//! More than the agent can take: what is emitted is right or marked, the rest is counted, and the
+//! application does not wait.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -26,12 +27,12 @@ fn an_agent_that_is_not_let_run() {
             .start();
         let address = SocketAddr::from(([127, 0, 0, 1], HTTP_PORT));
         let before = swarm(address, 4, 10).len();
-        tap.told(before);
+        tap.emitted(before);
         tap.pause();
         let during = swarm(address, 16, 100).len();
-        tap.resume();
-        // Something that was in the ring buffer is told: it has been emptied.
-        tap.told(before + 1);
+        tap.proceed();
+        // Something that was in the ring buffer is emitted: it has been emptied.
+        tap.emitted(before + 1);
         let mut connection = Connection::open(address);
         let after: Vec<String> = (0..20).map(|n| format!("after-{n}")).collect();
         for id in &after {
@@ -42,16 +43,20 @@ fn an_agent_that_is_not_let_run() {
         assert_no_wrong_pair(&report);
         let dropped = report.count("/kernel_drops/ring_full/segments");
         assert!(dropped > 0, "the ring buffer of 64 KiB held it all");
-        let (told, all) = (report.exchanges.len(), before + during + after.len());
-        figure(&format!("{told} of {all} told, {dropped} segments dropped"));
-        assert!(told < all);
-        // The agent has found its feet again: what comes afterwards is told, and whole.
+        let (emitted, all) = (report.exchanges.len(), before + during + after.len());
+        figure(&format!(
+            "{emitted} of {all} emitted, {dropped} segments dropped"
+        ));
+        assert!(emitted < all);
+        // The agent has found its feet again: what comes afterwards is emitted, and whole.
         for id in &after {
-            let mut told = report
+            let mut emitted = report
                 .exchanges
                 .iter()
                 .filter(|e| e.target().ends_with(&format!("={id}")));
-            let exchange = told.next().unwrap_or_else(|| panic!("{id} is not told"));
+            let exchange = emitted
+                .next()
+                .unwrap_or_else(|| panic!("{id} is not emitted"));
             assert_eq!(exchange.partial(), None, "{id}");
         }
     });
@@ -69,7 +74,7 @@ fn a_body_with_a_hole_is_marked() {
             .start();
         tap.pause();
         assert!(curl(&[&url("127.0.0.1", "/big")]) == content);
-        tap.resume();
+        tap.proceed();
         let report = tap.finish();
         report.assert_balanced();
         let exchange = report.only();

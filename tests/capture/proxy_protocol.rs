@@ -1,4 +1,5 @@
-//! PROXY protocol preambles (haproxy.org, "The PROXY protocol", versions 1 and 2): skipped, and the client they name is used.
+//! PROXY protocol preambles (haproxy.org, "The PROXY protocol", versions 1 and 2): skipped, and the
+//! client they name is used.
 
 use meshtap_tests::{HTTP_PORT, Nginx, Pair, Tap, curl, live, url};
 
@@ -12,8 +13,8 @@ fn version_1_from_curl_to_nginx() {
         );
         let tap = Tap::new(bench).server_side().start();
         let page = url("127.0.0.1", "/proxied");
-        let answer = curl(&["--haproxy-protocol", &page, &page]);
-        assert_eq!(answer, b"127.0.0.1127.0.0.1");
+        let response = curl(&["--haproxy-protocol", &page, &page]);
+        assert_eq!(response, b"127.0.0.1127.0.0.1");
         let report = tap.finish();
         report.assert_nothing_lost();
         assert_eq!(report.exchanges.len(), 2);
@@ -26,15 +27,15 @@ fn version_1_from_curl_to_nginx() {
     });
 }
 
-/// A preamble, and the client that the two exchanges after it must be told with.
+/// A preamble, and the client that the two exchanges after it must be emitted with.
 fn check(preamble: &[u8], client: (&str, u16)) {
     live(|bench| {
         let tap = Tap::new(bench).server_side().start();
         let mut pair = Pair::new(9000);
         pair.request([preamble, b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
-        pair.answer("HTTP/1.1 204 No Content\r\n\r\n");
+        pair.respond("HTTP/1.1 204 No Content\r\n\r\n");
         pair.request("GET /second HTTP/1.1\r\nHost: a\r\n\r\n");
-        pair.answer("HTTP/1.1 204 No Content\r\n\r\n");
+        pair.respond("HTTP/1.1 204 No Content\r\n\r\n");
         let report = tap.finish();
         report.assert_nothing_lost();
         let targets: Vec<_> = report.exchanges.iter().map(|e| e.target()).collect();

@@ -9,7 +9,8 @@ use meshtap_tests::{
     Bench, Connection, HTTP_PORT, Nginx, Report, Tap, binary, curl, live, swarm, url,
 };
 
-/// Captures what `traffic` does, with `arguments` as well, and replays it with the same ones as a user who may do nothing.
+/// Captures what `traffic` does, with `arguments` as well, and replays it with the same ones as a
+/// user who may do nothing.
 fn check(arguments: &[&str], traffic: impl Fn(&Bench) + Send + Sync) {
     live(|bench| {
         let _nginx = Nginx::start(
@@ -31,11 +32,11 @@ fn check(arguments: &[&str], traffic: impl Fn(&Bench) + Send + Sync) {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600, "nobody else may read it");
-        assert_eq!(replay(bench, &file, arguments), told(&report));
+        assert_eq!(replay(bench, &file, arguments), emitted(&report));
     });
 }
 
-fn told(report: &Report) -> String {
+fn emitted(report: &Report) -> String {
     report
         .lines
         .iter()
@@ -74,7 +75,7 @@ fn one_side_and_a_filter() {
     });
 }
 
-/// Both ends of a local connection are told as one, and either can be replayed alone.
+/// Both ends of a local connection are emitted as one, and either can be replayed alone.
 #[test]
 fn either_end_of_a_recording_of_both() {
     live(|bench| {
@@ -84,12 +85,12 @@ fn either_end_of_a_recording_of_both() {
         let ids = swarm(([127, 0, 0, 1], HTTP_PORT).into(), 4, 20);
         let report = tap.finish();
         report.assert_nothing_lost();
-        assert_eq!(replay(bench, &file, &[]), told(&report));
+        assert_eq!(replay(bench, &file, &[]), emitted(&report));
         for side in ["server", "client"] {
-            let told = replay(bench, &file, &["--side", side]);
-            assert_eq!(told.lines().count(), ids.len(), "{side}");
+            let emitted = replay(bench, &file, &["--side", side]);
+            assert_eq!(emitted.lines().count(), ids.len(), "{side}");
             let of_side = format!("\"side\":\"{side}\"");
-            assert!(told.lines().all(|line| line.contains(&of_side)));
+            assert!(emitted.lines().all(|line| line.contains(&of_side)));
         }
     });
 }
@@ -122,7 +123,8 @@ fn a_file_that_anybody_could_read_does_not_stay_so() {
     });
 }
 
-/// Not a test: writes the recordings that `replay/recording.rs` replays, and what they hold (see `tests/recordings/README.md`).
+/// Not a test: writes the recordings that `replay/recording.rs` replays, and what they hold (see
+/// `tests/recordings/README.md`).
 #[test]
 #[ignore = "writes into the source tree"]
 fn make_the_recordings() {
@@ -151,7 +153,7 @@ fn make_the_recordings() {
         }
         let report = tap.finish();
         report.assert_nothing_lost();
-        fs::write(folder.join("servers.jsonl"), told(&report)).expect("the exchanges");
+        fs::write(folder.join("servers.jsonl"), emitted(&report)).expect("the exchanges");
         let errors = replay(bench, &file, &["--status", "4xx,5xx"]);
         fs::write(folder.join("servers-errors.jsonl"), errors).expect("the exchanges");
     });
@@ -190,6 +192,6 @@ fn varied_traffic(host: &str) {
     let request = |n| format!("GET /echo?id={n} HTTP/1.1\r\nHost: pipeline\r\n\r\n");
     connection.send((0..3).map(request).collect::<String>());
     for n in 0..3 {
-        assert_eq!(connection.answer().body, n.to_string().as_bytes());
+        assert_eq!(connection.response().body, n.to_string().as_bytes());
     }
 }

@@ -1,4 +1,4 @@
-//! Real servers and curl, each over IPv4 and IPv6: what the agent tells is what went over the wire.
+//! Real servers and curl, each over IPv4 and IPv6: what the agent emits is what went over the wire.
 
 use std::fs;
 
@@ -7,8 +7,8 @@ use meshtap_tests::{
     curl, live, url,
 };
 
-/// Requests `paths` with one curl, which keeps its connection where the server does, and gives what the server side of each
-/// was told as.
+/// Requests `paths` with one curl, which keeps its connection where the server does, and gives what
+/// the server side of each was emitted as.
 fn ask(bench: &Bench, host: &str, paths: &[&str]) -> Report {
     let tap = Tap::new(bench).server_side().start();
     let urls: Vec<String> = paths.iter().map(|path| url(host, path)).collect();
@@ -212,10 +212,11 @@ fn the_process_that_owns_the_socket() {
         let nginx = Nginx::start(bench, ECHO);
         let tap = Tap::new(bench).server_side().start();
         let mut connection = Connection::open(([127, 0, 0, 1], HTTP_PORT));
-        // The owner is looked up off the data path: a connection that stays open gets it at the latest by its second exchange.
+        // The owner is looked up off the data path: a connection that stays open gets it at the
+        // latest by its second exchange.
         for _ in 0..2 {
             let _ = connection.get("/echo?id=owner");
-            tap.told(1);
+            tap.emitted(1);
         }
         let report = tap.finish();
         let (pid, name) = report.exchanges[1].process().expect("a process");

@@ -1,4 +1,4 @@
-//! Which end of a connection is told, and that one request is told once.
+//! Which end of a connection is emitted, and that one request is emitted once.
 
 use meshtap_tests::{Connection, ECHO, HTTP_PORT, Netns, Nginx, Report, Tap, curl, live, url};
 
@@ -12,7 +12,7 @@ fn check(report: &Report, expected: &[&str]) {
 }
 
 #[test]
-fn both_ends_of_a_local_connection_are_told_once() {
+fn both_ends_of_a_local_connection_are_emitted_once() {
     live(|bench| {
         let _nginx = Nginx::start(bench, ECHO);
         let tap = Tap::new(bench).start();
@@ -21,7 +21,7 @@ fn both_ends_of_a_local_connection_are_told_once() {
         }
         let report = tap.finish();
         check(&report, &["server"; 4]);
-        assert!(report.mirrored() >= 2, "one for each connection");
+        assert!(report.folded() >= 2, "one for each connection");
     });
 }
 
@@ -49,8 +49,8 @@ fn a_client_whose_server_is_elsewhere() {
 
         let tap = Tap::on(bench, client_pod.path()).start();
         for host in ["10.1.0.2", "[fd01::2]"] {
-            let answer = client_pod.inside(|| curl(&[&url(host, PATH)]));
-            assert_eq!(answer, b"x");
+            let response = client_pod.inside(|| curl(&[&url(host, PATH)]));
+            assert_eq!(response, b"x");
         }
         let report = tap.finish();
         check(&report, &["client"; 2]);
@@ -61,7 +61,7 @@ fn a_client_whose_server_is_elsewhere() {
 }
 
 #[test]
-fn both_ends_in_two_networks_of_one_machine_are_told_once() {
+fn both_ends_in_two_networks_of_one_machine_are_emitted_once() {
     live(|bench| {
         let elsewhere = Netns::new();
         let (own, others) = (["10.1.0.1/24", "fd01::1/64"], ["10.1.0.2/24", "fd01::2/64"]);
@@ -71,7 +71,7 @@ fn both_ends_in_two_networks_of_one_machine_are_told_once() {
         let _ = curl(&[&url("10.1.0.2", PATH), &url("[fd01::2]", PATH)]);
         let report = tap.finish();
         check(&report, &["server"; 2]);
-        assert_eq!(report.mirrored(), 2);
+        assert_eq!(report.folded(), 2);
     });
 }
 

@@ -1,4 +1,5 @@
-//! Ways in which bytes reach or leave a socket: each has its own path through the kernel, and all of them are seen.
+//! Ways in which bytes reach or leave a socket: each has its own path through the kernel, and all
+//! of them are seen.
 
 use std::fs;
 use std::io::{IoSlice, Write as _};
@@ -25,9 +26,10 @@ fn a_listener_for_both_families() {
         let _nginx = Nginx::start_http(bench, &format!("server {{ {listen} {page} }}"));
         for side in ["server", "client", "both"] {
             let tap = Tap::new(bench).args(["--side", side]).start();
-            // The server's addresses are ::ffff:127.0.0.1, the client's 127.0.0.1: the same to whoever reads them.
-            let answer = curl(&[&url("127.0.0.1", "/mapped")]);
-            assert_eq!(answer, b"::ffff:127.0.0.1");
+            // The server's addresses are ::ffff:127.0.0.1, the client's 127.0.0.1: the same to
+            // whoever reads them.
+            let response = curl(&[&url("127.0.0.1", "/mapped")]);
+            assert_eq!(response, b"::ffff:127.0.0.1");
             let report = tap.finish();
             report.assert_nothing_lost();
             assert_eq!(report.only().end("server"), ("127.0.0.1", HTTP_PORT));
@@ -71,11 +73,12 @@ fn counter(name: &str) -> u64 {
         .expect("the counter")
 }
 
-/// A download of five megabytes through `fetch`; the captured body is the file on every socket that is told.
+/// A download of five megabytes through `fetch`; the captured body is the file on every socket that
+/// is emitted.
 fn check_download(
     prepare: impl Fn(&Bench) -> Option<Daemon> + Send + Sync,
     page: &str,
-    told: usize,
+    emitted: usize,
 ) {
     live(|bench| {
         let nginx = Nginx::start(bench, "");
@@ -88,7 +91,7 @@ fn check_download(
         assert!(curl(&[page]) == content);
         let report = tap.finish();
         report.assert_nothing_lost();
-        assert_eq!(report.exchanges.len(), told);
+        assert_eq!(report.exchanges.len(), emitted);
         for exchange in &report.exchanges {
             assert_eq!(exchange.response().body_size(), 5_000_000);
             assert!(exchange.response().bytes() == content);
@@ -169,26 +172,26 @@ while True:
 }
 
 #[test]
-fn a_request_in_many_pieces_of_one_write() {
+fn a_request_in_many_parts_of_one_write() {
     live(|bench| {
         let tap = Tap::new(bench).server_side().start();
         let mut pair = Pair::new(9000);
         let fields: Vec<String> = (0..120).map(|n| format!("X-{n}: {n}\r\n")).collect();
-        let mut pieces = vec![IoSlice::new(b"GET /pieces HTTP/1.1\r\n")];
-        pieces.extend(fields.iter().map(|field| IoSlice::new(field.as_bytes())));
-        pieces.push(IoSlice::new(b"\r\n"));
-        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        assert_eq!(pair.client.write_vectored(&pieces).expect("writev"), length);
-        pair.answer("HTTP/1.1 204 No Content\r\n\r\n");
+        let mut parts = vec![IoSlice::new(b"GET /parts HTTP/1.1\r\n")];
+        parts.extend(fields.iter().map(|field| IoSlice::new(field.as_bytes())));
+        parts.push(IoSlice::new(b"\r\n"));
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        assert_eq!(pair.client.write_vectored(&parts).expect("writev"), length);
+        pair.respond("HTTP/1.1 204 No Content\r\n\r\n");
         let report = tap.finish();
         report.assert_nothing_lost();
         assert_eq!(report.only().request().headers().len(), 120);
     });
 }
 
-/// ztunnel's sockets carry a mark; what goes over them is told by the application's own sockets.
+/// ztunnel's sockets carry a mark; what goes over them is emitted by the application's own sockets.
 #[test]
-fn marked_sockets_are_left_out() {
+fn marked_sockets_are_excluded() {
     let program = "
 import http.server as h, socket
 server = h.ThreadingHTTPServer(('127.0.0.1', 8080), h.SimpleHTTPRequestHandler, False)

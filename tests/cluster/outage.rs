@@ -41,7 +41,7 @@ fn the_api_server_is_away_for_a_minute() {
     let watch = shop.watch(&own);
     assert_eq!(watch["state"], "lost", "{watch}");
     shop.cluster.start("kube-apiserver");
-    until("the API server is back", || shop.cluster.answers());
+    until("the API server is back", || shop.cluster.is_up());
     until("the agent follows it again", || {
         shop.watch(&own)["state"] == SYNCED
     });

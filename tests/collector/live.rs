@@ -128,7 +128,7 @@ fn check_conformance(security: Security, protocol: &str) {
             for case in &cases {
                 let mut pair = Pair::new(9000);
                 pair.request(&case.request);
-                pair.answer(&case.response);
+                pair.respond(&case.response);
             }
         });
         let account = service.finish();

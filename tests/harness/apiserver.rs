@@ -1,5 +1,5 @@
-//! A real Kubernetes API server with its etcd, on loopback, and no cluster behind it: what is a pod, and where it runs, is what a
-//! test says.
+//! A real Kubernetes API server with its etcd, on loopback, and no cluster behind it: what is a
+//! pod, and where it runs, is what a test says.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,12 +15,12 @@ const PORT: u16 = 6443;
 const ETCD: u16 = 2379;
 const ETCD_PEERS: u16 = 2380;
 /// It starts in two seconds; a busy machine may need more.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// Who may do everything.
 const ADMIN: &str = "admin-of-the-test";
 
-/// The program, when it could be built; else the test says that it is skipped. Call it before a test enters a network of its own,
-/// from where nothing can be fetched.
+/// The program, when it could be built; else the test says that it is skipped. Call it before a
+/// test enters a network of its own, from where nothing can be fetched.
 ///
 /// # Panics
 /// When it does not build.
@@ -42,7 +42,7 @@ pub struct ApiServer<'a> {
     etcd: Daemon,
 }
 
-/// What it answered.
+/// What it responded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     /// Status code.
@@ -52,8 +52,9 @@ pub struct Reply {
 }
 
 impl<'a> ApiServer<'a> {
-    /// Its programs are there; built when they are not, which takes minutes, once. When they cannot be built, the test says that it is
-    /// skipped. Call it before a test enters a network of its own.
+    /// Its programs are there; built when they are not, which takes minutes, once. When they cannot
+    /// be built, the test says that it is skipped. Call it before a test enters a network of its
+    /// own.
     #[must_use]
     pub fn available() -> bool {
         built(etcd::program()).is_some() && built(Component::ApiServer.program()).is_some()
@@ -71,7 +72,7 @@ impl<'a> ApiServer<'a> {
         let key = "ecparam -name prime256v1 -genkey -noout -out";
         let made = Command::new("openssl")
             .args(key.split(' '))
-            .arg(folder.join("accounts.key"))
+            .arg(folder.join("tokens.key"))
             .output()
             .expect("openssl");
         assert!(made.status.success(), "{made:?}");
@@ -82,7 +83,7 @@ impl<'a> ApiServer<'a> {
             server: None,
             etcd,
         };
-        server.resume();
+        server.restart();
         server
     }
 
@@ -107,10 +108,10 @@ impl<'a> ApiServer<'a> {
     /// A token of a service account, as the kubelet would give it to a pod (TokenRequest).
     ///
     /// # Panics
-    /// When there is no such account.
+    /// When there is no such service account.
     #[must_use]
-    pub fn token(&self, namespace: &str, account: &str) -> String {
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+    pub fn token(&self, namespace: &str, name: &str) -> String {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
         let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}});
         let reply = self.expect("POST", &path, &request);
         let token = reply["status"]["token"].as_str();
@@ -143,7 +144,7 @@ impl<'a> ApiServer<'a> {
     /// Asks with this token.
     ///
     /// # Panics
-    /// When nothing answers.
+    /// When nothing responds.
     #[must_use]
     pub fn call_as(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> Reply {
         let text = body.map(Value::to_string);
@@ -225,13 +226,13 @@ impl<'a> ApiServer<'a> {
     ///
     /// # Panics
     /// When it does not start.
-    pub fn resume(&mut self) {
+    pub fn restart(&mut self) {
         self.stop();
         let folder = self.folder.display();
         let arguments = format!(
             "--etcd-servers http://127.0.0.1:{ETCD} --secure-port {PORT} --bind-address 127.0.0.1 --advertise-address 192.0.2.1 \
-             --endpoint-reconciler-type none --cert-dir {folder} --service-account-key-file {folder}/accounts.key \
-             --service-account-signing-key-file {folder}/accounts.key --service-account-issuer https://kubernetes.default.svc \
+             --endpoint-reconciler-type none --cert-dir {folder} --service-account-key-file {folder}/tokens.key \
+             --service-account-signing-key-file {folder}/tokens.key --service-account-issuer https://kubernetes.default.svc \
              --token-auth-file {folder}/tokens.csv --authorization-mode RBAC --disable-admission-plugins ServiceAccount \
              --service-cluster-ip-range 10.96.0.0/16"
         );
@@ -239,30 +240,31 @@ impl<'a> ApiServer<'a> {
         let mut command = Command::new(program);
         command.args(arguments.split_whitespace());
         self.server = Some(Daemon::start(self.bench, &mut command).listening(PORT));
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !self.is_ready() {
             assert!(Instant::now() < deadline, "the API server is not ready");
         }
     }
 
     fn is_ready(&self) -> bool {
-        let answer = self.call("GET", "/readyz", None);
+        let response = self.call("GET", "/readyz", None);
         // It has rules only once its own start has written them.
-        answer.status == 200
+        response.status == 200
     }
 
-    /// Makes etcd forget everything but the present: who asks for what came after an older version is told 410 Gone, once the server
-    /// itself has forgotten it too ([`Self::resume`]). Returns the version that is left.
+    /// Makes etcd forget everything but the present: who asks for what came after an older version
+    /// gets 410 Gone, once the server itself has forgotten it too ([`Self::restart`]). Returns the
+    /// version that is left.
     ///
     /// # Panics
     /// When etcd refuses.
     pub fn compact(&self) -> u64 {
         let ask = |path: &str, body: &Value| -> Value {
             let url = format!("http://127.0.0.1:{ETCD}/v3/kv/{path}");
-            let answer = curl(&["--fail", "--data-binary", &body.to_string(), &url]);
-            serde_json::from_slice(&answer).expect("JSON")
+            let response = curl(&["--fail", "--data-binary", &body.to_string(), &url]);
+            serde_json::from_slice(&response).expect("JSON")
         };
-        // "Lw==" is "/": a key that is not there; only the head of the answer matters.
+        // "Lw==" is "/": a key that is not there; only the head of the response matters.
         let now = ask("range", &json!({"key": "Lw=="}));
         let revision = now["header"]["revision"].as_str().expect("a revision");
         ask(
@@ -305,7 +307,8 @@ fn parse(output: &str) -> Reply {
     }
 }
 
-/// One request in curl's configuration format: quoted, with quotes and backslashes escaped; `next` begins another one.
+/// One request in curl's configuration format: quoted, with quotes and backslashes escaped; `next`
+/// begins another one.
 fn curl_config(arguments: &[String]) -> String {
     let mut config = "next\n".to_owned();
     for pair in arguments.chunks(2) {

@@ -1,4 +1,4 @@
-//! The surroundings of one live test.
+//! The environment of one live test.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,20 +6,21 @@ use std::thread;
 
 use crate::{Cgroup, Netns, Scratch, sweep, tap};
 
-/// What a live test has for itself: a network, a cgroup, a folder. The test's thread is inside the first two, and so is
-/// everything that it starts.
+/// What a live test has for itself: a network, a cgroup, a folder. The test's thread is inside the
+/// first two, and so is everything that it starts.
 #[derive(Debug)]
 pub struct Bench {
     /// Its network.
     pub netns: Netns,
-    /// Its cgroup; `meshtap` looks at this one only, so tests that run side by side never see each other.
+    /// Its cgroup; `meshtap` looks at this one only, so tests that run side by side never see each
+    /// other.
     pub cgroup: Cgroup,
     /// Its folder.
     pub scratch: Scratch,
 }
 
-/// Runs `body` in surroundings of its own, where it can start `meshtap`. Without root, or without the binary, it says so and
-/// does nothing; with `CI` set, that is a failure.
+/// Runs `body` in an environment of its own, where it can start `meshtap`. Without root, or without
+/// the binary, it says so and does nothing; with `CI` set, that is a failure.
 ///
 /// # Panics
 /// When `body` does.
@@ -33,7 +34,8 @@ pub fn live(body: impl FnOnce(&Bench) + Send) {
     }
 }
 
-/// Runs `body` in surroundings of its own. Without root, it says so and does nothing; with `CI` set, that is a failure.
+/// Runs `body` in an environment of its own. Without root, it says so and does nothing; with `CI`
+/// set, that is a failure.
 ///
 /// # Panics
 /// When `body` does.
@@ -67,7 +69,8 @@ pub fn isolated(body: impl FnOnce(&Bench) + Send) {
     }
 }
 
-/// Says that the current test does not run, so that nobody takes it for passed. Fails it where `CI` is set.
+/// Says that the current test does not run, so that nobody takes it for passed. Fails it where `CI`
+/// is set.
 ///
 /// # Panics
 /// With `CI` set.

@@ -1,8 +1,9 @@
 //! Cgroups of cgroup v2 for tests, with names like those of Kubernetes pods.
 //!
-//! A socket belongs to the cgroup of the *thread* that made it, and a test's own clients are threads. So the whole test process
-//! moves into a cgroup of its own while a test runs, and each test gets a *threaded* cgroup below (kernel documentation,
-//! "Control Group v2", Threads), which single threads can enter and processes as well.
+//! A socket belongs to the cgroup of the *thread* that made it, and a test's own clients are
+//! threads. So the whole test process moves into a cgroup of its own while a test runs, and each
+//! test gets a *threaded* cgroup below (kernel documentation, "Control Group v2", Threads), which
+//! single threads can enter and processes as well.
 
 use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
@@ -34,7 +35,8 @@ pub(crate) fn processes(group: &Path) -> Vec<Pid> {
         .collect()
 }
 
-/// Removes a cgroup and those below it, waiting for each to be empty: the kernel tells when its last task has left.
+/// Removes a cgroup and those below it, waiting for each to be empty: the kernel reports when its
+/// last task has left.
 pub(crate) fn remove_tree(group: &Path) {
     for entry in fs::read_dir(group).into_iter().flatten().flatten() {
         if entry.path().is_dir() {
@@ -52,7 +54,7 @@ fn wait_empty(group: &Path) {
         return;
     };
     // A killed process leaves at once; the bound only keeps a stuck one from hanging the test run.
-    let patience = Timespec {
+    let timeout = Timespec {
         tv_sec: 10,
         tv_nsec: 0,
     };
@@ -65,7 +67,7 @@ fn wait_empty(group: &Path) {
             return;
         }
         let mut fds = [PollFd::new(&events, PollFlags::PRI)];
-        if !matches!(poll(&mut fds, Some(&patience)), Ok(n) if n > 0) {
+        if !matches!(poll(&mut fds, Some(&timeout)), Ok(n) if n > 0) {
             return;
         }
     }
@@ -118,13 +120,15 @@ impl Cgroup {
         &self.0
     }
 
-    /// The calling thread enters it; threads and processes that it starts are in it from the beginning.
+    /// The calling thread enters it; threads and processes that it starts are in it from the
+    /// beginning.
     pub(crate) fn enter(&self) {
         enter(&self.0);
     }
 
-    /// A cgroup below it with the path that containerd gives a container of a burstable pod (systemd cgroup driver). `name`
-    /// is one hexadecimal digit pair that tells pods of a test apart.
+    /// A cgroup below it with the path that containerd gives a container of a burstable pod
+    /// (systemd cgroup driver). `name` is one hexadecimal digit pair that distinguishes the pods of
+    /// a test.
     #[must_use]
     pub fn pod(&self, name: u8) -> Pod {
         let container = format!("{name:02x}").repeat(32);
@@ -212,7 +216,8 @@ impl Pod {
         fs::metadata(&self.path).expect("the pod's cgroup").ino()
     }
 
-    /// Runs `f` with the calling thread in this cgroup: processes it starts and sockets it makes belong to the pod.
+    /// Runs `f` with the calling thread in this cgroup: processes it starts and sockets it makes
+    /// belong to the pod.
     pub fn inside<T>(&self, f: impl FnOnce() -> T) -> T {
         struct Back<'a>(&'a Path);
         impl Drop for Back<'_> {

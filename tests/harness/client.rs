@@ -1,4 +1,4 @@
-//! Clients: curl, and a plain one over a socket that knows just enough HTTP to read an answer.
+//! Clients: curl, and a plain one over a socket that knows just enough HTTP to read a response.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::process::spawn;
 
 /// Nothing in these tests takes this long; a test that hangs is worse than one that fails.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Runs curl (silent, errors shown) and gives what it prints to standard output.
 ///
@@ -37,9 +37,9 @@ pub struct Connection {
     buffer: Vec<u8>,
 }
 
-/// An answer as the client read it.
+/// A response as the client read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// Status code.
     pub status: u16,
     /// Head, with its last empty line.
@@ -48,7 +48,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -61,7 +61,7 @@ impl Connection {
     /// Connects.
     ///
     /// # Panics
-    /// When nothing answers.
+    /// When nothing responds.
     #[track_caller]
     #[must_use]
     pub fn open(address: impl Into<SocketAddr>) -> Self {
@@ -69,7 +69,7 @@ impl Connection {
         let stream = TcpStream::connect(address)
             .unwrap_or_else(|error| panic!("connect {address}: {error}"));
         stream.set_nodelay(true).expect("TCP_NODELAY");
-        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("timeout");
         Self {
             stream,
             buffer: Vec::new(),
@@ -87,20 +87,50 @@ impl Connection {
         self.stream.write_all(bytes.as_ref()).expect("send");
     }
 
-    /// Sends a request without a body and reads its answer.
-    pub fn get(&mut self, target: &str) -> Answer {
+    /// Sends a request without a body and reads its response.
+    pub fn get(&mut self, target: &str) -> Response {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
-        self.answer()
+        self.response()
     }
 
-    /// Reads one answer, 1xx included.
-    pub fn answer(&mut self) -> Answer {
-        self.read_answer(true).expect("an answer")
+    /// Reads one response, 1xx included.
+    pub fn response(&mut self) -> Response {
+        self.read_response(true).expect("a response")
     }
 
-    /// Reads the answer to a HEAD request.
-    pub fn answer_to_head(&mut self) -> Answer {
-        self.read_answer(false).expect("an answer")
+    /// Reads the response to a HEAD request.
+    pub fn response_to_head(&mut self) -> Response {
+        self.read_response(false).expect("a response")
+    }
+
+    /// Sends bytes as they are, to a server that may have closed.
+    ///
+    /// # Errors
+    /// When it has.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
+    /// Reads what a server makes of a request and gives the status, interim responses (1xx) left
+    /// aside. A response without a status line (HTTP/0.9) has none.
+    ///
+    /// # Errors
+    /// When nothing comes, or only a part of it.
+    pub fn try_response(&mut self) -> io::Result<Option<u16>> {
+        loop {
+            while self.buffer.len() < 5 {
+                self.read_more()?;
+            }
+            if !self.buffer.starts_with(b"HTTP/") {
+                self.stream.read_to_end(&mut self.buffer)?;
+                self.buffer.clear();
+                return Ok(None);
+            }
+            let response = self.read_response(true)?;
+            if !(100..200).contains(&response.status) || response.status == 101 {
+                return Ok(Some(response.status));
+            }
+        }
     }
 
     /// Reads these bytes, and fails on others.
@@ -120,21 +150,21 @@ impl Connection {
         String::from_utf8_lossy(&self.take(end)).into_owned()
     }
 
-    fn read_answer(&mut self, body: bool) -> io::Result<Answer> {
+    fn read_response(&mut self, body: bool) -> io::Result<Response> {
         let end = self.read_until(b"\r\n\r\n")?;
         let head = String::from_utf8_lossy(&self.take(end)).into_owned();
         let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
-        let mut answer = Answer {
+        let mut response = Response {
             status: status.ok_or(io::ErrorKind::InvalidData)?,
             head,
             body: Vec::new(),
         };
-        if !body || answer.status < 200 || answer.status == 204 || answer.status == 304 {
-            return Ok(answer);
+        if !body || response.status < 200 || response.status == 204 || response.status == 304 {
+            return Ok(response);
         }
-        answer.body = if answer.field("transfer-encoding") == Some("chunked") {
+        response.body = if response.field("transfer-encoding") == Some("chunked") {
             self.read_chunks()?
-        } else if let Some(length) = answer.field("content-length") {
+        } else if let Some(length) = response.field("content-length") {
             let length = length.parse().map_err(|_| io::ErrorKind::InvalidData)?;
             self.read_at_least(length)?;
             self.take(length)
@@ -142,7 +172,7 @@ impl Connection {
             self.stream.read_to_end(&mut self.buffer)?;
             std::mem::take(&mut self.buffer)
         };
-        Ok(answer)
+        Ok(response)
     }
 
     fn read_chunks(&mut self) -> io::Result<Vec<u8>> {
@@ -196,11 +226,11 @@ impl Connection {
     }
 }
 
-/// `clients` connections at once, each with `requests` requests one after the other. Every request has an id of its own, which
-/// the server must send back as the body ([`ECHO`]). Gives the ids.
+/// `clients` connections at once, each with `requests` requests one after the other. Every request
+/// has an id of its own, which the server must send back as the body ([`ECHO`]). Gives the ids.
 ///
 /// # Panics
-/// When an answer is not the request's own.
+/// When a response is not the request's own.
 #[must_use]
 pub fn swarm(address: SocketAddr, clients: usize, requests: usize) -> Vec<String> {
     let one = |client: usize| {
@@ -209,9 +239,9 @@ pub fn swarm(address: SocketAddr, clients: usize, requests: usize) -> Vec<String
             .map(|n| format!("{client:03}-{n:05}"))
             .collect();
         for id in &ids {
-            let answer = connection.get(&format!("/echo?id={id}"));
-            assert_eq!(answer.status, 200);
-            assert_eq!(answer.body, id.as_bytes(), "the server's answer");
+            let response = connection.get(&format!("/echo?id={id}"));
+            assert_eq!(response.status, 200);
+            assert_eq!(response.body, id.as_bytes(), "the server's response");
         }
         ids
     };
@@ -224,5 +254,5 @@ pub fn swarm(address: SocketAddr, clients: usize, requests: usize) -> Vec<String
     })
 }
 
-/// nginx configuration that answers with the `id` of the query.
+/// nginx configuration that responds with the `id` of the query.
 pub const ECHO: &str = "location /echo { return 200 $arg_id; }";

@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::{Netns, skip};
 
 /// For any one step, on a busy machine with two cores.
-const PATIENCE: Duration = Duration::from_secs(180);
-/// How often to look at what tells nobody of its changes.
+const TIMEOUT: Duration = Duration::from_secs(180);
+/// How often to look at what reports no changes.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The running cluster.
@@ -27,7 +27,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The one that `cargo xtask cluster test` has started for this test. Without it, the test says that it is skipped.
+    /// The one that `cargo xtask cluster test` has started for this test. Without it, the test says
+    /// that it is skipped.
     ///
     /// # Panics
     /// When what is said of it is not so.
@@ -104,15 +105,15 @@ impl Cluster {
     /// When it does not become so.
     #[track_caller]
     pub fn rolled_out(&self, namespace: &str, what: &str) {
-        let patience = PATIENCE.as_secs();
+        let timeout = TIMEOUT.as_secs();
         self.kubectl(&format!(
-            "--namespace {namespace} rollout status {what} --timeout {patience}s"
+            "--namespace {namespace} rollout status {what} --timeout {timeout}s"
         ));
     }
 
-    /// The API server answers.
+    /// The API server responds.
     #[must_use]
-    pub fn answers(&self) -> bool {
+    pub fn is_up(&self) -> bool {
         let output = self.try_kubectl("get --raw /readyz", "");
         output.stdout == b"ok"
     }
@@ -139,9 +140,9 @@ impl Cluster {
         let pid = process(&self.folder.join("pids").join(component));
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("a running component");
         kill_process(pid, Signal::KILL).expect("end the component");
-        let patience = Timespec::try_from(PATIENCE).expect("a duration");
+        let timeout = Timespec::try_from(TIMEOUT).expect("a duration");
         let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-        let ended = poll(&mut fds, Some(&patience)).expect("poll a pidfd") > 0;
+        let ended = poll(&mut fds, Some(&timeout)).expect("poll a pidfd") > 0;
         assert!(ended, "{component} does not end");
     }
 
@@ -206,13 +207,13 @@ impl Cluster {
     }
 }
 
-/// Looks until something is so that nobody tells of.
+/// Looks until something is so that nobody reports.
 ///
 /// # Panics
 /// When it does not become so.
 #[track_caller]
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !so() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         std::thread::sleep(LOOK);

@@ -20,7 +20,8 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Listening on [`ENVOY_PORT`] of IPv4 loopback, in front of what listens on [`HTTP_PORT`] of `upstream`.
+    /// Listening on [`ENVOY_PORT`] of IPv4 loopback, in front of what listens on [`HTTP_PORT`] of
+    /// `upstream`.
     #[must_use]
     pub fn start(bench: &Bench, upstream: &str) -> Self {
         let config = bench.scratch.write("envoy.yaml", config(upstream));
@@ -78,7 +79,8 @@ static_resources:
     )
 }
 
-/// The cache that `cargo xtask` uses: `$MESHTAP_CACHE`, else `$XDG_CACHE_HOME/meshtap`, else `~/.cache/meshtap`.
+/// The cache that `cargo xtask` uses: `$MESHTAP_CACHE`, else `$XDG_CACHE_HOME/meshtap`, else
+/// `~/.cache/meshtap`.
 fn cache() -> PathBuf {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     set("MESHTAP_CACHE").map_or_else(

@@ -1,8 +1,9 @@
-//! What the test benches share: isolated surroundings (network namespace, cgroup, scratch folder), real servers and clients
-//! inside them, and the `meshtap` binary watching.
+//! What the test benches share: isolated environment (network namespace, cgroup, scratch folder),
+//! real servers and clients inside them, and the `meshtap` binary watching.
 //!
-//! Nothing here touches the machine's own network. Whatever is made is removed when its owner is dropped, also while a test
-//! panics; what a killed run left behind is removed by the next one ([`sweep`]).
+//! Nothing here touches the machine's own network. Whatever is made is removed when its owner is
+//! dropped, also while a test panics; what a killed run left behind is removed by the next one
+//! ([`sweep`]).
 //!
 //! A live test is a plain `#[test]` around [`live`]:
 //!
@@ -36,14 +37,15 @@ mod scratch;
 mod server;
 mod sweep;
 mod tap;
+mod tun;
 
 pub use apiserver::{ApiServer, Reply, built};
 pub use bench::{Bench, figure, isolated, live, skip};
 pub use cgroup::{Cgroup, Pod};
-pub use client::{Answer, Connection, ECHO, curl, swarm};
+pub use client::{Connection, ECHO, Response, curl, swarm};
 pub use cluster::{Cluster, until};
 pub use envoy::{ENVOY_PORT, Envoy};
-pub use lossy::{Fault, LossyLink, Tally};
+pub use lossy::{Impairment, LossyLink, Tally};
 pub use netns::Netns;
 pub use pair::{Pair, reset};
 pub use process::{Daemon, socket_states};

@@ -1,23 +1,23 @@
-//! A bad link: two TUN devices in two networks, and a relay between them that loses, reorders and duplicates packets.
+//! A bad link: two TUN devices in two networks, and a relay between them that loses, reorders and
+//! duplicates packets.
 //!
 //! (The kernels this is tried on have no netem.)
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::OwnedFd;
-use rustix::fs::{OFlags, fcntl_setfl};
-use rustix::ioctl::{Opcode, Setter, ioctl};
 
+use crate::tun::tun;
 use crate::{Netns, Random};
 
 /// What the link does to packets, each in cases per thousand.
 #[derive(Clone, Copy, Debug)]
-pub struct Fault {
+pub struct Impairment {
     /// Lost.
     pub loss: u64,
     /// Overtaken by one to four later ones.
@@ -49,20 +49,27 @@ pub struct Tally {
 const DEVICE: &str = "tun0";
 
 impl LossyLink {
-    /// Joins two networks. Each end has an address (and prefix length) of each family, as in [`Netns::join`].
+    /// Joins two networks. Each end has an address (and prefix length) of each family, as in
+    /// [`Netns::join`].
     #[must_use]
-    pub fn new(a: (&Netns, [&str; 2]), b: (&Netns, [&str; 2]), fault: Fault, seed: u64) -> Self {
-        let ends = [tun(a.0, a.1), tun(b.0, b.1)];
+    pub fn new(
+        a: (&Netns, [&str; 2]),
+        b: (&Netns, [&str; 2]),
+        impairment: Impairment,
+        seed: u64,
+    ) -> Self {
+        let ends = [tun(a.0, DEVICE, a.1), tun(b.0, DEVICE, b.1)];
         let stop = Arc::new(eventfd(0, EventfdFlags::empty()).expect("eventfd"));
         let stopped = Arc::clone(&stop);
-        let relay = std::thread::spawn(move || relay(ends, fault, Random::new(seed), &stopped));
+        let relay =
+            std::thread::spawn(move || relay(ends, impairment, Random::new(seed), &stopped));
         Self {
             stop,
             relay: Some(relay),
         }
     }
 
-    /// Ends it and tells what it did.
+    /// Ends it, and says what it did.
     #[must_use]
     pub fn finish(mut self) -> Tally {
         self.end()
@@ -81,55 +88,6 @@ impl Drop for LossyLink {
     }
 }
 
-/// `struct ifreq` as TUNSETIFF reads it (kernel documentation, "Universal TUN/TAP device driver").
-#[repr(C)]
-struct InterfaceRequest {
-    name: [u8; 16],
-    flags: u16,
-    padding: [u8; 22],
-}
-
-/// `_IOW('T', 202, int)`
-const TUNSETIFF: Opcode = 0x4004_54ca;
-/// `IFF_TUN | IFF_NO_PI`: bare IP packets.
-const TUN_BARE: u16 = 0x1001;
-
-fn tun(netns: &Netns, addresses: [&str; 2]) -> File {
-    let device = netns.inside(|| {
-        let device = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/net/tun");
-        let device = device.expect("/dev/net/tun");
-        let mut request = InterfaceRequest {
-            name: [0; 16],
-            flags: TUN_BARE,
-            padding: [0; 22],
-        };
-        request.name[..DEVICE.len()].copy_from_slice(DEVICE.as_bytes());
-        // SAFETY: TUNSETIFF reads a `struct ifreq`, 40 bytes, laid out as above.
-        unsafe { ioctl(&device, Setter::<TUNSETIFF, InterfaceRequest>::new(request)) }
-            .expect("TUNSETIFF");
-        device
-    });
-    netns.add_addresses(DEVICE, addresses);
-    // A lost packet must not cost the test 200 ms each (tcp(7), rto_min of ip-route(8)).
-    netns.ip(&format!(
-        "route change {} dev {DEVICE} rto_min 10ms",
-        network(addresses[0])
-    ));
-    fcntl_setfl(&device, OFlags::NONBLOCK).expect("O_NONBLOCK");
-    device
-}
-
-/// `10.1.0.1/24` → `10.1.0.0/24`: the route that comes with an address.
-fn network(address: &str) -> String {
-    let (ip, prefix) = address.split_once('/').expect("an address with a prefix");
-    assert_eq!(prefix, "24", "the tests use /24 networks");
-    let (front, _) = ip.rsplit_once('.').expect("an IPv4 address");
-    format!("{front}.0/24")
-}
-
 /// One way of the link: packets held back until so many others have passed.
 #[derive(Default)]
 struct Lane {
@@ -141,22 +99,22 @@ impl Lane {
         &mut self,
         packet: &[u8],
         out: &mut File,
-        fault: Fault,
+        impairment: Impairment,
         random: &mut Random,
         tally: &mut Tally,
     ) {
         tally.packets += 1;
-        if random.chance(fault.loss) {
+        if random.chance(impairment.loss) {
             tally.lost += 1;
             return;
         }
-        if random.chance(fault.reorder) {
+        if random.chance(impairment.reorder) {
             tally.reordered += 1;
             self.held.push_back((1 + random.below(4), packet.to_vec()));
             return;
         }
         let _ = out.write(packet);
-        if random.chance(fault.duplicate) {
+        if random.chance(impairment.duplicate) {
             tally.duplicated += 1;
             let _ = out.write(packet);
         }
@@ -176,7 +134,7 @@ impl Lane {
     }
 }
 
-fn relay(mut ends: [File; 2], fault: Fault, mut random: Random, stop: &OwnedFd) -> Tally {
+fn relay(mut ends: [File; 2], impairment: Impairment, mut random: Random, stop: &OwnedFd) -> Tally {
     // Nothing else overtakes a held packet when the link is silent: it goes on after this long.
     const HOLD: Timespec = Timespec {
         tv_sec: 0,
@@ -205,7 +163,7 @@ fn relay(mut ends: [File; 2], fault: Fault, mut random: Random, stop: &OwnedFd) 
                 lane.pass(
                     &packet[..len],
                     &mut ends[to],
-                    fault,
+                    impairment,
                     &mut random,
                     &mut tally,
                 );

@@ -1,5 +1,5 @@
-//! Network namespaces. One is held by a file descriptor alone, so the kernel removes it with everything in it when the test
-//! process ends, however it ends.
+//! Network namespaces. One is held by a file descriptor alone, so the kernel removes it with
+//! everything in it when the test process ends, however it ends.
 
 use std::fs::File;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -18,7 +18,8 @@ impl Netns {
     #[expect(clippy::new_without_default, reason = "it makes a namespace")]
     pub fn new() -> Self {
         let made = std::thread::spawn(|| {
-            // SAFETY: a new network namespace for this thread alone; nothing it shares (files, memory) is unshared.
+            // SAFETY: a new network namespace for this thread alone; nothing it shares (files,
+            // memory) is unshared.
             unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
                 .expect("a network namespace");
             Self::current()
@@ -39,18 +40,21 @@ impl Netns {
         )
     }
 
-    /// The machine's own, where the test process's first thread always is: to fetch what a test needs, and for nothing else.
+    /// The machine's own, where the test process's first thread always is: to fetch what a test
+    /// needs, and for nothing else.
     pub(crate) fn of_the_machine() -> Self {
         Self(File::open("/proc/self/ns/net").expect("the process's network namespace"))
     }
 
-    /// The calling thread enters it; threads and processes that it starts are in it from the beginning.
+    /// The calling thread enters it; threads and processes that it starts are in it from the
+    /// beginning.
     pub(crate) fn enter(&self) {
         move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
             .expect("enter the network namespace");
     }
 
-    /// Runs `f` with the calling thread in this namespace: processes it starts and sockets it makes belong there.
+    /// Runs `f` with the calling thread in this namespace: processes it starts and sockets it makes
+    /// belong there.
     pub fn inside<T>(&self, f: impl FnOnce() -> T) -> T {
         struct Back(Netns);
         impl Drop for Back {
@@ -72,7 +76,8 @@ impl Netns {
         assert!(output.status.success(), "ip {words}: {errors}");
     }
 
-    /// Joins it with another by a pair of devices, with an address (and prefix length) of each family at each end.
+    /// Joins it with another by a pair of devices, with an address (and prefix length) of each
+    /// family at each end.
     pub fn join(&self, other: &Self, own: [&str; 2], others: [&str; 2]) {
         let target = format!("/proc/{}/fd/{}", std::process::id(), other.0.as_raw_fd());
         self.ip(&format!(

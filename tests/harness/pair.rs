@@ -1,4 +1,5 @@
-//! Both ends of a TCP connection in one thread: what goes over it, and in which order, is up to the test to the byte.
+//! Both ends of a TCP connection in one thread: what goes over it, and in which order, is up to the
+//! test to the byte.
 
 use std::io::{Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -28,8 +29,8 @@ impl Pair {
         let (server, _) = listener.accept().expect("accept");
         for stream in [&client, &server] {
             stream.set_nodelay(true).expect("TCP_NODELAY");
-            let patience = Some(Duration::from_secs(60));
-            stream.set_read_timeout(patience).expect("timeout");
+            let timeout = Some(Duration::from_secs(60));
+            stream.set_read_timeout(timeout).expect("timeout");
         }
         Self { client, server }
     }
@@ -40,7 +41,7 @@ impl Pair {
     }
 
     /// The server sends; the client has it all when this returns.
-    pub fn answer(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn respond(&mut self, bytes: impl AsRef<[u8]>) {
         transfer(&mut self.server, &mut self.client, bytes.as_ref());
     }
 
@@ -52,9 +53,9 @@ impl Pair {
     }
 
     /// The server sends one byte a segment.
-    pub fn answer_slowly(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn respond_slowly(&mut self, bytes: impl AsRef<[u8]>) {
         for byte in bytes.as_ref().chunks(1) {
-            self.answer(byte);
+            self.respond(byte);
         }
     }
 }

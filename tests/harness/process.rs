@@ -16,15 +16,15 @@ use rustix::process::{
 use crate::Bench;
 
 /// How long a server may take to listen, on a busy machine with two cores.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often to look whether it does; a process that ends is noticed at once.
 const LOOK: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 5_000_000,
 };
 
-/// A process and those that it starts: one process group, killed when this is dropped. Start it from the test's own thread: it
-/// also ends when the thread that started it does.
+/// A process and those that it starts: one process group, killed when this is dropped. Start it
+/// from the test's own thread: it also ends when the thread that started it does.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
@@ -67,14 +67,14 @@ impl Daemon {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until something listens on this TCP port of the current network. No connection is made, which a server that
-    /// counts them, or serves only one, would notice.
+    /// Waits until something listens on this TCP port of the current network. No connection is
+    /// made, which a server that counts them, or serves only one, would notice.
     ///
     /// # Panics
     /// When the process ends first, or takes too long.
     #[must_use]
     pub fn listening(mut self, port: u16) -> Self {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !listens(port) {
             let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
             let ended = poll(&mut fds, Some(&LOOK)).expect("poll a pidfd") > 0;
@@ -102,9 +102,9 @@ impl Daemon {
     /// # Panics
     /// When it takes too long.
     pub fn wait(&mut self) -> std::process::ExitStatus {
-        let patience = Timespec::try_from(PATIENCE).expect("a duration");
+        let timeout = Timespec::try_from(TIMEOUT).expect("a duration");
         let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        let ended = poll(&mut fds, Some(&patience)).expect("poll a pidfd") > 0;
+        let ended = poll(&mut fds, Some(&timeout)).expect("poll a pidfd") > 0;
         assert!(ended, "still running: {}", self.log());
         self.child.wait().expect("wait")
     }
@@ -126,7 +126,8 @@ pub(crate) fn pid_of(child: &Child) -> Pid {
 /// Starts a process as leader of a group of its own, which ends with the calling thread.
 pub(crate) fn spawn(command: &mut Command) -> Child {
     command.process_group(0);
-    // SAFETY: between fork and exec only one prctl is called, which is async-signal-safe and touches no memory.
+    // SAFETY: between fork and exec only one prctl is called, which is async-signal-safe and
+    // touches no memory.
     unsafe {
         command.pre_exec(|| {
             set_parent_process_death_signal(Some(Signal::KILL))?;

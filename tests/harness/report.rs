@@ -1,4 +1,4 @@
-//! What a `meshtap` run told.
+//! What a `meshtap` run emitted.
 
 use std::collections::HashMap;
 use std::process::ExitStatus;
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Everything that one run said.
 #[derive(Debug)]
 pub struct Report {
-    /// The exchanges, in the order they were told.
+    /// The exchanges, in the order they were emitted.
     pub exchanges: Vec<Exchange>,
     /// The same, as printed.
     pub lines: Vec<String>,
@@ -42,22 +42,23 @@ impl Report {
         counters.values().filter_map(Value::as_u64).sum()
     }
 
-    /// The run ended well, and every exchange that it began is accounted for, in the ledger and in what it printed.
+    /// The run ended well, and every exchange that it began is counted, in the ledger and in what
+    /// it printed.
     #[track_caller]
     pub fn assert_balanced(&self) {
         assert!(self.status.success(), "{}: {}", self.status, self.stderr);
-        let begun = self.count("/ledger/begun");
-        let told = self.count("/ledger/complete") + self.sum("/ledger/partial");
+        let started = self.count("/ledger/begun");
+        let emitted = self.count("/ledger/complete") + self.sum("/ledger/partial");
         let lost = self.sum("/ledger/lost");
         assert_eq!(self.count("/ledger/open"), 0, "{:#}", self.ledger);
-        assert_eq!(begun, told + lost, "{:#}", self.ledger);
-        assert_eq!(told, self.sum("/delivery"), "{:#}", self.ledger);
+        assert_eq!(started, emitted + lost, "{:#}", self.ledger);
+        assert_eq!(emitted, self.sum("/delivery"), "{:#}", self.ledger);
         let shown = self.count("/delivery/shown");
         assert_eq!(shown, self.exchanges.len() as u64, "{:#}", self.ledger);
     }
 
-    /// Balanced, and the kernel dropped nothing, no stream had a gap, no exchange is partial, none was given up but those that
-    /// the other end of a local connection tells.
+    /// Balanced, and the kernel dropped nothing, no stream had a gap, no exchange is partial, none
+    /// was dropped but those that the other end of a local connection emits.
     #[track_caller]
     pub fn assert_nothing_lost(&self) {
         self.assert_balanced();
@@ -74,23 +75,19 @@ impl Report {
         assert_eq!(self.count("/stats/gaps"), 0, "{:#}", self.ledger);
         assert_eq!(self.sum("/ledger/partial"), 0, "{:#}", self.ledger);
         assert_eq!(self.count("/delivery/output_full"), 0, "{:#}", self.ledger);
-        assert_eq!(
-            self.sum("/ledger/lost"),
-            self.mirrored(),
-            "{:#}",
-            self.ledger
-        );
+        assert_eq!(self.sum("/ledger/lost"), self.folded(), "{:#}", self.ledger);
     }
 
-    /// How many exchanges the other end of the same local connection told. The agent stops looking at an end once it knows
-    /// that the other one tells everything: at least the first exchange of a connection is counted here, at most all.
+    /// How many exchanges the other end of the same local connection emitted. The agent stops
+    /// looking at an end once it knows that the other one emits everything: at least the first
+    /// exchange of a connection is counted here, at most all.
     #[track_caller]
     #[must_use]
-    pub fn mirrored(&self) -> u64 {
+    pub fn folded(&self) -> u64 {
         self.count("/ledger/lost/mirrored")
     }
 
-    /// Payload bytes that the kernel side copied out.
+    /// Payload bytes that the BPF programs copied out.
     #[track_caller]
     #[must_use]
     pub fn copied_bytes(&self) -> u64 {
@@ -105,7 +102,8 @@ impl Report {
         &self.exchanges[0]
     }
 
-    /// How often each id was told, after checking that every answer is its request's own: the body is the `id` of the target.
+    /// How often each id was emitted, after checking that every response is its request's own: the
+    /// body is the `id` of the target.
     #[track_caller]
     #[must_use]
     pub fn ids(&self) -> HashMap<&str, usize> {
@@ -122,7 +120,7 @@ impl Report {
         ids
     }
 
-    /// Exactly these ids were told, each once, each with its own answer.
+    /// Exactly these ids were emitted, each once, each with its own response.
     #[track_caller]
     pub fn assert_ids(&self, expected: &[String]) {
         let ids = self.ids();
@@ -131,7 +129,7 @@ impl Report {
             .filter(|(_, count)| **count > 1)
             .take(5)
             .collect();
-        assert!(twice.is_empty(), "told more than once: {twice:?}");
+        assert!(twice.is_empty(), "emitted more than once: {twice:?}");
         let missing: Vec<_> = expected
             .iter()
             .filter(|id| !ids.contains_key(id.as_str()))
@@ -179,7 +177,7 @@ impl Exchange {
         self.text("/target").unwrap_or_else(|| panic!("{self:?}"))
     }
 
-    /// The status, if an answer began.
+    /// The status, if a response began.
     #[must_use]
     pub fn status(&self) -> Option<u64> {
         self.0.get("status").and_then(Value::as_u64)
@@ -222,7 +220,7 @@ impl Exchange {
         Message(self.0.get("request").unwrap_or_else(|| panic!("{self:?}")))
     }
 
-    /// The answer.
+    /// The response.
     #[track_caller]
     #[must_use]
     pub fn response(&self) -> Message<'_> {

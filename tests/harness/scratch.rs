@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::sweep::{PREFIX, own_name};
 
-/// A folder under the machine's temporary one, readable by the unprivileged users that servers switch to.
+/// A folder under the machine's temporary one, readable by the unprivileged users that servers
+/// switch to.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 

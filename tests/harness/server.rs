@@ -17,7 +17,8 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Listening on IPv4 and IPv6, with these lines in its `server` block; files come from [`Self::root`].
+    /// Listening on IPv4 and IPv6, with these lines in its `server` block; files come from
+    /// [`Self::root`].
     #[must_use]
     pub fn start(bench: &Bench, server: &str) -> Self {
         let listen = format!("listen {HTTP_PORT}; listen [::]:{HTTP_PORT};");
@@ -63,8 +64,9 @@ impl Nginx {
     }
 }
 
-/// Apache httpd with the event MPM. On Linux it sets `TCP_DEFER_ACCEPT` on its listeners (AcceptFilter, core(5)), so the first
-/// data packet arrives while there is no socket but the listener.
+/// Apache httpd with the event MPM. On Linux it sets `TCP_DEFER_ACCEPT` on its listeners
+/// (AcceptFilter, core(5)), so the first data packet arrives while there is no socket but the
+/// listener.
 #[derive(Debug)]
 pub struct Apache {
     /// Its parent process.
@@ -114,7 +116,8 @@ pub struct PythonServer {
 }
 
 impl PythonServer {
-    /// Serving files from [`Self::root`] at `address`, speaking this version (`HTTP/1.0` closes after each answer).
+    /// Serving files from [`Self::root`] at `address`, speaking this version (`HTTP/1.0` closes
+    /// after each response).
     #[must_use]
     pub fn start(bench: &Bench, address: &str, version: &str) -> Self {
         let root = bench.scratch.folder("www");
@@ -142,7 +145,8 @@ impl PythonServer {
     }
 }
 
-/// The address of a path of the server on [`HTTP_PORT`] of `host` (a name, or an IPv6 address in brackets).
+/// The address of a path of the server on [`HTTP_PORT`] of `host` (a name, or an IPv6 address in
+/// brackets).
 #[must_use]
 pub fn url(host: &str, path: &str) -> String {
     format!("http://{host}:{HTTP_PORT}{path}")

@@ -1,4 +1,4 @@
-//! Names that tell their owner, and the removal of what a killed run left behind.
+//! Names that hold their owner, and the removal of what a killed run left behind.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,8 @@ use crate::cgroup;
 /// Every folder and cgroup of the benches begins with this.
 pub(crate) const PREFIX: &str = "meshtap-tests-";
 
-/// Start time of a living process (field 22 of `/proc/PID/stat`, proc(5)): with the pid it names a process for good.
+/// Start time of a living process (field 22 of `/proc/PID/stat`, proc(5)): with the pid it names a
+/// process for good.
 fn start_time(pid: &str) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the name in parentheses, and may hold anything.
@@ -24,7 +25,7 @@ fn start_time(pid: &str) -> Option<String> {
     (!matches!(state, "Z" | "X")).then(|| start.to_owned())
 }
 
-/// The part of a name that tells this process.
+/// The part of a name that stands for this process.
 pub(crate) fn owner() -> String {
     let pid = std::process::id().to_string();
     let start = start_time(&pid).expect("own start time");
@@ -38,7 +39,7 @@ pub(crate) fn own_name() -> String {
 }
 
 /// The owner in `name` is gone.
-fn orphaned(name: &str) -> bool {
+fn abandoned(name: &str) -> bool {
     let Some(rest) = name.strip_prefix(PREFIX) else {
         return false;
     };
@@ -49,24 +50,25 @@ fn orphaned(name: &str) -> bool {
     start_time(pid).as_deref() != Some(start)
 }
 
-fn orphans_in(folder: &Path) -> Vec<std::path::PathBuf> {
+fn abandoned_in(folder: &Path) -> Vec<std::path::PathBuf> {
     fs::read_dir(folder)
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|entry| entry.file_name().to_str().is_some_and(orphaned))
+        .filter(|entry| entry.file_name().to_str().is_some_and(abandoned))
         .map(|entry| entry.path())
         .collect()
 }
 
-/// Removes scratch folders and cgroups, with the processes in them, whose owner is gone. Once per process.
+/// Removes scratch folders and cgroups, with the processes in them, whose owner is gone. Once per
+/// process.
 pub fn sweep() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        for folder in orphans_in(&std::env::temp_dir()) {
+        for folder in abandoned_in(&std::env::temp_dir()) {
             let _ = fs::remove_dir_all(folder);
         }
-        for group in cgroup::root().iter().flat_map(|root| orphans_in(root)) {
+        for group in cgroup::root().iter().flat_map(|root| abandoned_in(root)) {
             for pid in cgroup::processes(&group) {
                 let _ = kill_process(pid, Signal::KILL);
             }
@@ -85,15 +87,15 @@ pub(crate) fn kill_others(pids: &[Pid]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{orphaned, own_name};
+    use super::{abandoned, own_name};
 
     #[track_caller]
     fn check(name: &str, expected: bool) {
-        assert_eq!(orphaned(name), expected, "{name}");
+        assert_eq!(abandoned(name), expected, "{name}");
     }
 
     #[test]
-    fn only_names_of_gone_processes_are_orphans() {
+    fn only_names_of_gone_processes_are_abandoned() {
         check(&own_name(), false);
         check("meshtap-tests-1-0-7", true);
         check("meshtap-tests-4194305-1-0", true);

@@ -18,7 +18,7 @@ use crate::{Bench, Exchange, Report};
 /// What the agent prints to standard error once every hook is attached.
 const READY: &str = "capturing";
 /// Loading and attaching takes well under a second; a busy machine may need more.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The binary under test: `MESHTAP_BIN`, or the one that `cargo xtask build --release` leaves.
 #[must_use]
@@ -61,7 +61,8 @@ impl Tap {
         Self { command, ledger }
     }
 
-    /// Only the sockets that requests arrive at: each exchange once, whatever else of the test is in the cgroup.
+    /// Only the sockets that requests arrive at: each exchange once, whatever else of the test is
+    /// in the cgroup.
     #[must_use]
     pub fn server_side(self) -> Self {
         self.args(["--side", "server"])
@@ -89,7 +90,8 @@ impl Tap {
         self.launch(true)
     }
 
-    /// Starts it as [`Self::start`] does, but leaves what it prints in the pipe until it is told to end.
+    /// Starts it as [`Self::start`] does, but leaves what it prints in the pipe until it is asked
+    /// to end.
     ///
     /// # Panics
     /// When it does not start.
@@ -178,14 +180,14 @@ impl Running {
         }
     }
 
-    /// Stops it (SIGSTOP): the kernel side goes on, nobody reads.
+    /// Stops it (SIGSTOP): the BPF programs go on, nobody reads.
     pub fn pause(&self) {
         kill_process(pid_of(&self.child), Signal::STOP).expect("pause meshtap");
     }
 
     /// Lets it run again.
-    pub fn resume(&self) {
-        kill_process(pid_of(&self.child), Signal::CONT).expect("resume meshtap");
+    pub fn proceed(&self) {
+        kill_process(pid_of(&self.child), Signal::CONT).expect("proceed meshtap");
     }
 
     /// Its process id.
@@ -194,24 +196,24 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits until it has told this many exchanges.
+    /// Waits until it has emitted this many exchanges.
     ///
     /// # Panics
     /// When it does not.
-    pub fn told(&self, count: usize) {
-        self.until(&format!("{count} exchanges are told"), |seen| {
+    pub fn emitted(&self, count: usize) {
+        self.until(&format!("{count} exchanges are emitted"), |seen| {
             seen.stdout.len() >= count
         });
     }
 
-    /// Waits until each of these texts is in an exchange that it has told.
+    /// Waits until each of these texts is in an exchange that it has emitted.
     ///
     /// # Panics
     /// When it does not.
-    pub fn told_of_each(&self, texts: impl IntoIterator<Item = String>) {
+    pub fn emitted_each(&self, texts: impl IntoIterator<Item = String>) {
         // Lines looked at, and texts not found yet.
         let state = RefCell::new((0, texts.into_iter().collect::<Vec<_>>()));
-        self.until("each of some exchanges is told", |seen| {
+        self.until("each of some exchanges is emitted", |seen| {
             let (looked, texts) = &mut *state.borrow_mut();
             for line in &seen.stdout[*looked..] {
                 texts.retain(|text| !line.contains(text.as_str()));
@@ -222,7 +224,7 @@ impl Running {
     }
 
     fn until(&self, what: &str, condition: impl Fn(&Seen) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut seen = self.shared.lock();
         while !condition(&seen) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -241,14 +243,14 @@ impl Running {
         }
     }
 
-    /// Interrupts it (Ctrl-C) and gives what it told.
+    /// Interrupts it (Ctrl-C) and gives what it emitted.
     #[must_use]
     pub fn finish(self) -> Report {
         kill_process(pid_of(&self.child), Signal::INT).expect("interrupt meshtap");
         self.ended()
     }
 
-    /// Waits for its own end and gives what it told.
+    /// Waits for its own end and gives what it emitted.
     ///
     /// # Panics
     /// When it does not end.
@@ -270,7 +272,7 @@ impl Running {
     }
 
     fn until_end(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut seen = self.shared.lock();
         while seen.ended < 2 {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -221,6 +221,6 @@ impl Wire {
     pub(crate) fn ask_with(&self, target: &str, lines: &str) {
         let mut pair = self.connect(8080);
         pair.request(format!("GET {target} HTTP/1.1\r\nhost: web\r\n{lines}\r\n"));
-        pair.answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        pair.respond("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     }
 }

@@ -132,7 +132,7 @@ fn exchange(client: TcpStream, listener: &TcpListener, target: &str, agent: &str
     pair.request(format!(
         "GET {target} HTTP/1.1\r\nhost: web\r\nuser-agent: {agent}\r\n\r\n"
     ));
-    pair.answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    pair.respond("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     seen
 }
 

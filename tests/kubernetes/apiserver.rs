@@ -32,7 +32,7 @@ fn a_pod_is_what_the_test_says() {
         server.create(PODS, &[pod("cart-1"), pod("cart-2")]);
         let address = json!({"status": {"podIP": "10.1.0.7", "podIPs": [{"ip": "10.1.0.7"}], "phase": "Running"}});
         server.expect("PATCH", &format!("{PODS}/cart-1/status"), &address);
-        server.resume();
+        server.restart();
         let on_node = format!("{PODS}?fieldSelector=spec.nodeName=node-a");
         let pods = server.call("GET", &on_node, None).body;
         let names: Vec<_> = pods["items"].as_array().unwrap().iter().collect();
@@ -77,7 +77,7 @@ fn what_was_compacted_is_gone() {
         server.create(PODS, &[pod("cart-2"), pod("cart-3")]);
         let left = server.compact();
         assert!(left > version.parse().unwrap());
-        server.resume();
+        server.restart();
         let watch = format!("{PODS}?watch=1&timeoutSeconds=5&resourceVersion={version}");
         let reply = server.call("GET", &watch, None);
         let code = reply

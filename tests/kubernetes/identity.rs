@@ -304,7 +304,7 @@ fn the_api_server_may_go_and_come_back() {
         );
         wire.ask("/meanwhile");
         check(&agent.told("/meanwhile"), &both);
-        cluster.server.resume();
+        cluster.server.restart();
         agent.await_watch("node_pods", "synced");
         cluster.delete("front");
         cluster.pod("other", None, wire.client.address, json!({}));
@@ -339,11 +339,11 @@ fn one_that_is_too_far_behind_lists_again() {
         cluster.kill();
         agent.await_watch("node_pods", "lost");
         signal(agent.pid(), "-STOP");
-        cluster.server.resume();
+        cluster.server.restart();
         cluster.delete("old");
         cluster.pod("new", None, wire.client.address, json!({}));
         cluster.server.compact();
-        cluster.server.resume();
+        cluster.server.restart();
         signal(agent.pid(), "-CONT");
         until("it has listed again", || {
             (agent.metric(listings) >= 2.0).then_some(())
@@ -390,7 +390,7 @@ fn without_an_api_server_containers_are_told_and_pods_later() {
             ],
         );
         assert!(alone["k8s.pod.name"].is_null(), "{alone}");
-        cluster.server.resume();
+        cluster.server.restart();
         agent.await_watch("node_pods", "synced");
         wire.ask("/together");
         check(&agent.told("/together"), &[("k8s.pod.name", "web")]);

@@ -1,11 +1,12 @@
-//! Where heavy parts are kept between runs and between clones: outside `target/`, each under its own version.
+//! Where heavy parts are kept between runs and between clones: outside `target/`, each under its
+//! own version.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The folder `name` of the cache, made when missing: `$MESHTAP_CACHE`, else `$XDG_CACHE_HOME/meshtap`, else
-/// `~/.cache/meshtap`.
+/// The folder `name` of the cache, made when missing: `$MESHTAP_CACHE`, else
+/// `$XDG_CACHE_HOME/meshtap`, else `~/.cache/meshtap`.
 pub fn folder(name: &str) -> Result<PathBuf> {
     let folder = root()?.join(name);
     std::fs::create_dir_all(&folder)
@@ -25,8 +26,8 @@ fn root() -> Result<PathBuf> {
     Ok(Path::new(&home).join(".cache/meshtap"))
 }
 
-/// Gives `path`, made by `make` when it is not there yet. `make` gets a path beside it, renamed when it has succeeded, so an
-/// interrupted run leaves nothing that looks complete.
+/// Gives `path`, made by `make` when it is not there yet. `make` gets a path beside it, renamed
+/// when it has succeeded, so an interrupted run leaves nothing that looks complete.
 pub fn file(path: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if path.exists() {
         return Ok(());

@@ -12,7 +12,8 @@ use crate::cache;
 /// What to say when there is no toolchain.
 pub const NO_TOOLCHAIN: &str = "there is no Go toolchain (go1.24 or newer) to build it with";
 
-/// A program of a module that another module, written for the purpose, names with everything that it depends on.
+/// A program of a module that another module, written for the purpose, names with everything that
+/// it depends on.
 pub(crate) struct Module<'a> {
     /// Its folder in the cache.
     pub(crate) folder: &'a str,
@@ -57,7 +58,8 @@ pub(crate) fn program(module: &Module<'_>) -> Result<Option<PathBuf>> {
     })
 }
 
-/// Gives `program`, made by `make` when it is not there yet: one process at a time, the others wait and find it made.
+/// Gives `program`, made by `make` when it is not there yet: one process at a time, the others wait
+/// and find it made.
 pub(crate) fn made_once(
     program: &Path,
     make: impl FnOnce(&Path, &Path) -> Result<()>,

@@ -62,7 +62,8 @@ impl Component {
         format!("k8s.io/kubernetes/{folder}/{}", self.name())
     }
 
-    /// The program, built where it is not there yet. `None`: there is no Go toolchain to build it with.
+    /// The program, built where it is not there yet. `None`: there is no Go toolchain to build it
+    /// with.
     ///
     /// # Errors
     /// When it does not build.
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_is_told_its_version() {
+    fn a_component_has_its_version() {
         assert_eq!(
             ldflags(),
             "-s -w -X k8s.io/component-base/version.gitVersion=v1.34.3 -X k8s.io/component-base/version.gitMajor=1 \

@@ -1,6 +1,6 @@
-//! Real servers that tests talk to and that no package brings: built once from their Go modules, each version pinned with the
-//! hashes of everything it is made of, and kept by version outside `target/`, so that no clean and no second clone builds it
-//! again.
+//! Real servers that tests talk to and that no package brings: built once from their Go modules,
+//! each version pinned with the hashes of everything it is made of, and kept by version outside
+//! `target/`, so that no clean and no second clone builds it again.
 
 pub mod cache;
 pub mod collector;

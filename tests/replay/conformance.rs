@@ -1,6 +1,7 @@
-//! Golden: the exchanges of `conformance/lua-exchanges.json`, from raw bytes through engine, policy and span, have the attributes
-//! that the two Lua filters sent for them in a real Envoy. Where the filters are wrong, or Envoy changed what they saw, the
-//! difference is named in [`EXCEPTIONS`]. No privileges.
+//! Golden: the exchanges of `conformance/lua-exchanges.json`, from raw bytes through engine, policy
+//! and span, have the attributes that the two Lua filters sent for them in a real Envoy. Where the
+//! filters are wrong, or Envoy changed what they saw, the difference is named in [`EXCEPTIONS`]. No
+//! privileges.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -54,14 +55,14 @@ fn exceptions() -> Vec<Exception> {
             "http.scheme",
             json!(""),
             json!("http"),
-            "the filters tell a scheme only when a header does",
+            "the filters show a scheme only when a header does",
         ),
         one(
             "*",
             "net.sock.peer.addr",
             json!(""),
             json!(CLIENT),
-            "the filters tell a peer only when a header does",
+            "the filters show a peer only when a header does",
         ),
         one(
             "post_chunked",
@@ -75,7 +76,7 @@ fn exceptions() -> Vec<Exception> {
             "http.response.headers",
             json!({"content-length": "0", "content-type": "application/octet-stream"}),
             json!({"content-length": "12", "content-type": "text/plain"}),
-            "Envoy's upstream echoed the empty body; the raw answer of the recording is another one",
+            "Envoy's upstream echoed the empty body; the raw response of the recording is another one",
         ),
         one(
             "empty_post",
@@ -108,7 +109,7 @@ fn exceptions() -> Vec<Exception> {
     ]
 }
 
-/// What is told of the exchanges whose spans the filters lost: their JSON was not UTF-8.
+/// What is shown of the exchanges whose spans the filters lost: their JSON was not UTF-8.
 fn lost() -> BTreeMap<&'static str, Vec<(&'static str, Json)>> {
     let up: Vec<u8> = (0..=255).collect();
     let down: Vec<u8> = (0..=255).rev().collect();
@@ -273,7 +274,7 @@ fn check(profile: Profile, case: &Case, used: &mut BTreeSet<(&'static str, &'sta
         };
     }
     found.retain(|key, _| !ADDED.contains(&key.as_str()));
-    assert_eq!(found, BTreeMap::new(), "{name}: more than the filter told");
+    assert_eq!(found, BTreeMap::new(), "{name}: more than the filter shown");
     assert_eq!(span.scope.name, filter["scope"].as_str().expect("scope"));
     assert_eq!(
         span.kind as i64,

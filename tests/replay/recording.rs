@@ -1,4 +1,5 @@
-//! Recordings that were made once, replayed without privileges: the same exchanges as on the day, to the byte.
+//! Recordings that were made once, replayed without privileges: the same exchanges as on the day,
+//! to the byte.
 //!
 //! Belongs to the agent's package, so that `cargo test` runs it with nothing but a Rust toolchain.
 

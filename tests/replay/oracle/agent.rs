@@ -12,14 +12,14 @@ use meshtap::http::Fields;
 use meshtap::http::coding::{Decoded, decode};
 use meshtap::ledger::Ledger;
 
-use crate::told::{Connections, Ends, Told};
+use super::shown::{Connections, Ends, Shown};
 
-/// An exchange with what only we tell of it.
+/// An exchange with what only we show of it.
 pub struct Ours {
     pub ends: Ends,
-    pub told: Told,
+    pub shown: Shown,
     pub partial: Option<Partial>,
-    /// The answer's body, content coding removed.
+    /// The response's body, content coding removed.
     pub decoded: Vec<u8>,
 }
 
@@ -32,10 +32,10 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn connections(&self) -> Connections {
-        let mut connections = BTreeMap::<Ends, Vec<Told>>::new();
+        let mut connections = BTreeMap::<Ends, Vec<Shown>>::new();
         for exchange in &self.exchanges {
-            let told = connections.entry(exchange.ends.clone()).or_default();
-            told.push(exchange.told.clone());
+            let shown = connections.entry(exchange.ends.clone()).or_default();
+            shown.push(exchange.shown.clone());
         }
         connections
     }
@@ -95,7 +95,7 @@ fn ours(exchange: &Exchange) -> Ours {
             client: exchange.peers.client.to_string(),
             server: exchange.peers.server.to_string(),
         },
-        told: Told {
+        shown: Shown {
             method: text(exchange.request.head.method()),
             target: text(exchange.request.head.target()),
             status: response.map(|response| response.head.status),

@@ -1,4 +1,5 @@
-//! A capture file rewritten as a bad link or a bad capture would have left it. Seeded: the same file each time.
+//! A capture file rewritten as a bad link or a bad capture would have left it. Seeded: the same
+//! file each time.
 
 use meshtap_tests::Random;
 
@@ -31,7 +32,8 @@ pub struct Done {
     pub duplicated: usize,
 }
 
-/// Applies it to a pcap file in this machine's byte order, which is what tcpdump writes. Times stay in order.
+/// Applies it to a pcap file in this machine's byte order, which is what tcpdump writes. Times stay
+/// in order.
 pub fn distort(file: &[u8], distortion: Distortion, seed: u64) -> (Vec<u8>, Done) {
     let mut random = Random::new(seed);
     let mut done = Done::default();

@@ -1,5 +1,5 @@
-//! `tcpdump`, started and stopped without guessing at time: it has started when it says so, and it has seen everything when it has
-//! seen a datagram that was sent last.
+//! `tcpdump`, started and stopped without guessing at time: it has started when it says so, and it
+//! has seen everything when it has seen a datagram that was sent last.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::UdpSocket;
@@ -10,17 +10,18 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::distort::{FILE, record_at};
+use super::distort::{FILE, record_at};
 
 /// Discard (RFC 863): nothing listens there.
 const DISCARD: u16 = 9;
 const LAST: &[u8] = b"the last datagram of this capture";
 
-/// The kernel's buffer for tcpdump: all of a test's traffic, so that a busy machine loses none of it.
+/// The kernel's buffer for tcpdump: all of a test's traffic, so that a busy machine loses none of
+/// it.
 const BUFFER_KIB: &str = "262144";
 
 /// tcpdump hands on what it has at least once a second.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// A datagram may be lost; so many are not.
 const TRIES: usize = 12;
 
@@ -32,7 +33,8 @@ pub struct Sniffer {
 }
 
 impl Sniffer {
-    /// Captures TCP on a device of the thread's own network. A datagram sent to the IPv4 address `towards` must pass that device.
+    /// Captures TCP on a device of the thread's own network. A datagram sent to the IPv4 address
+    /// `towards` must pass that device.
     pub fn start(device: &str, towards: &'static str) -> Self {
         let mut tcpdump = Command::new("tcpdump")
             .args(["-i", device, "-s", "0", "-n", "-U", "-B", BUFFER_KIB])
@@ -67,9 +69,9 @@ impl Sniffer {
     pub fn finish(mut self) -> Vec<u8> {
         let socket = UdpSocket::bind(("0.0.0.0", 0)).expect("a UDP socket");
         let file = (0..TRIES).find_map(|_| {
-            // Refused when an earlier one was answered with "port unreachable".
+            // Refused when an earlier one was responded with "port unreachable".
             let _ = socket.send_to(LAST, (self.towards, DISCARD));
-            self.file.recv_timeout(PATIENCE).ok()
+            self.file.recv_timeout(TIMEOUT).ok()
         });
         let pid = Pid::from_raw(self.tcpdump.id().cast_signed()).expect("a process id");
         kill_process(pid, Signal::INT).expect("interrupt tcpdump");

@@ -1,4 +1,5 @@
-//! Traffic whose every request is known beforehand: method, target with a number of its own, body length, expected status.
+//! Traffic whose every request is known beforehand: method, target with a number of its own, body
+//! length, expected status.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,13 +13,13 @@ pub struct Asked {
     pub target: String,
     pub status: u16,
     pub request_body: u64,
-    /// The answer may come before the end of the request, and the client may then stop sending.
+    /// The response may come before the end of the request, and the client may then stop sending.
     pub may_be_cut: bool,
     /// The representation, where the client knows it.
-    pub answer: Option<Vec<u8>>,
+    pub response: Option<Vec<u8>>,
 }
 
-/// Requests in one write of a client that does not wait for answers.
+/// Requests in one write of a client that does not wait for responses.
 pub const PIPELINED: usize = 10;
 
 /// Length of curl's uploads.
@@ -52,7 +53,7 @@ impl Files {
     }
 }
 
-/// Numbers requests, so that each target is told apart from every other.
+/// Numbers requests, so that each target is different from every other.
 pub struct Counter(u64);
 
 impl Counter {
@@ -115,11 +116,11 @@ pub enum Kind {
     /// `Expect: 100-continue`, then the body.
     Expect,
     Chunked,
-    /// The answer comes while the body flows.
+    /// The response comes while the body flows.
     Early,
 }
 
-/// What any server of files answers.
+/// What any server of files responds.
 pub const FILES: [Kind; 8] = [
     Kind::Text,
     Kind::TextCompressed,
@@ -131,7 +132,7 @@ pub const FILES: [Kind; 8] = [
     Kind::Http10,
 ];
 
-/// With what [`nginx`] answers besides.
+/// With what [`nginx`] serves besides.
 pub const ALL: [Kind; 11] = [
     Kind::Text,
     Kind::TextCompressed,
@@ -149,7 +150,7 @@ pub const ALL: [Kind; 11] = [
 impl Kind {
     /// The request, and curl's options for it.
     fn make(self, files: &Files, counter: &mut Counter, upload: &Path) -> (Asked, String) {
-        let (path, answer) = match self {
+        let (path, response) = match self {
             Self::Text | Self::TextCompressed | Self::Http10 => {
                 ("/text.txt", Some(&files.text[..]))
             }
@@ -176,7 +177,7 @@ impl Kind {
             },
             request_body: if posts { UPLOAD } else { 0 },
             may_be_cut: self == Self::Early,
-            answer: answer.map(<[u8]>::to_vec),
+            response: response.map(<[u8]>::to_vec),
         };
         let options = match self {
             Self::TextCompressed | Self::PageCompressed => "compressed",
@@ -199,7 +200,8 @@ impl Kind {
     }
 }
 
-/// Requests in one write, answers in one go: `depth` at a time, `rounds` times over one connection.
+/// Requests in one write, responses in one go: `depth` at a time, `rounds` times over one
+/// connection.
 pub fn pipelined(
     address: SocketAddr,
     files: &Files,
@@ -223,7 +225,7 @@ pub fn pipelined(
                     status: 200,
                     request_body: 0,
                     may_be_cut: false,
-                    answer: Some(file.clone()),
+                    response: Some(file.clone()),
                 }
             })
             .collect();
@@ -233,9 +235,9 @@ pub fn pipelined(
             .collect();
         connection.send(requests);
         for asked in &batch {
-            let answer = connection.answer();
-            assert_eq!(answer.status, asked.status);
-            assert_eq!(Some(&answer.body), asked.answer.as_ref());
+            let response = connection.response();
+            assert_eq!(response.status, asked.status);
+            assert_eq!(Some(&response.body), asked.response.as_ref());
         }
         all.extend(batch);
     }
@@ -256,22 +258,22 @@ pub fn chunked_by_hand(address: SocketAddr, count: usize, counter: &mut Counter)
         connection.send("5;name=value\r\nhello\r\n");
         connection.send("1A\r\nabcdefghijklmnopqrstuvwxyz\r");
         connection.send("\n0\r\nX-Trailer: yes\r\n\r\n");
-        let answer = connection.answer();
-        assert_eq!(answer.status, 200);
+        let response = connection.response();
+        assert_eq!(response.status, 200);
         Asked {
             method: "POST",
             target,
             status: 200,
             request_body: 31,
             may_be_cut: false,
-            answer: None,
+            response: None,
         }
     };
     (0..count).map(one).collect()
 }
 
-/// Clients at once, on these addresses: curl runs, pipelining, and hand-made chunks where the server takes them, each with
-/// connections of its own.
+/// Clients at once, on these addresses: curl runs, pipelining, and hand-made chunks where the
+/// server takes them, each with connections of its own.
 pub fn mixed(
     bench: &Bench,
     files: &Files,
@@ -317,11 +319,11 @@ pub fn mixed(
     })
 }
 
-/// nginx for all of it: compression, bodies that are read whole before the answer (passed on over a Unix socket, which no capture
-/// sees), and bodies that are answered while they come.
+/// nginx for all of it: compression, bodies that are read whole before the response (passed on over
+/// a Unix socket, which no capture sees), and bodies that are responded while they come.
 pub fn nginx(bench: &Bench) -> Nginx {
-    let sink = bench.scratch.path().join("sink");
-    let sink = sink.display();
+    let drain = bench.scratch.path().join("drain");
+    let drain = drain.display();
     Nginx::start_http(
         bench,
         &format!(
@@ -329,11 +331,11 @@ pub fn nginx(bench: &Bench) -> Nginx {
              gzip on; gzip_min_length 100; gzip_types text/plain;
              server {{
                  listen {HTTP_PORT}; listen [::]:{HTTP_PORT};
-                 location /taken {{ proxy_pass http://unix:{sink}:/; }}
+                 location /taken {{ proxy_pass http://unix:{drain}:/; }}
                  location /early {{ return 200 early; }}
                  location / {{ }}
              }}
-             server {{ listen unix:{sink}; location / {{ return 200 taken; }} }}"
+             server {{ listen unix:{drain}; location / {{ return 200 taken; }} }}"
         ),
     )
 }

@@ -1,12 +1,13 @@
-//! The same file through Wireshark's dissectors: `tshark -T pdml`, whose fields are paired here by nothing but HTTP's own rule, that
-//! answers come in the order of their requests (RFC 9112 §9.3.2).
+//! The same file through Wireshark's dissectors: `tshark -T pdml`, whose fields are paired here by
+//! nothing but HTTP's own rule, that responses come in the order of their requests (RFC 9112
+//! §9.3.2).
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::told::{Connections, Ends, Told};
+use super::shown::{Connections, Ends, Shown};
 
 /// Dissectors whose fields are looked at.
 const PROTOCOLS: &str = "geninfo ip ipv6 tcp http";
@@ -27,7 +28,7 @@ struct Message {
 struct Stream {
     ends: Option<Ends>,
     requests: Vec<Message>,
-    answers: Vec<Message>,
+    responses: Vec<Message>,
 }
 
 /// What of a packet is needed to say whose message it carries.
@@ -165,7 +166,7 @@ impl Stream {
             .status
             .is_some_and(|status| status >= 200 || status == 101)
         {
-            self.answers.push(message);
+            self.responses.push(message);
         }
     }
 }
@@ -174,18 +175,18 @@ fn connections(streams: BTreeMap<u64, Stream>, decoded: bool) -> Connections {
     let mut connections = Connections::new();
     for stream in streams.into_values() {
         let Some(ends) = stream.ends else { continue };
-        let mut answers = stream.answers.into_iter();
-        let told = stream.requests.into_iter().map(|request| {
-            let answer = answers.next().unwrap_or_default();
-            Told {
+        let mut responses = stream.responses.into_iter();
+        let shown = stream.requests.into_iter().map(|request| {
+            let response = responses.next().unwrap_or_default();
+            Shown {
                 request_body: request.length(decoded),
-                response_body: answer.length(decoded),
+                response_body: response.length(decoded),
                 method: request.method.unwrap_or_default(),
                 target: request.target.unwrap_or_default(),
-                status: answer.status,
+                status: response.status,
             }
         });
-        connections.entry(ends).or_default().extend(told);
+        connections.entry(ends).or_default().extend(shown);
     }
     connections
 }

@@ -1,11 +1,11 @@
-//! What a reader of a capture file told: per connection, exchanges in the order of their requests.
+//! What a reader of a capture file shown: per connection, exchanges in the order of their requests.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// One exchange, as far as both readers tell it.
+/// One exchange, as far as both readers show it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Told {
+pub struct Shown {
     pub method: String,
     pub target: String,
     pub status: Option<u16>,
@@ -14,7 +14,7 @@ pub struct Told {
     pub response_body: u64,
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -32,13 +32,13 @@ pub struct Ends {
 }
 
 /// Everything of one file.
-pub type Connections = BTreeMap<Ends, Vec<Told>>;
+pub type Connections = BTreeMap<Ends, Vec<Shown>>;
 
 pub fn count(connections: &Connections) -> usize {
     connections.values().map(Vec::len).sum()
 }
 
-/// Both told the same, connection by connection, in the same order.
+/// Both shown the same, connection by connection, in the same order.
 #[track_caller]
 pub fn assert_same(what: &str, ours: &Connections, theirs: &Connections) {
     for ends in ours.keys().chain(theirs.keys()) {

@@ -4,8 +4,8 @@ use std::fs;
 use std::net::{Ipv6Addr, SocketAddr};
 
 use meshtap_tests::{
-    Apache, Connection, ECHO, Fault, HTTP_PORT, LossyLink, Netns, Nginx, Pair, PythonServer, curl,
-    isolated, socket_states, swarm, url,
+    Apache, Connection, ECHO, HTTP_PORT, Impairment, LossyLink, Netns, Nginx, Pair, PythonServer,
+    curl, isolated, socket_states, swarm, url,
 };
 
 #[test]
@@ -15,7 +15,7 @@ fn a_test_has_a_network_of_its_own() {
         assert_eq!(devices.lines().skip(2).count(), 1, "only lo: {devices}");
         let mut pair = Pair::at(SocketAddr::from((Ipv6Addr::LOCALHOST, HTTP_PORT)));
         pair.request("over ::1");
-        pair.answer_slowly("back");
+        pair.respond_slowly("back");
     });
 }
 
@@ -43,8 +43,8 @@ fn two_networks_are_joined() {
         bench.netns.join(&other, own, others);
         let _nginx = Nginx::start(bench, ECHO);
         for host in ["10.1.0.1", "[fd01::1]"] {
-            let answer = other.inside(|| curl(&[&url(host, "/echo?id=joined")]));
-            assert_eq!(answer, b"joined");
+            let response = other.inside(|| curl(&[&url(host, "/echo?id=joined")]));
+            assert_eq!(response, b"joined");
         }
     });
 }
@@ -53,7 +53,7 @@ fn two_networks_are_joined() {
 fn the_lossy_link_is_lossy_and_tcp_survives_it() {
     isolated(|bench| {
         let other = Netns::new();
-        let fault = Fault {
+        let impairment = Impairment {
             loss: 20,
             reorder: 250,
             duplicate: 10,
@@ -61,7 +61,7 @@ fn the_lossy_link_is_lossy_and_tcp_survives_it() {
         let link = LossyLink::new(
             (&bench.netns, ["10.1.0.1/24", "fd01::1/64"]),
             (&other, ["10.1.0.2/24", "fd01::2/64"]),
-            fault,
+            impairment,
             1,
         );
         let _nginx = Nginx::start(bench, ECHO);
@@ -70,9 +70,9 @@ fn the_lossy_link_is_lossy_and_tcp_survives_it() {
         assert_eq!(ids.len(), 400);
         let tally = link.finish();
         let enough = |count: u64, per_mille: u64| count * 1000 > tally.packets * per_mille / 2;
-        assert!(enough(tally.lost, fault.loss), "{tally:?}");
-        assert!(enough(tally.reordered, fault.reorder), "{tally:?}");
-        assert!(enough(tally.duplicated, fault.duplicate), "{tally:?}");
+        assert!(enough(tally.lost, impairment.loss), "{tally:?}");
+        assert!(enough(tally.reordered, impairment.reorder), "{tally:?}");
+        assert!(enough(tally.duplicated, impairment.duplicate), "{tally:?}");
     });
 }
 
@@ -82,7 +82,8 @@ fn apache_leaves_a_silent_connection_to_its_listener() {
         let apache = Apache::start(bench);
         fs::write(apache.root().join("a.txt"), "deferred").expect("a file");
         let mut connection = Connection::open(([127, 0, 0, 1], HTTP_PORT));
-        // TCP_DEFER_ACCEPT: the client is connected (01), the server has no socket for it (03, SYN_RECV, at most).
+        // TCP_DEFER_ACCEPT: the client is connected (01), the server has no socket for it (03,
+        // SYN_RECV, at most).
         let accepted = socket_states(HTTP_PORT)
             .filter(|state| state == "01")
             .count();

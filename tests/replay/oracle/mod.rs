@@ -1,13 +1,15 @@
-//! An independent oracle: one capture file through Wireshark's dissectors and through our own engine. Both must tell the same requests,
-//! statuses and body lengths, connection by connection and in the same order; and both must tell what the clients did.
+//! An independent oracle: one capture file through Wireshark's dissectors and through our own
+//! engine. Both must show the same requests, statuses and body lengths, connection by connection
+//! and in the same order; and both must show what the clients did.
 //!
-//! Where the two differ, the difference has a name in this file and a reason beside it. Anything else fails.
+//! Where the two differ, the difference has a name in this file and a reason beside it. Anything
+//! else fails.
 
 mod agent;
 mod difference;
 mod distort;
+mod shown;
 mod sniffer;
-mod told;
 mod traffic;
 mod tshark;
 
@@ -17,20 +19,20 @@ use std::process::Command;
 
 use meshtap::exchange::Partial;
 use meshtap_tests::{
-    Apache, Bench, ENVOY_PORT, Envoy, Exchange, Fault, HTTP_PORT, LossyLink, Netns, binary, figure,
-    isolated, skip, swarm,
+    Apache, Bench, ENVOY_PORT, Envoy, Exchange, HTTP_PORT, Impairment, LossyLink, Netns, binary,
+    figure, isolated, skip, swarm,
 };
 
-use crate::agent::{Outcome, replay};
-use crate::distort::{Distortion, distort};
-use crate::sniffer::Sniffer;
-use crate::told::{Connections, Ends, Told, assert_same, count};
-use crate::traffic::{ALL, Asked, FILES, Files, Kind};
+use self::agent::{Outcome, replay};
+use self::distort::{Distortion, distort};
+use self::shown::{Connections, Ends, Shown, assert_same, count};
+use self::sniffer::Sniffer;
+use self::traffic::{ALL, Asked, FILES, Files, Kind};
 
 /// Loopback of both families, for three clients.
 const BOTH: [&str; 3] = ["127.0.0.1", "[::1]", "127.0.0.1"];
 
-/// Both readers tell the same of this file. Gives ours.
+/// Both readers show the same of this file. Gives ours.
 #[track_caller]
 fn agree(bench: &Bench, what: &str, file: &[u8], ports: &[u16], reordered: bool) -> Outcome {
     let path = bench.scratch.write("capture.pcap", file);
@@ -46,40 +48,44 @@ fn agree(bench: &Bench, what: &str, file: &[u8], ports: &[u16], reordered: bool)
     ours
 }
 
-/// What we tell of the connections to `port` is what the clients asked for and got, each once.
+/// What we show of the connections to `port` is what the clients asked for and got, each once.
 #[track_caller]
 fn assert_asked(ours: &Outcome, port: u16, asked: &[Asked]) {
     let suffix = format!(":{port}");
     let mut by_target = HashMap::new();
     for exchange in &ours.exchanges {
         if exchange.ends.server.ends_with(&suffix) {
-            let before = by_target.insert(exchange.told.target.as_str(), exchange);
-            assert!(before.is_none(), "twice: {}", exchange.told);
+            let before = by_target.insert(exchange.shown.target.as_str(), exchange);
+            assert!(before.is_none(), "twice: {}", exchange.shown);
         }
     }
     for asked in asked {
-        let told = by_target.remove(asked.target.as_str());
-        let told = told.unwrap_or_else(|| panic!("not told: {asked:?}"));
-        assert_eq!(told.told.status, Some(asked.status), "{}", told.told);
-        assert_eq!(told.told.method, asked.method, "{}", told.told);
-        match told.partial {
-            None => assert_eq!(told.told.request_body, asked.request_body, "{}", told.told),
-            // A client may stop sending a body that is answered already.
+        let shown = by_target.remove(asked.target.as_str());
+        let shown = shown.unwrap_or_else(|| panic!("not shown: {asked:?}"));
+        assert_eq!(shown.shown.status, Some(asked.status), "{}", shown.shown);
+        assert_eq!(shown.shown.method, asked.method, "{}", shown.shown);
+        match shown.partial {
+            None => assert_eq!(
+                shown.shown.request_body, asked.request_body,
+                "{}",
+                shown.shown
+            ),
+            // A client may stop sending a body that is responded already.
             Some(partial) => assert!(
                 partial == Partial::RequestCut && asked.may_be_cut,
                 "{partial:?}: {}",
-                told.told
+                shown.shown
             ),
         }
-        if let Some(answer) = &asked.answer {
-            assert!(&told.decoded == answer, "another body: {}", told.told);
+        if let Some(response) = &asked.response {
+            assert!(&shown.decoded == response, "another body: {}", shown.shown);
         }
     }
-    let rest: Vec<_> = by_target.values().map(|e| e.told.to_string()).collect();
+    let rest: Vec<_> = by_target.values().map(|e| e.shown.to_string()).collect();
     assert!(rest.is_empty(), "never asked for: {rest:?}");
 }
 
-/// `meshtap replay` tells what its library tells.
+/// `meshtap replay` shows what its library shows.
 fn agree_with_the_program(bench: &Bench, ours: &Outcome, file: &[u8]) {
     let Some(program) = binary() else {
         return skip("there is no meshtap binary: run `cargo xtask build --release`");
@@ -93,7 +99,7 @@ fn agree_with_the_program(bench: &Bench, ours: &Outcome, file: &[u8]) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let text = String::from_utf8(output.stdout).expect("JSON is text");
-    let mut told = Connections::new();
+    let mut shown = Connections::new();
     for line in text.lines() {
         let exchange = Exchange::parse(line);
         let [client, server] = ["client", "server"].map(|end| {
@@ -103,15 +109,18 @@ fn agree_with_the_program(bench: &Bench, ours: &Outcome, file: &[u8]) {
                 false => format!("{address}:{port}"),
             }
         });
-        told.entry(Ends { client, server }).or_default().push(Told {
-            method: exchange.method().to_owned(),
-            target: exchange.target().to_owned(),
-            status: exchange.status().and_then(|status| status.try_into().ok()),
-            request_body: exchange.request().body_size(),
-            response_body: exchange.response().body_size(),
-        });
+        shown
+            .entry(Ends { client, server })
+            .or_default()
+            .push(Shown {
+                method: exchange.method().to_owned(),
+                target: exchange.target().to_owned(),
+                status: exchange.status().and_then(|status| status.try_into().ok()),
+                request_body: exchange.request().body_size(),
+                response_body: exchange.response().body_size(),
+            });
     }
-    assert_same("the program", &told, &ours.connections());
+    assert_same("the program", &shown, &ours.connections());
 }
 
 /// The lengths of bodies whose content coding is removed are the same as well.
@@ -120,9 +129,12 @@ fn agree_decoded(bench: &Bench, ours: &Outcome, file: &[u8], ports: &[u16]) {
     let theirs = tshark::dissect(&path, ports, true);
     let mut decoded = Connections::new();
     for exchange in &ours.exchanges {
-        let mut told = exchange.told.clone();
-        told.response_body = exchange.decoded.len() as u64;
-        decoded.entry(exchange.ends.clone()).or_default().push(told);
+        let mut shown = exchange.shown.clone();
+        shown.response_body = exchange.decoded.len() as u64;
+        decoded
+            .entry(exchange.ends.clone())
+            .or_default()
+            .push(shown);
     }
     assert_same("decoded", &decoded, &theirs);
 }
@@ -155,14 +167,14 @@ fn agree_when_shuffled(bench: &Bench, ours: &Outcome, file: &[u8], ports: &[u16]
     ] {
         let (shuffled, done) = distort(file, distortion, 42);
         figure(&format!("{what}: {done:?}"));
-        let told = replay(&shuffled).connections();
-        assert_same(what, &told, &ours.connections());
+        let shown = replay(&shuffled).connections();
+        assert_same(what, &shown, &ours.connections());
         agree(bench, what, &shuffled, ports, done.reordered > 0);
     }
 }
 
-/// Packets that the capture lost: what is told whole is what happened, what is told in part is part of what happened, and what is not
-/// told is in the ledger.
+/// Packets that the capture lost: what is shown whole is what happened, what is shown in part is
+/// part of what happened, and what is not shown is in the ledger.
 fn honest_when_packets_are_missing(bench: &Bench, whole: &Outcome, file: &[u8], ports: &[u16]) {
     for (loss, seed) in [(20, 1), (100, 2)] {
         let distortion = Distortion {
@@ -173,8 +185,8 @@ fn honest_when_packets_are_missing(bench: &Bench, whole: &Outcome, file: &[u8], 
         let ours = replay(&holed);
         let path = bench.scratch.write("capture.pcap", &holed);
         let theirs = tshark::dissect(&path, ports, false);
-        let account = difference::assert_honest(whole, &ours, &theirs, done.lost);
-        figure(&format!("{done:?}: {account:?} {:?}", ours.ledger));
+        let totals = difference::assert_honest(whole, &ours, &theirs, done.lost);
+        figure(&format!("{done:?}: {totals:?} {:?}", ours.ledger));
     }
 }
 
@@ -219,7 +231,7 @@ fn envoy_before_nginx() {
         let files = Files::write(nginx.root());
         let _envoy = Envoy::start(bench, "127.0.0.1");
         let sniffer = Sniffer::start("any", "127.0.0.1");
-        // This Envoy listens on IPv4, and answers HTTP/1.0 with 426.
+        // This Envoy listens on IPv4, and responds to HTTP/1.0 with 426.
         let kinds: Vec<Kind> = ALL
             .into_iter()
             .filter(|kind| *kind != Kind::Http10)
@@ -235,12 +247,13 @@ fn envoy_before_nginx() {
     });
 }
 
-/// Loss, reordering and duplication on the wire, seen where the server is: what TCP repairs, both tell whole.
+/// Loss, reordering and duplication on the wire, seen where the server is: what TCP repairs, both
+/// show whole.
 #[test]
 fn a_bad_link() {
     isolated(|bench| {
         let elsewhere = Netns::new();
-        let fault = Fault {
+        let impairment = Impairment {
             loss: 20,
             reorder: 250,
             duplicate: 10,
@@ -248,7 +261,7 @@ fn a_bad_link() {
         let _link = LossyLink::new(
             (&bench.netns, ["10.1.0.1/24", "fd01::1/64"]),
             (&elsewhere, ["10.1.0.2/24", "fd01::2/64"]),
-            fault,
+            impairment,
             11,
         );
         let nginx = meshtap_tests::Nginx::start(bench, meshtap_tests::ECHO);

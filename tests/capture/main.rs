@@ -1,0 +1,18 @@
+//! What only a kernel, a real server or a real client does: the agent captures live traffic of one
+//! machine.
+
+mod concurrency;
+mod conformance;
+mod encrypted;
+mod envoy;
+mod false_positives;
+mod harness;
+mod limits;
+mod messages;
+mod options;
+mod overload;
+mod proxy_protocol;
+mod record;
+mod servers;
+mod sides;
+mod sockets;
