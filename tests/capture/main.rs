@@ -12,6 +12,7 @@ mod messages;
 mod options;
 mod overload;
 mod proxy_protocol;
+mod raw_peer;
 mod record;
 mod servers;
 mod sides;

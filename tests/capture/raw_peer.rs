@@ -1,0 +1,106 @@
+//! A peer made by hand: what its segments do to the socket, the agent sees; and the control for
+//! every forged segment.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+
+use meshtap_tests::{
+    Accept, Ack, MessageServer, RawConnection, RawNetwork, Report, Tap, body_of, live,
+};
+
+const PORT: u16 = 8080;
+
+fn request(id: &str) -> Vec<u8> {
+    let body = body_of(id, 200);
+    let mut bytes = format!(
+        "POST /message?id={id}&size=5 HTTP/1.1\r\nHost: test\r\nContent-Length: 200\r\n\r\n"
+    )
+    .into_bytes();
+    bytes.extend(body);
+    bytes
+}
+
+/// Sends a request of two segments with `between` in the middle, then another request. Both must be
+/// emitted as the server read them.
+fn check(v6: bool, between: impl FnOnce(&mut RawConnection<'_>) + Send) {
+    live(|bench| {
+        let network = RawNetwork::new(&bench.netns, 1);
+        let _server = MessageServer::start((network.own(v6), PORT).into(), Accept::AtOnce);
+        let tap = Tap::new(bench).server_side().arg("--no-redact").start();
+        let mut peer = network.connect(v6, 40_000, PORT);
+        let (first, second) = (request("one"), request("two"));
+        let (start, end) = first.split_at(first.len() - 100);
+        peer.data(start);
+        between(&mut peer);
+        peer.data(end);
+        peer.read_until(&body_of("one", 5));
+        peer.data(&second);
+        peer.read_until(&body_of("two", 5));
+        peer.close();
+        assert_whole(&tap.finish());
+    });
+}
+
+#[track_caller]
+fn assert_whole(report: &Report) {
+    report.assert_nothing_lost();
+    assert_eq!(report.exchanges.len(), 2, "{:#?}", report.lines);
+    for (exchange, id) in report.exchanges.iter().zip(["one", "two"]) {
+        assert_eq!(exchange.target(), format!("/message?id={id}&size=5"));
+        assert_eq!(exchange.request().bytes(), body_of(id, 200));
+        assert_eq!(exchange.response().bytes(), body_of(id, 5));
+    }
+}
+
+/// The control: nothing forged. The sequence numbers cross 2^32.
+#[test]
+fn valid_segments() {
+    check(false, |_| {});
+    check(true, |_| {});
+}
+
+/// Sent again although the kernel has acknowledged it.
+#[test]
+fn a_needless_retransmission() {
+    check(false, |peer| {
+        let seen = request("one");
+        let mut again = peer.segment(&seen[..100]);
+        again.seq = peer
+            .seq
+            .wrapping_sub(u32::try_from(seen.len() - 100).expect("small"));
+        peer.send(&again);
+    });
+}
+
+/// The peer can be the server, too.
+#[test]
+fn a_server_made_by_hand() {
+    live(|bench| {
+        let network = RawNetwork::new(&bench.netns, 1);
+        let tap = Tap::new(bench).args(["--side", "client"]).start();
+        let address = (network.peer(false), PORT);
+        std::thread::scope(|scope| {
+            let client = scope.spawn(move || {
+                let mut stream = TcpStream::connect(address).expect("connect");
+                stream
+                    .write_all(b"GET /raw HTTP/1.1\r\nHost: test\r\n\r\n")
+                    .expect("send");
+                let mut response = Vec::new();
+                std::io::Read::read_to_end(&mut stream, &mut response).expect("receive");
+                response
+            });
+            let mut server = network.accept(PORT);
+            assert!(server.read_until(b"\r\n\r\n").starts_with(b"GET /raw "));
+            let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+            server.data(response);
+            assert_eq!(server.segment(b"").ack, Ack::Number(server.ack));
+            let mut fin = server.segment(b"");
+            fin.fin = true;
+            server.send(&fin);
+            assert_eq!(client.join().expect("the client"), response);
+        });
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        assert_eq!(report.only().target(), "/raw");
+    });
+}
