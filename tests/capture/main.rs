@@ -8,6 +8,7 @@ mod envoy;
 mod false_positives;
 mod harness;
 mod limits;
+mod lossy_link;
 mod messages;
 mod options;
 mod overload;
