@@ -7,5 +7,6 @@ pub mod collector;
 pub mod etcd;
 mod go;
 pub mod kubernetes;
+pub mod plain;
 
 pub use go::NO_TOOLCHAIN;
