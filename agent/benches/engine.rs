@@ -15,8 +15,9 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use meshtap::connection::{Engine, Limits, Output};
-use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
+use meshtap::capture::{Event, Segment};
+use meshtap::engine::{Engine, Limits, Output};
+use meshtap::flow::{CgroupId, Direction, Endpoint, SocketId};
 
 /// Connections used in turn, each with one exchange at a time.
 const CONNECTIONS: u16 = 64;
@@ -136,25 +137,21 @@ impl Drive {
         for payload in bytes.chunks(segment.min(bytes.len())) {
             self.time += 1000;
             let wire_len = u32::try_from(payload.len()).unwrap();
-            self.engine.segment(
-                &Segment {
+            self.engine.event(
+                &Event::Tcp(Segment {
                     time: self.time,
-                    socket: SocketId(socket.id),
                     cgroup: CgroupId(1),
-                    direction,
-                    local: self.local,
-                    remote: socket.remote,
                     seq: socket.next[own],
                     ack: socket.next[1 - own],
                     expected: socket.next[own],
-                    wire_len,
                     start: std::mem::take(&mut socket.start[own]),
-                    fin: false,
-                    rst: false,
-                    listener: false,
-                    skipped: false,
-                    payload,
-                },
+                    ..Segment::new(
+                        SocketId(socket.id),
+                        direction,
+                        (self.local, socket.remote),
+                        payload,
+                    )
+                }),
                 &mut self.output,
             );
             socket.next[own] = socket.next[own].wrapping_add(wire_len);
@@ -203,7 +200,7 @@ fn open_connections() {
         half.len(),
         drive.engine.memory() / usize::from(OPEN),
     );
-    assert_eq!(drive.engine.ledger().open, u64::from(OPEN));
+    assert_eq!(drive.engine.ledger().in_flight, u64::from(OPEN));
 }
 
 fn round(case: &Case) -> Duration {
@@ -221,14 +218,14 @@ fn round(case: &Case) -> Duration {
             told += drive.output.exchanges.len();
             black_box(&drive.output.exchanges);
             drive.output.exchanges.clear();
-            drive.output.controls.clear();
+            drive.output.commands.clear();
             drive.engine.expire(drive.time, &mut drive.output);
         }
     }
     let elapsed = cpu().saturating_sub(began);
     told += drive.output.exchanges.len();
     assert_eq!(told, EXCHANGES / case.pipeline * case.pipeline);
-    assert_eq!(drive.engine.ledger().complete, told as u64);
+    assert_eq!(drive.engine.ledger().emitted_complete, told as u64);
     elapsed
 }
 

@@ -16,11 +16,12 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use meshtap::capture::{Event, Segment};
 use meshtap::clock::WallClock;
 use meshtap::config::BatchConfig;
-use meshtap::connection::{Engine, Limits, Output};
+use meshtap::engine::{Engine, Limits, Output};
 use meshtap::export::otlp::Requests;
-use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
+use meshtap::flow::{CgroupId, Direction, Endpoint, SocketId};
 use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{self, Gate};
 use meshtap::span::{Origin, Profile, SpanBuilder};
@@ -126,26 +127,22 @@ fn round(recording: &[Piece], step: Step) -> u64 {
             time += 1000;
             let segment = Segment {
                 time,
-                socket: piece.socket,
                 cgroup: CgroupId(1),
-                direction: piece.direction,
-                local,
-                remote: piece.remote,
                 seq: piece.seq,
                 ack: piece.ack,
                 expected: piece.seq,
-                wire_len: piece.payload.len() as u32,
                 start: piece.start,
-                fin: false,
-                rst: false,
-                listener: false,
-                skipped: false,
-                payload: &piece.payload,
+                ..Segment::new(
+                    piece.socket,
+                    piece.direction,
+                    (local, piece.remote),
+                    &piece.payload,
+                )
             };
-            engine.segment(&segment, &mut output);
+            engine.event(&Event::Tcp(segment), &mut output);
         }
         engine.expire(time, &mut output);
-        output.controls.clear();
+        output.commands.clear();
         for exchange in output.exchanges.drain(..) {
             made += 1;
             if step < Step::Policy {

@@ -13,10 +13,11 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use meshtap::capture::{Event, Segment};
 use meshtap::clock::WallClock;
-use meshtap::connection::{Engine, Limits, Output};
+use meshtap::engine::{Engine, Limits, Output};
 use meshtap::exchange::Exchange;
-use meshtap::flow::{CgroupId, Direction, Segment, SocketId};
+use meshtap::flow::{CgroupId, Direction, SocketId};
 use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{self, Gate, Mode};
 use meshtap::span::{self, Origin, Profile, SpanBuilder};
@@ -49,26 +50,31 @@ fn exchange(request: &[u8], response: &[u8]) -> Exchange {
     let mut output = Output::default();
     let segment = |direction, seq, ack, payload: &'static [u8]| Segment {
         time: 1,
-        socket: SocketId(1),
         cgroup: CgroupId(1),
-        direction,
-        local: "10.1.0.1:8080".parse::<SocketAddr>().unwrap().into(),
-        remote: "10.1.0.7:40000".parse::<SocketAddr>().unwrap().into(),
         seq,
         ack,
         expected: seq,
-        wire_len: u32::try_from(payload.len()).unwrap(),
         start: true,
-        fin: false,
-        rst: false,
-        listener: false,
-        skipped: false,
-        payload,
+        ..Segment::new(
+            SocketId(1),
+            direction,
+            (
+                "10.1.0.1:8080".parse::<SocketAddr>().unwrap().into(),
+                "10.1.0.7:40000".parse::<SocketAddr>().unwrap().into(),
+            ),
+            payload,
+        )
     };
     let (request, response) = (request.to_vec().leak(), response.to_vec().leak());
     let next = 1 + u32::try_from(request.len()).unwrap();
-    engine.segment(&segment(Direction::Ingress, 1, 1, request), &mut output);
-    engine.segment(&segment(Direction::Egress, 1, next, response), &mut output);
+    engine.event(
+        &Event::Tcp(segment(Direction::Ingress, 1, 1, request)),
+        &mut output,
+    );
+    engine.event(
+        &Event::Tcp(segment(Direction::Egress, 1, next, response)),
+        &mut output,
+    );
     engine.finish(2, &mut output);
     output.exchanges.pop().unwrap()
 }

@@ -1,6 +1,6 @@
 //! meshtap: a per-node HTTP capture agent.
 //!
-//! Data runs one way: `capture` → `connection` { `stream` → `http` → `exchange` } → `policy` → `redact` → `span` → `export`. The middle is
+//! Data runs one way: `capture` → `engine` { `transport` → `session` { `http` → `exchange` } } → `policy` → `redact` → `span` → `export`. The middle is
 //! pure: no tokio, no clock, no aya; time is an argument.
 //!
 //! Without the feature `agent`, which is on by default, the library is the engine and what reads files for it; with `redact`, policy and redaction besides.
@@ -19,7 +19,7 @@ pub mod cli;
 pub mod clock;
 #[cfg(feature = "agent")]
 pub mod config;
-pub mod connection;
+pub mod engine;
 pub mod exchange;
 #[cfg(feature = "agent")]
 pub mod export;
@@ -36,13 +36,14 @@ pub mod policy;
 pub mod process;
 #[cfg(feature = "redact")]
 pub mod redact;
+pub mod session;
 #[cfg(feature = "agent")]
 pub mod span;
-pub mod stream;
 #[cfg(feature = "agent")]
 pub mod tap;
 #[cfg(feature = "agent")]
 pub mod telemetry;
+pub mod transport;
 #[cfg(feature = "agent")]
 pub mod units;
 #[cfg(feature = "agent")]

@@ -13,8 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, Tc
 use std::time::{Duration, Instant};
 
 use meshtap::capture::kernel::{Capture, CaptureError, CaptureOptions};
-use meshtap::capture::{Polled, Source};
-use meshtap::connection::Control;
+use meshtap::capture::{Command, Event, Polled, Source};
 use meshtap::flow::{Direction, SocketId};
 use meshtap_common::{CaptureConfig, DropReason, SIDE_CLIENT, SIDE_SERVER};
 
@@ -82,24 +81,25 @@ impl Live {
                 self.capture.drops()
             );
             let told = &mut self.told;
-            let polled = self
-                .capture
-                .poll(Duration::from_millis(100), &mut |segment| {
-                    told.push(Told {
-                        socket: segment.socket,
-                        direction: segment.direction,
-                        local: segment.local.into(),
-                        remote: segment.remote.into(),
-                        seq: segment.seq,
-                        expected: segment.expected,
-                        wire_len: segment.wire_len,
-                        start: segment.start,
-                        fin: segment.fin,
-                        rst: segment.rst,
-                        skipped: segment.skipped,
-                        payload: segment.payload.to_vec(),
-                    });
+            let polled = self.capture.poll(Duration::from_millis(100), &mut |event| {
+                let Event::Tcp(segment) = event else {
+                    return;
+                };
+                told.push(Told {
+                    socket: segment.socket,
+                    direction: segment.direction,
+                    local: segment.local.into(),
+                    remote: segment.remote.into(),
+                    seq: segment.seq,
+                    expected: segment.expected,
+                    wire_len: segment.wire_len,
+                    start: segment.start,
+                    fin: segment.fin,
+                    rst: segment.rst,
+                    skipped: segment.skipped,
+                    payload: segment.payload.to_vec(),
                 });
+            });
             // A live capture has no end; it may have more waiting than one batch.
             assert_ne!(polled.unwrap(), Polled::End);
         }
@@ -439,11 +439,12 @@ fn marked_sockets_are_ignored() {
     };
     exchange(&listener, listener.local_addr().unwrap());
     // The programs have run by now; what they had to tell would be there.
-    let polled = live
-        .capture
-        .poll(Duration::from_millis(100), &mut |segment| {
-            panic!("told: {segment:?}")
-        });
+    let polled = live.capture.poll(Duration::from_millis(100), &mut |event| {
+        let Event::Tcp(segment) = event else {
+            return;
+        };
+        panic!("told: {segment:?}")
+    });
     assert_eq!(polled.unwrap(), Polled::More);
 }
 
@@ -477,11 +478,11 @@ fn what_the_engine_gives_up_is_told_no_more() {
     let told = live.until("request at both ends", |told| {
         told.iter().filter(|segment| segment.start).count() == 2
     });
-    let controls: Vec<Control> = told
+    let commands: Vec<Command> = told
         .iter()
-        .map(|segment| Control::Ignore(segment.socket))
+        .map(|segment| Command::Ignore(segment.socket))
         .collect();
-    live.capture.control(&controls);
+    live.capture.command(&commands);
     send(&mut server, &mut client, RESPONSE);
     close(client, server);
     let other = exchange(&listener, to);
@@ -619,7 +620,7 @@ fn a_budget_counts_from_where_user_space_says() {
     let body_at = told[0].seq.wrapping_add(told[0].wire_len);
     // 1 KiB of marks, 2 MiB into the body.
     const MARKS: usize = 2 << 20;
-    live.capture.control(&[Control::Resume {
+    live.capture.command(&[Command::Resume {
         socket,
         direction: Direction::Ingress,
         seq: body_at.wrapping_add(u32::try_from(MARKS).unwrap()),

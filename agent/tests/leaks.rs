@@ -9,12 +9,13 @@
 
 use std::net::SocketAddr;
 
+use meshtap::capture::{Event, Segment};
 use meshtap::clock::WallClock;
 use meshtap::config::BatchConfig;
-use meshtap::connection::{Engine, Limits, Output};
+use meshtap::engine::{Engine, Limits, Output};
 use meshtap::exchange::Exchange;
 use meshtap::export::otlp::Requests;
-use meshtap::flow::{CgroupId, Direction, Segment, SocketId};
+use meshtap::flow::{CgroupId, Direction, SocketId};
 use meshtap::har;
 use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{Config, Gate, Mode, Sanitized};
@@ -202,23 +203,22 @@ fn exchange(request: &str, response: &str) -> Exchange {
     let mut feed = |direction, seq, ack, text: &str| {
         let segment = Segment {
             time: 1,
-            socket: SocketId(1),
             cgroup: CgroupId(1),
-            direction,
-            local: "10.1.0.1:8080".parse::<SocketAddr>().unwrap().into(),
-            remote: "10.1.0.7:40000".parse::<SocketAddr>().unwrap().into(),
             seq,
             ack,
             expected: seq,
-            wire_len: u32::try_from(text.len()).unwrap(),
             start: true,
-            fin: false,
-            rst: false,
-            listener: false,
-            skipped: false,
-            payload: text.as_bytes(),
+            ..Segment::new(
+                SocketId(1),
+                direction,
+                (
+                    "10.1.0.1:8080".parse::<SocketAddr>().unwrap().into(),
+                    "10.1.0.7:40000".parse::<SocketAddr>().unwrap().into(),
+                ),
+                text.as_bytes(),
+            )
         };
-        engine.segment(&segment, &mut output);
+        engine.event(&Event::Tcp(segment), &mut output);
     };
     let next = 1 + u32::try_from(request.len()).unwrap();
     feed(Direction::Ingress, 1, 1, request);

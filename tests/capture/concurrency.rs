@@ -95,10 +95,10 @@ fn join_and_leave(side: &str) {
                 report.ledger
             );
         }
-        let lost = report.count("/ledger/begun") - whole.len() as u64 - report.folded();
+        let lost = report.count("/ledger/started") - whole.len() as u64 - report.folded();
         figure(&format!(
             "{lost} of {} started are not whole",
-            report.count("/ledger/begun")
+            report.count("/ledger/started")
         ));
         let sockets = if side == "both" { 32 } else { 16 };
         assert!(lost <= 2 * sockets, "{:#}", report.ledger);

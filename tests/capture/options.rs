@@ -119,7 +119,7 @@ fn the_ledger_is_shown_at_the_end() {
         ]);
         let report = tap.finish();
         report.assert_nothing_lost();
-        for part in ["2 exchanges begun = 2 shown", "ring buffer", "no drops"] {
+        for part in ["2 exchanges started = 2 shown", "ring buffer", "no drops"] {
             assert!(report.stderr.contains(part), "{part}: {}", report.stderr);
         }
     });

@@ -72,7 +72,7 @@ impl Service {
         let text = std::fs::read_to_string(&self.ledger).expect("the account");
         let account: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(account["imbalance"], 0, "{text}");
-        assert_eq!(account["open"], 0, "{text}");
+        assert_eq!(account["in_flight"], 0, "{text}");
         for (_, exporter) in account["exporters"].as_object().expect("exporters") {
             assert_eq!(exporter["queued"], 0, "{text}");
         }

@@ -1,8 +1,9 @@
 //! Spans to export, made the way all spans are: segments → engine → policy → span.
 
+use meshtap::capture::{Event, Segment};
 use meshtap::clock::WallClock;
-use meshtap::connection::{Engine, Limits, Output};
-use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
+use meshtap::engine::{Engine, Limits, Output};
+use meshtap::flow::{CgroupId, Direction, Endpoint, SocketId};
 use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{self, Gate};
 use meshtap::span::{Origin, Profile, Span, SpanBuilder};
@@ -91,23 +92,23 @@ impl Source {
         self.time += 1000;
         let segment = Segment {
             time: self.time,
-            socket: SocketId(1),
             cgroup: CgroupId(1),
-            direction,
-            local: Endpoint::from(std::net::SocketAddr::from(([10, 0, 0, 1], 80))),
-            remote: Endpoint::from(std::net::SocketAddr::from(([10, 0, 0, 2], 40_000))),
             seq,
             ack,
             expected: seq,
             wire_len: payload.len() as u32,
             start: seq == 1,
-            fin: false,
-            rst: false,
-            listener: false,
-            skipped: false,
-            payload,
+            ..Segment::new(
+                SocketId(1),
+                direction,
+                (
+                    Endpoint::from(std::net::SocketAddr::from(([10, 0, 0, 1], 80))),
+                    Endpoint::from(std::net::SocketAddr::from(([10, 0, 0, 2], 40_000))),
+                ),
+                payload,
+            )
         };
-        self.engine.segment(&segment, &mut self.output);
+        self.engine.event(&Event::Tcp(segment), &mut self.output);
         match direction {
             Direction::Ingress => self.request_seq += payload.len() as u32,
             Direction::Egress => self.answer_seq += payload.len() as u32,

@@ -21,7 +21,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A counter of the ledger, by its path (`/ledger/begun`).
+    /// A counter of the ledger, by its path (`/ledger/started`).
     ///
     /// # Panics
     /// When there is no such counter.
@@ -47,10 +47,10 @@ impl Report {
     #[track_caller]
     pub fn assert_balanced(&self) {
         assert!(self.status.success(), "{}: {}", self.status, self.stderr);
-        let started = self.count("/ledger/begun");
-        let emitted = self.count("/ledger/complete") + self.sum("/ledger/partial");
-        let lost = self.sum("/ledger/lost");
-        assert_eq!(self.count("/ledger/open"), 0, "{:#}", self.ledger);
+        let started = self.count("/ledger/started");
+        let emitted = self.count("/ledger/emitted_complete") + self.sum("/ledger/partial");
+        let lost = self.sum("/ledger/dropped");
+        assert_eq!(self.count("/ledger/in_flight"), 0, "{:#}", self.ledger);
         assert_eq!(started, emitted + lost, "{:#}", self.ledger);
         assert_eq!(emitted, self.sum("/delivery"), "{:#}", self.ledger);
         let shown = self.count("/delivery/shown");
@@ -75,7 +75,12 @@ impl Report {
         assert_eq!(self.count("/stats/gaps"), 0, "{:#}", self.ledger);
         assert_eq!(self.sum("/ledger/partial"), 0, "{:#}", self.ledger);
         assert_eq!(self.count("/delivery/output_full"), 0, "{:#}", self.ledger);
-        assert_eq!(self.sum("/ledger/lost"), self.folded(), "{:#}", self.ledger);
+        assert_eq!(
+            self.sum("/ledger/dropped"),
+            self.folded(),
+            "{:#}",
+            self.ledger
+        );
     }
 
     /// How many exchanges the other end of the same local connection emitted. The agent stops
@@ -84,7 +89,7 @@ impl Report {
     #[track_caller]
     #[must_use]
     pub fn folded(&self) -> u64 {
-        self.count("/ledger/lost/mirrored")
+        self.count("/ledger/dropped/folded")
     }
 
     /// Payload bytes that the BPF programs copied out.

@@ -125,7 +125,7 @@ impl Agent {
         let text = fs::read_to_string(&self.ledger).expect("the account");
         let account: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(account["imbalance"], 0, "{text}");
-        assert_eq!(account["open"], 0, "{text}");
+        assert_eq!(account["in_flight"], 0, "{text}");
         account
     }
 }

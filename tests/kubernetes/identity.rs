@@ -473,7 +473,7 @@ fn annotations_reach_the_kernel() {
         wire.ask("/in-again");
         agent.told("/in-again");
         let account = agent.finish();
-        assert_eq!(account["begun"], 2, "{account}");
+        assert_eq!(account["started"], 2, "{account}");
     });
 }
 

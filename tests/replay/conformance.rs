@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use meshtap::capture::{Event, Segment};
 use meshtap::clock::WallClock;
-use meshtap::connection::{Engine, Limits, Output};
+use meshtap::engine::{Engine, Limits, Output};
 use meshtap::exchange::Exchange;
-use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
+use meshtap::flow::{CgroupId, Direction, Endpoint, SocketId};
 use meshtap::policy::{self, PolicyContext, Skip};
 use meshtap::redact::{self, Gate, Mode};
 use meshtap::span::{Origin, Profile, ResourceValue, Settings, Span, SpanBuilder, Value};
@@ -169,26 +170,27 @@ fn exchange(case: &Case) -> Exchange {
     let address = |text: &str| Endpoint::from(text.parse::<SocketAddr>().expect("address"));
     let segment = |direction, seq, ack, payload, fin| Segment {
         time: 1_000_000,
-        socket: SocketId(7),
         cgroup: CgroupId(1),
-        direction,
-        local: address("10.1.0.1:8080"),
-        remote: address(&format!("{CLIENT}:40000")),
         seq,
         ack,
         expected: seq,
         wire_len: u32::try_from(<[u8]>::len(payload)).expect("length"),
         start: true,
         fin,
-        rst: false,
-        listener: false,
-        skipped: false,
-        payload,
+        ..Segment::new(
+            SocketId(7),
+            direction,
+            (
+                address("10.1.0.1:8080"),
+                address(&format!("{CLIENT}:40000")),
+            ),
+            payload,
+        )
     };
     let (ours, theirs) = (1000, 5000);
     let after = |start: u32, bytes: &[u8]| start + u32::try_from(bytes.len()).expect("length");
     let request = segment(Direction::Ingress, theirs, ours, &case.request, false);
-    engine.segment(&request, &mut output);
+    engine.event(&Event::Tcp(request), &mut output);
     let response = segment(
         Direction::Egress,
         ours,
@@ -196,7 +198,7 @@ fn exchange(case: &Case) -> Exchange {
         &case.response,
         true,
     );
-    engine.segment(&response, &mut output);
+    engine.event(&Event::Tcp(response), &mut output);
     engine.finish(2_000_000, &mut output);
     assert_eq!(output.exchanges.len(), 1, "{}", case.name);
     output.exchanges.remove(0)

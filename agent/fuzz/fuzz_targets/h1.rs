@@ -7,9 +7,10 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use libfuzzer_sys::fuzz_target;
-use meshtap::connection::{Engine, Limits, Output};
+use meshtap::engine::{Engine, Limits, Output};
 use meshtap::exchange::Partial;
-use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
+use meshtap::capture::{Event, Segment};
+use meshtap::flow::{CgroupId, Direction, Endpoint, SocketId};
 
 const MEMORY: usize = 64 * 1024;
 
@@ -199,17 +200,15 @@ fn run(script: &Script, cut: usize) -> (String, bool, u64) {
             let payload = step.payload.get(from..to).unwrap_or_default();
             let is_last = n + 1 == pieces;
             let copied = u32::try_from(payload.len()).unwrap_or(0);
-            engine.segment(
-                &Segment {
+            let socket = SocketId(step.socket as u64 + if step.listener { 100 } else { 1 });
+            let direction = match step.client == is_client_end {
+                true => Direction::Egress,
+                false => Direction::Ingress,
+            };
+            engine.event(
+                &Event::Tcp(Segment {
                     time,
-                    socket: SocketId(step.socket as u64 + if step.listener { 100 } else { 1 }),
                     cgroup: CgroupId(1),
-                    direction: match step.client == is_client_end {
-                        true => Direction::Egress,
-                        false => Direction::Ingress,
-                    },
-                    local,
-                    remote,
                     seq: step.seq.wrapping_add(at),
                     ack: step.ack,
                     expected: step.expected.wrapping_add(at),
@@ -219,8 +218,8 @@ fn run(script: &Script, cut: usize) -> (String, bool, u64) {
                     rst: step.rst && is_last,
                     listener: step.listener,
                     skipped: step.skipped,
-                    payload,
-                },
+                    ..Segment::new(socket, direction, (local, remote), payload)
+                }),
                 &mut output,
             );
             assert_eq!(engine.ledger().imbalance(), 0);
@@ -231,8 +230,8 @@ fn run(script: &Script, cut: usize) -> (String, bool, u64) {
     engine.finish(time, &mut output);
     let ledger = engine.ledger();
     assert_eq!(ledger.imbalance(), 0);
-    assert_eq!(ledger.open, 0);
-    assert_eq!(ledger.told(), output.exchanges.len() as u64);
+    assert_eq!(ledger.in_flight, 0);
+    assert_eq!(ledger.emitted(), output.exchanges.len() as u64);
     assert_eq!(engine.memory(), 0);
     assert_eq!(engine.connections(), 0);
     let mut told = String::new();
@@ -252,10 +251,10 @@ fn run(script: &Script, cut: usize) -> (String, bool, u64) {
     }
     let _ = write!(told, "{ledger:?}");
     let stats = engine.stats();
-    let is_clean = ledger.lost.iter().sum::<u64>() == 0
+    let is_clean = ledger.dropped.iter().sum::<u64>() == 0
         && ledger.partial[Partial::Malformed as usize] == 0
         && stats.not_http + stats.http2 + stats.evicted_connections + stats.gaps == 0;
-    (told, is_clean, stats.orphans)
+    (told, is_clean, stats.pre_accept_dropped)
 }
 
 fuzz_target!(|data: &[u8]| {

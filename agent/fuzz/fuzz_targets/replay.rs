@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use meshtap::capture::pcap::Capture;
 use meshtap::capture::record::{MAGIC, Reader};
 use meshtap::capture::{Polled, Source};
-use meshtap::connection::{Engine, Limits, Output};
+use meshtap::engine::{Engine, Limits, Output};
 use meshtap::http::coding::{Decoded, decode};
 
 /// Decoded bytes asked for at most.
@@ -45,9 +45,7 @@ fn replay(source: &mut impl Source) {
     let mut output = Output::default();
     let mut now = 0;
     loop {
-        let polled = source.poll(Duration::ZERO, &mut |segment| {
-            engine.segment(segment, &mut output);
-        });
+        let polled = source.poll(Duration::ZERO, &mut |event| engine.event(event, &mut output));
         let time = source.time().unwrap_or(0);
         assert!(time >= now, "time runs backwards");
         now = time;
@@ -61,11 +59,11 @@ fn replay(source: &mut impl Source) {
     engine.finish(now, &mut output);
     read(&mut output);
     assert_eq!(engine.ledger().imbalance(), 0);
-    assert_eq!(engine.ledger().open, 0);
+    assert_eq!(engine.ledger().in_flight, 0);
 }
 
 fn read(output: &mut Output) {
-    output.controls.clear();
+    output.commands.clear();
     for exchange in output.exchanges.drain(..) {
         let Some(response) = exchange.response else {
             continue;

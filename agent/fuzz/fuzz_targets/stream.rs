@@ -4,8 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meshtap::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
-use meshtap::stream::{Assembler, Bounds, Item};
+use meshtap::capture::{Event, Segment};
+use meshtap::flow::{CgroupId, Direction, Endpoint, SocketId};
+use meshtap::transport::tcp::{Assembler, Bounds, Item};
 
 const BOUNDS: Bounds = Bounds {
     reorder_bytes: 2048,
@@ -73,21 +74,14 @@ fuzz_target!(|data: &[u8]| {
                 let payload: Vec<u8> = (0..u32::from(c)).map(|at| byte(seq.wrapping_add(at))).collect();
                 let segment = Segment {
                     time,
-                    socket: SocketId(1),
                     cgroup: CgroupId(1),
-                    direction: Direction::Ingress,
-                    local: end,
-                    remote: end,
                     seq,
-                    ack: 0,
                     expected: if op & 0x40 == 0 { base } else { near(d, e) },
                     wire_len: u32::from(c) + if op & 0x20 == 0 { 0 } else { u32::from(d) },
                     start: told.next.is_none(),
                     fin: op & 0x18 == 0x18 && e > 200,
-                    rst: false,
-                    listener: false,
                     skipped: op & 0x10 != 0,
-                    payload: &payload,
+                    ..Segment::new(SocketId(1), Direction::Ingress, (end, end), &payload)
                 };
                 assembler.push(&segment, &BOUNDS, &mut |item| told.item(&item));
             }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::exchange::Partial;
 use crate::export::Report;
-use crate::ledger::{Ledger, Loss};
+use crate::ledger::{Dropped, Ledger};
 use crate::policy::{Counts, Skip};
 
 /// The parts of the account.
@@ -22,7 +22,7 @@ impl Account<'_> {
     pub(super) fn imbalance(&self) -> i64 {
         let filtered: u64 = self.policy.skipped.iter().sum();
         let decided = self.overflow + self.policy.kept + filtered;
-        let told = self.ledger.told();
+        let told = self.ledger.emitted();
         let exported: i64 = self
             .exporters
             .iter()
@@ -39,7 +39,7 @@ impl Account<'_> {
     pub(super) fn json(&self) -> Value {
         let ledger = self.ledger;
         let partial = Partial::ALL.map(Partial::label).into_iter();
-        let lost = Loss::ALL.map(Loss::label).into_iter();
+        let dropped = Dropped::ALL.map(Dropped::label).into_iter();
         let filtered = Skip::ALL.map(Skip::label).into_iter();
         let exporters: Map<_, _> = self
             .exporters
@@ -47,11 +47,11 @@ impl Account<'_> {
             .map(|report| (report.name.clone(), report.json()))
             .collect();
         json!({
-            "begun": ledger.begun,
-            "complete": ledger.complete,
+            "started": ledger.started,
+            "emitted_complete": ledger.emitted_complete,
             "partial": counts(partial.zip(ledger.partial)),
-            "lost": counts(lost.zip(ledger.lost)),
-            "open": ledger.open,
+            "dropped": counts(dropped.zip(ledger.dropped)),
+            "in_flight": ledger.in_flight,
             "overflow": self.overflow,
             "kept": self.policy.kept,
             "filtered": counts(filtered.zip(self.policy.skipped)),
@@ -75,9 +75,9 @@ mod tests {
 
     fn check(kept: u64, sampled: u64, accepted: u64, exported: u64, imbalance: i64) {
         let ledger = Ledger {
-            begun: 12,
-            complete: 10,
-            lost: [2, 0, 0, 0, 0, 0, 0, 0],
+            started: 12,
+            emitted_complete: 10,
+            dropped: [2, 0, 0, 0, 0, 0, 0, 0],
             ..Ledger::default()
         };
         let mut policy = Counts {

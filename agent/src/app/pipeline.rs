@@ -8,7 +8,7 @@ use super::queue::{Queue, WhenFull};
 use super::stop::Stop;
 use crate::capture::{Polled, Source};
 use crate::clock::monotonic;
-use crate::connection::{Engine, Output};
+use crate::engine::{Engine, Output};
 use crate::flow::Nanos;
 use crate::process::Announcer;
 
@@ -64,7 +64,7 @@ impl<S: Source> Pipeline<'_, S> {
     pub(super) fn run(mut self) -> Ended<S> {
         let mut output = Output::default();
         let mut told = Told::default();
-        let mut last_segment = 0;
+        let mut last_event = 0;
         let mut end = None;
         let mut expired = match self.time {
             Time::Machine => monotonic(),
@@ -78,16 +78,16 @@ impl<S: Source> Pipeline<'_, S> {
             let timeout = if end.is_some() { Duration::ZERO } else { POLL };
             let engine = &mut self.engine;
             let announcer = &mut self.announcer;
-            let polled = self.source.poll(timeout, &mut |segment| {
+            let polled = self.source.poll(timeout, &mut |event| {
                 if let Some(announcer) = announcer {
-                    announcer.segment(segment);
+                    announcer.event(event);
                 }
-                last_segment = segment.time;
-                engine.segment(segment, &mut output);
+                last_event = event.time();
+                engine.event(event, &mut output);
             });
             let at = match self.time {
                 Time::Machine => monotonic(),
-                Time::Source => self.source.time().unwrap_or(last_segment),
+                Time::Source => self.source.time().unwrap_or(last_event),
             };
             if at.saturating_sub(expired) >= EXPIRE {
                 expired = at;
@@ -104,7 +104,7 @@ impl<S: Source> Pipeline<'_, S> {
             match polled {
                 Ok(Polled::More | Polled::Pending) if end.is_none() => {}
                 // On a busy machine there is always more: only what came before the end is taken.
-                Ok(Polled::Pending) if end.is_some_and(|end| last_segment < end) => {}
+                Ok(Polled::Pending) if end.is_some_and(|end| last_event < end) => {}
                 Ok(_) => break (at, Ok(())),
                 Err(error) => break (at, Err(error)),
             }
@@ -129,9 +129,9 @@ impl<S: Source> Pipeline<'_, S> {
     }
 
     fn hand_over(&mut self, output: &mut Output, told: &mut Told) {
-        if !output.controls.is_empty() {
-            self.source.control(&output.controls);
-            output.controls.clear();
+        if !output.commands.is_empty() {
+            self.source.command(&output.commands);
+            output.commands.clear();
         }
         if !output.exchanges.is_empty() {
             let exchanges = mem::take(&mut output.exchanges);

@@ -19,7 +19,7 @@ use crate::capture::pcap::{self, Capture, Totals};
 use crate::capture::record::{MAGIC, Owners, Reader};
 use crate::cli::ReplayArgs;
 use crate::clock::WallClock;
-use crate::connection::Limits;
+use crate::engine::Limits;
 
 /// What is replayed.
 struct Input {

@@ -15,7 +15,7 @@ use super::{Failure, configure, say, usage};
 use crate::capture::Source;
 use crate::cli::{ColourChoice, ExportArgs, OutputArgs};
 use crate::clock::{WallClock, monotonic};
-use crate::connection::{Engine, Limits};
+use crate::engine::{Engine, Limits};
 use crate::export::{Exporters, OwnSockets};
 use crate::files::Output;
 use crate::har;
@@ -147,7 +147,7 @@ pub(super) fn limits(output: &OutputArgs, body: usize) -> Limits {
         output.detail() >= Detail::Bodies || output.har.is_some() || output.export.otlp.is_some();
     Limits {
         body: if seen { body } else { 0 },
-        fold_mirrors: output.side.side().is_none() && output.pid.is_empty(),
+        fold_peers: output.side.side().is_none() && output.pid.is_empty(),
         ..Limits::default()
     }
 }

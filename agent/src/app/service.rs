@@ -28,14 +28,14 @@ use super::stop::Stop;
 use super::worker::{Plan, Plans, Worker};
 use super::{Failure, configure};
 use crate::capture::kernel::{Capture, CaptureOptions};
-use crate::capture::{Polled, Source};
+use crate::capture::{Command, Event, Polled, Source};
 use crate::cli::RunArgs;
 use crate::clock::nanos;
 use crate::config::{Config, SideChoice};
-use crate::connection::{Control as Ask, Engine, Limits};
+use crate::engine::{Engine, Limits};
 use crate::export::{Exporters, OwnSockets, Report, Target};
 use crate::files::{Files, Output};
-use crate::flow::{Nanos, Segment};
+use crate::flow::Nanos;
 use crate::policy::Policy;
 use crate::redact::{Gate, Redactor};
 use crate::telemetry::guard::Level;
@@ -313,7 +313,7 @@ fn limits(config: &Config) -> Limits {
         exchange_age: nanos(section.exchange_age.0),
         idle: nanos(section.idle.0),
         // Two workloads that talk to each other have an exchange each.
-        fold_mirrors: false,
+        fold_peers: false,
         ..Limits::default()
     }
 }
@@ -386,19 +386,19 @@ impl Source for Metered {
     fn poll(
         &mut self,
         timeout: Duration,
-        handle: &mut dyn FnMut(&Segment<'_>),
+        handle: &mut dyn FnMut(&Event<'_>),
     ) -> std::io::Result<Polled> {
         let mut taken = 0;
-        let polled = self.capture.poll(timeout, &mut |segment| {
-            taken += (meshtap_common::HEADER_LEN + segment.payload.len()) as u64;
-            handle(segment);
+        let polled = self.capture.poll(timeout, &mut |event| {
+            taken += (meshtap_common::HEADER_LEN + event.bytes().len()) as u64;
+            handle(event);
         });
         self.peak = self.peak.max(taken);
         polled
     }
 
-    fn control(&mut self, controls: &[Ask]) {
-        self.capture.control(controls);
+    fn command(&mut self, commands: &[Command]) {
+        self.capture.command(commands);
     }
 
     fn time(&self) -> Option<Nanos> {

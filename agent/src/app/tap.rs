@@ -20,7 +20,7 @@ use crate::capture::kernel::{Capture, CaptureOptions};
 use crate::capture::record::{Meta, Recorder, RecordingSource};
 use crate::cli::{SideChoice, TapArgs};
 use crate::clock::{WallClock, monotonic, nanos};
-use crate::connection::Limits;
+use crate::engine::Limits;
 use crate::export::OwnSockets;
 use crate::process::{Processes, Witness};
 use crate::tap::{Dropped, Report, size_text};

@@ -18,9 +18,9 @@ use super::stop::Stop;
 use crate::capture::record::{
     Meta, Owners, ProcessRecorder, RawSource, Reader, Recorder, RecordingSource,
 };
-use crate::capture::{Polled, Source};
+use crate::capture::{Command, Polled, Source};
 use crate::clock::{WallClock, monotonic};
-use crate::connection::{Control, Engine, Limits};
+use crate::engine::{Engine, Limits};
 use crate::flow::SocketId;
 use crate::policy;
 use crate::process::Process;
@@ -60,7 +60,7 @@ impl RawSource for Script {
         Ok(Polled::More)
     }
 
-    fn control_raw(&mut self, _controls: &[Control]) {}
+    fn command_raw(&mut self, _commands: &[Command]) {}
 }
 
 fn event(
@@ -171,7 +171,7 @@ fn record(name: &str, tell: impl FnOnce(&mut ProcessRecorder)) -> (PathBuf, Stri
     let (text, delivery, ended) = print(source, Time::Machine, stop, Lookup::None);
     assert_eq!(delivery.shown, u64::from(CONNECTIONS));
     assert_eq!(ended.engine.ledger().imbalance(), 0);
-    assert_eq!(ended.engine.ledger().told(), delivery.total());
+    assert_eq!(ended.engine.ledger().emitted(), delivery.total());
     let (_, recorder) = ended.source.into_parts();
     recorder.finish(ended.at).1.expect("written");
     (path, text)

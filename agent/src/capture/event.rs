@@ -1,172 +1,140 @@
-//! From a record of the kernel's ring buffer (layout: [`meshtap_common::EventHeader`]) to a [`Segment`]. Pure.
+//! What a source gives: bytes of a connection, as a hook, a recording or a packet capture saw them.
 
-use meshtap_common::{
-    DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_LISTENER, FLAG_RST,
-    FLAG_SKIPPED, FLAG_START, KIND_SEGMENT,
-};
+use crate::flow::{CgroupId, ConnectionId, Direction, Endpoint, Nanos, Offset, SocketId};
 
-use crate::flow::{CgroupId, Direction, Endpoint, Segment, SocketId};
-
-/// Reads a record: its header, and the bytes that follow it (those after the captured payload are left alone). `None` when it is not a segment
-/// or its lengths contradict each other.
-#[must_use]
-pub fn decode<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Segment<'a>> {
-    if header.kind != KIND_SEGMENT || header.captured_len > header.wire_len {
-        return None;
-    }
-    let direction = match header.direction {
-        DIRECTION_INGRESS => Direction::Ingress,
-        DIRECTION_EGRESS => Direction::Egress,
-        _ => return None,
-    };
-    let payload = rest.get(..usize::try_from(header.captured_len).ok()?)?;
-    let has = |flag: u16| header.flags & flag != 0;
-    Some(Segment {
-        time: header.time_ns,
-        socket: SocketId(header.cookie),
-        cgroup: CgroupId(header.cgroup_id),
-        direction,
-        local: Endpoint::from_mapped(header.local_addr, header.local_port),
-        remote: Endpoint::from_mapped(header.remote_addr, header.remote_port),
-        seq: header.seq,
-        ack: header.ack,
-        expected: header.expected,
-        wire_len: header.wire_len,
-        start: has(FLAG_START),
-        fin: has(FLAG_FIN),
-        rst: has(FLAG_RST),
-        listener: has(FLAG_LISTENER),
-        skipped: has(FLAG_SKIPPED),
-        payload,
-    })
+/// One event of a source.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A TCP segment, to be put in order.
+    Tcp(Segment<'a>),
+    /// Bytes of a stream that is in order already, such as those of a TLS session.
+    Plaintext(Plaintext<'a>),
+    /// Nothing more comes of a connection that gave [`Event::Plaintext`].
+    Closed {
+        /// The connection.
+        connection: ConnectionId,
+        /// When that was known.
+        time: Nanos,
+    },
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `Some(payload, local, flags as text)`, or `None` for a record that is refused.
-    type Expected<'a> = Option<(&'a [u8], &'a str, &'a str)>;
-
-    fn record(change: impl FnOnce(&mut EventHeader), rest: &[u8]) -> Vec<u8> {
-        let mut local_addr = [0; 16];
-        local_addr[10..].copy_from_slice(&[0xff, 0xff, 10, 1, 2, 3]);
-        let mut header = EventHeader {
-            kind: KIND_SEGMENT,
-            direction: DIRECTION_INGRESS,
-            local_addr,
-            local_port: 8080,
-            wire_len: 5,
-            captured_len: 5,
-            ..EventHeader::default()
-        };
-        change(&mut header);
-        [header.to_bytes().as_slice(), rest].concat()
-    }
-
-    fn check(record: &[u8], expected: Expected<'_>) {
-        let segment = EventHeader::split(record).and_then(|(header, rest)| {
-            let segment = decode(&header, rest)?;
-            assert_eq!(segment.wire_len, header.wire_len);
-            Some(segment)
-        });
-        let Some(segment) = segment else {
-            assert_eq!(expected, None);
-            return;
-        };
-        let flags = [
-            (segment.start, "start "),
-            (segment.fin, "fin "),
-            (segment.rst, "rst "),
-            (segment.listener, "listener "),
-            (segment.skipped, "skipped "),
-            (segment.direction == Direction::Egress, "egress "),
-        ];
-        let flags: String = flags
-            .iter()
-            .filter_map(|(set, name)| set.then_some(*name))
-            .collect();
-        let local = segment.local.to_string();
-        assert_eq!(
-            Some((segment.payload, local.as_str(), flags.trim_end())),
-            expected
-        );
-    }
-
-    #[test]
-    fn ipv4_is_mapped() {
-        check(
-            &record(|_| (), b"hello"),
-            Some((b"hello", "10.1.2.3:8080", "")),
-        );
-    }
-
-    #[test]
-    fn ipv6_stays() {
-        let record = record(
-            |header| header.local_addr = std::net::Ipv6Addr::LOCALHOST.octets(),
-            b"hello",
-        );
-        check(&record, Some((b"hello", "[::1]:8080", "")));
-    }
-
-    #[test]
-    fn what_follows_the_payload_in_its_bucket_is_left_alone() {
-        check(
-            &record(|_| (), b"hello and rubbish"),
-            Some((b"hello", "10.1.2.3:8080", "")),
-        );
-    }
-
-    #[test]
-    fn payload_may_be_less_than_on_the_wire() {
-        let record = record(
-            |header| {
-                header.wire_len = 65_536;
-                header.captured_len = 0;
-                header.flags = FLAG_SKIPPED | FLAG_FIN;
-                header.direction = DIRECTION_EGRESS;
-            },
-            b"",
-        );
-        check(&record, Some((b"", "10.1.2.3:8080", "fin skipped egress")));
-    }
-
-    #[test]
-    fn every_flag() {
-        let record = record(
-            |header| header.flags = FLAG_START | FLAG_RST | FLAG_LISTENER,
-            b"hello",
-        );
-        check(
-            &record,
-            Some((b"hello", "10.1.2.3:8080", "start rst listener")),
-        );
-    }
-
-    #[test]
-    fn contradictions_are_refused() {
-        check(&record(|header| header.captured_len = 6, b"hello!"), None);
-        check(&record(|_| (), b"hell"), None);
-        check(
-            &record(
-                |header| {
-                    header.captured_len = u32::MAX;
-                    header.wire_len = u32::MAX;
-                },
-                b"hello",
-            ),
-            None,
-        );
-        check(&record(|header| header.kind = 0, b"hello"), None);
-        check(&record(|header| header.direction = 2, b"hello"), None);
-    }
-
-    #[test]
-    fn a_cut_header_is_refused() {
-        let record = record(|_| (), b"hello");
-        for len in 0..meshtap_common::HEADER_LEN {
-            check(&record[..len], None);
+impl Event<'_> {
+    /// When the kernel handled it.
+    #[must_use]
+    pub const fn time(&self) -> Nanos {
+        match self {
+            Self::Tcp(segment) => segment.time,
+            Self::Plaintext(plaintext) => plaintext.time,
+            Self::Closed { time, .. } => *time,
         }
     }
+
+    /// The bytes that it brings.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Tcp(segment) => segment.payload,
+            Self::Plaintext(plaintext) => plaintext.bytes,
+            Self::Closed { .. } => &[],
+        }
+    }
+}
+
+/// A range of one direction of a TCP connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    /// When the kernel handled it.
+    pub time: Nanos,
+    /// Whose socket; the listener's when `listener` is set.
+    pub socket: SocketId,
+    /// The socket's cgroup (the listener's when `listener` is set).
+    pub cgroup: CgroupId,
+    /// Which way, as seen by the socket.
+    pub direction: Direction,
+    /// The socket's own end.
+    pub local: Endpoint,
+    /// The other end.
+    pub remote: Endpoint,
+    /// TCP sequence number of the first byte.
+    pub seq: u32,
+    /// TCP acknowledgement number: what the sender had received of the other direction.
+    pub ack: u32,
+    /// The socket's position in this direction before the segment: bytes before it were given already, or are missing.
+    pub expected: u32,
+    /// Bytes on the wire; `payload` holds the first of them, fewer when the rest was not copied.
+    pub wire_len: u32,
+    /// `expected` is the very first byte of this direction.
+    pub start: bool,
+    /// FIN: `seq + wire_len` ends this direction.
+    pub fin: bool,
+    /// RST: the connection is gone.
+    pub rst: bool,
+    /// The socket is the listener; the connection is the one with the same two ends.
+    pub listener: bool,
+    /// Bytes were skipped on purpose (body budget), so a gap here is not a loss of the hook's.
+    pub skipped: bool,
+    /// The bytes.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Segment<'a> {
+    /// A segment that was copied whole. Its numbers, flags, time and cgroup are zero: set those that matter.
+    #[must_use]
+    pub fn new(
+        socket: SocketId,
+        direction: Direction,
+        (local, remote): (Endpoint, Endpoint),
+        payload: &'a [u8],
+    ) -> Self {
+        Self {
+            time: 0,
+            socket,
+            cgroup: CgroupId(0),
+            direction,
+            local,
+            remote,
+            seq: 0,
+            ack: 0,
+            expected: 0,
+            // No segment is longer than 2^32 bytes: its length has 32 bits on the wire.
+            wire_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            start: false,
+            fin: false,
+            rst: false,
+            listener: false,
+            skipped: false,
+            payload,
+        }
+    }
+}
+
+/// A range of one direction of a stream that is in order, given with its offset: a TLS session, for one.
+#[derive(Clone, Copy, Debug)]
+pub struct Plaintext<'a> {
+    /// When the bytes were read or written.
+    pub time: Nanos,
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The socket below it.
+    pub socket: SocketId,
+    /// The socket's cgroup.
+    pub cgroup: CgroupId,
+    /// Which way, as seen by the socket.
+    pub direction: Direction,
+    /// The socket's own end.
+    pub local: Endpoint,
+    /// The other end.
+    pub remote: Endpoint,
+    /// The first byte's offset, counted from the first byte of this direction that the hook knows of.
+    pub offset: Offset,
+    /// How far the sender had read the other direction when it sent these bytes, where the hook counts that.
+    pub heard: Option<Offset>,
+    /// Bytes of the range; `bytes` holds the first of them, fewer when the rest was not copied.
+    pub len: u64,
+    /// Offset 0 is the very first byte of this direction.
+    pub start: bool,
+    /// The direction ends after these bytes.
+    pub end: bool,
+    /// The bytes.
+    pub bytes: &'a [u8],
 }

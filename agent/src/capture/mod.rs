@@ -1,6 +1,8 @@
-//! Where segments come from: the kernel, a recording, a packet capture.
+//! Where events come from: the kernel, a recording, a packet capture.
 
-pub mod event;
+mod command;
+pub mod decode;
+mod event;
 #[cfg(feature = "agent")]
 pub mod kernel;
 pub mod pcap;
@@ -9,38 +11,37 @@ pub mod record;
 use std::io;
 use std::time::Duration;
 
-use crate::connection::Control;
-use crate::flow::{Nanos, Segment};
+pub use command::Command;
+pub use event::{Event, Plaintext, Segment};
+
+use crate::flow::Nanos;
 
 /// What a source has to say after a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polled {
-    /// Segments may follow.
+    /// Events may follow.
     More,
-    /// Segments are there already: the source gave the caller's other work a turn.
+    /// Events are there already: the source gave the caller's other work a turn.
     Pending,
     /// The source has ended (a file was read to its end).
     End,
 }
 
-/// A source of segments.
+/// A source of events.
 pub trait Source {
-    /// Waits at most `timeout` for segments, then hands over all that are there, in order.
+    /// Waits at most `timeout` for events, then hands over all that are there, in order.
     ///
     /// # Errors
     /// When the source cannot be read any further.
-    fn poll(
-        &mut self,
-        timeout: Duration,
-        handle: &mut dyn FnMut(&Segment<'_>),
-    ) -> io::Result<Polled>;
+    fn poll(&mut self, timeout: Duration, handle: &mut dyn FnMut(&Event<'_>))
+    -> io::Result<Polled>;
 
     /// Takes what the engine asks of the hook. Sources that cannot act on it ignore it.
-    fn control(&mut self, controls: &[Control]) {
-        let _ = controls;
+    fn command(&mut self, commands: &[Command]) {
+        let _ = commands;
     }
 
-    /// The source's own time after the last poll, where it has one (a recording's); `None`: that of the segments, or the machine's.
+    /// The source's own time after the last poll, where it has one (a recording's); `None`: that of the events, or the machine's.
     fn time(&self) -> Option<Nanos> {
         None
     }

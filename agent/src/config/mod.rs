@@ -105,7 +105,7 @@ pub struct LimitsSection {
 
 impl Default for LimitsSection {
     fn default() -> Self {
-        let limits = crate::connection::Limits::default();
+        let limits = crate::engine::Limits::default();
         Self {
             body: ByteSize(limits.body as u64),
             connections: limits.connections,

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-/// A stretch of a head's buffer. Heads are at most 65 535 bytes ([`crate::connection::Limits::head`]).
+use super::Reason;
+
+/// A range of a head's buffer. Heads are at most 65 535 bytes ([`crate::engine::Limits::head`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slice {
     /// First byte.
@@ -200,11 +202,13 @@ pub struct ResponseHead {
     pub status: u16,
     /// Protocol version.
     pub version: Version,
+    /// Reason phrase; none in HTTP/2.
+    pub reason: Reason,
     /// Header fields.
     pub fields: Fields,
 }
 
-/// How the end of a body is told (RFC 9112 §6.3).
+/// How the end of a body is marked (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
     /// There is no body.
@@ -229,11 +233,11 @@ pub struct Body {
     pub size: u64,
     /// The size is known to the byte.
     pub size_exact: bool,
-    /// Bytes of the body that the kernel could not give, and so are missing from `bytes`.
+    /// Bytes of the body that were never seen, and so are missing from `bytes`.
     pub missing: u64,
-    /// Bytes beyond the capture limit were left out on purpose.
+    /// Bytes beyond the capture limit were skipped on purpose.
     pub truncated: bool,
-    /// How its end was told.
+    /// How its end is marked.
     pub framing: Framing,
     /// Trailer fields.
     pub trailers: Option<Box<Fields>>,

@@ -1,11 +1,15 @@
 //! HTTP messages, whatever protocol version carried them. Each version is a folder beside this file.
 
+mod anomalies;
 pub mod coding;
 pub mod h1;
 pub mod message;
 pub mod percent;
+mod reason;
 pub mod target;
 
+pub use anomalies::Anomalies;
 pub use message::{
     Body, Fields, FieldsBuilder, Framing, RequestHead, ResponseHead, Slice, Version,
 };
+pub use reason::Reason;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::exchange::{Exchange, Oddities, Peers, Request, Response};
-use crate::flow::{CgroupId, Side, SocketId};
+use crate::exchange::{Exchange, Interim, Peers, Request, Response};
+use crate::flow::{CgroupId, ConnectionId, Side, SocketId};
 use crate::http::{
-    Body, Fields, FieldsBuilder, Framing, RequestHead, ResponseHead, Slice, Version,
+    Anomalies, Body, Fields, FieldsBuilder, Framing, Reason, RequestHead, ResponseHead, Slice,
+    Version,
 };
 
 /// An exchange of an HTTP/1 request and its answer, whose bodies are all that follows their heads.
@@ -17,15 +18,21 @@ pub(crate) fn exchange(request: impl AsRef<[u8]>, response: impl AsRef<[u8]>) ->
     let server: SocketAddr = "10.0.0.1:8080".parse().unwrap();
     Exchange {
         peers: Arc::new(Peers {
+            connection: ConnectionId::socket(SocketId(1)),
             socket: SocketId(1),
             cgroup: CgroupId(1),
             side: Side::Server,
             client: client.into(),
             server: server.into(),
             proxied_client: None,
+            outer: None,
         }),
         request: self::request(request.as_ref()),
         response: Some(self::response(response.as_ref())),
+        stream: None,
+        interim: Interim::default(),
+        reset: None,
+        ended: 0,
         upgrade: false,
         partial: None,
     }
@@ -55,7 +62,7 @@ fn request(text: &[u8]) -> Request {
         ended: 2_000,
         body: body(&text[len..]),
         head,
-        oddities: Oddities::default(),
+        anomalies: Anomalies::default(),
     }
 }
 
@@ -70,11 +77,11 @@ fn response(text: &[u8]) -> Response {
         head: ResponseHead {
             status: parsed.code.unwrap(),
             version: version(parsed.version),
+            reason: Reason::default(),
             fields: self::fields(text, &buffer, parsed.headers),
         },
         body: body(&text[len..]),
-        oddities: Oddities::default(),
-        interim: 0,
+        anomalies: Anomalies::default(),
     }
 }
 

@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 
 pub use crate::flow::Process;
 
+use crate::capture::{Event, Segment};
 use crate::exchange::Peers;
-use crate::flow::{CgroupId, Endpoint, Segment, Side, SocketId};
+use crate::flow::{CgroupId, Endpoint, Side, SocketId};
 
 use lookup::Shared;
 
@@ -114,8 +115,14 @@ pub struct Announcer {
 }
 
 impl Announcer {
-    /// Notes the socket of a segment if it is new.
-    pub fn segment(&mut self, segment: &Segment<'_>) {
+    /// Notes the socket of an event if it is new.
+    pub fn event(&mut self, event: &Event<'_>) {
+        if let Event::Tcp(segment) = event {
+            self.segment(segment);
+        }
+    }
+
+    fn segment(&mut self, segment: &Segment<'_>) {
         // A listener's cookie is not that of the connection.
         if segment.listener || segment.payload.is_empty() {
             return;

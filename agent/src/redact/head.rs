@@ -7,7 +7,7 @@ use super::digest::Digest;
 use super::edit::{Edit, apply};
 use crate::http::{Fields, FieldsBuilder, RequestHead, Slice};
 
-/// Heads stay below this, so that slices fit 16 bits ([`crate::connection::Limits::head`]).
+/// Heads stay below this, so that slices fit 16 bits ([`crate::engine::Limits::head`]).
 const LIMIT: usize = u16::MAX as usize;
 
 /// Stands for a value whose hash does not fit any more.

@@ -177,6 +177,9 @@ impl Redactor {
         self.request_head(&mut exchange.request);
         let content = self.body(&known, &mut exchange.request.body);
         let request = Message { known, content };
+        for head in &mut exchange.interim.heads {
+            self.fields(&mut head.fields);
+        }
         let response = exchange
             .response
             .as_mut()

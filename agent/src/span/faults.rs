@@ -1,26 +1,27 @@
 //! What is wrong with an exchange, as attributes of ours: what of it is missing, and which faults of its heads were tolerated.
 
 use super::attributes::Builder;
-use crate::exchange::{Exchange, Oddities};
+use crate::exchange::Exchange;
+use crate::http::Anomalies;
 
-/// Appends `meshtap.partial`, `meshtap.request.oddities` and `meshtap.response.oddities` where there is something to say. Oddities are names
+/// Appends `meshtap.partial`, `meshtap.request.anomalies` and `meshtap.response.anomalies` where there is something to say. Anomalies are names
 /// joined with `,`.
 pub(super) fn push(out: &mut Builder, exchange: &Exchange) {
     if let Some(partial) = exchange.partial {
         out.fixed("meshtap.partial", partial.label());
     }
-    oddities(out, "meshtap.request.oddities", exchange.request.oddities);
+    anomalies(out, "meshtap.request.anomalies", exchange.request.anomalies);
     if let Some(response) = &exchange.response {
-        oddities(out, "meshtap.response.oddities", response.oddities);
+        anomalies(out, "meshtap.response.anomalies", response.anomalies);
     }
 }
 
-fn oddities(out: &mut Builder, key: &'static str, oddities: Oddities) {
-    if oddities == Oddities::default() {
+fn anomalies(out: &mut Builder, key: &'static str, anomalies: Anomalies) {
+    if anomalies == Anomalies::default() {
         return;
     }
     out.write(key, |text| {
-        for (index, name) in oddities.names().enumerate() {
+        for (index, name) in anomalies.names().enumerate() {
             if index > 0 {
                 text.push(b',');
             }

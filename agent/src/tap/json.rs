@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::body::Text;
 use super::escape::hidden;
 use super::{Detail, View};
-use crate::exchange::Oddities;
 use crate::flow::Endpoint;
+use crate::http::Anomalies;
 use crate::http::{Body, Fields};
 use crate::redact::Content;
 
@@ -51,7 +51,7 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail) {
         out,
         &request.head.fields,
         (&request.body, content),
-        request.oddities,
+        request.anomalies,
         detail,
     );
     if let Some(response) = &exchange.response {
@@ -61,7 +61,7 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail) {
             out,
             &response.head.fields,
             (&response.body, content),
-            response.oddities,
+            response.anomalies,
             detail,
         );
     }
@@ -87,7 +87,7 @@ fn message(
     out: &mut Vec<u8>,
     fields: &Fields,
     (body, content): (&Body, &Content),
-    oddities: Oddities,
+    anomalies: Anomalies,
     detail: Detail,
 ) {
     out.extend_from_slice(b"{\"headers\":[");
@@ -125,11 +125,11 @@ fn message(
         }
     }
     let _ = write!(out, ",\"body_size\":{}", body.size);
-    for (index, name) in oddities.names().enumerate() {
+    for (index, name) in anomalies.names().enumerate() {
         let before = if index == 0 { ",\"oddities\":[" } else { "," };
         let _ = write!(out, "{before}\"{name}\"");
     }
-    if oddities != Oddities::default() {
+    if anomalies != Anomalies::default() {
         out.push(b']');
     }
     out.push(b'}');

@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::units::{duration_text, size_words};
 use crate::capture::record::Recorded;
-use crate::connection::Stats;
+use crate::engine::Stats;
 use crate::exchange::Partial;
 use crate::export;
-use crate::ledger::{Ledger, Loss};
+use crate::ledger::Ledger;
 
 /// Where told exchanges went. Together they are [`Ledger::told`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,29 +88,29 @@ impl Report {
     /// Exchanges begun less all that is accounted for: zero, or there is a bug.
     #[must_use]
     pub fn imbalance(&self) -> i64 {
-        let told = self.ledger.told().cast_signed();
+        let told = self.ledger.emitted().cast_signed();
         self.ledger.imbalance() + told - self.delivery.total().cast_signed()
     }
 
-    /// For a person. `begun = shown + …` adds up, term by term.
+    /// For a person. `started = shown + …` adds up, term by term.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         let ledger = &self.ledger;
         let _ = write!(
             text,
-            "{} {} begun = {} shown",
-            ledger.begun,
-            match ledger.begun {
+            "{} {} started = {} shown",
+            ledger.started,
+            match ledger.started {
                 1 => "exchange",
                 _ => "exchanges",
             },
             self.delivery.shown
         );
-        let lost = Loss::ALL.iter().zip(ledger.lost);
+        let dropped = crate::ledger::Dropped::ALL.iter().zip(ledger.dropped);
         let rest = (self.delivery.entries().into_iter().skip(1))
-            .chain(lost.map(|(loss, count)| (loss.label(), count)))
-            .chain([("open", ledger.open)]);
+            .chain(dropped.map(|(reason, count)| (reason.label(), count)))
+            .chain([("in flight", ledger.in_flight)]);
         for (label, count) in rest.filter(|(_, count)| *count > 0) {
             let _ = write!(text, " + {count} {label}");
         }
@@ -195,7 +195,7 @@ impl Report {
         let partial: Map<_, _> = (Partial::ALL.iter().zip(ledger.partial))
             .map(|(reason, count)| (reason.label().to_owned(), count.into()))
             .collect();
-        let lost: Map<_, _> = (Loss::ALL.iter().zip(ledger.lost))
+        let dropped: Map<_, _> = (crate::ledger::Dropped::ALL.iter().zip(ledger.dropped))
             .map(|(reason, count)| (reason.label().to_owned(), count.into()))
             .collect();
         let delivery: Map<_, _> = (self.delivery.entries().into_iter())
@@ -215,11 +215,11 @@ impl Report {
         let stats = &self.stats;
         json!({
             "ledger": {
-                "begun": ledger.begun,
-                "complete": ledger.complete,
+                "started": ledger.started,
+                "emitted_complete": ledger.emitted_complete,
                 "partial": partial,
-                "lost": lost,
-                "open": ledger.open,
+                "dropped": dropped,
+                "in_flight": ledger.in_flight,
                 "imbalance": self.imbalance(),
             },
             "delivery": delivery,
@@ -273,13 +273,13 @@ mod tests {
     fn report() -> Report {
         let mut ledger = Ledger::default();
         for _ in 0..10 {
-            ledger.begin();
+            ledger.start();
         }
-        (0..6).for_each(|_| ledger.tell(None));
-        ledger.tell(Some(Partial::Gap));
-        ledger.tell(Some(Partial::Shutdown));
-        ledger.lose(Loss::Mirrored);
-        ledger.lose(Loss::Mirrored);
+        (0..6).for_each(|_| ledger.emit(None));
+        ledger.emit(Some(Partial::Gap));
+        ledger.emit(Some(Partial::Shutdown));
+        ledger.drop_with(crate::ledger::Dropped::Folded);
+        ledger.drop_with(crate::ledger::Dropped::Folded);
         let mut kernel = [Dropped::default(); DROP_REASONS as usize];
         kernel[DropReason::RingFull as usize] = Dropped {
             segments: 2,
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(report.imbalance(), 0);
         assert_eq!(
             report.text(),
-            "10 exchanges begun = 5 shown + 2 filtered + 1 output_full + 2 mirrored\n\
+            "10 exchanges started = 5 shown + 2 filtered + 1 output_full + 2 folded\n\
              partial: 1 gap, 1 shutdown\n\
              traffic: 0 B on 0 connections in 2.50s\n\
              kernel: ring buffer 16 MiB, 2.9 KiB dropped (ring_full, 2 segments)\n"
@@ -326,7 +326,7 @@ mod tests {
     fn json_has_every_reason() {
         let json = report().json();
         assert_eq!(json["ledger"]["partial"]["gap"], 1);
-        assert_eq!(json["ledger"]["lost"]["mirrored"], 2);
+        assert_eq!(json["ledger"]["dropped"]["folded"], 2);
         assert_eq!(json["delivery"]["output_full"], 1);
         assert_eq!(json["kernel_drops"]["ring_full"]["bytes"], 3000);
         assert_eq!(

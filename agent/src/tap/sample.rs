@@ -7,10 +7,11 @@ use bytes::Bytes;
 
 use super::View;
 use crate::clock::WallClock;
-use crate::exchange::{Exchange, Oddities, Peers, Request, Response};
-use crate::flow::{CgroupId, Endpoint, Side, SocketId};
+use crate::exchange::{Exchange, Interim, Peers, Request, Response};
+use crate::flow::{CgroupId, ConnectionId, Endpoint, Side, SocketId};
 use crate::http::{
-    Body, Fields, FieldsBuilder, Framing, RequestHead, ResponseHead, Slice, Version,
+    Anomalies, Body, Fields, FieldsBuilder, Framing, Reason, RequestHead, ResponseHead, Slice,
+    Version,
 };
 use crate::process::Process;
 use crate::redact::fixture::sanitize_at;
@@ -58,6 +59,7 @@ pub(crate) fn response_head(status: u16, pairs: &[(&[u8], &[u8])]) -> ResponseHe
     ResponseHead {
         status,
         version: Version::Http11,
+        reason: Reason::default(),
         fields: fields(Text(Vec::new()), pairs),
     }
 }
@@ -77,12 +79,14 @@ pub(crate) fn exchange() -> Exchange {
     let end = |text: &str| Endpoint::from(text.parse::<SocketAddr>().expect("an address"));
     Exchange {
         peers: Arc::new(Peers {
+            connection: ConnectionId::socket(SocketId(77)),
             socket: SocketId(77),
             cgroup: CgroupId(1),
             side: Side::Server,
             client: end("10.0.0.1:40000"),
             server: end("10.0.0.2:8080"),
             proxied_client: None,
+            outer: None,
         }),
         request: Request {
             began: 1_000_000_000,
@@ -97,7 +101,7 @@ pub(crate) fn exchange() -> Exchange {
                 ],
             ),
             body: body(b"{\"item\":\"t\xc3\xa9\"}"),
-            oddities: Oddities::default(),
+            anomalies: Anomalies::default(),
         },
         response: Some(Response {
             began: 1_001_000_000,
@@ -107,9 +111,12 @@ pub(crate) fn exchange() -> Exchange {
                 &[(b"content-type", b"image/png"), (b"Set-Cookie", b"a=1")],
             ),
             body: body(b"\x89PNG\r\n\x1a\n\0\xff"),
-            oddities: Oddities::default(),
-            interim: 0,
+            anomalies: Anomalies::default(),
         }),
+        stream: None,
+        interim: Interim::default(),
+        reset: None,
+        ended: 0,
         upgrade: false,
         partial: None,
     }

@@ -17,11 +17,11 @@ use prometheus_client::registry::Registry;
 use super::guard::Level;
 use super::state::{CaptureView, EngineView, HookState, Reading};
 use super::{usage, workload};
-use crate::connection::Stats;
+use crate::engine::Stats;
 use crate::exchange::Partial;
 use crate::export::Report;
 use crate::export::delivery::{Account, DropReason, LATENCY_BUCKETS_MS};
-use crate::ledger::Loss;
+use crate::ledger::Dropped;
 use crate::policy::{self, Skip};
 use crate::redact::{self, Omitted, Rule};
 
@@ -202,9 +202,9 @@ fn engine(page: &mut Families<'_>, view: &EngineView) -> fmt::Result {
     page.counter(
         "meshtap_exchanges_started",
         "Exchanges started.",
-        ledger.begun,
+        ledger.started,
     )?;
-    let whole = ([("partial", "none")], ledger.complete);
+    let whole = ([("partial", "none")], ledger.emitted_complete);
     let partial = by("partial", &Partial::ALL, Partial::label, &ledger.partial);
     page.counters(
         "meshtap_exchanges_emitted",
@@ -214,12 +214,12 @@ fn engine(page: &mut Families<'_>, view: &EngineView) -> fmt::Result {
     page.counters(
         "meshtap_exchanges_dropped",
         "Exchanges started and not emitted, by reason.",
-        by("reason", &Loss::ALL, Loss::label, &ledger.lost),
+        by("reason", &Dropped::ALL, Dropped::label, &ledger.dropped),
     )?;
     page.gauge(
         "meshtap_exchanges_in_flight",
         "Exchanges started and not ended.",
-        ledger.open,
+        ledger.in_flight,
     )?;
     page.gauge(
         "meshtap_ledger_imbalance",
@@ -249,7 +249,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
         connections,
         not_http,
         http2,
-        orphans,
+        pre_accept_dropped,
         evicted_connections,
         upgraded_bytes,
         websocket_messages,
@@ -283,7 +283,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
         (
             "pre_accept_segments",
             "First segments seen at a listener that no connection claimed.",
-            orphans,
+            pre_accept_dropped,
         ),
     ] {
         page.counter(&format!("meshtap_{name}"), help, *value)?;
@@ -525,8 +525,8 @@ mod tests {
 
     fn reading() -> Reading {
         let mut reading = Reading::default();
-        reading.engine.ledger.begun = 7;
-        reading.engine.ledger.lost[Loss::Evicted as usize] = 3;
+        reading.engine.ledger.started = 7;
+        reading.engine.ledger.dropped[Dropped::Evicted as usize] = 3;
         reading.engine.stats.http2 = 5;
         reading.exporters = vec![Report {
             name: "a\"b\\".to_owned(),

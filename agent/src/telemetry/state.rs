@@ -11,7 +11,7 @@ use super::guard::Level;
 use super::health::{Heart, Part, Pulse};
 use super::usage::Usage;
 use crate::clock::monotonic;
-use crate::connection::Stats;
+use crate::engine::Stats;
 use crate::export::Reports;
 use crate::ledger::Ledger;
 use crate::workload::{Directory, Outcomes, View};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use meshtap::capture::pcap::{Capture, Totals};
 use meshtap::capture::{Polled, Source as _};
-use meshtap::connection::{Engine, Limits, Output};
+use meshtap::engine::{Engine, Limits, Output};
 use meshtap::exchange::{Exchange, Partial};
 use meshtap::http::Fields;
 use meshtap::http::coding::{Decoded, decode};
@@ -52,13 +52,13 @@ pub fn replay(file: &[u8]) -> Outcome {
     let mut output = Output::default();
     loop {
         let polled = capture
-            .poll(Duration::ZERO, &mut |segment| {
-                engine.segment(segment, &mut output)
+            .poll(Duration::ZERO, &mut |event| {
+                engine.event(event, &mut output)
             })
             .expect("a readable file");
         engine.expire(capture.time().unwrap_or_default(), &mut output);
         exchanges.append(&mut output.exchanges);
-        output.controls.clear();
+        output.commands.clear();
         if polled == Polled::End {
             break;
         }
@@ -66,7 +66,7 @@ pub fn replay(file: &[u8]) -> Outcome {
     engine.finish(capture.time().unwrap_or_default(), &mut output);
     exchanges.append(&mut output.exchanges);
     let ledger = engine.ledger().clone();
-    assert_eq!((ledger.imbalance(), ledger.open), (0, 0), "{ledger:?}");
+    assert_eq!((ledger.imbalance(), ledger.in_flight), (0, 0), "{ledger:?}");
     Outcome {
         exchanges: exchanges.iter().map(ours).collect(),
         ledger,

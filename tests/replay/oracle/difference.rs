@@ -156,7 +156,7 @@ pub fn assert_honest(
     }
     totals.only_theirs = requests.len();
     totals.counted = originals.len() - ours.exchanges.len();
-    let lost: u64 = ours.ledger.lost.iter().sum();
+    let lost: u64 = ours.ledger.dropped.iter().sum();
     // Requests that were in a missing packet, pipelined up to so many in one, are known to nobody.
     let unseen = packets_lost * PIPELINED;
     let countable = totals.counted.saturating_sub(unseen) as u64;

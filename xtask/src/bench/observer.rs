@@ -230,8 +230,8 @@ fn totals(json: &Value) -> Option<Totals> {
             .collect()
     };
     let partial = counts(ledger.get("partial")?);
-    let emitted =
-        ledger.get("complete")?.as_u64()? + partial.iter().map(|(_, count)| count).sum::<u64>();
+    let emitted = ledger.get("emitted_complete")?.as_u64()?
+        + partial.iter().map(|(_, count)| count).sum::<u64>();
     let mut lost = BTreeMap::new();
     let kernel = json.get("kernel_drops").map(counts).unwrap_or_default();
     lost.extend(
@@ -246,9 +246,9 @@ fn totals(json: &Value) -> Option<Totals> {
     );
     // One connection has both its ends here: the second sight of each exchange is not a loss.
     lost.extend(
-        counts(ledger.get("lost")?)
+        counts(ledger.get("dropped")?)
             .into_iter()
-            .filter(|(name, _)| name != "mirrored"),
+            .filter(|(name, _)| name != "folded"),
     );
     let delivery = json.get("delivery").map(counts).unwrap_or_default();
     lost.extend(
@@ -272,8 +272,8 @@ mod tests {
     fn the_ledger_is_read() {
         let json = serde_json::json!({
             "cpu_ns": 5000,
-            "ledger": {"begun": 30, "complete": 10, "partial": {"gap": 2, "max_age": 0},
-                "lost": {"mirrored": 15, "pairing_lost": 3}, "open": 0},
+            "ledger": {"started": 30, "emitted_complete": 10, "partial": {"gap": 2, "max_age": 0},
+                "dropped": {"folded": 15, "pairing_lost": 3}, "in_flight": 0},
             "delivery": {"shown": 11, "output_full": 1},
             "kernel_drops": {"ring_full": {"segments": 4, "bytes": 4000}, "budget": {"segments": 0, "bytes": 0}},
         });

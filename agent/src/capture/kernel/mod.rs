@@ -25,9 +25,8 @@ use meshtap_common::{
 pub use self::error::CaptureError;
 pub use self::owner::Owners;
 pub use self::scope::CgroupScope;
-use super::{Polled, Source, event};
-use crate::connection::Control;
-use crate::flow::{Direction, Segment, SocketId};
+use super::{Command, Event, Polled, Source, decode};
+use crate::flow::{Direction, SocketId};
 
 /// `BPF_EXIST` of linux/bpf.h: only replace.
 const ONLY_REPLACE: u64 = 2;
@@ -219,7 +218,7 @@ impl Capture {
     }
 
     /// Like [`Source::poll`], with the records as they are: the header, and the bytes that follow it, of which the first
-    /// `captured_len` are payload. [`event::decode`] makes a segment of them.
+    /// `captured_len` are payload. [`decode::decode`] makes a segment of them.
     ///
     /// # Errors
     /// When the ring buffer cannot be waited on.
@@ -273,13 +272,13 @@ impl Source for Capture {
     fn poll(
         &mut self,
         timeout: Duration,
-        handle: &mut dyn FnMut(&Segment<'_>),
+        handle: &mut dyn FnMut(&Event<'_>),
     ) -> io::Result<Polled> {
         let mut malformed = 0;
         let polled = self.poll_raw(
             timeout,
-            &mut |header, rest| match event::decode(header, rest) {
-                Some(segment) => handle(&segment),
+            &mut |header, rest| match decode::decode(header, rest) {
+                Some(event) => handle(&event),
                 None => malformed += 1,
             },
         );
@@ -287,14 +286,14 @@ impl Source for Capture {
         polled
     }
 
-    fn control(&mut self, controls: &[Control]) {
-        for control in controls {
+    fn command(&mut self, commands: &[Command]) {
+        for command in commands {
             // A socket that the kernel's table has forgotten is met anew there: nothing is lost by not telling it.
-            let _forgotten = match *control {
-                Control::Ignore(socket) | Control::Mirrored(socket) => {
+            let _forgotten = match *command {
+                Command::Ignore(socket) | Command::Fold(socket) => {
                     self.flows.write(socket, ONLY_REPLACE)
                 }
-                Control::Resume {
+                Command::Resume {
                     socket,
                     direction,
                     seq,
@@ -309,6 +308,8 @@ impl Source for Capture {
                     };
                     self.resume.insert(key, seq, 0).map_err(io::Error::other)
                 }
+                // Every flow has a budget as yet.
+                Command::Unlimited(_) => Ok(()),
             };
         }
     }

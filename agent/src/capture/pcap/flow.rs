@@ -11,7 +11,8 @@ use super::progress::Progress;
 use super::role::{Evidence, judge};
 use super::strays::Strays;
 use super::urgent::Urgent;
-use crate::flow::{CgroupId, Direction, Nanos, Segment, SocketId};
+use crate::capture::Segment;
+use crate::flow::{CgroupId, Direction, Nanos, SocketId};
 
 /// What a packet is to the connection between its ends.
 pub(super) enum Belongs {

@@ -10,7 +10,8 @@ use super::ends::Ends;
 use super::flow::{Belongs, Flow};
 use super::held::{GRACE, Held, MAX_BYTES, MAX_CONNECTIONS};
 use super::packet::Packet;
-use crate::flow::{Nanos, Segment, SocketId};
+use crate::capture::Segment;
+use crate::flow::{Nanos, SocketId};
 
 /// Connections of one generation. Two generations are kept: at about 400 bytes each, some 100 MB when a file is all handshakes.
 const GENERATION: usize = 131_072;

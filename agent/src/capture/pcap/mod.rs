@@ -1,4 +1,4 @@
-//! Packet captures (tcpdump, Wireshark) as a source of segments. No privileges: it is a file.
+//! Packet captures (tcpdump, Wireshark) as a source of events. No privileges: it is a file.
 //!
 //! ```text
 //! file (records) ─► frame (link, tunnels, IP, TCP) ─► flows (a virtual socket each) ─► Segment
@@ -33,8 +33,8 @@ use self::clock::Clock;
 use self::file::{Reader, Step};
 use self::flows::Flows;
 use self::frame::Frames;
-use super::{Polled, Source};
-use crate::flow::{Nanos, Segment};
+use super::{Event, Polled, Segment, Source};
+use crate::flow::Nanos;
 
 /// Most blocks read in one poll, so that a caller can let time pass and look up in between.
 const BATCH: usize = 512;
@@ -86,7 +86,7 @@ impl Source for Capture {
     fn poll(
         &mut self,
         _timeout: Duration,
-        handle: &mut dyn FnMut(&Segment<'_>),
+        handle: &mut dyn FnMut(&Event<'_>),
     ) -> io::Result<Polled> {
         let Self {
             reader,
@@ -98,7 +98,7 @@ impl Source for Capture {
         let mut segments = 0;
         let mut emit = |segment: &Segment<'_>| {
             segments += 1;
-            handle(segment);
+            handle(&Event::Tcp(*segment));
         };
         let mut tick_ends = None;
         let mut polled = Ok(Polled::More);

@@ -1,4 +1,4 @@
-//! Reads a recording back as a source of segments.
+//! Reads a recording back as a source of events.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
@@ -12,9 +12,9 @@ use super::{
     Cursor, END, EVENT, HEAD_LEN, LOST, MAX_CONTENT, Meta, Order, PROCESS, RECORD_LEN, RecordError,
     TICK, head,
 };
-use crate::capture::event::decode;
-use crate::capture::{Polled, Source};
-use crate::flow::{Nanos, Process, Segment, SocketId};
+use crate::capture::decode::decode;
+use crate::capture::{Event, Polled, Source};
+use crate::flow::{Nanos, Process, SocketId};
 
 /// Records handed over per poll, so that a reader can stop in between.
 const BATCH: usize = 1024;
@@ -136,7 +136,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Reads one record; whether the caller should look at the time.
-    fn step(&mut self, handle: &mut dyn FnMut(&Segment<'_>)) -> Result<bool, RecordError> {
+    fn step(&mut self, handle: &mut dyn FnMut(&Event<'_>)) -> Result<bool, RecordError> {
         let Some((kind, len)) = self.record()? else {
             return Err(RecordError::Truncated { at: self.at });
         };
@@ -152,8 +152,8 @@ impl<R: Read> Reader<R> {
                 if captured != Ok(payload.len()) || header.captured_len > header.wire_len {
                     return Err(self.corrupt("an event whose lengths contradict each other"));
                 }
-                if let Some(segment) = decode(&header, payload) {
-                    handle(&segment);
+                if let Some(event) = decode(&header, payload) {
+                    handle(&event);
                 }
                 self.events += 1;
                 false
@@ -198,7 +198,7 @@ impl<R: Read> Source for Reader<R> {
     fn poll(
         &mut self,
         _timeout: Duration,
-        handle: &mut dyn FnMut(&Segment<'_>),
+        handle: &mut dyn FnMut(&Event<'_>),
     ) -> io::Result<Polled> {
         for _ in 0..BATCH {
             if self.ended {

@@ -7,10 +7,10 @@ use meshtap_common::{DIRECTION_EGRESS, KIND_SEGMENT};
 use proptest::prelude::*;
 
 use super::*;
+use crate::capture::Command;
 use crate::capture::{Polled, Source};
-use crate::connection::Control;
+use crate::flow::Process;
 use crate::flow::SocketId;
-use crate::process::Process;
 
 const META: Meta = Meta {
     offset: 1_700_000_000_000_000_000,
@@ -37,14 +37,17 @@ impl RawSource for Script {
         Ok(Polled::More)
     }
 
-    fn control_raw(&mut self, _controls: &[Control]) {}
+    fn command_raw(&mut self, _commands: &[Command]) {}
 }
 
 /// Everything an engine would see, in order.
 fn drain(source: &mut impl Source) -> (Vec<String>, Result<(), String>) {
     let mut seen = Vec::new();
     loop {
-        let polled = source.poll(Duration::ZERO, &mut |segment| {
+        let polled = source.poll(Duration::ZERO, &mut |event| {
+            let crate::capture::Event::Tcp(segment) = event else {
+                panic!("{event:?}");
+            };
             seen.push(format!("{segment:?}"))
         });
         match polled {
@@ -74,7 +77,10 @@ fn record(polls: Vec<Vec<(EventHeader, Vec<u8>)>>) -> (Vec<u8>, Vec<String>) {
     let mut seen = Vec::new();
     for poll in 0..count {
         source
-            .poll(Duration::ZERO, &mut |segment| {
+            .poll(Duration::ZERO, &mut |event| {
+                let crate::capture::Event::Tcp(segment) = event else {
+                    panic!("{event:?}");
+                };
                 seen.push(format!("{segment:?}"))
             })
             .expect("a poll");

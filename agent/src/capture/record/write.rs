@@ -14,12 +14,10 @@ use meshtap_common::{EventHeader, HEADER_LEN};
 
 use super::disk::{Disk, Message, Written};
 use super::{END, EVENT, LOST, Meta, PROCESS, RECORD_LEN, TICK, put_head, put_record};
-use crate::capture::event::decode;
+use crate::capture::decode::decode;
 use crate::capture::kernel::Capture;
-use crate::capture::{Polled, Source};
-use crate::connection::Control;
-use crate::flow::{Nanos, Segment, SocketId};
-use crate::process::Process;
+use crate::capture::{Command, Event, Polled, Source};
+use crate::flow::{Nanos, Process, SocketId};
 
 /// Bytes handed to the writing thread at a time: large enough that the hand-over costs nothing per event.
 const CHUNK: usize = 256 * 1024;
@@ -43,8 +41,8 @@ pub trait RawSource {
         handle: &mut dyn FnMut(&EventHeader, &[u8]),
     ) -> io::Result<Polled>;
 
-    /// As [`Source::control`].
-    fn control_raw(&mut self, controls: &[Control]);
+    /// As [`Source::command`].
+    fn command_raw(&mut self, commands: &[Command]);
 }
 
 impl RawSource for Capture {
@@ -56,8 +54,8 @@ impl RawSource for Capture {
         Self::poll_raw(self, timeout, handle)
     }
 
-    fn control_raw(&mut self, controls: &[Control]) {
-        Source::control(self, controls);
+    fn command_raw(&mut self, commands: &[Command]) {
+        Source::command(self, commands);
     }
 }
 
@@ -323,22 +321,22 @@ impl<R: RawSource> Source for RecordingSource<R> {
     fn poll(
         &mut self,
         timeout: Duration,
-        handle: &mut dyn FnMut(&Segment<'_>),
+        handle: &mut dyn FnMut(&Event<'_>),
     ) -> io::Result<Polled> {
         let recorder = &mut self.recorder;
         self.raw.poll_raw(timeout, &mut |header, payload| {
             recorder.event(header, payload);
-            if let Some(segment) = decode(header, payload) {
-                handle(&segment);
+            if let Some(event) = decode(header, payload) {
+                handle(&event);
             }
         })
     }
 
     /// Both ends of a local connection are recorded whole, so that a replay may choose either.
-    fn control(&mut self, controls: &[Control]) {
-        for control in controls {
-            if !matches!(control, Control::Mirrored(_)) {
-                self.raw.control_raw(std::slice::from_ref(control));
+    fn command(&mut self, commands: &[Command]) {
+        for command in commands {
+            if !matches!(command, Command::Fold(_)) {
+                self.raw.command_raw(std::slice::from_ref(command));
             }
         }
     }

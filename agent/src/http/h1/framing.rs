@@ -1,8 +1,7 @@
 //! How the end of a body is told: RFC 9112 §6.3, rule by rule.
 
 use super::Fault;
-use crate::exchange::Oddities;
-use crate::http::{Fields, RequestHead, ResponseHead, Version};
+use crate::http::{Anomalies, Fields, RequestHead, ResponseHead, Version};
 
 /// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub enum Framed {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traits {
     /// Faults that were tolerated.
-    pub oddities: Oddities,
+    pub anomalies: Anomalies,
     /// `Expect: 100-continue`.
     pub expects: bool,
     /// `Upgrade: websocket`.
@@ -104,21 +103,21 @@ impl Method {
 
 impl Found {
     fn framed(&mut self, version: Version) -> Option<Framed> {
-        let odd = |found: &mut Self, oddity| {
-            found.traits.oddities = found.traits.oddities.with(oddity);
+        let odd = |found: &mut Self, anomaly| {
+            found.traits.anomalies = found.traits.anomalies.with(anomaly);
         };
         if self.coding != Coding::Absent {
             if self.length.is_some() {
-                odd(self, Oddities::LENGTH_AND_CHUNKED);
+                odd(self, Anomalies::LENGTH_AND_CHUNKED);
             }
             if version == Version::Http10 {
-                odd(self, Oddities::ODD_CODING);
+                odd(self, Anomalies::ODD_CODING);
             }
         }
         match self.coding {
             Coding::Chunked => Some(Framed::Chunked),
             Coding::Other => {
-                odd(self, Oddities::ODD_CODING);
+                odd(self, Anomalies::ODD_CODING);
                 Some(Framed::Close)
             }
             Coding::Absent => self.length.map(|length| match length {
@@ -161,7 +160,7 @@ fn length(found: &mut Found, value: &[u8]) -> Result<(), Fault> {
         match found.length {
             None => found.length = Some(number),
             Some(known) if known == number => {
-                found.traits.oddities = found.traits.oddities.with(Oddities::REPEATED_LENGTH);
+                found.traits.anomalies = found.traits.anomalies.with(Anomalies::REPEATED_LENGTH);
             }
             Some(_) => return Err(Fault::Malformed),
         }
@@ -186,7 +185,7 @@ fn coding(found: &mut Found, value: &[u8]) {
             Coding::Chunked
         } else if item.eq_ignore_ascii_case(b"identity") && found.coding == Coding::Absent {
             // Removed from HTTP/1.1 long ago; means that there is no coding.
-            found.traits.oddities = found.traits.oddities.with(Oddities::ODD_CODING);
+            found.traits.anomalies = found.traits.anomalies.with(Anomalies::ODD_CODING);
             Coding::Absent
         } else {
             Coding::Other
@@ -205,12 +204,12 @@ mod tests {
         body: 1024,
     };
 
-    fn check_request(fields: &str, expected: Result<(Framed, Oddities), Fault>) {
+    fn check_request(fields: &str, expected: Result<(Framed, Anomalies), Fault>) {
         let text = format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
         let parsed = head::parse::<RequestHead>(text.as_bytes(), &BOUNDS)
             .unwrap()
             .unwrap();
-        let got = request(&parsed.head).map(|(framed, traits)| (framed, traits.oddities));
+        let got = request(&parsed.head).map(|(framed, traits)| (framed, traits.anomalies));
         assert_eq!(got, expected, "{fields:?}");
     }
 
@@ -225,7 +224,7 @@ mod tests {
 
     #[test]
     fn requests() {
-        let none = Oddities::default();
+        let none = Anomalies::default();
         check_request("", Ok((Framed::None, none)));
         check_request("Content-Length: 0\r\n", Ok((Framed::None, none)));
         check_request("content-length: 5\r\n", Ok((Framed::Length(5), none)));
@@ -253,11 +252,11 @@ mod tests {
         );
         check_request(
             "Content-Length: 5\r\nContent-Length: 5\r\n",
-            Ok((Framed::Length(5), Oddities::REPEATED_LENGTH)),
+            Ok((Framed::Length(5), Anomalies::REPEATED_LENGTH)),
         );
         check_request(
             "Content-Length: 5, 05\r\n",
-            Ok((Framed::Length(5), Oddities::REPEATED_LENGTH)),
+            Ok((Framed::Length(5), Anomalies::REPEATED_LENGTH)),
         );
         check_request(
             "Transfer-Encoding: chunked\r\n",
@@ -273,15 +272,15 @@ mod tests {
         );
         check_request(
             "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-            Ok((Framed::Chunked, Oddities::LENGTH_AND_CHUNKED)),
+            Ok((Framed::Chunked, Anomalies::LENGTH_AND_CHUNKED)),
         );
         check_request(
             "Transfer-Encoding: chunked, gzip\r\n",
-            Ok((Framed::Close, Oddities::ODD_CODING)),
+            Ok((Framed::Close, Anomalies::ODD_CODING)),
         );
         check_request(
             "Transfer-Encoding: identity\r\nContent-Length: 7\r\n",
-            Ok((Framed::Length(7), Oddities::ODD_CODING)),
+            Ok((Framed::Length(7), Anomalies::ODD_CODING)),
         );
     }
 

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use httparse::{Header, ParserConfig, Status};
 
 use super::mask::{mask_values, name_fields, straighten, unfold};
-use super::{Bounds, Looks, classify};
-use crate::exchange::Oddities;
-use crate::http::{Fields, FieldsBuilder, RequestHead, ResponseHead, Slice, Version};
+use super::{Bounds, Class, classify};
+use crate::http::{
+    Anomalies, Fields, FieldsBuilder, Reason, RequestHead, ResponseHead, Slice, Version,
+};
 
 /// Fields parsed without an allocation; heads with more are parsed a second time.
 const FEW_FIELDS: usize = 48;
@@ -32,7 +33,7 @@ pub(super) struct Parsed<H> {
     /// The head.
     pub head: H,
     /// Faults that were tolerated.
-    pub oddities: Oddities,
+    pub anomalies: Anomalies,
     /// Bytes it took.
     pub len: usize,
 }
@@ -61,9 +62,10 @@ pub struct Line {
     method: Slice,
     target: Slice,
     status: u16,
+    reason: Slice,
 }
 
-/// Where the head at the start of `bytes` ends: after the first empty line. Looks from `from` on.
+/// Where the head at the start of `bytes` ends: after the first empty line. Class from `from` on.
 #[must_use]
 pub(super) fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
     let tail = bytes.get(from..)?;
@@ -99,6 +101,7 @@ impl Head for ResponseHead {
         Self {
             status: line.status,
             version,
+            reason: Reason::new(line.status, line.reason.of(fields.buffer())),
             fields,
         }
     }
@@ -154,7 +157,7 @@ pub(super) fn parse<H: Head>(bytes: &[u8], bounds: &Bounds) -> Result<Option<Par
             &raw,
             Bytes::copy_from_slice(window.get(..raw.len).unwrap_or_default()),
             spans,
-            Oddities::default(),
+            Anomalies::default(),
         ))),
         Outcome::NeedMore if window.len() >= bounds.head => Err(Fault::TooLarge),
         Outcome::NeedMore => Ok(None),
@@ -169,7 +172,7 @@ pub(super) fn parse<H: Head>(bytes: &[u8], bounds: &Bounds) -> Result<Option<Par
 #[cold]
 fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>, Fault> {
     let Some(end) = find_end(window, 0) else {
-        let hopeless = classify(window) == Looks::Other;
+        let hopeless = classify(window) == Class::Other;
         return match window.len() >= bounds.head {
             _ if hopeless => Err(Fault::Malformed),
             true => Err(Fault::TooLarge),
@@ -179,9 +182,9 @@ fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>,
     let mut head = window.get(..end).unwrap_or_default().to_vec();
     let line = memchr::memchr(b'\n', &head).map_or(0, |at| at + 1);
     let (_, fields) = head.split_at_mut(line);
-    let mut oddities = Oddities::default();
+    let mut anomalies = Anomalies::default();
     if unfold(fields) {
-        oddities = oddities.with(Oddities::FOLDED);
+        anomalies = anomalies.with(Anomalies::FOLDED);
     }
     let mut invalid = name_fields(H::KIND, fields);
     let mut odd_line = false;
@@ -195,10 +198,10 @@ fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>,
     }
     invalid |= mask_values(fields);
     if odd_line {
-        oddities = oddities.with(Oddities::ODD_LINE);
+        anomalies = anomalies.with(Anomalies::ODD_LINE);
     }
     if invalid {
-        oddities = oddities.with(Oddities::INVALID_FIELD);
+        anomalies = anomalies.with(Anomalies::INVALID_FIELD);
     }
     let mut config = config();
     config
@@ -207,7 +210,7 @@ fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>,
         .ignore_invalid_headers_in_responses(true);
     let mut spans = Vec::new();
     match attempt(H::KIND, &config, &masked, (bounds, &mut spans)) {
-        Outcome::Whole(raw) => Ok(Some(whole(&raw, head.into(), spans, oddities))),
+        Outcome::Whole(raw) => Ok(Some(whole(&raw, head.into(), spans, anomalies))),
         Outcome::TooManyFields => Err(Fault::TooLarge),
         Outcome::NeedMore | Outcome::Malformed => Err(Fault::Malformed),
     }
@@ -253,7 +256,7 @@ fn run<'b>(
             let line = Line {
                 method: slice_of(bytes, request.method.unwrap_or_default().as_bytes()),
                 target: slice_of(bytes, request.path.unwrap_or_default().as_bytes()),
-                status: 0,
+                ..Line::default()
             };
             (status, request.version, line, request.headers)
         }
@@ -262,6 +265,7 @@ fn run<'b>(
             let status = config.parse_response_with_uninit_headers(&mut response, bytes, slots);
             let line = Line {
                 status: response.code.unwrap_or_default(),
+                reason: slice_of(bytes, response.reason.unwrap_or_default().as_bytes()),
                 ..Line::default()
             };
             (status, response.version, line, response.headers)
@@ -303,10 +307,10 @@ fn whole<H: Head>(
     raw: &Raw,
     buffer: Bytes,
     spans: Vec<(Slice, Slice)>,
-    mut oddities: Oddities,
+    mut anomalies: Anomalies,
 ) -> Parsed<H> {
     if bare_line_feed(&buffer, &spans) {
-        oddities = oddities.with(Oddities::BARE_LF);
+        anomalies = anomalies.with(Anomalies::BARE_LF);
     }
     Parsed {
         head: H::build(
@@ -314,7 +318,7 @@ fn whole<H: Head>(
             raw.version,
             FieldsBuilder::from_parts(buffer, spans).build(),
         ),
-        oddities,
+        anomalies,
         len: raw.len,
     }
 }
@@ -361,7 +365,7 @@ mod tests {
         body: 0,
     };
 
-    /// Both as text: start line | name=value | … | oddities.
+    /// Both as text: start line | name=value | … | anomalies.
     fn request(bytes: &[u8]) -> Result<Option<String>, Fault> {
         Ok(parse::<RequestHead>(bytes, &BOUNDS)?.map(|parsed| {
             let head = &parsed.head;
@@ -375,7 +379,7 @@ mod tests {
             );
             format!(
                 "{line}{}",
-                rest(&head.fields, parsed.oddities, bytes.len() - parsed.len)
+                rest(&head.fields, parsed.anomalies, bytes.len() - parsed.len)
             )
         }))
     }
@@ -386,22 +390,22 @@ mod tests {
             let line = format!("{} {}", head.status, head.version.label());
             format!(
                 "{line}{}",
-                rest(&head.fields, parsed.oddities, bytes.len() - parsed.len)
+                rest(&head.fields, parsed.anomalies, bytes.len() - parsed.len)
             )
         }))
     }
 
-    fn rest(fields: &Fields, oddities: Oddities, left: usize) -> String {
+    fn rest(fields: &Fields, anomalies: Anomalies, left: usize) -> String {
         let mut text = String::new();
         for (name, value) in fields.iter() {
             text += &format!(" | {}={}", name.escape_ascii(), value.escape_ascii());
         }
-        for (oddity, name) in [
-            (Oddities::FOLDED, "folded"),
-            (Oddities::BARE_LF, "bare"),
-            (Oddities::INVALID_FIELD, "invalid"),
+        for (anomaly, name) in [
+            (Anomalies::FOLDED, "folded"),
+            (Anomalies::BARE_LF, "bare"),
+            (Anomalies::INVALID_FIELD, "invalid"),
         ] {
-            if oddities.contains(oddity) {
+            if anomalies.contains(anomaly) {
                 text += &format!(" !{name}");
             }
         }

@@ -1,7 +1,7 @@
 //! Field lines that no grammar knows, made such that a parser takes them, without moving a byte.
 
+use super::classify::is_token;
 use super::head::Kind;
-use super::looks::is_token;
 
 /// Makes a request line whose version is not 1.0 or 1.1, or has spaces after it, one that a parser takes: the version moves to the end.
 /// Says whether it was such a line.

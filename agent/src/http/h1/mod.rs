@@ -14,16 +14,16 @@
 
 mod body;
 mod chunked;
+mod classify;
 mod framing;
 mod head;
-mod looks;
 mod mask;
 mod reader;
 
 pub use body::{Appetite, Damage, Reading};
+#[cfg(feature = "agent")]
+pub(crate) use classify::is_token;
+pub use classify::{Class, classify};
 pub use framing::{Framed, Method, Traits, request, response};
 pub use head::{Fault, Head};
-#[cfg(feature = "agent")]
-pub(crate) use looks::is_token;
-pub use looks::{Looks, classify};
 pub use reader::{Bounds, Event, Reader};

@@ -3,8 +3,7 @@
 use super::body::{Progress, Reading};
 use super::head::{self, Fault, Parsed, find_end};
 use super::{Appetite, Damage, Framed, Head};
-use crate::exchange::Oddities;
-use crate::http::Body;
+use crate::http::{Anomalies, Body};
 
 /// Bounds of one message.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +26,7 @@ pub enum Event<H> {
         /// The head.
         head: H,
         /// Faults that were tolerated.
-        oddities: Oddities,
+        anomalies: Anomalies,
     },
     /// The message is over.
     End(Body),
@@ -129,9 +128,11 @@ impl Reader {
         };
         match parsed {
             Ok(None) => Event::More,
-            Ok(Some(Parsed { head, oddities, .. })) => {
+            Ok(Some(Parsed {
+                head, anomalies, ..
+            })) => {
                 self.state = State::Between;
-                Event::Head { head, oddities }
+                Event::Head { head, anomalies }
             }
             // What there is of the head stays, for the caller to look at.
             Err(fault) => Event::Fault(fault, None),

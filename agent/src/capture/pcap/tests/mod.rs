@@ -230,7 +230,10 @@ fn read(file: Vec<u8>) -> (Vec<String>, Totals, Result<(), io::Error>) {
     };
     let mut lines = Vec::new();
     let end = loop {
-        let polled = capture.poll(Duration::ZERO, &mut |s| {
+        let polled = capture.poll(Duration::ZERO, &mut |event| {
+            let Event::Tcp(s) = event else {
+                panic!("a packet capture has segments: {event:?}");
+            };
             let arrow = match s.direction {
                 Direction::Ingress => "<-",
                 Direction::Egress => "->",

@@ -1,0 +1,23 @@
+//! What user space asks of the hook that feeds it.
+
+use crate::flow::{Direction, SocketId};
+
+/// A request to the hook. TCP sequence numbers in it are made by `transport/tcp` alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Nothing of this socket is of use: stop copying it.
+    Ignore(SocketId),
+    /// Its peer socket on this node emits the exchanges of both: it need not be copied.
+    Fold(SocketId),
+    /// Bytes of this direction before `seq` are not needed; from there a new body budget counts.
+    Resume {
+        /// The socket.
+        socket: SocketId,
+        /// Which way.
+        direction: Direction,
+        /// TCP sequence number of the next byte of interest.
+        seq: u32,
+    },
+    /// Copy all bytes of this socket from now on: what it speaks has no messages in turn, so the body budget does not fit it.
+    Unlimited(SocketId),
+}

@@ -1,0 +1,17 @@
+//! The engine: events of many connections in, exchanges out. Pure: time comes in as an argument.
+//!
+//! ```text
+//! Event ─► connection ─► transport (order, gaps) ─► session (messages, pairs) ─► Output
+//! ```
+
+mod connection;
+#[expect(clippy::module_inception, reason = "the engine of the engine")]
+mod engine;
+mod folding;
+mod table;
+
+pub use crate::session::{Limits, Output, Stats};
+pub use engine::Engine;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,525 @@
+//! Whole conversations, on whole streams.
+
+use super::wire::{CLIENT, Run, SERVER, Wire};
+use crate::capture::Command;
+use crate::engine::Limits;
+use crate::flow::{Side, SocketId};
+
+/// Lines of the script: `> text` the client says, `< text` the server says, each in one segment; `>fin`, `<fin`, `>rst`, `<rst`.
+fn wire(side: Side, script: &[&str]) -> Wire {
+    let mut wire = Wire::new(side);
+    for step in script {
+        let (who, what) = match step.split_at(1) {
+            (">", what) => (CLIENT, what),
+            ("<", what) => (SERVER, what),
+            _ => panic!("{step}"),
+        };
+        match what {
+            "fin" => {
+                wire.fin(who);
+            }
+            "rst" => wire.rst(who),
+            _ => {
+                wire.say(who, what.strip_prefix(' ').unwrap());
+            }
+        }
+    }
+    wire
+}
+
+fn check(script: &[&str], expected: &[&str]) {
+    for side in [Side::Server, Side::Client] {
+        let mut run = Run::new(Limits::default());
+        run.feed(&wire(side, script).packets);
+        run.finish();
+        assert_eq!(run.story(), expected, "{side:?} {script:#?}");
+    }
+}
+
+#[test]
+fn lengths_and_keep_alive() {
+    check(
+        &[
+            "> GET /a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            "> POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+            "< HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+            "> HEAD /c HTTP/1.1\r\nHost: x\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n",
+            "> GET /d HTTP/1.1\r\nHost: x\r\n\r\n",
+            "< HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n",
+        ],
+        &[
+            "GET /a \"\" -> 200 \"hello\"",
+            "POST /b \"abc\" -> 201 \"\"",
+            "HEAD /c \"\" -> 200 \"\"",
+            "GET /d \"\" -> 304 \"\"",
+        ],
+    );
+}
+
+#[test]
+fn chunked_both_ways() {
+    check(
+        &[
+            "> PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n",
+            "> 2\r\nde\r\n0\r\nT: 1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        ],
+        &["PUT /a \"abcde\" T=1 -> 200 \"x\""],
+    );
+}
+
+#[test]
+fn close_delimited() {
+    check(
+        &[
+            "> GET /a HTTP/1.0\r\n\r\n",
+            "< HTTP/1.0 200 OK\r\n\r\nhel",
+            "< lo",
+            "<fin",
+            ">fin",
+        ],
+        &["GET /a \"\" -> 200 \"hello\""],
+    );
+}
+
+#[test]
+fn pipelining() {
+    check(
+        &[
+            "> GET /a HTTP/1.1\r\n\r\nPOST /b HTTP/1.1\r\nContent-Length: 2\r\n\r\nhiHEAD /c HTTP/1.1\r\n\r\n",
+            "> GET /d HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2HTTP/1.1 200 OK",
+            "< \r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n4",
+        ],
+        &[
+            "GET /a \"\" -> 200 \"1\"",
+            "POST /b \"hi\" -> 200 \"2\"",
+            "HEAD /c \"\" -> 200 \"\"",
+            "GET /d \"\" -> 200 \"4\"",
+        ],
+    );
+}
+
+#[test]
+fn interim_answers() {
+    check(
+        &[
+            "> POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+            "< HTTP/1.1 100 Continue\r\n\r\n",
+            "> hi",
+            "< HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ],
+        &["POST /a \"hi\" -> 200 \"\" interim 3"],
+    );
+}
+
+#[test]
+fn expectations_that_are_refused() {
+    // Another request, or a body that looks like one.
+    check(
+        &[
+            "> POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 20\r\n\r\n",
+            "< HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n",
+            "> GET /b HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "> GET /c HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ],
+        &[
+            "POST /a \"\"/0+ -> 417 \"\" !request_cut",
+            "GET /c \"\" -> 200 \"\"",
+            "lost pairing_lost 1",
+        ],
+    );
+    // A body that only its length tells from what follows.
+    check(
+        &[
+            "> POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+            "< HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
+            "> abcGET /b HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ],
+        &["POST /a \"abc\" -> 401 \"\"", "GET /b \"\" -> 200 \"\""],
+    );
+    // It is sent all the same.
+    check(
+        &[
+            "> POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+            "< HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
+            "> GET ",
+            "> GET /b HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ],
+        &["POST /a \"GET \" -> 401 \"\"", "GET /b \"\" -> 200 \"\""],
+    );
+    // The connection ends.
+    check(
+        &[
+            "> POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+            "< HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
+            "<fin",
+            ">fin",
+        ],
+        &["POST /a \"\"/0+ -> 401 \"\" !request_cut"],
+    );
+}
+
+#[test]
+fn early_answers() {
+    check(
+        &[
+            "> POST /a HTTP/1.1\r\nContent-Length: 6\r\n\r\nab",
+            "< HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno",
+            "> cd",
+            "> efGET /b HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ],
+        &[
+            "POST /a \"abcdef\" -> 413 \"no\"",
+            "GET /b \"\" -> 200 \"\"",
+        ],
+    );
+    check(
+        &[
+            "> POST /a HTTP/1.1\r\nContent-Length: 6\r\n\r\nab",
+            "< HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno",
+            "<fin",
+            ">rst",
+        ],
+        &["POST /a \"ab\"/2+ -> 413 \"no\" !request_cut"],
+    );
+}
+
+#[test]
+fn switching_protocols() {
+    check(
+        &[
+            "> GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+            "< HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n\u{1}",
+            "> GET /not HTTP/1.1\r\n\r\n",
+            "<fin",
+        ],
+        &["GET /ws \"\" -> 101 \"\" upgrade"],
+    );
+    check(
+        &[
+            "> CONNECT h:443 HTTP/1.1\r\n\r\n",
+            "> early",
+            "< HTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            "> GET / HTTP/1.1\r\n\r\n",
+        ],
+        &["CONNECT h:443 \"\" -> 200 \"\" upgrade"],
+    );
+    check(
+        &[
+            "> CONNECT h:443 HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 407 No\r\nContent-Length: 1\r\n\r\nx",
+            "> CONNECT h:443 HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\n\r\n",
+        ],
+        &[
+            "CONNECT h:443 \"\" -> 407 \"x\"",
+            "CONNECT h:443 \"\" -> 200 \"\" upgrade",
+        ],
+    );
+}
+
+/// What came after a CONNECT that was refused was no tunnel's: it is not told, and counted.
+#[test]
+fn early_bytes_of_a_refused_tunnel() {
+    check(
+        &[
+            "> CONNECT h:1 HTTP/1.1\r\n\r\nGET /a HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+        ],
+        &["CONNECT h:1 \"\" -> 404 \"\"", "lost pairing_lost 1"],
+    );
+}
+
+#[test]
+fn ends() {
+    let get = "> GET /a HTTP/1.1\r\n\r\n";
+    check(&[get, "<rst"], &["GET /a \"\" !no_response"]);
+    check(&[get, "<fin"], &["GET /a \"\" !no_response"]);
+    check(&[get, ">fin", "<fin"], &["GET /a \"\" !no_response"]);
+    check(&[get], &["GET /a \"\" !shutdown"]);
+    check(
+        &[get, "< HTTP/1.1 2", "<fin"],
+        &["GET /a \"\" !response_cut"],
+    );
+    check(
+        &[get, "< HTTP/1.1 2", ">rst"],
+        &["GET /a \"\" !response_cut"],
+    );
+    check(
+        &[
+            get,
+            "< HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel",
+            "<fin",
+        ],
+        &["GET /a \"\" -> 200 \"hel\"/3+ !response_cut"],
+    );
+    check(
+        &[get, "< HTTP/1.1 200 OK\r\n\r\nhel", "<rst"],
+        &["GET /a \"\" -> 200 \"hel\"/3+ !response_cut"],
+    );
+    // The client is done before the answer comes.
+    check(
+        &[
+            get,
+            ">fin",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        ],
+        &["GET /a \"\" -> 200 \"x\""],
+    );
+    check(
+        &[
+            "> POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nab",
+            ">fin",
+            "<fin",
+        ],
+        &["POST /a \"ab\"/2+ !request_cut"],
+    );
+    check(
+        &["> POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nab"],
+        &["POST /a \"ab\"/2+ !shutdown"],
+    );
+    check(&["> GET /a HTTP/1.1\r\nHo", "<rst"], &["lost head_cut 1"]);
+    check(&["> GET /a HT", ">fin"], &["lost head_cut 1"]);
+    check(&["> GET /a HT"], &["lost head_cut 1"]);
+    check(&["> GE", ">fin"], &[]);
+}
+
+#[test]
+fn faults() {
+    check(
+        &[
+            "> GET /a HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+            "> GET /b HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        ],
+        &["GET /b \"\" -> 200 \"x\"", "lost malformed 1"],
+    );
+    check(
+        &[
+            "> POST /a HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n",
+            "< HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n",
+            "> GET /b HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        ],
+        &["GET /b \"\" -> 200 \"x\"", "lost malformed 1"],
+    );
+    check(
+        &[
+            "> POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzzz",
+            "< HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n",
+        ],
+        &["POST /a \"abc\"/3+ -> 400 \"\" !malformed"],
+    );
+    // The very first request.
+    check(
+        &[
+            "> POST /a HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+            "< HTTP/1.1 400 Bad\r\n\r\n",
+        ],
+        &["lost malformed 1"],
+    );
+    check(
+        &[
+            "> POST /a H",
+            "> TTP/1.1\r\nContent-Length: x\r\n\r\n",
+            "< HTTP/1.1 400 Bad\r\n\r\n",
+        ],
+        &["lost malformed 1"],
+    );
+    // A server makes of a bad field what it likes: the exchange is there.
+    check(
+        &[
+            "> GET /a HTTP/1.1\r\nbad field\r\nA: \x1b\r\n\r\n",
+            "< HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n",
+        ],
+        &["GET /a \"\" -> 400 \"\""],
+    );
+    let long = format!("> GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
+    check(
+        &[
+            "> GET /a HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 204 No\r\n\r\n",
+            &long,
+            "< HTTP/1.1 414 Long\r\nContent-Length: 0\r\n\r\n",
+            "> GET /b HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 204 No\r\n\r\n",
+        ],
+        &[
+            "GET /a \"\" -> 204 \"\"",
+            "GET /b \"\" -> 204 \"\"",
+            "lost head_too_large 1",
+        ],
+    );
+    // An answer nobody asked for.
+    check(
+        &[
+            "> GET /a HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 204 No\r\n\r\n",
+            "< HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n",
+            "<fin",
+            ">fin",
+        ],
+        &["GET /a \"\" -> 204 \"\"", "lost response_only 1"],
+    );
+}
+
+#[test]
+fn other_protocols() {
+    for script in [
+        ["> *1\r\n$4\r\nPING\r\n", "< +PONG\r\n"].as_slice(),
+        &["> PING\r\n", "< +PONG\r\n"],
+        &["> SET a b\r\n", "< +OK\r\n"],
+        &["> \0\0\0\x08\x04\u{16}/", "< S"],
+        &["< J\0\0\0\n8.0.30\0", "> x"],
+        &["> \0\0\0\x1f\0\x12\0\0", "< \0\0\0\x1f"],
+        &["< 220 mail ESMTP\r\n", "> EHLO x\r\n"],
+        &["< SSH-2.0-OpenSSH_9.2\r\n", "> SSH-2.0-Go\r\n"],
+        &["> SSH-2.0-Go\r\n", "< SSH-2.0-OpenSSH_9.2\r\n"],
+        &["> \x16\x03\x01\x02\0\x01", "< \x16\x03\x03"],
+        &["> get foo\r\n", "< END\r\n"],
+        &["> set foo 0 0 3\r\nbar\r\n", "< STORED\r\n"],
+        &[
+            "> OPTIONS rtsp://h/x RTSP/1.0\r\nCSeq: 1\r\n\r\n",
+            "< RTSP/1.0 200 OK\r\n",
+        ],
+    ] {
+        let mut run = Run::new(Limits::default());
+        run.feed(&wire(Side::Server, script).packets);
+        let ignored = [Command::Ignore(SocketId(1))];
+        assert_eq!(run.output.commands, ignored, "{script:#?}");
+        run.finish();
+        assert_eq!(run.story(), [""; 0], "{script:#?}");
+        assert_eq!(run.engine.ledger().started, 0);
+        assert_eq!(run.engine.stats().not_http, 1);
+    }
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire(Side::Server, &["> PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0"]).packets);
+    assert_eq!(run.output.commands, [Command::Ignore(SocketId(1))]);
+    assert_eq!(run.engine.stats().http2, 1);
+}
+
+#[test]
+fn proxy_preambles() {
+    let preamble = "PROXY TCP4 198.51.100.7 192.0.2.2 4711 80\r\n";
+    for cuts in [
+        vec![],
+        vec![1],
+        vec![6, 20],
+        vec![preamble.len()],
+        vec![preamble.len() + 3],
+    ] {
+        let text = format!("{preamble}GET /a HTTP/1.1\r\n\r\n");
+        let mut wire = Wire::new(Side::Server);
+        let mut from = 0;
+        for cut in cuts.into_iter().chain([text.len()]) {
+            wire.say(CLIENT, &text[from..cut]);
+            from = cut;
+        }
+        wire.say(SERVER, "HTTP/1.1 204 No\r\n\r\n");
+        let mut run = Run::new(Limits::default());
+        run.feed(&wire.packets);
+        run.finish();
+        assert_eq!(run.story(), ["GET /a \"\" -> 204 \"\""]);
+        let source = run.output.exchanges[0].peers.proxied_client.unwrap();
+        assert_eq!(source.to_string(), "198.51.100.7:4711");
+    }
+}
+
+/// The client's end alone begins with a preamble.
+#[test]
+fn a_preamble_of_the_server_is_none() {
+    let script = [
+        "> PROXY UNKNOWN\r\n",
+        "< PROXY UNKNOWN\r\nGET /a HTTP/1.1\r\n\r\n",
+    ];
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire(Side::Server, &script).packets);
+    run.finish();
+    assert_eq!(run.engine.stats().not_http, 1);
+    assert!(run.story().is_empty());
+}
+
+/// A reset waits for the bytes that it overtook; when they do not come, it counts all the same.
+#[test]
+fn a_reset_that_overtakes() {
+    let script = ["> GET /a HTTP/1.1\r\n\r\n", "< HTTP/1.1 204 No\r\n\r\n"].repeat(2);
+    for (lost, expected) in [
+        (false, "GET /a \"\" -> 204 \"\""),
+        (true, "GET /a \"\" !no_response"),
+    ] {
+        let mut wire = wire(Side::Server, &script);
+        wire.rst(SERVER);
+        wire.packets.swap(3, 4);
+        if lost {
+            wire.packets.pop();
+        }
+        let time = wire.packets.last().unwrap().time;
+        let mut run = Run::new(Limits::default());
+        run.feed(&wire.packets);
+        let wait = Limits::default().reorder_wait;
+        run.engine.expire(time + wait, &mut run.output);
+        assert_eq!(run.engine.connections(), 0);
+        run.finish();
+        assert_eq!(run.story(), ["GET /a \"\" -> 204 \"\"", expected]);
+    }
+}
+
+#[test]
+fn websocket_messages() {
+    let mut wire = wire(
+        Side::Client,
+        &[
+            "> GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+            "< HTTP/1.1 101 Switching\r\nUpgrade: WebSocket\r\n\r\n\x01\x02\x03",
+        ],
+    );
+    wire.packets
+        .last_mut()
+        .unwrap()
+        .payload
+        .splice(46.., [0x81, 1, b'x']);
+    wire.say(CLIENT, [0x82, 0x82, 1, 2, 3, 4, 5, 6, 0x81]);
+    wire.say(CLIENT, [0x80, 1, 2, 3, 4]);
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    assert_eq!(run.output.exchanges.len(), 1);
+    assert_eq!(run.engine.stats().websocket_messages, [2, 1]);
+    assert_eq!(run.engine.stats().upgraded_bytes, [14, 3]);
+}
+
+#[test]
+fn times() {
+    let wire = wire(
+        Side::Server,
+        &[
+            "> POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\n",
+            "> hi",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 2\r\n",
+            "< \r\nh",
+            "< o",
+        ],
+    );
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    let times: Vec<u64> = wire.packets.iter().map(|packet| packet.time).collect();
+    let exchange = &run.output.exchanges[0];
+    let response = exchange.response.as_ref().unwrap();
+    let told = [
+        exchange.request.began,
+        exchange.request.ended,
+        response.began,
+        response.ended,
+    ];
+    assert_eq!(told, [times[0], times[1], times[2], times[4]]);
+    assert_eq!(exchange.duration(), times[4] - times[0]);
+}

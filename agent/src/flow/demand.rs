@@ -1,0 +1,17 @@
+//! Which bytes of a direction are of use.
+
+use super::Offset;
+
+/// What is wanted of one direction of a connection. It travels outwards as bytes travel inwards: from a session to
+/// the transport, and from there to the hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// The bytes that come next.
+    Next,
+    /// Nothing before this offset; what is there is wanted.
+    From(Offset),
+    /// Nothing, as long as the other direction is silent.
+    Nothing,
+    /// Every byte, whatever the other direction does: the protocol has no messages in turn.
+    Unlimited,
+}

@@ -1,0 +1,34 @@
+//! The two ends of a connection, and where the recorded socket stands.
+
+use std::sync::Arc;
+
+use super::{CgroupId, ConnectionId, Endpoint, Side, SocketId};
+
+/// What all exchanges of one connection share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peers {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The socket that was recorded.
+    pub socket: SocketId,
+    /// Its cgroup.
+    pub cgroup: CgroupId,
+    /// Which end it is.
+    pub side: Side,
+    /// The end that sends requests, as the socket knows it.
+    pub client: Endpoint,
+    /// The end that sends responses, as the socket knows it.
+    pub server: Endpoint,
+    /// The client's address as a PROXY protocol preamble gives it, when there was one.
+    pub proxied_client: Option<Endpoint>,
+    /// The peers of the tunnel (CONNECT, HBONE, an upgrade) that this connection runs through.
+    pub outer: Option<Arc<Self>>,
+}
+
+impl Peers {
+    /// Who sends the requests: a PROXY protocol preamble knows better than the socket.
+    #[must_use]
+    pub fn caller(&self) -> &Endpoint {
+        self.proxied_client.as_ref().unwrap_or(&self.client)
+    }
+}

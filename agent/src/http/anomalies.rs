@@ -1,0 +1,54 @@
+//! What of a message breaks the rules of HTTP without making it unreadable.
+
+/// What of a message breaks a rule of HTTP and is tolerated by recipients (RFC 9112). A bit set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Anomalies(pub u8);
+
+impl Anomalies {
+    /// `Transfer-Encoding` and `Content-Length` both present (RFC 9112 §6.3: the first wins; a smuggling sign).
+    pub const LENGTH_AND_CHUNKED: Self = Self(1);
+    /// `Content-Length` repeated with the same value.
+    pub const REPEATED_LENGTH: Self = Self(1 << 1);
+    /// A folded field line (obs-fold).
+    pub const FOLDED: Self = Self(1 << 2);
+    /// A line that ends with LF alone.
+    pub const BARE_LF: Self = Self(1 << 3);
+    /// `Transfer-Encoding` in an HTTP/1.0 message, or whose last coding is not chunked.
+    pub const ODD_CODING: Self = Self(1 << 4);
+    /// A field whose name is no token or whose value holds control characters, or a line that is no field.
+    pub const INVALID_FIELD: Self = Self(1 << 5);
+
+    /// A request line with spaces after its version, or a minor version above 1.
+    pub const ODD_LINE: Self = Self(1 << 6);
+
+    /// Each with its name in output.
+    pub const NAMED: [(Self, &'static str); 7] = [
+        (Self::LENGTH_AND_CHUNKED, "length_and_chunked"),
+        (Self::REPEATED_LENGTH, "repeated_length"),
+        (Self::FOLDED, "folded_field"),
+        (Self::BARE_LF, "bare_lf"),
+        (Self::ODD_CODING, "odd_transfer_coding"),
+        (Self::INVALID_FIELD, "invalid_field"),
+        (Self::ODD_LINE, "odd_request_line"),
+    ];
+
+    /// The names of those that are set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMED
+            .into_iter()
+            .filter(move |(anomaly, _)| self.contains(*anomaly))
+            .map(|(_, name)| name)
+    }
+
+    /// With those of `other` added.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// All of `other` are set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}

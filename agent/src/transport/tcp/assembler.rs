@@ -1,0 +1,631 @@
+//! One direction's position, its holes, its end.
+
+use super::reorder::Reorder;
+use super::{Gap, Item, Piece, distance, length};
+use crate::capture::Segment;
+use crate::flow::Nanos;
+
+/// How far ahead of its position a direction believes a sequence number that nothing but a packet vouches for. Larger
+/// than the receive windows in use (6 MiB by default), small enough that a forged number cannot put a connection out for long.
+const AHEAD: i32 = 16 * 1024 * 1024;
+
+/// Bounds of reordering.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes kept early, bookkeeping included.
+    pub reorder_bytes: usize,
+}
+
+/// Puts the segments of one direction in order.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    /// The next byte to hand on.
+    next: u32,
+    /// Where the direction ends, and since when that is known.
+    fin: Option<(u32, Nanos)>,
+    /// Bytes before this are not wanted: a hole there is on purpose.
+    unneeded: Option<u32>,
+    opened: bool,
+    ended: bool,
+    reorder: Option<Box<Reorder>>,
+}
+
+impl Assembler {
+    /// The next byte to hand on, once anything is known of this direction.
+    #[must_use]
+    pub fn position(&self) -> Option<u32> {
+        self.opened.then_some(self.next)
+    }
+
+    /// The end was handed on.
+    #[must_use]
+    pub const fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Bytes kept early, bookkeeping included.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.reorder.as_ref().map_or(0, |reorder| reorder.cost())
+    }
+
+    /// Since when an earlier segment is awaited, if one is.
+    #[must_use]
+    pub fn waiting_since(&self) -> Option<Nanos> {
+        match self.reorder.as_ref().and_then(|reorder| reorder.first()) {
+            Some(kept) => Some(kept.time),
+            None if self.ended => None,
+            None => self.fin.map(|(_, since)| since),
+        }
+    }
+
+    /// Bytes before `seq` are not wanted any more, so a hole there is no loss.
+    pub fn unneeded(&mut self, seq: u32) {
+        self.declined(seq);
+    }
+
+    fn declined(&mut self, seq: u32) {
+        if self.unneeded.is_none_or(|until| distance(until, seq) > 0) {
+            self.unneeded = Some(seq);
+        }
+    }
+
+    /// Takes a segment of this direction.
+    #[inline]
+    pub fn push(
+        &mut self,
+        segment: &Segment<'_>,
+        bounds: &Bounds,
+        sink: &mut impl FnMut(Item<'_>),
+    ) {
+        if !self.opened {
+            self.open(segment, sink);
+        }
+        if self.ended {
+            return;
+        }
+        if self
+            .unneeded
+            .is_some_and(|until| distance(until, self.next) >= 0)
+        {
+            self.unneeded = None;
+        }
+        // What lies before `expected` was given, or is lost: no later segment brings it.
+        if distance(self.next, segment.expected) > 0 {
+            self.pass(segment.expected, segment.skipped, segment.time, sink);
+        }
+        let len = length(segment.payload).min(segment.wire_len);
+        let end = segment.seq.wrapping_add(segment.wire_len);
+        // The socket's position may lag behind what is told here; nobody waits for what nobody wants.
+        let idle = segment.skipped
+            && len == 0
+            && self.unneeded.is_some_and(|until| distance(end, until) >= 0);
+        if segment.skipped && len < segment.wire_len {
+            // The hook leaves bytes out here; those before were left out too, or are not wanted either.
+            self.declined(end);
+        }
+        let offset = distance(self.next, segment.seq);
+        if segment.fin && self.fin.is_none() && distance(self.next, end) >= 0 {
+            if !self.believable(segment.seq, segment.skipped) {
+                return;
+            }
+            self.fin = Some((end, segment.time));
+        }
+        if offset <= 0 {
+            self.in_order(segment, offset.unsigned_abs(), len, sink);
+        } else if idle {
+            self.pass(end, true, segment.time, sink);
+        } else if len > 0 && self.believable(segment.seq, segment.skipped) {
+            self.keep(segment, len, bounds, sink);
+        }
+        self.end(segment.time, sink);
+    }
+
+    /// Learns the position from the first segment. `expected` is where the socket stands; a replay may not know it.
+    fn open(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(Item<'_>)) {
+        let ahead = distance(segment.expected, segment.seq);
+        // Behind it, the segment is a retransmission; too far ahead, `expected` is not known.
+        let known = ahead < AHEAD || segment.skipped;
+        self.next = if known { segment.expected } else { segment.seq };
+        self.opened = true;
+        sink(Item::Opens {
+            seq: self.next,
+            fresh: segment.start && known,
+        });
+    }
+
+    #[inline]
+    fn in_order(
+        &mut self,
+        segment: &Segment<'_>,
+        behind: u32,
+        len: u32,
+        sink: &mut impl FnMut(Item<'_>),
+    ) {
+        if behind < len {
+            let mut piece = Piece {
+                bytes: segment.payload.get(..len as usize).unwrap_or_default(),
+                seq: segment.seq,
+                ack: segment.ack,
+                time: segment.time,
+                boundary: true,
+            };
+            piece.advance(behind as usize);
+            if let Some(first) = self.reorder.as_ref().and_then(|reorder| reorder.first())
+                && distance(first.seq, piece.end()) > 0
+            {
+                // Reaches into what is kept: the first copy wins.
+                self.overlapping(piece, segment, sink);
+                return;
+            }
+            self.next = piece.end();
+            sink(Item::Bytes(piece));
+        }
+        let end = segment.seq.wrapping_add(segment.wire_len);
+        if segment.wire_len > len && distance(self.next, end) > 0 {
+            self.pass(end, segment.skipped, segment.time, sink);
+        }
+        if self.reorder.is_some() {
+            self.drain(sink);
+        }
+    }
+
+    fn overlapping(
+        &mut self,
+        piece: Piece<'_>,
+        segment: &Segment<'_>,
+        sink: &mut impl FnMut(Item<'_>),
+    ) {
+        let uncopied = segment.wire_len.saturating_sub(length(segment.payload));
+        if let Some(reorder) = &mut self.reorder {
+            reorder.insert(&piece, uncopied, segment.skipped);
+        }
+        self.drain(sink);
+    }
+
+    fn keep(
+        &mut self,
+        segment: &Segment<'_>,
+        len: u32,
+        bounds: &Bounds,
+        sink: &mut impl FnMut(Item<'_>),
+    ) {
+        let piece = Piece {
+            bytes: segment.payload.get(..len as usize).unwrap_or_default(),
+            seq: segment.seq,
+            ack: segment.ack,
+            time: segment.time,
+            boundary: true,
+        };
+        let reorder = self.reorder.get_or_insert_with(|| Box::new(Reorder::new()));
+        reorder.insert(&piece, segment.wire_len - len, segment.skipped);
+        while self.memory() > bounds.reorder_bytes {
+            self.give_up(segment.time, sink);
+        }
+    }
+
+    /// Something vouches that no byte before `seq` will come any more: an acknowledgement by the other end.
+    #[inline]
+    pub fn acknowledged(&mut self, seq: u32, time: Nanos, sink: &mut impl FnMut(Item<'_>)) {
+        if !self.opened || self.ended || distance(self.next, seq) <= 0 {
+            return;
+        }
+        // A FIN takes one sequence number.
+        let seq = match self.fin {
+            Some((fin, _)) if distance(fin, seq) > 0 => fin,
+            _ => seq,
+        };
+        if self.believable(seq, false) {
+            self.pass(seq, false, time, sink);
+            self.end(time, sink);
+        }
+    }
+
+    /// Gives up on the first hole.
+    pub fn give_up(&mut self, time: Nanos, sink: &mut impl FnMut(Item<'_>)) {
+        let to = self.first_kept().or(self.fin.map(|(fin, _)| fin));
+        if let Some(seq) = to {
+            self.pass(seq, false, time, sink);
+        }
+        self.end(time, sink);
+    }
+
+    /// Gives up on every hole: nothing more comes.
+    pub fn flush(&mut self, time: Nanos, sink: &mut impl FnMut(Item<'_>)) {
+        while self.waiting_since().is_some() {
+            self.give_up(time, sink);
+        }
+    }
+
+    fn first_kept(&self) -> Option<u32> {
+        self.reorder.as_ref()?.first().map(|kept| kept.seq)
+    }
+
+    fn believable(&self, seq: u32, skipped: bool) -> bool {
+        let ahead = distance(self.next, seq);
+        let unneeded = self
+            .unneeded
+            .map_or(0, |until| distance(self.next, until).max(0));
+        skipped || ahead <= AHEAD.saturating_add(unneeded)
+    }
+
+    /// Moves the position to `to` at least: what is kept before it is handed on, the holes between are gaps.
+    fn pass(&mut self, to: u32, skipped: bool, time: Nanos, sink: &mut impl FnMut(Item<'_>)) {
+        while distance(self.next, to) > 0 {
+            let first = self
+                .reorder
+                .as_ref()
+                .and_then(|reorder| reorder.first())
+                .map(|kept| (kept.seq, kept.skipped));
+            match first {
+                Some((seq, kept_skipped)) if distance(seq, to) > 0 => {
+                    self.gap(seq, kept_skipped, time, sink);
+                    self.drain(sink);
+                }
+                _ => self.gap(to, skipped, time, sink),
+            }
+        }
+        self.drain(sink);
+    }
+
+    /// Hands on kept stretches that are in order now.
+    fn drain(&mut self, sink: &mut impl FnMut(Item<'_>)) {
+        while let Some(reorder) = &mut self.reorder {
+            let Some(first) = reorder.first() else {
+                self.reorder = None;
+                return;
+            };
+            let behind = distance(first.seq, self.next);
+            let Ok(behind) = usize::try_from(behind) else {
+                return;
+            };
+            let Some(kept) = reorder.pop() else { return };
+            let end = kept.end().wrapping_add(kept.uncopied);
+            let mut piece = Piece {
+                bytes: &kept.bytes,
+                seq: kept.seq,
+                ack: kept.ack,
+                time: kept.time,
+                boundary: kept.boundary,
+            };
+            piece.advance(behind);
+            if !piece.bytes.is_empty() {
+                self.next = piece.end();
+                sink(Item::Bytes(piece));
+            }
+            if kept.uncopied > 0 && distance(self.next, end) > 0 {
+                let to = match self.first_kept() {
+                    Some(seq) if distance(seq, end) > 0 => seq,
+                    _ => end,
+                };
+                self.gap(to, kept.skipped, kept.time, sink);
+            }
+        }
+    }
+
+    /// Hands on the hole up to `to`; the part that nobody wanted is on purpose.
+    fn gap(&mut self, to: u32, skipped: bool, time: Nanos, sink: &mut impl FnMut(Item<'_>)) {
+        let mut part = |from: u32, to: u32, skipped: bool| {
+            if let Ok(len) = u32::try_from(distance(from, to))
+                && len > 0
+            {
+                sink(Item::Gap(Gap {
+                    seq: from,
+                    len,
+                    skipped,
+                    time,
+                }));
+            }
+        };
+        let unneeded = self.unneeded.map_or(0, |until| distance(self.next, until));
+        let middle = if unneeded <= 0 {
+            self.next
+        } else if distance(self.next, to) > unneeded {
+            self.next.wrapping_add(unneeded.unsigned_abs())
+        } else {
+            to
+        };
+        part(self.next, middle, true);
+        part(middle, to, skipped);
+        self.next = to;
+    }
+
+    fn end(&mut self, time: Nanos, sink: &mut impl FnMut(Item<'_>)) {
+        if let Some((fin, _)) = self.fin
+            && !self.ended
+            && distance(fin, self.next) >= 0
+        {
+            self.ended = true;
+            self.reorder = None;
+            sink(Item::Fin { time });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::flow::{CgroupId, Direction, SocketId};
+
+    const BOUNDS: Bounds = Bounds {
+        reorder_bytes: 64 * 1024,
+    };
+
+    /// A segment: sequence number, `expected`, what it carries.
+    #[derive(Clone, Copy, Default)]
+    struct S<'a> {
+        seq: u32,
+        expected: u32,
+        text: &'a str,
+        /// Bytes on the wire beyond the text.
+        more: u32,
+        start: bool,
+        fin: bool,
+        skipped: bool,
+    }
+
+    fn s(seq: u32, expected: u32, text: &str) -> S<'_> {
+        S {
+            seq,
+            expected,
+            text,
+            ..S::default()
+        }
+    }
+
+    fn told(item: Item<'_>) -> String {
+        match item {
+            Item::Opens { seq, fresh } => format!("{}{seq}", if fresh { "fresh " } else { "at " }),
+            Item::Bytes(piece) => format!(
+                "{}{}",
+                std::str::from_utf8(piece.bytes).unwrap(),
+                if piece.boundary { "" } else { "~" }
+            ),
+            Item::Gap(gap) => format!("{}{}", if gap.skipped { "skip " } else { "gap " }, gap.len),
+            Item::Fin { .. } => "fin".into(),
+        }
+    }
+
+    fn run(assembler: &mut Assembler, segments: &[S<'_>]) -> Vec<String> {
+        let end = SocketAddr::from(([127, 0, 0, 1], 80)).into();
+        let mut items = Vec::new();
+        for segment in segments {
+            let segment = Segment {
+                cgroup: CgroupId(1),
+                seq: segment.seq,
+                expected: segment.expected,
+                wire_len: u32::try_from(segment.text.len()).unwrap() + segment.more,
+                start: segment.start,
+                fin: segment.fin,
+                skipped: segment.skipped,
+                ..Segment::new(
+                    SocketId(1),
+                    Direction::Ingress,
+                    (end, end),
+                    segment.text.as_bytes(),
+                )
+            };
+            assembler.push(&segment, &BOUNDS, &mut |item| items.push(told(item)));
+        }
+        items
+    }
+
+    fn check(segments: &[S<'_>], expected: &[&str]) {
+        let mut assembler = Assembler::default();
+        let items = run(&mut assembler, segments);
+        assert_eq!(items, expected);
+        assert_eq!(assembler.memory() == 0, assembler.reorder.is_none());
+    }
+
+    #[test]
+    fn in_order() {
+        let first = S {
+            start: true,
+            ..s(10, 10, "ab")
+        };
+        check(&[first, s(12, 12, "cd")], &["fresh 10", "ab", "cd"]);
+        check(&[s(10, 10, "ab"), s(12, 12, "cd")], &["at 10", "ab", "cd"]);
+        let last = S {
+            fin: true,
+            ..s(12, 12, "cd")
+        };
+        check(
+            &[first, last, s(14, 15, "x"), last],
+            &["fresh 10", "ab", "cd", "fin"],
+        );
+    }
+
+    #[test]
+    fn joined_late() {
+        // The socket is at 10; the first segment seen came early, or begins before.
+        check(&[s(12, 10, "cd"), s(10, 10, "ab")], &["at 10", "ab", "cd"]);
+        check(
+            &[s(8, 10, "xxab"), s(12, 12, "cd")],
+            &["at 10", "ab~", "cd"],
+        );
+        check(&[s(8, 10, "xx"), s(10, 10, "ab")], &["at 10", "ab"]);
+        // A retransmission of what was before the agent; a socket whose position is not known.
+        check(&[s(8, 5_000_000, "ab")], &["at 5000000"]);
+        check(&[s(500_000_000, 10, "ab")], &["at 500000000", "ab"]);
+    }
+
+    #[test]
+    fn out_of_order() {
+        check(
+            &[
+                s(10, 10, "a"),
+                s(12, 11, "c"),
+                s(13, 11, "d"),
+                s(11, 11, "b"),
+            ],
+            &["at 10", "a", "b", "c", "d"],
+        );
+        check(
+            &[
+                s(10, 10, "ab"),
+                s(10, 10, "ab"),
+                s(11, 12, "bc"),
+                s(10, 13, "abcd"),
+            ],
+            &["at 10", "ab", "c~", "d~"],
+        );
+        // What was kept first wins over what reaches into it later.
+        check(
+            &[s(10, 10, "a"), s(12, 11, "C"), s(11, 11, "bcd")],
+            &["at 10", "a", "b", "C", "d~"],
+        );
+        check(
+            &[
+                s(u32::MAX - 1, u32::MAX - 1, "ab"),
+                s(2, 0, "ef"),
+                s(0, 0, "cd"),
+            ],
+            &["at 4294967294", "ab", "cd", "ef"],
+        );
+    }
+
+    #[test]
+    fn gaps() {
+        check(
+            &[s(10, 10, "a"), s(15, 15, "b")],
+            &["at 10", "a", "gap 4", "b"],
+        );
+        check(
+            &[
+                s(10, 10, "a"),
+                s(15, 11, "b"),
+                s(20, 16, "c"),
+                s(21, 21, "d"),
+            ],
+            &["at 10", "a", "gap 4", "b", "gap 4", "c", "d"],
+        );
+        // The socket is past what never came; nothing new comes with it.
+        check(
+            &[s(10, 10, "a"), s(11, 20, "b"), s(20, 20, "c")],
+            &["at 10", "a", "gap 9", "c"],
+        );
+        let long = S {
+            more: 5,
+            ..s(10, 10, "a")
+        };
+        check(&[long, s(16, 16, "b")], &["at 10", "a", "gap 5", "b"]);
+        // Kept early, and not copied whole.
+        let early = S {
+            more: 2,
+            ..s(11, 10, "b")
+        };
+        check(
+            &[s(10, 10, ""), early, s(10, 10, "a"), s(14, 14, "c")],
+            &["at 10", "a", "b", "gap 2", "c"],
+        );
+    }
+
+    #[test]
+    fn left_out_on_purpose() {
+        let tail = S {
+            more: 5,
+            skipped: true,
+            ..s(10, 10, "a")
+        };
+        check(&[tail, s(16, 16, "b")], &["at 10", "a", "skip 5", "b"]);
+        let after = S {
+            skipped: true,
+            ..s(5_000_000, 5_000_000, "b")
+        };
+        check(
+            &[s(10, 10, "a"), after],
+            &["at 10", "a", "skip 4999989", "b"],
+        );
+        // Came early: what is before may be both.
+        let early = S {
+            skipped: true,
+            ..s(20, 11, "b")
+        };
+        check(
+            &[s(10, 10, "a"), early, s(21, 21, "c")],
+            &["at 10", "a", "skip 9", "b", "c"],
+        );
+        let nothing = S {
+            more: 10,
+            skipped: true,
+            ..s(20, 11, "")
+        };
+        check(
+            &[s(10, 10, "a"), nothing, s(30, 30, "c")],
+            &["at 10", "a", "skip 19", "c"],
+        );
+    }
+
+    #[test]
+    fn ends() {
+        let fin = |seq, expected| S {
+            fin: true,
+            ..s(seq, expected, "")
+        };
+        check(&[s(10, 10, "a"), fin(11, 11)], &["at 10", "a", "fin"]);
+        check(
+            &[s(10, 10, "a"), fin(12, 11), s(11, 11, "b")],
+            &["at 10", "a", "b", "fin"],
+        );
+        check(
+            &[s(10, 10, "a"), fin(14, 14)],
+            &["at 10", "a", "gap 3", "fin"],
+        );
+        check(&[fin(10, 10)], &["at 10", "fin"]);
+    }
+
+    #[test]
+    fn nonsense_is_ignored() {
+        check(
+            &[s(10, 10, "a"), s(900_000_000, 11, "x"), s(11, 11, "b")],
+            &["at 10", "a", "b"],
+        );
+        let fin = S {
+            fin: true,
+            ..s(900_000_000, 11, "")
+        };
+        check(&[s(10, 10, "a"), fin, s(11, 11, "b")], &["at 10", "a", "b"]);
+    }
+
+    #[test]
+    fn acknowledgements_are_evidence() {
+        let mut assembler = Assembler::default();
+        run(&mut assembler, &[s(10, 10, "a"), s(20, 11, "b")]);
+        let mut items = Vec::new();
+        for seq in [5, 11, 15, 21, 25, 900_000_000] {
+            assembler.acknowledged(seq, 0, &mut |item| items.push(told(item)));
+        }
+        assert_eq!(items, ["gap 4", "gap 5", "b", "gap 4"]);
+        // A FIN counts one.
+        let mut assembler = Assembler::default();
+        let fin = S {
+            fin: true,
+            ..s(13, 11, "")
+        };
+        run(&mut assembler, &[s(10, 10, "a"), fin]);
+        let mut items = Vec::new();
+        assembler.acknowledged(14, 0, &mut |item| items.push(told(item)));
+        assert_eq!(items, ["gap 2", "fin"]);
+    }
+
+    #[test]
+    fn what_is_kept_early_is_bounded() {
+        let mut assembler = Assembler::default();
+        run(&mut assembler, &[s(0, 0, "a")]);
+        let mut most = 0;
+        let mut gaps = 0;
+        for at in 0..10_000 {
+            let items = run(&mut assembler, &[s(2 + 2 * at, 1, "x")]);
+            gaps += items.iter().filter(|item| item.starts_with("gap")).count();
+            most = most.max(assembler.memory());
+        }
+        assert!(most <= BOUNDS.reorder_bytes);
+        assert!(gaps > 9_000);
+        let mut items = Vec::new();
+        assembler.flush(0, &mut |item| items.push(told(item)));
+        assert_eq!(assembler.memory(), 0);
+        assert!(assembler.waiting_since().is_none());
+    }
+}

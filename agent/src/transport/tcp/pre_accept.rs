@@ -1,0 +1,154 @@
+//! First segments that the hook saw at a listener, until their connection shows.
+//!
+//! With TCP_DEFER_ACCEPT (Apache httpd's default), TCP Fast Open or a lost last ACK of the handshake, the segment that carries
+//! the request completes the handshake: its socket is still the listener. It is kept by the two ends of the connection and
+//! joined to the first segment of a real socket between them, if their sequence numbers fit.
+
+use std::collections::VecDeque;
+
+use super::distance;
+use crate::capture::Segment;
+use crate::flow::{CgroupId, Direction, Endpoint, Nanos, SocketId};
+
+/// Segments kept: a backlog of handshakes (`somaxconn` is 4096) seldom waits longer than a moment.
+const MOST: usize = 1024;
+/// Bytes kept: 4 KiB for each of them.
+const BYTES: usize = 4 * 1024 * 1024;
+/// How long: a server that has not accepted by then answers nobody.
+const AGE: Nanos = 10_000_000_000;
+/// Sequence numbers of one connection's first segments lie this near.
+const NEAR: u32 = 1024 * 1024;
+
+/// Kept segments, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct PreAccept {
+    kept: VecDeque<Kept>,
+    bytes: usize,
+}
+
+/// A segment without its connection.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    time: Nanos,
+    local: Endpoint,
+    remote: Endpoint,
+    seq: u32,
+    ack: u32,
+    expected: u32,
+    wire_len: u32,
+    start: bool,
+    fin: bool,
+    skipped: bool,
+    payload: Box<[u8]>,
+}
+
+impl PreAccept {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Bytes held.
+    pub(crate) const fn memory(&self) -> usize {
+        self.bytes
+    }
+
+    /// Keeps a segment; says how many older ones had to go.
+    pub(crate) fn keep(&mut self, segment: &Segment<'_>) -> u64 {
+        if segment.direction != Direction::Ingress || segment.payload.is_empty() {
+            return 0;
+        }
+        self.bytes += segment.payload.len();
+        self.kept.push_back(Kept {
+            time: segment.time,
+            local: segment.local,
+            remote: segment.remote,
+            seq: segment.seq,
+            ack: segment.ack,
+            // The listener's own position means nothing here.
+            expected: match segment.start {
+                true => segment.expected,
+                false => segment.seq,
+            },
+            wire_len: segment.wire_len,
+            start: segment.start,
+            fin: segment.fin,
+            skipped: segment.skipped,
+            payload: segment.payload.into(),
+        });
+        let mut gone = 0;
+        while self.kept.len() > MOST || self.bytes > BYTES {
+            gone += u64::from(self.pop());
+        }
+        gone
+    }
+
+    /// Drops what is too old; says how many.
+    pub(crate) fn expire(&mut self, now: Nanos) -> u64 {
+        let mut gone = 0;
+        while self
+            .kept
+            .front()
+            .is_some_and(|kept| now.saturating_sub(kept.time) >= AGE)
+        {
+            gone += u64::from(self.pop());
+        }
+        gone
+    }
+
+    fn pop(&mut self) -> bool {
+        let Some(kept) = self.kept.pop_front() else {
+            return false;
+        };
+        self.bytes = self.bytes.saturating_sub(kept.payload.len());
+        true
+    }
+
+    /// Takes the segments of the connection that `first` is the first segment of, in the order in which they came.
+    pub(crate) fn take(&mut self, first: &Segment<'_>) -> Vec<Kept> {
+        // What this socket had received, or is about to.
+        let position = match first.direction {
+            Direction::Ingress => first.expected,
+            Direction::Egress => first.ack,
+        };
+        let mut taken = Vec::new();
+        let mut at = 0;
+        while let Some(kept) = self.kept.get(at) {
+            let same = kept.local == first.local
+                && kept.remote == first.remote
+                && distance(kept.seq, position).unsigned_abs() <= NEAR;
+            match same.then(|| self.kept.remove(at)).flatten() {
+                Some(kept) => {
+                    self.bytes = self.bytes.saturating_sub(kept.payload.len());
+                    taken.push(kept);
+                }
+                None => at += 1,
+            }
+        }
+        taken
+    }
+}
+
+impl Kept {
+    /// As a segment of its connection.
+    pub(crate) fn segment<'a>(&'a self, socket: SocketId, cgroup: CgroupId) -> Segment<'a> {
+        Segment {
+            time: self.time,
+            socket,
+            cgroup,
+            direction: Direction::Ingress,
+            local: self.local,
+            remote: self.remote,
+            seq: self.seq,
+            ack: self.ack,
+            expected: self.expected,
+            wire_len: self.wire_len,
+            start: self.start,
+            fin: self.fin,
+            rst: false,
+            listener: false,
+            skipped: self.skipped,
+            payload: &self.payload,
+        }
+    }
+}
