@@ -18,6 +18,9 @@ pub struct Options {
     /// Only what needs no root, no eBPF toolchain and no servers: house rules, units, recordings
     #[arg(long, conflicts_with = "arguments")]
     quick: bool,
+    /// Test the program without shared libraries, as images and virtual machines have it
+    #[arg(long = "static", conflicts_with = "quick")]
+    is_static: bool,
     /// Given to `cargo test` as they are: `cargo xtask test -- stream::` runs the tests whose names
     /// hold `stream::`
     #[arg(last = true)]
@@ -29,7 +32,11 @@ pub fn run(options: &Options) -> Result<()> {
     if options.quick {
         return quick();
     }
-    let agent = build::build(build::Options::RELEASE)?;
+    let agent = build::build(if options.is_static {
+        build::Options::STATIC
+    } else {
+        build::Options::RELEASE
+    })?;
     let programs = packages::ensure(packages::TEST);
     let python = python::ensure();
     let missing = [programs.as_ref().err(), python.as_ref().err()];
