@@ -42,11 +42,6 @@ pub const RISING: &[Rising] = &[
         to: "config",
         reason: "the section of the configuration is not beside its component yet",
     },
-    Rising {
-        from: "telemetry",
-        to: "config",
-        reason: "the section of the configuration is not beside its component yet",
-    },
 ];
 
 /// Functions past the bound.
@@ -81,16 +76,6 @@ pub const FUNCTIONS: &[LongFunction] = &[
         name: "run",
         reason: "to be cut",
     },
-    LongFunction {
-        path: "agent/src/capture/pcap/file.rs",
-        name: "ng",
-        reason: "to be cut",
-    },
-    LongFunction {
-        path: "agent/src/telemetry/render.rs",
-        name: "spans",
-        reason: "to be cut",
-    },
 ];
 
 /// Folders with lines of prose past the bound.
@@ -117,15 +102,15 @@ pub const LONG_PROSE: &[Allowance] = &[
     },
     Allowance {
         part: "agent/src/app/",
-        at_most: 28,
+        at_most: 34,
     },
     Allowance {
         part: "agent/src/capture/",
-        at_most: 70,
+        at_most: 129,
     },
     Allowance {
         part: "agent/src/cli/",
-        at_most: 8,
+        at_most: 10,
     },
     Allowance {
         part: "agent/src/clock/",
@@ -133,7 +118,7 @@ pub const LONG_PROSE: &[Allowance] = &[
     },
     Allowance {
         part: "agent/src/config/",
-        at_most: 18,
+        at_most: 15,
     },
     Allowance {
         part: "agent/src/connection/",
@@ -148,16 +133,20 @@ pub const LONG_PROSE: &[Allowance] = &[
         at_most: 49,
     },
     Allowance {
+        part: "agent/src/files/",
+        at_most: 7,
+    },
+    Allowance {
         part: "agent/src/flow/",
         at_most: 4,
     },
     Allowance {
         part: "agent/src/har/",
-        at_most: 9,
+        at_most: 7,
     },
     Allowance {
         part: "agent/src/http/",
-        at_most: 48,
+        at_most: 50,
     },
     Allowance {
         part: "agent/src/ledger/",
@@ -169,11 +158,15 @@ pub const LONG_PROSE: &[Allowance] = &[
     },
     Allowance {
         part: "agent/src/policy/",
-        at_most: 92,
+        at_most: 24,
     },
     Allowance {
         part: "agent/src/process/",
-        at_most: 19,
+        at_most: 20,
+    },
+    Allowance {
+        part: "agent/src/redact/",
+        at_most: 80,
     },
     Allowance {
         part: "agent/src/span/",
@@ -185,11 +178,15 @@ pub const LONG_PROSE: &[Allowance] = &[
     },
     Allowance {
         part: "agent/src/tap/",
-        at_most: 15,
+        at_most: 14,
     },
     Allowance {
         part: "agent/src/telemetry/",
-        at_most: 13,
+        at_most: 28,
+    },
+    Allowance {
+        part: "agent/src/units/",
+        at_most: 3,
     },
     Allowance {
         part: "agent/src/workload/",
@@ -225,7 +222,7 @@ pub const RETIRED_WORDS: &[Allowance] = &[
     },
     Allowance {
         part: "README.md",
-        at_most: 29,
+        at_most: 28,
     },
     Allowance {
         part: "agent-common/",
@@ -237,11 +234,11 @@ pub const RETIRED_WORDS: &[Allowance] = &[
     },
     Allowance {
         part: "agent/",
-        at_most: 196,
+        at_most: 189,
     },
     Allowance {
         part: "agent/src/app/",
-        at_most: 275,
+        at_most: 268,
     },
     Allowance {
         part: "agent/src/capture/",
@@ -253,7 +250,7 @@ pub const RETIRED_WORDS: &[Allowance] = &[
     },
     Allowance {
         part: "agent/src/config/",
-        at_most: 14,
+        at_most: 11,
     },
     Allowance {
         part: "agent/src/connection/",
@@ -273,7 +270,7 @@ pub const RETIRED_WORDS: &[Allowance] = &[
     },
     Allowance {
         part: "agent/src/har/",
-        at_most: 13,
+        at_most: 11,
     },
     Allowance {
         part: "agent/src/http/",
@@ -285,15 +282,19 @@ pub const RETIRED_WORDS: &[Allowance] = &[
     },
     Allowance {
         part: "agent/src/policy/",
-        at_most: 208,
+        at_most: 8,
     },
     Allowance {
         part: "agent/src/process/",
-        at_most: 81,
+        at_most: 95,
+    },
+    Allowance {
+        part: "agent/src/redact/",
+        at_most: 74,
     },
     Allowance {
         part: "agent/src/span/",
-        at_most: 58,
+        at_most: 45,
     },
     Allowance {
         part: "agent/src/stream/",
@@ -301,11 +302,11 @@ pub const RETIRED_WORDS: &[Allowance] = &[
     },
     Allowance {
         part: "agent/src/tap/",
-        at_most: 74,
+        at_most: 64,
     },
     Allowance {
         part: "agent/src/telemetry/",
-        at_most: 59,
+        at_most: 41,
     },
     Allowance {
         part: "agent/src/workload/",
@@ -321,7 +322,7 @@ pub const RETIRED_WORDS: &[Allowance] = &[
     },
     Allowance {
         part: "tests/collector/",
-        at_most: 128,
+        at_most: 124,
     },
     Allowance {
         part: "tests/export/",

@@ -12,7 +12,7 @@ const ORDER: &[&str] = &[
     "flow",
     "clock",
     "units",
-    "text",
+    "files",
     "ledger",
     "process",
     "capture",
