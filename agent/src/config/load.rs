@@ -7,9 +7,9 @@
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::Config;
+use super::tree::Tree;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -124,7 +124,10 @@ pub fn parse(text: &str, name: &str, overrides: &Overrides) -> Result<Config, Er
     if overrides.0.is_empty() {
         return Ok(config);
     }
-    let mut tree: Value = yaml(text, name)?;
+    let mut tree = Tree::default();
+    if !is_empty(text) {
+        tree = Tree::read(text).map_err(|error| located(&error, name))?;
+    }
     let mut config = config;
     for setting in &overrides.0 {
         let failed = |reason: String| Error::Override {
@@ -132,59 +135,39 @@ pub fn parse(text: &str, name: &str, overrides: &Overrides) -> Result<Config, Er
             reason,
         };
         // What is not YAML is taken as it stands: a regular expression need not be quoted.
-        let value = serde_saphyr::from_str(&setting.value)
-            .unwrap_or_else(|_| Value::String(setting.value.clone()));
-        place(&mut tree, &setting.path, value).map_err(failed)?;
-        config = serde_json::from_value(tree.clone()).map_err(|error| failed(error.to_string()))?;
+        let value = Tree::read(&setting.value).unwrap_or_else(|_| Tree::word(&setting.value));
+        tree.place(&setting.path, value).map_err(failed)?;
+        config = tree.get().map_err(failed)?;
     }
     Ok(config)
 }
 
 fn yaml<T: DeserializeOwned + Default>(text: &str, name: &str) -> Result<T, Error> {
-    // A file with nothing but comments is a configuration with nothing but defaults.
-    let empty = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
-    if text.lines().all(empty) {
+    if is_empty(text) {
         return Ok(T::default());
     }
-    serde_saphyr::from_str(text).map_err(|error| {
-        let error = error.without_snippet();
-        let location = error.location();
-        Error::File {
-            file: name.to_owned(),
-            line: location.as_ref().map_or(0, |l| l.line()),
-            column: location.as_ref().map_or(0, |l| l.column()),
-            reason: error.to_string(),
-        }
-    })
+    serde_saphyr::from_str(text).map_err(|error| located(&error, name))
 }
 
-/// Puts `value` where `path` leads, making what is missing on the way.
-fn place(tree: &mut Value, path: &[String], value: Value) -> Result<(), String> {
-    let Some((first, rest)) = path.split_first() else {
-        *tree = value;
-        return Ok(());
-    };
-    if let Ok(index) = first.parse::<usize>() {
-        if tree.is_null() {
-            *tree = Value::Array(Vec::new());
-        }
-        let list = tree.as_array_mut().ok_or("not a list")?;
-        if index > list.len() {
-            return Err(format!("the list has {} elements", list.len()));
-        }
-        if index == list.len() {
-            list.push(Value::Null);
-        }
-        return match list.get_mut(index) {
-            Some(slot) => place(slot, rest, value),
-            None => Ok(()),
-        };
+/// A file with nothing but comments is a configuration with nothing but defaults.
+fn is_empty(text: &str) -> bool {
+    let empty = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    text.lines().all(empty)
+}
+
+/// An error with its place before it, once.
+fn located(error: &serde_saphyr::Error, name: &str) -> Error {
+    let error = error.without_snippet();
+    let location = error.location();
+    let (line, column) = location.map_or((0, 0), |l| (l.line(), l.column()));
+    let reason = error.to_string();
+    let again = format!(" at line {line}, column {column}");
+    Error::File {
+        file: name.to_owned(),
+        line,
+        column,
+        reason: reason.strip_suffix(&again).unwrap_or(&reason).to_owned(),
     }
-    if tree.is_null() {
-        *tree = Value::Object(serde_json::Map::new());
-    }
-    let map = tree.as_object_mut().ok_or("not a section")?;
-    place(map.entry(first).or_insert(Value::Null), rest, value)
 }
 
 #[cfg(test)]
@@ -250,6 +233,7 @@ mod tests {
                 panic!("{text:?}");
             };
             assert!(reason.contains(word), "{text:?}: {reason}");
+            assert!(!reason.contains(" at line "), "{text:?}: {reason}");
             if at.0 > 0 {
                 assert_eq!((line, column), at, "{text:?}: {reason}");
             }
@@ -307,6 +291,39 @@ mod tests {
             &["limits"],
             Err("--set limits: write it as key.path=value"),
         );
+    }
+
+    #[test]
+    fn words_mean_what_they_mean_in_the_file() {
+        let modes = |text: &str, variables: &[(&str, &str)], sets: &[&str]| {
+            let variables = variables.iter();
+            let variables = variables.map(|(name, value)| ((*name).into(), (*value).into()));
+            let mut overrides = Overrides::from_environment(variables);
+            for set in sets {
+                overrides.set(set).unwrap();
+            }
+            let config = parse(text, "m.yaml", &overrides).unwrap();
+            format!(
+                "{:?} {:?} {}",
+                config.redaction.mode, config.kubernetes.mode, config.scope.host
+            )
+        };
+        let file = "redaction: {mode: off}\nkubernetes: {mode: off}\nscope: {host: off}\n";
+        let off = "Off Off false";
+        assert_eq!(modes(file, &[], &[]), off);
+        assert_eq!(modes(file, &[], &["limits.body=1KiB"]), off);
+        let sets = [
+            "redaction.mode=off",
+            "kubernetes.mode=off",
+            "scope.host=off",
+        ];
+        assert_eq!(modes("", &[], &sets), off);
+        let variables = [
+            ("MESHTAP_REDACTION__MODE", "off"),
+            ("MESHTAP_KUBERNETES__MODE", "off"),
+            ("MESHTAP_SCOPE__HOST", "no"),
+        ];
+        assert_eq!(modes("", &variables, &[]), off);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod load;
 mod otlp;
+mod tree;
 mod workload;
 
 use std::path::PathBuf;
