@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::enrich::{Enrichment, policy_context};
 use super::queue::{Popped, Queue};
-use crate::clock::WallClock;
+use crate::clock::Clocks;
 use crate::exchange::Exchange;
 use crate::export::Sink;
 use crate::redact::{Bodies, Gate, GateError};
@@ -68,7 +68,7 @@ pub(super) struct Worker {
     gate: Gate,
     builder: SpanBuilder,
     sink: Sink,
-    clock: WallClock,
+    clocks: Clocks,
     clock_read: Instant,
     plans: Arc<Plans>,
     generation: u64,
@@ -95,7 +95,7 @@ impl Worker {
             gate,
             builder: SpanBuilder::new(plan.span.clone()),
             sink,
-            clock: WallClock::now(),
+            clocks: Clocks::now(),
             clock_read: Instant::now(),
             generation: plans.generation.load(Ordering::Acquire),
             plans,
@@ -118,7 +118,8 @@ impl Worker {
             self.heart.beat();
             let now = Instant::now();
             if now.saturating_duration_since(self.clock_read) >= CLOCK {
-                (self.clock, self.clock_read) = (WallClock::now(), now);
+                self.clocks.refresh();
+                self.clock_read = now;
             }
             self.follow();
             let is_end = matches!(popped, Popped::Closed);
@@ -157,6 +158,7 @@ impl Worker {
     /// Makes a span of an exchange that the policy keeps, and hands both on.
     fn tell(&mut self, exchange: Exchange, found: &Resolution, now: Instant) {
         let side = exchange.peers.side;
+        let clock = self.clocks.at(exchange.request.began);
         let Gate { policy, redactor } = &mut self.gate;
         let Ok(admitted) = policy.admit(exchange, &policy_context(found)) else {
             return;
@@ -164,7 +166,7 @@ impl Worker {
         let Ok(sampled) = policy.sample(admitted) else {
             return;
         };
-        let sanitized = redactor.redact(sampled, &self.clock);
+        let sanitized = redactor.redact(sampled, &clock);
         let own = found.own().filter(|own| !own.attributes().is_empty());
         let resource = own.map(|own| self.enrichment.resource(own, &self.builder));
         let workloads = self.enrichment.workloads();
