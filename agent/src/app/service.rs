@@ -23,6 +23,7 @@ use super::enrich::Enrichment;
 use super::outputs::{output, write_ledger};
 use super::own::OwnTable;
 use super::pipeline::{Ended, Pipeline, Time};
+use super::privileges::{self, Use};
 use super::queue::{Queue, WhenFull};
 use super::stop::Stop;
 use super::worker::{Plan, Plans, Worker};
@@ -33,6 +34,7 @@ use crate::cli::RunArgs;
 use crate::clock::nanos;
 use crate::config::{Config, SideChoice};
 use crate::engine::{Engine, Limits};
+use crate::export::delivery::DropReason as DeliveryDrop;
 use crate::export::{Exporters, OwnSockets, Report, Target};
 use crate::files::{Files, Output};
 use crate::flow::Nanos;
@@ -40,7 +42,7 @@ use crate::policy::Policy;
 use crate::redact::{Gate, Redactor};
 use crate::telemetry::guard::Level;
 use crate::telemetry::{
-    CaptureView, EngineView, Hook, HookState, STALLED, Server, Shared, to_stderr,
+    CaptureView, EngineView, Hook, HookState, Listener, STALLED, Server, Shared, to_stderr,
 };
 use crate::workload::Workloads;
 
@@ -75,6 +77,11 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     }];
     shared.set_hooks(hooks.to_vec());
     info!(cgroup = %capture.cgroup().display(), "capturing");
+    let own = Arc::new(OwnTable::new(capture.own_sockets()));
+    let sockets: Arc<dyn OwnSockets> = own.clone();
+    let listener = listen(&config)?;
+    // Before any thread is started: threads have what the one that started them had.
+    privileges::drop_capabilities(Use::Capture).map_err(Failure::Privileges)?;
     let workloads = Workloads::start(
         capture.cgroup().to_owned(),
         &config.kubernetes,
@@ -84,12 +91,11 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let workloads = Arc::new(workloads.map_err(Failure::Workloads)?);
     shared.set_directory(workloads.directory());
 
-    let own = Arc::new(OwnTable::new(capture.own_sockets()));
-    let sockets: Arc<dyn OwnSockets> = own.clone();
     let ends_with_reader = matches!(targets.as_slice(), [Target::Stdout]);
     let exporters = Exporters::start(targets, &sockets).map_err(Failure::Export)?;
     shared.set_reports(exporters.reports());
-    let server = admin(&config, &shared, &sockets)?;
+    let server = listener.map(|listener| Server::start(listener, shared.clone(), sockets));
+    let server = server.transpose().map_err(Failure::Thread)?;
     let plans = Arc::new(Plans::new(plan));
     let stop = Stop::default();
     let control = Control {
@@ -114,11 +120,27 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         stop,
     };
     let ended = work.run(&config)?;
-    info!("stopping; delivering what waits");
+    for report in exporters.reports().read() {
+        let (exporter, waiting) = (report.name, report.account.queued());
+        let seconds = config.export.shutdown_timeout.0.as_secs_f64();
+        info!(
+            exporter,
+            waiting, seconds, "stopping: delivering what waits, for so long at most"
+        );
+    }
     let reports = exporters.shutdown(config.export.shutdown_timeout.0);
     drop(server);
     account(ledger, &ended, &shared, &reports)?;
-    ended.fault.map_err(Failure::Source)
+    ended.fault.map_err(Failure::Source)?;
+    let left = reports.iter().filter(|report| {
+        let dropped = report.account.dropped.get(DeliveryDrop::Shutdown as usize);
+        dropped.is_some_and(|count| *count > 0)
+    });
+    let left: Vec<_> = left.map(Report::text).collect();
+    match left.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Undelivered(left.join("; "))),
+    }
 }
 
 /// Longest wait for a response of a collector where nothing is configured (OpenTelemetry's default).
@@ -232,22 +254,17 @@ fn reload(args: &RunArgs) -> Box<dyn Fn() -> Result<Plan, String> + Send> {
     })
 }
 
-fn admin(
-    config: &Config,
-    shared: &Arc<Shared>,
-    own: &Arc<dyn OwnSockets>,
-) -> Result<Option<Server>, Failure> {
+fn listen(config: &Config) -> Result<Option<Listener>, Failure> {
     let Some(address) = config.telemetry.listen else {
         return Ok(None);
     };
-    let mark = config.capture.ignored_mark;
-    let server = Server::start(address, shared.clone(), own.clone(), mark).map_err(|error| {
+    let listener = Listener::bind(address, config.capture.ignored_mark).map_err(|error| {
         Failure::Setting(format!(
             "telemetry.listen: {address} cannot be listened on: {error}"
         ))
     })?;
-    info!(address = %server.address(), "serving metrics and health");
-    Ok(Some(server))
+    info!(address = %listener.address(), "serving metrics and health");
+    Ok(Some(listener))
 }
 
 fn account(

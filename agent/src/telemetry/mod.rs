@@ -14,6 +14,6 @@ mod workload;
 pub use config::{BudgetSection, LogFormat, TelemetrySection};
 pub use health::{ExporterWatch, Heart, Part, PartState, STALLED};
 pub use log::to_stderr;
-pub use server::Server;
+pub use server::{Listener, Server};
 pub use state::{CaptureView, EngineView, Hook, HookState, Shared};
 pub use usage::{Usage, Usages};

@@ -57,26 +57,49 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Server {
+/// A socket that listens, before anybody is answered.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
     /// Listens on `address`. Its sockets get `mark`, if one is given: one that capture ignores hides a connection from its first
     /// packet on, for accepted sockets inherit it, while its cookie is known only once it is accepted.
     ///
     /// # Errors
     /// When the address cannot be listened on.
-    pub fn start(
-        address: SocketAddr,
-        shared: Arc<Shared>,
-        own: Arc<dyn OwnSockets>,
-        mark: Option<u32>,
-    ) -> io::Result<Self> {
-        let listener = listen(address)?;
+    pub fn bind(address: SocketAddr, mark: Option<u32>) -> io::Result<Self> {
+        let socket = listen(address)?;
         if let Some(mark) = mark
-            && let Err(error) = socket2::SockRef::from(&listener).set_mark(mark)
+            && let Err(error) = socket2::SockRef::from(&socket).set_mark(mark)
         {
             warn!(%error, "requests for metrics may be captured");
         }
-        let address = listener.local_addr()?;
-        register(&listener, &*own);
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Server {
+    /// Answers.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(
+        listener: Listener,
+        shared: Arc<Shared>,
+        own: Arc<dyn OwnSockets>,
+    ) -> io::Result<Self> {
+        let Listener { socket, address } = listener;
+        register(&socket, &*own);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -90,7 +113,7 @@ impl Server {
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = serve(listener, pages, own) => {}
+                        () = serve(socket, pages, own) => {}
                         _ = stopped => {}
                     }
                 });
@@ -290,7 +313,8 @@ mod tests {
 
     fn start(shared: &Arc<Shared>) -> Server {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Server::start(address, shared.clone(), Arc::new(()), None).unwrap()
+        let listener = Listener::bind(address, None).unwrap();
+        Server::start(listener, shared.clone(), Arc::new(())).unwrap()
     }
 
     fn connect(server: &Server) -> TcpStream {

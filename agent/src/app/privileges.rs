@@ -1,0 +1,104 @@
+//! What the process may do: no more than it needs, from the moment on at which it does not need it any more.
+
+use std::fs;
+use std::io;
+
+use aya::util::KernelVersion;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+    set_no_new_privs,
+};
+
+/// From this version on, maps that are open can be used without CAP_BPF, whatever `kernel.unprivileged_bpf_disabled` says.
+const OPEN_MAPS: KernelVersion = KernelVersion::new(5, 19, 0);
+
+/// What stays after the capture was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Nothing but the open maps.
+    Capture,
+    /// And the names of processes: `/proc/PID/fd` of other users, sockets of other network namespaces.
+    Processes,
+}
+
+/// Nobody else reads what this process holds: no core dump, no ptrace by the same user, no new rights by exec.
+pub(super) fn harden() {
+    // Each can only fail where a sandbox forbids the call, and then forbids more than this.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let _ = setrlimit(Resource::Core, none);
+    let _ = set_no_new_privs(true);
+}
+
+/// Gives up the capabilities that are not needed any more, for this thread and those that it starts from now on.
+///
+/// # Errors
+/// When the kernel refuses, which it never does for fewer capabilities.
+pub(super) fn drop_capabilities(needed: Use) -> io::Result<()> {
+    let has = capabilities(None)?;
+    let keep = kept(needed, open_maps_need_bpf());
+    let sets = CapabilitySets {
+        effective: has.effective & keep,
+        permitted: has.permitted & keep,
+        inheritable: CapabilitySet::empty(),
+    };
+    // An ambient set is there from Linux 4.3 on.
+    let _ = clear_ambient_capability_set();
+    Ok(set_capabilities(None, sets)?)
+}
+
+fn kept(needed: Use, maps_need_bpf: bool) -> CapabilitySet {
+    let mut kept = CapabilitySet::empty();
+    if maps_need_bpf {
+        kept |= CapabilitySet::BPF;
+    }
+    if needed == Use::Processes {
+        kept |=
+            CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH | CapabilitySet::SYS_ADMIN;
+    }
+    kept
+}
+
+/// Older kernels ask for CAP_BPF at every use of a map, where unprivileged use of BPF is off (bpf(2); kernel commit c8644cd0efe7).
+fn open_maps_need_bpf() -> bool {
+    let is_off = fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled")
+        .map_or(true, |text| text.trim() != "0");
+    let is_old = KernelVersion::current().map_or(true, |version| version < OPEN_MAPS);
+    is_off && is_old
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_needed_is_kept() {
+        let check = |needed, bpf, expected: CapabilitySet| assert_eq!(kept(needed, bpf), expected);
+        let processes =
+            CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH | CapabilitySet::SYS_ADMIN;
+        check(Use::Capture, false, CapabilitySet::empty());
+        check(Use::Capture, true, CapabilitySet::BPF);
+        check(Use::Processes, false, processes);
+        check(Use::Processes, true, processes | CapabilitySet::BPF);
+    }
+
+    #[test]
+    fn a_thread_has_no_more_than_it_keeps_and_its_threads_no_more_than_it() {
+        // A thread of its own: capabilities are a thread's.
+        let sets = std::thread::spawn(|| {
+            drop_capabilities(Use::Processes).unwrap();
+            let child = std::thread::spawn(|| capabilities(None).unwrap());
+            (capabilities(None).unwrap(), child.join().unwrap())
+        });
+        let (own, child) = sets.join().unwrap();
+        let most = kept(Use::Processes, true);
+        for sets in [own, child] {
+            assert!(most.contains(sets.permitted) && most.contains(sets.effective));
+            assert!(sets.inheritable.is_empty());
+        }
+    }
+}
