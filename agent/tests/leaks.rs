@@ -256,6 +256,7 @@ fn shown(sanitized: &Sanitized) -> Vec<u8> {
     let view = View {
         sanitized,
         process: None,
+        caller: None,
         clock: WallClock { offset: 0 },
     };
     write_json(&mut out, &view, Detail::Bodies);

@@ -13,7 +13,9 @@ mod enrich;
 mod output;
 mod outputs;
 mod own;
+mod pids;
 mod pipeline;
+mod privileges;
 mod queue;
 mod replay;
 mod run;
@@ -83,10 +85,14 @@ enum Failure {
     Config(#[from] crate::config::Error),
     #[error("{0}")]
     Setting(String),
+    #[error("not all spans were delivered: {0}")]
+    Undelivered(String),
     #[error("cgroups cannot be followed: {0}")]
     Workloads(io::Error),
     #[error("delivery cannot be started: {0}")]
     Export(io::Error),
+    #[error("capabilities cannot be given up: {0}")]
+    Privileges(io::Error),
     #[error("the kernel gives no random numbers: {0}")]
     Random(io::Error),
     #[error("a thread cannot be started or has ended early: {0}")]
@@ -103,6 +109,7 @@ impl Failure {
 /// Runs a command; its exit code. Errors go to stderr.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
+    privileges::harden();
     let result = match cli.command {
         Command::Tap(args) => tap::run(&args),
         Command::Replay(args) => replay::run(&args),

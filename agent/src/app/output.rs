@@ -66,6 +66,14 @@ impl Lookup {
         }
     }
 
+    /// The process at the other end of a server's socket, where that is a socket of this machine.
+    fn caller_of(&self, exchange: &Exchange, deadline: Instant) -> Option<Arc<Process>> {
+        match self {
+            Self::Live(processes, _) => processes.caller_of(&exchange.peers, deadline),
+            Self::None | Self::Recorded(_) => None,
+        }
+    }
+
     fn of(&mut self, index: u64, exchange: &Exchange, deadline: Instant) -> Option<Arc<Process>> {
         let peers = &exchange.peers;
         match self {
@@ -135,6 +143,8 @@ pub(super) struct Printer<W> {
 
 /// Makes spans of what is shown, and hands them to exporters.
 pub(super) struct Exporting {
+    /// What `run` lets leave by default: fewer header fields than are shown.
+    pub(super) gate: Gate,
     pub(super) builder: SpanBuilder,
     pub(super) sink: export::Sink,
     /// Wait for exporters rather than drop: a file can.
@@ -142,8 +152,12 @@ pub(super) struct Exporting {
 }
 
 impl Exporting {
-    fn tell(&mut self, sanitized: &Sanitized, stop: &Stop) {
-        let span = self.builder.build(sanitized, &Origin::default());
+    fn export(&mut self, exchange: Exchange, clock: &WallClock, stop: &Stop) {
+        let context = PolicyContext::default();
+        let Ok(sanitized) = self.gate.pass(exchange, &context, clock) else {
+            return;
+        };
+        let span = self.builder.build(&sanitized, &Origin::default());
         self.sink.span(&span, Instant::now());
         while self.wait && !stop.asked() && !self.sink.wait_for_room(IDLE) {}
     }
@@ -281,16 +295,20 @@ impl<W: Sink> Printer<W> {
         if self.detail < Detail::Bodies && self.har.is_none() && self.exporting.is_none() {
             forget_bodies(&mut exchange);
         }
+        let caller = self.lookup.caller_of(&exchange, deadline);
         let context = PolicyContext::default();
+        // Cheap: bodies and fields are shared.
+        let exported = self.exporting.as_ref().map(|_| exchange.clone());
         let Ok(sanitized) = self.gate.pass(exchange, &context, &self.clock) else {
             delivery.filtered += 1;
             return;
         };
-        if let Some(exporting) = &mut self.exporting {
-            exporting.tell(&sanitized, &self.stop);
+        if let Some((exporting, exchange)) = self.exporting.as_mut().zip(exported) {
+            exporting.export(exchange, &self.clock, &self.stop);
         }
         let view = View {
             sanitized: &sanitized,
+            caller,
             process,
             clock: self.clock,
         };

@@ -137,6 +137,7 @@ fn recording(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), F
         outputs,
         own: Arc::new(()),
     })?;
+    let delivered = run::check_delivered(&report.exporters);
     run::tell(&report, ledger)?;
     let lost = ended.source.lost();
     if lost > 0 {
@@ -149,7 +150,8 @@ fn recording(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), F
         path: args.file.clone(),
         events: ended.source.events(),
         fault: error.to_string(),
-    })
+    })?;
+    delivered
 }
 
 fn packets(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), Failure> {
@@ -181,6 +183,7 @@ fn packets(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), Fai
         outputs,
         own: Arc::new(()),
     })?;
+    let delivered = run::check_delivered(&report.exporters);
     run::tell(&report, ledger)?;
     let totals = ended.source.totals();
     if let Some(text) = remarks(totals) {
@@ -191,7 +194,8 @@ fn packets(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), Fai
         path: args.file.clone(),
         packets: totals.packets,
         fault,
-    })
+    })?;
+    delivered
 }
 
 /// What the file did not give: packets that were skipped, and those that the capture cut. Nothing when it gave all it has.

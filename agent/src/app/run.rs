@@ -16,7 +16,7 @@ use crate::capture::Source;
 use crate::cli::{ColourChoice, ExportArgs, OutputArgs};
 use crate::clock::{WallClock, monotonic};
 use crate::engine::{Engine, Limits};
-use crate::export::{Exporters, OwnSockets};
+use crate::export::{self, Exporters, OwnSockets};
 use crate::files::Output;
 use crate::har;
 use crate::policy;
@@ -69,13 +69,14 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
     let exporting = match &exporters {
         None => None,
         Some(exporters) => Some(Exporting {
+            gate: gate(run.output, run.key, redact::Config::default())?,
             builder: span_builder(&run.output.export)?,
             sink: exporters.sink(),
             wait: run.when_full == WhenFull::Wait,
         }),
     };
     let format = match run.outputs.prints {
-        true => format(run.output),
+        true => format(run.output, run.time == Time::Source),
         false => Format::Nothing,
     };
     let printer = Printer {
@@ -83,7 +84,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         format,
         detail: run.output.detail(),
         filter: run.output.filter(),
-        gate: gate(run.output, run.key)?,
+        gate: gate(run.output, run.key, redact::Config::everything())?,
         har: run.outputs.har.map(archive).transpose()?,
         lookup: run.lookup,
         clock: run.clock,
@@ -117,7 +118,12 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         let fault = io::Error::other("the output thread has ended early");
         (Delivery::default(), Err(fault))
     });
-    let exporters = exporters.map(|exporters| exporters.shutdown(DELIVERY));
+    let exporters = exporters.map(|exporters| {
+        if let Some(text) = waiting(&exporters.reports().read()) {
+            say(&text);
+        }
+        exporters.shutdown(DELIVERY)
+    });
     let report = Report {
         exporters: exporters.unwrap_or_default(),
         ledger: ended.engine.ledger().clone(),
@@ -152,6 +158,33 @@ pub(super) fn limits(output: &OutputArgs, body: usize) -> Limits {
     }
 }
 
+/// What is still to be delivered, for a person who waits for it.
+fn waiting(reports: &[export::Report]) -> Option<String> {
+    let queued: Vec<_> = (reports.iter())
+        .filter(|report| report.account.queued() > 0)
+        .map(|report| format!("{} spans to {}", report.account.queued(), report.name))
+        .collect();
+    (!queued.is_empty()).then(|| {
+        format!(
+            "meshtap: delivering {}; this takes {} s at most, a second Ctrl-C ends it\n",
+            queued.join(", "),
+            DELIVERY.as_secs()
+        )
+    })
+}
+
+/// An error when a destination did not take all spans.
+pub(super) fn check_delivered(reports: &[export::Report]) -> Result<(), Failure> {
+    let missing: Vec<_> = (reports.iter())
+        .filter(|report| report.account.exported < report.account.accepted)
+        .map(export::Report::text)
+        .collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Undelivered(missing.join("; "))),
+    }
+}
+
 fn span_builder(args: &ExportArgs) -> Result<SpanBuilder, Failure> {
     let mut settings = crate::span::Settings {
         profile: args.profile.unwrap_or_default(),
@@ -179,19 +212,16 @@ fn archive(output: Output) -> Result<Archive, Failure> {
 }
 
 /// Every exchange with all its fields; secrets hidden unless that is turned off.
-fn gate(args: &OutputArgs, key: [u8; 16]) -> Result<Gate, Failure> {
+fn gate(args: &OutputArgs, key: [u8; 16], mut config: redact::Config) -> Result<Gate, Failure> {
     let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut config = redact::Config {
-        key: Some(Secret::new(key)),
-        ..redact::Config::everything()
-    };
+    config.key = Some(Secret::new(key));
     if args.no_redact {
         config.turn_off();
     }
     Ok(Gate::new(&policy::Config::everything(), &config)?)
 }
 
-fn format(args: &OutputArgs) -> Format {
+fn format(args: &OutputArgs, dates: bool) -> Format {
     if args.json {
         return Format::Json;
     }
@@ -204,6 +234,59 @@ fn format(args: &OutputArgs) -> Format {
             stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
         }
     });
-    let line = Line::new(palette, terminal_width(stdout.as_fd()));
+    let line = Line::new(palette, terminal_width(stdout.as_fd()), dates);
     Format::Lines(Box::new(line), palette)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::delivery::Account;
+
+    fn report(name: &str, account: Account) -> export::Report {
+        export::Report {
+            name: name.to_owned(),
+            account,
+            queue_bytes: 0,
+            queue_limit: 0,
+            stopped: None,
+        }
+    }
+
+    /// Spans accepted, exported and waiting, per destination.
+    #[track_caller]
+    fn check(spans: &[(u64, u64, u64)], said: Option<&str>, failure: Option<&str>) {
+        let reports: Vec<_> = (spans.iter().enumerate())
+            .map(|(n, (accepted, exported, waiting))| {
+                let account = Account {
+                    accepted: *accepted,
+                    exported: *exported,
+                    waiting: *waiting,
+                    ..Account::default()
+                };
+                report(&format!("otlp-{n}"), account)
+            })
+            .collect();
+        let text = waiting(&reports);
+        assert_eq!(text.is_some(), said.is_some(), "{text:?}");
+        assert!(text.unwrap_or_default().contains(said.unwrap_or_default()));
+        let found = check_delivered(&reports).err().map(|f| f.to_string());
+        assert_eq!(found.is_some(), failure.is_some(), "{found:?}");
+        assert!(
+            found
+                .unwrap_or_default()
+                .contains(failure.unwrap_or_default())
+        );
+    }
+
+    #[test]
+    fn what_is_not_delivered_is_said() {
+        check(&[], None, None);
+        check(&[(5, 5, 0)], None, None);
+        check(
+            &[(5, 5, 0), (7, 4, 3)],
+            Some("delivering 3 spans to otlp-1; this takes 10 s at most"),
+            Some("otlp-1: 7 spans = 4 exported + 3 queued"),
+        );
+    }
 }

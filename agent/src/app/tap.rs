@@ -1,6 +1,7 @@
 //! `meshtap tap`: live capture → exchanges.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use meshtap_common::{CaptureConfig, DropReason, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
@@ -11,10 +12,11 @@ use super::output::Lookup;
 use super::outputs::{self, Outputs};
 use super::own::OwnTable;
 use super::pipeline::{Ended, Time};
+use super::privileges::{self, Use};
 use super::queue::WhenFull;
 use super::run::{self, Finished, Run, limits};
 use super::stop::Stop;
-use super::{Failure, say};
+use super::{Failure, pids, say};
 use crate::capture::Source;
 use crate::capture::kernel::{Capture, CaptureOptions};
 use crate::capture::record::{Meta, Recorder, RecordingSource};
@@ -31,12 +33,14 @@ const LOG_LEVEL: u32 = 4;
 /// Runs the command.
 pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
     diagnostics(args.log);
+    pids::check(&args.output.pid)?;
     let mut outputs = Outputs::open(&args.output, args.record.as_deref(), None)?;
     let record = outputs.record.take();
     let record = record.map(outputs::start).transpose()?;
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;
     let mut capture = Capture::start(&options(args))?;
+    privileges::drop_capabilities(Use::Processes).map_err(Failure::Privileges)?;
     let own: Arc<dyn OwnSockets> = Arc::new(OwnTable::new(capture.own_sockets()));
     let processes = processes(&mut capture)?;
     let clock = WallClock::now();
@@ -56,9 +60,11 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
             args, outputs, stop, clock, key, processes, capture, None, own,
         )?;
         add_drops(&mut report, &ended.source, args.ring_size);
+        let delivered = run::check_delivered(&report.exporters);
         run::tell(&report, ledger)?;
         output.map_err(Failure::Output)?;
-        return ended.fault.map_err(Failure::Source);
+        ended.fault.map_err(Failure::Source)?;
+        return delivered;
     };
     let meta = Meta {
         offset: clock.offset,
@@ -107,10 +113,12 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
     add_drops(&mut report, &capture, args.ring_size);
     let (recorded, written) = recorder.finish(at);
     report.recorded = Some(recorded);
+    let delivered = run::check_delivered(&report.exporters);
     run::tell(&report, ledger)?;
     output.map_err(Failure::Output)?;
     fault.map_err(Failure::Source)?;
-    written.map_err(|fault| Failure::Write { path, fault })
+    written.map_err(|fault| Failure::Write { path, fault })?;
+    delivered
 }
 
 #[expect(
@@ -195,8 +203,7 @@ fn options(args: &TapArgs) -> CaptureOptions {
         log: if args.log { LOG_LEVEL } else { 0 },
         ..CaptureConfig::default()
     };
-    // More than the kernel side takes are filtered when shown.
-    if args.output.port.len() <= MAX_PORTS {
+    if narrows_in_kernel(&args.output.port, ephemeral_ports()) {
         for (slot, port) in config.ports.iter_mut().zip(&args.output.port) {
             *slot = *port;
             config.port_count += 1;
@@ -207,6 +214,23 @@ fn options(args: &TapArgs) -> CaptureOptions {
         config,
         ring_bytes: args.ring_size,
         ..CaptureOptions::default()
+    }
+}
+
+/// Whether the BPF programs may leave out sockets without one of these ports. Not more ports than they take; and not those that a client's socket gets
+/// (ip(7)), for a PROXY line may name one of those, and no socket here has it then.
+fn narrows_in_kernel(ports: &[u16], ephemeral: RangeInclusive<u16>) -> bool {
+    ports.len() <= MAX_PORTS && !ports.iter().any(|port| ephemeral.contains(port))
+}
+
+/// `net.ipv4.ip_local_port_range`, or Linux's default.
+fn ephemeral_ports() -> RangeInclusive<u16> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let text = text.unwrap_or_default();
+    let mut numbers = text.split_ascii_whitespace().map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(first)), Some(Ok(last))) => first..=last,
+        _ => 32_768..=60_999,
     }
 }
 
@@ -228,4 +252,25 @@ fn add_drops(report: &mut Report, capture: &Capture, ring_bytes: u32) {
             bytes: drops.bytes(reason),
         })
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_ports_narrow_the_capture() {
+        let check = |ports: &[u16], expected| {
+            assert_eq!(
+                narrows_in_kernel(ports, 32_768..=60_999),
+                expected,
+                "{ports:?}"
+            );
+        };
+        check(&[], true);
+        check(&[80, 8080, 32_767], true);
+        check(&[80, 51_234], false);
+        check(&[80; MAX_PORTS + 1], false);
+        assert!(!ephemeral_ports().is_empty());
+    }
 }

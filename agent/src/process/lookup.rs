@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use super::finder::Finder;
 use super::{Process, Query, Witness};
-use crate::flow::SocketId;
+use crate::flow::{Endpoint, SocketId};
 
 /// Answers kept in each of two generations: the sockets of a busy node's last seconds, in about 10 MB.
 const GENERATION: usize = 32_768;
@@ -19,6 +19,8 @@ const GENERATION: usize = 32_768;
 const RETRY: Duration = Duration::from_secs(1);
 /// Sockets waiting for a look-up; more are answered as unknown.
 const PENDING: usize = 16_384;
+/// Two sockets with the same addresses within this time are of two network namespaces: one that closes keeps its port for 60 s (TCP_TIMEWAIT_LEN).
+pub(super) const AMBIGUOUS: Duration = Duration::from_secs(60);
 /// The thread rests this many times as long as it worked, so it takes at most a tenth of a core however many sockets come.
 const REST: u32 = 9;
 /// Longest rest: with [`super::PATIENCE`] a line still gets its answer.
@@ -77,9 +79,50 @@ impl Answers {
     }
 }
 
+/// Sockets by their addresses, local first; in two generations likewise.
+#[derive(Debug, Default)]
+struct Ends {
+    young: HashMap<(Endpoint, Endpoint), End, foldhash::fast::RandomState>,
+    old: HashMap<(Endpoint, Endpoint), End, foldhash::fast::RandomState>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct End {
+    query: Query,
+    seen: Instant,
+    is_ambiguous: bool,
+}
+
+impl Ends {
+    fn get(&self, local: Endpoint, remote: Endpoint) -> Option<Query> {
+        let ends = (local, remote);
+        let end = self.young.get(&ends).or_else(|| self.old.get(&ends))?;
+        (!end.is_ambiguous).then_some(end.query)
+    }
+
+    fn see(&mut self, query: Query, now: Instant) {
+        let ends = (query.local, query.remote);
+        let known = self.young.get(&ends).or_else(|| self.old.get(&ends));
+        let is_ambiguous = known.is_some_and(|end| {
+            end.query.socket != query.socket && now.duration_since(end.seen) < AMBIGUOUS
+                || end.query.socket == query.socket && end.is_ambiguous
+        });
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        let end = End {
+            query,
+            seen: now,
+            is_ambiguous,
+        };
+        self.young.insert(ends, end);
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     answers: Answers,
+    ends: Ends,
     pending: Vec<(Query, Occasion)>,
     stopped: bool,
 }
@@ -160,6 +203,11 @@ impl Shared {
         Some(process)
     }
 
+    /// The socket that was seen with these addresses.
+    pub(super) fn at(&self, local: Endpoint, remote: Endpoint) -> Option<Query> {
+        self.lock().ends.get(local, remote)
+    }
+
     /// See [`super::Processes::known`].
     pub(super) fn known(&self, deadline: Instant) -> Vec<(SocketId, Arc<Process>)> {
         let mut state = self.lock();
@@ -199,6 +247,7 @@ impl Shared {
         };
         let now = Instant::now();
         for query in fresh.drain(..) {
+            state.ends.see(query, now);
             state.ask(query, Occasion::Announced, now);
         }
         let waiting = !state.pending.is_empty();
@@ -357,6 +406,30 @@ mod tests {
     impl Witness for Seven {
         fn owner(&self, socket: SocketId) -> Option<Process> {
             (socket.0 == 7).then(|| process(70))
+        }
+    }
+
+    #[test]
+    fn a_socket_is_found_by_its_addresses_unless_two_have_them() {
+        let mut ends = Ends::default();
+        let start = Instant::now();
+        let (local, remote) = (query(1).local, query(1).remote);
+        let found = |ends: &Ends| ends.get(local, remote).map(|query| query.socket.0);
+        assert_eq!(found(&ends), None);
+        ends.see(query(1), start);
+        ends.see(query(1), start);
+        assert_eq!(found(&ends), Some(1));
+        ends.see(query(2), start + Duration::from_secs(5));
+        assert_eq!(found(&ends), None);
+        ends.see(query(2), start + Duration::from_secs(6));
+        assert_eq!(found(&ends), None);
+        ends.see(query(3), start + Duration::from_secs(70));
+        assert_eq!(found(&ends), Some(3));
+        for cookie in 0..3 * GENERATION as u64 {
+            let mut other = query(cookie);
+            other.cgroup = CgroupId(cookie);
+            ends.see(other, start + Duration::from_secs(1000 + cookie * 100));
+            assert!(ends.young.len() + ends.old.len() <= 2 * GENERATION);
         }
     }
 

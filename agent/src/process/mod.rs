@@ -92,6 +92,18 @@ impl Processes {
 }
 
 impl Processes {
+    /// The process at the client's end of a server's socket, when that is a socket of this machine that was seen too: the one with the same two
+    /// addresses the other way round. Nothing where two sockets had them within [`lookup::AMBIGUOUS`]: loopback addresses are in every
+    /// network namespace.
+    #[must_use]
+    pub fn caller_of(&self, peers: &Peers, deadline: Instant) -> Option<Arc<Process>> {
+        if peers.side != Side::Server {
+            return None;
+        }
+        let query = self.shared.at(peers.client, peers.server)?;
+        self.shared.wait(query, deadline)
+    }
+
     /// Every socket of the last seconds whose process is known. Waits until `deadline` at most for look-ups that are under way, and has those made
     /// again that came too early.
     #[must_use]

@@ -10,7 +10,7 @@ use crate::flow::Side;
 /// The filters of one command. An empty list lets everything pass.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Either end's port.
+    /// A port of either end, or of the client that a PROXY line names.
     pub ports: Vec<u16>,
     /// The process of the recorded socket; one that is not known never matches.
     pub pids: Vec<u32>,
@@ -20,7 +20,7 @@ pub struct Filter {
     pub paths: Vec<PathPattern>,
     /// The request's method, compared without case.
     pub methods: Vec<String>,
-    /// The answer's status.
+    /// The response's status.
     pub statuses: Vec<StatusSet>,
     /// The side that the recorded socket is on.
     pub side: Option<Side>,
@@ -31,9 +31,10 @@ impl Filter {
     #[must_use]
     pub fn accepts(&self, exchange: &Exchange) -> bool {
         let head = &exchange.request.head;
-        any(&self.ports, |port| {
-            *port == exchange.peers.client.port() || *port == exchange.peers.server.port()
-        }) && self.side.is_none_or(|side| side == exchange.peers.side)
+        let peers = &exchange.peers;
+        let ports = [peers.client, peers.server, *peers.caller()].map(|end| end.port());
+        any(&self.ports, |port| ports.contains(port))
+            && self.side.is_none_or(|side| side == exchange.peers.side)
             && any(&self.methods, |m| {
                 m.as_bytes().eq_ignore_ascii_case(head.method())
             })
@@ -57,12 +58,12 @@ fn any<T>(values: &[T], matches: impl FnMut(&T) -> bool) -> bool {
     values.is_empty() || values.iter().any(matches)
 }
 
-/// A value of `--status`: `200`, `4xx`, `400-499`, or `none` for exchanges without an answer.
+/// A value of `--status`: `200`, `4xx`, `400-499`, or `none` for exchanges without a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatusSet {
     /// Codes, both ends included.
     Codes(RangeInclusive<u16>),
-    /// No answer began.
+    /// No response started.
     Unanswered,
 }
 
@@ -80,12 +81,15 @@ impl FromStr for StatusSet {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is not a status; write for example 200, 4xx, 400-499 or none");
+        let wrong = || {
+            format!(
+                "`{text}` is no status that a response can have (100 to 599); write for example 200, 4xx, 400-499 or none"
+            )
+        };
+        // RFC 9110 §15: anything else is no status code.
         let code = |part: &str| {
-            part.parse::<u16>()
-                .ok()
-                .filter(|code| (100..=999).contains(code))
+            let code = part.parse::<u16>().ok();
+            code.filter(|code| (100..=599).contains(code))
         };
         if text == "none" {
             return Ok(Self::Unanswered);
@@ -94,7 +98,7 @@ impl FromStr for StatusSet {
             let first = class
                 .parse::<u16>()
                 .ok()
-                .filter(|class| (1..=9).contains(class))
+                .filter(|class| (1..=5).contains(class))
                 .ok_or_else(wrong)?
                 * 100;
             return Ok(Self::Codes(first..=first + 99));
@@ -245,6 +249,26 @@ mod tests {
     }
 
     #[test]
+    fn the_port_of_a_proxy_line() {
+        let mut exchange = sample::exchange();
+        let mut peers = (*exchange.peers).clone();
+        peers.proxied_client = Some(
+            "192.0.2.1:51234"
+                .parse::<std::net::SocketAddr>()
+                .expect("valid")
+                .into(),
+        );
+        exchange.peers = std::sync::Arc::new(peers);
+        for (port, expected) in [(51_234, true), (40_000, true), (8080, true), (1, false)] {
+            let filter = Filter {
+                ports: vec![port],
+                ..Filter::default()
+            };
+            assert_eq!(filter.accepts(&exchange), expected, "{port}");
+        }
+    }
+
+    #[test]
     fn unanswered() {
         let mut exchange = sample::exchange();
         exchange.response = None;
@@ -254,7 +278,7 @@ mod tests {
         };
         assert!(filter.accepts(&exchange));
         let filter = Filter {
-            statuses: parse("100-999"),
+            statuses: parse("100-599"),
             ..Filter::default()
         };
         assert!(!filter.accepts(&exchange));
@@ -283,7 +307,8 @@ mod tests {
         check("400-404", Some(StatusSet::Codes(400..=404)));
         check("none", Some(StatusSet::Unanswered));
         for wrong in [
-            "", "xx", "20", "1000", "0xx", "10xx", "404-400", "4x", "a-b", "200-", "-200",
+            "", "xx", "20", "1000", "0xx", "6xx", "9XX", "10xx", "404-400", "4x", "a-b", "200-",
+            "-200", "600", "999", "500-600", "+20",
         ] {
             check(wrong, None);
         }

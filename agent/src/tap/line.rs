@@ -1,19 +1,23 @@
 //! One line per exchange for a person.
 //!
 //! ```text
-//! 12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080  shop[4321]  POST shop.example/cart?id=7   201    14→10    1.50ms
+//! 12:34:56.000  In   10.0.0.1:40000 → 10.0.0.2:8080  shop[4321]  POST shop.example/cart?id=7   201    14→10    1.50ms
 //! ```
 //!
-//! Columns keep the widest value seen so far, so lines align without knowing what comes. In a terminal the target gets the
-//! room that is left and is shortened to it; elsewhere nothing is ever shortened.
+//! `In`: the request arrived at a socket of this machine; `Out`: it left from one. Columns keep the widest value seen so far, so lines align without
+//! knowing what comes. In a terminal a line never exceeds its width: what does not fit gives way in the order of [`Layout`], the path last. Elsewhere
+//! nothing is ever shortened.
 
 use std::io::Write as _;
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::View;
 use super::colour::{Ink, Palette, status_ink};
 use super::escape::{self, Keep};
 use super::units::{duration_text, size_text};
 use crate::exchange::Exchange;
+use crate::flow::Side;
 use crate::http::Body;
 
 /// Width of the endpoints' column to begin with: two ends on this machine.
@@ -24,14 +28,42 @@ const PROCESS: usize = 12;
 const MAX_ENDS: usize = 45;
 /// Width that the process column grows to at most: a name of 15 characters (TASK_COMM_LEN − 1) and a 7-digit pid.
 const MAX_PROCESS: usize = 24;
-/// Least room for method and target in a terminal: below, lines wrap rather than say nothing.
+/// Room for method and target that makes a column of less use than a longer path.
 const MIN_TARGET: usize = 24;
 /// Width of status, sizes and duration: 3 + 2 + 11 + 2 + 6, and two spaces before.
 const RESULT: usize = 26;
 /// Width of the method: the common ones all fit, so that targets align.
 const METHOD: usize = "DELETE".len();
 /// Room of a line outside a terminal.
-const PLAIN_WIDTH: usize = 120;
+const PLAIN_WIDTH: usize = 125;
+
+/// What a line shows. Each has less than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Layout {
+    /// Everything.
+    Whole,
+    /// The client is left out.
+    NoClient,
+    /// And the process.
+    NoProcess,
+    /// And the server.
+    NoServer,
+    /// And sizes and duration.
+    NoSizes,
+    /// And time and side.
+    Path,
+}
+
+impl Layout {
+    const ALL: [Self; 6] = [
+        Self::Whole,
+        Self::NoClient,
+        Self::NoProcess,
+        Self::NoServer,
+        Self::NoSizes,
+        Self::Path,
+    ];
+}
 
 /// Formats lines; remembers column widths.
 #[derive(Clone, Debug)]
@@ -39,20 +71,25 @@ pub struct Line {
     palette: Palette,
     /// The terminal's width; `None` elsewhere.
     width: Option<usize>,
+    /// Days are shown besides times.
+    dates: bool,
     ends: usize,
     process: usize,
+    left: Vec<u8>,
     scratch: Vec<u8>,
 }
 
 impl Line {
-    /// For a terminal of `width` columns, or for anything else.
+    /// For a terminal of `width` columns, or for anything else; with `dates` for what was captured some other day.
     #[must_use]
-    pub const fn new(palette: Palette, width: Option<usize>) -> Self {
+    pub const fn new(palette: Palette, width: Option<usize>, dates: bool) -> Self {
         Self {
             palette,
             width,
+            dates,
             ends: ENDS,
             process: PROCESS,
+            left: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -66,123 +103,207 @@ impl Line {
     pub fn title(&mut self, out: &mut Vec<u8>) {
         let (dim, end) = (self.palette.begin(Ink::Dim), self.palette.end());
         let (ends, process) = (self.ends, self.process);
-        // The status stands right above its numbers, in the room that the target leaves.
-        let room = self.room(14 + ends + 2 + process + 2 + RESULT) - 1;
-        let _ = writeln!(
-            out,
-            "{dim}{:<14}{:<ends$}  {:<process$}  {:<room$}{:>6}  {:^11}  {:>6}{end}",
-            "TIME (UTC)", "CLIENT → SERVER", "PROCESS", "REQUEST", "STATUS", "SENT→GOT", "TOOK"
-        );
-    }
-
-    /// What is left for method and target.
-    fn room(&self, used: usize) -> usize {
         let width = self.width.unwrap_or(PLAIN_WIDTH);
-        width.saturating_sub(used).max(MIN_TARGET)
+        let time = match self.dates {
+            true => format!("{:<25}", "TIME (UTC)"),
+            false => format!("{:<14}", "TIME (UTC)"),
+        };
+        let (mut left, mut right) = (String::new(), String::new());
+        for layout in Layout::ALL {
+            left = match layout {
+                Layout::Path => String::new(),
+                _ => format!("{time}{:<5}", "END"),
+            };
+            match layout {
+                Layout::Whole => left += &format!("{:<ends$}  ", "CLIENT → SERVER"),
+                Layout::NoClient | Layout::NoProcess => left += &format!("{:<23}  ", "→ SERVER"),
+                _ => {}
+            }
+            if layout <= Layout::NoClient {
+                left += &format!("{:<process$}  ", "PROCESS");
+            }
+            right = match layout >= Layout::NoSizes {
+                true => format!("{:>6}", "STATUS"),
+                false => format!("{:>6}  {:^11}  {:>6}", "STATUS", "SENT→GOT", "TOOK"),
+            };
+            if left.width() + MIN_TARGET + right.width() <= width {
+                break;
+            }
+        }
+        let room = width.saturating_sub(left.width() + right.width());
+        let request = &"REQUEST"[..room.min("REQUEST".len())];
+        let _ = writeln!(out, "{dim}{left}{request:<room$}{right}{end}");
     }
 
     /// Appends the line of an exchange.
     pub fn write(&mut self, out: &mut Vec<u8>, view: &View<'_>) {
         let exchange = view.exchange();
-        let palette = self.palette;
-        let (dim, end) = (palette.begin(Ink::Dim), palette.end());
-        let time = view.clock.unix_nanos(exchange.request.began) / 1_000_000;
-        let _ = write!(
-            out,
-            "{dim}{:02}:{:02}:{:02}.{:03}{end}  ",
-            time / 3_600_000 % 24,
-            time / 60_000 % 60,
-            time / 1000 % 60,
-            time % 1000
-        );
-
-        let mut used = 14;
-        self.scratch.clear();
-        let _ = write!(
-            self.scratch,
-            "{} → {}",
-            exchange.peers.caller(),
-            exchange.peers.server
-        );
-        used += column(out, &self.scratch, &mut self.ends, MAX_ENDS);
-
-        self.scratch.clear();
-        match &view.process {
-            Some(process) => {
-                escape::write(&mut self.scratch, process.name.as_bytes(), Keep::Nothing);
-                let _ = write!(self.scratch, "[{}]", process.pid);
-            }
-            None => self.scratch.push(b'-'),
-        }
-        used += column(out, &self.scratch, &mut self.process, MAX_PROCESS);
-
-        self.target(out, exchange, used + RESULT);
-        Self::result(out, exchange, palette);
-        out.push(b'\n');
-    }
-
-    /// Method, host and target, padded to what the other columns leave; and what deserves a mark at the end of that room.
-    fn target(&mut self, out: &mut Vec<u8>, exchange: &Exchange, used: usize) {
-        let head = &exchange.request.head;
         let marks = marks(exchange);
-        let room = self.room(used);
-        let room = room.saturating_sub(marks.len());
-        self.scratch.clear();
-        escape::write(&mut self.scratch, head.method(), Keep::Nothing);
-        let method = self.scratch.len();
-        self.scratch.resize(method.max(METHOD) + 1, b' ');
-        let target = head.target();
-        if matches!(target.first(), Some(b'/' | b'*'))
-            && let Some(host) = head.host()
-            && !is_endpoint(host, exchange)
-        {
-            escape::write(&mut self.scratch, host, Keep::Nothing);
+        let (split, mut text) = request(exchange, true);
+        let mut layout = Layout::Whole;
+        let mut room = PLAIN_WIDTH;
+        for each in Layout::ALL {
+            layout = each;
+            let used = self.columns(view, layout) + result_width(layout);
+            room = self
+                .width
+                .unwrap_or(PLAIN_WIDTH)
+                .saturating_sub(used + marks.len());
+            if self.width.is_none() || text.width() <= room {
+                break;
+            }
         }
-        escape::write(&mut self.scratch, target, Keep::Nothing);
-
-        let text = str::from_utf8(&self.scratch).unwrap_or_default();
+        if self.width.is_some() && text.width() > room {
+            text = request(exchange, false).1;
+        }
         let (shown, width) = match self.width {
-            Some(_) => fit(text, room),
-            None => (text, text.chars().count()),
+            Some(_) => fit(&text, room),
+            None => (text.as_str(), text.width()),
         };
-        let split = method.min(shown.len());
+        let cut = if shown.len() < text.len() && room > 0 {
+            "…"
+        } else {
+            ""
+        };
         let (bold, end) = (self.palette.begin(Ink::Bold), self.palette.end());
-        let (method, rest) = shown.split_at_checked(split).unwrap_or((shown, ""));
-        let cut = if shown.len() < text.len() { "…" } else { "" };
-        let pad = room.saturating_sub(width + cut.chars().count());
+        let (method, rest) = shown
+            .split_at_checked(split.min(shown.len()))
+            .unwrap_or((shown, ""));
+        let pad = room.saturating_sub(width + cut.width());
         let mark = self.palette.begin(Ink::Magenta);
+        out.extend_from_slice(&self.left);
         let _ = write!(
             out,
             "{bold}{method}{end}{rest}{cut}{:pad$}{mark}{marks}{end}  ",
             ""
         );
+        result(out, exchange, layout, self.palette);
+        out.push(b'\n');
     }
 
-    fn result(out: &mut Vec<u8>, exchange: &Exchange, palette: Palette) {
-        let end = palette.end();
-        let sent = size(&exchange.request.body);
-        match &exchange.response {
-            Some(response) => {
-                let status = response.head.status;
-                let ink = palette.begin(status_ink(status));
-                let received = size(&response.body);
-                let _ = write!(out, "{ink}{status:>3}{end}  {sent:>5}→{received:<5}  ");
-            }
-            None => {
-                let ink = palette.begin(Ink::Red);
-                let _ = write!(out, "{ink}---{end}  {sent:>5}→{:<5}  ", "-");
-            }
+    /// Makes the columns before the request; their width.
+    fn columns(&mut self, view: &View<'_>, layout: Layout) -> usize {
+        let exchange = view.exchange();
+        let (dim, end) = (self.palette.begin(Ink::Dim), self.palette.end());
+        let left = &mut self.left;
+        left.clear();
+        let mut used = 0;
+        if layout < Layout::Path {
+            let time = timestamp(view.clock.unix_nanos(exchange.request.began), self.dates);
+            let side = match exchange.peers.side {
+                Side::Server => "In",
+                Side::Client => "Out",
+            };
+            used += time.len() + 7;
+            let _ = write!(left, "{dim}{time}  {side:<3}{end}  ");
         }
-        // Without an answer it took no time that is known.
-        let took = exchange.response.is_some();
-        let took = took.then(|| duration_text(exchange.duration()));
-        let _ = write!(out, "{:>6}", took.as_deref().unwrap_or("-"));
+        self.scratch.clear();
+        let peers = &exchange.peers;
+        match layout {
+            Layout::Whole => {
+                let _ = write!(self.scratch, "{} → {}", peers.caller(), peers.server);
+                used += column(left, &self.scratch, &mut self.ends, MAX_ENDS);
+            }
+            Layout::NoClient | Layout::NoProcess => {
+                let _ = write!(self.scratch, "→ {}", peers.server);
+                used += column(left, &self.scratch, &mut 23, MAX_ENDS);
+            }
+            Layout::NoServer | Layout::NoSizes | Layout::Path => {}
+        }
+        if layout <= Layout::NoClient {
+            self.scratch.clear();
+            processes(&mut self.scratch, view);
+            used += column(left, &self.scratch, &mut self.process, MAX_PROCESS);
+        }
+        used
     }
+}
+
+/// `12:34:56.000`, with a day before it where asked for.
+fn timestamp(nanos: u64, date: bool) -> String {
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(nanos);
+    let text = humantime::format_rfc3339_millis(time).to_string();
+    let (day, time) = text.split_once('T').unwrap_or(("", &text));
+    let time = time.trim_end_matches('Z');
+    match date {
+        true => format!("{day} {time}"),
+        false => time.to_owned(),
+    }
+}
+
+/// Who has the socket; and who is at its other end, where that is a process of this machine.
+fn processes(out: &mut Vec<u8>, view: &View<'_>) {
+    let one = |out: &mut Vec<u8>, process: &crate::process::Process| {
+        escape::write(out, process.name.as_bytes(), Keep::Nothing);
+        let _ = write!(out, "[{}]", process.pid);
+    };
+    match (&view.caller, &view.process) {
+        (Some(caller), Some(process)) if caller.pid != process.pid => {
+            one(out, caller);
+            out.extend_from_slice(" → ".as_bytes());
+            one(out, process);
+        }
+        (_, Some(process)) | (Some(process), None) => one(out, process),
+        (None, None) => out.push(b'-'),
+    }
+}
+
+/// Method, host and target, and where the method ends. A host goes first when there is no room for both.
+fn request(exchange: &Exchange, with_host: bool) -> (usize, String) {
+    let head = &exchange.request.head;
+    let mut text = Vec::new();
+    escape::write(&mut text, head.method(), Keep::Nothing);
+    let method = text.len();
+    text.resize(method.max(METHOD) + 1, b' ');
+    let target = head.target();
+    if with_host
+        && matches!(target.first(), Some(b'/' | b'*'))
+        && let Some(host) = head.host()
+        && !is_endpoint(host, exchange)
+    {
+        escape::write(&mut text, host, Keep::Nothing);
+    }
+    escape::write(&mut text, target, Keep::Nothing);
+    // What is escaped is UTF-8.
+    (method, String::from_utf8(text).unwrap_or_default())
+}
+
+const fn result_width(layout: Layout) -> usize {
+    match layout {
+        Layout::NoSizes | Layout::Path => 5,
+        _ => RESULT,
+    }
+}
+
+fn result(out: &mut Vec<u8>, exchange: &Exchange, layout: Layout, palette: Palette) {
+    let end = palette.end();
+    let (status, ink) = match &exchange.response {
+        Some(response) => {
+            let status = response.head.status;
+            (status.to_string(), status_ink(status))
+        }
+        None => ("---".to_owned(), Ink::Red),
+    };
+    let _ = write!(out, "{}{status:>3}{end}", palette.begin(ink));
+    if layout >= Layout::NoSizes {
+        return;
+    }
+    let sent = size(&exchange.request.body);
+    let received = exchange
+        .response
+        .as_ref()
+        .map(|response| size(&response.body));
+    let received = received.as_deref().unwrap_or("-");
+    let _ = write!(
+        out,
+        "  {sent:>5}→{received:<5}  {:>6}",
+        duration_text(exchange.duration())
+    );
 }
 
 /// Appends a column and two spaces; the width used.
 fn column(out: &mut Vec<u8>, text: &[u8], widest: &mut usize, most: usize) -> usize {
-    let width = text.utf8_chunks().map(|c| c.valid().chars().count()).sum();
+    let width = str::from_utf8(text).unwrap_or_default().width();
     *widest = (*widest).max(width).min(most);
     let pad = widest.saturating_sub(width);
     out.extend_from_slice(text);
@@ -192,16 +313,20 @@ fn column(out: &mut Vec<u8>, text: &[u8], widest: &mut usize, most: usize) -> us
 
 /// The longest prefix of at most `room` columns, less one for an ellipsis when it is cut; and its width.
 fn fit(text: &str, room: usize) -> (&str, usize) {
-    let width = text.chars().count();
+    let width = text.width();
     if width <= room {
         return (text, width);
     }
     let keep = room.saturating_sub(1);
-    let end = text
-        .char_indices()
-        .nth(keep)
-        .map_or(text.len(), |(at, _)| at);
-    (text.get(..end).unwrap_or(text), keep)
+    let mut used = 0;
+    for (at, c) in text.char_indices() {
+        let next = used + c.width().unwrap_or(0);
+        if next > keep {
+            return (text.get(..at).unwrap_or(text), used);
+        }
+        used = next;
+    }
+    (text, used)
 }
 
 /// A host that only repeats the server's address says nothing.
@@ -243,69 +368,129 @@ mod tests {
     use crate::exchange::Partial;
     use crate::tap::sample;
 
+    fn line(exchange: &Exchange, width: Option<usize>) -> String {
+        let mut out = Vec::new();
+        Line::new(Palette::new(false), width, false)
+            .write(&mut out, &sample::view(&sample::sanitized(exchange)));
+        String::from_utf8(out).expect("UTF-8")
+    }
+
     #[track_caller]
     fn check(exchange: &Exchange, width: Option<usize>, expected: &str) {
-        let mut out = Vec::new();
-        Line::new(Palette::new(false), width)
-            .write(&mut out, &sample::view(&sample::sanitized(exchange)));
-        assert_eq!(String::from_utf8_lossy(&out), format!("{expected}\n"));
+        assert_eq!(line(exchange, width), format!("{expected}\n"));
     }
 
     #[test]
-    fn a_whole_exchange() {
-        check(
-            &sample::exchange(),
-            Some(120),
-            "12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST   shop.example/cart?id=7    201     14→10     1.50ms",
-        );
+    fn what_does_not_fit_gives_way_the_path_last() {
+        let exchange = sample::exchange();
+        for (width, expected) in [
+            (
+                130,
+                "12:34:56.000  In   10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST   shop.example/cart?id=7         201     14→10     1.50ms",
+            ),
+            (
+                115,
+                "12:34:56.000  In   → 10.0.0.2:8080          shop[4321]    POST   shop.example/cart?id=7    201     14→10     1.50ms",
+            ),
+            (
+                100,
+                "12:34:56.000  In   → 10.0.0.2:8080          POST   shop.example/cart?id=7   201     14→10     1.50ms",
+            ),
+            (
+                80,
+                "12:34:56.000  In   POST   shop.example/cart?id=7        201     14→10     1.50ms",
+            ),
+            (
+                55,
+                "12:34:56.000  In   POST   shop.example/cart?id=7    201",
+            ),
+            (36, "POST   shop.example/cart?id=7    201"),
+            (24, "POST   /cart?id=7    201"),
+            (20, "POST   /cart?i…  201"),
+        ] {
+            assert_eq!(expected.width(), width, "{expected}");
+            check(&exchange, Some(width), expected);
+        }
     }
 
     #[test]
     fn titles_stand_above_their_columns() {
-        let mut line = Line::new(Palette::new(false), Some(120));
+        let mut line = Line::new(Palette::new(false), Some(130), false);
         let mut out = Vec::new();
         line.title(&mut out);
         let sanitized = sample::sanitized(&sample::exchange());
         line.write(&mut out, &sample::view(&sanitized));
         assert_eq!(
             String::from_utf8_lossy(&out),
-            "TIME (UTC)    CLIENT → SERVER                    PROCESS       REQUEST                       STATUS   SENT→GOT      TOOK\n\
-             12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST   shop.example/cart?id=7    201     14→10     1.50ms\n"
+            "TIME (UTC)    END  CLIENT → SERVER                    PROCESS       REQUEST                            STATUS   SENT→GOT      TOOK\n\
+             12:34:56.000  In   10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST   shop.example/cart?id=7         201     14→10     1.50ms\n"
         );
+        for width in 0..200 {
+            let mut out = Vec::new();
+            Line::new(Palette::new(false), Some(width), true).title(&mut out);
+            let text = String::from_utf8(out).expect("UTF-8");
+            assert!(
+                text.trim_end_matches('\n').width() <= width.max(6),
+                "{text}"
+            );
+        }
     }
 
     #[test]
-    fn no_answer() {
+    fn no_response() {
         let mut exchange = sample::exchange();
         exchange.response = None;
         exchange.partial = Some(Partial::NoResponse);
         check(
             &exchange,
-            Some(120),
-            "12:34:56.000  10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST   shop.exam… [no_response]  ---     14→-           -",
+            Some(130),
+            "12:34:56.000  In   → 10.0.0.2:8080          shop[4321]    POST   shop.example/cart?id=7    [no_response]  ---     14→-       400µs",
         );
     }
 
     #[test]
     fn a_terminal_line_never_exceeds_its_width() {
         let mut exchange = sample::exchange();
-        exchange.request.head = sample::request_head(
-            b"GET",
-            "/größe/".repeat(40).as_bytes(),
-            &[(b"Host", b"h\x1b[2J")],
-        );
-        for width in 90..200 {
-            let mut out = Vec::new();
-            Line::new(Palette::new(false), Some(width))
-                .write(&mut out, &sample::view(&sample::sanitized(&exchange)));
-            let text = String::from_utf8(out).expect("UTF-8");
-            assert_eq!(
-                text.trim_end_matches('\n').chars().count(),
-                width.max(113),
-                "{text}"
+        for path in ["/größe/", "/日本語/", "/x"] {
+            exchange.request.head = sample::request_head(
+                b"GET",
+                path.repeat(40).as_bytes(),
+                &[(b"Host", b"h\x1b[2J")],
             );
-            assert!(!text.contains('\x1b'));
+            for width in 10..300 {
+                let text = line(&exchange, Some(width));
+                let text = text.trim_end_matches('\n');
+                // Half of a wide character is no character.
+                assert!(
+                    (width - 1..=width).contains(&text.width()),
+                    "{width}: {text}"
+                );
+                assert!(!text.contains('\x1b'));
+            }
         }
+    }
+
+    #[test]
+    fn dates() {
+        let mut out = Vec::new();
+        Line::new(Palette::new(false), None, true).write(
+            &mut out,
+            &sample::view(&sample::sanitized(&sample::exchange())),
+        );
+        assert!(out.starts_with(b"2024-02-29 12:34:56.000  In "));
+    }
+
+    #[test]
+    fn both_ends_of_a_local_connection() {
+        let sanitized = sample::sanitized(&sample::exchange());
+        let mut view = sample::view(&sanitized);
+        view.caller = Some(std::sync::Arc::new(crate::process::Process {
+            pid: 99,
+            name: "curl".into(),
+        }));
+        let mut out = Vec::new();
+        processes(&mut out, &view);
+        assert_eq!(String::from_utf8_lossy(&out), "curl[99] → shop[4321]");
     }
 
     #[test]
@@ -314,7 +499,7 @@ mod tests {
         let target = "/x".repeat(200);
         exchange.request.head = sample::request_head(b"DELETE", target.as_bytes(), &[]);
         let mut out = Vec::new();
-        Line::new(Palette::new(false), None)
+        Line::new(Palette::new(false), None, false)
             .write(&mut out, &sample::view(&sample::sanitized(&exchange)));
         assert!(String::from_utf8_lossy(&out).contains(&format!("DELETE {target}  201")));
     }
@@ -353,7 +538,7 @@ mod tests {
 
     #[test]
     fn columns_keep_their_width() {
-        let mut line = Line::new(Palette::new(false), None);
+        let mut line = Line::new(Palette::new(false), None, false);
         let sanitized = sample::sanitized(&sample::exchange());
         let mut view = sample::view(&sanitized);
         let mut out = Vec::new();

@@ -38,6 +38,8 @@ pub struct View<'a> {
     pub sanitized: &'a Sanitized,
     /// Whose socket it was, where known.
     pub process: Option<Arc<Process>>,
+    /// The process at the client's end of a connection within this machine, when it is another one and known.
+    pub caller: Option<Arc<Process>>,
     /// From the capture's time to wall-clock time.
     pub clock: WallClock,
 }

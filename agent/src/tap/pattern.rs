@@ -14,11 +14,15 @@ const EMPTY: &str = "it is empty, and would match nothing or everything";
 pub struct HostPattern(Glob);
 
 impl FromStr for HostPattern {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "" => Err(EMPTY),
+            "" => Err(EMPTY.to_owned()),
+            // No host has one of these (RFC 3986 §3.2.2); a URL has.
+            _ if text.contains(['/', '?', '#', '@', ' ']) => Err(format!(
+                "no host can match `{text}`; write a name or an address, for example shop.example"
+            )),
             _ => Ok(Self(Glob::new(text))),
         }
     }
@@ -40,11 +44,16 @@ pub struct PathPattern {
 }
 
 impl FromStr for PathPattern {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "" => Err(EMPTY),
+            "" => Err(EMPTY.to_owned()),
+            // A path begins with `/`, a query alone with `?`; what precedes them in a URL is not looked at.
+            _ if !text.starts_with(['/', '*', '?']) => Err(format!(
+                "no path can match `{text}`: it begins with none of `/`, `*`, `?`; write for example /{path} or */{path}",
+                path = text.rsplit("://").next().unwrap_or(text).trim_start(),
+            )),
             _ => Ok(Self {
                 text: text.as_bytes().to_vec(),
                 glob: Glob::with_case(text),

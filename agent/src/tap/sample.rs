@@ -130,6 +130,7 @@ pub(crate) fn view(sanitized: &Sanitized) -> View<'_> {
             pid: 4321,
             name: "shop".into(),
         })),
+        caller: None,
         clock: CLOCK,
     }
 }
