@@ -3,6 +3,7 @@
 mod anomalies;
 pub mod coding;
 pub mod h1;
+pub mod h2;
 pub mod message;
 pub mod percent;
 mod reason;

@@ -9,7 +9,7 @@ use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_error_name};
 
 use super::{Error, HEAD};
 
-/// Read from the system at once.
+/// Read from the system at once, and decompressed before it is asked for by records of some bytes.
 const BUFFER: usize = 256 * 1024;
 
 /// log2 of the largest window of Zstandard taken: what its own tool takes without asking.
@@ -68,16 +68,17 @@ impl Failure {
 impl Input {
     /// Looks at the first bytes, and decompresses what follows if they say so.
     pub(super) fn open(source: Source) -> Result<Self, Error> {
-        let raw = Self::over(source)?;
+        let raw = Self::over(Box::new(BufReader::with_capacity(BUFFER, source)))?;
         if let Some((_, name)) = OTHERS.iter().find(|(magic, _)| raw.head.starts_with(magic)) {
             return Err(Error::Compressed(name));
         }
         if raw.head.starts_with(&GZIP) {
-            let buffered = BufReader::with_capacity(BUFFER, raw);
-            return Self::over(Box::new(MultiGzDecoder::new(buffered)));
+            let plain = MultiGzDecoder::new(BufReader::new(raw));
+            return Self::over(Box::new(BufReader::with_capacity(BUFFER, plain)));
         }
         if raw.head.starts_with(&ZSTD) {
-            return Self::over(Box::new(Zstd::new(raw)?));
+            let plain = Zstd::new(raw)?;
+            return Self::over(Box::new(BufReader::with_capacity(BUFFER, plain)));
         }
         Ok(raw)
     }
@@ -157,7 +158,7 @@ impl Zstd {
             .map_err(|code| unreadable(get_error_name(code)))?;
         Ok(Self {
             failure: source.failure(),
-            source: BufReader::with_capacity(BUFFER, source),
+            source: BufReader::new(source),
             context,
             between: true,
         })

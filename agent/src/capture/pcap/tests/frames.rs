@@ -409,51 +409,46 @@ fn one(link: u16, frame: &[u8]) -> Vec<u8> {
     pcap(LITTLE, MICROS, link, &[(0, 1, frame, frame.len())])
 }
 
+fn all(link: u16, frames: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let frames: Vec<_> = frames.collect();
+    let frames: Vec<_> = frames.iter().map(|f| (0, 1, &f[..], f.len())).collect();
+    pcap(LITTLE, MICROS, link, &frames)
+}
+
 #[test]
 fn every_link_around_every_tunnel() {
-    for (link_name, link, wrap) in LINKS {
-        for (tunnel_name, tunnel) in TUNNELS {
-            for (ip, expected) in [(ipv4(REQUEST), V4), (ipv6(REQUEST), V6)] {
-                let (lines, totals, _) = read(one(*link, &wrap(&tunnel(&ip))));
-                assert_eq!(
-                    lines,
-                    [expected],
-                    "{tunnel_name} in {link_name}: {totals:?}"
-                );
-            }
+    for (_, link, wrap) in LINKS {
+        for (ip, expected) in [(ipv4(REQUEST), V4), (ipv6(REQUEST), V6)] {
+            let frames = TUNNELS.iter().map(|(_, tunnel)| wrap(&tunnel(&ip)));
+            check(all(*link, frames), &[expected; TUNNELS.len()], &[]);
         }
     }
 }
 
 #[test]
 fn every_tunnel_in_every_tunnel() {
-    for (outer_name, outer) in TUNNELS {
-        for (inner_name, inner) in TUNNELS {
-            for (ip, expected) in [(ipv4(REQUEST), V4), (ipv6(REQUEST), V6)] {
-                let (lines, totals, _) = read(one(RAW, &outer(&inner(&ip))));
-                assert_eq!(
-                    lines,
-                    [expected],
-                    "{inner_name} in {outer_name}: {totals:?}"
-                );
-            }
+    for (_, outer) in TUNNELS {
+        for (ip, expected) in [(ipv4(REQUEST), V4), (ipv6(REQUEST), V6)] {
+            let frames = TUNNELS.iter().map(|(_, inner)| outer(&inner(&ip)));
+            check(all(RAW, frames), &[expected; TUNNELS.len()], &[]);
         }
     }
 }
 
 #[test]
 fn what_is_cut_off_keeps_its_length() {
-    for (name, link, wrap) in LINKS {
-        for (tunnel_name, tunnel) in TUNNELS {
-            let frame = wrap(&tunnel(&ipv4(REQUEST)));
-            let end = memchr::memmem::find(&frame, REQUEST).unwrap();
-            let cut = &frame[..end + 5];
-            let file = pcap(LITTLE, MICROS, *link, &[(0, 1, cut, frame.len())]);
-            let (lines, totals, _) = read(file);
-            let expected = V4.replace("27/27", "5/27");
-            assert_eq!(lines, [expected], "{tunnel_name} in {name}");
-            assert_eq!((totals.cut, totals.kept), (1, cut.len()));
-        }
+    let linked = LINKS
+        .iter()
+        .map(|(name, link, wrap)| (*name, *link, wrap(&ipv4(REQUEST))));
+    let tunnels = TUNNELS.iter();
+    let tunnelled = tunnels.map(|(name, tunnel)| (*name, 1, frame(&tunnel(&ipv4(REQUEST)))));
+    for (name, link, frame) in linked.chain(tunnelled) {
+        let end = memchr::memmem::find(&frame, REQUEST).unwrap();
+        let cut = &frame[..end + 5];
+        let file = pcap(LITTLE, MICROS, link, &[(0, 1, cut, frame.len())]);
+        let (lines, totals, _) = read(file);
+        assert_eq!(lines, [V4.replace("27/27", "5/27")], "{name}");
+        assert_eq!((totals.cut, totals.kept), (1, cut.len()));
     }
 }
 
@@ -552,8 +547,7 @@ fn fragments6(ip: &[u8], size: usize, id: u8) -> Vec<Vec<u8>> {
 }
 
 fn raw(frames: &[Vec<u8>]) -> Vec<u8> {
-    let frames: Vec<_> = frames.iter().map(|f| (0, 1, &f[..], f.len())).collect();
-    pcap(LITTLE, MICROS, RAW, &frames)
+    all(RAW, frames.iter().cloned())
 }
 
 #[test]
@@ -698,17 +692,18 @@ fn what_is_not_read_is_named() {
 
 #[test]
 fn every_cut_of_every_frame_is_accounted_for() {
-    for (_, link, wrap) in LINKS {
-        for (_, tunnel) in TUNNELS {
-            let frame = wrap(&tunnel(&ipv4(b"")));
-            let cuts: Vec<_> = (0..frame.len())
-                .map(|len| (0, 1, &frame[..len], frame.len()))
-                .collect();
-            let (_, totals, end) = read(pcap(LITTLE, MICROS, *link, &cuts));
-            end.unwrap();
-            let accounted = totals.tcp + totals.joined + totals.all_skipped();
-            assert_eq!(totals.packets, accounted);
-        }
+    let linked = LINKS
+        .iter()
+        .map(|(_, link, wrap)| (*link, wrap(&ipv4(b""))));
+    let tunnelled = TUNNELS.iter().map(|(_, tunnel)| (RAW, tunnel(&ipv4(b""))));
+    for (link, frame) in linked.chain(tunnelled) {
+        let cuts: Vec<_> = (0..frame.len())
+            .map(|len| (0, 1, &frame[..len], frame.len()))
+            .collect();
+        let (_, totals, end) = read(pcap(LITTLE, MICROS, link, &cuts));
+        end.unwrap();
+        let accounted = totals.tcp + totals.joined + totals.all_skipped();
+        assert_eq!(totals.packets, accounted);
     }
 }
 

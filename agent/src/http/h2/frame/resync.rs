@@ -1,0 +1,58 @@
+//! Finding frames again after bytes are missing.
+
+use super::{Flags, HEADER_LEN, Header, Kind};
+
+/// Headers in a row, each where the one before it says, that are believed. The chance that random bytes look like one is less than
+/// one in 2^16 (length, kind, flags and stream must fit), so four are proof.
+const CHAIN: usize = 4;
+
+/// Where frames begin in the bytes, if a chain of headers shows it. `max_stream`: no stream above it is known; a few more may have
+/// begun in what is missing.
+#[must_use]
+pub fn find(bytes: &[u8], max_size: u32, max_stream: u32) -> Option<usize> {
+    (0..bytes.len()).find(|at| is_chain(bytes, *at, max_size, max_stream))
+}
+
+fn is_chain(bytes: &[u8], mut at: usize, max_size: u32, max_stream: u32) -> bool {
+    for _ in 0..CHAIN {
+        let Some(header) = bytes.get(at..).and_then(<[u8]>::first_chunk::<HEADER_LEN>) else {
+            return false;
+        };
+        // The reserved bit is clear in what anybody sends (RFC 9113 §4.1).
+        if header[5] & 0x80 != 0 {
+            return false;
+        }
+        let header = Header::parse(header);
+        if !is_plausible(&header, max_size, max_stream) {
+            return false;
+        }
+        let Ok(length) = usize::try_from(header.length) else {
+            return false;
+        };
+        at = at.saturating_add(HEADER_LEN + length);
+    }
+    true
+}
+
+fn is_plausible(header: &Header, max_size: u32, max_stream: u32) -> bool {
+    /// Streams that may have begun unseen.
+    const UNSEEN: u32 = 1 << 16;
+    let known = match header.kind {
+        Kind::Data => Flags::END_STREAM.0 | Flags::PADDED.0,
+        Kind::Headers => {
+            Flags::END_STREAM.0 | Flags::END_HEADERS.0 | Flags::PADDED.0 | Flags::PRIORITY.0
+        }
+        Kind::Settings | Kind::Ping => Flags::ACK.0,
+        Kind::PushPromise => Flags::END_HEADERS.0 | Flags::PADDED.0,
+        Kind::Continuation => Flags::END_HEADERS.0,
+        Kind::Priority
+        | Kind::RstStream
+        | Kind::GoAway
+        | Kind::WindowUpdate
+        | Kind::PriorityUpdate => 0,
+        Kind::Other(_) => return false,
+    };
+    header.flags.0 & !known == 0
+        && header.check(max_size).is_ok()
+        && header.stream <= max_stream.saturating_add(UNSEEN)
+}

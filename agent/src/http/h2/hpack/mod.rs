@@ -1,0 +1,289 @@
+//! Header compression (RFC 7541), for one who may come late.
+//!
+//! A decoder of a connection that was there before the agent has not seen the entries that its dynamic table holds. Indexes count from
+//! the newest entry on, so the arithmetic stays exact: each index is of an entry that was seen, and known, or of an older one, and then
+//! the field is *unknown*. It is never guessed, and later entries never shift it. After a header block that is missing, nothing is
+//! known again, because it may have added entries.
+//!
+//! An error ends the decoding of a direction: no later block can be read (RFC 9113 §4.3).
+
+mod huffman;
+mod table;
+
+use bytes::Bytes;
+
+use self::table::{Entry, Table, Text};
+
+/// Largest integer (RFC 7541 §5.1): an index or a length beyond is of no block that fits into memory.
+const MAX_INTEGER: usize = 1 << 28;
+
+/// Why header blocks of a direction cannot be decoded any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Error {
+    /// The block ends inside a representation.
+    #[error("header block ends inside a field")]
+    Truncated,
+    /// An integer beyond all bounds (§5.1).
+    #[error("integer too large")]
+    Integer,
+    /// A string that is no Huffman code (§5.2).
+    #[error("invalid Huffman code")]
+    Huffman,
+    /// An index of no entry (§2.3.3).
+    #[error("index of no entry")]
+    Index,
+    /// A size update that is not at the beginning of a block, or larger than the decoder allowed (§4.2, §6.3).
+    #[error("invalid table size update")]
+    SizeUpdate,
+}
+
+impl Error {
+    /// Every reason, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Truncated,
+        Self::Integer,
+        Self::Huffman,
+        Self::Index,
+        Self::SizeUpdate,
+    ];
+
+    /// The metric's label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Truncated => "truncated",
+            Self::Integer => "integer",
+            Self::Huffman => "huffman",
+            Self::Index => "index",
+            Self::SizeUpdate => "size_update",
+        }
+    }
+}
+
+/// A header field. What was copied from an entry that was never seen is `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The name, in lower case as it came.
+    pub name: Option<&'a [u8]>,
+    /// The value.
+    pub value: Option<&'a [u8]>,
+    /// The sender forbids to compress it (§6.2.3): a secret.
+    pub never_indexed: bool,
+}
+
+/// Decodes the header blocks of one direction.
+#[derive(Debug)]
+pub struct Decoder {
+    table: Table,
+    /// Largest size that the other end allows; `None`: not known.
+    limit: Option<usize>,
+    failed: Option<Error>,
+    name: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// For a connection that is seen from its beginning.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::with(Table::empty(), Some(4096))
+    }
+
+    /// For a connection that was there before: the entries of its table are unknown.
+    #[must_use]
+    pub const fn mid_stream() -> Self {
+        Self::with(Table::unknown(), None)
+    }
+
+    const fn with(table: Table, limit: Option<usize>) -> Self {
+        Self {
+            table,
+            limit,
+            failed: None,
+            name: Vec::new(),
+            value: Vec::new(),
+        }
+    }
+
+    /// A header block is missing: what it added to the table has moved every index.
+    pub fn forget(&mut self) {
+        self.table.forget();
+    }
+
+    /// The other end allows a table of this size (`SETTINGS_HEADER_TABLE_SIZE`). An earlier, larger one stays allowed: when its
+    /// acknowledgement was sent is not known here.
+    pub fn allow(&mut self, size: u32) {
+        if let Some(limit) = &mut self.limit {
+            *limit = (*limit).max(usize::try_from(size).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// Why nothing can be decoded any more, if so.
+    #[must_use]
+    pub const fn failed(&self) -> Option<Error> {
+        self.failed
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.table.memory() + self.name.capacity() + self.value.capacity()
+    }
+
+    /// Decodes a whole header block: hands over its fields in order.
+    ///
+    /// # Errors
+    /// When the block is not valid, or an earlier one was not. Fields before the error have been handed over.
+    pub fn block(&mut self, block: &[u8], field: &mut dyn FnMut(Field<'_>)) -> Result<(), Error> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let mut input = Input(block);
+        let mut begun = false;
+        while !input.0.is_empty() {
+            let step = self.representation(&mut input, begun, field);
+            match step {
+                Ok(is_field) => begun |= is_field,
+                Err(error) => {
+                    self.failed = Some(error);
+                    // Nothing of the table is of use any more.
+                    self.table.forget();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One representation (§6); whether it was a field.
+    fn representation(
+        &mut self,
+        input: &mut Input<'_>,
+        begun: bool,
+        field: &mut dyn FnMut(Field<'_>),
+    ) -> Result<bool, Error> {
+        let first = *input.0.first().ok_or(Error::Truncated)?;
+        match first.leading_zeros() {
+            0 => {
+                let entry = self.entry(input.integer(7)?)?;
+                field(Field {
+                    name: entry.name.as_ref().map(Text::bytes),
+                    value: entry.value.as_ref().map(Text::bytes),
+                    never_indexed: false,
+                });
+            }
+            1 => self.literal(input, 6, field)?,
+            2 => {
+                let size = input.integer(5)?;
+                if begun || self.limit.is_some_and(|limit| size > limit) {
+                    return Err(Error::SizeUpdate);
+                }
+                self.table.resize(size);
+                return Ok(false);
+            }
+            _ => self.literal(input, 4, field)?,
+        }
+        Ok(true)
+    }
+
+    /// A literal (§6.2): one whose index has six bits is added to the table.
+    fn literal(
+        &mut self,
+        input: &mut Input<'_>,
+        prefix: u32,
+        field: &mut dyn FnMut(Field<'_>),
+    ) -> Result<(), Error> {
+        const NEVER_INDEXED: u8 = 0x10;
+        let indexed = prefix == 6;
+        let first = input.0.first().copied().unwrap_or_default();
+        let never_indexed = !indexed && first & NEVER_INDEXED != 0;
+        let index = input.integer(prefix)?;
+        let named = match index {
+            0 => None,
+            _ => Some(self.entry(index)?.name),
+        };
+        self.name.clear();
+        if named.is_none() {
+            input.string(&mut self.name)?;
+        }
+        self.value.clear();
+        input.string(&mut self.value)?;
+        field(Field {
+            name: match &named {
+                None => Some(&self.name),
+                Some(name) => name.as_ref().map(Text::bytes),
+            },
+            value: Some(&self.value),
+            never_indexed,
+        });
+        if indexed {
+            let owned = |bytes: &[u8]| Text::Owned(Bytes::copy_from_slice(bytes));
+            self.table.insert(Entry {
+                name: named.unwrap_or_else(|| Some(owned(&self.name))),
+                value: Some(owned(&self.value)),
+            });
+        }
+        Ok(())
+    }
+
+    fn entry(&self, index: usize) -> Result<Entry, Error> {
+        self.table.get(index).ok_or(Error::Index)
+    }
+}
+
+/// The rest of a header block.
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    /// An integer with a prefix of so many bits (§5.1).
+    fn integer(&mut self, prefix: u32) -> Result<usize, Error> {
+        let mask = u8::MAX >> (8 - prefix);
+        let mut value = usize::from(self.byte()? & mask);
+        if value < usize::from(mask) {
+            return Ok(value);
+        }
+        // Five bytes hold all that is allowed; zeros after them say nothing.
+        for shift in [0, 7, 14, 21, 28] {
+            let byte = self.byte()?;
+            value += usize::from(byte & 0x7f) << shift;
+            if value > MAX_INTEGER {
+                return Err(Error::Integer);
+            }
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Error::Integer)
+    }
+
+    /// A string (§5.2), onto `out`.
+    fn string(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        const HUFFMAN: u8 = 0x80;
+        let coded = self.0.first().is_some_and(|first| first & HUFFMAN != 0);
+        let len = self.integer(7)?;
+        let (bytes, rest) = self.0.split_at_checked(len).ok_or(Error::Truncated)?;
+        self.0 = rest;
+        match coded {
+            true => huffman::decode(bytes, out).map_err(|_| Error::Huffman),
+            false => {
+                out.extend_from_slice(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    fn byte(&mut self) -> Result<u8, Error> {
+        let (first, rest) = self.0.split_first().ok_or(Error::Truncated)?;
+        self.0 = rest;
+        Ok(*first)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! HTTP/2 (RFC 9113), as one who listens reads it: frames, header compression, the life of a stream. Pure, and without buffers of
+//! message size: DATA is handed on in the chunks in which it comes.
+
+pub mod frame;
+pub mod hpack;
