@@ -1,18 +1,17 @@
-//! Many connections: found by socket, bounded in number and in memory, ended by time.
+//! Many connections: found by their identity, bounded in number and in memory, ended by time.
 
 use super::connection::{Connection, PeerSocket, State};
 use super::folding::PeerSockets;
 use super::table::{Key, Table};
-use crate::capture::{Command, Event, Segment};
-use crate::flow::{Nanos, Side};
+use crate::capture::{Command, Event, Plaintext, Segment};
+use crate::flow::{ConnectionId, Nanos, Side};
 use crate::http::h1::Bounds;
 use crate::ledger::Ledger;
-use crate::session::h1::End;
-use crate::session::{Context, Identity, Limits, Output, Stats};
-use crate::transport::tcp::distance;
+use crate::session::{Context, End, Limits, Origin, Output, Stats};
 use crate::transport::tcp::pre_accept::PreAccept;
+use crate::transport::tcp::{WirePosition, is_old};
 
-/// Segments in, exchanges out.
+/// Events in, exchanges out.
 #[derive(Debug)]
 pub struct Engine {
     limits: Limits,
@@ -54,14 +53,15 @@ impl Engine {
     }
 
     /// Handles one event. Events of one connection come in the order in which the kernel handled them.
+    #[inline]
     pub fn event(&mut self, event: &Event<'_>, output: &mut Output) {
         match event {
             Event::Tcp(segment) => self.segment(segment, output),
-            Event::Plaintext(_) | Event::Closed { .. } => {}
+            Event::Plaintext(range) => self.plaintext(range, output),
+            Event::Closed { connection, time } => self.closed(*connection, *time, output),
         }
     }
 
-    /// Handles one segment. Segments of one socket come in the order in which the kernel handled them.
     fn segment(&mut self, segment: &Segment<'_>, output: &mut Output) {
         self.stats.segments += 1;
         self.stats.payload_bytes += segment.payload.len() as u64;
@@ -69,7 +69,7 @@ impl Engine {
             self.stats.pre_accept_dropped += self.pre_accept.keep(segment);
             return;
         }
-        let key = match self.table.find(segment.socket) {
+        let key = match self.table.find(ConnectionId::socket(segment.socket)) {
             Some(key) => {
                 self.table.touch(key, segment.time);
                 key
@@ -79,10 +79,52 @@ impl Engine {
                 None => return,
             },
         };
-        self.handle(key, segment, output);
+        self.handle(key, segment.time, output, |connection, cx| {
+            connection.segment(segment, cx)
+        });
     }
 
-    fn handle(&mut self, key: Key, segment: &Segment<'_>, output: &mut Output) {
+    fn plaintext(&mut self, range: &Plaintext<'_>, output: &mut Output) {
+        self.stats.payload_bytes += range.bytes.len() as u64;
+        let key = match self.table.find(range.connection) {
+            Some(key) => {
+                self.table.touch(key, range.time);
+                Some(key)
+            }
+            None => {
+                let origin = Origin {
+                    connection: range.connection,
+                    socket: range.socket,
+                    cgroup: range.cgroup,
+                    local: range.local,
+                    remote: range.remote,
+                    outer: None,
+                };
+                self.insert(Connection::plain(origin, range.time), range.time, output)
+            }
+        };
+        if let Some(key) = key {
+            self.handle(key, range.time, output, |connection, cx| {
+                connection.plaintext(range, cx)
+            });
+        }
+    }
+
+    fn closed(&mut self, connection: ConnectionId, now: Nanos, output: &mut Output) {
+        if let Some(key) = self.table.find(connection) {
+            self.end(key, End::Gone, now, output);
+        }
+    }
+
+    /// Has a connection take something, and acts on what came of it.
+    #[inline]
+    fn handle(
+        &mut self,
+        key: Key,
+        now: Nanos,
+        output: &mut Output,
+        take: impl FnOnce(&mut Connection, &mut Context<'_>) -> State,
+    ) {
         let Some(connection) = self.table.get_mut(key) else {
             return;
         };
@@ -92,11 +134,10 @@ impl Engine {
             ledger: &mut self.ledger,
             stats: &mut self.stats,
             output,
+            folded: connection.peer == PeerSocket::Folded,
         };
-        let state = connection.segment(segment, &mut cx);
-        let news = connection
-            .http1_mut()
-            .and_then(crate::session::h1::H1::news);
+        let state = take(connection, &mut cx);
+        let news = connection.take_news();
         let due = connection.due(&self.limits);
         let memory = connection.memory();
         self.memory = self.memory - connection.counted.min(self.memory) + memory;
@@ -106,64 +147,71 @@ impl Engine {
             return;
         }
         self.table.schedule(key, due);
-        if let Some(seq) = news
+        if let Some((side, position)) = news
             && self.limits.fold_peers
         {
-            self.fold(key, seq, output);
+            self.fold(key, side, position, output);
         }
         if self.memory() > self.limits.memory {
-            self.make_room(segment.time, output);
+            self.make_room(now, output);
         }
     }
 
     /// A socket that is not known. `None`: there is nothing to know of it.
     fn open(&mut self, segment: &Segment<'_>, output: &mut Output) -> Option<Key> {
-        let joined = match self.pre_accept.is_empty() {
+        let early = match self.pre_accept.is_empty() {
             true => Vec::new(),
             false => self.pre_accept.take(segment),
         };
-        if joined.is_empty() && is_old(segment) {
+        if early.is_empty() && is_old(segment) {
             return None;
         }
-        while self.table.len() >= self.limits.connections.max(1) {
-            self.evict(self.table.oldest()?, segment.time, output);
-        }
-        self.stats.connections += 1;
-        let identity = Identity {
-            socket: segment.socket,
-            cgroup: segment.cgroup,
+        let (socket, cgroup) = (segment.socket, segment.cgroup);
+        let origin = Origin {
+            connection: ConnectionId::socket(socket),
+            socket,
+            cgroup,
             local: segment.local,
             remote: segment.remote,
+            outer: None,
         };
-        let connection = Connection::new(identity, segment.time);
-        let mut key = self.table.insert(connection, segment.time)?;
-        for early in &joined {
-            self.handle(
-                key,
-                &early.segment(identity.socket, identity.cgroup),
-                output,
-            );
-            key = self.table.find(segment.socket)?;
+        let connection = Connection::tcp(origin, segment.time);
+        let mut key = self.insert(connection, segment.time, output)?;
+        for early in &early {
+            let early = early.segment(socket, cgroup);
+            self.handle(key, early.time, output, |connection, cx| {
+                connection.segment(&early, cx)
+            });
+            key = self.table.find(ConnectionId::socket(socket))?;
         }
         Some(key)
     }
 
-    /// A request began at `seq`: does the other end of the same connection have one there?
-    fn fold(&mut self, key: Key, seq: u32, output: &mut Output) {
+    /// Adds a connection; others make room for it.
+    fn insert(&mut self, connection: Connection, now: Nanos, output: &mut Output) -> Option<Key> {
+        while self.table.len() >= self.limits.connections.max(1) {
+            self.evict(self.table.oldest()?, now, output);
+        }
+        self.stats.connections += 1;
+        self.table.insert(connection, now)
+    }
+
+    /// A request began there: does the other end of the same connection have one there?
+    fn fold(&mut self, key: Key, side: Side, position: WirePosition, output: &mut Output) {
         let Some(connection) = self.table.get_mut(key) else {
             return;
         };
-        let Some(h1) = connection.http1() else { return };
-        let side = h1.peers().side;
         let candidate = match connection.peer {
-            PeerSocket::Alone | PeerSocket::Linked => return,
+            PeerSocket::Alone | PeerSocket::Emits | PeerSocket::Folded => return,
             PeerSocket::Candidate(peer) => peer,
             PeerSocket::Unknown => {
-                let found = self.peer_sockets.add(&connection.identity, side, key);
+                let found = self.peer_sockets.add(&connection.origin, side, key);
                 connection.listed = Some(side);
                 connection.peer = found.map_or(PeerSocket::Alone, PeerSocket::Candidate);
                 let Some(found) = found else { return };
-                if let Some(peer) = self.table.get_mut(found) {
+                if let Some(peer) = self.table.get_mut(found)
+                    && peer.peer != PeerSocket::Folded
+                {
                     peer.peer = PeerSocket::Candidate(key);
                 }
                 found
@@ -172,29 +220,27 @@ impl Engine {
         let same = self
             .table
             .get(candidate)
-            .and_then(Connection::http1)
-            .is_some_and(|h1| h1.has_request_at(seq));
+            .is_some_and(|peer| peer.has_request_at(side.other(), position));
         if !same {
             return;
         }
-        for key in [key, candidate] {
-            if let Some(connection) = self.table.get_mut(key) {
-                connection.peer = PeerSocket::Linked;
-            }
-        }
-        let client = match side {
-            Side::Client => key,
-            Side::Server => candidate,
+        let (client, server) = match side {
+            Side::Client => (key, candidate),
+            Side::Server => (candidate, key),
         };
+        if let Some(connection) = self.table.get_mut(server) {
+            connection.peer = PeerSocket::Emits;
+        }
         if let Some(connection) = self.table.get_mut(client) {
-            if let Some(h1) = connection.http1_mut() {
-                h1.folded();
-            }
-            output.commands.push(Command::Fold(connection.socket()));
+            connection.peer = PeerSocket::Folded;
+            output
+                .commands
+                .push(Command::Fold(connection.origin.socket));
         }
     }
 
-    /// Lets time pass: gaps are given up on, long exchanges told, idle connections forgotten. Call it about every 100 ms.
+    /// Lets time pass: holes are taken for gaps, long exchanges emitted, idle connections forgotten. Call it about every
+    /// 100 ms.
     pub fn expire(&mut self, now: Nanos, output: &mut Output) {
         self.stats.pre_accept_dropped += self.pre_accept.expire(now);
         while let Some(key) = self.table.due(now) {
@@ -207,6 +253,7 @@ impl Engine {
                 ledger: &mut self.ledger,
                 stats: &mut self.stats,
                 output,
+                folded: connection.peer == PeerSocket::Folded,
             };
             let state = connection.expire(now, &mut cx);
             // Whatever is due now has been done.
@@ -221,7 +268,8 @@ impl Engine {
         }
     }
 
-    /// Ends everything: what is open is told as [`crate::exchange::Partial::Shutdown`] or counted. The ledger then has nothing open.
+    /// Ends everything: what is in flight is emitted as [`crate::exchange::Partial::Shutdown`] or counted. The ledger then has
+    /// nothing in flight.
     pub fn finish(&mut self, now: Nanos, output: &mut Output) {
         while let Some(key) = self.table.oldest() {
             self.end(key, End::Shutdown, now, output);
@@ -260,6 +308,7 @@ impl Engine {
                 ledger: &mut self.ledger,
                 stats: &mut self.stats,
                 output,
+                folded: connection.peer == PeerSocket::Folded,
             };
             connection.end(end, now, &mut cx);
         }
@@ -270,12 +319,12 @@ impl Engine {
         if let Some(connection) = self.table.remove(key) {
             self.memory = self.memory.saturating_sub(connection.counted);
             if let Some(side) = connection.listed {
-                self.peer_sockets.remove(&connection.identity, side, key);
+                self.peer_sockets.remove(&connection.origin, side, key);
             }
         }
     }
 
-    /// The account so far.
+    /// The ledger so far.
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -298,10 +347,4 @@ impl Engine {
     pub fn connections(&self) -> usize {
         self.table.len()
     }
-}
-
-/// Nothing new comes with it: a retransmission after the end of its connection, or a bare FIN or RST.
-fn is_old(segment: &Segment<'_>) -> bool {
-    let end = segment.seq.wrapping_add(segment.wire_len);
-    segment.wire_len == 0 || segment.rst || distance(end, segment.expected) >= 0
 }

@@ -1,14 +1,15 @@
-//! The two ends of one local connection, recognised exactly.
+//! The two sockets of one local connection, recognised exactly.
 //!
 //! When client and server of a connection run on the same node, both sockets are captured. They are the two ends of one
-//! connection, with nothing between that rewrites it, if their addresses are each other's mirror image and a request begins
-//! at the same TCP sequence number in both. Initial sequence numbers are random, so that is no coincidence.
+//! connection, with nothing between that rewrites it, if each one's local address is the other's remote address and a request
+//! begins at the same place on the wire in both. Initial sequence numbers are random (RFC 9293 §3.4.1), so that is no
+//! coincidence. The client's socket is then folded: the server's emits the exchanges of both.
 
 use hashbrown::HashMap;
 
 use super::table::Key;
 use crate::flow::{Endpoint, Side};
-use crate::session::Identity;
+use crate::session::Origin;
 
 /// HTTP connections by their two ends.
 #[derive(Debug, Default)]
@@ -17,16 +18,16 @@ pub(super) struct PeerSockets {
 }
 
 impl PeerSockets {
-    /// Adds a connection; returns the one on the other side, if there is one.
-    pub(super) fn add(&mut self, identity: &Identity, side: Side, key: Key) -> Option<Key> {
-        let sides = self.ends.entry(ends(identity, side)).or_default();
+    /// Adds a connection; returns the one of the other side, if there is one.
+    pub(super) fn add(&mut self, origin: &Origin, side: Side, key: Key) -> Option<Key> {
+        let sides = self.ends.entry(ends(origin, side)).or_default();
         sides[side as usize] = Some(key);
-        sides[other(side) as usize]
+        sides[side.other() as usize]
     }
 
     /// Removes a connection.
-    pub(super) fn remove(&mut self, identity: &Identity, side: Side, key: Key) {
-        let ends = ends(identity, side);
+    pub(super) fn remove(&mut self, origin: &Origin, side: Side, key: Key) {
+        let ends = ends(origin, side);
         let Some(sides) = self.ends.get_mut(&ends) else {
             return;
         };
@@ -41,16 +42,9 @@ impl PeerSockets {
 }
 
 /// Client and server.
-const fn ends(identity: &Identity, side: Side) -> (Endpoint, Endpoint) {
+const fn ends(origin: &Origin, side: Side) -> (Endpoint, Endpoint) {
     match side {
-        Side::Client => (identity.local, identity.remote),
-        Side::Server => (identity.remote, identity.local),
-    }
-}
-
-const fn other(side: Side) -> Side {
-    match side {
-        Side::Server => Side::Client,
-        Side::Client => Side::Server,
+        Side::Client => (origin.local, origin.remote),
+        Side::Server => (origin.remote, origin.local),
     }
 }

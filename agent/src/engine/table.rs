@@ -1,4 +1,4 @@
-//! Connections by socket, least recently used first, and when each is to be looked at.
+//! Connections by their identity, least recently used first, and when each is to be looked at.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use hashbrown::HashMap;
 
 use super::connection::Connection;
-use crate::flow::{Nanos, SocketId};
+use crate::flow::{ConnectionId, Nanos};
 
 /// The order of use is exact to this; keeping it exact would cost three writes per segment.
 const GRAIN: Nanos = 1_000_000;
@@ -33,7 +33,7 @@ struct Slot {
 /// The table.
 #[derive(Debug)]
 pub(super) struct Table {
-    sockets: HashMap<SocketId, u32, foldhash::fast::RandomState>,
+    connections: HashMap<ConnectionId, u32, foldhash::fast::RandomState>,
     slots: Vec<Slot>,
     free: u32,
     /// Least and most recently used.
@@ -45,7 +45,7 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new() -> Self {
         Self {
-            sockets: HashMap::default(),
+            connections: HashMap::default(),
             slots: Vec::new(),
             free: NONE,
             oldest: NONE,
@@ -55,18 +55,18 @@ impl Table {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.sockets.len()
+        self.connections.len()
     }
 
     #[inline]
-    pub(super) fn find(&self, socket: SocketId) -> Option<Key> {
-        let index = *self.sockets.get(&socket)?;
+    pub(super) fn find(&self, connection: ConnectionId) -> Option<Key> {
+        let index = *self.connections.get(&connection)?;
         let generation = self.slots.get(index as usize)?.generation;
         Some(Key { index, generation })
     }
 
     pub(super) fn insert(&mut self, connection: Connection, now: Nanos) -> Option<Key> {
-        let socket = connection.socket();
+        let id = connection.id();
         let index = match self.slots.get(self.free as usize) {
             Some(slot) => {
                 let index = self.free;
@@ -92,7 +92,7 @@ impl Table {
         slot.placed = now;
         let generation = slot.generation;
         self.append(index);
-        self.sockets.insert(socket, index);
+        self.connections.insert(id, index);
         Some(Key { index, generation })
     }
 
@@ -104,7 +104,7 @@ impl Table {
         slot.generation = slot.generation.wrapping_add(1);
         slot.next = self.free;
         self.free = key.index;
-        self.sockets.remove(&connection.socket());
+        self.connections.remove(&connection.id());
         Some(connection)
     }
 
@@ -218,18 +218,24 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::flow::CgroupId;
-    use crate::session::Identity;
+    use crate::flow::{CgroupId, SocketId};
+    use crate::session::Origin;
+
+    fn id(socket: u64) -> ConnectionId {
+        ConnectionId::socket(SocketId(socket))
+    }
 
     fn connection(socket: u64) -> Connection {
         let end = SocketAddr::from(([127, 0, 0, 1], 80)).into();
-        let identity = Identity {
+        let origin = Origin {
+            connection: id(socket),
             socket: SocketId(socket),
             cgroup: CgroupId(0),
             local: end,
             remote: end,
+            outer: None,
         };
-        Connection::new(identity, 0)
+        Connection::tcp(origin, 0)
     }
 
     /// Steps: `+n` inserts a socket, `-n` removes it, `n` uses it. Then the order of use.
@@ -237,25 +243,26 @@ mod tests {
         let mut table = Table::new();
         for (step, now) in steps.split_whitespace().zip(1..) {
             let now = now * GRAIN;
-            let socket = SocketId(step.trim_start_matches(['+', '-']).parse().unwrap());
+            let socket = step.trim_start_matches(['+', '-']).parse().unwrap();
             match step.as_bytes()[0] {
                 b'+' => {
-                    table.insert(connection(socket.0), now).unwrap();
+                    table.insert(connection(socket), now).unwrap();
                 }
                 b'-' => {
-                    let key = table.find(socket).unwrap();
+                    let key = table.find(id(socket)).unwrap();
                     table.remove(key).unwrap();
                     assert!(table.get(key).is_none());
                 }
-                _ => table.touch(table.find(socket).unwrap(), now),
+                _ => table.touch(table.find(id(socket)).unwrap(), now),
             }
         }
         let mut order = Vec::new();
         let mut at = table.oldest();
         while let Some(key) = at {
-            order.push(table.get(key).unwrap().socket().0);
+            order.push(table.get(key).unwrap().id());
             at = table.newer(key);
         }
+        let expected: Vec<_> = expected.iter().map(|socket| id(*socket)).collect();
         assert_eq!(order, expected, "{steps}");
         assert_eq!(table.len(), expected.len());
     }

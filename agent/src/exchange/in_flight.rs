@@ -1,17 +1,17 @@
-//! An exchange that has begun and not ended: it gathers its two halves, and is told or lost exactly once.
+//! An exchange that has started and not ended: it gathers its request and its response, and is emitted or dropped
+//! exactly once.
 
 use std::sync::Arc;
 
 use super::{Exchange, Interim, Peers, Request, Response};
-use crate::flow::Nanos;
-use crate::http::h1::Method;
-use crate::http::{Anomalies, Body, RequestHead, ResponseHead};
+use crate::flow::{Nanos, Offset};
+use crate::http::{Anomalies, Body, Method, RequestHead, ResponseHead};
 use crate::ledger::{Dropped, Ledger, Partial};
 
-/// How far the answer is.
+/// How far the response is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// No byte of the final answer has come.
+pub(crate) enum Progress {
+    /// No byte of the final response has come.
     Awaited,
     /// Its head has begun.
     Began(Nanos),
@@ -21,17 +21,17 @@ pub(crate) enum Answer {
     Done,
 }
 
-/// A begun exchange.
+/// A started exchange.
 #[derive(Debug)]
-pub(crate) struct Open {
-    /// `None` once told.
+pub(crate) struct InFlight {
+    /// `None` once emitted.
     request: Option<Request>,
     response: Option<Response>,
     partial: Option<Partial>,
-    /// Sequence number of the request's first byte.
-    pub(crate) seq: u32,
+    /// Offset of the request's first byte.
+    pub(crate) offset: Offset,
     pub(crate) method: Method,
-    pub(crate) answer: Answer,
+    pub(crate) progress: Progress,
     /// The request is over.
     pub(crate) requested: bool,
     /// `Expect: 100-continue`.
@@ -40,23 +40,22 @@ pub(crate) struct Open {
     pub(crate) interim: Interim,
 }
 
-/// Where exchanges end up: in the ledger, and those that are told in the output.
-pub(crate) struct Account<'a> {
+/// Where exchanges end up: in the ledger, and those that are emitted in the output.
+pub(crate) struct Emitter<'a> {
     pub(crate) ledger: &'a mut Ledger,
     pub(crate) exchanges: &'a mut Vec<Exchange>,
     pub(crate) peers: &'a Arc<Peers>,
-    /// The other end of the same connection tells these exchanges.
-    pub(crate) mirrored: bool,
+    /// The peer socket on this node emits these exchanges.
+    pub(crate) folded: bool,
 }
 
-impl Open {
+impl InFlight {
+    /// A request whose head is whole.
     pub(crate) fn new(
         head: RequestHead,
         anomalies: Anomalies,
-        expects: bool,
-        began: Nanos,
-        now: Nanos,
-        seq: u32,
+        (began, now): (Nanos, Nanos),
+        offset: Offset,
     ) -> Self {
         Self {
             method: Method::of(&head),
@@ -69,27 +68,27 @@ impl Open {
             }),
             response: None,
             partial: None,
-            seq,
-            answer: Answer::Awaited,
+            offset,
+            progress: Progress::Awaited,
             requested: false,
-            expects,
+            expects: false,
             interim: Interim::default(),
         }
     }
 
-    /// When it began; `None` once told.
+    /// When it began; `None` once emitted.
     pub(crate) fn began(&self) -> Option<Nanos> {
         self.request.as_ref().map(|request| request.began)
     }
 
-    /// It was told early: only its place in the order is left.
-    pub(crate) const fn is_told(&self) -> bool {
+    /// It was emitted early: only its place in the order is left.
+    pub(crate) const fn is_emitted(&self) -> bool {
         self.request.is_none()
     }
 
-    /// Both halves are over.
+    /// Request and response are over.
     pub(crate) fn is_over(&self) -> bool {
-        self.requested && self.answer == Answer::Done
+        self.requested && self.progress == Progress::Done
     }
 
     /// Bytes held.
@@ -106,7 +105,7 @@ impl Open {
     }
 
     /// Something is missing. The first reason stays.
-    pub(crate) fn lacks(&mut self, reason: Partial) {
+    pub(crate) fn mark(&mut self, reason: Partial) {
         self.partial.get_or_insert(reason);
     }
 
@@ -118,14 +117,14 @@ impl Open {
         }
     }
 
-    /// The head of the final answer.
+    /// The head of the final response.
     pub(crate) fn response_head(&mut self, head: ResponseHead, anomalies: Anomalies, now: Nanos) {
-        let began = match self.answer {
-            Answer::Began(began) => began,
-            Answer::Awaited | Answer::Body | Answer::Done => now,
+        let began = match self.progress {
+            Progress::Began(began) => began,
+            Progress::Awaited | Progress::Body | Progress::Done => now,
         };
-        self.answer = Answer::Body;
-        if !self.is_told() {
+        self.progress = Progress::Body;
+        if !self.is_emitted() {
             self.response = Some(Response {
                 began,
                 ended: now,
@@ -136,7 +135,7 @@ impl Open {
         }
     }
 
-    /// The answer's body, as far as it goes.
+    /// The response's body, as far as it goes.
     pub(crate) fn response_body(&mut self, body: Body, now: Nanos) {
         if let Some(response) = &mut self.response {
             response.body = body;
@@ -144,18 +143,18 @@ impl Open {
         }
     }
 
-    /// Tells it, unless it was told early.
-    pub(crate) fn tell(&mut self, upgrade: bool, now: Nanos, account: &mut Account<'_>) {
+    /// Emits it, unless it was emitted early. `upgrade`: the connection speaks something else from here on.
+    pub(crate) fn emit(&mut self, upgrade: bool, now: Nanos, emitter: &mut Emitter<'_>) {
         let Some(request) = self.request.take() else {
             return;
         };
-        if account.mirrored {
-            account.ledger.drop_with(Dropped::Folded);
+        if emitter.folded {
+            emitter.ledger.drop_with(Dropped::Folded);
             return;
         }
-        account.ledger.emit(self.partial);
-        account.exchanges.push(Exchange {
-            peers: Arc::clone(account.peers),
+        emitter.ledger.emit(self.partial);
+        emitter.exchanges.push(Exchange {
+            peers: Arc::clone(emitter.peers),
             stream: None,
             request,
             interim: std::mem::take(&mut self.interim),
@@ -167,11 +166,11 @@ impl Open {
         });
     }
 
-    /// Gives it up, unless it was told early.
-    pub(crate) fn lose(&mut self, reason: Dropped, account: &mut Account<'_>) {
+    /// Drops it, unless it was emitted early.
+    pub(crate) fn drop_with(&mut self, reason: Dropped, emitter: &mut Emitter<'_>) {
         if self.request.take().is_some() {
             self.response = None;
-            account.ledger.drop_with(match account.mirrored {
+            emitter.ledger.drop_with(match emitter.folded {
                 true => Dropped::Folded,
                 false => reason,
             });

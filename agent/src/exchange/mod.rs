@@ -4,7 +4,7 @@ mod in_flight;
 
 pub use crate::flow::Peers;
 pub use crate::ledger::Partial;
-pub(crate) use in_flight::{Account, Answer, Open};
+pub(crate) use in_flight::{Emitter, InFlight, Progress};
 
 use std::sync::Arc;
 

@@ -63,6 +63,15 @@ impl Side {
         }
     }
 
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Server => Self::Client,
+            Self::Client => Self::Server,
+        }
+    }
+
     /// The direction that requests take at a socket of this side.
     #[must_use]
     pub const fn requests(self) -> Direction {

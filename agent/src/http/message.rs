@@ -208,6 +208,30 @@ pub struct ResponseHead {
     pub fields: Fields,
 }
 
+/// What of a request's method decides how the response ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// HEAD: the response never has a body.
+    Head,
+    /// CONNECT: after a 2xx the connection is a tunnel.
+    Connect,
+    /// Any other.
+    #[default]
+    Other,
+}
+
+impl Method {
+    /// Of a request.
+    #[must_use]
+    pub fn of(head: &RequestHead) -> Self {
+        match head.method() {
+            b"HEAD" => Self::Head,
+            b"CONNECT" => Self::Connect,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// How the end of a body is marked (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {

@@ -11,6 +11,6 @@ pub mod target;
 
 pub use anomalies::Anomalies;
 pub use message::{
-    Body, Fields, FieldsBuilder, Framing, RequestHead, ResponseHead, Slice, Version,
+    Body, Fields, FieldsBuilder, Framing, Method, RequestHead, ResponseHead, Slice, Version,
 };
 pub use reason::Reason;

@@ -1,10 +1,12 @@
 //! What every session works with: bounds, totals, and where its output goes.
 
+use std::sync::Arc;
+
 use crate::capture::Command;
-use crate::exchange::{Exchange, Peers};
-use crate::flow::{CgroupId, Direction, Endpoint, Nanos, SocketId};
+use crate::exchange::{Emitter, Exchange};
+use crate::flow::{CgroupId, ConnectionId, Direction, Endpoint, Nanos, Peers, Side, SocketId};
 use crate::http::h1::Bounds;
-use crate::ledger::Ledger;
+use crate::ledger::{Dropped, Ledger};
 
 /// Bounds of the engine. Every buffer has one.
 #[derive(Clone, Debug)]
@@ -90,16 +92,16 @@ pub struct Stats {
     pub websocket_messages: [u64; 2],
 }
 
-/// One direction of an HTTP connection, by what it carries.
+/// One direction of a connection with requests and responses, by what it carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Half {
+pub(crate) enum Messages {
     /// From the client.
     Requests = 0,
     /// From the server.
     Responses = 1,
 }
 
-impl Half {
+impl Messages {
     /// What `direction` carries, when `requests` carries the requests.
     pub(crate) fn of(direction: Direction, requests: Direction) -> Self {
         match direction == requests {
@@ -109,36 +111,65 @@ impl Half {
     }
 }
 
-/// Whose connection it is, as its socket knows it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Identity {
+/// Where a session runs: its connection, as its socket knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) connection: ConnectionId,
     pub(crate) socket: SocketId,
     pub(crate) cgroup: CgroupId,
     pub(crate) local: Endpoint,
     pub(crate) remote: Endpoint,
+    /// The peers of the tunnel that it runs through.
+    pub(crate) outer: Option<Arc<Peers>>,
 }
 
-/// What every connection works with.
+impl Origin {
+    /// The peers of a connection whose requests take this direction.
+    pub(crate) fn peers(&self, requests: Direction, proxied_client: Option<Endpoint>) -> Peers {
+        let (side, client, server) = match requests {
+            Direction::Ingress => (Side::Server, self.remote, self.local),
+            Direction::Egress => (Side::Client, self.local, self.remote),
+        };
+        Peers {
+            connection: self.connection,
+            socket: self.socket,
+            cgroup: self.cgroup,
+            side,
+            client,
+            server,
+            proxied_client,
+            outer: self.outer.clone(),
+        }
+    }
+}
+
+/// What every session works with.
 pub(crate) struct Context<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) bounds: Bounds,
     pub(crate) ledger: &'a mut Ledger,
     pub(crate) stats: &'a mut Stats,
     pub(crate) output: &'a mut Output,
+    /// The peer socket on this node emits the exchanges of this connection.
+    pub(crate) folded: bool,
 }
 
 impl Context<'_> {
-    /// Asks the hook to go on where bytes of a direction are wanted again.
-    pub(crate) fn resume(&mut self, peers: &Peers, half: Half, seq: u32) {
-        let requests = peers.side.requests();
-        let direction = match half {
-            Half::Requests => requests,
-            Half::Responses => requests.opposite(),
-        };
-        self.output.commands.push(Command::Resume {
-            socket: peers.socket,
-            direction,
-            seq,
+    /// A started exchange is dropped.
+    pub(crate) fn drop_with(&mut self, reason: Dropped) {
+        self.ledger.drop_with(match self.folded {
+            true => Dropped::Folded,
+            false => reason,
         });
+    }
+
+    /// Where exchanges of a connection end up.
+    pub(crate) const fn emitter<'a>(&'a mut self, peers: &'a Arc<Peers>) -> Emitter<'a> {
+        Emitter {
+            ledger: self.ledger,
+            exchanges: &mut self.output.exchanges,
+            peers,
+            folded: self.folded,
+        }
     }
 }

@@ -1,23 +1,22 @@
-//! What a connection speaks, told from its first bytes: where a further protocol is chosen.
+//! What a connection speaks, decided from its first bytes: where a further protocol is chosen.
 //!
-//! On a connection whose first byte was seen, the first bytes decide. On one that is older than the agent, the first segment
+//! On a connection whose first byte was seen, the first bytes decide. On one that was picked up mid-stream, the first chunk
 //! that begins like an HTTP message does; when both sides have spoken in turn for a while and none came, it is not HTTP.
 
 use std::sync::Arc;
 
 use super::h1::{End, H1, is_known_request};
 use super::proxy_protocol::{self, Preamble};
-use super::quiescent::Turn;
-use super::{Context, Half, Identity};
-use crate::exchange::Peers;
-use crate::flow::{ConnectionId, Direction, Endpoint, Side};
+use super::quiescent::Spoken;
+use super::{Context, Origin};
+use crate::flow::{Direction, Endpoint, Nanos, Offset};
 use crate::http::h1::{Class, classify};
 use crate::ledger::Dropped;
-use crate::transport::tcp::{Item, Piece};
+use crate::transport::{Chunk, Gap};
 
-/// Changes of speaker without a message of HTTP after which a connection that was joined late is given up. A conversation in
-/// HTTP has a message after each.
-const TURNS: u8 = 8;
+/// Changes of speaker without a message of HTTP after which a mid-stream connection is taken for something else. A
+/// conversation in HTTP has a message after each.
+const CHANGES: u8 = 8;
 
 /// Bytes that hold the longest method and the beginning of a target, or the whole of anything else that is told apart.
 const ENOUGH: usize = 64;
@@ -25,8 +24,9 @@ const ENOUGH: usize = 64;
 /// First bytes that decide nothing yet.
 #[derive(Debug, Default)]
 pub(crate) struct Detect {
-    turns: [Turn; 2],
-    fresh: [bool; 2],
+    spoken: [Spoken; 2],
+    /// All of a direction so far is at hand.
+    whole: [bool; 2],
     last: Option<Direction>,
     changes: u8,
     held: Option<Box<Held>>,
@@ -34,22 +34,61 @@ pub(crate) struct Detect {
 
 /// What must not be lost while nothing is decided.
 #[derive(Debug, Default)]
-struct Held {
+pub(crate) struct Held {
     starts: [Option<Start>; 2],
     /// The direction whose bytes came first.
     first: Option<Direction>,
-    proxied: Option<Endpoint>,
-    /// The preamble is over: another is no preamble.
-    preamble_over: bool,
+    preamble: Option<Whole>,
+}
+
+/// A PROXY preamble was passed over: another is none.
+#[derive(Clone, Copy, Debug)]
+struct Whole {
+    source: Option<Endpoint>,
 }
 
 /// First bytes of a direction.
 #[derive(Debug)]
 struct Start {
     bytes: Vec<u8>,
-    seq: u32,
-    ack: u32,
-    time: u64,
+    offset: Offset,
+    heard: Option<Offset>,
+    time: Nanos,
+}
+
+impl Start {
+    fn new(chunk: &Chunk<'_>) -> Self {
+        Self {
+            bytes: chunk.bytes.to_vec(),
+            offset: chunk.offset,
+            heard: chunk.heard,
+            time: chunk.time,
+        }
+    }
+
+    fn chunk(&self) -> Chunk<'_> {
+        Chunk {
+            bytes: &self.bytes,
+            offset: self.offset,
+            heard: self.heard,
+            time: self.time,
+            boundary: true,
+        }
+    }
+}
+
+impl Held {
+    /// The chunks, in the order in which the directions began.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = (Direction, Chunk<'_>)> {
+        let mut order = [Direction::Ingress, Direction::Egress];
+        if self.first == Some(Direction::Egress) {
+            order.reverse();
+        }
+        order.into_iter().filter_map(|direction| {
+            let start = self.starts.get(direction as usize)?.as_ref()?;
+            (!start.bytes.is_empty()).then(|| (direction, start.chunk()))
+        })
+    }
 }
 
 /// What was found out.
@@ -57,12 +96,22 @@ struct Start {
 pub(crate) enum Found {
     /// Nothing yet.
     Nothing,
-    /// HTTP/1: the connection, which has been given all that was held.
-    Http1(Box<H1>),
+    /// HTTP/1: the connection, and what was held, to be given to it first.
+    Http1(Box<H1>, Option<Box<Held>>),
     /// HTTP/2, not read yet.
     Http2,
     /// None of these.
     Other,
+}
+
+/// What the first bytes of a direction are.
+enum First {
+    /// Not decided: what follows a preamble of so many bytes is to be held.
+    Undecided { preamble: usize },
+    /// A message, after a preamble of so many bytes.
+    Message { class: Class, preamble: usize },
+    /// Decided, and no HTTP/1.
+    Found(Found),
 }
 
 impl Detect {
@@ -78,64 +127,55 @@ impl Detect {
     }
 
     /// Nothing more comes. What looks like the beginning of a request is one, and is counted.
-    pub(crate) fn end(&mut self, end: End, cx: &mut Context<'_>) {
+    pub(crate) fn finish(&mut self, end: End, cx: &mut Context<'_>) {
         let reason = match end {
             End::Gone | End::Shutdown => Dropped::HeadCut,
             End::Evicted => Dropped::Evicted,
         };
-        for at in 0..2 {
-            self.drop_start(at, reason, cx);
+        for direction in [Direction::Ingress, Direction::Egress] {
+            self.drop_start(direction, reason, cx);
         }
     }
 
-    /// Gives up what is held of a direction.
-    fn drop_start(&mut self, at: usize, reason: Dropped, cx: &mut Context<'_>) {
-        let start = self.held.as_mut().and_then(|held| held.starts[at].take());
+    /// Drops what is held of a direction.
+    fn drop_start(&mut self, direction: Direction, reason: Dropped, cx: &mut Context<'_>) {
+        let start = self
+            .held
+            .as_mut()
+            .and_then(|held| held.starts[direction as usize].take());
         if start.is_some_and(|start| is_known_request(skip_empty_lines(&start.bytes))) {
             cx.ledger.start();
-            cx.ledger.drop_with(reason);
+            cx.drop_with(reason);
         }
     }
 
-    pub(crate) fn item(
-        &mut self,
-        direction: Direction,
-        item: Item<'_>,
-        identity: &Identity,
-        cx: &mut Context<'_>,
-    ) -> Found {
-        let at = direction as usize;
-        match item {
-            Item::Opens { seq, fresh } => {
-                self.turns[at].opens(seq);
-                self.fresh[at] = fresh;
-                Found::Nothing
-            }
-            Item::Gap(gap) => {
-                self.turns[at].gap(&gap);
-                self.fresh[at] = false;
-                self.drop_start(at, Dropped::GapInHead, cx);
-                Found::Nothing
-            }
-            Item::Fin { .. } => Found::Nothing,
-            Item::Bytes(piece) => self.bytes(direction, piece, identity, cx),
-        }
+    /// A direction's position became known. `start`: nothing came before it.
+    pub(crate) fn opens(&mut self, direction: Direction, offset: Offset, start: bool) {
+        self.spoken[direction as usize].opens(offset);
+        self.whole[direction as usize] = start;
     }
 
-    fn bytes(
+    /// Bytes are missing.
+    pub(crate) fn gap(&mut self, direction: Direction, gap: &Gap, cx: &mut Context<'_>) {
+        self.spoken[direction as usize].gap(gap);
+        self.whole[direction as usize] = false;
+        self.drop_start(direction, Dropped::GapInHead, cx);
+    }
+
+    /// Bytes came. What is left of the chunk is for what was found.
+    pub(crate) fn chunk(
         &mut self,
         direction: Direction,
-        piece: Piece<'_>,
-        identity: &Identity,
-        cx: &mut Context<'_>,
+        chunk: &mut Chunk<'_>,
+        origin: &Origin,
     ) -> Found {
-        let at = direction as usize;
-        let found = match self.fresh[at] {
-            true => self.first_bytes(direction, piece, identity, cx),
-            false => self.later_bytes(direction, piece, identity, cx),
+        let whole = *chunk;
+        let found = match self.whole[direction as usize] {
+            true => self.first_bytes(direction, chunk, origin),
+            false => self.later_bytes(direction, chunk, origin),
         };
         if let Found::Nothing = found {
-            self.turns[at].bytes(&piece);
+            self.spoken[direction as usize].chunk(&whole);
         }
         found
     }
@@ -144,166 +184,121 @@ impl Detect {
     fn first_bytes(
         &mut self,
         direction: Direction,
-        mut piece: Piece<'_>,
-        identity: &Identity,
-        cx: &mut Context<'_>,
+        chunk: &mut Chunk<'_>,
+        origin: &Origin,
     ) -> Found {
         let at = direction as usize;
-        if let Some(start) = self.held.as_mut().and_then(|held| held.starts[at].as_mut()) {
-            start.bytes.extend_from_slice(piece.bytes);
-            return self.held_bytes(direction, identity, cx);
-        }
-        let preamble = match &self.held {
-            Some(held) if held.preamble_over => Preamble::None,
-            _ => proxy_protocol::parse(piece.bytes),
+        let Some(mut start) = self.held.as_mut().and_then(|held| held.starts[at].take()) else {
+            return match self.first(chunk.bytes) {
+                First::Undecided { preamble } => {
+                    chunk.advance(preamble);
+                    self.hold(direction, Start::new(chunk));
+                    Found::Nothing
+                }
+                First::Message { class, preamble } => {
+                    chunk.advance(preamble);
+                    self.http1(direction, class, origin)
+                }
+                First::Found(found) => found,
+            };
         };
-        match preamble {
-            Preamble::None => {}
-            Preamble::Undecided => return self.hold(direction, &piece),
-            Preamble::Malformed => return Found::Other,
-            Preamble::Whole { len, source } => {
-                let held = self.held.get_or_insert_default();
-                held.proxied = source;
-                held.preamble_over = true;
-                piece.advance(len);
-            }
+        start.bytes.extend_from_slice(chunk.bytes);
+        chunk.advance(chunk.bytes.len());
+        let first = self.first(&start.bytes);
+        if let First::Message { preamble, .. } | First::Undecided { preamble } = first {
+            start.bytes.drain(..preamble.min(start.bytes.len()));
+            start.offset = start.offset + preamble as u64;
         }
-        match first_look(piece.bytes) {
-            Class::Undecided => self.hold(direction, &piece),
-            Class::Other => Found::Other,
-            Class::Http2 => Found::Http2,
-            looks => self.http1(direction, looks, Some(piece), identity, cx),
+        self.hold(direction, start);
+        match first {
+            First::Undecided { .. } => Found::Nothing,
+            First::Message { class, .. } => self.http1(direction, class, origin),
+            First::Found(found) => found,
         }
     }
 
-    fn hold(&mut self, direction: Direction, piece: &Piece<'_>) -> Found {
+    /// What a direction begins with. A preamble is noted once it is whole.
+    fn first(&mut self, bytes: &[u8]) -> First {
+        let known = self.held.as_ref().and_then(|held| held.preamble);
+        let preamble = match known {
+            Some(_) => Preamble::None,
+            None => proxy_protocol::parse(bytes),
+        };
+        let (len, source) = match preamble {
+            Preamble::None => (0, None),
+            Preamble::Undecided => return First::Undecided { preamble: 0 },
+            Preamble::Malformed => return First::Found(Found::Other),
+            Preamble::Whole { len, source } => (len, Some(Whole { source })),
+        };
+        if source.is_some() {
+            self.held.get_or_insert_default().preamble = source;
+        }
+        match first_look(bytes.get(len..).unwrap_or_default()) {
+            Class::Undecided => First::Undecided { preamble: len },
+            Class::Other => First::Found(Found::Other),
+            Class::Http2 => First::Found(Found::Http2),
+            class => First::Message {
+                class,
+                preamble: len,
+            },
+        }
+    }
+
+    fn hold(&mut self, direction: Direction, start: Start) {
         let held = self.held.get_or_insert_default();
         held.first.get_or_insert(direction);
-        held.starts[direction as usize] = Some(Start {
-            bytes: piece.bytes.to_vec(),
-            seq: piece.seq,
-            ack: piece.ack,
-            time: piece.time,
-        });
-        Found::Nothing
+        held.starts[direction as usize] = Some(start);
     }
 
-    fn held_bytes(
-        &mut self,
-        direction: Direction,
-        identity: &Identity,
-        cx: &mut Context<'_>,
-    ) -> Found {
-        let Some(held) = &mut self.held else {
-            return Found::Nothing;
-        };
-        let Some(start) = &mut held.starts[direction as usize] else {
-            return Found::Nothing;
-        };
-        if !held.preamble_over {
-            match proxy_protocol::parse(&start.bytes) {
-                Preamble::None => {}
-                Preamble::Undecided => return Found::Nothing,
-                Preamble::Malformed => return Found::Other,
-                Preamble::Whole { len, source } => {
-                    held.proxied = source;
-                    held.preamble_over = true;
-                    start.bytes.drain(..len.min(start.bytes.len()));
-                    start.seq = start
-                        .seq
-                        .wrapping_add(u32::try_from(len).unwrap_or_default());
-                }
-            }
-        }
-        match first_look(&start.bytes) {
-            Class::Undecided => Found::Nothing,
-            Class::Other => Found::Other,
-            Class::Http2 => Found::Http2,
-            looks => self.http1(direction, looks, None, identity, cx),
-        }
-    }
-
-    /// Joined late, or bytes are missing.
-    fn later_bytes(
-        &mut self,
-        direction: Direction,
-        piece: Piece<'_>,
-        identity: &Identity,
-        cx: &mut Context<'_>,
-    ) -> Found {
+    /// Mid-stream, or bytes are missing.
+    fn later_bytes(&mut self, direction: Direction, chunk: &Chunk<'_>, origin: &Origin) -> Found {
         if self.last.replace(direction) != Some(direction) {
             self.changes = self.changes.saturating_add(1);
         }
-        let own = &self.turns[direction as usize];
-        let other = &self.turns[direction.opposite() as usize];
-        let begins = piece.boundary && (own.is_unseen() || other.is_turn(&piece));
-        match classify(piece.bytes) {
-            looks @ (Class::Request | Class::Response) if begins => {
-                self.http1(direction, looks, Some(piece), identity, cx)
+        let own = &self.spoken[direction as usize];
+        let other = &self.spoken[direction.opposite() as usize];
+        let begins = chunk.boundary && (own.is_unseen() || other.is_quiescent(chunk));
+        match classify(chunk.bytes) {
+            class @ (Class::Request | Class::Response) if begins => {
+                self.http1(direction, class, origin)
             }
-            _ if self.changes > TURNS => Found::Other,
+            _ if self.changes > CHANGES => Found::Other,
             _ => Found::Nothing,
         }
     }
 
-    fn http1(
-        &mut self,
-        direction: Direction,
-        looks: Class,
-        piece: Option<Piece<'_>>,
-        identity: &Identity,
-        cx: &mut Context<'_>,
-    ) -> Found {
-        let requests = match looks {
+    fn http1(&mut self, direction: Direction, class: Class, origin: &Origin) -> Found {
+        let requests = match class {
             Class::Request => direction,
             _ => direction.opposite(),
         };
-        let held = self.held.take().unwrap_or_default();
-        let peers = identity.peers(requests, held.proxied);
-        let mut h1 = Box::new(H1::new(
+        let held = self.held.take();
+        let source = held.as_ref().and_then(|held| held.preamble?.source);
+        let peers = origin.peers(requests, source);
+        let h1 = H1::new(
             Arc::new(peers),
-            by_half(self.turns, requests),
-            by_half(self.fresh, requests),
-        ));
-        let [ingress, egress] = held.starts;
-        let mut starts = [(Direction::Ingress, ingress), (Direction::Egress, egress)];
-        if held.first == Some(Direction::Egress) {
-            starts.reverse();
-        }
-        for (direction, start) in starts {
-            if let Some(start) = start.filter(|start| !start.bytes.is_empty()) {
-                let piece = Piece {
-                    bytes: &start.bytes,
-                    seq: start.seq,
-                    ack: start.ack,
-                    time: start.time,
-                    boundary: true,
-                };
-                h1.item(Half::of(direction, requests), Item::Bytes(piece), cx);
-            }
-        }
-        if let Some(piece) = piece {
-            h1.item(Half::of(direction, requests), Item::Bytes(piece), cx);
-        }
-        Found::Http1(h1)
+            by_messages(self.spoken, requests),
+            by_messages(self.whole, requests),
+        );
+        Found::Http1(Box::new(h1), held)
     }
 }
 
-/// From by-direction to by-half.
-fn by_half<T>([ingress, egress]: [T; 2], requests: Direction) -> [T; 2] {
+/// From by-direction to by-what it carries.
+fn by_messages<T>([ingress, egress]: [T; 2], requests: Direction) -> [T; 2] {
     match requests {
         Direction::Ingress => [ingress, egress],
         Direction::Egress => [egress, ingress],
     }
 }
 
-/// What the first bytes of a direction look like, however many came at a time. A method and the beginning of a long target are a request: the
-/// reader finds out.
+/// What the first bytes of a direction look like, however many came at a time. A method and the beginning of a long target are a
+/// request: the reader finds out.
 fn first_look(bytes: &[u8]) -> Class {
     let bytes = skip_empty_lines(bytes);
     match classify(bytes) {
         Class::Undecided if bytes.len() >= ENOUGH => Class::Request,
-        looks => looks,
+        class => class,
     }
 }
 
@@ -313,23 +308,4 @@ fn skip_empty_lines(bytes: &[u8]) -> &[u8] {
         .take_while(|byte| matches!(byte, b'\r' | b'\n'))
         .count();
     bytes.get(empty..).unwrap_or_default()
-}
-
-impl Identity {
-    fn peers(&self, requests: Direction, proxied_client: Option<Endpoint>) -> Peers {
-        let (side, client, server) = match requests {
-            Direction::Ingress => (Side::Server, self.remote, self.local),
-            Direction::Egress => (Side::Client, self.local, self.remote),
-        };
-        Peers {
-            connection: ConnectionId::socket(self.socket),
-            socket: self.socket,
-            cgroup: self.cgroup,
-            side,
-            client,
-            server,
-            proxied_client,
-            outer: None,
-        }
-    }
 }

@@ -1,11 +1,335 @@
-//! What a connection speaks: bytes and gaps of its two directions in, exchanges out.
+//! What a connection speaks: chunks and gaps of its two directions in, exchanges out.
+//!
+//! ```text
+//!            ┌── first bytes of HTTP/1 ──► H1 ──┬── 101 to WebSocket ───────────────► WebSocket
+//! Detect ────┤                             │    └── other 101, 2xx to CONNECT ──► Tunnel ( Detect … )
+//!            └── of anything else ─────────┴──────── nothing more to emit ──────► Ignored
+//! ```
+//!
+//! [`Session`] owns every transition. A further protocol is a further variant, a further [`detect::Found`], and an arm in
+//! each method of [`Session`].
 
 mod context;
-pub(crate) mod detect;
-pub(crate) mod h1;
+mod detect;
+mod h1;
 mod proxy_protocol;
 mod quiescent;
+mod tunnel;
 mod websocket;
 
-pub(crate) use context::{Context, Half, Identity};
+pub(crate) use context::{Context, Messages, Origin};
 pub use context::{Limits, Output, Stats};
+pub(crate) use h1::End;
+
+use std::sync::Arc;
+
+use self::detect::{Detect, Found};
+use self::h1::H1;
+use self::tunnel::Tunnel;
+use self::websocket::WebSocket;
+use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
+use crate::http::h1::Wanted;
+use crate::transport::{Chunk, Gap, Item};
+
+/// What a connection speaks.
+#[derive(Debug)]
+pub(crate) enum Session {
+    /// Not decided yet.
+    Detect(Detect),
+    /// HTTP/1.
+    H1(Box<H1>),
+    /// A connection inside this one.
+    Tunnel(Box<Tunnel>),
+    /// WebSocket, counted.
+    WebSocket(Box<WebSocket>),
+    /// Nothing that is read, or nothing more to emit.
+    Ignored,
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes on.
+    Open,
+    /// Nothing of it is of use any more.
+    Ignore,
+    /// It has ended.
+    Over,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self::Detect(Detect::default())
+    }
+}
+
+impl Session {
+    /// Takes what the transport hands on.
+    #[inline]
+    pub(crate) fn item(
+        &mut self,
+        direction: Direction,
+        item: Item<'_>,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) {
+        match item {
+            Item::Opens { offset, start } => self.opens(direction, offset, start, cx),
+            Item::Chunk(chunk) => self.chunk(direction, chunk, origin, cx),
+            Item::Gap(gap) => {
+                match gap.skipped {
+                    true => cx.stats.skipped_bytes += gap.len,
+                    false => {
+                        cx.stats.gaps += 1;
+                        cx.stats.gap_bytes += gap.len;
+                    }
+                }
+                self.gap(direction, &gap, cx);
+            }
+            Item::End { time } => self.end(direction, time, cx),
+        }
+    }
+
+    /// A direction's position became known. `start`: nothing came before it.
+    fn opens(&mut self, direction: Direction, offset: Offset, start: bool, cx: &mut Context<'_>) {
+        match self {
+            Self::Detect(detect) => detect.opens(direction, offset, start),
+            Self::H1(h1) => h1.opens(direction, offset, start, cx),
+            Self::Tunnel(tunnel) => tunnel.opens(direction, offset, cx),
+            Self::WebSocket(_) | Self::Ignored => {}
+        }
+    }
+
+    /// Bytes came.
+    #[inline]
+    fn chunk(
+        &mut self,
+        direction: Direction,
+        mut chunk: Chunk<'_>,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) {
+        match self {
+            Self::H1(h1) => {
+                h1.chunk(direction, &mut chunk, cx);
+                if let Some(switched) = h1.take_switched() {
+                    let peers = Arc::clone(h1.peers());
+                    self.switch(&peers, *switched, &chunk, origin, cx);
+                    self.rest(direction, chunk, origin, cx);
+                }
+            }
+            Self::Detect(detect) => match detect.chunk(direction, &mut chunk, origin) {
+                Found::Nothing => {}
+                Found::Http1(h1, held) => {
+                    *self = Self::H1(h1);
+                    for (direction, held) in held.iter().flat_map(|held| held.chunks()) {
+                        self.chunk(direction, held, origin, cx);
+                    }
+                    self.rest(direction, chunk, origin, cx);
+                }
+                Found::Http2 => {
+                    cx.stats.http2 += 1;
+                    *self = Self::Ignored;
+                }
+                Found::Other => {
+                    // What is inside a tunnel is no connection that was taken for HTTP.
+                    cx.stats.not_http += u64::from(origin.outer.is_none());
+                    *self = Self::Ignored;
+                }
+            },
+            Self::Tunnel(tunnel) => tunnel.chunk(direction, chunk, cx),
+            Self::WebSocket(websocket) => websocket.chunk(direction, &chunk, cx),
+            Self::Ignored => {}
+        }
+    }
+
+    /// What is left of a chunk.
+    fn rest(
+        &mut self,
+        direction: Direction,
+        chunk: Chunk<'_>,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) {
+        if !chunk.bytes.is_empty() {
+            self.chunk(direction, chunk, origin, cx);
+        }
+    }
+
+    /// The connection was switched to something else, with the response that ends where `chunk` begins.
+    fn switch(
+        &mut self,
+        peers: &Arc<Peers>,
+        switched: h1::Switched,
+        chunk: &Chunk<'_>,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) {
+        let requests = peers.side.requests();
+        *self = match switched.websocket {
+            true => Self::WebSocket(Box::new(WebSocket::new(requests))),
+            false => Self::Tunnel(Box::new(Tunnel::new(peers, origin))),
+        };
+        self.opens(requests.opposite(), chunk.offset, true, cx);
+        // Where the next request bytes are not known yet, the sender of the response says.
+        let first = switched.early.chunk().map(|early| early.offset);
+        if let Some(offset) = first.or(chunk.heard) {
+            self.opens(requests, offset, true, cx);
+        }
+        if let Some(early) = switched.early.chunk() {
+            self.chunk(requests, early, origin, cx);
+        }
+        if let Some(gap) = switched.early.gap(chunk.time) {
+            self.gap(requests, &gap, cx);
+        }
+        if switched.requests_ended {
+            self.end(requests, chunk.time, cx);
+        }
+    }
+
+    /// Bytes are missing.
+    fn gap(&mut self, direction: Direction, gap: &Gap, cx: &mut Context<'_>) {
+        match self {
+            Self::Detect(detect) => detect.gap(direction, gap, cx),
+            Self::H1(h1) => h1.gap(direction, gap, cx),
+            Self::Tunnel(tunnel) => tunnel.gap(direction, gap, cx),
+            Self::WebSocket(websocket) => websocket.gap(direction, gap, cx),
+            Self::Ignored => {}
+        }
+    }
+
+    /// A direction has ended.
+    fn end(&mut self, direction: Direction, time: Nanos, cx: &mut Context<'_>) {
+        match self {
+            Self::H1(h1) => h1.end(direction, time, cx),
+            Self::Tunnel(tunnel) => tunnel.end(direction, time, cx),
+            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => {}
+        }
+    }
+
+    /// Nothing more comes: everything in flight is emitted or counted.
+    pub(crate) fn finish(&mut self, end: End, now: Nanos, cx: &mut Context<'_>) {
+        match self {
+            Self::Detect(detect) => detect.finish(end, cx),
+            Self::H1(h1) => h1.finish(end, now, cx),
+            Self::Tunnel(tunnel) => tunnel.finish(end, now, cx),
+            Self::WebSocket(_) | Self::Ignored => {}
+        }
+    }
+
+    /// Lets time pass: exchanges that are too old are emitted as they stand.
+    pub(crate) fn expire(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        match self {
+            Self::H1(h1) => {
+                if let Some(oldest) = now.checked_sub(cx.limits.exchange_age) {
+                    h1.expire(oldest, now, cx);
+                }
+            }
+            Self::Tunnel(tunnel) => tunnel.expire(now, cx),
+            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => {}
+        }
+    }
+
+    /// What becomes of the connection now. `ended`: both directions have.
+    #[inline]
+    pub(crate) fn verdict(&mut self, ended: bool, now: Nanos, cx: &mut Context<'_>) -> Verdict {
+        match self {
+            Self::H1(h1) => match h1.verdict() {
+                h1::Verdict::Go => Verdict::Open,
+                h1::Verdict::Over => Verdict::Over,
+                verdict @ (h1::Verdict::NotHttp | h1::Verdict::Hopeless) => {
+                    cx.stats.not_http += u64::from(verdict == h1::Verdict::NotHttp);
+                    h1.finish(End::Gone, now, cx);
+                    *self = Self::Ignored;
+                    Verdict::Ignore
+                }
+            },
+            Self::Ignored => Verdict::Ignore,
+            Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) if ended => Verdict::Over,
+            Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) => Verdict::Open,
+        }
+    }
+
+    /// As [`Self::verdict`], for a session inside another: the outer connection decides when it ends.
+    fn settle(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        if let Self::H1(h1) = self
+            && matches!(
+                h1.verdict(),
+                h1::Verdict::NotHttp | h1::Verdict::Hopeless | h1::Verdict::Over
+            )
+        {
+            h1.finish(End::Gone, now, cx);
+            *self = Self::Ignored;
+        }
+    }
+
+    /// What is wanted of a direction that stands at `position`.
+    #[inline]
+    pub(crate) fn demand(&self, direction: Direction, position: Offset) -> Demand {
+        match self {
+            Self::H1(h1) => match h1.wanted(direction) {
+                Wanted::Next => Demand::Next,
+                Wanted::After(len) => Demand::From(position + len),
+                Wanted::Nothing => Demand::Nothing,
+            },
+            Self::Tunnel(tunnel) => tunnel.demand(direction, position),
+            Self::WebSocket(websocket) => websocket.demand(direction, position),
+            Self::Detect(_) | Self::Ignored => Demand::Nothing,
+        }
+    }
+
+    /// Bytes held.
+    #[inline]
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Self::H1(h1) => h1.memory(),
+            Self::Detect(detect) => detect.memory(),
+            Self::Tunnel(tunnel) => tunnel.inner().memory(),
+            Self::WebSocket(_) | Self::Ignored => 0,
+        }
+    }
+
+    /// When the oldest exchange began that is not emitted yet.
+    pub(crate) fn oldest(&self) -> Option<Nanos> {
+        match self {
+            Self::H1(h1) => h1.oldest(),
+            Self::Tunnel(tunnel) => tunnel.inner().oldest(),
+            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => None,
+        }
+    }
+
+    /// An exchange was emitted before it was over.
+    pub(crate) fn has_emitted_early(&self) -> bool {
+        match self {
+            Self::H1(h1) => h1.has_emitted_early(),
+            Self::Tunnel(tunnel) => tunnel.inner().has_emitted_early(),
+            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => false,
+        }
+    }
+
+    /// Nothing more is read.
+    #[inline]
+    pub(crate) const fn is_ignored(&self) -> bool {
+        matches!(self, Self::Ignored)
+    }
+
+    /// The peers, and where the first request begins that began since the last call.
+    #[inline]
+    pub(crate) fn take_news(&mut self) -> Option<(&Peers, Offset)> {
+        match self {
+            Self::H1(h1) => {
+                let offset = h1.take_news()?;
+                Some((h1.peers(), offset))
+            }
+            Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) | Self::Ignored => None,
+        }
+    }
+
+    /// One of its requests that are known begins there.
+    pub(crate) fn has_request_at(&self, direction: Direction, offset: Offset) -> bool {
+        match self {
+            Self::H1(h1) => h1.peers().side.requests() == direction && h1.has_request_at(offset),
+            Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) | Self::Ignored => false,
+        }
+    }
+}

@@ -1,18 +1,20 @@
-//! Turning points: where one side of a connection finished speaking before the other began.
+//! Quiescent points: where one side of a connection finished speaking before the other began.
 //!
-//! When the last bytes of the answers end at `A` and their sender had received the requests up to `S`, and the next bytes
-//! of the requests begin at `S` and their sender had received the answers up to `A`, then everything before (S, A) was
-//! said and heard by both sides. On a connection that does not pipeline, a request that begins at `S` is answered by the
-//! response that begins at `A`, whatever was lost before. Both numbers stand in TCP headers; no clock is involved.
+//! When the last bytes of the responses end at `A` and their sender had received the requests up to `S`, and the next bytes
+//! of the requests begin at `S` and their sender had received the responses up to `A`, then everything before (S, A) was
+//! said and heard by both sides. On a connection that does not pipeline, a request that begins at `S` belongs to the
+//! response that begins at `A`, whatever was missing before. Both positions are proven by the transport
+//! ([`Chunk::heard`]); no clock is involved. Where the transport does not know what a sender had heard, there are no
+//! quiescent points, and nothing is paired again after a gap.
 
-use crate::flow::Nanos;
-use crate::transport::tcp::{Gap, Piece};
+use crate::flow::{Nanos, Offset};
+use crate::transport::{Chunk, Gap};
 
-/// How far one direction was told, and what its sender had received then.
+/// How far one direction came, and what its sender had received then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Turn {
-    end: u32,
-    ack: u32,
+pub(crate) struct Spoken {
+    end: Offset,
+    heard: Option<Offset>,
     known: Known,
     interim: bool,
     time: Nanos,
@@ -26,12 +28,13 @@ enum Known {
     Position,
     /// After a gap: what its sender had received is not known.
     End,
-    Both,
+    /// After bytes.
+    Bytes,
 }
 
-impl Turn {
+impl Spoken {
     /// The direction's position, if anything is known of it.
-    pub(crate) fn end(&self) -> Option<u32> {
+    pub(crate) fn end(&self) -> Option<Offset> {
         (self.known != Known::Nothing).then_some(self.end)
     }
 
@@ -45,57 +48,62 @@ impl Turn {
         self.time
     }
 
-    /// The sender of these bytes had received the other direction up to `seq`, and no further.
-    pub(crate) fn had_received(&self, seq: u32) -> bool {
-        self.known == Known::Both && self.ack == seq
+    /// The sender of these bytes had received the other direction up to `offset`, and no further.
+    pub(crate) fn had_received(&self, offset: Offset) -> bool {
+        self.known == Known::Bytes && self.heard == Some(offset)
     }
 
-    pub(crate) const fn opens(&mut self, seq: u32) {
-        self.end = seq;
+    /// Its position became known.
+    pub(crate) const fn opens(&mut self, offset: Offset) {
+        self.end = offset;
         self.known = Known::Position;
     }
 
+    /// Bytes came.
     #[inline]
-    pub(crate) fn bytes(&mut self, piece: &Piece<'_>) {
-        self.end = piece.end();
-        self.ack = piece.ack;
-        self.known = Known::Both;
-        self.time = piece.time;
+    pub(crate) fn chunk(&mut self, chunk: &Chunk<'_>) {
+        self.end = chunk.end();
+        self.heard = chunk.heard;
+        self.known = Known::Bytes;
+        self.time = chunk.time;
     }
 
-    /// As [`Self::bytes`], for answers: notes whether the answer that began last is an interim one.
+    /// As [`Self::chunk`], for responses: notes whether the response that began last is an interim one.
     #[inline]
-    pub(crate) fn answer(&mut self, piece: &Piece<'_>) {
-        self.bytes(piece);
-        if piece.boundary && piece.bytes.starts_with(b"HTTP/1.") {
-            self.interim = is_interim(piece.bytes);
+    pub(crate) fn response(&mut self, chunk: &Chunk<'_>) {
+        self.chunk(chunk);
+        if chunk.boundary && chunk.bytes.starts_with(b"HTTP/1.") {
+            self.interim = is_interim(chunk.bytes);
         }
     }
 
-    pub(crate) const fn gap(&mut self, gap: &Gap) {
-        self.end = gap.seq.wrapping_add(gap.len);
+    /// Bytes are missing.
+    pub(crate) fn gap(&mut self, gap: &Gap) {
+        self.end = gap.end();
         self.known = Known::End;
     }
 
-    /// Of the answers: all that was said before `request` began was answered, and both sides know it. After an interim
-    /// answer the same request goes on, so that is no turning point.
-    pub(crate) fn is_turn(&self, request: &Piece<'_>) -> bool {
+    /// Of the responses: all that was said before `request` began was responded to, and both sides know it. After an interim
+    /// response the same request goes on, so that is no quiescent point.
+    pub(crate) fn is_quiescent(&self, request: &Chunk<'_>) -> bool {
         request.boundary
-            && self.end() == Some(request.ack)
-            && self.had_received(request.seq)
+            && self.end().is_some()
+            && self.end() == request.heard
+            && self.had_received(request.offset)
             && !self.interim
     }
 
-    /// Of the answers: nothing speaks against `request` beginning at a turning point. Enough where the request is known
+    /// Of the responses: nothing speaks against `request` beginning at a quiescent point. Enough where the request is known
     /// to begin here.
-    pub(crate) fn may_be_turn(&self, request: &Piece<'_>) -> bool {
+    pub(crate) fn may_be_quiescent(&self, request: &Chunk<'_>) -> bool {
         request.boundary
-            && self.end() == Some(request.ack)
-            && (self.known != Known::Both || self.ack == request.seq)
+            && self.end().is_some()
+            && self.end() == request.heard
+            && (self.known != Known::Bytes || self.heard == Some(request.offset))
     }
 }
 
-/// The status line of an interim answer: 1xx, but not 101, which is final (RFC 9110 §15.2).
+/// The status line of an interim response: 1xx, but not 101, which is final (RFC 9110 §15.2).
 pub(crate) fn is_interim(bytes: &[u8]) -> bool {
     match bytes {
         [

@@ -1,12 +1,15 @@
-//! After the switch: bytes of both directions are counted, WebSocket messages too (RFC 6455 §5.2).
+//! WebSocket after an upgrade: bytes of both directions are counted, and messages (RFC 6455 §5.2).
 
-use super::{Half, Stats};
+use super::{Context, Messages};
+use crate::flow::{Demand, Direction, Offset};
+use crate::transport::{Chunk, Gap};
 
-/// A connection that no longer speaks HTTP.
-#[derive(Debug, Default)]
-pub(crate) struct Tunnel {
-    websocket: bool,
-    halves: [Frames; 2],
+/// A connection that speaks WebSocket.
+#[derive(Debug)]
+pub(crate) struct WebSocket {
+    /// The direction that the client sends in.
+    requests: Direction,
+    frames: [Frames; 2],
 }
 
 /// Frame boundaries of one direction.
@@ -17,37 +20,36 @@ struct Frames {
     have: u8,
     /// Payload of the current frame still to come.
     left: u64,
-    /// Bytes were lost between frames: where they begin is not known any more.
+    /// Bytes are missing between frames: where they begin is not known any more.
     lost: bool,
 }
 
-impl Tunnel {
-    pub(crate) fn new(websocket: bool) -> Self {
+impl WebSocket {
+    pub(crate) fn new(requests: Direction) -> Self {
         Self {
-            websocket,
-            ..Self::default()
+            requests,
+            frames: <[Frames; 2]>::default(),
         }
     }
 
-    pub(crate) fn bytes(&mut self, half: Half, bytes: &[u8], stats: &mut Stats) {
-        let index = half as usize;
-        stats.upgraded_bytes[index] += bytes.len() as u64;
-        if self.websocket {
-            stats.websocket_messages[index] += self.halves[index].feed(bytes);
-        }
+    pub(crate) fn chunk(&mut self, direction: Direction, chunk: &Chunk<'_>, cx: &mut Context<'_>) {
+        let index = Messages::of(direction, self.requests) as usize;
+        cx.stats.upgraded_bytes[index] += chunk.bytes.len() as u64;
+        cx.stats.websocket_messages[index] += self.frames[index].feed(chunk.bytes);
     }
 
-    pub(crate) fn gap(&mut self, half: Half, len: u64, stats: &mut Stats) {
-        let index = half as usize;
-        stats.upgraded_bytes[index] += len;
-        self.halves[index].gap(len);
+    pub(crate) fn gap(&mut self, direction: Direction, gap: &Gap, cx: &mut Context<'_>) {
+        let index = Messages::of(direction, self.requests) as usize;
+        cx.stats.upgraded_bytes[index] += gap.len;
+        self.frames[index].gap(gap.len);
     }
 
-    /// Bytes to come that are of no use but for their number.
-    pub(crate) fn uninteresting(&self, half: Half) -> u64 {
-        match &self.halves[half as usize] {
-            frames if self.websocket && !frames.lost => frames.left,
-            _ => u64::MAX,
+    /// The payload of a frame is of use for its number alone.
+    pub(crate) fn demand(&self, direction: Direction, position: Offset) -> Demand {
+        let frames = &self.frames[Messages::of(direction, self.requests) as usize];
+        match frames.lost {
+            true => Demand::From(Offset(u64::MAX)),
+            false => Demand::From(position + frames.left),
         }
     }
 }
@@ -150,13 +152,10 @@ mod tests {
             .flat_map(|(first, masked, len)| frame(*first, *masked, *len))
             .collect();
         for step in [1, 2, 5, 1000, bytes.len()] {
-            let mut stats = Stats::default();
-            let mut tunnel = Tunnel::new(true);
-            for piece in bytes.chunks(step) {
-                tunnel.bytes(Half::Responses, piece, &mut stats);
-            }
-            assert_eq!(stats.websocket_messages, [0, expected], "{step}");
-            assert_eq!(stats.upgraded_bytes, [0, bytes.len() as u64]);
+            let mut frames = Frames::default();
+            let messages: u64 = bytes.chunks(step).map(|chunk| frames.feed(chunk)).sum();
+            assert_eq!(messages, expected, "{step}");
+            assert!(!frames.lost);
         }
     }
 
@@ -183,19 +182,13 @@ mod tests {
 
     #[test]
     fn gaps() {
-        let mut stats = Stats::default();
-        let mut tunnel = Tunnel::new(true);
+        let mut frames = Frames::default();
         let first = frame(0x81, false, 1000);
-        tunnel.bytes(Half::Requests, &first[..100], &mut stats);
-        tunnel.gap(Half::Requests, (first.len() - 100) as u64, &mut stats);
-        tunnel.bytes(Half::Requests, &first, &mut stats);
-        assert_eq!(stats.websocket_messages, [2, 0]);
-        tunnel.gap(Half::Requests, 1, &mut stats);
-        tunnel.bytes(Half::Requests, &first, &mut stats);
-        assert_eq!(stats.websocket_messages, [2, 0]);
-        assert_eq!(
-            stats.upgraded_bytes,
-            [2 * first.len() as u64 + 1 + first.len() as u64, 0]
-        );
+        assert_eq!(frames.feed(&first[..100]), 1);
+        frames.gap((first.len() - 100) as u64);
+        assert_eq!(frames.feed(&first), 1);
+        frames.gap(1);
+        assert_eq!(frames.feed(&first), 0);
+        assert!(frames.lost);
     }
 }

@@ -207,8 +207,8 @@ fn switching_protocols() {
     check(
         &[
             "> CONNECT h:443 HTTP/1.1\r\n\r\n",
-            "> early",
-            "< HTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            "> \u{16}\u{3}early",
+            "< HTTP/1.1 200 OK\r\n\r\n\u{16}\u{3}",
             "> GET / HTTP/1.1\r\n\r\n",
         ],
         &["CONNECT h:443 \"\" -> 200 \"\" upgrade"],
@@ -227,16 +227,77 @@ fn switching_protocols() {
     );
 }
 
-/// What came after a CONNECT that was refused was no tunnel's: it is not told, and counted.
+/// What came after a CONNECT that was refused was no tunnel's: it was a request.
 #[test]
 fn early_bytes_of_a_refused_tunnel() {
+    let connect = "> CONNECT h:1 HTTP/1.1\r\n\r\nGET /a HTTP/1.1\r\n\r\n";
+    let refused = "< HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n";
     check(
-        &[
-            "> CONNECT h:1 HTTP/1.1\r\n\r\nGET /a HTTP/1.1\r\n\r\n",
-            "< HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
-        ],
+        &[connect, refused],
+        &["CONNECT h:1 \"\" -> 404 \"\"", "GET /a \"\" !shutdown"],
+    );
+    check(
+        &[connect, refused, "< HTTP/1.1 204 No\r\n\r\n"],
+        &["CONNECT h:1 \"\" -> 404 \"\"", "GET /a \"\" -> 204 \"\""],
+    );
+    // Too much to keep.
+    let long = format!(
+        "> CONNECT h:1 HTTP/1.1\r\n\r\nPOST /a HTTP/1.1\r\nContent-Length: 20000\r\n\r\n{}",
+        "x".repeat(20_000)
+    );
+    check(
+        &[&long, refused],
         &["CONNECT h:1 \"\" -> 404 \"\"", "lost pairing_lost 1"],
     );
+}
+
+/// What is inside a tunnel is a connection of its own, as deep as tunnels are looked into.
+#[test]
+fn inside_a_tunnel() {
+    let connect = |name: &str| format!("> CONNECT {name}:80 HTTP/1.1\r\n\r\n");
+    let ok = "< HTTP/1.1 200 OK\r\n\r\n";
+    check(
+        &[
+            &connect("h"),
+            &format!("{ok}"),
+            "> GET /a HTTP/1.1\r\n\r\n",
+            "< HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
+            "> GET /b HTTP/1.1\r\n\r\n",
+        ],
+        &[
+            "CONNECT h:80 \"\" -> 200 \"\" upgrade",
+            "GET /a \"\" -> 200 \"a\"",
+            "GET /b \"\" !shutdown",
+        ],
+    );
+    // The client does not wait; the server's first bytes come with the response to the CONNECT.
+    check(
+        &[
+            &format!("{}GET /a HTTP/1.1\r\n\r\n", connect("h")),
+            &format!("{ok}HTTP/1.1 204 No\r\n\r\n"),
+        ],
+        &[
+            "CONNECT h:80 \"\" -> 200 \"\" upgrade",
+            "GET /a \"\" -> 204 \"\"",
+        ],
+    );
+    let mut wire = Wire::new(Side::Server);
+    for depth in 0..6 {
+        wire.say(CLIENT, &connect(&depth.to_string())[2..]);
+        wire.say(SERVER, &ok[2..]);
+    }
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.finish();
+    let depths: Vec<usize> = (run.output.exchanges.iter())
+        .map(|exchange| {
+            let outer =
+                std::iter::successors(exchange.peers.outer.as_ref(), |peers| peers.outer.as_ref());
+            assert_eq!(exchange.peers.connection.depth(), outer.clone().count());
+            outer.count()
+        })
+        .collect();
+    assert_eq!(depths, [0, 1, 2, 3, 4]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::chunked::{Chunked, Stretch};
+use super::chunked::{Chunked, Part};
 use super::{Bounds, Framed, head};
 use crate::http::{Body, Framing};
 
@@ -55,7 +55,7 @@ pub enum Damage {
 
 /// Which bytes of a body are of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Appetite {
+pub enum Wanted {
     /// Those that come next.
     Next,
     /// Not the next `0`.
@@ -125,14 +125,14 @@ impl Reading {
 
     /// Which of the bytes to come are of use.
     #[must_use]
-    pub fn appetite(&self) -> Appetite {
+    pub fn wanted(&self) -> Wanted {
         if self.size < self.limit as u64 && !self.broken {
-            return Appetite::Next;
+            return Wanted::Next;
         }
         match &self.rule {
-            Rule::Length(left) => Appetite::After(*left),
-            Rule::Chunked(chunked) => Appetite::After(chunked.left()),
-            Rule::Close => Appetite::After(u64::MAX),
+            Rule::Length(left) => Wanted::After(*left),
+            Rule::Chunked(chunked) => Wanted::After(chunked.left()),
+            Rule::Close => Wanted::After(u64::MAX),
         }
     }
 
@@ -155,10 +155,10 @@ impl Reading {
                     };
                 }
                 Rule::Chunked(chunked) => match chunked.feed(input) {
-                    Stretch::Data(data) => self.keep(data),
-                    Stretch::More => return Progress::More,
-                    Stretch::End => return Progress::End(self.finish(true)),
-                    Stretch::Malformed => return Progress::Malformed(self.finish(false)),
+                    Part::Data(data) => self.keep(data),
+                    Part::More => return Progress::More,
+                    Part::End => return Progress::End(self.finish(true)),
+                    Part::Malformed => return Progress::Malformed(self.finish(false)),
                 },
                 Rule::Close => {
                     self.keep(input);
@@ -169,7 +169,7 @@ impl Reading {
         }
     }
 
-    /// The whole body came in one piece: one copy.
+    /// The whole body came in one chunk: one copy.
     fn at_once(&self, data: &[u8]) -> Body {
         Body {
             bytes: Bytes::copy_from_slice(data.get(..self.limit).unwrap_or(data)),

@@ -24,9 +24,9 @@ enum State {
     Trailers,
 }
 
-/// A stretch that the decoder made out.
+/// A part that the decoder made out.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stretch<'a> {
+pub(super) enum Part<'a> {
     /// More input is needed.
     More,
     /// Content.
@@ -102,32 +102,32 @@ impl Chunked {
     }
 
     /// Takes what it can of the input.
-    pub(super) fn feed<'a>(&mut self, input: &mut &'a [u8]) -> Stretch<'a> {
+    pub(super) fn feed<'a>(&mut self, input: &mut &'a [u8]) -> Part<'a> {
         loop {
             match self.state {
                 State::Data => {
                     if input.is_empty() {
-                        return Stretch::More;
+                        return Part::More;
                     }
                     let len = usize::try_from(self.left).unwrap_or(usize::MAX);
                     let (data, rest) = input.split_at(len.min(input.len()));
                     *input = rest;
                     self.take(data.len() as u64);
-                    return Stretch::Data(data);
+                    return Part::Data(data);
                 }
                 State::Trailers => {
-                    if let Some(stretch) = self.trailer(input) {
-                        return stretch;
+                    if let Some(part) = self.trailer(input) {
+                        return part;
                     }
                 }
                 _ => {
                     let Some((byte, rest)) = input.split_first() else {
-                        return Stretch::More;
+                        return Part::More;
                     };
                     *input = rest;
                     match self.byte(*byte) {
                         Some(state) => self.state = state,
-                        None => return Stretch::Malformed,
+                        None => return Part::Malformed,
                     }
                 }
             }
@@ -165,9 +165,9 @@ impl Chunked {
     }
 
     /// The section ends with an empty line; it is one itself when there are no trailers. `None`: go on.
-    fn trailer<'a>(&mut self, input: &mut &'a [u8]) -> Option<Stretch<'a>> {
+    fn trailer<'a>(&mut self, input: &mut &'a [u8]) -> Option<Part<'a>> {
         if input.is_empty() {
-            return Some(Stretch::More);
+            return Some(Part::More);
         }
         let before = self.trailers.len();
         let room = TRAILERS.saturating_sub(before).min(input.len());
@@ -182,7 +182,7 @@ impl Chunked {
         if let Some(end) = end {
             *input = input.get(end.saturating_sub(before)..).unwrap_or_default();
             self.trailers.truncate(end);
-            return Some(Stretch::End);
+            return Some(Part::End);
         }
         *input = input.get(room..).unwrap_or_default();
         if self.trailers.len() >= TRAILERS {
@@ -209,14 +209,14 @@ mod tests {
         let bytes = input.as_bytes();
         let mut at = 0;
         while at < bytes.len() {
-            let mut piece = &bytes[at..(at + step).min(bytes.len())];
+            let mut chunk = &bytes[at..(at + step).min(bytes.len())];
             loop {
-                match chunked.feed(&mut piece) {
-                    Stretch::Data(data) => content.extend_from_slice(data),
-                    Stretch::More => break,
-                    Stretch::Malformed => return None,
-                    Stretch::End => {
-                        let rest = at + step.min(bytes.len() - at) - piece.len();
+                match chunked.feed(&mut chunk) {
+                    Part::Data(data) => content.extend_from_slice(data),
+                    Part::More => break,
+                    Part::Malformed => return None,
+                    Part::End => {
+                        let rest = at + step.min(bytes.len() - at) - chunk.len();
                         return Some((
                             String::from_utf8(content).unwrap(),
                             String::from_utf8(chunked.into_trailers()).unwrap(),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn faults() {
+    fn errors() {
         check("\r\n", None);
         check("g\r\n", None);
         check("3\r\nabcd\r\n", None);
@@ -287,11 +287,11 @@ mod tests {
     fn gaps() {
         let mut chunked = Chunked::new();
         let mut input: &[u8] = b"a\r\nab";
-        assert_eq!(chunked.feed(&mut input), Stretch::Data(b"ab"));
+        assert_eq!(chunked.feed(&mut input), Part::Data(b"ab"));
         assert!(!chunked.gap(9));
         assert!(chunked.gap(8));
         assert!(!chunked.gap(1));
         let mut input: &[u8] = b"\r\n0\r\n\r\n";
-        assert_eq!(chunked.feed(&mut input), Stretch::End);
+        assert_eq!(chunked.feed(&mut input), Part::End);
     }
 }

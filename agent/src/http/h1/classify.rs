@@ -48,7 +48,7 @@ pub fn classify(bytes: &[u8]) -> Class {
     }
 }
 
-/// After the major version. The status is part of it: an interim answer is told apart from a final one by it.
+/// After the major version. The status is part of it: an interim response is told apart from a final one by it.
 fn status_line(rest: &[u8]) -> Class {
     let fits = |(at, byte): (usize, &u8)| match at {
         0 => matches!(byte, b'0' | b'1'),

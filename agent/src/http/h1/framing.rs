@@ -1,7 +1,7 @@
 //! How the end of a body is told: RFC 9112 §6.3, rule by rule.
 
-use super::Fault;
-use crate::http::{Anomalies, Fields, RequestHead, ResponseHead, Version};
+use super::ReadError;
+use crate::http::{Anomalies, Fields, Method, RequestHead, ResponseHead, Version};
 
 /// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Framed {
 /// What else of a head matters to the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traits {
-    /// Faults that were tolerated.
+    /// Errors that were tolerated.
     pub anomalies: Anomalies,
     /// `Expect: 100-continue`.
     pub expects: bool,
@@ -50,7 +50,7 @@ enum Coding {
 ///
 /// # Errors
 /// When its length cannot be known (RFC 9112 §6.3 rules 4 and 5).
-pub fn request(head: &RequestHead) -> Result<(Framed, Traits), Fault> {
+pub fn request(head: &RequestHead) -> Result<(Framed, Traits), ReadError> {
     let mut found = scan(&head.fields)?;
     let framed = found.framed(head.version).unwrap_or(Framed::None);
     Ok((framed, found.traits))
@@ -60,7 +60,7 @@ pub fn request(head: &RequestHead) -> Result<(Framed, Traits), Fault> {
 ///
 /// # Errors
 /// When its length cannot be known.
-pub fn response(head: &ResponseHead, method: Method) -> Result<(Framed, Traits), Fault> {
+pub fn response(head: &ResponseHead, method: Method) -> Result<(Framed, Traits), ReadError> {
     // Rules 1 and 2 come first: whatever the fields say does not matter.
     match (head.status, method) {
         (101, _) | (200..=299, Method::Connect) => {
@@ -75,30 +75,6 @@ pub fn response(head: &ResponseHead, method: Method) -> Result<(Framed, Traits),
     let mut found = scan(&head.fields)?;
     let framed = found.framed(head.version).unwrap_or(Framed::Close);
     Ok((framed, found.traits))
-}
-
-/// What of a request's method decides how the answer ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Method {
-    /// HEAD: the answer never has a body.
-    Head,
-    /// CONNECT: after a 2xx the connection is a tunnel.
-    Connect,
-    /// Any other.
-    #[default]
-    Other,
-}
-
-impl Method {
-    /// Of a request.
-    #[must_use]
-    pub fn of(head: &RequestHead) -> Self {
-        match head.method() {
-            b"HEAD" => Self::Head,
-            b"CONNECT" => Self::Connect,
-            _ => Self::Other,
-        }
-    }
 }
 
 impl Found {
@@ -128,7 +104,7 @@ impl Found {
     }
 }
 
-fn scan(fields: &Fields) -> Result<Found, Fault> {
+fn scan(fields: &Fields) -> Result<Found, ReadError> {
     let mut found = Found::default();
     for (name, value) in fields.iter() {
         // Lengths first: most fields are none of these.
@@ -154,15 +130,15 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// One field, or one of several, or a list: all the same number, or the message is malformed (rule 5).
-fn length(found: &mut Found, value: &[u8]) -> Result<(), Fault> {
+fn length(found: &mut Found, value: &[u8]) -> Result<(), ReadError> {
     for item in list(value) {
-        let number = decimal(item).ok_or(Fault::Malformed)?;
+        let number = decimal(item).ok_or(ReadError::Malformed)?;
         match found.length {
             None => found.length = Some(number),
             Some(known) if known == number => {
                 found.traits.anomalies = found.traits.anomalies.with(Anomalies::REPEATED_LENGTH);
             }
-            Some(_) => return Err(Fault::Malformed),
+            Some(_) => return Err(ReadError::Malformed),
         }
     }
     Ok(())
@@ -204,7 +180,7 @@ mod tests {
         body: 1024,
     };
 
-    fn check_request(fields: &str, expected: Result<(Framed, Anomalies), Fault>) {
+    fn check_request(fields: &str, expected: Result<(Framed, Anomalies), ReadError>) {
         let text = format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
         let parsed = head::parse::<RequestHead>(text.as_bytes(), &BOUNDS)
             .unwrap()
@@ -213,7 +189,12 @@ mod tests {
         assert_eq!(got, expected, "{fields:?}");
     }
 
-    fn check_response(method: Method, start: &str, fields: &str, expected: Result<Framed, Fault>) {
+    fn check_response(
+        method: Method,
+        start: &str,
+        fields: &str,
+        expected: Result<Framed, ReadError>,
+    ) {
         let text = format!("{start}\r\n{fields}\r\n");
         let parsed = head::parse::<ResponseHead>(text.as_bytes(), &BOUNDS)
             .unwrap()
@@ -244,11 +225,14 @@ mod tests {
             ",",
             "5, 6",
         ] {
-            check_request(&format!("Content-Length: {bad}\r\n"), Err(Fault::Malformed));
+            check_request(
+                &format!("Content-Length: {bad}\r\n"),
+                Err(ReadError::Malformed),
+            );
         }
         check_request(
             "Content-Length: 5\r\nContent-Length: 6\r\n",
-            Err(Fault::Malformed),
+            Err(ReadError::Malformed),
         );
         check_request(
             "Content-Length: 5\r\nContent-Length: 5\r\n",
@@ -290,7 +274,12 @@ mod tests {
         let ok = "HTTP/1.1 200 OK";
         check_response(Other, ok, "", Ok(Framed::Close));
         check_response(Other, ok, "Content-Length: 5\r\n", Ok(Framed::Length(5)));
-        check_response(Other, ok, "Content-Length: x\r\n", Err(Fault::Malformed));
+        check_response(
+            Other,
+            ok,
+            "Content-Length: x\r\n",
+            Err(ReadError::Malformed),
+        );
         check_response(Head, ok, "Content-Length: 5\r\n", Ok(Framed::None));
         check_response(Head, ok, "Transfer-Encoding: chunked\r\n", Ok(Framed::None));
         check_response(Connect, ok, "Content-Length: 5\r\n", Ok(Framed::Switched));

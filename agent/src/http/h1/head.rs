@@ -20,7 +20,7 @@ const FEW_FIELDS: usize = 48;
 
 /// Why bytes are not a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ReadError {
     /// Not HTTP.
     Malformed,
     /// Over the size or field limit.
@@ -32,7 +32,7 @@ pub enum Fault {
 pub(super) struct Parsed<H> {
     /// The head.
     pub head: H,
-    /// Faults that were tolerated.
+    /// Errors that were tolerated.
     pub anomalies: Anomalies,
     /// Bytes it took.
     pub len: usize,
@@ -149,7 +149,10 @@ enum Outcome {
 }
 
 /// Parses `bytes`, which begin with a head. `Ok(None)`: more bytes are needed.
-pub(super) fn parse<H: Head>(bytes: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>, Fault> {
+pub(super) fn parse<H: Head>(
+    bytes: &[u8],
+    bounds: &Bounds,
+) -> Result<Option<Parsed<H>>, ReadError> {
     let window = bytes.get(..bounds.head).unwrap_or(bytes);
     let mut spans = Vec::new();
     match attempt(H::KIND, &config(), window, (bounds, &mut spans)) {
@@ -159,9 +162,9 @@ pub(super) fn parse<H: Head>(bytes: &[u8], bounds: &Bounds) -> Result<Option<Par
             spans,
             Anomalies::default(),
         ))),
-        Outcome::NeedMore if window.len() >= bounds.head => Err(Fault::TooLarge),
+        Outcome::NeedMore if window.len() >= bounds.head => Err(ReadError::TooLarge),
         Outcome::NeedMore => Ok(None),
-        Outcome::TooManyFields => Err(Fault::TooLarge),
+        Outcome::TooManyFields => Err(ReadError::TooLarge),
         Outcome::Malformed => lenient(window, bounds),
     }
 }
@@ -170,12 +173,12 @@ pub(super) fn parse<H: Head>(bytes: &[u8], bounds: &Bounds) -> Result<Option<Par
 /// not belong there. It parses a copy in which all are made harmless without moving a byte, so the positions found are right in the
 /// original.
 #[cold]
-fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>, Fault> {
+fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>, ReadError> {
     let Some(end) = find_end(window, 0) else {
         let hopeless = classify(window) == Class::Other;
         return match window.len() >= bounds.head {
-            _ if hopeless => Err(Fault::Malformed),
-            true => Err(Fault::TooLarge),
+            _ if hopeless => Err(ReadError::Malformed),
+            true => Err(ReadError::TooLarge),
             false => Ok(None),
         };
     };
@@ -211,8 +214,8 @@ fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>,
     let mut spans = Vec::new();
     match attempt(H::KIND, &config, &masked, (bounds, &mut spans)) {
         Outcome::Whole(raw) => Ok(Some(whole(&raw, head.into(), spans, anomalies))),
-        Outcome::TooManyFields => Err(Fault::TooLarge),
-        Outcome::NeedMore | Outcome::Malformed => Err(Fault::Malformed),
+        Outcome::TooManyFields => Err(ReadError::TooLarge),
+        Outcome::NeedMore | Outcome::Malformed => Err(ReadError::Malformed),
     }
 }
 
@@ -366,7 +369,7 @@ mod tests {
     };
 
     /// Both as text: start line | name=value | … | anomalies.
-    fn request(bytes: &[u8]) -> Result<Option<String>, Fault> {
+    fn request(bytes: &[u8]) -> Result<Option<String>, ReadError> {
         Ok(parse::<RequestHead>(bytes, &BOUNDS)?.map(|parsed| {
             let head = &parsed.head;
             let line = format!(
@@ -384,7 +387,7 @@ mod tests {
         }))
     }
 
-    fn response(bytes: &[u8]) -> Result<Option<String>, Fault> {
+    fn response(bytes: &[u8]) -> Result<Option<String>, ReadError> {
         Ok(parse::<ResponseHead>(bytes, &BOUNDS)?.map(|parsed| {
             let head = &parsed.head;
             let line = format!("{} {}", head.status, head.version.label());
@@ -416,13 +419,13 @@ mod tests {
     }
 
     fn check(
-        parse: fn(&[u8]) -> Result<Option<String>, Fault>,
+        parse: fn(&[u8]) -> Result<Option<String>, ReadError>,
         bytes: &[u8],
-        expected: Result<Option<&str>, Fault>,
+        expected: Result<Option<&str>, ReadError>,
     ) {
         let expected = expected.map(|text| text.map(str::to_owned));
         assert_eq!(parse(bytes), expected, "{}", bytes.escape_ascii());
-        // A part of a good head is never a fault, and never a head.
+        // A part of a good head is never a error, and never a head.
         if let Ok(Some(_)) = expected {
             let end = find_end(bytes, 0).unwrap();
             for cut in 0..end {
@@ -557,12 +560,12 @@ mod tests {
             b"\x16\x03\x01\x02\x00\x01",
             b"*1\r\n$4\r\nPING\r\n",
         ] {
-            check(request, bad, Err(Fault::Malformed));
+            check(request, bad, Err(ReadError::Malformed));
         }
         let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
-        check(request, long.as_bytes(), Err(Fault::TooLarge));
+        check(request, long.as_bytes(), Err(ReadError::TooLarge));
         let many = |n| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(n));
-        check(request, many(257).as_bytes(), Err(Fault::TooLarge));
+        check(request, many(257).as_bytes(), Err(ReadError::TooLarge));
         let parsed = parse::<RequestHead>(many(256).as_bytes(), &BOUNDS);
         assert_eq!(parsed.unwrap().unwrap().head.fields.len(), 256);
     }
@@ -587,7 +590,7 @@ mod tests {
             Ok(Some("200 1.1 | A=b   c !folded")),
         );
         for bad in [b"HTTP/1.1 2x0 OK\r\n\r\n".as_slice(), b"-ERR what\r\n\r\n"] {
-            check(response, bad, Err(Fault::Malformed));
+            check(response, bad, Err(ReadError::Malformed));
         }
     }
 }

@@ -77,7 +77,7 @@ pub(super) fn name_fields(kind: Kind, fields: &mut [u8]) -> bool {
         };
         let (name, _) = line.split_at_mut(colon);
         found |= name.is_empty();
-        // White space after a name is dropped from answers, and makes a request's field another one (RFC 9112 §5.1).
+        // White space after a name is dropped from responses, and makes a request's field another one (RFC 9112 §5.1).
         let name = match kind {
             Kind::Request => name,
             Kind::Response => {

@@ -20,10 +20,10 @@ mod head;
 mod mask;
 mod reader;
 
-pub use body::{Appetite, Damage, Reading};
+pub use body::{Damage, Reading, Wanted};
 #[cfg(feature = "agent")]
 pub(crate) use classify::is_token;
 pub use classify::{Class, classify};
-pub use framing::{Framed, Method, Traits, request, response};
-pub use head::{Fault, Head};
+pub use framing::{Framed, Traits, request, response};
+pub use head::{Head, ReadError};
 pub use reader::{Bounds, Event, Reader};

@@ -1,8 +1,8 @@
 //! One direction of an HTTP/1 connection as messages.
 
 use super::body::{Progress, Reading};
-use super::head::{self, Fault, Parsed, find_end};
-use super::{Appetite, Damage, Framed, Head};
+use super::head::{self, Parsed, ReadError, find_end};
+use super::{Damage, Framed, Head, Wanted};
 use crate::http::{Anomalies, Body};
 
 /// Bounds of one message.
@@ -25,13 +25,13 @@ pub enum Event<H> {
     Head {
         /// The head.
         head: H,
-        /// Faults that were tolerated.
+        /// Errors that were tolerated.
         anomalies: Anomalies,
     },
     /// The message is over.
     End(Body),
     /// The message cannot be read any further. The reader is of no more use.
-    Fault(Fault, Option<Body>),
+    Error(ReadError, Option<Body>),
 }
 
 /// Reads the messages of one direction.
@@ -86,9 +86,9 @@ impl Reader {
 
     /// Which of the bytes to come are of use.
     #[must_use]
-    pub fn appetite(&self) -> Appetite {
+    pub fn wanted(&self) -> Wanted {
         self.reading()
-            .map_or(Appetite::Next, super::body::Reading::appetite)
+            .map_or(Wanted::Next, super::body::Reading::wanted)
     }
 
     /// Bytes held.
@@ -108,7 +108,7 @@ impl Reader {
                 let event = match reading.feed(input) {
                     Progress::More => return Event::More,
                     Progress::End(body) => Event::End(body),
-                    Progress::Malformed(body) => Event::Fault(Fault::Malformed, Some(body)),
+                    Progress::Malformed(body) => Event::Error(ReadError::Malformed, Some(body)),
                 };
                 self.state = State::Between;
                 return event;
@@ -135,7 +135,7 @@ impl Reader {
                 Event::Head { head, anomalies }
             }
             // What there is of the head stays, for the caller to look at.
-            Err(fault) => Event::Fault(fault, None),
+            Err(error) => Event::Error(error, None),
         }
     }
 
@@ -197,14 +197,14 @@ impl Partial {
         &mut self,
         input: &mut &[u8],
         bounds: &Bounds,
-    ) -> Result<Option<Parsed<H>>, Fault> {
+    ) -> Result<Option<Parsed<H>>, ReadError> {
         let before = self.buffer.len();
         let room = bounds.head.saturating_sub(before).min(input.len());
         self.buffer
             .extend_from_slice(input.get(..room).unwrap_or_default());
         let Some(end) = find_end(&self.buffer, self.searched) else {
             if self.buffer.len() >= bounds.head {
-                return Err(Fault::TooLarge);
+                return Err(ReadError::TooLarge);
             }
             // An empty line may have begun with the last two bytes.
             self.searched = self.buffer.len().saturating_sub(2);
@@ -215,6 +215,6 @@ impl Partial {
         self.buffer.truncate(end);
         head::parse(&self.buffer, bounds)?
             .map(Some)
-            .ok_or(Fault::Malformed)
+            .ok_or(ReadError::Malformed)
     }
 }

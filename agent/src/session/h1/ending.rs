@@ -1,12 +1,12 @@
-//! Exchanges that are told before both halves are over: the connection is gone, capture stops, or they are too old.
+//! Exchanges that are emitted before both directions are over: the connection is gone, capture stops, or they are too old.
 
 use super::super::Context;
-use super::{H1, Requests, Responses, account};
-use crate::exchange::{Answer, Open, Partial};
+use super::{H1, Requests, Responses};
+use crate::exchange::{InFlight, Partial, Progress};
 use crate::flow::Nanos;
 use crate::ledger::Dropped;
 
-/// Why a connection is given up.
+/// Why a connection is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// It is gone: reset, closed, or silent for too long.
@@ -18,8 +18,8 @@ pub(crate) enum End {
 }
 
 impl H1 {
-    /// Nothing more comes: everything open is told or counted.
-    pub(crate) fn end(&mut self, end: End, now: Nanos, cx: &mut Context<'_>) {
+    /// Nothing more comes: everything exchange is emitted or counted.
+    pub(crate) fn finish(&mut self, end: End, now: Nanos, cx: &mut Context<'_>) {
         let head = match end {
             End::Gone | End::Shutdown => Dropped::HeadCut,
             End::Evicted => Dropped::Evicted,
@@ -27,22 +27,22 @@ impl H1 {
         self.head_cut(head, cx);
         self.take_bodies(|_| true);
         let paired = !matches!(self.responses, Responses::Seek);
-        let mut account = account(&self.peers, self.facts.mirrored, cx);
-        for open in &mut self.open {
-            if !paired && open.answer != Answer::Done {
-                open.lose(Dropped::PairingLost, &mut account);
+        let mut emitter = cx.emitter(&self.peers);
+        for exchange in &mut self.in_flight {
+            if !paired && exchange.progress != Progress::Done {
+                exchange.drop_with(Dropped::PairingLost, &mut emitter);
                 continue;
             }
-            open.lacks(match end {
+            exchange.mark(match end {
                 End::Shutdown => Partial::Shutdown,
                 End::Evicted => Partial::Evicted,
-                End::Gone if !open.requested => Partial::RequestCut,
-                End::Gone if open.answer == Answer::Awaited => Partial::NoResponse,
+                End::Gone if !exchange.requested => Partial::RequestCut,
+                End::Gone if exchange.progress == Progress::Awaited => Partial::NoResponse,
                 End::Gone => Partial::ResponseCut,
             });
-            open.tell(false, now, &mut account);
+            exchange.emit(false, now, &mut emitter);
         }
-        self.open.clear();
+        self.in_flight.clear();
         self.held = 0;
         self.requests = Requests::Ended;
         self.responses = Responses::Ended;
@@ -50,38 +50,41 @@ impl H1 {
 
     /// Tells what began before `oldest`, as it stands. Its place in the order stays.
     pub(crate) fn expire(&mut self, oldest: Nanos, now: Nanos, cx: &mut Context<'_>) {
-        if self.begun.is_some_and(|begun| begun.time <= oldest) {
+        if self.started.is_some_and(|started| started.time <= oldest) {
             self.head_cut(Dropped::HeadCut, cx);
             self.requests_lost();
         }
-        let old = |open: &Open| open.began().is_some_and(|began| began <= oldest);
-        if !self.open.iter().any(old) {
+        let old = |exchange: &InFlight| exchange.began().is_some_and(|began| began <= oldest);
+        if !self.in_flight.iter().any(old) {
             return;
         }
         self.take_bodies(old);
-        let mut account = account(&self.peers, self.facts.mirrored, cx);
-        for open in self.open.iter_mut().filter(|open| old(open)) {
-            open.lacks(Partial::MaxAge);
-            open.tell(false, now, &mut account);
+        let mut emitter = cx.emitter(&self.peers);
+        for exchange in self.in_flight.iter_mut().filter(|exchange| old(exchange)) {
+            exchange.mark(Partial::MaxAge);
+            exchange.emit(false, now, &mut emitter);
         }
-        self.held = self.open.iter().map(Open::memory).sum();
+        self.held = self.in_flight.iter().map(InFlight::memory).sum();
     }
 
     /// What there is of the two bodies that are being read, of exchanges that `which` selects.
-    fn take_bodies(&mut self, which: impl Fn(&Open) -> bool) {
-        let [requests, responses] = &self.turns;
+    fn take_bodies(&mut self, which: impl Fn(&InFlight) -> bool) {
+        let [requests, responses] = &self.spoken;
         if self.current
             && let Requests::Reading(reader) = &mut self.requests
-            && let Some(open) = self.open.back_mut().filter(|open| which(open))
+            && let Some(exchange) = self.in_flight.back_mut().filter(|exchange| which(exchange))
             && let Some(body) = reader.so_far()
         {
-            open.request_body(body, requests.time());
+            exchange.request_body(body, requests.time());
         }
         if let Responses::Reading(reader) = &mut self.responses
-            && let Some(open) = self.open.front_mut().filter(|open| which(open))
+            && let Some(exchange) = self
+                .in_flight
+                .front_mut()
+                .filter(|exchange| which(exchange))
             && let Some(body) = reader.so_far()
         {
-            open.response_body(body, responses.time());
+            exchange.response_body(body, responses.time());
         }
     }
 }

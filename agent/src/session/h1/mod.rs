@@ -5,45 +5,45 @@
 //! ```text
 //!  requests:            gap outside a body of known length, malformed, head too large
 //!           ┌─────────────────────────────────────────────────────────────► Seek
-//!        Reading ◄──────────── a request at a turning point ────────────────┘
-//!           │ CONNECT is whole             ┌── 2xx ──► Tunnel
-//!           └────────────────────► Hold ───┴── any other answer ──► Reading
+//!        Reading ◄──────────── a request at a quiescent point ────────────────┘
+//!           │ CONNECT is whole             ┌── 2xx ──► switched
+//!           └────────────────────► Hold ───┴── any other response ──► Reading
 //!  responses:
-//!        Await ──── its first byte is the expected one ────► Reading ── 101, 2xx to CONNECT ──► Tunnel
+//!        Await ──── its first byte is the expected one ────► Reading ── 101, 2xx to CONNECT ──► switched
 //!                                                             │  ▲
-//!                gap outside a body of known length, malformed│  │ the next request begins at a turning point
+//!                gap outside a body of known length, malformed│  │ the next request begins at a quiescent point
 //!                                                             ▼  │
 //!                                                             Seek
 //!  both: FIN ──► Ended
 //! ```
 //!
-//! # Which answer belongs to which request
+//! # Which response belongs to which request
 //!
-//! Answers come in the order of their requests (RFC 9112 §9.3.2), so as long as both directions are whole, the n-th answer
+//! Answers come in the order of their requests (RFC 9112 §9.3.2), so as long as both directions are whole, the n-th response
 //! belongs to the n-th request. Bytes may be missing, and then it depends on where:
 //!
 //! * **Inside a body of known length** (`Content-Length`, or within one chunk): nothing is lost but those bytes.
-//! * **Elsewhere in the requests**: how many requests the gap holds is unknown. Those before it are still answered in
-//!   order; an answer after those is not paired.
-//! * **Elsewhere in the answers**: how many answers the gap holds is unknown. No pending request is paired any more,
-//!   except the one whose answer was being read; it is told with what there was.
+//! * **Elsewhere in the requests**: how many requests the gap holds is unknown. Those before it are still responded to in
+//!   order; an response after those is not paired.
+//! * **Elsewhere in the responses**: how many responses the gap holds is unknown. No pending request is paired any more,
+//!   except the one whose response was being read; it is emitted with what there was.
 //!
-//! What comes after is paired again only where TCP itself says that both sides had nothing left to say: at a turning
-//! point ([`super::quiescent`]). On a connection whose client waits for each answer, every request begins at one, and its
-//! answer begins exactly at the request's acknowledgement number. So:
+//! What comes after is paired again only where the transport proves that both sides had nothing left to say: at a turning
+//! point ([`super::quiescent`]). On a connection whose client waits for each response, every request begins at one, and its
+//! response begins exactly at the request's `heard`. So:
 //!
-//! * if only the answers were lost track of, the next request to begin says where its answer will begin;
-//! * if the requests were lost track of, a request is believed only at a turning point whose two sides were both seen:
+//! * if only the responses were lost track of, the next request to begin says where its response will begin;
+//! * if the requests were lost track of, a request is believed only at a quiescent point whose two sides were both seen:
 //!   then the first bytes after it are not in the middle of anything;
 //! * a connection that was there before the agent is picked up at the first bytes of a request, if they are a whole request
-//!   line at the start of a segment, and if, when the answer begins, they are a whole request and nothing else, all of
+//!   line at the start of a segment, and if, when the response begins, they are a whole request and nothing else, all of
 //!   which the server had received. (The middle of a body does not look like that; a body that ends with exactly one
 //!   request in a segment of its own would.)
 //!
-//! A client that pipelines has no turning points to rely on: once a request was seen to begin while an earlier one was
-//! unanswered, a loss of track is final. Its later requests are counted as [`Dropped::PairingLost`] as far as they can be made
+//! A client that pipelines has no quiescent points to rely on: once a request was seen to begin while an earlier one was
+//! pending, a loss of track is final. Its later requests are counted as [`Dropped::PairingLost`] as far as they can be made
 //! out, and when they cannot, the socket is left alone. (A client that pipelines for the first time exactly within a gap,
-//! in such a way that no acknowledgement shows it, cannot be told from one that does not.)
+//! in such a way that no acknowledgement shows it, cannot be emitted from one that does not.)
 
 mod ending;
 mod requests;
@@ -56,15 +56,16 @@ pub(crate) use requests::is_known_request;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::quiescent::Turn;
-use super::websocket::Tunnel;
-use super::{Context, Half};
-use crate::exchange::{Account, Open, Peers};
-use crate::flow::Nanos;
-use crate::http::h1::{Appetite, Reader};
+use super::quiescent::Spoken;
+use super::{Context, Messages};
+use crate::exchange::{InFlight, Progress};
+use crate::flow::{Direction, Nanos, Offset, Peers};
+use crate::http::h1::{Reader, Wanted};
 use crate::ledger::Dropped;
-use crate::transport::tcp::Credit;
-use crate::transport::tcp::Item;
+use crate::transport::{Chunk, Gap};
+
+/// Bytes kept that came after a CONNECT and before its response. Clients that do not wait send a TLS hello, or one request.
+const EARLY: usize = 16 * 1024;
 
 /// An HTTP/1 connection.
 #[derive(Debug)]
@@ -72,75 +73,158 @@ pub(crate) struct H1 {
     peers: Arc<Peers>,
     requests: Requests,
     responses: Responses,
-    /// Begun exchanges whose request's head is whole, in the order of their requests.
-    open: VecDeque<Open>,
+    /// Started exchanges whose request's head is whole, in the order of their requests.
+    in_flight: VecDeque<InFlight>,
     /// The request whose head is being read.
-    begun: Option<Begun>,
-    /// The request whose body is being read is the last of `open`.
+    started: Option<Started>,
+    /// The request whose body is being read is the last of `in_flight`.
     current: bool,
-    /// How far each direction was told.
-    turns: [Turn; 2],
-    credits: [Credit; 2],
-    tunnel: Option<Box<Tunnel>>,
-    facts: Facts,
-    /// Bytes that `open` holds.
+    /// A request was dropped whose response may come.
+    owed: bool,
+    /// How far each direction came.
+    spoken: [Spoken; 2],
+    recognition: Recognition,
+    pairing: Pairing,
+    pickup: Pickup,
+    /// Bytes that `in_flight` holds.
     held: usize,
-    /// Sequence number of the last request's first byte.
-    last_request: u32,
-    /// Acknowledgement number of that byte's segment.
-    last_ack: u32,
+    last_request: LastRequest,
+    /// A request that began since the last look.
+    news: Option<Offset>,
+    switched: Option<Box<Switched>>,
 }
 
 /// A request whose head is not whole.
 #[derive(Clone, Copy, Debug)]
-struct Begun {
+struct Started {
     time: Nanos,
-    seq: u32,
+    offset: Offset,
     /// It is in the ledger. The first bytes of a connection are not, before they are known to be HTTP.
     counted: bool,
 }
 
-/// What was seen of the connection.
+/// The first byte of the last request.
 #[derive(Clone, Copy, Debug, Default)]
-struct Facts {
-    /// Its first byte was seen.
-    fresh: bool,
+struct LastRequest {
+    offset: Offset,
+    heard: Option<Offset>,
+}
+
+/// Whether it is HTTP at all.
+///
+/// ```text
+/// FirstBytes ── a whole request line ──► Proven
+///     │   └──── bytes are missing ─────► Unproven ── a whole request line ──► Proven
+///     └──────── no request line ───────► Refuted
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recognition {
+    /// The first byte of the connection was seen, no whole request line yet.
+    FirstBytes,
+    /// Mid-stream, or bytes are missing: what is not HTTP proves nothing.
+    Unproven,
     /// A whole request line was seen.
-    recognised: bool,
-    /// A request began while an earlier one was unanswered.
-    pipelined: bool,
-    /// Nothing more can be paired.
-    lost: bool,
-    /// The other end of the same connection tells its exchanges.
-    mirrored: bool,
-    /// A request began since the last look.
-    news: Option<u32>,
+    Proven,
     /// Not HTTP after all.
-    not_http: bool,
-    /// The connection was picked up at a request that nothing before it vouches for.
-    joined: bool,
-    /// A request was given up whose answer may come.
-    owed: bool,
+    Refuted,
+}
+
+/// What a loss of track costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Pairing {
+    /// Every request so far began after the response to the one before: quiescent points can be relied on.
+    InOrder,
+    /// A request began while an earlier one was pending: the next loss of track is final.
+    Pipelined,
+    /// Nothing more can be paired.
+    Lost,
+}
+
+/// What vouches for the first request of a connection that was picked up mid-stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pickup {
+    /// Its first byte, or a quiescent point.
+    Certain,
+    /// Nothing but its looks: its response has to confirm it.
+    Unconfirmed,
 }
 
 #[derive(Debug)]
 enum Requests {
     Reading(Reader),
     Seek,
-    /// After a CONNECT: bytes that came before its answer.
-    Hold(u64),
-    Tunnel,
+    /// After a CONNECT: what came before its response.
+    Hold(Box<Early>),
     Ended,
 }
 
 #[derive(Debug)]
 enum Responses {
-    /// Nothing of this direction was seen. The answer begins at this sequence number, or with the first byte of all.
-    Await(Option<u32>),
+    /// Nothing of this direction was seen. The response begins at this offset, or with the first byte of all.
+    Await(Option<Offset>),
     Reading(Reader),
     Seek,
-    Tunnel,
     Ended,
+}
+
+/// Bytes that came after a CONNECT and before its response.
+#[derive(Debug, Default)]
+pub(crate) struct Early {
+    bytes: Vec<u8>,
+    offset: Offset,
+    heard: Option<Offset>,
+    time: Nanos,
+    /// How many came; `bytes` has the first of them.
+    len: u64,
+}
+
+impl Early {
+    fn push(&mut self, chunk: &Chunk<'_>) {
+        if self.len == 0 {
+            self.offset = chunk.offset;
+            self.heard = chunk.heard;
+            self.time = chunk.time;
+        }
+        if self.len == self.bytes.len() as u64 {
+            let room = EARLY.saturating_sub(self.bytes.len());
+            let kept = chunk.bytes.get(..room).unwrap_or(chunk.bytes);
+            self.bytes.extend_from_slice(kept);
+        }
+        self.len += chunk.bytes.len() as u64;
+    }
+
+    /// What was kept.
+    pub(crate) fn chunk(&self) -> Option<Chunk<'_>> {
+        (!self.bytes.is_empty()).then_some(Chunk {
+            bytes: &self.bytes,
+            offset: self.offset,
+            heard: self.heard,
+            time: self.time,
+            boundary: true,
+        })
+    }
+
+    /// What was not.
+    pub(crate) fn gap(&self, time: Nanos) -> Option<Gap> {
+        let kept = self.bytes.len() as u64;
+        (self.len > kept).then_some(Gap {
+            offset: self.offset + kept,
+            len: self.len - kept,
+            skipped: true,
+            time,
+        })
+    }
+}
+
+/// From here on the connection speaks something else.
+#[derive(Debug)]
+pub(crate) struct Switched {
+    /// It is WebSocket (RFC 6455).
+    pub(crate) websocket: bool,
+    /// What the client sent before it knew.
+    pub(crate) early: Early,
+    /// The client has ended its direction.
+    pub(crate) requests_ended: bool,
 }
 
 /// What becomes of the connection.
@@ -150,92 +234,121 @@ pub(crate) enum Verdict {
     Go,
     /// It does not speak HTTP.
     NotHttp,
-    /// Nothing more can be told of it.
+    /// Nothing more can be emitted of it.
     Hopeless,
     /// Both directions have ended.
     Over,
 }
 
 impl H1 {
-    /// `fresh`: nothing came before what the direction's first item will be. Both arguments by [`Half`].
-    pub(crate) fn new(peers: Arc<Peers>, turns: [Turn; 2], fresh: [bool; 2]) -> Self {
-        let [_, answers] = &turns;
-        let [fresh, fresh_answers] = fresh;
-        let responses = match answers.end() {
+    /// `start`: nothing came before what the direction's first item will be. Both arguments by [`Messages`].
+    pub(crate) fn new(peers: Arc<Peers>, spoken: [Spoken; 2], start: [bool; 2]) -> Self {
+        let [_, responses] = &spoken;
+        let [requests_start, responses_start] = start;
+        let responses = match responses.end() {
             None => Responses::Await(None),
-            Some(_) if fresh_answers => Responses::Reading(Reader::default()),
+            Some(_) if responses_start => Responses::Reading(Reader::default()),
             Some(_) => Responses::Seek,
+        };
+        let (requests, recognition) = match requests_start {
+            true => (
+                Requests::Reading(Reader::default()),
+                Recognition::FirstBytes,
+            ),
+            false => (Requests::Seek, Recognition::Unproven),
         };
         Self {
             peers,
-            requests: match fresh {
-                true => Requests::Reading(Reader::default()),
-                false => Requests::Seek,
-            },
+            requests,
             responses,
-            open: VecDeque::new(),
-            begun: None,
+            in_flight: VecDeque::new(),
+            started: None,
             current: false,
-            turns,
-            credits: [Credit::default(); 2],
-            tunnel: None,
-            facts: Facts {
-                fresh,
-                ..Facts::default()
-            },
+            owed: false,
+            spoken,
+            recognition,
+            pairing: Pairing::InOrder,
+            pickup: Pickup::Certain,
             held: 0,
-            last_request: 0,
-            last_ack: 0,
+            last_request: LastRequest::default(),
+            news: None,
+            switched: None,
         }
     }
 
-    /// Takes what a direction's stream hands on.
-    #[inline]
-    pub(crate) fn item(&mut self, half: Half, item: Item<'_>, cx: &mut Context<'_>) {
-        match (half, item) {
-            (_, Item::Opens { seq, fresh }) => {
-                self.turns[half as usize].opens(seq);
-                match half {
-                    Half::Requests => self.requests_open(fresh),
-                    Half::Responses => self.answers_open(seq, fresh, cx),
-                }
-            }
-            (Half::Requests, Item::Bytes(piece)) => {
-                self.credits[Half::Requests as usize].spoke(piece.seq);
-                self.credits[Half::Responses as usize].heard();
-                self.request_bytes(piece, cx);
-                self.turns[Half::Requests as usize].bytes(&piece);
-                self.hint(Half::Requests, piece.end(), cx);
-            }
-            (Half::Responses, Item::Bytes(piece)) => {
-                self.credits[Half::Responses as usize].spoke(piece.seq);
-                self.credits[Half::Requests as usize].heard();
-                self.response_bytes(piece, cx);
-                self.turns[Half::Responses as usize].answer(&piece);
-                self.hint(Half::Responses, piece.end(), cx);
-            }
-            (Half::Requests, Item::Gap(gap)) => {
-                self.request_gap(&gap, cx);
-                self.turns[Half::Requests as usize].gap(&gap);
-                self.hint(half, gap.seq.wrapping_add(gap.len), cx);
-            }
-            (Half::Responses, Item::Gap(gap)) => {
-                self.response_gap(&gap, cx);
-                self.turns[Half::Responses as usize].gap(&gap);
-                self.hint(half, gap.seq.wrapping_add(gap.len), cx);
-            }
-            (Half::Requests, Item::Fin { time }) => self.request_fin(time, cx),
-            (Half::Responses, Item::Fin { time }) => self.response_fin(time, cx),
+    /// A direction's position became known. `start`: nothing came before it.
+    pub(crate) fn opens(
+        &mut self,
+        direction: Direction,
+        offset: Offset,
+        start: bool,
+        cx: &mut Context<'_>,
+    ) {
+        let messages = self.messages(direction);
+        self.spoken[messages as usize].opens(offset);
+        match messages {
+            Messages::Requests => self.requests_open(start),
+            Messages::Responses => self.responses_open(offset, start, cx),
         }
+    }
+
+    /// Bytes came. What is left of the chunk is for what the connection was switched to.
+    #[inline]
+    pub(crate) fn chunk(
+        &mut self,
+        direction: Direction,
+        chunk: &mut Chunk<'_>,
+        cx: &mut Context<'_>,
+    ) {
+        let whole = *chunk;
+        match self.messages(direction) {
+            Messages::Requests => {
+                self.request_bytes(chunk, cx);
+                self.spoken[Messages::Requests as usize].chunk(&whole);
+            }
+            Messages::Responses => {
+                self.response_bytes(chunk, cx);
+                self.spoken[Messages::Responses as usize].response(&whole);
+            }
+        }
+    }
+
+    /// Bytes are missing.
+    pub(crate) fn gap(&mut self, direction: Direction, gap: &Gap, cx: &mut Context<'_>) {
+        let messages = self.messages(direction);
+        match messages {
+            Messages::Requests => self.request_gap(gap, cx),
+            Messages::Responses => self.response_gap(gap, cx),
+        }
+        self.spoken[messages as usize].gap(gap);
+    }
+
+    /// A direction has ended.
+    pub(crate) fn end(&mut self, direction: Direction, time: Nanos, cx: &mut Context<'_>) {
+        match self.messages(direction) {
+            Messages::Requests => self.request_fin(time, cx),
+            Messages::Responses => self.response_fin(time, cx),
+        }
+    }
+
+    fn messages(&self, direction: Direction) -> Messages {
+        Messages::of(direction, self.peers.side.requests())
+    }
+
+    /// What the connection was switched to, once it was.
+    pub(crate) const fn take_switched(&mut self) -> Option<Box<Switched>> {
+        self.switched.take()
     }
 
     /// What becomes of the connection now.
     #[inline]
     pub(crate) fn verdict(&self) -> Verdict {
         match (&self.requests, &self.responses) {
-            _ if self.facts.not_http => Verdict::NotHttp,
+            _ if self.recognition == Recognition::Refuted => Verdict::NotHttp,
             (Requests::Ended, Responses::Ended) => Verdict::Over,
-            (Requests::Seek, _) if self.facts.lost && self.open.is_empty() => Verdict::Hopeless,
+            (Requests::Seek, _) if self.pairing == Pairing::Lost && self.in_flight.is_empty() => {
+                Verdict::Hopeless
+            }
             _ => Verdict::Go,
         }
     }
@@ -245,131 +358,100 @@ impl H1 {
     pub(crate) fn memory(&self) -> usize {
         let requests = match &self.requests {
             Requests::Reading(reader) => reader.memory(),
-            _ => 0,
+            Requests::Hold(early) => early.bytes.capacity(),
+            Requests::Seek | Requests::Ended => 0,
         };
         let responses = match &self.responses {
             Responses::Reading(reader) => reader.memory(),
-            _ => 0,
+            Responses::Await(_) | Responses::Seek | Responses::Ended => 0,
         };
         self.held + requests + responses
     }
 
-    /// When the oldest exchange began that is not told yet.
+    /// When the oldest exchange began that is not emitted yet.
     pub(crate) fn oldest(&self) -> Option<Nanos> {
-        self.open
+        self.in_flight
             .iter()
-            .find_map(Open::began)
-            .or(self.begun.map(|begun| begun.time))
+            .find_map(InFlight::began)
+            .or(self.started.map(|started| started.time))
     }
 
-    /// An exchange was told before it was over.
-    pub(crate) fn has_told_early(&self) -> bool {
-        self.open.iter().any(Open::is_told)
+    /// An exchange was emitted before it was over.
+    pub(crate) fn has_emitted_early(&self) -> bool {
+        self.in_flight.iter().any(InFlight::is_emitted)
     }
 
-    /// The first request that began since the last call.
+    /// Where the first request that began since the last call begins.
     #[inline]
-    pub(crate) const fn news(&mut self) -> Option<u32> {
-        self.facts.news.take()
+    pub(crate) const fn take_news(&mut self) -> Option<Offset> {
+        self.news.take()
     }
 
-    /// One of its requests that are known begins at `seq`.
-    pub(crate) fn has_request_at(&self, seq: u32) -> bool {
-        (self.facts.recognised && self.last_request == seq)
-            || self.open.iter().any(|open| open.seq == seq)
+    /// One of its requests that are known begins at `offset`.
+    pub(crate) fn has_request_at(&self, offset: Offset) -> bool {
+        (self.recognition == Recognition::Proven && self.last_request.offset == offset)
+            || self
+                .in_flight
+                .iter()
+                .any(|exchange| exchange.offset == offset)
     }
 
     pub(crate) const fn peers(&self) -> &Arc<Peers> {
         &self.peers
     }
 
-    /// The other end of the same local connection tells its exchanges.
-    pub(crate) const fn folded(&mut self) {
-        self.facts.mirrored = true;
-    }
-
-    /// Bytes before this are not wanted in a direction.
-    pub(crate) const fn unneeded(&self, half: Half) -> Option<u32> {
-        self.credits[half as usize].until()
-    }
-
-    fn account<'a>(&'a self, cx: &'a mut Context<'_>) -> Account<'a> {
-        account(&self.peers, self.facts.mirrored, cx)
-    }
-
-    /// A request or an answer that is in the ledger's account but not in `open` is given up.
-    fn lose(&self, reason: Dropped, cx: &mut Context<'_>) {
-        cx.ledger.drop_with(match self.facts.mirrored {
-            true => Dropped::Folded,
-            false => reason,
-        });
-    }
-
-    /// Ends what the first of `open` may have reached, and tells it.
-    fn settle(&mut self, now: Nanos, cx: &mut Context<'_>) {
-        while let Some(open) = self.open.front_mut().filter(|open| open.is_over()) {
-            self.held = self.held.saturating_sub(open.memory());
-            open.tell(
-                false,
-                now,
-                &mut account(&self.peers, self.facts.mirrored, cx),
-            );
-            self.open.pop_front();
-        }
-    }
-
-    /// Gives up every begun exchange but one that only waits for the end of its request.
-    fn abandon(&mut self, cx: &mut Context<'_>) {
-        let mut account = account(&self.peers, self.facts.mirrored, cx);
-        let kept = self
-            .open
-            .front()
-            .is_some_and(|open| open.answer == crate::exchange::Answer::Done);
-        for open in self.open.iter_mut().skip(usize::from(kept)) {
-            open.lose(Dropped::PairingLost, &mut account);
-        }
-        self.current &= kept && self.open.len() == 1;
-        self.open.truncate(usize::from(kept));
-        self.held = self.open.iter().map(Open::memory).sum();
-    }
-
-    /// Tells the hook which bytes are not needed, or that more are.
+    /// Which of the bytes to come of a direction are of use.
     #[inline]
-    fn hint(&mut self, half: Half, position: u32, cx: &mut Context<'_>) {
-        let appetite = match half {
-            Half::Requests => match &self.requests {
-                Requests::Reading(reader) => reader.appetite(),
-                Requests::Tunnel => self.tunnel_appetite(half),
-                Requests::Seek | Requests::Hold(_) | Requests::Ended => Appetite::Nothing,
+    pub(crate) fn wanted(&self, direction: Direction) -> Wanted {
+        match self.messages(direction) {
+            Messages::Requests => match &self.requests {
+                Requests::Reading(reader) => reader.wanted(),
+                Requests::Seek | Requests::Hold(_) | Requests::Ended => Wanted::Nothing,
             },
-            Half::Responses => match &self.responses {
-                Responses::Reading(reader) => reader.appetite(),
-                Responses::Tunnel => self.tunnel_appetite(half),
-                Responses::Await(_) | Responses::Seek | Responses::Ended => Appetite::Nothing,
+            Messages::Responses => match &self.responses {
+                Responses::Reading(reader) => reader.wanted(),
+                Responses::Await(_) | Responses::Seek | Responses::Ended => Wanted::Nothing,
             },
-        };
-        if let Some(seq) = self.credits[half as usize].advance(position, appetite) {
-            cx.resume(&self.peers, half, seq);
         }
     }
 
-    fn tunnel_appetite(&self, half: Half) -> Appetite {
-        match self
-            .tunnel
-            .as_ref()
-            .map(|tunnel| tunnel.uninteresting(half))
+    /// A loss of track: final where requests are pipelined.
+    fn lose_track(&mut self) {
+        if self.pairing == Pairing::Pipelined {
+            self.pairing = Pairing::Lost;
+        }
+    }
+
+    /// A request began while an earlier one was pending.
+    fn pipelines(&mut self) {
+        self.pairing = self.pairing.max(Pairing::Pipelined);
+    }
+
+    /// Emits what is over, in the order of the requests.
+    fn settle(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        while let Some(exchange) = self
+            .in_flight
+            .front_mut()
+            .filter(|exchange| exchange.is_over())
         {
-            Some(0) | None => Appetite::Next,
-            Some(len) => Appetite::After(len),
+            self.held = self.held.saturating_sub(exchange.memory());
+            exchange.emit(false, now, &mut cx.emitter(&self.peers));
+            self.in_flight.pop_front();
         }
     }
-}
 
-fn account<'a>(peers: &'a Arc<Peers>, mirrored: bool, cx: &'a mut Context<'_>) -> Account<'a> {
-    Account {
-        ledger: cx.ledger,
-        exchanges: &mut cx.output.exchanges,
-        peers,
-        mirrored,
+    /// Drops every started exchange but one that only waits for the end of its request.
+    fn abandon(&mut self, cx: &mut Context<'_>) {
+        let mut emitter = cx.emitter(&self.peers);
+        let kept = self
+            .in_flight
+            .front()
+            .is_some_and(|exchange| exchange.progress == Progress::Done);
+        for exchange in self.in_flight.iter_mut().skip(usize::from(kept)) {
+            exchange.drop_with(Dropped::PairingLost, &mut emitter);
+        }
+        self.current &= kept && self.in_flight.len() == 1;
+        self.in_flight.truncate(usize::from(kept));
+        self.held = self.in_flight.iter().map(InFlight::memory).sum();
     }
 }

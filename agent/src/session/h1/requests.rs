@@ -1,50 +1,44 @@
 //! The requests' side.
 
-use super::super::{Context, Half};
-use super::{Begun, H1, Requests, Responses};
-use crate::exchange::{Answer, Open, Partial};
+use super::super::Context;
+use super::{H1, LastRequest, Pairing, Pickup, Recognition, Requests, Responses, Started};
+use crate::exchange::{InFlight, Partial, Progress};
 use crate::flow::Nanos;
-use crate::http::h1::{self, Class, Damage, Event, Fault, Framed, Method, Reader, classify};
-use crate::http::{Anomalies, Body, RequestHead};
+use crate::http::h1::{self, Class, Damage, Event, Framed, ReadError, Reader, classify};
+use crate::http::{Anomalies, Body, Method, RequestHead};
 use crate::ledger::Dropped;
-use crate::transport::tcp::{Gap, Piece};
+use crate::transport::{Chunk, Gap};
 
 impl H1 {
     #[inline]
-    pub(super) fn request_bytes(&mut self, mut piece: Piece<'_>, cx: &mut Context<'_>) {
-        while !piece.bytes.is_empty() {
+    pub(super) fn request_bytes(&mut self, chunk: &mut Chunk<'_>, cx: &mut Context<'_>) {
+        while !chunk.bytes.is_empty() {
             match &mut self.requests {
                 Requests::Reading(reader) => {
                     if reader.is_between() {
-                        piece.advance(empty_lines(piece.bytes));
-                        if piece.bytes.is_empty() {
+                        chunk.advance(empty_lines(chunk.bytes));
+                        if chunk.bytes.is_empty() {
                             return;
                         }
-                        if self.facts.joined && !self.open.is_empty() {
+                        if self.pickup == Pickup::Unconfirmed && !self.in_flight.is_empty() {
                             self.misjoined(cx);
                             return;
                         }
-                        self.request_begins(&piece, cx);
-                    } else if piece.boundary && self.may_give_up_its_body(&piece) {
-                        self.ambiguous(piece.time, cx);
+                        self.request_begins(chunk, cx);
+                    } else if chunk.boundary && self.may_give_up_its_body(chunk) {
+                        self.ambiguous(chunk.time, cx);
                         return;
                     }
-                    self.read_request(&mut piece, cx);
+                    self.read_request(chunk, cx);
                 }
                 Requests::Seek => {
-                    if !self.is_request(&piece) {
+                    if !self.is_request(chunk) {
                         return;
                     }
-                    self.restart(&piece, cx);
+                    self.restart(chunk, cx);
                 }
-                Requests::Hold(held) => {
-                    *held += piece.bytes.len() as u64;
-                    return;
-                }
-                Requests::Tunnel => {
-                    if let Some(tunnel) = &mut self.tunnel {
-                        tunnel.bytes(Half::Requests, piece.bytes, cx.stats);
-                    }
+                Requests::Hold(early) => {
+                    early.push(chunk);
                     return;
                 }
                 Requests::Ended => return,
@@ -53,56 +47,62 @@ impl H1 {
     }
 
     /// The first byte of a request.
-    fn request_begins(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
+    fn request_begins(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) {
         match &mut self.responses {
-            Responses::Seek => self.find_answer(piece, cx),
-            Responses::Await(at) => match at.replace(piece.ack) {
-                Some(before) if before != piece.ack => {
-                    // Answers came in between, and were not given.
+            Responses::Seek => self.find_response(chunk, cx),
+            Responses::Await(at) => match std::mem::replace(at, chunk.heard) {
+                before @ Some(_) if before != chunk.heard => {
+                    // Responses came in between, and were not given.
                     self.abandon(cx);
-                    self.facts.lost |= self.facts.pipelined;
+                    self.lose_track();
                 }
-                _ => self.facts.pipelined |= !self.open.is_empty(),
+                _ if self.in_flight.is_empty() => {}
+                _ => self.pipelines(),
             },
-            Responses::Reading(_) | Responses::Tunnel | Responses::Ended => {
-                self.facts.pipelined |= self.open.iter().any(|open| open.answer != Answer::Done);
+            Responses::Reading(_) | Responses::Ended => {
+                let pending = |exchange: &InFlight| exchange.progress != Progress::Done;
+                if self.in_flight.iter().any(pending) {
+                    self.pipelines();
+                }
             }
         }
-        self.begun = Some(Begun {
-            time: piece.time,
-            seq: piece.seq,
+        self.started = Some(Started {
+            time: chunk.time,
+            offset: chunk.offset,
             counted: false,
         });
-        self.last_request = piece.seq;
-        self.last_ack = piece.ack;
-        if self.facts.recognised {
+        self.last_request = LastRequest {
+            offset: chunk.offset,
+            heard: chunk.heard,
+        };
+        if self.recognition == Recognition::Proven {
             self.count(cx);
         }
     }
 
-    fn read_request(&mut self, piece: &mut Piece<'_>, cx: &mut Context<'_>) {
+    fn read_request(&mut self, chunk: &mut Chunk<'_>, cx: &mut Context<'_>) {
         let Requests::Reading(reader) = &mut self.requests else {
             return;
         };
-        let input = piece.bytes;
+        let input = chunk.bytes;
         let mut rest = input;
         let event = reader.read::<RequestHead>(&mut rest, &cx.bounds);
-        piece.advance(input.len() - rest.len());
+        chunk.advance(input.len() - rest.len());
         match event {
             Event::More => {
-                if !self.facts.recognised && input.contains(&b'\n') {
+                if self.recognition != Recognition::Proven && input.contains(&b'\n') {
                     self.recognise(input, cx);
                 }
             }
-            Event::Head { head, anomalies } => self.request_head(head, anomalies, piece.time, cx),
-            Event::End(body) => self.request_end(body, piece.time, cx),
-            Event::Fault(fault, body) => {
-                if !self.facts.recognised {
+            Event::Head { head, anomalies } => self.request_head(head, anomalies, chunk.time, cx),
+            Event::End(body) => self.request_end(body, chunk.time, cx),
+            Event::Error(error, body) => {
+                if self.recognition != Recognition::Proven {
                     self.recognise(input, cx);
                 }
-                self.request_fault(fault, body, piece.time, cx);
-                // What follows a fault is no beginning.
-                piece.advance(rest.len());
+                self.request_fault(error, body, chunk.time, cx);
+                // What follows an error is no beginning.
+                chunk.advance(rest.len());
             }
         }
     }
@@ -119,31 +119,33 @@ impl H1 {
         }
     }
 
-    /// A request is known to have begun.
+    /// A request is known to have started.
     fn count(&mut self, cx: &mut Context<'_>) {
-        self.facts.recognised = true;
-        if let Some(begun) = &mut self.begun
-            && !begun.counted
+        self.recognition = Recognition::Proven;
+        if let Some(started) = &mut self.started
+            && !started.counted
         {
-            begun.counted = true;
+            started.counted = true;
             cx.ledger.start();
-            self.facts.news.get_or_insert(begun.seq);
+            self.news.get_or_insert(started.offset);
         }
     }
 
     /// The requests' position became known.
-    pub(super) fn requests_open(&mut self, fresh: bool) {
-        if fresh && !self.facts.recognised {
-            self.facts.fresh = true;
+    pub(super) fn requests_open(&mut self, start: bool) {
+        if start && self.recognition != Recognition::Proven {
+            self.recognition = Recognition::FirstBytes;
             self.requests = Requests::Reading(Reader::default());
         }
     }
 
     /// What was taken for the first request is none.
     fn not_a_request(&mut self) {
-        self.begun = None;
+        self.started = None;
         self.requests = Requests::Seek;
-        self.facts.not_http = self.facts.fresh;
+        if self.recognition == Recognition::FirstBytes {
+            self.recognition = Recognition::Refuted;
+        }
     }
 
     fn request_head(
@@ -154,35 +156,36 @@ impl H1 {
         cx: &mut Context<'_>,
     ) {
         self.count(cx);
-        let Some(begun) = self.begun.take() else {
+        let Some(started) = self.started.take() else {
             return;
         };
         let (framed, traits) = match h1::request(&head) {
             Ok(framed) => framed,
             Err(_) => {
-                self.lose(Dropped::Malformed, cx);
-                self.facts.owed = true;
+                cx.drop_with(Dropped::Malformed);
+                self.owed = true;
                 self.requests_lost();
                 return;
             }
         };
         self.current = false;
-        if self.facts.lost {
-            self.lose(Dropped::PairingLost, cx);
-        } else if self.open.len() >= cx.limits.pipeline {
-            // Those before it are still answered in order.
-            self.lose(Dropped::Evicted, cx);
-            self.facts.pipelined = true;
-            self.facts.lost = true;
+        if self.pairing == Pairing::Lost {
+            cx.drop_with(Dropped::PairingLost);
+        } else if self.in_flight.len() >= cx.limits.pipeline {
+            // Those before it are still responded to in order.
+            cx.drop_with(Dropped::Evicted);
+            self.pairing = Pairing::Lost;
         } else {
-            if self.open.capacity() == 0 {
-                // Most clients wait for each answer.
-                self.open.reserve_exact(1);
+            if self.in_flight.capacity() == 0 {
+                // Most clients wait for each response.
+                self.in_flight.reserve_exact(1);
             }
             let anomalies = anomalies.with(traits.anomalies);
-            let open = Open::new(head, anomalies, traits.expects, begun.time, now, begun.seq);
-            self.held += open.memory();
-            self.open.push_back(open);
+            let times = (started.time, now);
+            let mut exchange = InFlight::new(head, anomalies, times, started.offset);
+            exchange.expects = traits.expects;
+            self.held += exchange.memory();
+            self.in_flight.push_back(exchange);
             self.current = true;
         }
         self.request_body(framed, now, cx);
@@ -200,74 +203,74 @@ impl H1 {
         if !std::mem::take(&mut self.current) {
             return;
         }
-        let Some(open) = self.open.back_mut() else {
+        let Some(exchange) = self.in_flight.back_mut() else {
             return;
         };
-        if !open.is_told() {
+        if !exchange.is_emitted() {
             self.held += body.bytes.len();
         }
-        open.request_body(body, now);
-        open.requested = true;
-        if open.method == Method::Connect && open.answer != Answer::Done {
-            self.requests = Requests::Hold(0);
+        exchange.request_body(body, now);
+        exchange.requested = true;
+        if exchange.method == Method::Connect && exchange.progress != Progress::Done {
+            self.requests = Requests::Hold(Box::default());
         }
         if let Responses::Ended = self.responses
-            && open.answer != Answer::Done
+            && exchange.progress != Progress::Done
         {
-            open.lacks(Partial::NoResponse);
-            open.answer = Answer::Done;
+            exchange.mark(Partial::NoResponse);
+            exchange.progress = Progress::Done;
         }
         self.settle(now, cx);
     }
 
     /// Marks the request whose body is being read, or was last.
-    fn current_lacks(&mut self, reason: Partial) {
+    fn mark_current(&mut self, reason: Partial) {
         if self.current
-            && let Some(open) = self.open.back_mut()
+            && let Some(exchange) = self.in_flight.back_mut()
         {
-            open.lacks(reason);
+            exchange.mark(reason);
         }
     }
 
     fn request_fault(
         &mut self,
-        fault: Fault,
+        error: ReadError,
         body: Option<Body>,
         now: Nanos,
         cx: &mut Context<'_>,
     ) {
         if let Some(body) = body {
-            self.current_lacks(Partial::Malformed);
+            self.mark_current(Partial::Malformed);
             self.request_end(body, now, cx);
-        } else if !self.facts.recognised {
-            if self.begun.is_some() {
+        } else if self.recognition != Recognition::Proven {
+            if self.started.is_some() {
                 self.not_a_request();
             }
             return;
-        } else if self.begun.take().is_some() {
-            let reason = match fault {
-                Fault::Malformed => Dropped::Malformed,
-                Fault::TooLarge => Dropped::HeadTooLarge,
+        } else if self.started.take().is_some() {
+            let reason = match error {
+                ReadError::Malformed => Dropped::Malformed,
+                ReadError::TooLarge => Dropped::HeadTooLarge,
             };
-            self.lose(reason, cx);
-            self.facts.owed = true;
+            cx.drop_with(reason);
+            self.owed = true;
         }
         self.requests_lost();
     }
 
     pub(super) fn request_gap(&mut self, gap: &Gap, cx: &mut Context<'_>) {
         match &mut self.requests {
-            Requests::Reading(reader) => match reader.gap(u64::from(gap.len), !gap.skipped) {
+            Requests::Reading(reader) => match reader.gap(gap.len, !gap.skipped) {
                 None => {
-                    if self.begun.is_some() {
-                        self.facts.owed = true;
+                    if self.started.is_some() {
+                        self.owed = true;
                     }
                     self.head_cut(Dropped::GapInHead, cx);
                     self.requests_lost();
                 }
                 Some(Damage::Survived { lost, end }) => {
                     if lost {
-                        self.current_lacks(Partial::Gap);
+                        self.mark_current(Partial::Gap);
                     }
                     if let Some(body) = end {
                         self.request_end(body, gap.time, cx);
@@ -275,20 +278,15 @@ impl H1 {
                 }
                 Some(Damage::Broken { body, lost }) => {
                     if lost {
-                        self.current_lacks(Partial::Gap);
+                        self.mark_current(Partial::Gap);
                     } else if !body.size_exact {
-                        self.current_lacks(Partial::SizeUnknown);
+                        self.mark_current(Partial::SizeUnknown);
                     }
                     self.request_end(body, gap.time, cx);
                     self.requests_lost();
                 }
             },
-            Requests::Hold(held) => *held += u64::from(gap.len),
-            Requests::Tunnel => {
-                if let Some(tunnel) = &mut self.tunnel {
-                    tunnel.gap(Half::Requests, u64::from(gap.len), cx.stats);
-                }
-            }
+            Requests::Hold(early) => early.len += gap.len,
             Requests::Seek | Requests::Ended => {}
         }
     }
@@ -296,33 +294,37 @@ impl H1 {
     /// Where the next request begins is not known.
     pub(super) fn requests_lost(&mut self) {
         self.requests = Requests::Seek;
-        self.facts.fresh = false;
-        self.facts.lost |= self.facts.pipelined;
+        if self.recognition == Recognition::FirstBytes {
+            self.recognition = Recognition::Unproven;
+        }
+        self.lose_track();
     }
 
-    /// The client asked whether to send its body (`Expect: 100-continue`), was given a final answer instead, has not
+    /// The client asked whether to send its body (`Expect: 100-continue`), was given a final response instead, has not
     /// sent a byte of the body, and now sends what looks like another request (RFC 9110 §10.1.1).
-    fn may_give_up_its_body(&self, piece: &Piece<'_>) -> bool {
+    fn may_give_up_its_body(&self, chunk: &Chunk<'_>) -> bool {
         let Requests::Reading(reader) = &self.requests else {
             return false;
         };
-        let [_, answers] = &self.turns;
+        let [_, responses] = &self.spoken;
         self.current
-            && self.open.back().is_some_and(|open| {
-                open.expects && open.interim.count == 0 && open.answer == Answer::Done
+            && self.in_flight.back().is_some_and(|exchange| {
+                exchange.expects
+                    && exchange.interim.count == 0
+                    && exchange.progress == Progress::Done
             })
             && reader.reading().is_some_and(h1::Reading::untouched)
-            && answers.is_turn(piece)
-            && is_known_request(piece.bytes)
-            && classify(piece.bytes) == Class::Request
+            && responses.is_quiescent(chunk)
+            && is_known_request(chunk.bytes)
+            && classify(chunk.bytes) == Class::Request
     }
 
-    /// The body, or another request: only the two ends know. Neither is told, one is counted.
+    /// The body, or another request: only the two ends know. Neither is emitted, one is counted.
     fn ambiguous(&mut self, now: Nanos, cx: &mut Context<'_>) {
         self.request_cut(now, cx);
         cx.ledger.start();
-        self.lose(Dropped::PairingLost, cx);
-        self.facts.owed = true;
+        cx.drop_with(Dropped::PairingLost);
+        self.owed = true;
         self.requests_lost();
     }
 
@@ -335,7 +337,7 @@ impl H1 {
             None => return,
             Some(Ok(body)) => body,
             Some(Err(body)) => {
-                self.current_lacks(Partial::RequestCut);
+                self.mark_current(Partial::RequestCut);
                 body
             }
         };
@@ -350,16 +352,16 @@ impl H1 {
 
     /// Nothing more comes of a head that is not whole.
     pub(super) fn head_cut(&mut self, reason: Dropped, cx: &mut Context<'_>) {
-        if !self.facts.recognised
+        if self.recognition != Recognition::Proven
             && let Requests::Reading(reader) = &self.requests
             && reader.partial_head().is_some_and(is_known_request)
         {
             self.count(cx);
         }
-        if let Some(begun) = self.begun.take()
-            && begun.counted
+        if let Some(started) = self.started.take()
+            && started.counted
         {
-            self.lose(reason, cx);
+            cx.drop_with(reason);
         }
     }
 }

@@ -1,22 +1,21 @@
-//! The answers' side.
+//! The responses' side.
 
+use super::super::Context;
 use super::super::quiescent::is_interim;
-use super::super::websocket::Tunnel;
-use super::super::{Context, Half};
 use super::requests::empty_lines;
-use super::{H1, Requests, Responses, account};
-use crate::exchange::{Answer, Open, Partial};
-use crate::flow::Nanos;
-use crate::http::h1::{self, Class, Damage, Event, Fault, Framed, Method, Reader, classify};
-use crate::http::{Anomalies, Body, ResponseHead};
+use super::{Early, H1, Pairing, Pickup, Requests, Responses, Switched};
+use crate::exchange::{InFlight, Partial, Progress};
+use crate::flow::{Nanos, Offset};
+use crate::http::h1::{self, Class, Damage, Event, Framed, ReadError, Reader, classify};
+use crate::http::{Anomalies, Body, Method, ResponseHead};
 use crate::ledger::Dropped;
-use crate::transport::tcp::{Gap, Piece};
+use crate::transport::{Chunk, Gap};
 
 impl H1 {
-    /// The answers' position became known.
-    pub(super) fn answers_open(&mut self, seq: u32, fresh: bool, cx: &mut Context<'_>) {
+    /// The responses' position became known.
+    pub(super) fn responses_open(&mut self, offset: Offset, start: bool, cx: &mut Context<'_>) {
         if let Responses::Await(at) = self.responses {
-            if fresh || at == Some(seq) {
+            if start || at == Some(offset) {
                 self.responses = Responses::Reading(Reader::default());
             } else {
                 self.responses_lost(cx);
@@ -25,30 +24,27 @@ impl H1 {
     }
 
     #[inline]
-    pub(super) fn response_bytes(&mut self, mut piece: Piece<'_>, cx: &mut Context<'_>) {
-        while !piece.bytes.is_empty() {
+    pub(super) fn response_bytes(&mut self, chunk: &mut Chunk<'_>, cx: &mut Context<'_>) {
+        while !chunk.bytes.is_empty() {
             match &mut self.responses {
                 Responses::Reading(reader) => {
                     if reader.is_between() {
-                        piece.advance(empty_lines(piece.bytes));
-                        if piece.bytes.is_empty() {
+                        chunk.advance(empty_lines(chunk.bytes));
+                        if chunk.bytes.is_empty() {
                             return;
                         }
-                        if !self.answer_begins(&piece, cx) {
+                        if !self.response_begins(chunk, cx) {
                             self.responses_lost(cx);
                             return;
                         }
                     }
-                    self.read_response(&mut piece, cx);
+                    self.read_response(chunk, cx);
+                    if self.switched.is_some() {
+                        return;
+                    }
                 }
                 Responses::Seek => {
-                    self.answer_alone(&piece, false, cx);
-                    return;
-                }
-                Responses::Tunnel => {
-                    if let Some(tunnel) = &mut self.tunnel {
-                        tunnel.bytes(Half::Responses, piece.bytes, cx.stats);
-                    }
+                    self.response_alone(chunk, false, cx);
                     return;
                 }
                 Responses::Await(_) | Responses::Ended => return,
@@ -56,65 +52,68 @@ impl H1 {
         }
     }
 
-    /// The first byte of an answer. `false`: there is no request that it belongs to.
-    fn answer_begins(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) -> bool {
-        if std::mem::take(&mut self.facts.joined) && !self.asked_once(piece) {
+    /// The first byte of a response. `false`: there is no request that it belongs to.
+    fn response_begins(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) -> bool {
+        if std::mem::replace(&mut self.pickup, Pickup::Certain) == Pickup::Unconfirmed
+            && !self.asked_once(chunk)
+        {
             return false;
         }
-        match self.open.front_mut() {
-            Some(open) if open.answer == Answer::Awaited => {
-                open.answer = Answer::Began(piece.time);
+        match self.in_flight.front_mut() {
+            Some(exchange) if exchange.progress == Progress::Awaited => {
+                exchange.progress = Progress::Began(chunk.time);
                 true
             }
             _ => {
-                self.answer_alone(piece, true, cx);
+                self.response_alone(chunk, true, cx);
                 false
             }
         }
     }
 
-    /// Counts an answer without its request, if that is what begins here.
-    fn answer_alone(&mut self, piece: &Piece<'_>, in_step: bool, cx: &mut Context<'_>) {
-        let [requests, answers] = &self.turns;
+    /// Counts a response without its request, if that is what begins here.
+    fn response_alone(&mut self, chunk: &Chunk<'_>, in_step: bool, cx: &mut Context<'_>) {
+        let [requests, responses] = &self.spoken;
         // It begins after the last message, where both sides had nothing else left to say, or with the first bytes seen.
         let begins = in_step
-            || (piece.boundary
-                && (answers.is_unseen()
+            || (chunk.boundary
+                && (responses.is_unseen()
                     || requests.is_unseen()
-                    || requests.had_received(piece.seq)));
-        if !begins || is_interim(piece.bytes) || classify(piece.bytes) != Class::Response {
+                    || requests.had_received(chunk.offset)));
+        if !begins || is_interim(chunk.bytes) || classify(chunk.bytes) != Class::Response {
             return;
         }
         // The request it belongs to may have been counted itself.
-        let counted = self.facts.lost || self.open.iter().any(|o| o.answer != Answer::Done);
-        if !std::mem::take(&mut self.facts.owed) && !counted {
+        let counted = self.pairing == Pairing::Lost
+            || self.in_flight.iter().any(|o| o.progress != Progress::Done);
+        if !std::mem::take(&mut self.owed) && !counted {
             cx.ledger.start();
-            self.lose(Dropped::ResponseOnly, cx);
+            cx.drop_with(Dropped::ResponseOnly);
         }
     }
 
-    fn read_response(&mut self, piece: &mut Piece<'_>, cx: &mut Context<'_>) {
+    fn read_response(&mut self, chunk: &mut Chunk<'_>, cx: &mut Context<'_>) {
         let Responses::Reading(reader) = &mut self.responses else {
             return;
         };
-        let mut rest = piece.bytes;
+        let mut rest = chunk.bytes;
         let event = reader.read::<ResponseHead>(&mut rest, &cx.bounds);
-        piece.advance(piece.bytes.len() - rest.len());
+        chunk.advance(chunk.bytes.len() - rest.len());
         match event {
             Event::More => {}
-            Event::Head { head, anomalies } => self.response_head(head, anomalies, piece.time, cx),
-            Event::End(body) => self.response_end(body, piece.time, cx),
-            Event::Fault(_, Some(body)) => {
-                self.answering(|open| open.lacks(Partial::Malformed));
-                self.response_end(body, piece.time, cx);
+            Event::Head { head, anomalies } => self.response_head(head, anomalies, chunk.time, cx),
+            Event::End(body) => self.response_end(body, chunk.time, cx),
+            Event::Error(_, Some(body)) => {
+                self.responding(|exchange| exchange.mark(Partial::Malformed));
+                self.response_end(body, chunk.time, cx);
                 self.responses_lost(cx);
             }
-            Event::Fault(fault, None) => {
-                let reason = match fault {
-                    Fault::Malformed => Dropped::Malformed,
-                    Fault::TooLarge => Dropped::HeadTooLarge,
+            Event::Error(error, None) => {
+                let reason = match error {
+                    ReadError::Malformed => Dropped::Malformed,
+                    ReadError::TooLarge => Dropped::HeadTooLarge,
                 };
-                self.lose_first(reason, cx);
+                self.drop_first(reason, cx);
                 self.responses_lost(cx);
             }
         }
@@ -127,32 +126,32 @@ impl H1 {
         now: Nanos,
         cx: &mut Context<'_>,
     ) {
-        let Some(open) = self.open.front_mut() else {
+        let Some(exchange) = self.in_flight.front_mut() else {
             return;
         };
-        let (framed, traits) = match h1::response(&head, open.method) {
+        let (framed, traits) = match h1::response(&head, exchange.method) {
             Ok(framed) => framed,
             Err(_) => {
-                self.lose_first(Dropped::Malformed, cx);
+                self.drop_first(Dropped::Malformed, cx);
                 self.responses_lost(cx);
                 return;
             }
         };
         if head.status / 100 == 1 && framed != Framed::Switched {
-            // Interim: the final answer follows.
-            open.interim.push(head);
-            open.answer = Answer::Awaited;
+            // Interim: the final response follows.
+            exchange.interim.push(head);
+            exchange.progress = Progress::Awaited;
             return;
         }
-        let before = open.memory();
-        open.response_head(head, anomalies.with(traits.anomalies), now);
-        self.held += open.memory() - before;
+        let before = exchange.memory();
+        exchange.response_head(head, anomalies.with(traits.anomalies), now);
+        self.held += exchange.memory() - before;
         if framed == Framed::Switched {
             let none = Body {
                 size_exact: true,
                 ..Body::default()
             };
-            open.response_body(none, now);
+            exchange.response_body(none, now);
             self.switch(traits.websocket, now, cx);
             return;
         }
@@ -164,107 +163,112 @@ impl H1 {
     }
 
     fn response_end(&mut self, body: Body, now: Nanos, cx: &mut Context<'_>) {
-        let Some(open) = self.open.front_mut() else {
+        let Some(exchange) = self.in_flight.front_mut() else {
             return;
         };
-        if !open.is_told() {
+        if !exchange.is_emitted() {
             self.held += body.bytes.len();
         }
-        open.response_body(body, now);
-        open.answer = Answer::Done;
-        let refused = open.method == Method::Connect;
+        exchange.response_body(body, now);
+        exchange.progress = Progress::Done;
+        let refused = exchange.method == Method::Connect;
         self.settle(now, cx);
-        if refused && let Requests::Hold(held) = self.requests {
-            match held {
-                0 => self.requests = Requests::Reading(Reader::default()),
-                // No tunnel: what came early was a request, or more, and was not kept.
-                _ => {
-                    cx.ledger.start();
-                    self.lose(Dropped::PairingLost, cx);
-                    self.requests_lost();
-                }
-            }
+        if refused && let Requests::Hold(early) = &mut self.requests {
+            let early = std::mem::take(early);
+            self.no_tunnel(&early, cx);
         }
     }
 
-    /// From here on the connection speaks something else: the exchange is told at once.
+    /// The CONNECT was refused: what came early were requests.
+    fn no_tunnel(&mut self, early: &Early, cx: &mut Context<'_>) {
+        self.requests = Requests::Reading(Reader::default());
+        if early.gap(0).is_some() {
+            // They were not kept whole.
+            cx.ledger.start();
+            cx.drop_with(Dropped::PairingLost);
+            self.requests_lost();
+        } else if let Some(mut chunk) = early.chunk() {
+            self.request_bytes(&mut chunk, cx);
+        }
+    }
+
+    /// From here on the connection speaks something else: the exchange is emitted at once.
     fn switch(&mut self, websocket: bool, now: Nanos, cx: &mut Context<'_>) {
-        let mut tunnel = Tunnel::new(websocket);
-        if self.open.len() == 1
+        if self.in_flight.len() == 1
             && self.current
             && let Requests::Reading(reader) = &mut self.requests
             && let Some(Err(body)) = reader.fin()
         {
-            self.answering(|open| {
-                open.request_body(body, now);
-                open.lacks(Partial::RequestCut);
+            self.responding(|exchange| {
+                exchange.request_body(body, now);
+                exchange.mark(Partial::RequestCut);
             });
         }
-        if let Requests::Hold(early) = self.requests {
-            tunnel.gap(Half::Requests, early, cx.stats);
-        }
-        if let Some(begun) = self.begun.take()
-            && begun.counted
+        if let Some(started) = self.started.take()
+            && started.counted
         {
-            self.lose(Dropped::PairingLost, cx);
+            cx.drop_with(Dropped::PairingLost);
         }
-        let mut account = account(&self.peers, self.facts.mirrored, cx);
-        if let Some(open) = self.open.front_mut() {
-            open.tell(true, now, &mut account);
+        let mut emitter = cx.emitter(&self.peers);
+        if let Some(exchange) = self.in_flight.front_mut() {
+            exchange.emit(true, now, &mut emitter);
         }
-        for open in &mut self.open {
-            open.lose(Dropped::PairingLost, &mut account);
+        for exchange in &mut self.in_flight {
+            exchange.drop_with(Dropped::PairingLost, &mut emitter);
         }
-        self.open.clear();
+        self.in_flight.clear();
         self.held = 0;
         self.current = false;
-        self.tunnel = Some(Box::new(tunnel));
-        self.responses = Responses::Tunnel;
-        if !matches!(self.requests, Requests::Ended) {
-            self.requests = Requests::Tunnel;
+        self.switched = Some(Box::new(Switched {
+            websocket,
+            requests_ended: matches!(self.requests, Requests::Ended),
+            early: match &mut self.requests {
+                Requests::Hold(early) => std::mem::take(early),
+                Requests::Reading(_) | Requests::Seek | Requests::Ended => Early::default(),
+            },
+        }));
+    }
+
+    /// The exchange whose response is being read.
+    fn responding(&mut self, act: impl FnOnce(&mut InFlight)) {
+        if let Some(exchange) = self.in_flight.front_mut() {
+            act(exchange);
         }
     }
 
-    /// The exchange whose answer is being read.
-    fn answering(&mut self, act: impl FnOnce(&mut Open)) {
-        if let Some(open) = self.open.front_mut() {
-            act(open);
-        }
-    }
-
-    /// Gives up the exchange whose answer is being read.
-    fn lose_first(&mut self, reason: Dropped, cx: &mut Context<'_>) {
-        let Some(mut open) = self.open.pop_front() else {
+    /// Drops the exchange whose response is being read.
+    fn drop_first(&mut self, reason: Dropped, cx: &mut Context<'_>) {
+        let Some(mut exchange) = self.in_flight.pop_front() else {
             return;
         };
-        self.held = self.held.saturating_sub(open.memory());
-        self.current &= !self.open.is_empty();
-        open.lose(reason, &mut self.account(cx));
+        self.held = self.held.saturating_sub(exchange.memory());
+        self.current &= !self.in_flight.is_empty();
+        exchange.drop_with(reason, &mut cx.emitter(&self.peers));
     }
 
     pub(super) fn response_gap(&mut self, gap: &Gap, cx: &mut Context<'_>) {
         match &mut self.responses {
-            Responses::Reading(reader) => match reader.gap(u64::from(gap.len), !gap.skipped) {
+            Responses::Reading(reader) => match reader.gap(gap.len, !gap.skipped) {
                 None => {
                     if reader.partial_head().is_some() {
-                        self.lose_first(Dropped::GapInHead, cx);
+                        self.drop_first(Dropped::GapInHead, cx);
                     }
                     self.responses_lost(cx);
                 }
                 Some(Damage::Survived { lost, end }) => {
                     if lost {
-                        self.answering(|open| open.lacks(Partial::Gap));
+                        self.responding(|exchange| exchange.mark(Partial::Gap));
                     }
                     if let Some(body) = end {
                         self.response_end(body, gap.time, cx);
                     }
                 }
                 Some(Damage::Broken { body, lost }) => {
-                    self.answering(|open| {
+                    self.responding(|exchange| {
                         if lost {
-                            open.lacks(Partial::Gap);
+                            exchange.mark(Partial::Gap);
                         } else if !body.size_exact {
-                            open.lacks(Partial::SizeUnknown);
+                            exchange.mark(Partial::SizeUnknown);
                         }
                     });
                     self.response_end(body, gap.time, cx);
@@ -272,20 +276,15 @@ impl H1 {
                 }
             },
             Responses::Await(_) => self.responses_lost(cx),
-            Responses::Tunnel => {
-                if let Some(tunnel) = &mut self.tunnel {
-                    tunnel.gap(Half::Responses, u64::from(gap.len), cx.stats);
-                }
-            }
             Responses::Seek | Responses::Ended => {}
         }
     }
 
-    /// Where the next answer begins is not known.
+    /// Where the next response begins is not known.
     fn responses_lost(&mut self, cx: &mut Context<'_>) {
         self.abandon(cx);
         self.responses = Responses::Seek;
-        self.facts.lost |= self.facts.pipelined;
+        self.lose_track();
     }
 
     pub(super) fn response_fin(&mut self, now: Nanos, cx: &mut Context<'_>) {
@@ -294,32 +293,36 @@ impl H1 {
                 let within_head = reader.partial_head().is_some();
                 let body = reader.fin();
                 if let Some(Err(_)) = body {
-                    self.answering(|open| open.lacks(Partial::ResponseCut));
+                    self.responding(|exchange| exchange.mark(Partial::ResponseCut));
                 }
                 if let Some(Ok(body) | Err(body)) = body {
                     self.response_end(body, now, cx);
                 }
                 if within_head {
-                    self.answering(|open| {
-                        open.lacks(Partial::ResponseCut);
-                        open.answer = Answer::Done;
+                    self.responding(|exchange| {
+                        exchange.mark(Partial::ResponseCut);
+                        exchange.progress = Progress::Done;
                     });
                 }
-                for open in self.open.iter_mut().filter(|o| o.answer != Answer::Done) {
-                    open.lacks(Partial::NoResponse);
-                    open.answer = Answer::Done;
+                for exchange in self
+                    .in_flight
+                    .iter_mut()
+                    .filter(|o| o.progress != Progress::Done)
+                {
+                    exchange.mark(Partial::NoResponse);
+                    exchange.progress = Progress::Done;
                 }
                 self.settle(now, cx);
             }
             Responses::Await(_) => {
-                for open in &mut self.open {
-                    open.lacks(Partial::NoResponse);
-                    open.answer = Answer::Done;
+                for exchange in &mut self.in_flight {
+                    exchange.mark(Partial::NoResponse);
+                    exchange.progress = Progress::Done;
                 }
                 self.settle(now, cx);
             }
             Responses::Seek => self.abandon(cx),
-            Responses::Tunnel | Responses::Ended => {}
+            Responses::Ended => {}
         }
         self.responses = Responses::Ended;
     }

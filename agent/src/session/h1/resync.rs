@@ -1,78 +1,84 @@
 //! Finding the way back after a loss of track; see the rules in [`super`].
 
 use super::super::Context;
-use super::{H1, Requests, Responses};
+use super::{H1, Pairing, Pickup, Recognition, Requests, Responses};
 use crate::exchange::Partial;
 use crate::http::h1::{Class, Reader, classify};
-use crate::transport::tcp::Piece;
+use crate::transport::Chunk;
 
 impl H1 {
     /// More comes after the request at which the connection was picked up: it was none, or the client pipelines.
     pub(super) fn misjoined(&mut self, cx: &mut Context<'_>) {
-        self.facts.joined = false;
+        self.pickup = Pickup::Certain;
         self.abandon(cx);
         self.requests = Requests::Seek;
         self.responses = Responses::Seek;
     }
 
-    /// Answers were lost track of, requests were not. A client that waits for each answer has had the whole of the last one:
+    /// Answers were lost track of, requests were not. A client that waits for each response has had the whole of the last one:
     /// the next begins where it says.
-    pub(super) fn find_answer(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
-        let [_, answers] = &self.turns;
-        if self.facts.recognised && self.last_ack == piece.ack {
+    pub(super) fn find_response(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) {
+        let [_, responses] = &self.spoken;
+        if self.recognition == Recognition::Proven && self.last_request.heard == chunk.heard {
             // Nothing came between the last request and this one: it did not wait.
-            self.facts.pipelined = true;
-            self.facts.lost = true;
-        } else if answers.may_be_turn(piece) && !self.facts.lost {
+            self.pairing = Pairing::Lost;
+        } else if responses.may_be_quiescent(chunk) && self.pairing != Pairing::Lost {
             self.abandon(cx);
-            if self.open.is_empty() {
+            if self.in_flight.is_empty() {
                 self.responses = Responses::Reading(Reader::default());
             }
         }
     }
 
     /// A request begins here, as far as can be known after a loss of track.
-    pub(super) fn is_request(&self, piece: &Piece<'_>) -> bool {
-        if self.facts.lost || self.facts.pipelined || !piece.boundary {
+    pub(super) fn is_request(&self, chunk: &Chunk<'_>) -> bool {
+        if self.pairing != Pairing::InOrder || !chunk.boundary {
             return false;
         }
-        let [requests, answers] = &self.turns;
-        let looks = classify(piece.bytes);
-        if answers.is_turn(piece) {
+        let [requests, responses] = &self.spoken;
+        let looks = classify(chunk.bytes);
+        if responses.is_quiescent(chunk) {
             return matches!(looks, Class::Request | Class::Undecided);
         }
-        let joins = requests.is_unseen() && answers.end().is_none_or(|end| end == piece.ack);
+        let joins =
+            requests.is_unseen() && responses.end().is_none_or(|end| Some(end) == chunk.heard);
         joins && looks == Class::Request
     }
 
-    /// Both directions are read anew from a turning point on.
-    pub(super) fn restart(&mut self, piece: &Piece<'_>, cx: &mut Context<'_>) {
+    /// Both directions are read anew from a quiescent point on.
+    pub(super) fn restart(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) {
         self.abandon(cx);
         // One that only waited for the end of its request: that has come, somewhere.
-        for open in &mut self.open {
-            open.lacks(Partial::Gap);
-            open.requested = true;
+        for exchange in &mut self.in_flight {
+            exchange.mark(Partial::Gap);
+            exchange.requested = true;
         }
-        self.settle(piece.time, cx);
+        self.settle(chunk.time, cx);
         self.requests = Requests::Reading(Reader::default());
-        self.facts.owed = false;
-        let [_, answers] = &self.turns;
-        self.facts.joined = !answers.is_turn(piece);
-        self.responses = match (&self.responses, answers.end()) {
+        self.owed = false;
+        let [_, responses] = &self.spoken;
+        self.pickup = match responses.is_quiescent(chunk) {
+            true => Pickup::Certain,
+            false => Pickup::Unconfirmed,
+        };
+        self.responses = match (&self.responses, responses.end()) {
             (Responses::Ended, _) => Responses::Ended,
-            (_, None) => Responses::Await(Some(piece.ack)),
+            (_, None) => Responses::Await(chunk.heard),
             (_, Some(_)) => Responses::Reading(Reader::default()),
         };
     }
 
-    /// What has come of the requests is one whole request, and the sender of `answer` had received all of it.
-    pub(super) fn asked_once(&self, answer: &Piece<'_>) -> bool {
-        let [requests, _] = &self.turns;
+    /// What has come of the requests is one whole request, and the sender of `response` had received all of it.
+    pub(super) fn asked_once(&self, response: &Chunk<'_>) -> bool {
+        let [requests, _] = &self.spoken;
         let whole = match &self.requests {
             Requests::Reading(reader) => reader.is_between(),
-            Requests::Hold(held) => *held == 0,
-            Requests::Seek | Requests::Tunnel | Requests::Ended => false,
+            Requests::Hold(early) => early.len == 0,
+            Requests::Seek | Requests::Ended => false,
         };
-        whole && self.open.len() == 1 && requests.end() == Some(answer.ack)
+        whole
+            && self.in_flight.len() == 1
+            && requests.end().is_some()
+            && requests.end() == response.heard
     }
 }

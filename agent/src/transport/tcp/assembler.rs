@@ -1,9 +1,10 @@
 //! One direction's position, its holes, its end.
 
 use super::reorder::Reorder;
-use super::{Gap, Item, Piece, distance, length};
+use super::{Anchor, Range, distance, length};
 use crate::capture::Segment;
-use crate::flow::Nanos;
+use crate::flow::{Nanos, Offset};
+use crate::transport::{Chunk, Gap, Item};
 
 /// How far ahead of its position a direction believes a sequence number that nothing but a packet vouches for. Larger
 /// than the receive windows in use (6 MiB by default), small enough that a forged number cannot put a connection out for long.
@@ -16,11 +17,42 @@ pub struct Bounds {
     pub reorder_bytes: usize,
 }
 
+/// Where items go, and what acknowledgement numbers of this direction mean in the other.
+#[derive(Debug)]
+pub struct Sink<F> {
+    peer: Anchor,
+    item: F,
+}
+
+impl<F: FnMut(Item<'_>)> Sink<F> {
+    /// `peer`: how the other direction's numbers and offsets belong together.
+    pub const fn new(peer: Anchor, item: F) -> Self {
+        Self { peer, item }
+    }
+
+    fn item(&mut self, item: Item<'_>) {
+        (self.item)(item);
+    }
+
+    #[inline]
+    fn chunk(&mut self, range: &Range<'_>, offset: Offset) {
+        (self.item)(Item::Chunk(Chunk {
+            bytes: range.bytes,
+            offset,
+            heard: Some(self.peer.offset(range.ack)),
+            time: range.time,
+            boundary: range.boundary,
+        }));
+    }
+}
+
 /// Puts the segments of one direction in order.
 #[derive(Debug, Default)]
 pub struct Assembler {
     /// The next byte to hand on.
-    next: u32,
+    at: Anchor,
+    /// An offset of `at` was chosen.
+    anchored: bool,
     /// Where the direction ends, and since when that is known.
     fin: Option<(u32, Nanos)>,
     /// Bytes before this are not wanted: a hole there is on purpose.
@@ -34,7 +66,27 @@ impl Assembler {
     /// The next byte to hand on, once anything is known of this direction.
     #[must_use]
     pub fn position(&self) -> Option<u32> {
-        self.opened.then_some(self.next)
+        self.opened.then_some(self.at.seq)
+    }
+
+    /// The byte of this number gets an offset, unless one of this direction has one.
+    pub(super) const fn anchor(&mut self, seq: u32) {
+        if !self.anchored {
+            self.anchored = true;
+            self.at = Anchor::new(seq);
+        }
+    }
+
+    /// How its sequence numbers and offsets belong together: exact at the position.
+    #[must_use]
+    pub const fn at(&self) -> Anchor {
+        self.at
+    }
+
+    /// The offset of the next byte to hand on, once anything is known of this direction.
+    #[must_use]
+    pub fn offset(&self) -> Option<Offset> {
+        self.opened.then_some(self.at.offset)
     }
 
     /// The end was handed on.
@@ -76,7 +128,7 @@ impl Assembler {
         &mut self,
         segment: &Segment<'_>,
         bounds: &Bounds,
-        sink: &mut impl FnMut(Item<'_>),
+        sink: &mut Sink<impl FnMut(Item<'_>)>,
     ) {
         if !self.opened {
             self.open(segment, sink);
@@ -86,12 +138,12 @@ impl Assembler {
         }
         if self
             .unneeded
-            .is_some_and(|until| distance(until, self.next) >= 0)
+            .is_some_and(|until| distance(until, self.at.seq) >= 0)
         {
             self.unneeded = None;
         }
         // What lies before `expected` was given, or is lost: no later segment brings it.
-        if distance(self.next, segment.expected) > 0 {
+        if distance(self.at.seq, segment.expected) > 0 {
             self.pass(segment.expected, segment.skipped, segment.time, sink);
         }
         let len = length(segment.payload).min(segment.wire_len);
@@ -104,8 +156,8 @@ impl Assembler {
             // The hook leaves bytes out here; those before were left out too, or are not wanted either.
             self.declined(end);
         }
-        let offset = distance(self.next, segment.seq);
-        if segment.fin && self.fin.is_none() && distance(self.next, end) >= 0 {
+        let offset = distance(self.at.seq, segment.seq);
+        if segment.fin && self.fin.is_none() && distance(self.at.seq, end) >= 0 {
             if !self.believable(segment.seq, segment.skipped) {
                 return;
             }
@@ -122,15 +174,17 @@ impl Assembler {
     }
 
     /// Learns the position from the first segment. `expected` is where the socket stands; a replay may not know it.
-    fn open(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(Item<'_>)) {
+    fn open(&mut self, segment: &Segment<'_>, sink: &mut Sink<impl FnMut(Item<'_>)>) {
         let ahead = distance(segment.expected, segment.seq);
         // Behind it, the segment is a retransmission; too far ahead, `expected` is not known.
         let known = ahead < AHEAD || segment.skipped;
-        self.next = if known { segment.expected } else { segment.seq };
+        let first = if known { segment.expected } else { segment.seq };
+        self.anchor(first);
+        self.at.pass(first);
         self.opened = true;
-        sink(Item::Opens {
-            seq: self.next,
-            fresh: segment.start && known,
+        sink.item(Item::Opens {
+            offset: self.at.offset,
+            start: segment.start && known,
         });
     }
 
@@ -140,29 +194,29 @@ impl Assembler {
         segment: &Segment<'_>,
         behind: u32,
         len: u32,
-        sink: &mut impl FnMut(Item<'_>),
+        sink: &mut Sink<impl FnMut(Item<'_>)>,
     ) {
         if behind < len {
-            let mut piece = Piece {
+            let mut range = Range {
                 bytes: segment.payload.get(..len as usize).unwrap_or_default(),
                 seq: segment.seq,
                 ack: segment.ack,
                 time: segment.time,
                 boundary: true,
             };
-            piece.advance(behind as usize);
+            range.advance(behind as usize);
             if let Some(first) = self.reorder.as_ref().and_then(|reorder| reorder.first())
-                && distance(first.seq, piece.end()) > 0
+                && distance(first.seq, range.end()) > 0
             {
                 // Reaches into what is kept: the first copy wins.
-                self.overlapping(piece, segment, sink);
+                self.overlapping(range, segment, sink);
                 return;
             }
-            self.next = piece.end();
-            sink(Item::Bytes(piece));
+            sink.chunk(&range, self.at.offset);
+            self.at.pass(range.end());
         }
         let end = segment.seq.wrapping_add(segment.wire_len);
-        if segment.wire_len > len && distance(self.next, end) > 0 {
+        if segment.wire_len > len && distance(self.at.seq, end) > 0 {
             self.pass(end, segment.skipped, segment.time, sink);
         }
         if self.reorder.is_some() {
@@ -172,13 +226,13 @@ impl Assembler {
 
     fn overlapping(
         &mut self,
-        piece: Piece<'_>,
+        range: Range<'_>,
         segment: &Segment<'_>,
-        sink: &mut impl FnMut(Item<'_>),
+        sink: &mut Sink<impl FnMut(Item<'_>)>,
     ) {
         let uncopied = segment.wire_len.saturating_sub(length(segment.payload));
         if let Some(reorder) = &mut self.reorder {
-            reorder.insert(&piece, uncopied, segment.skipped);
+            reorder.insert(&range, uncopied, segment.skipped);
         }
         self.drain(sink);
     }
@@ -188,9 +242,9 @@ impl Assembler {
         segment: &Segment<'_>,
         len: u32,
         bounds: &Bounds,
-        sink: &mut impl FnMut(Item<'_>),
+        sink: &mut Sink<impl FnMut(Item<'_>)>,
     ) {
-        let piece = Piece {
+        let range = Range {
             bytes: segment.payload.get(..len as usize).unwrap_or_default(),
             seq: segment.seq,
             ack: segment.ack,
@@ -198,16 +252,16 @@ impl Assembler {
             boundary: true,
         };
         let reorder = self.reorder.get_or_insert_with(|| Box::new(Reorder::new()));
-        reorder.insert(&piece, segment.wire_len - len, segment.skipped);
+        reorder.insert(&range, segment.wire_len - len, segment.skipped);
         while self.memory() > bounds.reorder_bytes {
-            self.give_up(segment.time, sink);
+            self.pass_hole(segment.time, sink);
         }
     }
 
     /// Something vouches that no byte before `seq` will come any more: an acknowledgement by the other end.
     #[inline]
-    pub fn acknowledged(&mut self, seq: u32, time: Nanos, sink: &mut impl FnMut(Item<'_>)) {
-        if !self.opened || self.ended || distance(self.next, seq) <= 0 {
+    pub fn acknowledged(&mut self, seq: u32, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
+        if !self.opened || self.ended || distance(self.at.seq, seq) <= 0 {
             return;
         }
         // A FIN takes one sequence number.
@@ -221,8 +275,8 @@ impl Assembler {
         }
     }
 
-    /// Gives up on the first hole.
-    pub fn give_up(&mut self, time: Nanos, sink: &mut impl FnMut(Item<'_>)) {
+    /// Takes the first hole for missing.
+    pub fn pass_hole(&mut self, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
         let to = self.first_kept().or(self.fin.map(|(fin, _)| fin));
         if let Some(seq) = to {
             self.pass(seq, false, time, sink);
@@ -230,10 +284,10 @@ impl Assembler {
         self.end(time, sink);
     }
 
-    /// Gives up on every hole: nothing more comes.
-    pub fn flush(&mut self, time: Nanos, sink: &mut impl FnMut(Item<'_>)) {
+    /// Takes every hole for missing: nothing more comes.
+    pub fn flush(&mut self, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
         while self.waiting_since().is_some() {
-            self.give_up(time, sink);
+            self.pass_hole(time, sink);
         }
     }
 
@@ -242,16 +296,16 @@ impl Assembler {
     }
 
     fn believable(&self, seq: u32, skipped: bool) -> bool {
-        let ahead = distance(self.next, seq);
+        let ahead = distance(self.at.seq, seq);
         let unneeded = self
             .unneeded
-            .map_or(0, |until| distance(self.next, until).max(0));
+            .map_or(0, |until| distance(self.at.seq, until).max(0));
         skipped || ahead <= AHEAD.saturating_add(unneeded)
     }
 
     /// Moves the position to `to` at least: what is kept before it is handed on, the holes between are gaps.
-    fn pass(&mut self, to: u32, skipped: bool, time: Nanos, sink: &mut impl FnMut(Item<'_>)) {
-        while distance(self.next, to) > 0 {
+    fn pass(&mut self, to: u32, skipped: bool, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
+        while distance(self.at.seq, to) > 0 {
             let first = self
                 .reorder
                 .as_ref()
@@ -268,32 +322,32 @@ impl Assembler {
         self.drain(sink);
     }
 
-    /// Hands on kept stretches that are in order now.
-    fn drain(&mut self, sink: &mut impl FnMut(Item<'_>)) {
+    /// Hands on kept ranges that are in order now.
+    fn drain(&mut self, sink: &mut Sink<impl FnMut(Item<'_>)>) {
         while let Some(reorder) = &mut self.reorder {
             let Some(first) = reorder.first() else {
                 self.reorder = None;
                 return;
             };
-            let behind = distance(first.seq, self.next);
+            let behind = distance(first.seq, self.at.seq);
             let Ok(behind) = usize::try_from(behind) else {
                 return;
             };
             let Some(kept) = reorder.pop() else { return };
             let end = kept.end().wrapping_add(kept.uncopied);
-            let mut piece = Piece {
+            let mut range = Range {
                 bytes: &kept.bytes,
                 seq: kept.seq,
                 ack: kept.ack,
                 time: kept.time,
                 boundary: kept.boundary,
             };
-            piece.advance(behind);
-            if !piece.bytes.is_empty() {
-                self.next = piece.end();
-                sink(Item::Bytes(piece));
+            range.advance(behind);
+            if !range.bytes.is_empty() {
+                sink.chunk(&range, self.at.offset);
+                self.at.pass(range.end());
             }
-            if kept.uncopied > 0 && distance(self.next, end) > 0 {
+            if kept.uncopied > 0 && distance(self.at.seq, end) > 0 {
                 let to = match self.first_kept() {
                     Some(seq) if distance(seq, end) > 0 => seq,
                     _ => end,
@@ -304,40 +358,42 @@ impl Assembler {
     }
 
     /// Hands on the hole up to `to`; the part that nobody wanted is on purpose.
-    fn gap(&mut self, to: u32, skipped: bool, time: Nanos, sink: &mut impl FnMut(Item<'_>)) {
-        let mut part = |from: u32, to: u32, skipped: bool| {
-            if let Ok(len) = u32::try_from(distance(from, to))
-                && len > 0
-            {
-                sink(Item::Gap(Gap {
-                    seq: from,
-                    len,
-                    skipped,
-                    time,
-                }));
-            }
-        };
-        let unneeded = self.unneeded.map_or(0, |until| distance(self.next, until));
-        let middle = if unneeded <= 0 {
-            self.next
-        } else if distance(self.next, to) > unneeded {
-            self.next.wrapping_add(unneeded.unsigned_abs())
-        } else {
-            to
-        };
-        part(self.next, middle, true);
-        part(middle, to, skipped);
-        self.next = to;
+    fn gap(&mut self, to: u32, skipped: bool, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
+        let unneeded = self
+            .unneeded
+            .map_or(0, |until| distance(self.at.seq, until));
+        if unneeded > 0 {
+            let middle = match distance(self.at.seq, to) > unneeded {
+                true => self.at.seq.wrapping_add(unneeded.unsigned_abs()),
+                false => to,
+            };
+            self.part(middle, true, time, sink);
+        }
+        self.part(to, skipped, time, sink);
     }
 
-    fn end(&mut self, time: Nanos, sink: &mut impl FnMut(Item<'_>)) {
+    fn part(&mut self, to: u32, skipped: bool, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
+        let offset = self.at.offset;
+        self.at.pass(to);
+        let len = offset.until(self.at.offset);
+        if len > 0 {
+            sink.item(Item::Gap(Gap {
+                offset,
+                len,
+                skipped,
+                time,
+            }));
+        }
+    }
+
+    fn end(&mut self, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
         if let Some((fin, _)) = self.fin
             && !self.ended
-            && distance(fin, self.next) >= 0
+            && distance(fin, self.at.seq) >= 0
         {
             self.ended = true;
             self.reorder = None;
-            sink(Item::Fin { time });
+            sink.item(Item::End { time });
         }
     }
 }
@@ -349,6 +405,7 @@ mod tests {
     use super::*;
     use crate::flow::{CgroupId, Direction, SocketId};
 
+    const PEER: Anchor = Anchor::new(0);
     const BOUNDS: Bounds = Bounds {
         reorder_bytes: 64 * 1024,
     };
@@ -375,16 +432,19 @@ mod tests {
         }
     }
 
-    fn told(item: Item<'_>) -> String {
+    fn shown(item: Item<'_>) -> String {
         match item {
-            Item::Opens { seq, fresh } => format!("{}{seq}", if fresh { "fresh " } else { "at " }),
-            Item::Bytes(piece) => format!(
+            Item::Opens { offset, start } => {
+                assert_eq!(offset, Offset::ORIGIN);
+                if start { "fresh" } else { "at" }.into()
+            }
+            Item::Chunk(chunk) => format!(
                 "{}{}",
-                std::str::from_utf8(piece.bytes).unwrap(),
-                if piece.boundary { "" } else { "~" }
+                std::str::from_utf8(chunk.bytes).unwrap(),
+                if chunk.boundary { "" } else { "~" }
             ),
             Item::Gap(gap) => format!("{}{}", if gap.skipped { "skip " } else { "gap " }, gap.len),
-            Item::Fin { .. } => "fin".into(),
+            Item::End { .. } => "fin".into(),
         }
     }
 
@@ -407,7 +467,11 @@ mod tests {
                     segment.text.as_bytes(),
                 )
             };
-            assembler.push(&segment, &BOUNDS, &mut |item| items.push(told(item)));
+            let mut sink = Sink::new(PEER, |item: Item<'_>| items.push(shown(item)));
+            assembler.push(&segment, &BOUNDS, &mut sink);
+        }
+        if let Some(first @ ("at" | "fresh")) = items.first().map(String::as_str) {
+            items[0] = format!("{first} {}", assembler.at().seq(Offset::ORIGIN));
         }
         items
     }
@@ -595,7 +659,11 @@ mod tests {
         run(&mut assembler, &[s(10, 10, "a"), s(20, 11, "b")]);
         let mut items = Vec::new();
         for seq in [5, 11, 15, 21, 25, 900_000_000] {
-            assembler.acknowledged(seq, 0, &mut |item| items.push(told(item)));
+            assembler.acknowledged(
+                seq,
+                0,
+                &mut Sink::new(PEER, |item: Item<'_>| items.push(shown(item))),
+            );
         }
         assert_eq!(items, ["gap 4", "gap 5", "b", "gap 4"]);
         // A FIN counts one.
@@ -606,7 +674,11 @@ mod tests {
         };
         run(&mut assembler, &[s(10, 10, "a"), fin]);
         let mut items = Vec::new();
-        assembler.acknowledged(14, 0, &mut |item| items.push(told(item)));
+        assembler.acknowledged(
+            14,
+            0,
+            &mut Sink::new(PEER, |item: Item<'_>| items.push(shown(item))),
+        );
         assert_eq!(items, ["gap 2", "fin"]);
     }
 
@@ -624,7 +696,10 @@ mod tests {
         assert!(most <= BOUNDS.reorder_bytes);
         assert!(gaps > 9_000);
         let mut items = Vec::new();
-        assembler.flush(0, &mut |item| items.push(told(item)));
+        assembler.flush(
+            0,
+            &mut Sink::new(PEER, |item: Item<'_>| items.push(shown(item))),
+        );
         assert_eq!(assembler.memory(), 0);
         assert!(assembler.waiting_since().is_none());
     }

@@ -3,11 +3,11 @@
 use super::{distance, length};
 use crate::flow::Nanos;
 
-/// What one kept stretch costs besides its bytes, rounded up: counts towards the bound, so that many tiny segments are
+/// What one kept range costs besides its bytes, rounded up: counts towards the bound, so that many tiny segments are
 /// bounded too.
 const OVERHEAD: usize = 96;
 
-/// A stretch kept for later.
+/// A range kept for later.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) seq: u32,
@@ -28,7 +28,7 @@ impl Kept {
     }
 }
 
-/// Kept stretches in stream order.
+/// Kept ranges in stream order.
 #[derive(Debug, Default)]
 pub(super) struct Reorder {
     kept: std::collections::VecDeque<Kept>,
@@ -58,10 +58,10 @@ impl Reorder {
         Some(kept)
     }
 
-    /// Keeps those bytes of a stretch that are not kept yet: the first copy of a byte wins.
-    pub(super) fn insert(&mut self, stretch: &super::Piece<'_>, uncopied: u32, skipped: bool) {
-        let mut rest = *stretch;
-        // Index of the first kept stretch that ends after the new one begins.
+    /// Keeps those bytes of a range that are not kept yet: the first copy of a byte wins.
+    pub(super) fn insert(&mut self, range: &super::Range<'_>, uncopied: u32, skipped: bool) {
+        let mut rest = *range;
+        // Index of the first kept range that ends after the new one begins.
         let mut at = self
             .kept
             .partition_point(|kept| distance(kept.end(), rest.seq) >= 0);
@@ -87,7 +87,7 @@ impl Reorder {
             }
             let covered = usize::try_from(distance(rest.seq, next_end)).unwrap_or(0);
             if covered == 0 {
-                // Only possible with an empty kept stretch, which is never kept.
+                // Only possible with an empty kept range, which is never kept.
                 return;
             }
             rest.advance(covered);
@@ -95,18 +95,18 @@ impl Reorder {
         }
     }
 
-    fn keep(&mut self, at: usize, piece: super::Piece<'_>, uncopied: u32, skipped: bool) {
-        self.cost += piece.bytes.len() + OVERHEAD;
+    fn keep(&mut self, at: usize, range: super::Range<'_>, uncopied: u32, skipped: bool) {
+        self.cost += range.bytes.len() + OVERHEAD;
         self.kept.insert(
             at,
             Kept {
-                seq: piece.seq,
-                ack: piece.ack,
-                time: piece.time,
-                boundary: piece.boundary,
+                seq: range.seq,
+                ack: range.ack,
+                time: range.time,
+                boundary: range.boundary,
                 skipped,
                 uncopied,
-                bytes: piece.bytes.into(),
+                bytes: range.bytes.into(),
             },
         );
     }
@@ -114,20 +114,20 @@ impl Reorder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Piece;
+    use super::super::Range;
     use super::*;
 
     fn check(inserts: &[(u32, &str)], expected: &[(u32, &str)]) {
         let mut reorder = Reorder::new();
         for (seq, text) in inserts {
-            let piece = Piece {
+            let range = Range {
                 bytes: text.as_bytes(),
                 seq: *seq,
                 ack: 0,
                 time: 0,
                 boundary: true,
             };
-            reorder.insert(&piece, 0, false);
+            reorder.insert(&range, 0, false);
         }
         let mut got = Vec::new();
         while let Some(kept) = reorder.pop() {

@@ -1,76 +1,104 @@
-//! When to tell the hook what is needed of a direction.
+//! The capture window: when to ask the hook for more of a direction, and from where.
 //!
 //! The hook copies a budget of bytes (1 MiB by default) per direction, counted from where the other direction last spoke, and
-//! then looks whether it was told a sequence number to count from. So a direction whose bytes are wanted is given a new
-//! budget in good time, and one whose bytes are not wanted is told where they are wanted again.
+//! then looks whether it was given a sequence number to count from. So a direction whose bytes are wanted gets a new
+//! budget in good time, and one whose bytes are not wanted is asked to go on where they are wanted again.
 
-use super::distance;
-use crate::http::h1::Appetite;
+use crate::flow::{Demand, Offset};
 
-/// Bytes after which a direction that is wanted gets a new budget: a quarter of the hook's, so that the news arrives in time.
-const RENEW: i32 = 256 * 1024;
-/// Fewer unwanted bytes than this are not worth a word: the hook reads it only when its budget is spent.
+/// Bytes after which a direction that is wanted gets a new budget: a quarter of the hook's, so that the command arrives in time.
+const RENEW: u64 = 256 * 1024;
+/// Fewer unwanted bytes than this are not worth a command: the hook reads it only when its budget is spent.
 const WORTH: u64 = 64 * 1024;
-/// Farthest sequence number that is told. Such numbers are compared modulo 2^32, so half of that is the limit.
-const FAR: u32 = 1 << 30;
+/// Farthest position that is asked for. The hook compares sequence numbers modulo 2^32, so half of that is the limit.
+const FAR: u64 = 1 << 30;
 
-/// What the hook was told of one direction.
+/// What the hook was asked for of one direction.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Credit {
+pub(super) struct Window {
     /// Where the current budget began.
-    base: u32,
+    base: Offset,
     /// Bytes before this are not wanted.
-    until: Option<u32>,
-    /// The other direction spoke since.
-    turned: bool,
-    started: bool,
+    until: Option<Offset>,
+    state: State,
 }
 
-impl Credit {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// No byte came.
+    #[default]
+    Silent,
+    /// Bytes came last from this direction.
+    Speaks,
+    /// The other direction spoke since.
+    Heard,
+    /// The hook copies everything.
+    Unlimited,
+}
+
+/// What to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The bytes from here on.
+    From(Offset),
+    /// Every byte from now on, without a budget.
+    Everything,
+}
+
+impl Window {
     /// Bytes of this direction came.
     #[inline]
-    pub(crate) const fn spoke(&mut self, seq: u32) {
-        if self.turned || !self.started {
-            self.base = seq;
-            self.turned = false;
-            self.started = true;
+    pub(super) fn spoke(&mut self, offset: Offset) {
+        if matches!(self.state, State::Silent | State::Heard) {
+            self.base = offset;
+            self.state = State::Speaks;
         }
     }
 
     /// Bytes of the other direction came.
     #[inline]
-    pub(crate) const fn heard(&mut self) {
-        self.turned = true;
+    pub(super) fn heard(&mut self) {
+        if self.state == State::Speaks {
+            self.state = State::Heard;
+        }
     }
 
     /// Bytes before this are not wanted.
-    pub(crate) const fn until(&self) -> Option<u32> {
+    pub(super) const fn until(&self) -> Option<Offset> {
         self.until
     }
 
-    /// The direction stands at `position`: the sequence number to tell the hook, if it is time.
+    /// The direction stands at `position`: what to ask the hook for, if it is time.
     #[inline]
-    pub(crate) fn advance(&mut self, position: u32, appetite: Appetite) -> Option<u32> {
+    pub(super) fn advance(&mut self, position: Offset, demand: Demand) -> Option<Wanted> {
+        if self.state == State::Unlimited {
+            return None;
+        }
         if let Some(until) = self.until {
-            if distance(position, until) > 0 {
+            if position < until {
                 return None;
             }
             self.until = None;
         }
-        let seq = match appetite {
-            Appetite::After(len) if len >= WORTH => {
-                let len = u32::try_from(len).unwrap_or(FAR).min(FAR);
-                let until = position.wrapping_add(len);
+        let from = match demand {
+            Demand::From(until) if position.until(until) >= WORTH => {
+                let until = until.min(position + FAR);
                 self.until = Some(until);
                 until
             }
-            Appetite::Nothing => return None,
-            _ if distance(self.base, position) >= RENEW => position,
-            _ => return None,
+            Demand::Nothing => return None,
+            Demand::Unlimited => {
+                self.state = State::Unlimited;
+                return Some(Wanted::Everything);
+            }
+            Demand::Next | Demand::From(_) if self.base.until(position) >= RENEW => position,
+            Demand::Next | Demand::From(_) => return None,
         };
-        self.base = seq;
-        self.started = true;
-        Some(seq)
+        self.base = from;
+        if self.state == State::Silent {
+            self.state = State::Speaks;
+        }
+        Some(Wanted::From(from))
     }
 }
 
@@ -78,55 +106,63 @@ impl Credit {
 mod tests {
     use super::*;
 
-    fn check(steps: &[(u32, Appetite, Option<u32>)]) {
-        let mut credit = Credit::default();
-        credit.spoke(steps[0].0);
-        for (position, appetite, expected) in steps {
-            assert_eq!(
-                credit.advance(*position, *appetite),
-                *expected,
-                "{position}"
-            );
+    fn check(steps: &[(u64, Demand, Option<Wanted>)]) {
+        let mut window = Window::default();
+        window.spoke(Offset(steps[0].0));
+        for (position, demand, expected) in steps {
+            let wanted = window.advance(Offset(*position), *demand);
+            assert_eq!(wanted, *expected, "{position}");
         }
+    }
+
+    const fn from(offset: u64) -> Option<Wanted> {
+        Some(Wanted::From(Offset(offset)))
     }
 
     #[test]
     fn wanted_bytes_are_asked_for_in_time() {
-        let near = RENEW.unsigned_abs();
         check(&[
-            (100, Appetite::Next, None),
-            (99 + near, Appetite::Next, None),
-            (100 + near, Appetite::Next, Some(100 + near)),
-            (99 + 2 * near, Appetite::Next, None),
-            (100 + 2 * near, Appetite::After(10), Some(100 + 2 * near)),
+            (100, Demand::Next, None),
+            (99 + RENEW, Demand::Next, None),
+            (100 + RENEW, Demand::Next, from(100 + RENEW)),
+            (99 + 2 * RENEW, Demand::Next, None),
+            (
+                100 + 2 * RENEW,
+                Demand::From(Offset(110 + 2 * RENEW)),
+                from(100 + 2 * RENEW),
+            ),
         ]);
     }
 
     #[test]
     fn what_is_of_no_use_gets_nothing() {
         check(&[
-            (100, Appetite::Nothing, None),
-            (10_000_000, Appetite::Nothing, None),
+            (100, Demand::Nothing, None),
+            (10_000_000, Demand::Nothing, None),
+        ]);
+    }
+
+    #[test]
+    fn everything_is_asked_for_once() {
+        check(&[
+            (100, Demand::Unlimited, Some(Wanted::Everything)),
+            (10_000_000, Demand::Unlimited, None),
         ]);
     }
 
     #[test]
     fn unwanted_bytes_are_declined_once() {
+        let end = Demand::From(Offset(1_000_100));
         check(&[
-            (100, Appetite::After(1_000_000), Some(1_000_100)),
-            (200, Appetite::After(999_900), None),
-            (1_000_100, Appetite::Next, None),
+            (100, end, from(1_000_100)),
+            (200, end, None),
+            (1_000_100, Demand::Next, None),
         ]);
-        let far = u64::from(FAR);
+        let end = Demand::From(Offset(100 + FAR * 3));
         check(&[
-            (100, Appetite::After(far * 3), Some(100 + FAR)),
-            (5000, Appetite::After(far * 3 - 4900), None),
-            (
-                100 + FAR,
-                Appetite::After(far * 2),
-                Some(100_u32.wrapping_add(FAR * 2)),
-            ),
+            (100, end, from(100 + FAR)),
+            (5000, end, None),
+            (100 + FAR, end, from(100 + FAR * 2)),
         ]);
-        check(&[(u32::MAX - 10, Appetite::After(100_000), Some(99_989))]);
     }
 }

@@ -1,0 +1,84 @@
+//! After a CONNECT or an upgrade: the bytes inside are a connection of their own.
+
+use super::h1::End;
+use super::{Context, Messages, Origin, Session};
+use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
+use crate::transport::{Chunk, Gap};
+
+use std::sync::Arc;
+
+/// A tunnel, and the session inside it. Bytes and offsets inside are those outside.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    inner: Session,
+    origin: Origin,
+    /// The direction of the outer requests.
+    requests: Direction,
+}
+
+impl Tunnel {
+    /// A tunnel between these peers. The session inside is a fresh one, unless connections are nested too deep already.
+    pub(crate) fn new(peers: &Arc<Peers>, origin: &Origin) -> Self {
+        let (inner, connection) = match origin.connection.inner(0) {
+            Some(connection) => (Session::default(), connection),
+            None => (Session::Ignored, origin.connection),
+        };
+        Self {
+            inner,
+            origin: Origin {
+                connection,
+                outer: Some(Arc::clone(peers)),
+                ..origin.clone()
+            },
+            requests: peers.side.requests(),
+        }
+    }
+
+    fn count(&self, direction: Direction, len: u64, cx: &mut Context<'_>) {
+        let messages = Messages::of(direction, self.requests);
+        cx.stats.upgraded_bytes[messages as usize] += len;
+    }
+
+    /// A direction begins here: nothing came before `offset` in the tunnel.
+    pub(crate) fn opens(&mut self, direction: Direction, offset: Offset, cx: &mut Context<'_>) {
+        self.inner.opens(direction, offset, true, cx);
+    }
+
+    pub(crate) fn chunk(&mut self, direction: Direction, chunk: Chunk<'_>, cx: &mut Context<'_>) {
+        self.count(direction, chunk.bytes.len() as u64, cx);
+        self.inner.chunk(direction, chunk, &self.origin, cx);
+        self.inner.settle(chunk.time, cx);
+    }
+
+    pub(crate) fn gap(&mut self, direction: Direction, gap: &Gap, cx: &mut Context<'_>) {
+        self.count(direction, gap.len, cx);
+        self.inner.gap(direction, gap, cx);
+        self.inner.settle(gap.time, cx);
+    }
+
+    pub(crate) fn end(&mut self, direction: Direction, time: Nanos, cx: &mut Context<'_>) {
+        self.inner.end(direction, time, cx);
+        self.inner.settle(time, cx);
+    }
+
+    pub(crate) fn finish(&mut self, end: End, now: Nanos, cx: &mut Context<'_>) {
+        self.inner.finish(end, now, cx);
+    }
+
+    pub(crate) fn expire(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        self.inner.expire(now, cx);
+        self.inner.settle(now, cx);
+    }
+
+    /// What is not read inside is of use for its number alone.
+    pub(crate) fn demand(&self, direction: Direction, position: Offset) -> Demand {
+        match &self.inner {
+            Session::Ignored => Demand::From(Offset(u64::MAX)),
+            inner => inner.demand(direction, position),
+        }
+    }
+
+    pub(crate) const fn inner(&self) -> &Session {
+        &self.inner
+    }
+}

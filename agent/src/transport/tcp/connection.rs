@@ -1,0 +1,229 @@
+//! Both directions of a TCP connection.
+
+use super::assembler::Sink;
+use super::reset::{self, Reset, Verdict};
+use super::window::Window;
+use super::{Assembler, Bounds};
+use crate::capture::Segment;
+use crate::flow::{Demand, Direction, Nanos, Offset};
+use crate::transport::Item;
+
+/// A TCP connection.
+#[derive(Debug, Default)]
+pub(crate) struct Tcp {
+    ingress: Way,
+    egress: Way,
+    reset: Option<Reset>,
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Way {
+    assembler: Assembler,
+    window: Window,
+}
+
+/// What became of a connection with a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It goes on.
+    Open,
+    /// It was reset.
+    Reset,
+}
+
+/// What to ask of the hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// To go on at this sequence number.
+    Resume(u32),
+    /// To copy everything.
+    Unlimited,
+}
+
+/// Where a byte is on the wire: the same at both ends of a connection, when nothing between them rewrites it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WirePosition(u32);
+
+impl Tcp {
+    /// Takes a segment; hands on what became known, first of the other direction: what the sender had received of it, the
+    /// hook was given before.
+    #[inline]
+    pub(crate) fn segment(
+        &mut self,
+        segment: &Segment<'_>,
+        bounds: &Bounds,
+        sink: &mut impl FnMut(Direction, Item<'_>),
+    ) -> Progress {
+        let direction = segment.direction;
+        let Self {
+            ingress,
+            egress,
+            reset,
+        } = self;
+        let (own, other) = match direction {
+            Direction::Ingress => (ingress, egress),
+            Direction::Egress => (egress, ingress),
+        };
+        if segment.rst {
+            // What a reset carries is no part of the stream (RFC 9293 §3.5.2).
+            return match reset::judge(&own.assembler, segment) {
+                Verdict::Ignored => Progress::Open,
+                Verdict::Over => Progress::Reset,
+                Verdict::Waits(overtaking) => {
+                    reset.get_or_insert(overtaking);
+                    Progress::Open
+                }
+            };
+        }
+        other.assembler.anchor(segment.ack);
+        let mut spoken = None;
+        other.assembler.acknowledged(
+            segment.ack,
+            segment.time,
+            &mut Sink::new(own.assembler.at(), |item: Item<'_>| {
+                note(&mut spoken, &item);
+                sink(direction.opposite(), item);
+            }),
+        );
+        if let Some(offset) = spoken.take() {
+            other.window.spoke(offset);
+            own.window.heard();
+        }
+        own.assembler.push(
+            segment,
+            bounds,
+            &mut Sink::new(other.assembler.at(), |item: Item<'_>| {
+                note(&mut spoken, &item);
+                sink(direction, item);
+            }),
+        );
+        if let Some(offset) = spoken {
+            own.window.spoke(offset);
+            other.window.heard();
+        }
+        match reset {
+            Some(reset) if reset.is_reached(direction, &own.assembler) => Progress::Reset,
+            _ => Progress::Open,
+        }
+    }
+
+    /// Takes holes for missing that were waited for since `wait` ago.
+    pub(crate) fn expire(
+        &mut self,
+        now: Nanos,
+        wait: Nanos,
+        sink: &mut impl FnMut(Direction, Item<'_>),
+    ) -> Progress {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let (own, other) = self.pair(direction);
+            let peer = other.assembler.at();
+            while own
+                .assembler
+                .waiting_since()
+                .is_some_and(|since| now.saturating_sub(since) >= wait)
+            {
+                own.assembler.pass_hole(
+                    now,
+                    &mut Sink::new(peer, |item: Item<'_>| sink(direction, item)),
+                );
+            }
+        }
+        match self.reset {
+            Some(reset) if now.saturating_sub(reset.time) >= wait => Progress::Reset,
+            _ => Progress::Open,
+        }
+    }
+
+    /// Nothing more comes: hands on what is kept early.
+    pub(crate) fn flush(&mut self, now: Nanos, sink: &mut impl FnMut(Direction, Item<'_>)) {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let (own, other) = self.pair(direction);
+            let peer = other.assembler.at();
+            own.assembler.flush(
+                now,
+                &mut Sink::new(peer, |item: Item<'_>| sink(direction, item)),
+            );
+        }
+    }
+
+    /// When it is to be looked at next, if no segment comes.
+    pub(crate) fn due(&self, wait: Nanos) -> Option<Nanos> {
+        let ingress = self.ingress.assembler.waiting_since();
+        let egress = self.egress.assembler.waiting_since();
+        [ingress, egress, self.reset.map(|reset| reset.time)]
+            .into_iter()
+            .flatten()
+            .map(|since| since.saturating_add(wait))
+            .min()
+    }
+
+    /// What to ask of the hook, now that this is wanted of a direction.
+    #[inline]
+    pub(crate) fn demand(&mut self, direction: Direction, demand: Demand) -> Option<Ask> {
+        let (own, _) = self.pair(direction);
+        let position = own.assembler.offset()?;
+        let wanted = own.window.advance(position, demand);
+        if let Some(offset) = own.window.until() {
+            own.assembler.unneeded(own.assembler.at().seq(offset));
+        }
+        match wanted? {
+            super::window::Wanted::From(offset) => {
+                Some(Ask::Resume(own.assembler.at().seq(offset)))
+            }
+            super::window::Wanted::Everything => Some(Ask::Unlimited),
+        }
+    }
+
+    /// The offset of the next byte of a direction, once anything is known of it.
+    #[inline]
+    pub(crate) fn position(&self, direction: Direction) -> Option<Offset> {
+        self.way(direction).assembler.offset()
+    }
+
+    /// Where a byte of a direction is on the wire.
+    pub(crate) fn wire_position(&self, direction: Direction, offset: Offset) -> WirePosition {
+        WirePosition(self.way(direction).assembler.at().seq(offset))
+    }
+
+    /// The offset of the byte that is there on the wire.
+    pub(crate) fn offset(&self, direction: Direction, position: WirePosition) -> Offset {
+        self.way(direction).assembler.at().offset(position.0)
+    }
+
+    /// Both directions have ended.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.ingress.assembler.ended() && self.egress.assembler.ended()
+    }
+
+    /// Bytes kept early.
+    #[inline]
+    pub(crate) fn memory(&self) -> usize {
+        self.ingress.assembler.memory() + self.egress.assembler.memory()
+    }
+
+    const fn way(&self, direction: Direction) -> &Way {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+
+    /// A direction and the other one.
+    const fn pair(&mut self, direction: Direction) -> (&mut Way, &mut Way) {
+        match direction {
+            Direction::Ingress => (&mut self.ingress, &mut self.egress),
+            Direction::Egress => (&mut self.egress, &mut self.ingress),
+        }
+    }
+}
+
+/// Notes the first byte that is handed on.
+#[inline]
+const fn note(spoken: &mut Option<Offset>, item: &Item<'_>) {
+    if let Item::Chunk(chunk) = item
+        && spoken.is_none()
+    {
+        *spoken = Some(chunk.offset);
+    }
+}
