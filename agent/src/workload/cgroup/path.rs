@@ -7,9 +7,13 @@
 //! | cgroupfs | `kubepods/burstable/pod1f2e…` (no class: guaranteed) | `0123…` (containerd, Docker), `crio-0123…` |
 //! | systemd | `kubepods-burstable-pod1f2e_….slice` | `cri-containerd-0123….scope`, `crio-….scope`, `docker-….scope` |
 //!
-//! With another folder before all of it (`cgroup-root`, a node that is a container itself: kind, k3s in Docker) or below it (what runs inside
-//! the container: systemd, crun's `container`, Docker in Docker). So the last folder that names a pod counts, and the first one below it that
-//! names a container. Where no pod is named, the last one that names a container does.
+//! With another folder before all of it (`cgroup-root`, a node that is a container itself: kind, k3s in Docker) or below
+//! it (what runs inside the container: systemd, crun's `container`, Docker in Docker).
+//!
+//! **Whoever runs in a container may make folders of any name below its own.** So the first folder that names a pod
+//! counts, and the first one below it that names a container; what is nested belongs to them. Where no pod is named, the
+//! first one that names a container counts. A user of the host may have a part of the tree delegated (systemd's
+//! `user@.service`): folders that are not the kubelet's, by their owner, name no pod either ([`Place::of`]).
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,25 +32,33 @@ const HASH: usize = 32;
 const UUID: [usize; 5] = [8, 4, 4, 4, 12];
 
 impl Place {
-    /// What `path` names, if it names a pod or a container.
+    /// What `path` names, if it names a pod or a container. Only folders within its first `trusted` bytes name a pod.
     #[must_use]
-    pub fn of(path: &str) -> Option<Self> {
+    pub fn of(path: &str, trusted: usize) -> Option<Self> {
         let mut place = Self {
             pod: None,
             container: None,
         };
+        let mut end = 0;
         for folder in path.split('/') {
-            if let Some(pod) = pod(folder) {
+            end += folder.len();
+            if place.pod.is_none()
+                && end <= trusted
+                && let Some(pod) = pod(folder)
+            {
+                // Containers before it are the node.
                 place = Self {
                     pod: Some(pod),
                     container: None,
                 };
             }
-            if (place.pod.is_none() || place.container.is_none())
+            if place.container.is_none()
                 && let Some(id) = container(folder)
             {
                 place.container = Some(id.into());
             }
+            // The slash.
+            end += 1;
         }
         (place.pod.is_some() || place.container.is_some()).then_some(place)
     }
@@ -113,7 +125,8 @@ mod tests {
             .replace("UID", UID)
             .replace("OTHER", OTHER)
             .replace("ID", ID);
-        let found = Place::of(&path).map_or((None, None), |place| (place.pod, place.container));
+        let found = Place::of(&path, path.len());
+        let found = found.map_or((None, None), |place| (place.pod, place.container));
         assert_eq!((found.0.as_deref(), found.1.as_deref()), (pod, container));
     }
 
@@ -187,12 +200,25 @@ mod tests {
             id,
         );
         check("/docker/OTHER/kubepods/besteffort/podUID/ID", pod, id);
-        // Such a node as a pod itself.
-        check(
-            "/kubepods/pod00000000-0000-4000-8000-000000000000/OTHER/kubepods/burstable/podUID/ID",
-            pod,
-            id,
-        );
+        // What a container makes below its own folder is its own, whatever the name.
+        let nested = "00000000-0000-4000-8000-000000000000";
+        for other in [
+            format!("/kubepods/pod{nested}/OTHER"),
+            format!(
+                "/kubepods.slice/kubepods-pod{}.slice/cri-containerd-OTHER.scope",
+                nested.replace('-', "_")
+            ),
+            format!(
+                "/kubelet/kubepods-pod{}.slice:cri-containerd:OTHER",
+                nested.replace('-', "_")
+            ),
+            "/podSTATIC/OTHER".to_owned(),
+            "/OTHER".to_owned(),
+        ] {
+            check(&format!("/kubepods/podUID/ID{other}"), pod, id);
+            let below = format!("/kubepods.slice/kubepods-podSLICE.slice/crio-ID.scope{other}");
+            check(&below, pod, id);
+        }
         // What the node runs beside pods.
         check(
             "/docker/OTHER/system.slice/kubelet.service",
@@ -212,7 +238,19 @@ mod tests {
         check("/docker/ID", None, Some(ID));
         check("/system.slice/docker-ID.scope", None, Some(ID));
         check("/machine.slice/libpod-ID.scope", None, Some(ID));
-        check("/docker/OTHER/docker/ID", None, Some(ID));
+        check("/docker/ID/docker/OTHER", None, Some(ID));
+    }
+
+    #[test]
+    fn folders_of_others_name_no_pod() {
+        let path = format!("/user.slice/user@1000.service/pod{UID}/{ID}");
+        let trusted = |bytes: usize| Place::of(&path, bytes).and_then(|place| place.pod);
+        assert_eq!(trusted("/user.slice".len()), None);
+        assert_eq!(trusted(path.len() - ID.len() - 2), None);
+        // The container's own folder may be delegated to whoever runs in it.
+        assert_eq!(trusted(path.len() - ID.len() - 1).as_deref(), Some(UID));
+        let place = Place::of(&path, "/user.slice".len());
+        assert_eq!(place.and_then(|place| place.container).as_deref(), Some(ID));
     }
 
     #[test]
@@ -242,10 +280,10 @@ mod tests {
         #[test]
         fn surroundings_do_not_matter(
             before in proptest::collection::vec("[a-z.-]{1,12}", 0..4),
-            after in proptest::collection::vec("[a-z.-]{1,12}|[0-9a-f]{64}", 0..4),
+            after in proptest::collection::vec("[a-z.-]{1,12}|[0-9a-f]{64}|pod[0-9a-f]{32}", 0..4),
         ) {
             let path = format!("/{}/kubepods/pod{UID}/{ID}/{}", before.join("/"), after.join("/"));
-            let place = Place::of(&path);
+            let place = Place::of(&path, path.len());
             prop_assert_eq!(
                 place,
                 Some(Place { pod: Some(UID.into()), container: Some(ID.into()) })
@@ -254,7 +292,7 @@ mod tests {
 
         #[test]
         fn any_text(path in ".{0,200}") {
-            if let Some(place) = Place::of(&path) {
+            if let Some(place) = Place::of(&path, path.len()) {
                 prop_assert!(place.pod.is_none_or(|pod| is_pod_id(&pod)));
                 prop_assert!(place.container.is_none_or(|id| id.len() == CONTAINER_ID));
             }

@@ -35,6 +35,8 @@ pub(crate) enum Change {
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
+    /// Bytes of the path that may name a pod: up to the first folder that is not of the root's owner.
+    trusted: usize,
     watch: Option<i32>,
     /// The last full reading that found it.
     found: u64,
@@ -44,6 +46,8 @@ struct Folder {
 #[derive(Debug)]
 pub(crate) struct Tree {
     root: PathBuf,
+    /// The user that the root belongs to, which is the kubelet's.
+    owner: u32,
     inotify: Option<OwnedFd>,
     folders: HashMap<u64, Folder>,
     ids: HashMap<PathBuf, u64>,
@@ -60,6 +64,7 @@ impl Tree {
             .inspect_err(|error| tracing::warn!(%error, "new containers are found late"))
             .ok();
         Self {
+            owner: fs::metadata(&root).map_or(0, |root| root.uid()),
             root,
             blind: inotify.is_none(),
             inotify,
@@ -70,12 +75,12 @@ impl Tree {
         }
     }
 
-    /// Where news come from.
+    /// Where updates come from.
     pub(crate) fn events(&self) -> Option<BorrowedFd<'_>> {
         self.inotify.as_ref().map(AsFd::as_fd)
     }
 
-    /// News may be missed, so that all must be read now and then.
+    /// Updates may be missed, so that all must be read now and then.
     pub(crate) const fn is_blind(&self) -> bool {
         self.blind
     }
@@ -84,7 +89,7 @@ impl Tree {
     pub(crate) fn read_all(&mut self, changes: &mut Vec<Change>) {
         self.readings += 1;
         self.blind = self.inotify.is_none();
-        self.enter(self.root.clone(), changes);
+        self.enter(self.root.clone(), usize::MAX, changes);
         let gone: Vec<_> = self
             .folders
             .iter()
@@ -96,7 +101,7 @@ impl Tree {
         }
     }
 
-    /// Takes the news that there are.
+    /// Takes the updates that there are.
     ///
     /// # Errors
     /// When the kernel gives none any more.
@@ -104,7 +109,7 @@ impl Tree {
         let Some(inotify) = &self.inotify else {
             return Ok(());
         };
-        let mut news = Vec::new();
+        let mut updates = Vec::new();
         let mut overflow = false;
         let mut buffer = [MaybeUninit::uninit(); EVENTS];
         let mut reader = inotify::Reader::new(inotify, &mut buffer);
@@ -123,12 +128,12 @@ impl Tree {
                 && let Some(parent) = self.folders.get(parent)
             {
                 let path = parent.path.join(OsStr::from_bytes(name.to_bytes()));
-                news.push((path, flags.contains(ReadFlags::CREATE)));
+                updates.push((path, parent.trusted, flags.contains(ReadFlags::CREATE)));
             }
         }
-        for (path, is_new) in news {
+        for (path, trusted, is_new) in updates {
             if is_new {
-                self.enter(path, changes);
+                self.enter(path, trusted, changes);
             } else if let Some(&id) = self.ids.get(&path) {
                 self.forget(id, changes);
             }
@@ -139,53 +144,55 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes up a folder and all below it. One that is gone again is nobody's.
-    fn enter(&mut self, path: PathBuf, changes: &mut Vec<Change>) {
-        let mut open = vec![(path, 0)];
-        while let Some((path, depth)) = open.pop() {
-            // Watched before it is read: what appears meanwhile is told twice rather than never.
+    /// Takes up a folder and all below it. One that is gone again is nobody's. `trusted` is its parent's.
+    fn enter(&mut self, path: PathBuf, trusted: usize, changes: &mut Vec<Change>) {
+        let mut open = vec![(path, trusted, 0)];
+        while let Some((path, trusted, depth)) = open.pop() {
+            // Watched before it is read: what appears meanwhile is reported twice rather than never.
             let watch = self.watch(&path);
             let Ok(metadata) = fs::symlink_metadata(&path) else {
                 continue;
             };
-            let id = metadata.ino();
-            self.note(id, &path, watch, changes);
+            let above = path.parent().map_or(0, |parent| parent.as_os_str().len());
+            let trusted = match metadata.uid() == self.owner {
+                true => trusted,
+                false => trusted.min(above),
+            };
+            let folder = Folder {
+                path: path.clone(),
+                trusted,
+                watch,
+                found: self.readings,
+            };
+            self.note(metadata.ino(), folder, changes);
             if depth >= MAX_DEPTH || self.folders.len() >= MAX_FOLDERS {
                 self.blind = true;
                 continue;
             }
             let entries = fs::read_dir(&path).into_iter().flatten().flatten();
             let folders = entries.filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()));
-            open.extend(folders.map(|entry| (entry.path(), depth + 1)));
+            open.extend(folders.map(|entry| (entry.path(), trusted, depth + 1)));
         }
     }
 
-    fn note(&mut self, id: u64, path: &Path, watch: Option<i32>, changes: &mut Vec<Change>) {
-        let found = self.readings;
-        let folder = self.folders.get_mut(&id);
-        if let Some(folder) = folder.filter(|folder| folder.path == path) {
-            folder.found = found;
-            if folder.watch.is_none() {
-                folder.watch = watch;
-            }
-        } else {
-            // The one that had this path is gone, though nobody said so yet.
-            if let Some(&former) = self.ids.get(path) {
-                self.forget(former, changes);
-            }
-            let folder = Folder {
-                path: path.to_owned(),
-                watch,
-                found,
-            };
-            self.folders.insert(id, folder);
-            self.ids.insert(path.to_owned(), id);
-            let place = Place::of(&path.to_string_lossy());
-            changes.push(Change::Appeared(CgroupId(id), place));
-        }
-        if let Some(watch) = watch {
+    fn note(&mut self, id: u64, folder: Folder, changes: &mut Vec<Change>) {
+        if let Some(watch) = folder.watch {
             self.watches.insert(watch, id);
         }
+        let known = self.folders.get_mut(&id);
+        if let Some(known) = known.filter(|known| known.path == folder.path) {
+            known.found = folder.found;
+            known.watch = known.watch.or(folder.watch);
+            return;
+        }
+        // The one that had this path is gone, though nobody said so yet.
+        if let Some(&former) = self.ids.get(&folder.path) {
+            self.forget(former, changes);
+        }
+        let place = Place::of(&folder.path.to_string_lossy(), folder.trusted);
+        self.ids.insert(folder.path.clone(), id);
+        self.folders.insert(id, folder);
+        changes.push(Change::Appeared(CgroupId(id), place));
     }
 
     fn watch(&mut self, path: &Path) -> Option<i32> {
@@ -283,7 +290,7 @@ mod tests {
 
     #[test]
     fn folders_come_and_go() {
-        let scratch = Scratch::new("news");
+        let scratch = Scratch::new("updates");
         let a = scratch.make("a");
         let ab = scratch.make("a/b");
         let mut tree = Tree::new(scratch.0.clone());
@@ -315,7 +322,7 @@ mod tests {
         assert!(known.contains(&f) && (f == g || !known.contains(&g)));
         let before = known.clone();
         read(&mut tree, &mut known);
-        assert_eq!(known, before, "reading all finds what the news told");
+        assert_eq!(known, before, "reading all finds what the updates reported");
         assert!(!tree.is_blind());
     }
 
