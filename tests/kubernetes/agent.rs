@@ -72,14 +72,14 @@ impl Agent {
 
     /// The attributes of the only span of a target, once it is there.
     #[track_caller]
-    pub(crate) fn told(&self, target: &str) -> Value {
-        until(&format!("{target} is told"), || {
+    pub(crate) fn emitted(&self, target: &str) -> Value {
+        until(&format!("{target} is emitted"), || {
             let spans = self.spans();
             let mut found = spans
                 .into_iter()
                 .filter(|span| span["attributes"]["http.target"] == target);
             let span = found.next()?;
-            assert!(found.next().is_none(), "{target} is told twice");
+            assert!(found.next().is_none(), "{target} is emitted twice");
             Some(span["attributes"].clone())
         })
     }

@@ -1,4 +1,4 @@
-//! The paths of an ambient mesh, as istio-cni and ztunnel make them in pods: each request is told once by each application, with the right pods,
+//! The paths of an ambient mesh, as istio-cni and ztunnel make them in pods: each request is emitted once by each application, with the right pods,
 //! however many sockets carried it in plain text.
 //!
 //! The node's proxy is a small one of this test's with what matters here of the real one: its sockets are in the pods' networks, in its own
@@ -95,11 +95,19 @@ impl Mesh {
         exchange(client, &listener, target, "curl/8")
     }
 
-    /// A kubelet's request, from the node, past the proxy.
-    fn probe(&self, to: &Place) -> SocketAddr {
-        let listener = listen(to);
+    /// A request of a process of the node to `web`, past the proxy: a kubelet's, or any other's.
+    fn ask_from_node(&self, target: &str, agent: &str) {
+        let listener = listen(&self.web);
         let client = connect(WEB, Some(SocketAddrV4::new(PROBE, 0)), None);
-        exchange(client, &listener, "/probe", "kube-probe/1.34")
+        let seen = exchange(client, &listener, target, agent);
+        assert_eq!(seen.ip(), PROBE);
+    }
+
+    /// A request of a pod that is not in the mesh, under any name.
+    fn ask_as(&self, target: &str, agent: &str) {
+        let listener = listen(&self.web);
+        let client = self.plain.inside(|| connect(WEB, None, None));
+        exchange(client, &listener, target, agent);
     }
 }
 
@@ -292,8 +300,11 @@ fn describe(cluster: &Cluster<'_>, mesh: &Mesh) {
         || json!({"metadata": {"annotations": {"ambient.istio.io/redirection": "enabled"}}});
     let ztunnel =
         json!({"metadata": {"labels": {"app": "ztunnel"}}, "spec": {"hostNetwork": true}});
+    let mut web = enrolled();
+    let probe = json!({"httpGet": {"path": "/live", "port": APPLICATION}});
+    web["spec"] = json!({"containers": [{"name": "app", "image": "none", "livenessProbe": probe}]});
     for (name, place, more) in [
-        ("web", &mesh.web, enrolled()),
+        ("web", &mesh.web, web),
         ("front", &mesh.front, enrolled()),
         ("plain", &mesh.plain, json!({})),
     ] {
@@ -349,8 +360,8 @@ fn each_application_tells_once() {
             paths(&mesh, &agent, number);
             // Nothing beside them: neither the proxy's sockets nor the tunnel.
             let account = agent.finish();
-            assert_eq!(account["kept"], 10, "{account}");
-            assert_eq!(account["filtered"]["probe"], 1, "{account}");
+            assert_eq!(account["kept"], 10 + 1 + 4, "{account}");
+            assert_eq!(account["filtered"]["probe"], 2, "{account}");
         }
     });
 }
@@ -388,5 +399,16 @@ fn paths(mesh: &Mesh, agent: &Agent, round: usize) {
         assert_eq!(server["k8s.src.spiffe.id"], id(source), "{name}");
         assert_eq!(server["k8s.dst.spiffe.id"], id(destination), "{name}");
     }
-    assert_eq!(mesh.probe(&mesh.web).ip(), PROBE);
+    // Probes: from the node, and called so or declared.
+    mesh.ask_from_node("/probe", "kube-probe/1.34");
+    mesh.ask_from_node("/live", "curl/8");
+    // A process of the node that is no kubelet, and pods that pretend.
+    let target = format!("/host-{round}");
+    mesh.ask_from_node(&target, "curl/8");
+    assert!(agent.emitted(&target)["k8s.src.pod.name"].is_null());
+    for (target, name) in [("/pretended", "kube-probe/1.34"), ("/live", "curl/8")] {
+        mesh.ask_as(target, name);
+        let [_, server] = both(agent, target);
+        assert_eq!(server["k8s.src.pod.name"], "plain", "{target}");
+    }
 }

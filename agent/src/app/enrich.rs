@@ -7,9 +7,9 @@ use hashbrown::HashMap;
 
 use super::waiting::Waiting;
 use crate::exchange::Exchange;
-use crate::policy::{ClientOrigin, PolicyContext, ServerPod};
+use crate::policy::{ClientOrigin, PolicyContext};
 use crate::span::{Resource, SpanBuilder};
-use crate::workload::{Identity, Outcomes, Question, Resolution, Workloads};
+use crate::workload::{Attribution, Caller, Identity, Lookup, Outcomes, Reason, Workloads};
 
 /// Resources kept: every container of a full node, and those that it had before. Made again when there are more.
 const MAX_RESOURCES: usize = 2048;
@@ -22,6 +22,8 @@ pub(super) struct Enrichment {
     /// What was known when those that wait were looked at last.
     generation: u64,
     resources: HashMap<u64, Arc<Resource>, foldhash::fast::RandomState>,
+    /// Exchanges that are not emitted; index by `Reason as usize`.
+    excluded: [u64; Reason::ALL.len()],
 }
 
 impl Enrichment {
@@ -31,6 +33,7 @@ impl Enrichment {
             workloads,
             waiting: Waiting::new(wait),
             resources: HashMap::default(),
+            excluded: [0; Reason::ALL.len()],
         }
     }
 
@@ -38,8 +41,18 @@ impl Enrichment {
         &self.workloads
     }
 
-    pub(super) const fn outcomes(&self) -> &Outcomes {
-        self.waiting.outcomes()
+    pub(super) const fn outcomes(&self) -> Outcomes {
+        Outcomes {
+            excluded: self.excluded,
+            ..*self.waiting.outcomes()
+        }
+    }
+
+    /// Counts an exchange that is not emitted.
+    pub(super) fn note_excluded(&mut self, reason: Option<Reason>) {
+        if let Some(count) = reason.and_then(|reason| self.excluded.get_mut(reason as usize)) {
+            *count += 1;
+        }
     }
 
     /// Nobody waits.
@@ -52,10 +65,10 @@ impl Enrichment {
         &mut self,
         exchange: Exchange,
         now: Instant,
-    ) -> Option<(Exchange, Question, Resolution)> {
-        let question = Question::of(&exchange);
-        let found = self.workloads.resolve(&question);
-        self.waiting.admit(exchange, question, found, now)
+    ) -> Option<(Exchange, Lookup, Attribution)> {
+        let lookup = self.workloads.lookup(&exchange);
+        let found = self.workloads.attribute(&lookup);
+        self.waiting.admit(exchange, lookup, found, now)
     }
 
     /// Those that need not wait any more.
@@ -63,22 +76,22 @@ impl Enrichment {
         &mut self,
         now: Instant,
         is_end: bool,
-    ) -> Vec<(Exchange, Question, Resolution)> {
+    ) -> Vec<(Exchange, Lookup, Attribution)> {
         if self.waiting.is_empty() {
             return Vec::new();
         }
         let generation = self.workloads.generation();
-        let is_news = generation != self.generation;
+        let is_changed = generation != self.generation;
         self.generation = generation;
-        if !is_news && !is_end && !self.waiting.is_due(now) {
+        if !is_changed && !is_end && !self.waiting.is_due(now) {
             return Vec::new();
         }
         let workloads = &self.workloads;
-        let ready = self
-            .waiting
-            .release(now, is_news, is_end, |question| workloads.resolve(question));
+        let ready = self.waiting.release(now, is_changed, is_end, |lookup| {
+            workloads.attribute(lookup)
+        });
         for (_, _, found) in &ready {
-            workloads.give_up(found);
+            workloads.stop_waiting(found);
         }
         ready
     }
@@ -103,15 +116,15 @@ impl Enrichment {
 }
 
 /// What the policy may know of an exchange.
-pub(super) fn policy_context(found: &Resolution) -> PolicyContext<'_> {
-    let pod = found.own().and_then(|own| own.pod());
+pub(super) fn policy_context(found: &Attribution, exchange: &Exchange) -> PolicyContext {
     PolicyContext {
-        out_of_scope: found.left_out().is_some(),
-        client: if found.client_is_pod() {
-            ClientOrigin::Pod
-        } else {
-            ClientOrigin::Unknown
+        out_of_scope: found.excluded(exchange).is_some(),
+        client: match found.caller() {
+            Caller::Node => ClientOrigin::Node,
+            Caller::Pod | Caller::SamePod => ClientOrigin::Pod,
+            Caller::Agent => ClientOrigin::Agent,
+            Caller::Unknown => ClientOrigin::Unknown,
         },
-        server: pod.map(|_| ServerPod { probes: &[] }),
+        is_declared_probe: found.is_declared_probe(exchange),
     }
 }

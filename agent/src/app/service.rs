@@ -86,6 +86,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         capture.cgroup().to_owned(),
         &config.kubernetes,
         &config.scope,
+        &config.trust,
         Some(Box::new(capture.cgroup_scope())),
     );
     let workloads = Arc::new(workloads.map_err(Failure::Workloads)?);

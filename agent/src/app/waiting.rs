@@ -1,15 +1,15 @@
-//! Exchanges that wait for what is known of their pods: for a bounded time, and in bounded memory. Nothing is lost here: who finds no room
-//! goes on at once, with what is known.
+//! Exchanges that wait for what is known of their pods: for a bounded time, and in bounded memory. Nothing is dropped
+//! here: one that finds no room goes on at once, with what is known.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::queue::weight;
 use crate::exchange::Exchange;
-use crate::workload::{Outcomes, Question, Resolution};
+use crate::workload::{Attribution, Lookup, Outcomes};
 
-/// Exchanges that may wait per worker: 13 000 a second while answers settle, or those of a thousand new containers' connections a second for
-/// twice the default wait.
+/// Exchanges that may wait per worker: 13 000 a second while updates settle, or those of a thousand new containers'
+/// connections a second for twice the default wait.
 const MAX_EXCHANGES: usize = 4096;
 /// Bytes of them: half of what the queue before may hold.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 32 * 1024 * 1024;
 #[derive(Debug)]
 struct Waiter {
     exchange: Exchange,
-    question: Question,
+    lookup: Lookup,
     /// When it is looked at again, whatever becomes known.
     due: Instant,
     deadline: Instant,
@@ -26,13 +26,13 @@ struct Waiter {
 }
 
 /// What is known of an exchange that goes on.
-type Ready = (Exchange, Question, Resolution);
+type Ready = (Exchange, Lookup, Attribution);
 
 /// The exchanges that wait.
 #[derive(Debug)]
 pub(super) struct Waiting {
     wait: Duration,
-    /// They lack nothing, but news that would change the answer may be on its way. In the order of their times.
+    /// They lack nothing, but an update that would change the result may be on its way. In the order of their times.
     settling: VecDeque<Waiter>,
     /// They lack something. In the order of their deadlines.
     lacking: VecDeque<Waiter>,
@@ -73,14 +73,17 @@ impl Waiting {
     pub(super) fn admit(
         &mut self,
         exchange: Exchange,
-        question: Question,
-        found: Resolution,
+        lookup: Lookup,
+        found: Attribution,
         now: Instant,
     ) -> Option<Ready> {
         let (missing, settle) = (found.missing(), found.settles_in());
         if missing.is_none() && (settle.is_zero() || self.wait.is_zero()) {
-            self.outcomes.at_once += 1;
-            return Some((exchange, question, found));
+            match found.is_uncertain() {
+                true => self.outcomes.uncertain += 1,
+                false => self.outcomes.at_once += 1,
+            }
+            return Some((exchange, lookup, found));
         }
         let bytes = weight(&exchange);
         let count = self.settling.len() + self.lacking.len();
@@ -90,7 +93,7 @@ impl Waiting {
                 Some(missing) if !is_full => self.outcomes.without[missing as usize] += 1,
                 _ => self.outcomes.overflow += 1,
             }
-            return Some((exchange, question, found));
+            return Some((exchange, lookup, found));
         }
         self.bytes += bytes;
         let deadline = now + self.wait;
@@ -100,7 +103,7 @@ impl Waiting {
         };
         queue.push_back(Waiter {
             exchange,
-            question,
+            lookup,
             due,
             deadline,
             bytes,
@@ -108,18 +111,18 @@ impl Waiting {
         None
     }
 
-    /// Looks again at those whose time has come; with `is_news` at all that lack something; when `is_end`, passes all on as they are.
+    /// Looks again at those whose time has come; with `is_changed` at all that lack something; when `is_end`, passes all on as they are.
     pub(super) fn release(
         &mut self,
         now: Instant,
-        is_news: bool,
+        is_changed: bool,
         is_end: bool,
-        mut resolve: impl FnMut(&Question) -> Resolution,
+        mut attribute: impl FnMut(&Lookup) -> Attribution,
     ) -> Vec<Ready> {
         let mut ready = Vec::new();
         let over = |waiter: &mut Waiter| is_end || waiter.due <= now;
         while let Some(mut waiter) = self.settling.pop_front_if(over) {
-            let found = resolve(&waiter.question);
+            let found = attribute(&waiter.lookup);
             if found.missing().is_some() && !is_end && now < waiter.deadline {
                 waiter.due = waiter.deadline;
                 self.lacking.push_back(waiter);
@@ -127,7 +130,7 @@ impl Waiting {
                 self.pass(waiter, found, false, &mut ready);
             }
         }
-        let looked_at = if is_news {
+        let looked_at = if is_changed {
             self.lacking.len()
         } else {
             self.lacking
@@ -139,7 +142,7 @@ impl Waiting {
             let Some(waiter) = self.lacking.pop_front() else {
                 break;
             };
-            let found = resolve(&waiter.question);
+            let found = attribute(&waiter.lookup);
             if found.missing().is_some() && !is_end && now < waiter.deadline {
                 self.lacking.push_back(waiter);
             } else {
@@ -149,14 +152,15 @@ impl Waiting {
         ready
     }
 
-    fn pass(&mut self, waiter: Waiter, found: Resolution, waited: bool, ready: &mut Vec<Ready>) {
+    fn pass(&mut self, waiter: Waiter, found: Attribution, waited: bool, ready: &mut Vec<Ready>) {
         match found.missing() {
             Some(missing) => self.outcomes.without[missing as usize] += 1,
+            None if found.is_uncertain() => self.outcomes.uncertain += 1,
             None if waited => self.outcomes.waited += 1,
             None => self.outcomes.at_once += 1,
         }
         self.bytes = self.bytes.saturating_sub(waiter.bytes);
-        ready.push((waiter.exchange, waiter.question, found));
+        ready.push((waiter.exchange, waiter.lookup, found));
     }
 
     /// Some exchange is to be looked at again.
@@ -174,15 +178,15 @@ mod tests {
 
     const WAIT: Duration = Duration::from_secs(2);
 
-    fn question(number: u64) -> Question {
-        let mut question = Question::of(&sample::exchange());
-        question.at = number;
-        question
+    fn lookup(number: u64) -> Lookup {
+        let mut lookup = Lookup::of(&sample::exchange());
+        lookup.at = number;
+        lookup
     }
 
-    fn admit(waiting: &mut Waiting, number: u64, found: Resolution, now: Instant) -> bool {
-        let passed = waiting.admit(sample::exchange(), question(number), found, now);
-        passed.is_some_and(|(_, question, _)| question.at == number)
+    fn admit(waiting: &mut Waiting, number: u64, found: Attribution, now: Instant) -> bool {
+        let passed = waiting.admit(sample::exchange(), lookup(number), found, now);
+        passed.is_some_and(|(_, lookup, _)| lookup.at == number)
     }
 
     /// Releases; the numbers of those that went on.
@@ -190,25 +194,25 @@ mod tests {
         waiting: &mut Waiting,
         now: Instant,
         is_end: bool,
-        resolve: impl FnMut(&Question) -> Resolution,
+        attribute: impl FnMut(&Lookup) -> Attribution,
     ) -> Vec<u64> {
-        let ready = waiting.release(now, true, is_end, resolve);
-        ready.iter().map(|(_, question, _)| question.at).collect()
+        let ready = waiting.release(now, true, is_end, attribute);
+        ready.iter().map(|(_, lookup, _)| lookup.at).collect()
     }
 
     #[test]
     fn who_lacks_something_waits_until_it_is_known_or_the_time_is_over() {
         let mut waiting = Waiting::new(WAIT);
         let start = Instant::now();
-        let lacking = || Resolution::lacking(Missing::Pod);
-        assert!(admit(&mut waiting, 1, Resolution::default(), start));
+        let lacking = || Attribution::lacking(Missing::Pod);
+        assert!(admit(&mut waiting, 1, Attribution::default(), start));
         for number in 2..5 {
             assert!(!admit(&mut waiting, number, lacking(), start));
         }
         assert!(!waiting.is_due(start));
-        let found = release(&mut waiting, start, false, |question| match question.at {
-            3 => Resolution::default(),
-            _ => Resolution::lacking(Missing::Peer),
+        let found = release(&mut waiting, start, false, |lookup| match lookup.at {
+            3 => Attribution::default(),
+            _ => Attribution::lacking(Missing::Peer),
         });
         assert_eq!(found, [3]);
         assert!(waiting.is_due(start + WAIT));
@@ -227,27 +231,34 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_news_may_change_settles_first() {
+    fn a_result_that_an_update_may_change_settles_first() {
         const SETTLE: Duration = Duration::from_millis(300);
         let mut waiting = Waiting::new(WAIT);
         let start = Instant::now();
-        assert!(!admit(&mut waiting, 1, Resolution::settling(SETTLE), start));
-        assert!(!admit(&mut waiting, 2, Resolution::settling(SETTLE), start));
-        assert!(release(&mut waiting, start, false, |_| Resolution::default()).is_empty());
-        assert!(!waiting.is_due(start) && waiting.is_due(start + SETTLE));
-        // The news is that nobody knows.
-        let found = release(
+        assert!(!admit(
             &mut waiting,
-            start + SETTLE,
-            false,
-            |question| match question.at {
-                1 => Resolution::lacking(Missing::Peer),
-                _ => Resolution::default(),
-            },
-        );
+            1,
+            Attribution::settling(SETTLE),
+            start
+        ));
+        assert!(!admit(
+            &mut waiting,
+            2,
+            Attribution::settling(SETTLE),
+            start
+        ));
+        assert!(release(&mut waiting, start, false, |_| Attribution::default()).is_empty());
+        assert!(!waiting.is_due(start) && waiting.is_due(start + SETTLE));
+        // The update is that nobody knows.
+        let found = release(&mut waiting, start + SETTLE, false, |lookup| {
+            match lookup.at {
+                1 => Attribution::lacking(Missing::Peer),
+                _ => Attribution::default(),
+            }
+        });
         assert_eq!(found, [2]);
         let found = release(&mut waiting, start + 2 * SETTLE, false, |_| {
-            Resolution::default()
+            Attribution::default()
         });
         assert_eq!(found, [1]);
         let outcomes = waiting.outcomes();
@@ -258,7 +269,7 @@ mod tests {
     #[test]
     fn bounds_and_the_end() {
         let start = Instant::now();
-        let lacking = || Resolution::lacking(Missing::Cgroup);
+        let lacking = || Attribution::lacking(Missing::Cgroup);
         let each = weight(&sample::exchange());
         for (mut waiting, room) in [
             (Waiting::bounded(WAIT, 3, usize::MAX), 3),

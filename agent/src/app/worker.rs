@@ -13,7 +13,7 @@ use crate::redact::{Bodies, Gate, GateError};
 use crate::span::{Origin, SpanBuilder};
 use crate::telemetry::guard::Level;
 use crate::telemetry::{Heart, STALLED, Shared};
-use crate::workload::Resolution;
+use crate::workload::Attribution;
 
 /// How often an idle worker looks at the age of its batches and for a new plan.
 const TICK: Duration = Duration::from_millis(50);
@@ -152,15 +152,17 @@ impl Worker {
         self.shared
             .publish_policy(self.index, policy.counts(), redactor.counts());
         self.shared
-            .publish_outcomes(self.index, self.enrichment.outcomes());
+            .publish_outcomes(self.index, &self.enrichment.outcomes());
     }
 
     /// Makes a span of an exchange that the policy keeps, and hands both on.
-    fn tell(&mut self, exchange: Exchange, found: &Resolution, now: Instant) {
+    fn tell(&mut self, exchange: Exchange, found: &Attribution, now: Instant) {
         let side = exchange.peers.side;
         let clock = self.clocks.at(exchange.request.began);
+        let context = policy_context(found, &exchange);
+        self.enrichment.note_excluded(found.excluded(&exchange));
         let Gate { policy, redactor } = &mut self.gate;
-        let Ok(admitted) = policy.admit(exchange, &policy_context(found)) else {
+        let Ok(admitted) = policy.admit(exchange, &context) else {
             return;
         };
         let Ok(sampled) = policy.sample(admitted) else {

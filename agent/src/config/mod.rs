@@ -5,7 +5,6 @@
 mod load;
 mod otlp;
 mod tree;
-mod workload;
 
 use std::path::PathBuf;
 
@@ -14,12 +13,14 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::telemetry::{BudgetSection, LogFormat, TelemetrySection};
 pub use crate::units::{ByteSize, Interval};
+pub use crate::workload::{
+    KubernetesMode, KubernetesSection, PeerChoice, ScopeSection, TrustSection,
+};
 pub use load::{Error, Overrides, load, parse};
 pub use otlp::{
     BatchConfig, Compression, Concurrency, OtlpConfig, Protocol, QueueConfig, RetryConfig,
     TlsConfig,
 };
-pub use workload::{KubernetesMode, KubernetesSection, PeerChoice, ScopeSection};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -31,6 +32,8 @@ pub struct Config {
     pub scope: ScopeSection,
     /// How pods are named.
     pub kubernetes: KubernetesSection,
+    /// Which proxies are believed when they say for whom they speak.
+    pub trust: TrustSection,
     /// Bounds of what is kept while exchanges are put together.
     pub limits: LimitsSection,
     /// Which exchanges are kept.
@@ -187,8 +190,8 @@ impl Config {
         )?;
         self.budget.check()?;
         self.kubernetes.check()?;
-        crate::workload::check_scope(&self.scope)
-            .map_err(|reason| format!("scope.labels: {reason}"))?;
+        self.scope.check()?;
+        self.trust.check()?;
         self.export.check()
     }
 }

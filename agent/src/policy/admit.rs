@@ -1,7 +1,5 @@
 //! Which exchanges are in scope: rules on path, host, method, status; kubelet probes; the agent's own exports.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
 use super::PolicyError;
@@ -12,14 +10,7 @@ use super::counts::Skip;
 use super::glob::Glob;
 use super::path::Readings;
 use crate::exchange::Exchange;
-use crate::flow::Side;
 use crate::http::target::{path_and_query, split_port, split_query};
-
-/// What an ambient mesh rewrites a kubelet probe's source to (istio-cni, `HOST_PROBE_SNAT_IP` and its IPv6 twin).
-const PROBE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 7, 127);
-const PROBE_V6: Ipv6Addr = Ipv6Addr::new(
-    0xfd16, 0x9254, 0x7127, 0x1337, 0xffff, 0xffff, 0xffff, 0xffff,
-);
 
 /// The rules, compiled.
 #[derive(Clone, Debug)]
@@ -48,7 +39,7 @@ impl Admission {
     }
 
     /// The first reason not to keep it, if any.
-    pub(super) fn skip(&self, exchange: &Exchange, context: &PolicyContext<'_>) -> Option<Skip> {
+    pub(super) fn skip(&self, exchange: &Exchange, context: &PolicyContext) -> Option<Skip> {
         if context.out_of_scope {
             return Some(Skip::Workload);
         }
@@ -96,34 +87,12 @@ impl Admission {
     }
 }
 
-/// A probe comes from the node, and is one by what it calls itself or by what the pod's spec declares. Neither alone is enough: an ambient
-/// mesh gives every request of the host the probe address, and everybody can write any user agent.
-fn is_probe(exchange: &Exchange, context: &PolicyContext<'_>) -> bool {
-    comes_from_node(exchange, context) && is_like_a_probe(exchange, context)
-}
-
-/// The address that a mesh gives to the node counts only where it is known to be one: at the socket of a pod.
-fn comes_from_node(exchange: &Exchange, context: &PolicyContext<'_>) -> bool {
-    let is_rewritten = || match exchange.peers.client.ip() {
-        IpAddr::V4(ip) => ip == PROBE_V4,
-        IpAddr::V6(ip) => ip == PROBE_V6,
-    };
-    context.client == ClientOrigin::Node
-        || context.server.is_some() && exchange.peers.side == Side::Server && is_rewritten()
-}
-
-fn is_like_a_probe(exchange: &Exchange, context: &PolicyContext<'_>) -> bool {
-    let head = &exchange.request.head;
-    let agent = head.fields.get("user-agent");
-    if agent.is_some_and(|agent| agent.starts_with(b"kube-probe/")) {
-        return true;
-    }
-    let port = exchange.peers.server.port();
-    let probes = context.server.map_or(&[][..], |pod| pod.probes);
-    head.method() == b"GET"
-        && probes.iter().any(|probe| {
-            probe.port == port && probe.target.as_bytes() == path_and_query(head.target())
-        })
+/// A probe comes from the node, and is one by what it calls itself or by what the pod's spec declares. Neither alone is
+/// enough: an ambient mesh gives every request of the host the probe address, and everybody can write any user agent.
+fn is_probe(exchange: &Exchange, context: &PolicyContext) -> bool {
+    let agent = exchange.request.head.fields.get("user-agent");
+    let is_called_so = || agent.is_some_and(|agent| agent.starts_with(b"kube-probe/"));
+    context.is_declared_probe || (context.client == ClientOrigin::Node && is_called_so())
 }
 
 /// Expressions on a path. Those that are only a beginning (`^/static`) are compared, not run.
@@ -182,8 +151,8 @@ fn status_range(text: &str) -> Result<(u16, u16), PolicyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Select;
     use crate::policy::fixture;
-    use crate::policy::{Probe, Select, ServerPod};
 
     fn check(settings: &Config, request: &str, status: u16, expected: Option<Skip>) {
         let admission = Admission::new(settings).unwrap();
@@ -324,57 +293,36 @@ mod tests {
 
     #[test]
     fn a_probe_comes_from_the_node_and_is_like_one() {
-        const MESH: &str = "169.254.7.127";
-        const MESH_V6: &str = "fd16:9254:7127:1337:ffff:ffff:ffff:ffff";
-        let probes = [Probe {
-            port: 8080,
-            target: "/ready?full=1".into(),
-        }];
-        let pod = Some(ServerPod { probes: &probes });
-        let admission = Admission::new(&Config::default()).unwrap();
-        let check = |target: &str, agent: &str, ip: &str, client, server, expected: bool| {
-            for side in [Side::Server, Side::Client] {
-                let request = format!("GET {target} HTTP/1.1\r\nuser-agent: {agent}\r\n\r\n");
-                let mut exchange = fixture::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
-                let peers = std::sync::Arc::make_mut(&mut exchange.peers);
-                peers.client = std::net::SocketAddr::new(ip.parse().unwrap(), 1).into();
-                peers.side = side;
-                let context = PolicyContext {
-                    client,
-                    server,
-                    ..PolicyContext::default()
-                };
-                // The mesh's address says nothing of the end that has it.
-                let expected = expected && (side == Side::Server || client == ClientOrigin::Node);
-                let skip = admission.skip(&exchange, &context);
-                assert_eq!(
-                    skip == Some(Skip::Probe),
-                    expected,
-                    "{target} {agent} {ip} {side:?}"
-                );
-            }
-        };
         use ClientOrigin::{Agent, Node, Pod, Unknown};
+        let admission = Admission::new(&Config::default()).unwrap();
+        let check = |agent: &str, client, is_declared_probe: bool, expected: bool| {
+            let request = format!("GET /a HTTP/1.1\r\nuser-agent: {agent}\r\n\r\n");
+            let exchange = fixture::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
+            let context = PolicyContext {
+                client,
+                is_declared_probe,
+                ..PolicyContext::default()
+            };
+            let skip = admission.skip(&exchange, &context);
+            assert_eq!(skip == Some(Skip::Probe), expected, "{agent} {client:?}");
+        };
         let probe = "kube-probe/1.34";
-        check("/a", probe, "10.0.0.9", Node, None, true);
-        check("/a", probe, MESH, Unknown, pod, true);
-        check("/a", probe, MESH_V6, Unknown, pod, true);
-        check("/ready?full=1", "x", "10.0.0.9", Node, pod, true);
-        check("/ready?full=1", "x", MESH, Unknown, pod, true);
+        check(probe, Node, false, true);
+        check("x", Node, true, true);
+        // By way of a sidecar.
+        check(probe, Unknown, true, true);
         // From the node, and not like one.
-        check("/a", "curl/8", "10.0.0.9", Node, pod, false);
-        check("/ready", "curl/8", MESH, Unknown, pod, false);
-        check("/a", "not kube-probe/1", MESH, Unknown, pod, false);
+        check("curl/8", Node, false, false);
+        check("not kube-probe/1", Node, false, false);
         // Like one, and not from the node.
         for client in [Unknown, Pod, Agent] {
-            check("/ready?full=1", probe, "10.0.0.9", client, pod, false);
-            // Nothing is known of pods: the address is one like others.
-            check("/ready?full=1", probe, MESH, client, None, false);
+            check(probe, client, false, false);
         }
         let keeps_all = Admission::new(&Config::everything()).unwrap();
         let request = format!("GET / HTTP/1.1\r\nuser-agent: {probe}\r\n\r\n");
         let context = PolicyContext {
             client: Node,
+            is_declared_probe: true,
             ..PolicyContext::default()
         };
         let exchange = fixture::exchange(request, "HTTP/1.1 200 X\r\n\r\n");

@@ -28,7 +28,7 @@ use thiserror::Error;
 
 pub(crate) use choice::{Choice, any};
 pub use config::{Config, Select};
-pub use context::{ClientOrigin, PolicyContext, Probe, ServerPod};
+pub use context::{ClientOrigin, PolicyContext};
 pub use counts::{Counts, Skip};
 pub(crate) use glob::Glob;
 pub use trace::{Caller, SpanId, TraceContext, TraceId};
@@ -144,11 +144,7 @@ impl Policy {
     ///
     /// # Errors
     /// The reason why it is not, which is counted.
-    pub fn admit(
-        &mut self,
-        exchange: Exchange,
-        context: &PolicyContext<'_>,
-    ) -> Result<Admitted, Skip> {
+    pub fn admit(&mut self, exchange: Exchange, context: &PolicyContext) -> Result<Admitted, Skip> {
         if let Some(reason) = self.admission.skip(&exchange, context) {
             return Err(self.skip(reason));
         }

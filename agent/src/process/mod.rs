@@ -22,8 +22,7 @@ use std::time::{Duration, Instant};
 pub use crate::flow::Process;
 
 use crate::capture::{Event, Segment};
-use crate::exchange::Peers;
-use crate::flow::{CgroupId, Endpoint, Side, SocketId};
+use crate::flow::{CgroupId, Endpoint, Peers, Side, SocketId};
 
 use lookup::Shared;
 

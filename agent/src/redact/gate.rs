@@ -49,7 +49,7 @@ impl Gate {
     pub fn pass(
         &mut self,
         exchange: Exchange,
-        context: &PolicyContext<'_>,
+        context: &PolicyContext,
         clock: &WallClock,
     ) -> Result<Sanitized, Skip> {
         let admitted = self.policy.admit(exchange, context)?;

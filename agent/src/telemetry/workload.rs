@@ -1,5 +1,5 @@
-//! What is known of workloads, as metrics and in the detail of readiness. A Kubernetes API that does not answer costs names, so it is told, but
-//! the agent is ready without it.
+//! What is known of workloads, as metrics and in the detail of readiness. A Kubernetes API that does not respond costs
+//! names, so it is reported, but the agent is ready without it.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::metrics::Families;
 use super::state::Reading;
-use crate::workload::{Missing, View, WatchState, WatchView};
+use crate::workload::{Missing, Reason, View, WatchState, WatchView};
 
 /// Adds the metrics.
 pub(super) fn metrics(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
@@ -57,11 +57,18 @@ pub(super) fn metrics(page: &mut Families<'_>, reading: &Reading) -> fmt::Result
         ("at_once".to_owned(), outcomes.at_once),
         ("waited".to_owned(), outcomes.waited),
         ("overflow".to_owned(), outcomes.overflow),
+        ("uncertain".to_owned(), outcomes.uncertain),
     ];
     page.counters(
         "meshtap_exchanges_identified",
-        "Exchanges by the result of the lookup of their pods: known at once, after a wait, or emitted without.",
+        "Exchanges by the result of the lookup of their pods: known at once, after a wait, uncertain, or emitted without.",
         results.into_iter().chain(without).map(|(result, n)| ([("result", result)], n)),
+    )?;
+    let excluded = Reason::ALL.iter().zip(outcomes.excluded);
+    page.counters(
+        "meshtap_exchanges_excluded",
+        "Exchanges not emitted for their workload's sake, by reason.",
+        excluded.map(|(reason, n)| ([("reason", reason.label())], n)),
     )
 }
 

@@ -3,7 +3,7 @@
 //! | whose | keys |
 //! |---|---|
 //! | the pod whose socket was captured | `k8s.namespace.name`, `k8s.pod.name`, `k8s.deployment.name`, …, `container.id` |
-//! | the pod or service at the other end | the same under `k8s.src.` (it asks) or `k8s.dst.` (it answers) |
+//! | the pod or service at the other end | the same under `k8s.src.` (it sends requests) or `k8s.dst.` (it responds) |
 //! | both ends in the mesh | `k8s.src.spiffe.id`, `k8s.dst.spiffe.id` |
 
 use super::cgroup::Place;
@@ -16,9 +16,9 @@ pub(crate) type Attributes = Vec<(String, ResourceValue)>;
 /// Which end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Prefix {
-    /// The one that asks.
+    /// The one that sends requests.
     Source,
-    /// The one that answers.
+    /// The one that responds.
     Destination,
 }
 
@@ -33,7 +33,7 @@ impl Prefix {
 
 /// What holds for everything on this node.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Surroundings {
+pub(crate) struct ClusterInfo {
     pub(crate) cluster: Option<String>,
     pub(crate) node: Option<String>,
     pub(crate) trust_domain: String,
@@ -76,14 +76,14 @@ pub(crate) fn own(
     place: Option<&Place>,
     pod: Option<&Pod>,
     container: Option<&str>,
-    surroundings: &Surroundings,
+    cluster_info: &ClusterInfo,
 ) -> Attributes {
     let mut list = List::new("k8s.");
-    if let Some(cluster) = &surroundings.cluster {
+    if let Some(cluster) = &cluster_info.cluster {
         list.add("cluster.name", cluster);
     }
     let node = pod.and_then(|pod| pod.node.as_deref());
-    if let Some(node) = node.or(surroundings.node.as_deref()) {
+    if let Some(node) = node.or(cluster_info.node.as_deref()) {
         list.add("node.name", node);
     }
     if let Some(pod) = pod {
@@ -180,18 +180,19 @@ mod tests {
 
     #[test]
     fn own_pod() {
-        let place = Place::of(&format!(
+        let path = format!(
             "/kubepods/pod11111111-2222-4333-8444-555555555555/{:064x}",
             7
-        ));
+        );
+        let place = Place::of(&path, path.len());
         let id = format!("{:064x}", 7);
-        let surroundings = Surroundings {
+        let cluster_info = ClusterInfo {
             cluster: Some("prod".to_owned()),
             node: Some("n1".to_owned()),
             trust_domain: "td".to_owned(),
         };
         check(
-            own(place.as_ref(), Some(&web()), Some("web"), &surroundings),
+            own(place.as_ref(), Some(&web()), Some("web"), &cluster_info),
             &[
                 ("k8s.cluster.name", "prod"),
                 ("k8s.node.name", "n1"),
@@ -208,15 +209,15 @@ mod tests {
         );
         // Nothing known of the pod: what the cgroup says.
         check(
-            own(place.as_ref(), None, None, &Surroundings::default()),
+            own(place.as_ref(), None, None, &ClusterInfo::default()),
             &[
                 ("k8s.pod.uid", "11111111-2222-4333-8444-555555555555"),
                 ("container.id", &id),
             ],
         );
-        let hash = Place::of(&format!("/kubepods/pod{:032x}/{:064x}", 9, 7));
+        let hash = Place::of(&format!("/kubepods/pod{:032x}/{:064x}", 9, 7), usize::MAX);
         check(
-            own(hash.as_ref(), None, None, &Surroundings::default()),
+            own(hash.as_ref(), None, None, &ClusterInfo::default()),
             &[("container.id", &id)],
         );
     }

@@ -1,8 +1,8 @@
-//! What the rest of the agent is told of a workload: shared, ready-made, never changed.
+//! What the rest of the agent gets to know of a workload: shared, ready-made, never changed.
 
 use std::sync::Arc;
 
-use super::attributes::{self, Attributes, Prefix, Surroundings};
+use super::attributes::{self, Attributes, ClusterInfo, Prefix};
 use super::cgroup::Place;
 use super::pod::Pod;
 use super::scope::Reason;
@@ -14,10 +14,11 @@ pub struct Identity {
     serial: u64,
     attributes: Attributes,
     resource: Attributes,
-    /// Its identity in the mesh as the end that asks, and as the one that answers.
+    /// Its identity in the mesh as the end that sends requests, and as the one that responds.
     ends: [Attributes; 2],
     pod: Option<Arc<Pod>>,
-    left_out: Option<Reason>,
+    is_gateway_proxy: bool,
+    excluded: Option<Reason>,
 }
 
 impl Identity {
@@ -26,16 +27,16 @@ impl Identity {
         place: Option<&Place>,
         pod: Option<Arc<Pod>>,
         container: Option<&str>,
-        surroundings: &Surroundings,
-        left_out: Option<Reason>,
+        cluster_info: &ClusterInfo,
+        excluded: Option<Reason>,
     ) -> Self {
         let known = pod.as_deref();
-        let attributes = attributes::own(place, known, container, surroundings);
+        let attributes = attributes::own(place, known, container, cluster_info);
         let mut resource = attributes.clone();
         resource.extend(known.map_or_else(Vec::new, attributes::service));
         let end = |prefix| {
             known.map_or_else(Vec::new, |pod| {
-                attributes::identity(pod, prefix, &surroundings.trust_domain)
+                attributes::identity(pod, prefix, &cluster_info.trust_domain)
             })
         };
         Self {
@@ -43,12 +44,13 @@ impl Identity {
             resource,
             ends: [end(Prefix::Source), end(Prefix::Destination)],
             attributes,
+            is_gateway_proxy: known.is_some_and(|pod| pod.role.is_gateway_proxy(container)),
             pod,
-            left_out,
+            excluded,
         }
     }
 
-    /// Tells it from every other one that this process has made.
+    /// Its number among all that this process has made.
     #[must_use]
     pub const fn serial(&self) -> u64 {
         self.serial
@@ -74,14 +76,58 @@ impl Identity {
         }
     }
 
-    /// Why its exchanges are not told, if so.
+    /// Why its exchanges are not emitted, if so.
     #[must_use]
-    pub const fn left_out(&self) -> Option<Reason> {
-        self.left_out
+    pub const fn excluded(&self) -> Option<Reason> {
+        self.excluded
+    }
+
+    /// It is the proxy of a gateway or a waypoint.
+    pub(crate) const fn is_gateway_proxy(&self) -> bool {
+        self.is_gateway_proxy
     }
 
     pub(crate) const fn pod(&self) -> Option<&Arc<Pod>> {
         self.pod.as_ref()
+    }
+}
+
+/// The name of a workload as counts by workload have it: few enough for a metric's label.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkloadName {
+    /// Its namespace; empty when it has none.
+    pub namespace: Arc<str>,
+    /// What made the pod (a Deployment, a DaemonSet, …), or the pod itself; `host` for a process outside of any pod,
+    /// `unknown` when nothing is known of it.
+    pub name: Box<str>,
+}
+
+impl WorkloadName {
+    /// Nothing is known of it.
+    pub(crate) fn unknown() -> Self {
+        Self::plain("unknown")
+    }
+
+    fn plain(name: &str) -> Self {
+        Self {
+            namespace: "".into(),
+            name: name.into(),
+        }
+    }
+
+    /// That of a cgroup.
+    pub(crate) fn of(place: Option<&Place>, identity: Option<&Identity>) -> Self {
+        match (identity.and_then(Identity::pod), place) {
+            (Some(pod), _) => Self {
+                namespace: pod.namespace.clone(),
+                name: pod
+                    .owners
+                    .last()
+                    .map_or_else(|| pod.name.clone(), |(_, name)| name.clone()),
+            },
+            (None, Some(_)) => Self::unknown(),
+            (None, None) => Self::plain("host"),
+        }
     }
 }
 

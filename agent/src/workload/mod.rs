@@ -1,122 +1,141 @@
-//! Whose sockets they are: from a cgroup to a container and its pod, from an address to the pod at the other end.
+//! Attribution: from a socket's cgroup to its container and pod, from an address to the pod at the other end.
 //!
 //! ```text
 //! cgroup v2 folders ─ inotify ─► cgroup::Tree ─────┐
-//!                                                  ├─► Directory ─► Identity, Peer (shared, ready-made)
-//! Kubernetes API ─ list, watch ─► pods, services ──┘        └─────► the kernel's table of cgroups that are out of scope
+//!                                                  ├─► Directory ─► Attribution (shared, ready-made)
+//! Kubernetes API ─ list, watch ─► pods, services ──┘        └─────► the kernel's table of excluded cgroups
 //! ```
 //!
-//! The captured socket's own pod is found by its cgroup, which is exact. The other end has only an address, and addresses are used again: see
-//! `addresses`. What parses and decides is pure; `cgroup` and `watch` have a thread each, and neither is on the way of data.
+//! The captured socket's own pod is found by its cgroup, which is exact. The other end has only an address, and
+//! addresses are used again: see `addresses`. What parses and decides is pure; `cgroup` and `watch` have a thread each,
+//! and neither is in the data path.
+//!
+//! Names come from what the kernel and the API prove. What a peer claims (`x-forwarded-for`, a PROXY protocol preamble)
+//! names nobody, unless the configuration trusts that peer: see `trust`.
 
 mod addresses;
 mod attributes;
+mod attribution;
 mod cgroup;
+mod config;
 mod directory;
 mod identity;
+mod mesh;
+mod node;
 mod outcomes;
 mod owner;
 mod pod;
+mod probe;
 mod scope;
 mod selector;
+mod trust;
 mod watch;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use attribution::{Attribution, Caller, Lookup, Missing};
 pub use cgroup::Place;
-pub use directory::{
-    Directory, Exclusions, Missing, Question, Resolution, View, WatchState, WatchView,
-};
-pub use identity::Identity;
+pub use config::{KubernetesMode, KubernetesSection, PeerChoice, ScopeSection, TrustSection};
+pub use directory::{Directory, Exclusions, View, WatchState, WatchView};
+pub use identity::{Identity, WorkloadName};
 pub use outcomes::Outcomes;
 pub use pod::Pod;
 pub use scope::Reason;
 
 use crate::clock::monotonic;
-use crate::config::{KubernetesSection, ScopeSection};
+use crate::exchange::Exchange;
 use crate::flow::Side;
 use crate::span::ResourceValue;
-use attributes::Surroundings;
-use cgroup::Seeker;
+use attributes::ClusterInfo;
+use cgroup::RescanTrigger;
 use pod::Choice;
 use scope::Scope;
+use trust::Trust;
 use watch::Following;
-
-/// Checks a scope.
-///
-/// # Errors
-/// Says what of it cannot be used.
-pub fn check_scope(section: &ScopeSection) -> Result<(), String> {
-    Scope::new(section).map(drop)
-}
 
 /// What is known of workloads, kept up to date until this is dropped.
 #[derive(Debug)]
 pub struct Workloads {
     directory: Arc<Directory>,
-    seeker: Seeker,
+    rescan: RescanTrigger,
+    trusts_proxies: bool,
     trust_domain: String,
     _following: Option<Following>,
 }
 
 impl Workloads {
-    /// Reads the cgroups below `root`, and begins to follow them and the Kubernetes API.
+    /// Reads the cgroups below `root`, and starts to follow them and the Kubernetes API.
     ///
     /// # Errors
-    /// When the scope cannot be used, or no thread can be started.
+    /// When the scope or the trusted proxies cannot be used, or no thread can be started.
     pub fn start(
         root: PathBuf,
         kubernetes: &KubernetesSection,
         scope: &ScopeSection,
+        trust: &TrustSection,
         exclusions: Option<Box<dyn Exclusions>>,
     ) -> io::Result<Self> {
         let scope = Scope::new(scope).map_err(io::Error::other)?;
-        let choice = Choice::new(&kubernetes.labels, &kubernetes.annotations, scope);
-        let surroundings = Surroundings {
+        let trust = Trust::new(trust).map_err(io::Error::other)?;
+        let trusts_proxies = !trust.is_empty();
+        let choice = Choice::new(&kubernetes.labels, &kubernetes.annotations, scope, trust);
+        let cluster_info = ClusterInfo {
             cluster: kubernetes.cluster_name.clone(),
             node: kubernetes.node.clone(),
             trust_domain: kubernetes.trust_domain.clone(),
         };
-        let trust_domain = surroundings.trust_domain.clone();
-        let directory = Arc::new(Directory::new(choice, surroundings, exclusions));
-        // The cgroups first: what the API tells then finds them there.
-        let seeker = cgroup::start(root, directory.clone())?;
+        let trust_domain = cluster_info.trust_domain.clone();
+        let directory = Arc::new(Directory::new(choice, cluster_info, exclusions));
+        directory.read_network(monotonic());
+        // The cgroups first: what the API reports then finds them there.
+        let rescan = cgroup::start(root, directory.clone())?;
         let following = watch::start(kubernetes, &directory)?;
         Ok(Self {
             directory,
-            seeker,
+            rescan,
+            trusts_proxies,
             trust_domain,
             _following: following,
         })
     }
 
+    /// What is to be looked up of an exchange.
+    #[must_use]
+    pub fn lookup(&self, exchange: &Exchange) -> Lookup {
+        if self.trusts_proxies {
+            Lookup::with_claim(exchange)
+        } else {
+            Lookup::of(exchange)
+        }
+    }
+
     /// What is known of an exchange's ends now. Looks for what is not known.
     #[must_use]
-    pub fn resolve(&self, question: &Question) -> Resolution {
-        let found = self.directory.resolve(question, monotonic());
-        if found.cgroup_unknown() && self.directory.seek(question.cgroup) {
-            self.seeker.seek();
+    pub fn attribute(&self, lookup: &Lookup) -> Attribution {
+        let found = self.directory.attribute(lookup, monotonic());
+        if found.is_cgroup_unknown() && self.directory.request(lookup.cgroup) {
+            self.rescan.request();
         }
         found
     }
 
-    /// An exchange is told though something was still missing.
-    pub fn give_up(&self, resolution: &Resolution) {
-        if let Some(ip) = resolution.awaited() {
-            self.directory.give_up(ip, monotonic());
+    /// An exchange is emitted though something was still missing.
+    pub fn stop_waiting(&self, attribution: &Attribution) {
+        if let Some(ip) = attribution.awaited() {
+            self.directory.stop_waiting(ip, monotonic());
         }
     }
 
-    /// Attributes of the end that asks and of the one that answers.
+    /// Attributes of the end that sends requests and of the one that responds.
     #[must_use]
     pub fn ends<'a>(
         &'a self,
-        resolution: &'a Resolution,
+        attribution: &'a Attribution,
         side: Side,
     ) -> [&'a [(String, ResourceValue)]; 2] {
-        resolution.ends(side, &self.trust_domain)
+        attribution.ends(side, &self.trust_domain)
     }
 
     /// Counts what became known: whoever waits looks again when it has changed.

@@ -1,12 +1,16 @@
-//! What is kept of a pod: enough to name it, to find it by cgroup and by address, and to decide whether it is captured. Pure.
+//! What is kept of a pod: enough to name it, to find it by cgroup and by address, and to decide whether it is captured.
+//! Pure.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use super::attributes::{Attributes, Prefix};
+use super::mesh::Role;
 use super::owner::{self, Owners};
+use super::probe::Probes;
 use super::scope::Scope;
+use super::trust::Trust;
 use super::watch::objects;
 
 /// The annotation that opts a pod, or all pods of a namespace, in or out.
@@ -14,27 +18,8 @@ pub(crate) const CAPTURE: &str = "meshtap.dev/capture";
 
 /// The API's annotation for a static pod's own id, which its cgroup is named after.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
-/// Set by the sidecar injector.
-const SIDECAR_STATUS: &str = "sidecar.istio.io/status";
-/// Set by istio-cni on a pod whose traffic goes through ztunnel.
-const REDIRECTION: &str = "ambient.istio.io/redirection";
-/// The service's name as its owner wants it told (OpenTelemetry's operator).
+/// The service's name as its owner wants it exported (OpenTelemetry's operator).
 const SERVICE_NAME: &str = "resource.opentelemetry.io/service.name";
-/// Container of a sidecar, a gateway, a waypoint, and of ztunnel.
-const PROXY: &str = "istio-proxy";
-
-/// What part a pod plays in a mesh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// None of its own, whether or not it is in the mesh.
-    Application,
-    /// An application beside a proxy that all its traffic goes through.
-    Sidecar,
-    /// A gateway or a waypoint: an application in its own right.
-    Gateway,
-    /// The node's proxy: what it carries is told at the applications.
-    Ztunnel,
-}
 
 /// A pod.
 #[derive(Debug)]
@@ -45,30 +30,38 @@ pub struct Pod {
     pub(crate) node: Option<Arc<str>>,
     pub(crate) service_account: Arc<str>,
     pub(crate) owners: Owners,
-    /// Those that are told, with the whole end of their attribute's key.
+    /// Those that are exported, with the whole end of their attribute's key.
     pub(crate) labels: Vec<(Arc<str>, Box<str>)>,
     pub(crate) service_name: Option<Box<str>>,
     /// None on the host's network: its addresses are everybody's there.
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) host_network: bool,
     pub(crate) config_hash: Option<Box<str>>,
+    /// Addresses of its node.
+    pub(crate) host_addresses: Vec<IpAddr>,
     /// Nanoseconds since 1970, in whole seconds.
     pub(crate) started: Option<i64>,
+    /// When its first container began, likewise: it had its addresses by then.
+    pub(crate) first_ran: Option<i64>,
     /// It was asked to end.
     pub(crate) ending: bool,
     /// It has ended: its addresses are free.
     pub(crate) ended: bool,
     pub(crate) role: Role,
     pub(crate) in_mesh: bool,
+    /// The configuration trusts what it says of its clients.
+    pub(crate) is_trusted_proxy: bool,
+    /// What the kubelet asks its containers.
+    pub(crate) probes: Probes,
     /// What its annotation says.
     pub(crate) capture: Option<bool>,
     /// What the rules on namespaces and labels say.
     pub(crate) selected: Selected,
-    /// Id and name of each container that has begun.
+    /// Id and name of each container that has started.
     pub(crate) containers: Vec<(Box<str>, Box<str>)>,
     /// Its container's name, if it has but one.
     pub(crate) only_container: Option<Box<str>>,
-    /// Attributes of a peer, made when first asked for.
+    /// Attributes of a peer, made when first needed.
     pub(super) as_peer: [OnceLock<Attributes>; 2],
 }
 
@@ -90,10 +83,16 @@ pub(crate) struct Choice {
     labels: Vec<(String, Arc<str>)>,
     annotations: Vec<(String, Arc<str>)>,
     pub(crate) scope: Scope,
+    pub(crate) trust: Trust,
 }
 
 impl Choice {
-    pub(crate) fn new(labels: &[String], annotations: &[String], scope: Scope) -> Self {
+    pub(crate) fn new(
+        labels: &[String],
+        annotations: &[String],
+        scope: Scope,
+        trust: Trust,
+    ) -> Self {
         let keys = |keys: &[String], prefix: &str| {
             keys.iter()
                 .map(|key| (key.clone(), Arc::from(format!("{prefix}{key}"))))
@@ -103,6 +102,7 @@ impl Choice {
             labels: keys(labels, "pod.label."),
             annotations: keys(annotations, "pod.annotation."),
             scope,
+            trust,
         }
     }
 }
@@ -135,7 +135,8 @@ impl Pod {
             let minutes = created.map(|time| time.0.as_second() / 60);
             owner::owners(&owner.kind, &owner.name, hash, minutes)
         });
-        let role = role(labels, annotations, &spec);
+        let role = Role::of(labels, annotations, &spec);
+        let containers_of_spec = || spec.init_containers.iter().chain(&spec.containers);
         let started = status.start_time.as_ref().or(created);
         let namespace: Arc<str> = metadata.namespace.as_deref().unwrap_or_default().into();
         Some(Self {
@@ -160,11 +161,14 @@ impl Pod {
             host_network: spec.host_network,
             config_hash: annotations.get(CONFIG_HASH).map(|hash| (**hash).into()),
             started: started.and_then(|time| i64::try_from(time.0.as_nanosecond()).ok()),
+            first_ran: status.first_started(),
             ending: metadata.deletion_timestamp.is_some(),
             ended: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             role,
-            in_mesh: matches!(role, Role::Sidecar | Role::Gateway)
-                || annotations.get(REDIRECTION).is_some_and(|v| v == "enabled"),
+            in_mesh: role.is_in_mesh(annotations),
+            is_trusted_proxy: choice.trust.proxies().iter().any(|s| s.matches(labels)),
+            probes: Probes::declared(containers_of_spec()),
+            host_addresses: status.host_addresses(),
             capture: capture(annotations),
             selected: choice.scope.select(&namespace, labels),
             containers: containers(&status),
@@ -179,6 +183,12 @@ impl Pod {
         })
     }
 
+    /// Drops what only the agent of the pod's own node needs.
+    pub(crate) fn forget_local(&mut self) {
+        self.probes = Probes::default();
+        self.host_addresses = Vec::new();
+    }
+
     /// The name of a container.
     pub(crate) fn container(&self, id: &str) -> Option<&str> {
         let named = self.containers.iter().find(|(known, _)| **known == *id);
@@ -187,16 +197,7 @@ impl Pod {
             .or(self.only_container.as_deref())
     }
 
-    /// Is this container a proxy of the mesh, whose exchanges are told at the applications?
-    pub(crate) fn is_mesh_proxy(&self, container: Option<&str>) -> bool {
-        match self.role {
-            Role::Ztunnel => true,
-            Role::Sidecar => container == Some(PROXY),
-            Role::Application | Role::Gateway => false,
-        }
-    }
-
-    /// The attributes of this pod as the other end of an exchange: the one that asks, or the one that answers.
+    /// The attributes of this pod as the other end of an exchange: the one that sends requests, or the one that responds.
     pub(crate) fn as_peer(&self, prefix: Prefix, trust_domain: &str) -> &Attributes {
         let slot = match prefix {
             Prefix::Source => &self.as_peer[0],
@@ -214,41 +215,9 @@ fn kept<'a>(
         .filter_map(|(key, end)| Some((end.clone(), all.get(key)?.as_str().into())))
 }
 
-/// The name `istio-proxy` alone says nothing: ztunnel's container has it as well.
-fn role(
-    labels: &BTreeMap<String, String>,
-    annotations: &BTreeMap<String, String>,
-    spec: &objects::PodSpec,
-) -> Role {
-    if labels.get("app").is_some_and(|app| app == "ztunnel") {
-        return Role::Ztunnel;
-    }
-    let mut regular = spec.containers.iter().map(|container| &*container.name);
-    let mut native = spec
-        .init_containers
-        .iter()
-        .map(|container| &*container.name);
-    let has_proxy = regular.clone().any(|name| name == PROXY) || native.any(|name| name == PROXY);
-    if !has_proxy {
-        return Role::Application;
-    }
-    // A gateway made from the injector's template has the annotation, too, but nothing beside its proxy.
-    if annotations.contains_key(SIDECAR_STATUS) && regular.any(|name| name != PROXY) {
-        return Role::Sidecar;
-    }
-    if spec.containers.len() == 1 {
-        Role::Gateway
-    } else {
-        Role::Application
-    }
-}
-
 fn containers(status: &objects::PodStatus) -> Vec<(Box<str>, Box<str>)> {
     status
-        .container_statuses
-        .iter()
-        .chain(&status.init_container_statuses)
-        .chain(&status.ephemeral_container_statuses)
+        .containers()
         .filter_map(|status| {
             let (_, id) = status.container_id.as_deref()?.split_once("://")?;
             Some((id.into(), (*status.name).into()))
@@ -260,13 +229,13 @@ fn containers(status: &objects::PodStatus) -> Vec<(Box<str>, Box<str>)> {
 pub(super) mod tests {
     use serde_json::{Value, json};
 
+    use super::super::config::ScopeSection;
     use super::*;
-    use crate::config::ScopeSection;
 
     pub(in crate::workload) fn pod(object: Value) -> Pod {
         let scope = Scope::new(&ScopeSection::default()).unwrap();
         let keys = ["app".to_owned()];
-        let choice = Choice::new(&keys, &["team".to_owned()], scope);
+        let choice = Choice::new(&keys, &["team".to_owned()], scope, Trust::default());
         Pod::new(serde_json::from_value(object).unwrap(), &choice).unwrap()
     }
 
@@ -303,80 +272,6 @@ pub(super) mod tests {
         assert_eq!(pod.container("c1"), Some("web"));
         assert_eq!(pod.container("c2"), None);
         assert_eq!(pod.started, Some(1_795_255_201_000_000_000));
-    }
-
-    #[track_caller]
-    fn check_role(labels: Value, annotations: Value, containers: [&[&str]; 2], expected: Role) {
-        let named =
-            |names: &[&str]| -> Vec<_> { names.iter().map(|n| json!({"name": n})).collect() };
-        let pod = pod(json!({
-            "metadata": {"name": "p", "uid": "u", "labels": labels, "annotations": annotations},
-            "spec": {"containers": named(containers[0]), "initContainers": named(containers[1])},
-        }));
-        assert_eq!(pod.role, expected);
-    }
-
-    #[test]
-    fn roles() {
-        let injected = json!({"sidecar.istio.io/status": "{}"});
-        let none = json!({});
-        check_role(
-            none.clone(),
-            none.clone(),
-            [&["app"], &[]],
-            Role::Application,
-        );
-        check_role(
-            json!({"app": "ztunnel"}),
-            none.clone(),
-            [&["istio-proxy"], &[]],
-            Role::Ztunnel,
-        );
-        check_role(
-            none.clone(),
-            injected.clone(),
-            [&["app", "istio-proxy"], &["istio-init"]],
-            Role::Sidecar,
-        );
-        check_role(
-            none.clone(),
-            injected.clone(),
-            [&["app"], &["istio-init", "istio-proxy"]],
-            Role::Sidecar,
-        );
-        check_role(
-            none.clone(),
-            injected.clone(),
-            [&["istio-proxy"], &[]],
-            Role::Gateway,
-        );
-        let waypoint = json!({"gateway.istio.io/managed": "istio.io-mesh-controller"});
-        check_role(
-            waypoint,
-            none.clone(),
-            [&["istio-proxy"], &[]],
-            Role::Gateway,
-        );
-        // Somebody's own container of that name.
-        check_role(
-            none.clone(),
-            none.clone(),
-            [&["app", "istio-proxy"], &[]],
-            Role::Application,
-        );
-        check_role(none, injected, [&["app"], &[]], Role::Application);
-    }
-
-    #[test]
-    fn only_the_proxy_of_a_sidecar_is_left_alone() {
-        let pod = pod(json!({
-            "metadata": {"name": "p", "uid": "u", "annotations": {"sidecar.istio.io/status": "{}"}},
-            "spec": {"containers": [{"name": "app"}, {"name": "istio-proxy"}]},
-        }));
-        assert!(pod.is_mesh_proxy(Some("istio-proxy")));
-        assert!(!pod.is_mesh_proxy(Some("app")));
-        assert!(!pod.is_mesh_proxy(None));
-        assert!(pod.in_mesh);
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! Which workloads are captured: rules on namespaces and labels, annotations, the mesh's own proxies. Pure.
 //!
-//! In this order: a proxy whose traffic is told at the applications is out; what the configuration excludes is out; what an annotation opts
-//! out is out, and what one opts in is in (the pod's before its namespace's); the rest is in when the rules include it and nobody need opt in.
-//! So the cluster's administrator has the last word on what is never captured, and its users on what else is not.
+//! In this order: a proxy whose traffic is emitted at the applications is out; what the configuration excludes is out;
+//! what an annotation opts out is out, and what one opts in is in (the pod's before its namespace's); the rest is in
+//! when the rules include it and nobody need opt in. So the cluster's administrator has the last word on what is never
+//! captured, and its users on what else is not.
 
 use std::collections::BTreeMap;
 
+use super::config::ScopeSection;
 use super::pod::{Pod, Selected};
 use super::selector::Selector;
-use crate::config::ScopeSection;
 use crate::policy::Glob;
 
-/// Why exchanges of a workload are not told.
+/// Why exchanges of a workload are not emitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// A proxy of the mesh: ztunnel, a sidecar.
@@ -26,7 +27,45 @@ pub enum Reason {
     Host,
     /// There are rules, and nothing is known of its pod.
     Unidentified,
+    /// A gateway's or waypoint's proxy and its own business: its admin interface, its metrics, the kubelet's probes of
+    /// it, what it asks itself over loopback.
+    Proxy,
 }
+
+impl Reason {
+    /// Every reason, in order.
+    pub const ALL: [Self; 7] = [
+        Self::Mesh,
+        Self::Rule,
+        Self::OptedOut,
+        Self::NotOptedIn,
+        Self::Host,
+        Self::Unidentified,
+        Self::Proxy,
+    ];
+
+    /// The metric's label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Mesh => "mesh",
+            Self::Rule => "rule",
+            Self::OptedOut => "opted_out",
+            Self::NotOptedIn => "not_opted_in",
+            Self::Host => "host",
+            Self::Unidentified => "unidentified",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
+const _: () = {
+    let mut i = 0;
+    while i < Reason::ALL.len() {
+        assert!(Reason::ALL[i] as usize == i);
+        i += 1;
+    }
+};
 
 /// The rules, compiled.
 #[derive(Debug)]
@@ -74,13 +113,13 @@ impl Scope {
     }
 
     /// Why a pod's container is out of scope, if it is. `namespace` is what its namespace's annotation says.
-    pub(crate) fn leaves_out(
+    pub(crate) fn excludes(
         &self,
         pod: &Pod,
         container: Option<&str>,
         namespace: Option<bool>,
     ) -> Option<Reason> {
-        if pod.is_mesh_proxy(container) {
+        if pod.role.is_transparent_proxy(container) {
             return Some(Reason::Mesh);
         }
         if pod.selected == Selected::Excluded {
@@ -95,12 +134,12 @@ impl Scope {
     }
 
     /// The same for what belongs to no pod.
-    pub(crate) fn leaves_out_host(&self) -> Option<Reason> {
+    pub(crate) fn excludes_host(&self) -> Option<Reason> {
         (!self.host).then_some(Reason::Host)
     }
 
     /// The same for a pod that nothing is known of: where there are rules, nobody can say that they allow it.
-    pub(crate) fn leaves_out_unidentified(&self) -> Option<Reason> {
+    pub(crate) fn excludes_unidentified(&self) -> Option<Reason> {
         let rules = self.opt_in
             || self.namespaces.iter().any(|list| !list.is_empty())
             || self.labels.iter().any(|list| !list.is_empty());
@@ -113,6 +152,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::pod::Choice;
+    use super::super::trust::Trust;
     use super::*;
     use crate::policy::Select;
 
@@ -132,14 +172,14 @@ mod tests {
         namespace: Option<bool>,
         expected: Option<Reason>,
     ) {
-        let choice = Choice::new(&[], &[], Scope::new(section).unwrap());
+        let choice = Choice::new(&[], &[], Scope::new(section).unwrap(), Trust::default());
         let annotations = own.map_or(json!({}), |value| json!({"meshtap.dev/capture": value}));
         let object = json!({
             "metadata": {"name": "p", "namespace": "shop", "uid": "u", "labels": {"app": "web"}, "annotations": annotations},
             "spec": {"containers": [{"name": "web"}]},
         });
         let pod = Pod::new(serde_json::from_value(object).unwrap(), &choice).unwrap();
-        let found = choice.scope.leaves_out(&pod, Some("web"), namespace);
+        let found = choice.scope.excludes(&pod, Some("web"), namespace);
         assert_eq!(found, expected, "{section:?}, {own:?}, {namespace:?}");
     }
 
@@ -191,14 +231,14 @@ mod tests {
     fn without_a_pod() {
         let scope = |section: ScopeSection| Scope::new(&section).unwrap();
         let open = scope(ScopeSection::default());
-        assert_eq!(open.leaves_out_host(), None);
-        assert_eq!(open.leaves_out_unidentified(), None);
+        assert_eq!(open.excludes_host(), None);
+        assert_eq!(open.excludes_unidentified(), None);
         let strict = scope(ScopeSection {
             namespaces: select(&[], &["bank"]),
             host: false,
             ..ScopeSection::default()
         });
-        assert_eq!(strict.leaves_out_host(), Some(Reason::Host));
-        assert_eq!(strict.leaves_out_unidentified(), Some(Reason::Unidentified));
+        assert_eq!(strict.excludes_host(), Some(Reason::Host));
+        assert_eq!(strict.excludes_unidentified(), Some(Reason::Unidentified));
     }
 }

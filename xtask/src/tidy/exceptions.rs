@@ -13,11 +13,6 @@ pub const RISING: &[Rising] = &[
         reason: "the ledger's reasons name those of an exchange",
     },
     Rising {
-        from: "process",
-        to: "exchange",
-        reason: "the side of an exchange",
-    },
-    Rising {
         from: "http",
         to: "exchange",
         reason: "anomalies",
@@ -31,11 +26,6 @@ pub const RISING: &[Rising] = &[
         from: "capture",
         to: "workload",
         reason: "which cgroups are out of scope",
-    },
-    Rising {
-        from: "workload",
-        to: "config",
-        reason: "the section of the configuration is not beside its component yet",
     },
     Rising {
         from: "export",

@@ -16,79 +16,79 @@ use crate::flow::CgroupId;
 
 /// Wait between two readings of all folders that somebody asked for: they cost milliseconds each on a full node.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Readings of all folders when news may be missed, and how often the listener lets time pass.
+/// Readings of all folders when updates may be missed, and how often the listener lets time pass.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Who is told of cgroups.
+/// Who hears of cgroups.
 pub(crate) trait Listener: Send + Sync + 'static {
     /// Some came or went.
     fn changed(&self, changes: &[Change]);
-    /// Those that somebody asks for, since the last call.
-    fn sought(&self) -> Vec<CgroupId>;
-    /// All folders were read since these were asked for: what is not known now is not there.
-    fn searched(&self, sought: &[CgroupId]);
+    /// The pending lookups, since the last call.
+    fn pending(&self) -> Vec<CgroupId>;
+    /// All folders were read since these were requested: what is not known now is not there.
+    fn scanned(&self, pending: &[CgroupId]);
     /// Time passes.
     fn tick(&self);
 }
 
-/// Asks for all folders to be read. The thread ends with its last clone.
+/// Asks for all folders to be read. The thread ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Seeker {
+pub(crate) struct RescanTrigger {
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    bell: OwnedFd,
-    asked: AtomicBool,
+    eventfd: OwnedFd,
+    is_requested: AtomicBool,
     stop: AtomicBool,
 }
 
 impl Shared {
-    fn ring(&self) {
+    fn wake(&self) {
         // It only fails when the counter is full: then the thread is awake in any case.
-        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.eventfd, &1u64.to_ne_bytes());
     }
 }
 
-impl Seeker {
+impl RescanTrigger {
     /// Asks.
-    pub(crate) fn seek(&self) {
-        if !self.shared.asked.swap(true, Ordering::AcqRel) {
-            self.shared.ring();
+    pub(crate) fn request(&self) {
+        if !self.shared.is_requested.swap(true, Ordering::AcqRel) {
+            self.shared.wake();
         }
     }
 }
 
-impl Drop for Seeker {
+impl Drop for RescanTrigger {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        self.shared.ring();
+        self.shared.wake();
     }
 }
 
-/// Reads the folders below `root` and tells of them, then starts the thread.
+/// Reads the folders below `root` and reports them, then starts the thread.
 ///
 /// # Errors
 /// When no thread can be started.
-pub(crate) fn start(root: PathBuf, listener: Arc<impl Listener>) -> io::Result<Seeker> {
-    let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+pub(crate) fn start(root: PathBuf, listener: Arc<impl Listener>) -> io::Result<RescanTrigger> {
+    let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let shared = Arc::new(Shared {
-        bell,
-        asked: AtomicBool::new(false),
+        eventfd,
+        is_requested: AtomicBool::new(false),
         stop: AtomicBool::new(false),
     });
     let mut tree = Tree::new(root);
     let mut changes = Vec::new();
     tree.read_all(&mut changes);
     listener.changed(&changes);
-    let seeker = Seeker {
+    let trigger = RescanTrigger {
         shared: shared.clone(),
     };
     thread::Builder::new()
         .name("cgroups".into())
         .spawn(move || follow(tree, &shared, &*listener))?;
-    Ok(seeker)
+    Ok(trigger)
 }
 
 fn follow(mut tree: Tree, shared: &Shared, listener: &impl Listener) {
@@ -96,21 +96,21 @@ fn follow(mut tree: Tree, shared: &Shared, listener: &impl Listener) {
     let mut ticked = read;
     let mut changes = Vec::new();
     while !shared.stop.load(Ordering::Acquire) {
-        let asked = shared.asked.load(Ordering::Acquire);
-        let timeout = if asked { PAUSE } else { PERIOD };
+        let is_requested = shared.is_requested.load(Ordering::Acquire);
+        let timeout = if is_requested { PAUSE } else { PERIOD };
         wait(&tree, shared, timeout);
         if let Err(error) = tree.take_events(&mut changes) {
             tracing::warn!(%error, "new containers are found late");
         }
         let since = read.elapsed();
         let due = tree.is_blind() && since >= PERIOD;
-        let asked = shared.asked.load(Ordering::Acquire) && since >= PAUSE;
-        let sought = if due || asked {
-            shared.asked.store(false, Ordering::Release);
-            let sought = listener.sought();
+        let is_requested = shared.is_requested.load(Ordering::Acquire) && since >= PAUSE;
+        let pending = if due || is_requested {
+            shared.is_requested.store(false, Ordering::Release);
+            let pending = listener.pending();
             tree.read_all(&mut changes);
             read = Instant::now();
-            sought
+            pending
         } else {
             Vec::new()
         };
@@ -118,8 +118,8 @@ fn follow(mut tree: Tree, shared: &Shared, listener: &impl Listener) {
             listener.changed(&changes);
             changes.clear();
         }
-        if !sought.is_empty() {
-            listener.searched(&sought);
+        if !pending.is_empty() {
+            listener.scanned(&pending);
         }
         if ticked.elapsed() >= PERIOD {
             ticked = Instant::now();
@@ -128,14 +128,14 @@ fn follow(mut tree: Tree, shared: &Shared, listener: &impl Listener) {
     }
 }
 
-/// Until there is news, somebody asks, or the time is over.
+/// Until there is an update, somebody asks, or the time is over.
 fn wait(tree: &Tree, shared: &Shared, timeout: Duration) {
     let timeout = Timespec {
         tv_sec: timeout.as_secs().cast_signed(),
         tv_nsec: timeout.subsec_nanos().into(),
     };
-    let bell = PollFd::from_borrowed_fd(shared.bell.as_fd(), PollFlags::IN);
-    let mut fds = vec![bell];
+    let trigger = PollFd::from_borrowed_fd(shared.eventfd.as_fd(), PollFlags::IN);
+    let mut fds = vec![trigger];
     fds.extend(
         tree.events()
             .map(|events| PollFd::from_borrowed_fd(events, PollFlags::IN)),
@@ -148,6 +148,6 @@ fn wait(tree: &Tree, shared: &Shared, timeout: Duration) {
         }
     }
     let mut count = [0; 8];
-    // Empty when nobody rang.
-    let _ = rustix::io::read(&shared.bell, &mut count);
+    // Empty when nobody asked.
+    let _ = rustix::io::read(&shared.eventfd, &mut count);
 }

@@ -1,4 +1,4 @@
-//! News of cgroups.
+//! Updates of cgroups.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(super) struct Cgroup {
     pub(super) identity: Option<Arc<Identity>>,
     /// Nothing more is expected to become known.
     pub(super) settled: bool,
-    /// The kernel leaves its sockets alone.
+    /// The BPF programs ignore its sockets.
     pub(super) excluded: bool,
     /// When it was seen to be gone.
     pub(super) gone: Option<Nanos>,
@@ -79,16 +79,17 @@ impl Directory {
         }
     }
 
-    /// Asks for a cgroup that is not known. False when it is known not to be there, or too many are sought.
-    pub(crate) fn seek(&self, id: CgroupId) -> bool {
+    /// Notes a pending lookup of a cgroup that is not known. False when it is known not to be there, or too many are
+    /// pending.
+    pub(crate) fn request(&self, id: CgroupId) -> bool {
         let mut state = self.write();
         if state.cgroups.contains_key(&id.0) {
             return true;
         }
-        if state.absent.contains_key(&id.0) || state.sought.len() >= MAX_ABSENT {
+        if state.absent.contains_key(&id.0) || state.pending.len() >= MAX_ABSENT {
             return false;
         }
-        state.sought.insert(id.0);
+        state.pending.insert(id.0);
         true
     }
 }
@@ -99,15 +100,15 @@ impl Listener for Directory {
         self.health.changed();
     }
 
-    fn sought(&self) -> Vec<CgroupId> {
-        let sought = std::mem::take(&mut self.write().sought);
-        sought.into_iter().map(CgroupId).collect()
+    fn pending(&self) -> Vec<CgroupId> {
+        let pending = std::mem::take(&mut self.write().pending);
+        pending.into_iter().map(CgroupId).collect()
     }
 
-    fn searched(&self, sought: &[CgroupId]) {
+    fn scanned(&self, pending: &[CgroupId]) {
         let now = monotonic();
         let mut state = self.write();
-        for CgroupId(id) in sought {
+        for CgroupId(id) in pending {
             if !state.cgroups.contains_key(id) && state.absent.len() < MAX_ABSENT {
                 state.absent.insert(*id, now);
             }
@@ -117,6 +118,8 @@ impl Listener for Directory {
     }
 
     fn tick(&self) {
-        self.expire(monotonic());
+        let now = monotonic();
+        self.expire(now);
+        self.read_network(now);
     }
 }

@@ -1,4 +1,4 @@
-//! How well the sources of news do, for decisions, metrics and `/readyz`.
+//! How well the sources of updates do, for decisions, metrics and `/readyz`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,9 +46,9 @@ pub enum WatchState {
     /// It has not been listed yet.
     #[default]
     Starting,
-    /// What it told is complete and followed.
+    /// What it reported is complete and followed.
     Synced,
-    /// It broke off, or never began; why.
+    /// It broke off, or never started; why.
     Lost(String),
 }
 
@@ -72,7 +72,7 @@ pub struct WatchView {
     pub name: &'static str,
     /// How it does.
     pub state: WatchState,
-    /// Times that it broke off or could not begin.
+    /// Times that it broke off or could not start.
     pub errors: u64,
     /// Full listings.
     pub listings: u64,
@@ -87,7 +87,7 @@ pub struct View {
     pub cgroups: usize,
     /// Those there that belong to a container or pod.
     pub containers: usize,
-    /// Those that the kernel leaves alone.
+    /// Those that the BPF programs ignore.
     pub excluded: usize,
     /// Times that the kernel did not take that.
     pub exclusion_failures: u64,
@@ -95,7 +95,7 @@ pub struct View {
     pub pods: usize,
     /// Addresses known.
     pub addresses: usize,
-    /// News that found no room.
+    /// Updates that found no room.
     pub refused: u64,
 }
 
@@ -119,9 +119,9 @@ pub(crate) struct Health {
 /// What a reader needs to know of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// News may come.
+    /// Updates may come.
     Expecting,
-    /// It has been lost for a while: what is known is told, but nothing is waited for.
+    /// It has been lost for a while: what is known is emitted, but nothing is waited for.
     Stalled,
     /// It has been lost for so long that addresses may have passed on.
     Stale,
@@ -131,7 +131,7 @@ pub(crate) enum Trust {
 
 /// A watch that breaks off is most often back within this.
 const BRIEF: Nanos = 10_000_000_000;
-/// After this long without news, an address is not trusted to be whose it was.
+/// After this long without updates, an address is not trusted to be whose it was.
 const STALE: Nanos = 300_000_000_000;
 
 impl Health {
@@ -145,18 +145,18 @@ impl Health {
         self.changed();
     }
 
-    /// A watch has told everything. True when that is news.
+    /// A watch has reported everything. True when it had not before.
     pub(crate) fn synced(&self, watch: Watch) -> bool {
         let mut entries = self.entries();
         let entry = &mut entries[watch as usize];
         entry.listings += 1;
-        let is_news = entry.follow();
+        let is_new = entry.follow();
         drop(entries);
         self.changed();
-        is_news
+        is_new
     }
 
-    /// A watch tells. True when it was lost before.
+    /// A watch reports. True when it was lost before.
     pub(crate) fn heard(&self, watch: Watch) -> bool {
         let mut entries = self.entries();
         let entry = &mut entries[watch as usize];
@@ -168,11 +168,11 @@ impl Health {
     pub(crate) fn lost(&self, watch: Watch, reason: String, now: Nanos) -> bool {
         let mut entries = self.entries();
         let entry = &mut entries[watch as usize];
-        let is_news = !matches!(entry.state, WatchState::Lost(_));
+        let is_new = !matches!(entry.state, WatchState::Lost(_));
         entry.errors += 1;
         entry.lost_since.get_or_insert(now);
         entry.state = WatchState::Lost(reason);
-        is_news
+        is_new
     }
 
     /// How far a watch can be relied on.
@@ -193,12 +193,12 @@ impl Health {
         }
     }
 
-    /// A watch has not told anything yet, and will soon.
+    /// A watch has not reported anything yet, and will soon.
     pub(crate) fn is_starting(&self, watch: Watch) -> bool {
         self.entries()[watch as usize].state == WatchState::Starting
     }
 
-    /// News found no room.
+    /// An update found no room.
     pub(crate) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
@@ -239,9 +239,9 @@ impl Health {
 
 impl Entry {
     fn follow(&mut self) -> bool {
-        let is_news = self.state != WatchState::Synced;
+        let is_new = self.state != WatchState::Synced;
         self.state = WatchState::Synced;
         self.lost_since = None;
-        is_news
+        is_new
     }
 }

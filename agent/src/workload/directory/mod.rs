@@ -1,41 +1,46 @@
-//! What is known of workloads: cgroups, pods, namespaces, addresses. Written by the threads that watch them, read by those that make spans.
+//! What is known of workloads: cgroups, pods, namespaces, addresses. Written by the threads that watch them, read by
+//! those that make spans.
 //!
-//! A reader takes one lock, looks up a few keys and clones a few `Arc`s; everything that it is told was made when the news came.
+//! A reader takes one lock, looks up a few keys and clones a few `Arc`s; everything that it gets was made when the
+//! update came.
 
+mod attribute;
 mod cgroups;
 mod health;
 mod pods;
-mod resolve;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hashbrown::HashMap;
 
 pub(crate) use health::{Health, WATCHES, Watch};
 pub use health::{View, WatchState, WatchView};
-pub(crate) use pods::Arrival;
-pub use resolve::{Missing, Question, Resolution};
+pub(crate) use pods::{Arrival, Deleted};
 
 use super::addresses::Addresses;
-use super::attributes::Surroundings;
-use super::identity::{Identity, Service};
+use super::attributes::ClusterInfo;
+use super::identity::{Identity, Service, WorkloadName};
+use super::node::{NodeAddresses, OwnNetwork};
 use super::pod::{Choice, Pod};
 use super::scope::Reason;
 use crate::flow::{CgroupId, Nanos};
 use cgroups::Cgroup;
 use pods::Stored;
 
-/// How long cgroups and addresses are remembered after they are gone: the longest that an exchange may be under way
-/// (`limits.exchange_age`, by default), and a minute to be told.
+/// How long cgroups and addresses are remembered after they are gone: the longest that an exchange may be in flight
+/// (`limits.exchange_age`, by default), and a minute to be exported.
 const LINGER: Nanos = 360_000_000_000;
 /// How long a cgroup that is not there is not looked for again.
 const ABSENT: Nanos = 60_000_000_000;
-/// Cgroups sought, and known not to be there: one for each connection of half a minute on a busy node.
+/// Cgroups looked up, and known not to be there: one for each connection of half a minute on a busy node.
 const MAX_ABSENT: usize = 16_384;
+/// How often the agent's own network is read: a node makes the bridge of its pods' network with the first of them.
+const NETWORK: Nanos = 10_000_000_000;
 /// Pods kept: the most that Kubernetes is built for in one cluster.
 const MAX_PODS: usize = 150_000;
 /// Services and namespaces kept: likewise (10 000 each), and some to spare.
@@ -43,7 +48,7 @@ const MAX_NAMED: usize = 50_000;
 
 /// Who keeps the kernel from copying what is out of scope.
 pub trait Exclusions: Send + Sync {
-    /// New connections of a cgroup's sockets are left alone, or no more.
+    /// New connections of a cgroup's sockets are ignored, or no more.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -55,8 +60,10 @@ pub struct Directory {
     state: RwLock<State>,
     pub(crate) health: Health,
     choice: Choice,
-    surroundings: Surroundings,
+    cluster_info: ClusterInfo,
     exclusions: Option<Box<dyn Exclusions>>,
+    /// When the agent's own network was last read.
+    network_read: AtomicU64,
 }
 
 impl fmt::Debug for Directory {
@@ -75,10 +82,13 @@ struct State {
     hashes: HashMap<Box<str>, Arc<str>>,
     /// What a namespace's annotation says, and its last listing.
     namespaces: HashMap<Box<str>, (Option<bool>, u64)>,
+    /// What the node itself sends from.
+    node: NodeAddresses,
     pod_addresses: Addresses<Arc<Pod>>,
     service_addresses: Addresses<Arc<Service>>,
     services: HashMap<Arc<str>, pods::StoredService>,
-    sought: HashSet<u64>,
+    /// Cgroups that nobody knows and that a lookup waits for.
+    pending: HashSet<u64>,
     absent: HashMap<u64, Nanos>,
     /// Addresses that were waited for in vain.
     strangers: HashMap<IpAddr, Nanos>,
@@ -89,16 +99,37 @@ struct State {
 impl Directory {
     pub(crate) fn new(
         choice: Choice,
-        surroundings: Surroundings,
+        cluster_info: ClusterInfo,
         exclusions: Option<Box<dyn Exclusions>>,
     ) -> Self {
         Self {
             state: RwLock::default(),
             health: Health::default(),
             choice,
-            surroundings,
+            cluster_info,
             exclusions,
+            network_read: AtomicU64::new(0),
         }
+    }
+
+    /// Reads the agent's own network, unless that was a short while ago.
+    pub(crate) fn read_network(&self, now: Nanos) {
+        let last = self.network_read.load(Ordering::Relaxed);
+        if last == 0 || now.saturating_sub(last) >= NETWORK {
+            self.network_read.store(now, Ordering::Relaxed);
+            let own = OwnNetwork::read();
+            self.write().node.set_own(own);
+        }
+    }
+
+    /// The name of a cgroup's workload, for counts by workload.
+    #[must_use]
+    pub fn workload_name(&self, cgroup: CgroupId) -> WorkloadName {
+        let state = self.read();
+        let known = state.cgroups.get(&cgroup.0);
+        known.map_or_else(WorkloadName::unknown, |cgroup| {
+            WorkloadName::of(cgroup.place.as_deref(), cgroup.identity.as_deref())
+        })
     }
 
     /// What is kept of pods.
@@ -129,7 +160,7 @@ impl Directory {
         let pod_id = place.as_ref().and_then(|place| place.pod.as_deref());
         let pod = pod_id.and_then(|id| state.pod(id));
         if pod.is_none() && cgroup.identity.as_ref().is_some_and(|i| i.pod().is_some()) {
-            // The pod is gone from the API, and its last exchanges are still to be told.
+            // The pod is gone from the API, and its last exchanges are still to be emitted.
             return;
         }
         let container = place.as_ref().and_then(|place| place.container.as_deref());
@@ -138,23 +169,23 @@ impl Directory {
             .and_then(|pod| pod.container(container?).map(Box::from))
             // Its container began again, under another id, and the API speaks of that one.
             .or_else(|| cgroup.name.clone());
-        let left_out = self.left_out(state, pod_id, pod.as_deref(), name.as_deref());
+        let reason = self.exclusion(state, pod_id, pod.as_deref(), name.as_deref());
         state.serial += 1;
         let identity = Arc::new(Identity::new(
             state.serial,
             place.as_deref(),
             pod.clone(),
             name.as_deref(),
-            &self.surroundings,
-            left_out,
+            &self.cluster_info,
+            reason,
         ));
         let settled = match (pod_id, &pod) {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(_), Some(_)) => name.is_some() || container.is_none(),
         };
-        // Whoever is not identified yet may be in scope: its exchanges are kept or not when they are told.
-        let excluded = left_out.is_some_and(|reason| reason != Reason::Unidentified);
+        // Whoever is not identified yet may be in scope: its exchanges are kept or not when they are emitted.
+        let excluded = reason.is_some_and(|reason| reason != Reason::Unidentified);
         let Some(cgroup) = state.cgroups.get_mut(&id) else {
             return;
         };
@@ -167,7 +198,7 @@ impl Directory {
         }
     }
 
-    fn left_out(
+    fn exclusion(
         &self,
         state: &State,
         pod_id: Option<&str>,
@@ -176,11 +207,11 @@ impl Directory {
     ) -> Option<Reason> {
         let scope = &self.choice.scope;
         match (pod_id, pod) {
-            (None, _) => scope.leaves_out_host(),
-            (Some(_), None) => scope.leaves_out_unidentified(),
+            (None, _) => scope.excludes_host(),
+            (Some(_), None) => scope.excludes_unidentified(),
             (Some(_), Some(pod)) => {
                 let namespace = state.namespaces.get(&*pod.namespace);
-                scope.leaves_out(pod, container, namespace.and_then(|(says, _)| *says))
+                scope.excludes(pod, container, namespace.and_then(|(says, _)| *says))
             }
         }
     }
@@ -189,7 +220,7 @@ impl Directory {
         if let Some(exclusions) = &self.exclusions
             && let Err(error) = exclusions.set(CgroupId(id), excluded)
         {
-            // What is out of scope is then copied, and left out later.
+            // What is out of scope is then copied, and excluded later.
             self.health.exclusion_failed();
             tracing::debug!(%error, id, "the kernel does not take a cgroup's scope");
         }

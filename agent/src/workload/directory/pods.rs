@@ -1,8 +1,9 @@
-//! News of pods, namespaces and services.
+//! Updates of pods, namespaces and services.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::super::addresses::{Release, Since};
 use super::super::identity::Service;
 use super::super::pod::{Pod, capture};
 use super::super::watch::objects;
@@ -13,7 +14,7 @@ use crate::flow::Nanos;
 /// How long before it is heard of an address may have been changed.
 const LAG: Nanos = 5_000_000_000;
 
-/// A pod, and what told of it.
+/// A pod, and the watch that reported it.
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) pod: Arc<Pod>,
@@ -28,7 +29,7 @@ pub(super) struct StoredService {
     listing: u64,
 }
 
-/// When news came: on the clock of exchanges, and what tells that clock from the API's.
+/// When an update came: on the clock of exchanges, and the difference of that clock from the API's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     pub(crate) now: Nanos,
@@ -66,9 +67,13 @@ impl State {
     /// Follows a pod's addresses from what they were to what they are.
     fn follow_addresses(&mut self, before: Option<&Pod>, pod: &Arc<Pod>, arrival: &Arrival) {
         let held = before.map_or(&[][..], |before| before.addresses.as_slice());
+        for ip in held.iter().chain(&pod.addresses) {
+            self.strangers.remove(ip);
+        }
         for ip in held {
             if pod.ended || !pod.addresses.contains(ip) {
-                self.pod_addresses.release(*ip, &pod.uid, arrival.now);
+                let release = Release::Ended(arrival.now);
+                self.pod_addresses.release(*ip, &pod.uid, release);
             }
         }
         if pod.ended {
@@ -78,26 +83,28 @@ impl State {
         for ip in &pod.addresses {
             // It has another address than before: not since its start.
             let is_changed = !held.is_empty() && !held.contains(ip);
-            let from = if is_changed {
-                start.max(arrival.now.saturating_sub(LAG))
+            let since = if is_changed {
+                let start = start.max(arrival.now.saturating_sub(LAG));
+                Since::of_pod(start, None, arrival.now)
             } else {
-                start
+                let ran = pod.first_ran.map(|unix| arrival.monotonic(unix));
+                Since::of_pod(start, ran, arrival.now)
             };
-            self.pod_addresses.hold(*ip, &pod.uid, pod.clone(), from);
-            self.strangers.remove(ip);
+            self.pod_addresses.hold(*ip, &pod.uid, pod.clone(), since);
             if pod.ending {
                 self.pod_addresses.ending(*ip, &pod.uid, arrival.now);
             }
         }
     }
 
-    fn drop_pod(&mut self, uid: &str, now: Nanos) {
+    fn drop_pod(&mut self, uid: &str, release: Release) {
         let Some(stored) = self.pods.remove(uid) else {
             return;
         };
         let pod = stored.pod;
         for ip in &pod.addresses {
-            self.pod_addresses.release(*ip, &pod.uid, now);
+            self.pod_addresses.release(*ip, &pod.uid, release);
+            self.strangers.remove(ip);
         }
         if let Some(hash) = &pod.config_hash
             && self.hashes.get(hash).is_some_and(|known| **known == *uid)
@@ -107,9 +114,22 @@ impl State {
     }
 }
 
+/// What is known of how a pod went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deleted {
+    /// Its containers had ended before.
+    Ended,
+    /// A container ran, by the kubelet's last report: it was deleted with a grace period of 0.
+    Running,
+}
+
 impl Directory {
-    /// A pod is as told.
-    pub(crate) fn pod_applied(&self, pod: Pod, watch: Watch, arrival: &Arrival) {
+    /// A pod is so.
+    pub(crate) fn pod_applied(&self, mut pod: Pod, watch: Watch, arrival: &Arrival) {
+        let is_elsewhere = watch == Watch::OtherPods && self.cluster_info.node.is_some();
+        if is_elsewhere {
+            pod.forget_local();
+        }
         let pod = Arc::new(pod);
         let mut state = self.write();
         let before = state.pods.get(&pod.uid).map(|stored| stored.pod.clone());
@@ -117,6 +137,7 @@ impl Directory {
             return self.health.refused();
         }
         state.follow_addresses(before.as_deref(), &pod, arrival);
+        state.node.report(&pod.host_addresses);
         if let Some(hash) = &pod.config_hash {
             state.hashes.insert(hash.clone(), pod.uid.clone());
         }
@@ -133,20 +154,24 @@ impl Directory {
     }
 
     /// A pod is not there any more, by what `watch` says: another watch may have taken it over.
-    pub(crate) fn pod_deleted(&self, uid: &str, watch: Watch, now: Nanos) {
+    pub(crate) fn pod_deleted(&self, uid: &str, watch: Watch, deleted: Deleted, now: Nanos) {
+        let release = match deleted {
+            Deleted::Ended => Release::Ended(now),
+            Deleted::Running => Release::Forgotten(now),
+        };
         let mut state = self.write();
         if state
             .pods
             .get(uid)
             .is_some_and(|stored| stored.watch == watch)
         {
-            state.drop_pod(uid, now);
+            state.drop_pod(uid, release);
         }
         drop(state);
         self.health.changed();
     }
 
-    /// Of the pods of `watch` there are only those told since this listing began.
+    /// Of the pods of `watch` there are only those reported since this listing began.
     pub(crate) fn pods_listed(&self, watch: Watch, arrival: &Arrival) {
         let mut state = self.write();
         let gone: Vec<_> = state
@@ -156,13 +181,18 @@ impl Directory {
             .map(|(uid, _)| uid.clone())
             .collect();
         for uid in gone {
-            state.drop_pod(&uid, arrival.now);
+            // Nobody saw how it went, or when: it may run on.
+            state.drop_pod(&uid, Release::Forgotten(arrival.now));
         }
+        let hosts = state.pods.values();
+        let hosts = hosts.flat_map(|stored| &stored.pod.host_addresses);
+        let hosts = hosts.copied().collect();
+        state.node.report_all(hosts);
         drop(state);
         self.health.changed();
     }
 
-    /// A namespace is as told.
+    /// A namespace is so.
     pub(crate) fn namespace_applied(&self, object: &objects::Namespace, listing: u64) {
         let Some(name) = object.metadata.name.as_deref() else {
             return;
@@ -186,11 +216,11 @@ impl Directory {
         self.write().namespaces.remove(name);
     }
 
-    /// There are only the namespaces told since this listing began.
+    /// There are only the namespaces reported since this listing began.
     pub(crate) fn namespaces_listed(&self, listing: u64) {
         self.write()
             .namespaces
-            .retain(|_, (_, told)| *told == listing);
+            .retain(|_, (_, reported)| *reported == listing);
         self.health.changed();
     }
 
@@ -206,7 +236,7 @@ impl Directory {
         }
     }
 
-    /// A service is as told.
+    /// A service is so.
     pub(crate) fn service_applied(&self, object: &objects::Service, arrival: &Arrival) {
         let metadata = &object.metadata;
         let (Some(uid), Some(name)) = (metadata.uid.as_deref(), metadata.name.as_deref()) else {
@@ -216,7 +246,7 @@ impl Directory {
         let namespace = metadata.namespace.as_deref().unwrap_or_default();
         let created = metadata.creation_timestamp.as_ref();
         let created = created.and_then(|time| i64::try_from(time.0.as_nanosecond()).ok());
-        let from = created.map_or(0, |unix| arrival.monotonic(unix));
+        let since = Since::at(created.map_or(0, |unix| arrival.monotonic(unix)));
         let addresses = object.spec.addresses();
         let mut state = self.write();
         if !state.services.contains_key(&uid) && state.services.len() >= MAX_NAMED {
@@ -230,12 +260,13 @@ impl Directory {
         let before = state.services.insert(uid.clone(), stored);
         for ip in before.map_or_else(Vec::new, |before| before.addresses) {
             if !addresses.contains(&ip) {
-                state.service_addresses.release(ip, &uid, arrival.now);
+                let release = Release::Ended(arrival.now);
+                state.service_addresses.release(ip, &uid, release);
             }
         }
         for ip in addresses {
             let service = service.clone();
-            state.service_addresses.hold(ip, &uid, service, from);
+            state.service_addresses.hold(ip, &uid, service, since);
         }
         drop(state);
         self.health.changed();
@@ -246,7 +277,7 @@ impl Directory {
         self.write().drop_service(uid, now);
     }
 
-    /// There are only the services told since this listing began.
+    /// There are only the services reported since this listing began.
     pub(crate) fn services_listed(&self, arrival: &Arrival) {
         let mut state = self.write();
         let gone: Vec<_> = state
@@ -267,7 +298,8 @@ impl State {
     fn drop_service(&mut self, uid: &str, now: Nanos) {
         if let Some(stored) = self.services.remove(uid) {
             for ip in stored.addresses {
-                self.service_addresses.release(ip, uid, now);
+                let release = Release::Ended(now);
+                self.service_addresses.release(ip, uid, release);
             }
         }
     }

@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use super::super::cgroup::{Change, Listener as _, Place};
 use super::*;
 use crate::clock::WallClock;
-use crate::config::ScopeSection;
 use crate::flow::Side;
 use crate::span::ResourceValue;
+use crate::workload::attribution::{Attribution, Caller, Lookup, Missing};
+use crate::workload::config::{ScopeSection, TrustSection};
 use crate::workload::scope::Scope;
+use crate::workload::trust::Trust;
 use crate::workload::watch::objects;
 
 const S: Nanos = 1_000_000_000;
@@ -27,7 +29,7 @@ impl Exclusions for Kernel {
         } else {
             set.remove(&cgroup.0)
         };
-        assert!(changed, "told twice: {cgroup:?}");
+        assert!(changed, "set twice: {cgroup:?}");
         Ok(())
     }
 }
@@ -40,21 +42,26 @@ struct Bench {
 
 impl Bench {
     fn new(section: &ScopeSection) -> Self {
+        Self::trusting(section, &TrustSection::default())
+    }
+
+    fn trusting(section: &ScopeSection, trust: &TrustSection) -> Self {
         let kernel = Kernel::default();
-        let choice = Choice::new(&[], &[], Scope::new(section).unwrap());
-        let surroundings = Surroundings {
+        let (scope, trust) = (Scope::new(section).unwrap(), Trust::new(trust).unwrap());
+        let choice = Choice::new(&[], &[], scope, trust);
+        let cluster_info = ClusterInfo {
             node: Some("n1".to_owned()),
             trust_domain: "td".to_owned(),
-            ..Surroundings::default()
+            ..ClusterInfo::default()
         };
         Self {
-            directory: Directory::new(choice, surroundings, Some(Box::new(kernel.clone()))),
+            directory: Directory::new(choice, cluster_info, Some(Box::new(kernel.clone()))),
             kernel,
             listing: 1,
         }
     }
 
-    /// As when all watches have told everything.
+    /// As when all watches have reported everything.
     fn synced(self) -> Self {
         for watch in WATCHES {
             self.directory.health.synced(watch);
@@ -112,20 +119,26 @@ impl Bench {
         self.kernel.0.lock().unwrap().iter().copied().collect()
     }
 
-    fn server(&self, cgroup: u64, client: &str, at: Nanos) -> Resolution {
-        self.ask(cgroup, Side::Server, client, "10.0.0.1", at)
+    fn server(&self, cgroup: u64, client: &str, at: Nanos) -> Attribution {
+        self.find(cgroup, Side::Server, client, "10.0.0.1", at)
     }
 
-    fn ask(&self, cgroup: u64, side: Side, client: &str, server: &str, at: Nanos) -> Resolution {
-        let question = Question {
+    /// Every request claims to be made for 10.0.0.77.
+    fn find(&self, cgroup: u64, side: Side, client: &str, server: &str, at: Nanos) -> Attribution {
+        let lookup = Lookup {
             cgroup: CgroupId(cgroup),
             side,
             client: client.parse().unwrap(),
             server: server.parse().unwrap(),
-            forwarded: Some("10.0.0.77".parse().unwrap()),
+            claimed: (side == Side::Server).then(|| "10.0.0.77".parse().unwrap()),
             at,
         };
-        self.directory.resolve(&question, at)
+        self.directory.attribute(&lookup, at)
+    }
+
+    fn delete(&self, uid: &str, now: Nanos) {
+        let watch = Watch::NodePods;
+        self.directory.pod_deleted(uid, watch, Deleted::Ended, now);
     }
 }
 
@@ -148,11 +161,11 @@ fn value<'a>(attributes: &'a [(String, ResourceValue)], key: &str) -> Option<&'a
     }
 }
 
-fn own_pod(found: &Resolution) -> Option<&str> {
+fn own_pod(found: &Attribution) -> Option<&str> {
     value(found.own()?.attributes(), "k8s.pod.name")
 }
 
-fn peer_pod(found: &Resolution, side: Side) -> Option<&str> {
+fn peer_pod(found: &Attribution, side: Side) -> Option<&str> {
     let [source, destination] = found.ends(side, "td");
     match side {
         Side::Server => value(source, "k8s.src.pod.name"),
@@ -164,16 +177,16 @@ fn peer_pod(found: &Resolution, side: Side) -> Option<&str> {
 fn whichever_comes_first_the_container_gets_its_pod() {
     for pod_first in [true, false] {
         let bench = Bench::new(&ScopeSection::default()).synced();
-        let tell = || bench.pod(pod("web-1", UID, "10.0.0.1", 100), 101 * S);
+        let report = || bench.pod(pod("web-1", UID, "10.0.0.1", 100), 101 * S);
         if pod_first {
-            tell();
+            report();
         }
         bench.container(7, UID, 1);
         if !pod_first {
             let found = bench.server(7, "192.0.2.1", 102 * S);
             assert_eq!(found.missing(), Some(Missing::Pod));
             assert_eq!(own_pod(&found), None);
-            tell();
+            report();
         }
         let found = bench.server(7, "192.0.2.1", 102 * S);
         assert_eq!((own_pod(&found), found.missing()), (Some("web-1"), None));
@@ -199,7 +212,7 @@ fn a_container_of_several_waits_for_its_name() {
     bench.pod(object.clone(), 103 * S);
     let found = bench.server(7, "192.0.2.1", 104 * S);
     assert_eq!(found.missing(), None);
-    let name = |found: &Resolution| {
+    let name = |found: &Attribution| {
         value(found.own().unwrap().attributes(), "k8s.container.name").map(str::to_owned)
     };
     assert_eq!(name(&found).as_deref(), Some("log"));
@@ -235,7 +248,7 @@ fn late_exchanges_of_what_is_gone() {
     bench
         .directory
         .cgroups_changed(&[Change::Vanished(CgroupId(7))], 200 * S);
-    bench.directory.pod_deleted(UID, Watch::NodePods, 201 * S);
+    bench.delete(UID, 201 * S);
     bench.directory.expire(500 * S);
     assert_eq!(
         own_pod(&bench.server(7, "192.0.2.1", 199 * S)),
@@ -252,17 +265,17 @@ fn late_exchanges_of_what_is_gone() {
 }
 
 #[test]
-fn a_cgroup_that_is_not_there_is_sought_once() {
+fn a_cgroup_that_is_not_there_is_looked_up_once() {
     let bench = Bench::new(&ScopeSection::default()).synced();
     let directory = &bench.directory;
-    assert!(bench.server(7, "192.0.2.1", S).cgroup_unknown());
-    assert!(directory.seek(CgroupId(7)));
-    let sought = directory.sought();
-    assert_eq!(sought, [CgroupId(7)]);
-    directory.searched(&sought);
+    assert!(bench.server(7, "192.0.2.1", S).is_cgroup_unknown());
+    assert!(directory.request(CgroupId(7)));
+    let pending = directory.pending();
+    assert_eq!(pending, [CgroupId(7)]);
+    directory.scanned(&pending);
     let found = bench.server(7, "192.0.2.1", S);
-    assert_eq!((found.cgroup_unknown(), found.missing()), (false, None));
-    assert!(!directory.seek(CgroupId(7)));
+    assert_eq!((found.is_cgroup_unknown(), found.missing()), (false, None));
+    assert!(!directory.request(CgroupId(7)));
     // It was a matter of time after all.
     bench.container(7, UID, 1);
     assert_eq!(
@@ -276,7 +289,7 @@ fn an_address_means_who_held_it() {
     let bench = Bench::new(&ScopeSection::default()).synced();
     bench.host(1);
     bench.pod(pod("old", UID, "10.0.0.5", 100), 101 * S);
-    bench.directory.pod_deleted(UID, Watch::NodePods, 200 * S);
+    bench.delete(UID, 200 * S);
     let peer = |at: Nanos| {
         let found = bench.server(1, "10.0.0.5", at * S);
         (
@@ -290,27 +303,27 @@ fn an_address_means_who_held_it() {
     bench.pod(pod("new", OTHER, "10.0.0.5", 240), 251 * S);
     assert_eq!(peer(150), (Some("old".to_owned()), None));
     assert_eq!(peer(250), (Some("new".to_owned()), None));
-    let found = bench.ask(1, Side::Client, "192.0.2.1", "10.0.0.5", 250 * S);
+    let found = bench.find(1, Side::Client, "192.0.2.1", "10.0.0.5", 250 * S);
     assert_eq!(peer_pod(&found, Side::Client), Some("new"));
 }
 
 #[test]
-fn news_of_an_address_may_be_on_its_way() {
+fn an_update_of_an_address_may_be_on_its_way() {
     let bench = Bench::new(&ScopeSection::default()).synced();
     bench.host(1);
     bench.pod(pod("a", UID, "10.0.0.5", 100), 101 * S);
-    let question = Question {
+    let lookup = Lookup {
         cgroup: CgroupId(1),
         side: Side::Server,
         client: "10.0.0.5".parse().unwrap(),
         server: "10.0.0.1".parse().unwrap(),
-        forwarded: None,
+        claimed: None,
         at: 200 * S,
     };
     let settles = |now: Nanos| {
         bench
             .directory
-            .resolve(&question, now)
+            .attribute(&lookup, now)
             .settles_in()
             .as_millis()
     };
@@ -322,7 +335,7 @@ fn news_of_an_address_may_be_on_its_way() {
         ),
         (300, 200, 0)
     );
-    // Where no news comes, none is waited for.
+    // Where no update comes, none is waited for.
     let health = &bench.directory.health;
     health.lost(Watch::NodePods, "reset".to_owned(), 150 * S);
     assert_eq!(settles(200 * S), 0);
@@ -372,12 +385,14 @@ fn a_listing_replaces_what_was_known() {
         peer_pod(&bench.server(1, ip, at * S), Side::Server).map(str::to_owned)
     };
     assert_eq!(peer("10.0.0.5", 149).as_deref(), Some("gone"));
-    assert_eq!(peer("10.0.0.5", 151).as_deref(), Some("new"));
+    // Either may have had it until the new one is known to.
+    assert_eq!(peer("10.0.0.5", 151), None);
+    assert_eq!(peer("10.0.0.5", 161).as_deref(), Some("new"));
     assert_eq!(peer("10.0.1.5", 151).as_deref(), Some("elsewhere"));
-    // Another watch's news of a pod that this one has taken over.
+    // Another watch's update of a pod that this one has taken over.
     bench
         .directory
-        .pod_deleted(OTHER, Watch::OtherPods, 170 * S);
+        .pod_deleted(OTHER, Watch::OtherPods, Deleted::Ended, 170 * S);
     assert_eq!(peer("10.0.0.5", 180).as_deref(), Some("new"));
 }
 
@@ -386,7 +401,7 @@ fn a_pod_with_another_address_has_not_had_it_since_its_start() {
     let bench = Bench::new(&ScopeSection::default()).synced();
     bench.host(1);
     bench.pod(pod("first", OTHER, "10.0.0.6", 50), 51 * S);
-    bench.directory.pod_deleted(OTHER, Watch::NodePods, 300 * S);
+    bench.delete(OTHER, 300 * S);
     bench.pod(pod("web-1", UID, "10.0.0.5", 100), 101 * S);
     // Its sandbox was made anew.
     bench.pod(pod("web-1", UID, "10.0.0.6", 100), 400 * S);
@@ -405,59 +420,318 @@ fn services_and_loopback() {
     bench.container(7, UID, 1);
     bench.pod(pod("web-1", UID, "10.0.0.1", 100), 101 * S);
     bench.service("cart", "10.96.0.7");
-    let found = bench.ask(7, Side::Client, "10.0.0.1", "10.96.0.7", 200 * S);
+    let found = bench.find(7, Side::Client, "10.0.0.1", "10.96.0.7", 200 * S);
     let [_, destination] = found.ends(Side::Client, "td");
     assert_eq!(value(destination, "k8s.dst.service.name"), Some("cart"));
     assert_eq!(value(destination, "k8s.dst.namespace.name"), Some("shop"));
     // A pod that talks to itself.
     let found = bench.server(7, "127.0.0.1", 200 * S);
     assert_eq!(peer_pod(&found, Side::Server), Some("web-1"));
-    assert!(found.client_is_pod());
-    // A stranger of the pods' network is waited for once.
-    let found = bench.server(7, "10.0.0.99", 200 * S);
-    assert_eq!(found.missing(), Some(Missing::Peer));
-    bench.directory.give_up(found.awaited().unwrap(), 202 * S);
-    assert_eq!(bench.server(7, "10.0.0.99", 203 * S).missing(), None);
-    assert!(!bench.server(7, "10.0.0.99", 203 * S).client_is_pod());
+    assert_eq!(found.caller(), Caller::SamePod);
 }
 
 #[test]
-fn a_sidecar_application_has_the_client_that_its_proxy_tells() {
+fn a_stranger_is_waited_for_once() {
     let bench = Bench::new(&ScopeSection::default()).synced();
     bench.container(7, UID, 1);
-    bench.container(8, UID, 2);
-    let mut object = pod("web-1", UID, "10.0.0.1", 100);
-    object["metadata"]["annotations"] = json!({"sidecar.istio.io/status": "{}"});
-    object["spec"]["containers"] = json!([{"name": "app"}, {"name": "istio-proxy"}]);
-    object["status"]["containerStatuses"] = json!([
-        {"name": "app", "containerID": format!("containerd://{:064x}", 1)},
-        {"name": "istio-proxy", "containerID": format!("containerd://{:064x}", 2)},
-    ]);
-    bench.pod(object, 101 * S);
-    bench.pod(pod("client", OTHER, "10.0.0.77", 100), 101 * S);
-    for source in ["127.0.0.6", "::6", "127.0.0.1"] {
-        let found = bench.server(7, source, 200 * S);
-        assert_eq!(peer_pod(&found, Side::Server), Some("client"), "{source}");
+    bench.pod(pod("web-1", UID, "10.0.0.1", 100), 101 * S);
+    let missing = |at: Nanos| bench.server(7, "10.0.0.99", at * S).missing();
+    let wait_in_vain = |at: Nanos| {
+        let found = bench.server(7, "10.0.0.99", at * S);
+        bench
+            .directory
+            .stop_waiting(found.awaited().unwrap(), at * S);
+    };
+    assert_eq!(missing(200), Some(Missing::Peer));
+    wait_in_vain(200);
+    assert_eq!(missing(203), None);
+    assert_eq!(
+        bench.server(7, "10.0.0.99", 203 * S).caller(),
+        Caller::Unknown
+    );
+    assert_eq!(missing(261), Some(Missing::Peer));
+    wait_in_vain(261);
+    assert_eq!(missing(262), None);
+    // An update of the address ends that, whatever it says; and one that a pod had will be a pod's again.
+    bench.pod(pod("new", OTHER, "10.0.0.99", 263), 264 * S);
+    let named = |at: Nanos| {
+        peer_pod(&bench.server(7, "10.0.0.99", at * S), Side::Server).map(str::to_owned)
+    };
+    assert_eq!(named(264).as_deref(), Some("new"));
+    bench.delete(OTHER, 300 * S);
+    assert_eq!(missing(303), Some(Missing::Peer));
+    wait_in_vain(303);
+    assert_eq!(missing(304), Some(Missing::Peer));
+}
+
+#[test]
+fn a_pod_that_the_api_forgets_may_run_on() {
+    for deleted in [Deleted::Ended, Deleted::Running] {
+        let bench = Bench::new(&ScopeSection::default()).synced();
+        bench.host(1);
+        bench.pod(pod("old", UID, "10.0.0.5", 100), 101 * S);
+        let watch = Watch::NodePods;
+        bench.directory.pod_deleted(UID, watch, deleted, 200 * S);
+        // The kubelet accepted it before, and reports its address at 203.
+        bench.pod(pod("new", OTHER, "10.0.0.5", 202), 205 * S);
+        let peer = |at: Nanos| {
+            let found = bench.server(1, "10.0.0.5", at * S);
+            let name = peer_pod(&found, Side::Server).map(str::to_owned);
+            (name, found.is_uncertain(), found.missing())
+        };
+        assert_eq!(peer(199).0.as_deref(), Some("old"));
+        let meanwhile = match deleted {
+            Deleted::Ended => (Some("new".to_owned()), false, None),
+            Deleted::Running => (None, true, None),
+        };
+        assert_eq!(peer(204), meanwhile, "{deleted:?}");
+        assert_eq!(peer(205), (Some("new".to_owned()), false, None));
     }
-    // A client that does not come through the proxy is itself.
-    assert_eq!(
-        peer_pod(&bench.server(7, "10.0.0.1", 200 * S), Side::Server),
-        Some("web-1")
+}
+
+#[test]
+fn a_running_container_proves_an_address() {
+    let bench = Bench::new(&ScopeSection::default()).synced();
+    bench.host(1);
+    bench.pod(pod("old", UID, "10.0.0.5", 100), 101 * S);
+    let watch = Watch::NodePods;
+    bench
+        .directory
+        .pod_deleted(UID, watch, Deleted::Running, 200 * S);
+    let mut object = pod("new", OTHER, "10.0.0.5", 202);
+    object["status"]["containerStatuses"] =
+        json!([{"name": "app", "state": {"running": {"startedAt": "1970-01-01T00:03:24Z"}}}]);
+    bench.pod(object, 300 * S);
+    let peer =
+        |at: Nanos| peer_pod(&bench.server(1, "10.0.0.5", at * S), Side::Server).map(str::to_owned);
+    assert_eq!(peer(206), None);
+    assert_eq!(peer(207).as_deref(), Some("new"));
+}
+
+/// `caller` of a request from `client` to the pod `web-1` (10.0.0.1), or to a process of the host.
+#[track_caller]
+fn check_caller(bench: &Bench, cgroup: u64, client: &str, expected: Caller) {
+    let found = bench.server(cgroup, client, 200 * S);
+    assert_eq!(found.caller(), expected, "{client}");
+    assert_eq!(found.missing(), None, "{client}");
+}
+
+#[test]
+fn who_sends_a_request() {
+    let bench = Bench::new(&ScopeSection::default()).synced();
+    bench.container(7, UID, 1);
+    bench.container(8, OTHER, 1);
+    bench.host(1);
+    let mut object = pod("web-1", UID, "10.0.0.1", 100);
+    object["status"]["hostIPs"] = json!([{"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}]);
+    bench.pod(object.clone(), 101 * S);
+    bench.pod(pod("front", "f", "10.0.0.2", 100), 101 * S);
+    object = pod("agent", OTHER, "192.0.2.1", 100);
+    object["spec"]["hostNetwork"] = json!(true);
+    bench.pod(object, 101 * S);
+    for node in [
+        "192.0.2.1",
+        "2001:db8::1",
+        "169.254.7.127",
+        "fd16:9254:7127:1337:ffff:ffff:ffff:ffff",
+    ] {
+        check_caller(&bench, 7, node, Caller::Node);
+    }
+    check_caller(&bench, 7, "10.0.0.2", Caller::Pod);
+    for own in ["10.0.0.1", "127.0.0.1", "::1"] {
+        check_caller(&bench, 7, own, Caller::SamePod);
+    }
+    for stranger in ["192.0.2.2", "169.254.7.128", "203.0.113.9"] {
+        check_caller(&bench, 7, stranger, Caller::Unknown);
+    }
+    // On the host's network loopback is the node's.
+    check_caller(&bench, 8, "127.0.0.1", Caller::Node);
+    check_caller(&bench, 1, "::1", Caller::Node);
+    // At the client's end the caller is the socket's own.
+    let client = |cgroup| bench.find(cgroup, Side::Client, "10.0.0.1", "10.0.0.2", 200 * S);
+    assert_eq!(client(7).caller(), Caller::Pod);
+    assert_eq!(client(1).caller(), Caller::Node);
+    // An address of the pods' network that turns out to be the node's.
+    let found = bench.server(7, "10.0.0.254", 200 * S);
+    assert_eq!(found.missing(), Some(Missing::Peer));
+    let mut object = pod("web-1", UID, "10.0.0.1", 100);
+    object["status"]["hostIP"] = json!("10.0.0.254");
+    bench.pod(object, 201 * S);
+    check_caller(&bench, 7, "10.0.0.254", Caller::Node);
+}
+
+/// Whether a request to a container of the pod is a declared probe, and whether it is excluded as a proxy's own.
+fn judge(bench: &Bench, cgroup: u64, client: &str, port: u16, request: &str) -> (bool, bool) {
+    use std::net::SocketAddr;
+    let mut exchange = crate::policy::fixture::exchange(
+        request,
+        "HTTP/1.1 200 X
+
+",
     );
-    let [_, destination] = bench
-        .server(7, "127.0.0.6", 200 * S)
-        .ends(Side::Server, "td")
-        .map(<[_]>::to_vec);
-    assert_eq!(
-        value(&destination, "k8s.dst.spiffe.id"),
-        Some("spiffe://td/ns/shop/sa/default")
-    );
-    // The proxy itself is left alone, in the kernel.
-    assert_eq!(
-        bench.server(8, "10.0.0.77", 200 * S).left_out(),
-        Some(Reason::Mesh)
-    );
-    assert_eq!(bench.excluded(), [8]);
+    let peers = Arc::make_mut(&mut exchange.peers);
+    peers.client = SocketAddr::new(client.parse().unwrap(), 4711).into();
+    peers.server = SocketAddr::new("10.0.0.1".parse().unwrap(), port).into();
+    peers.cgroup = CgroupId(cgroup);
+    peers.side = Side::Server;
+    exchange.request.began = 200 * S;
+    let lookup = Lookup::of(&exchange);
+    let found = bench.directory.attribute(&lookup, 200 * S);
+    let is_internal = found.excluded(&exchange) == Some(Reason::Proxy);
+    (found.is_declared_probe(&exchange), is_internal)
+}
+
+#[test]
+fn a_probe_comes_from_the_node_and_is_declared() {
+    let bench = Bench::new(&ScopeSection::default()).synced();
+    bench.container(7, UID, 1);
+    let mut object = pod("web-1", UID, "10.0.0.1", 100);
+    object["spec"]["containers"][0]["livenessProbe"] =
+        json!({"httpGet": {"path": "/live", "port": 8080}});
+    bench.pod(object, 101 * S);
+    bench.pod(pod("front", OTHER, "10.0.0.2", 100), 101 * S);
+    let check = |client: &str, port: u16, target: &str, expected: bool| {
+        let request = format!(
+            "GET {target} HTTP/1.1
+host: x
+
+"
+        );
+        let (is_probe, _) = judge(&bench, 7, client, port, &request);
+        assert_eq!(is_probe, expected, "{client} {port} {target}");
+    };
+    check("169.254.7.127", 8080, "/live", true);
+    check("169.254.7.127", 8080, "/orders", false);
+    check("169.254.7.127", 8081, "/live", false);
+    for other in ["10.0.0.2", "203.0.113.9", "127.0.0.1"] {
+        check(other, 8080, "/live", false);
+    }
+}
+
+#[test]
+fn a_proxy_talks_to_itself() {
+    let bench = Bench::new(&ScopeSection::default()).synced();
+    bench.container(7, UID, 1);
+    bench.container(8, OTHER, 1);
+    let mut object = pod("waypoint", UID, "10.0.0.1", 100);
+    object["spec"]["containers"] = json!([{"name": "istio-proxy"}]);
+    bench.pod(object, 101 * S);
+    bench.pod(pod("web", OTHER, "10.0.0.2", 100), 101 * S);
+    let check = |cgroup: u64, client: &str, port: u16, expected: bool| {
+        let (_, is_internal) = judge(
+            &bench,
+            cgroup,
+            client,
+            port,
+            "GET /stats HTTP/1.1
+
+",
+        );
+        assert_eq!(is_internal, expected, "{cgroup} {client} {port}");
+    };
+    check(7, "127.0.0.1", 8080, true);
+    check(7, "10.0.0.2", 15090, true);
+    check(7, "10.0.0.2", 8080, false);
+    // Anybody else may use these ports and talk to itself.
+    check(8, "127.0.0.1", 8080, false);
+    check(8, "10.0.0.1", 15090, false);
+}
+
+#[test]
+fn whose_word_counts() {
+    let claims = |trust: TrustSection, labels: Value| {
+        let bench = Bench::trusting(&ScopeSection::default(), &trust).synced();
+        bench.container(7, UID, 1);
+        bench.pod(pod("web-1", UID, "10.0.0.1", 100), 101 * S);
+        bench.pod(pod("client", "c", "10.0.0.77", 100), 101 * S);
+        let mut ingress = pod("ingress", OTHER, "10.0.0.5", 100);
+        ingress["metadata"]["labels"] = labels;
+        bench.pod(ingress, 101 * S);
+        let found = bench.server(7, "10.0.0.5", 200 * S);
+        // Who connects stays who connects.
+        assert_eq!(found.caller(), Caller::Pod);
+        peer_pod(&found, Side::Server).map(str::to_owned)
+    };
+    let own = |text: &str| vec![text.to_owned()];
+    let labels = || json!({"app": "ingress"});
+    let nobody = TrustSection::default();
+    assert_eq!(claims(nobody, labels()).as_deref(), Some("ingress"));
+    let by_label = || TrustSection {
+        proxies: own("app=ingress"),
+        ..TrustSection::default()
+    };
+    assert_eq!(claims(by_label(), labels()).as_deref(), Some("client"));
+    assert_eq!(claims(by_label(), json!({})).as_deref(), Some("ingress"));
+    let by_address = TrustSection {
+        networks: own("10.0.0.4/31"),
+        ..TrustSection::default()
+    };
+    assert_eq!(claims(by_address, json!({})).as_deref(), Some("client"));
+}
+
+#[test]
+fn behind_a_sidecar_the_client_is_named_by_configuration_alone() {
+    for sidecars in [false, true] {
+        let trust = TrustSection {
+            sidecars,
+            ..TrustSection::default()
+        };
+        let bench = Bench::trusting(&ScopeSection::default(), &trust).synced();
+        bench.container(7, UID, 1);
+        bench.container(8, UID, 2);
+        let mut object = pod("web-1", UID, "10.0.0.1", 100);
+        object["metadata"]["annotations"] = json!({"sidecar.istio.io/status": "{}"});
+        object["spec"]["containers"] = json!([{"name": "app"}, {"name": "istio-proxy"}]);
+        object["status"]["containerStatuses"] = json!([
+            {"name": "app", "containerID": format!("containerd://{:064x}", 1)},
+            {"name": "istio-proxy", "containerID": format!("containerd://{:064x}", 2)},
+        ]);
+        bench.pod(object, 101 * S);
+        bench.pod(pod("client", OTHER, "10.0.0.77", 100), 101 * S);
+        for source in ["127.0.0.6", "::6", "127.0.0.1"] {
+            let found = bench.server(7, source, 200 * S);
+            let expected = sidecars.then_some("client");
+            assert_eq!(peer_pod(&found, Side::Server), expected, "{source}");
+            assert_eq!(found.caller(), Caller::SamePod);
+        }
+        // A client that does not come through the proxy is itself.
+        let found = bench.server(7, "10.0.0.1", 200 * S);
+        assert_eq!(peer_pod(&found, Side::Server), Some("web-1"));
+        let found = bench.server(7, "127.0.0.6", 200 * S);
+        let [_, destination] = found.ends(Side::Server, "td");
+        assert_eq!(
+            value(destination, "k8s.dst.spiffe.id"),
+            Some("spiffe://td/ns/shop/sa/default")
+        );
+        // The proxy itself is excluded, in the kernel.
+        assert_eq!(
+            bench.server(8, "10.0.0.77", 200 * S).excluded,
+            Some(Reason::Mesh)
+        );
+        assert_eq!(bench.excluded(), [8]);
+    }
+}
+
+#[test]
+fn names_of_workloads() {
+    let bench = Bench::new(&ScopeSection::default()).synced();
+    bench.container(7, UID, 1);
+    bench.container(8, OTHER, 1);
+    bench.host(1);
+    let mut object = pod("web-5d4f-x1", UID, "10.0.0.1", 100);
+    object["metadata"]["ownerReferences"] = json!([
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5d4f", "uid": "b", "controller": true},
+    ]);
+    object["metadata"]["labels"] = json!({"pod-template-hash": "5d4f"});
+    bench.pod(object, 101 * S);
+    let check = |cgroup: u64, namespace: &str, name: &str| {
+        let found = bench.directory.workload_name(CgroupId(cgroup));
+        assert_eq!((&*found.namespace, &*found.name), (namespace, name));
+    };
+    check(7, "shop", "web");
+    check(8, "", "unknown");
+    check(1, "", "host");
+    check(99, "", "unknown");
 }
 
 #[test]
@@ -471,7 +745,7 @@ fn the_kernel_follows_annotations() {
     bench.namespace("shop", Some("false"));
     assert_eq!(bench.excluded(), [7, 8]);
     assert_eq!(
-        bench.server(7, "192.0.2.1", 102 * S).left_out(),
+        bench.server(7, "192.0.2.1", 102 * S).excluded,
         Some(Reason::OptedOut)
     );
     object["metadata"]["annotations"] = json!({"meshtap.dev/capture": "true"});
@@ -502,7 +776,7 @@ fn a_pod_waits_for_what_its_namespace_says() {
     bench.directory.health.synced(Watch::Namespaces);
     let found = bench.server(7, "192.0.2.1", 103 * S);
     assert_eq!(
-        (found.left_out(), found.missing()),
+        (found.excluded, found.missing()),
         (Some(Reason::OptedOut), None)
     );
 }
@@ -517,7 +791,7 @@ fn without_an_api_nobody_waits() {
     let health = &bench.directory.health;
     health.lost(Watch::NodePods, "connection refused".to_owned(), S);
     let found = ask(2 * S);
-    assert_eq!((found.missing(), found.left_out()), (None, None));
+    assert_eq!((found.missing(), found.excluded), (None, None));
     let own = found.own().unwrap().attributes();
     assert_eq!(value(own, "container.id"), Some(&*format!("{:064x}", 1)));
     assert_eq!(value(own, "k8s.pod.uid"), Some(UID));
@@ -550,7 +824,7 @@ fn an_address_is_not_trusted_for_ever_without_news() {
 }
 
 #[test]
-fn rules_leave_out_what_they_cannot_judge() {
+fn rules_exclude_what_they_cannot_judge() {
     let section = ScopeSection {
         opt_in: true,
         host: false,
@@ -563,40 +837,13 @@ fn rules_leave_out_what_they_cannot_judge() {
     // Waited for first.
     let found = bench.server(7, "192.0.2.1", S);
     assert_eq!(
-        (found.left_out(), found.missing()),
+        (found.excluded, found.missing()),
         (Some(Reason::Unidentified), Some(Missing::Pod))
     );
     let mut object = pod("web-1", UID, "10.0.0.1", 100);
     object["metadata"]["annotations"] = json!({"meshtap.dev/capture": "true"});
     bench.pod(object, 101 * S);
     let found = bench.server(7, "192.0.2.1", 102 * S);
-    assert_eq!((found.left_out(), found.missing()), (None, None));
+    assert_eq!((found.excluded, found.missing()), (None, None));
     assert_eq!(bench.excluded(), [8]);
-}
-
-#[test]
-fn the_client_that_a_proxy_tells_is_read_from_the_exchange() {
-    let check = |client: &str, lines: &str, expected: Option<&str>| {
-        let request = format!("GET / HTTP/1.1\r\nhost: a\r\n{lines}\r\n");
-        let mut exchange = crate::policy::fixture::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
-        let address = std::net::SocketAddr::new(client.parse().unwrap(), 1);
-        Arc::make_mut(&mut exchange.peers).client = address.into();
-        let expected = expected.map(|ip| ip.parse::<IpAddr>().unwrap());
-        assert_eq!(
-            Question::of(&exchange).forwarded,
-            expected,
-            "{client} {lines}"
-        );
-    };
-    let line = "x-forwarded-for: 10.0.0.77 , 10.0.0.8\r\n";
-    check("127.0.0.6", line, Some("10.0.0.77"));
-    check(
-        "::6",
-        "X-Forwarded-For: ::ffff:10.0.0.77\r\n",
-        Some("10.0.0.77"),
-    );
-    check("127.0.0.6", "x-forwarded-for: unknown\r\n", None);
-    check("127.0.0.6", "", None);
-    // Anybody may say so.
-    check("10.0.0.9", line, None);
 }

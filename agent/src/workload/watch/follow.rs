@@ -3,7 +3,7 @@
 //! * A watch that ends is taken up where it was: every object, and every bookmark of the server's, says where that is.
 //! * `410 Gone` (that place is no longer known) and a page that has expired mean: list again.
 //! * After any failure there is a wait ([`Pace`]), also when the server ends watches as soon as they begin.
-//! * A listing replaces what was known: what it did not tell is gone.
+//! * A listing replaces what was known: what is not in it is gone.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use super::objects::{Namespace, Pod, Service};
 use super::pace::Pace;
 use crate::clock::{WallClock, monotonic};
 use crate::flow::Nanos;
-use crate::workload::directory::{Arrival, Directory, Watch};
+use crate::workload::directory::{Arrival, Deleted, Directory, Watch};
 use crate::workload::pod;
 
-/// Objects of one page: a megabyte or two of answer.
+/// Objects of one page: a megabyte or two.
 const PAGE: u32 = 500;
 /// A watch is ended by the server after 240 to 290 s, by chance (the API refuses more than 295).
 const WATCH_SECONDS: std::ops::Range<u32> = 240..290;
@@ -30,11 +30,11 @@ const WATCH_SECONDS: std::ops::Range<u32> = 240..290;
 const SILENCE: Duration = Duration::from_secs(130);
 /// Longest wait for a page.
 const LIST: Duration = Duration::from_secs(60);
-/// Longest wait for a watch to begin.
-const BEGIN: Duration = Duration::from_secs(30);
+/// Longest wait for a watch to start.
+const START: Duration = Duration::from_secs(30);
 
 /// What to follow.
-pub(super) struct Plan {
+pub(super) struct Target {
     pub(super) client: Client,
     pub(super) directory: Arc<Directory>,
     pub(super) watch: Watch,
@@ -42,15 +42,15 @@ pub(super) struct Plan {
     pub(super) delay: Duration,
     /// Field selector.
     pub(super) selector: Option<String>,
-    /// In pages, from the API server's store. Otherwise in one answer, from its cache.
+    /// In pages, from the API server's store. Otherwise in one response, from its cache.
     pub(super) paged: bool,
 }
 
 /// A kind of object that the directory takes.
-pub(super) trait Told:
+pub(super) trait Watched:
     Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static
 {
-    /// It is as told.
+    /// It is so.
     fn applied(self, directory: &Directory, watch: Watch, arrival: &Arrival);
     /// It is gone.
     fn deleted(self, directory: &Directory, watch: Watch, now: Nanos);
@@ -93,11 +93,11 @@ fn sentence(error: &dyn std::error::Error) -> String {
 }
 
 /// Follows a kind of object. Never ends.
-pub(super) async fn follow<K: Told>(plan: Plan) {
-    sleep(plan.delay).await;
-    let api: Api<K> = Api::all(plan.client.clone());
+pub(super) async fn follow<K: Watched>(target: Target) {
+    sleep(target.delay).await;
+    let api: Api<K> = Api::all(target.client.clone());
     let mut follower = Follower {
-        plan,
+        target,
         api,
         pace: Pace::default(),
         listing: 0,
@@ -113,21 +113,21 @@ pub(super) async fn follow<K: Told>(plan: Plan) {
 }
 
 struct Follower<K> {
-    plan: Plan,
+    target: Target,
     api: Api<K>,
     pace: Pace,
     listing: u64,
 }
 
-impl<K: Told> Follower<K> {
+impl<K: Watched> Follower<K> {
     /// Lists all; the place to watch from.
     async fn list(&mut self) -> Result<String, Broken> {
         self.listing += 1;
         let mut params = ListParams {
-            field_selector: self.plan.selector.clone(),
+            field_selector: self.target.selector.clone(),
             ..ListParams::default()
         };
-        if self.plan.paged {
+        if self.target.paged {
             params.limit = Some(PAGE);
         } else {
             params.resource_version = Some("0".to_owned());
@@ -136,18 +136,18 @@ impl<K: Told> Follower<K> {
         loop {
             let page = timeout(LIST, self.api.list(&params))
                 .await
-                .map_err(|_| Broken::Failed("no answer to a listing".to_owned()))??;
+                .map_err(|_| Broken::Failed("no response to a listing".to_owned()))??;
             let arrival = self.arrival();
             for object in page.items {
-                object.applied(&self.plan.directory, self.plan.watch, &arrival);
+                object.applied(&self.target.directory, self.target.watch, &arrival);
             }
             let next = page.metadata.continue_.filter(|token| !token.is_empty());
             match next {
                 Some(token) => params.continue_token = Some(token),
                 None => {
-                    K::listed(&self.plan.directory, self.plan.watch, &arrival);
-                    let name = self.plan.watch.label();
-                    if self.plan.directory.health.synced(self.plan.watch) {
+                    K::listed(&self.target.directory, self.target.watch, &arrival);
+                    let name = self.target.watch.label();
+                    if self.target.directory.health.synced(self.target.watch) {
                         tracing::info!(watch = name, "in step with the Kubernetes API");
                     }
                     return page
@@ -165,7 +165,7 @@ impl<K: Told> Follower<K> {
             match self.watch_once(&mut version).await {
                 Ok(()) => {}
                 Err(Broken::Gone) => {
-                    let watch = self.plan.watch.label();
+                    let watch = self.target.watch.label();
                     tracing::info!(watch, "too far behind the Kubernetes API: listing again");
                     return;
                 }
@@ -177,18 +177,18 @@ impl<K: Told> Follower<K> {
     /// One request. It ends well when the server ended it in time.
     async fn watch_once(&mut self, version: &mut String) -> Result<(), Broken> {
         let params = WatchParams {
-            field_selector: self.plan.selector.clone(),
+            field_selector: self.target.selector.clone(),
             timeout: Some(fastrand::u32(WATCH_SECONDS)),
             bookmarks: true,
             ..WatchParams::default()
         };
-        let begun = timeout(BEGIN, self.api.watch(&params, version)).await;
-        let stream = begun.map_err(|_| Broken::Failed("no answer to a watch".to_owned()))??;
+        let started = timeout(START, self.api.watch(&params, version)).await;
+        let stream = started.map_err(|_| Broken::Failed("no response to a watch".to_owned()))??;
         let mut stream = std::pin::pin!(stream);
         let began = monotonic();
         self.pace.established();
-        if self.plan.directory.health.heard(self.plan.watch) {
-            let watch = self.plan.watch.label();
+        if self.target.directory.health.heard(self.target.watch) {
+            let watch = self.target.watch.label();
             tracing::info!(watch, "in step with the Kubernetes API again");
         }
         loop {
@@ -202,15 +202,15 @@ impl<K: Told> Follower<K> {
                     Ok(())
                 };
             };
-            let directory = &self.plan.directory;
+            let directory = &self.target.directory;
             match event? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     note(version, object.meta().resource_version.as_deref());
-                    object.applied(directory, self.plan.watch, &self.arrival());
+                    object.applied(directory, self.target.watch, &self.arrival());
                 }
                 WatchEvent::Deleted(object) => {
                     note(version, object.meta().resource_version.as_deref());
-                    object.deleted(directory, self.plan.watch, monotonic());
+                    object.deleted(directory, self.target.watch, monotonic());
                 }
                 WatchEvent::Bookmark(bookmark) => {
                     note(version, Some(&bookmark.metadata.resource_version));
@@ -221,10 +221,14 @@ impl<K: Told> Follower<K> {
     }
 
     async fn pause(&mut self, reason: String) {
-        let (watch, now) = (self.plan.watch, monotonic());
+        let (watch, now) = (self.target.watch, monotonic());
         let wait = self.pace.after_failure();
-        let is_news = self.plan.directory.health.lost(watch, reason.clone(), now);
-        if is_news {
+        let is_new = self
+            .target
+            .directory
+            .health
+            .lost(watch, reason.clone(), now);
+        if is_new {
             tracing::warn!(
                 watch = watch.label(),
                 reason,
@@ -249,7 +253,7 @@ fn note(version: &mut String, seen: Option<&str>) {
     }
 }
 
-impl Told for Pod {
+impl Watched for Pod {
     fn applied(self, directory: &Directory, watch: Watch, arrival: &Arrival) {
         if let Some(pod) = pod::Pod::new(self, directory.choice()) {
             directory.pod_applied(pod, watch, arrival);
@@ -257,8 +261,13 @@ impl Told for Pod {
     }
 
     fn deleted(self, directory: &Directory, watch: Watch, now: Nanos) {
+        let has_ended = matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        let deleted = match self.status.is_running() && !has_ended {
+            true => Deleted::Running,
+            false => Deleted::Ended,
+        };
         if let Some(uid) = &self.metadata.uid {
-            directory.pod_deleted(uid, watch, now);
+            directory.pod_deleted(uid, watch, deleted, now);
         }
     }
 
@@ -267,7 +276,7 @@ impl Told for Pod {
     }
 }
 
-impl Told for Namespace {
+impl Watched for Namespace {
     fn applied(self, directory: &Directory, _: Watch, arrival: &Arrival) {
         directory.namespace_applied(&self, arrival.listing);
     }
@@ -283,7 +292,7 @@ impl Told for Namespace {
     }
 }
 
-impl Told for Service {
+impl Watched for Service {
     fn applied(self, directory: &Directory, _: Watch, arrival: &Arrival) {
         directory.service_applied(&self, arrival);
     }

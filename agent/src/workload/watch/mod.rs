@@ -1,11 +1,12 @@
 //! The Kubernetes API: what pods there are, on a thread and a runtime of its own.
 //!
-//! Each kind of object is listed once and then watched from there ([`follow`]). This node's pods are all that is needed to name the pod of a
-//! captured socket; they come in one small answer out of the API server's cache. Pods of other nodes and services, which name the other end,
-//! are listed in pages, and only where the configuration asks for them: a thousand agents that each hold a whole cluster are a load of their own.
+//! Each kind of object is listed once and then watched from there ([`follow`]). This node's pods are all that is needed
+//! to name the pod of a captured socket; they come in one small response out of the API server's cache. Pods of other
+//! nodes and services, which name the other end, are listed in pages, and only where the configuration asks for them: a
+//! thousand agents that each hold a whole cluster are a load of their own.
 //!
-//! `kube`'s own watcher does not say when a broken watch is whole again, which `/readyz` and the trust in addresses need to know; so the
-//! loop is here, on `kube`'s client.
+//! `kube`'s own watcher does not say when a broken watch is whole again, which `/readyz` and the trust in addresses need
+//! to know; so the loop is here, on `kube`'s client.
 
 mod follow;
 pub(crate) mod objects;
@@ -23,9 +24,9 @@ use kube::{Client, Config};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
+use super::config::{KubernetesMode, KubernetesSection, PeerChoice};
 use super::directory::{Directory, WATCHES, Watch};
-use crate::config::{KubernetesMode, KubernetesSection, PeerChoice};
-use follow::{Plan, follow};
+use follow::{Target, follow};
 
 /// Ends the thread when dropped.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub(crate) struct Following(
     #[expect(dead_code, reason = "its end is heard of")] oneshot::Sender<()>,
 );
 
-/// Starts to follow the API. Where there is none, the directory is told why, and nothing is started.
+/// Starts to follow the API. Where there is none, the directory keeps the reason, and nothing is started.
 ///
 /// # Errors
 /// When no thread can be started.
@@ -80,13 +81,13 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// A client, once there is what one is made from.
 async fn client(section: &KubernetesSection, directory: &Arc<Directory>) -> kube::Client {
-    let mut told = false;
+    let mut is_logged = false;
     loop {
         let reason = match connect(section.kubeconfig.as_deref()).await {
             Ok(client) => return client,
             Err(reason) => reason,
         };
-        if !std::mem::replace(&mut told, true) {
+        if !std::mem::replace(&mut is_logged, true) {
             tracing::warn!(
                 reason,
                 "the Kubernetes API cannot be asked yet: no pod names"
@@ -103,7 +104,7 @@ async fn run(section: &KubernetesSection, directory: &Arc<Directory>) {
     let client = client(section, directory).await;
     let at_once = Duration::ZERO;
     let later = || section.spread.0.mul_f64(fastrand::f64());
-    let plan = |watch, delay| Plan {
+    let target = |watch, delay| Target {
         client: client.clone(),
         directory: directory.clone(),
         watch,
@@ -115,25 +116,28 @@ async fn run(section: &KubernetesSection, directory: &Arc<Directory>) {
     let node_pods = async {
         let Some(node) = node else {
             let reason = "kubernetes.node is not set (MESHTAP_KUBERNETES__NODE)";
-            tracing::warn!(reason, "pods of this node cannot be told from others");
+            tracing::warn!(
+                reason,
+                "pods of this node cannot be distinguished from others"
+            );
             return directory.health.off(Watch::NodePods, reason);
         };
-        let plan = Plan {
+        let target = Target {
             selector: Some(format!("spec.nodeName={node}")),
             paged: false,
-            ..plan(Watch::NodePods, at_once)
+            ..target(Watch::NodePods, at_once)
         };
-        follow::<objects::Pod>(plan).await;
+        follow::<objects::Pod>(target).await;
     };
     let peers = section.peers == PeerChoice::Cluster;
-    let other_pods = Plan {
+    let other_pods = Target {
         selector: node.map(|node| format!("spec.nodeName!={node}")),
-        ..plan(Watch::OtherPods, later())
+        ..target(Watch::OtherPods, later())
     };
-    let services = plan(Watch::Services, later());
+    let services = target(Watch::Services, later());
     tokio::join!(
         node_pods,
-        follow::<objects::Namespace>(plan(Watch::Namespaces, at_once)),
+        follow::<objects::Namespace>(target(Watch::Namespaces, at_once)),
         wanted(
             peers,
             directory,

@@ -1,10 +1,12 @@
-//! Sections on workloads: how the Kubernetes API is asked, and which workloads are captured.
+//! Configuration of workloads: how the Kubernetes API is asked, which workloads are captured, and whose claims count.
 
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::scope::Scope;
+use super::trust::Trust;
 use crate::policy::Select;
 use crate::units::Interval;
 
@@ -20,17 +22,18 @@ pub struct KubernetesSection {
     pub node: Option<String>,
     /// Who is named at the other end of an exchange.
     pub peers: PeerChoice,
-    /// Told as `k8s.cluster.name`.
+    /// Exported as `k8s.cluster.name`.
     pub cluster_name: Option<String>,
     /// Trust domain of the mesh, for SPIFFE ids.
     pub trust_domain: String,
-    /// Labels of pods that are told, as `k8s.pod.label.<key>`.
+    /// Labels of pods that are exported, as `k8s.pod.label.<key>`.
     pub labels: Vec<String>,
-    /// Annotations of pods that are told, as `k8s.pod.annotation.<key>`.
+    /// Annotations of pods that are exported, as `k8s.pod.annotation.<key>`.
     pub annotations: Vec<String>,
     /// Longest wait of an exchange for what is known of its pods.
     pub enrich_wait: Interval,
-    /// The listing of other nodes' pods begins after a random part of this, so that the agents of a cluster do not come at once.
+    /// The listing of other nodes' pods begins after a random part of this, so that the agents of a cluster do not come
+    /// at once.
     pub spread: Interval,
 }
 
@@ -60,7 +63,7 @@ pub enum KubernetesMode {
     Auto,
     /// Always.
     On,
-    /// Never: containers are told by their ids.
+    /// Never: containers are named by their ids.
     Off,
 }
 
@@ -100,9 +103,41 @@ impl Default for ScopeSection {
     }
 }
 
+/// Which proxies are believed when they say for whom they speak: in a PROXY protocol preamble, or in the last address of
+/// `x-forwarded-for`. That client is then looked up as the other end (`k8s.src.*`). Nobody else's word names a pod.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrustSection {
+    /// Label selectors of proxies that are pods, such as `app=ingress`.
+    pub proxies: Vec<String>,
+    /// Addresses or networks of other proxies, such as `192.0.2.0/24`.
+    pub networks: Vec<String>,
+    /// Also the sidecar of a pod, for the requests that it passes to its application. Istio's sidecars pass on the
+    /// `x-forwarded-for` that they get, so their clients can choose the name.
+    pub sidecars: bool,
+    /// Ports of servers that expect a PROXY protocol preamble. Elsewhere one counts when the server responds to it as one
+    /// that understands it.
+    pub proxy_protocol_ports: Vec<u16>,
+}
+
+impl TrustSection {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// Names the key and what cannot be read of it.
+    pub fn check(&self) -> Result<(), String> {
+        Trust::new(self).map(drop)
+    }
+}
+
 impl KubernetesSection {
-    pub(super) fn check(&self) -> Result<(), String> {
-        // A label's value is a quarter of that at most; an empty variable of the downward API is a mistake worth telling.
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// Names the key and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        // A label's value is a quarter of that at most; an empty variable of the downward API is a mistake worth
+        // reporting.
         let is_empty = |text: &Option<String>| text.as_deref() == Some("");
         if is_empty(&self.node) {
             return Err("kubernetes.node: must not be empty".to_owned());
@@ -111,5 +146,17 @@ impl KubernetesSection {
             return Err("kubernetes.enrich_wait: at most 60s".to_owned());
         }
         Ok(())
+    }
+}
+
+impl ScopeSection {
+    /// Checks the label selectors.
+    ///
+    /// # Errors
+    /// Names the key and what cannot be read of it.
+    pub fn check(&self) -> Result<(), String> {
+        Scope::new(self)
+            .map(drop)
+            .map_err(|reason| format!("scope.labels: {reason}"))
     }
 }
