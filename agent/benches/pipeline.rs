@@ -24,7 +24,7 @@ use meshtap::export::otlp::Requests;
 use meshtap::flow::{CgroupId, Direction, Endpoint, SocketId};
 use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{self, Gate};
-use meshtap::span::{Origin, Profile, SpanBuilder};
+use meshtap::signal::span::{Origin, Profile, SpanBuilder};
 
 /// Connections over which the exchanges are spread, as on a node with some services.
 const CONNECTIONS: u64 = 64;
@@ -110,9 +110,9 @@ fn timed(recording: &[Piece], step: Step, exchanges: u64) -> Duration {
 fn round(recording: &[Piece], step: Step) -> u64 {
     let mut engine = Engine::new(Limits::default());
     let mut gate = Gate::new(&policy::Config::default(), &redact::Config::default()).unwrap();
-    let builder = SpanBuilder::new(meshtap::span::Settings {
+    let builder = SpanBuilder::new(meshtap::signal::span::Settings {
         profile: Profile::Mesh,
-        ..meshtap::span::Settings::default()
+        ..meshtap::signal::span::Settings::default()
     });
     let clock = WallClock { offset: 0 };
     let mut requests = Requests::new(&BatchConfig::default());

@@ -20,7 +20,7 @@ use meshtap::exchange::Exchange;
 use meshtap::flow::{CgroupId, Direction, SocketId};
 use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{self, Gate, Mode};
-use meshtap::span::{self, Origin, Profile, SpanBuilder};
+use meshtap::signal::span::{self, Origin, Profile, SpanBuilder};
 
 const ROUND: usize = 500;
 const ROUNDS: usize = 60;

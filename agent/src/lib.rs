@@ -1,6 +1,6 @@
 //! meshtap: a per-node HTTP capture agent.
 //!
-//! Data runs one way: `capture` → `engine` { `transport` → `session` { `http` → `exchange` } } → `policy` → `redact` → `span` → `export`. The middle is
+//! Data runs one way: `capture` → `engine` { `transport` → `session` { `http` → `exchange` } } → `policy` → `redact` → `signal` → `export`. The middle is
 //! pure: no tokio, no clock, no aya; time is an argument.
 //!
 //! Without the feature `agent`, which is on by default, the library is the engine and what reads files for it; with `redact`, policy and redaction besides.
@@ -38,7 +38,7 @@ pub mod process;
 pub mod redact;
 pub mod session;
 #[cfg(feature = "agent")]
-pub mod span;
+pub mod signal;
 #[cfg(feature = "agent")]
 pub mod tap;
 #[cfg(feature = "agent")]

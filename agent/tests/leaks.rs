@@ -19,7 +19,7 @@ use meshtap::flow::{CgroupId, Direction, SocketId};
 use meshtap::har;
 use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{Config, Gate, Mode, Sanitized};
-use meshtap::span::{self, Origin, Profile, SpanBuilder};
+use meshtap::signal::span::{self, Origin, Profile, SpanBuilder};
 use meshtap::tap::{Detail, Palette, View, write_json, write_verbose};
 
 /// Long and mixed, as such values are; no other part of an exchange holds it.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use meshtap::config::OtlpConfig;
 use meshtap::export::otlp::Settings;
 use meshtap::export::{Exporters, Target};
-use meshtap::span::{Profile, ResourceValue, Span, Value};
+use meshtap::signal::span::{Profile, ResourceValue, Span, Value};
 use serde_json::{Value as Json, json};
 
 use crate::fake::{Answer, Fake};

@@ -6,7 +6,7 @@ use meshtap::engine::{Engine, Limits, Output};
 use meshtap::flow::{CgroupId, Direction, Endpoint, SocketId};
 use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{self, Gate};
-use meshtap::span::{Origin, Profile, Span, SpanBuilder};
+use meshtap::signal::span::{Origin, Profile, Span, SpanBuilder};
 
 /// One connection on which requests are answered one after the other.
 pub(crate) struct Source {
@@ -24,7 +24,7 @@ impl Source {
         Self {
             engine: Engine::new(Limits::default()),
             gate: Gate::new(&policy::Config::default(), &redact::Config::default()).unwrap(),
-            builder: SpanBuilder::new(meshtap::span::Settings::default()),
+            builder: SpanBuilder::new(meshtap::signal::span::Settings::default()),
             output: Output::default(),
             time: 1,
             request_seq: 1,
@@ -35,10 +35,10 @@ impl Source {
     /// Spans of this profile.
     pub(crate) fn of(profile: Profile) -> Self {
         Self {
-            builder: SpanBuilder::new(meshtap::span::Settings {
+            builder: SpanBuilder::new(meshtap::signal::span::Settings {
                 profile,
                 sensor_id: "11111111-aaaa-bbbb-cccc-222222222222".into(),
-                ..meshtap::span::Settings::default()
+                ..meshtap::signal::span::Settings::default()
             }),
             ..Self::new()
         }

@@ -15,7 +15,7 @@ use meshtap::exchange::Exchange;
 use meshtap::flow::{CgroupId, Direction, Endpoint, SocketId};
 use meshtap::policy::{self, PolicyContext, Skip};
 use meshtap::redact::{self, Gate, Mode};
-use meshtap::span::{Origin, Profile, ResourceValue, Settings, Span, SpanBuilder, Value};
+use meshtap::signal::span::{Origin, Profile, ResourceValue, Settings, Span, SpanBuilder, Value};
 use serde_json::{Value as Json, json};
 
 const EXCHANGES: &str = include_str!("../conformance/lua-exchanges.json");

@@ -70,7 +70,7 @@ fn complete(mut config: Config) -> Result<Config, Failure> {
 }
 
 /// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, behind what is configured.
-pub(super) fn resource(span: &mut crate::span::Settings) -> Result<(), Failure> {
+pub(super) fn resource(span: &mut crate::signal::span::Settings) -> Result<(), Failure> {
     let attributes = environment::resource(&environment::process).map_err(Failure::Setting)?;
     for (key, value) in attributes {
         let slot = match key.as_str() {

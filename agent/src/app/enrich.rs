@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::waiting::Waiting;
 use crate::exchange::Exchange;
 use crate::policy::{ClientOrigin, PolicyContext};
-use crate::span::{Resource, SpanBuilder};
+use crate::signal::span::{Resource, SpanBuilder};
 use crate::workload::{Attribution, Caller, Identity, Lookup, Outcomes, Reason, Workloads};
 
 /// Resources kept: every container of a full node, and those that it had before. Made again when there are more.

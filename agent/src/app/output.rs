@@ -20,7 +20,7 @@ use crate::har;
 use crate::policy::PolicyContext;
 use crate::process::{PATIENCE, Process, Processes};
 use crate::redact::{Gate, Sanitized};
-use crate::span::{Origin, SpanBuilder};
+use crate::signal::span::{Origin, SpanBuilder};
 use crate::tap::{Delivery, Detail, Filter, Line, Palette, View, write_json, write_verbose};
 
 /// Bytes gathered before a write: few system calls under load. Written earlier whenever nothing is waiting.

@@ -22,7 +22,7 @@ use crate::har;
 use crate::policy;
 use crate::process::Announcer;
 use crate::redact::{self, Gate, Secret};
-use crate::span::SpanBuilder;
+use crate::signal::span::SpanBuilder;
 use crate::tap::{Delivery, Detail, Line, Palette, Report};
 
 /// What differs between the commands.
@@ -186,9 +186,9 @@ pub(super) fn check_delivered(reports: &[export::Report]) -> Result<(), Failure>
 }
 
 fn span_builder(args: &ExportArgs) -> Result<SpanBuilder, Failure> {
-    let mut settings = crate::span::Settings {
+    let mut settings = crate::signal::span::Settings {
         profile: args.profile.unwrap_or_default(),
-        ..crate::span::Settings::default()
+        ..crate::signal::span::Settings::default()
     };
     configure::resource(&mut settings)?;
     Ok(SpanBuilder::new(settings))

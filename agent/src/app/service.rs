@@ -240,7 +240,7 @@ fn reload(args: &RunArgs) -> Box<dyn Fn() -> Result<Plan, String> + Send> {
         let fixed = |config: &Config| Config {
             policy: crate::policy::Config::default(),
             redaction: crate::redact::Config::default(),
-            span: crate::span::Settings::default(),
+            span: crate::signal::span::Settings::default(),
             ..config.clone()
         };
         if first

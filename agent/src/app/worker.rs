@@ -10,7 +10,7 @@ use crate::clock::Clocks;
 use crate::exchange::Exchange;
 use crate::export::Sink;
 use crate::redact::{Bodies, Gate, GateError};
-use crate::span::{Origin, SpanBuilder};
+use crate::signal::span::{Origin, SpanBuilder};
 use crate::telemetry::guard::Level;
 use crate::telemetry::{Heart, STALLED, Shared};
 use crate::workload::Attribution;
@@ -27,7 +27,7 @@ const CLOCK: Duration = Duration::from_secs(10);
 pub(super) struct Plan {
     pub(super) policy: crate::policy::Config,
     pub(super) redaction: crate::redact::Config,
-    pub(super) span: crate::span::Settings,
+    pub(super) span: crate::signal::span::Settings,
     /// Part of the traces that is kept at the last level of service.
     pub(super) reduced_ratio: f64,
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::config::{OtlpConfig, Protocol};
-use crate::span::Profile;
+use crate::signal::span::Profile;
 
 /// Where spans go.
 #[derive(Clone, Debug, Default, Args)]

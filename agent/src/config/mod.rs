@@ -41,7 +41,7 @@ pub struct Config {
     /// What of them may leave, and what is hidden.
     pub redaction: crate::redact::Config,
     /// The attribute schema of spans.
-    pub span: crate::span::Settings,
+    pub span: crate::signal::span::Settings,
     /// Where spans go.
     pub export: ExportSection,
     /// What the agent reports about itself.

@@ -10,7 +10,7 @@ use super::outlet::Encode;
 use crate::files::Output;
 use crate::har::{OutputPlace, Writer, push_entry};
 use crate::redact::Sanitized;
-use crate::span::Span;
+use crate::signal::span::Span;
 
 /// Entries reach the file soon after their exchange.
 pub(super) const AGE: Duration = Duration::from_secs(1);

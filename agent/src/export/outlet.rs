@@ -9,7 +9,7 @@ use super::Batch;
 use super::delivery::{Account, Delivery, DropReason};
 use super::queue::Queue;
 use crate::redact::Sanitized;
-use crate::span::Span;
+use crate::signal::span::Span;
 
 /// Turns spans into batches of one destination's format.
 pub(crate) trait Encode: Send {

@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Batch;
 use super::outlet::Encode;
-use crate::span::{Attributes, Kind, Resource, ResourceValue, Span, Status, Value};
+use crate::signal::span::{Attributes, Kind, Resource, ResourceValue, Span, Status, Value};
 
 /// Lines appear soon after what they tell.
 pub(super) const AGE: Duration = Duration::from_millis(100);

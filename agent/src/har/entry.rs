@@ -321,7 +321,7 @@ fn put(out: &mut Vec<u8>, text: &[u8]) {
 /// A JSON string. What is not UTF-8 is taken for ISO-8859-1.
 fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
-    crate::span::push_escaped(out, bytes);
+    crate::signal::span::push_escaped(out, bytes);
     out.push(b'"');
 }
 

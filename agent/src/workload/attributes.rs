@@ -8,7 +8,7 @@
 
 use super::cgroup::Place;
 use super::pod::Pod;
-use crate::span::ResourceValue;
+use crate::signal::span::ResourceValue;
 
 /// Key and value of each.
 pub(crate) type Attributes = Vec<(String, ResourceValue)>;

@@ -11,7 +11,7 @@ use super::scope::Reason;
 use super::trust::claimed_client;
 use crate::exchange::Exchange;
 use crate::flow::{CgroupId, Nanos, Side};
-use crate::span::ResourceValue;
+use crate::signal::span::ResourceValue;
 
 /// Where a sidecar's requests to its application come from over IPv6 (over IPv4 it is 127.0.0.6, a loopback address).
 const SIDECAR_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));

@@ -6,7 +6,7 @@ use super::attributes::{self, Attributes, ClusterInfo, Prefix};
 use super::cgroup::Place;
 use super::pod::Pod;
 use super::scope::Reason;
-use crate::span::ResourceValue;
+use crate::signal::span::ResourceValue;
 
 /// A captured socket's own workload. Another one is made when something becomes known or changes.
 #[derive(Debug)]

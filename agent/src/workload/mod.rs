@@ -47,7 +47,7 @@ pub use scope::Reason;
 use crate::clock::monotonic;
 use crate::exchange::Exchange;
 use crate::flow::Side;
-use crate::span::ResourceValue;
+use crate::signal::span::ResourceValue;
 use attributes::ClusterInfo;
 use cgroup::RescanTrigger;
 use pod::Choice;

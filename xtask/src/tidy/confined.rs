@@ -15,7 +15,7 @@ const PURE: &[&str] = &[
     "agent/src/policy/",
     "agent/src/redact/",
     "agent/src/signal/",
-    "agent/src/span/",
+    "agent/src/signal/",
     "agent/src/ledger/",
 ];
 

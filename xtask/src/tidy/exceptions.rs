@@ -159,7 +159,7 @@ pub const LONG_PROSE: &[Allowance] = &[
         at_most: 80,
     },
     Allowance {
-        part: "agent/src/span/",
+        part: "agent/src/signal/",
         at_most: 20,
     },
     Allowance {
@@ -283,7 +283,7 @@ pub const RETIRED_WORDS: &[Allowance] = &[
         at_most: 74,
     },
     Allowance {
-        part: "agent/src/span/",
+        part: "agent/src/signal/",
         at_most: 45,
     },
     Allowance {

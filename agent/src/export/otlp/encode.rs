@@ -1,7 +1,7 @@
 //! Spans, resources and scopes in protobuf (`opentelemetry/proto/trace/v1/trace.proto`, `.../common/v1/common.proto`).
 
 use super::wire;
-use crate::span::{List, Value};
+use crate::signal::span::{List, Value};
 
 /// Field numbers of `Span`.
 mod field {

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use super::outlet::{Channel, Encode};
 use super::{Batch, OwnSockets};
 use crate::config::BatchConfig;
-use crate::span::{Resource, ResourceValue, Scope, Span, Value};
+use crate::signal::span::{Resource, ResourceValue, Scope, Span, Value};
 
 pub use settings::Settings;
 

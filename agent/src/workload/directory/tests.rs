@@ -6,7 +6,7 @@ use super::super::cgroup::{Change, Listener as _, Place};
 use super::*;
 use crate::clock::WallClock;
 use crate::flow::Side;
-use crate::span::ResourceValue;
+use crate::signal::span::ResourceValue;
 use crate::workload::attribution::{Attribution, Caller, Lookup, Missing};
 use crate::workload::config::{ScopeSection, TrustSection};
 use crate::workload::scope::Scope;
