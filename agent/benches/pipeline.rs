@@ -18,9 +18,8 @@ use std::time::Duration;
 
 use meshtap::capture::{Event, Segment};
 use meshtap::clock::WallClock;
-use meshtap::config::BatchConfig;
 use meshtap::engine::{Engine, Limits, Output};
-use meshtap::export::otlp::Requests;
+use meshtap::export::otlp::{BatchConfig, Requests};
 use meshtap::flow::{CgroupId, Direction, Endpoint, SocketId};
 use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{self, Gate};

@@ -11,10 +11,9 @@ use std::net::SocketAddr;
 
 use meshtap::capture::{Event, Segment};
 use meshtap::clock::WallClock;
-use meshtap::config::BatchConfig;
 use meshtap::engine::{Engine, Limits, Output};
 use meshtap::exchange::Exchange;
-use meshtap::export::otlp::Requests;
+use meshtap::export::otlp::{BatchConfig, Requests};
 use meshtap::flow::{CgroupId, Direction, SocketId};
 use meshtap::har;
 use meshtap::policy::{self, PolicyContext};

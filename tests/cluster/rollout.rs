@@ -95,6 +95,9 @@ fn load(address: std::net::SocketAddr, client: usize, done: &AtomicBool) -> usiz
 fn await_spans(shop: &Shop) {
     let agent = address_of(&shop.agent());
     until("spans of the load are sent", || {
-        shop.metric(&agent, "meshtap_spans_exported_total{exporter=\"otlp\"}") >= 100.0
+        shop.metric(
+            &agent,
+            "meshtap_items_exported_total{exporter=\"otlp\",item=\"span\"}",
+        ) >= 100.0
     });
 }

@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meshtap::config::OtlpConfig;
-use meshtap::export::otlp::Settings;
+use meshtap::export::otlp::{OtlpConfig, Settings};
 use meshtap::export::{Exporters, Target};
 use meshtap_tests::Scratch;
 
@@ -24,9 +23,9 @@ fn check(security: Security, protocol: &str, compression: &str) {
     let Some(collector) = Collector::start(folder, security) else {
         return;
     };
-    let account = send(folder, &collector, security, protocol, compression);
-    assert_eq!(account.exported, SPANS as u64, "{security:?} {protocol}");
-    assert_eq!(account.imbalance(), 0);
+    let totals = send(folder, &collector, security, protocol, compression);
+    assert_eq!(totals.exported, SPANS as u64, "{security:?} {protocol}");
+    assert_eq!(totals.imbalance(), 0);
     let spans = all(&collector.finish());
     assert_eq!(spans.len(), SPANS, "{security:?} {protocol}");
     for (n, span) in spans.iter().enumerate() {
@@ -51,7 +50,7 @@ fn send(
     security: Security,
     protocol: &str,
     compression: &str,
-) -> meshtap::export::delivery::Account {
+) -> meshtap::export::delivery::Totals {
     let tls = match security {
         Security::Plain => "{}".to_owned(),
         Security::Tls => format!("{{ca: '{0}/ca.pem'}}", folder.display()),
@@ -70,16 +69,13 @@ fn send(
     let settings = Settings::resolve(&config, "otlp", &|_| None).unwrap();
     let targets = vec![Target::Otlp(Box::new(settings))];
     let exporters = Exporters::start(targets, &(Arc::new(()) as _)).unwrap();
-    let mut sink = exporters.sink();
+    let mut handles = exporters.handles();
     let mut source = Source::new();
     for n in 0..SPANS {
-        sink.span(&source.span(&format!("/n/{n}")), Instant::now());
+        handles.span(&source.span(&format!("/n/{n}")), Instant::now());
     }
-    drop(sink);
-    exporters
-        .shutdown(Duration::from_secs(60))
-        .remove(0)
-        .account
+    drop(handles);
+    exporters.shutdown(Duration::from_secs(60)).remove(0).totals
 }
 
 #[test]
@@ -126,14 +122,15 @@ fn a_collector_that_nobody_vouches_for_gets_nothing() {
         let settings = Settings::resolve(&config, "otlp", &|_| None).unwrap();
         let targets = vec![Target::Otlp(Box::new(settings))];
         let exporters = Exporters::start(targets, &(Arc::new(()) as _)).unwrap();
-        let mut sink = exporters.sink();
-        sink.span(&Source::new().span("/secret"), Instant::now());
-        drop(sink);
-        let account = exporters
-            .shutdown(Duration::from_secs(60))
-            .remove(0)
-            .account;
-        assert_eq!((account.exported, account.lost()), (0, 1), "{protocol}");
+        let mut handles = exporters.handles();
+        handles.span(&Source::new().span("/secret"), Instant::now());
+        drop(handles);
+        let totals = exporters.shutdown(Duration::from_secs(60)).remove(0).totals;
+        assert_eq!(
+            (totals.exported, totals.dropped_total()),
+            (0, 1),
+            "{protocol}"
+        );
     }
     assert_eq!(all(&collector.finish()).len(), 0);
 }

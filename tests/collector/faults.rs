@@ -57,14 +57,17 @@ fn a_hanging_collector_costs_spans_and_nothing_else() {
         config = config.replace("shutdown_timeout: 60s", "shutdown_timeout: 30s");
         let service = Service::start(bench, &pod, "server", &config);
         let (hung, p99_hung) = load(10);
-        let dropped =
-            service.metric("meshtap_spans_dropped_total{exporter=\"otlp\",reason=\"queue_full\"}");
+        let dropped = service.metric(
+            "meshtap_items_dropped_total{exporter=\"otlp\",item=\"span\",reason=\"queue_full\"}",
+        );
         assert!(dropped > 0.0, "the load fills 4 MiB");
         let memory = service.metric("process_resident_memory_bytes");
         drop(hanging);
         let folder = bench.scratch.folder("collector");
         let collector = Collector::listen(&folder, Security::Plain, GRPC, HTTP).unwrap();
-        until(|| service.metric("meshtap_spans_exported_total{exporter=\"otlp\"}") > 0.0);
+        until(|| {
+            service.metric("meshtap_items_exported_total{exporter=\"otlp\",item=\"span\"}") > 0.0
+        });
         let (working, p99_working) = load(5);
         let account = service.finish();
         let exported = account["exporters"]["otlp"]["exported"].as_u64().unwrap();
@@ -101,7 +104,9 @@ fn a_collector_that_is_away_for_a_minute() {
         let memory = service.metric("process_resident_memory_bytes");
         let folder = bench.scratch.folder("collector");
         let collector = Collector::listen(&folder, Security::Plain, GRPC, HTTP).unwrap();
-        until(|| service.metric("meshtap_spans_exported_total{exporter=\"otlp\"}") > 0.0);
+        until(|| {
+            service.metric("meshtap_items_exported_total{exporter=\"otlp\",item=\"span\"}") > 0.0
+        });
         let (working, p99_working) = load(10);
         let account = service.finish();
         let sent = &account["exporters"]["otlp"];

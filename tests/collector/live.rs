@@ -291,7 +291,9 @@ fn the_agents_own_traffic_is_not_told() {
             assert!(service.page("/readyz").contains("\"ready\": true"));
         }
         let ids = swarm(([127, 0, 0, 1], HTTP_PORT).into(), 2, 10);
-        until(|| service.metric("meshtap_spans_exported_total{exporter=\"otlp\"}") >= 20.0);
+        until(|| {
+            service.metric("meshtap_items_exported_total{exporter=\"otlp\",item=\"span\"}") >= 20.0
+        });
         let own = "meshtap_exchanges_filtered_total{rule=\"own\"}";
         until(|| service.metric(own) >= 20.0);
         let account = service.finish();

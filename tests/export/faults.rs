@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meshtap::config::OtlpConfig;
-use meshtap::export::delivery::{Account, DropReason};
-use meshtap::export::otlp::Settings;
-use meshtap::export::{Exporters, Sink, Target};
+use meshtap::export::delivery::{DropReason, Totals};
+use meshtap::export::otlp::{OtlpConfig, Settings};
+use meshtap::export::{Exporters, Handles, Target};
 
 use crate::fake::{Answer, Fake, names_of};
 use crate::source::Source;
@@ -18,7 +17,7 @@ const BATCH: u64 = 10;
 
 struct Agent {
     exporters: Exporters,
-    sink: Sink,
+    handles: Handles,
     source: Source,
 }
 
@@ -32,10 +31,10 @@ impl Agent {
         let settings = Settings::resolve(&config, "otlp", &|_| None).unwrap();
         let targets = vec![Target::Otlp(Box::new(settings))];
         let exporters = Exporters::start(targets, &(Arc::new(()) as _)).unwrap();
-        let sink = exporters.sink();
+        let handles = exporters.handles();
         Self {
             exporters,
-            sink,
+            handles,
             source: Source::new(),
         }
     }
@@ -44,22 +43,22 @@ impl Agent {
         let now = Instant::now();
         for n in spans {
             let span = self.source.span(&format!("/span-{n}"));
-            self.sink.span(&span, now);
+            self.handles.span(&span, now);
         }
-        self.sink.flush();
+        self.handles.flush();
     }
 
-    fn account(&self) -> Account {
-        self.exporters.reports().read().remove(0).account
+    fn totals(&self) -> Totals {
+        self.exporters.reports().read().remove(0).totals
     }
 
     /// Stops, and checks that every span is accounted for.
-    fn stop(self, patience: Duration) -> Account {
-        drop(self.sink);
-        let account = self.exporters.shutdown(patience).remove(0).account;
-        assert_eq!(account.imbalance(), 0, "{account:?}");
-        assert_eq!(account.queued(), 0, "{account:?}");
-        account
+    fn stop(self, patience: Duration) -> Totals {
+        drop(self.handles);
+        let totals = self.exporters.shutdown(patience).remove(0).totals;
+        assert_eq!(totals.imbalance(), 0, "{totals:?}");
+        assert_eq!(totals.queued(), 0, "{totals:?}");
+        totals
     }
 }
 
@@ -72,20 +71,20 @@ fn check(script: &[Answer], more: &str, expected: (u64, u64, &[(DropReason, u64)
         let fake = Fake::start(script.to_vec(), Answer::Take);
         let mut agent = Agent::new(fake.address, protocol, more);
         agent.send(0..3 * BATCH);
-        let account = agent.stop(Duration::from_secs(60));
+        let totals = agent.stop(Duration::from_secs(60));
         let mut dropped = [0; DropReason::ALL.len()];
         for (reason, spans) in expected.2 {
             dropped[*reason as usize] = *spans;
         }
         assert_eq!(
-            (account.exported, account.rejected, account.dropped),
+            (totals.exported, totals.rejected, totals.dropped),
             (expected.0, expected.1, dropped),
             "{protocol} {script:?}"
         );
         let taken = fake.taken();
         assert_eq!(
             taken.len() as u64,
-            account.exported + account.rejected,
+            totals.exported + totals.rejected,
             "{protocol}"
         );
         assert!(taken.values().all(|times| *times == 1), "{protocol}: twice");
@@ -164,8 +163,8 @@ fn the_collector_says_when() {
         let fake = Fake::start(vec![answer], Answer::Take);
         let mut agent = Agent::new(fake.address, protocol, QUICK);
         agent.send(0..2 * BATCH);
-        let account = agent.stop(Duration::from_secs(60));
-        assert_eq!(account.exported, 2 * BATCH, "{protocol}");
+        let totals = agent.stop(Duration::from_secs(60));
+        assert_eq!(totals.exported, 2 * BATCH, "{protocol}");
         let received = fake.received();
         // It holds for every request, not only for the batch that was told.
         let waited = received[1].at - received[0].at;
@@ -184,10 +183,10 @@ fn retries_end() {
         let more = "retry: {initial: 10ms, max: 20ms, give_up: 300ms}\n";
         let mut agent = Agent::new(fake.address, protocol, more);
         agent.send(0..BATCH);
-        let account = agent.stop(Duration::from_secs(60));
-        let exhausted = account.dropped[DropReason::RetriesExhausted as usize];
+        let totals = agent.stop(Duration::from_secs(60));
+        let exhausted = totals.dropped[DropReason::RetriesExhausted as usize];
         assert_eq!(exhausted, BATCH, "{protocol}");
-        assert!(account.attempts > 2, "{protocol}: {}", account.attempts);
+        assert!(totals.attempts > 2, "{protocol}: {}", totals.attempts);
     }
 }
 
@@ -203,9 +202,9 @@ fn a_stop_is_bounded() {
         agent.send(0..10 * BATCH);
         fake.wait_until(|begun, _| begun >= 1);
         let began = Instant::now();
-        let account = agent.stop(Duration::from_millis(500));
+        let totals = agent.stop(Duration::from_millis(500));
         assert!(began.elapsed() < Duration::from_secs(30), "{protocol}");
-        let dropped = account.dropped[DropReason::Shutdown as usize];
+        let dropped = totals.dropped[DropReason::Shutdown as usize];
         assert_eq!(dropped, 10 * BATCH, "{protocol}");
     }
 }
@@ -226,13 +225,13 @@ fn a_full_queue_drops_by_policy() {
         agent.send(0..BATCH);
         fake.wait_until(|begun, _| begun == 1);
         agent.send(BATCH..5 * BATCH);
-        let account = agent.account();
-        assert_eq!(account.dropped[DropReason::QueueFull as usize], 3 * BATCH);
-        assert_eq!((account.waiting, account.in_flight), (BATCH, BATCH));
+        let totals = agent.totals();
+        assert_eq!(totals.dropped[DropReason::QueueFull as usize], 3 * BATCH);
+        assert_eq!((totals.waiting, totals.in_flight), (BATCH, BATCH));
         drop(fake);
         let second = Fake::listen(address, Vec::new(), Answer::Take);
-        let account = agent.stop(Duration::from_secs(60));
-        assert_eq!(account.exported, 2 * BATCH, "{policy}");
+        let totals = agent.stop(Duration::from_secs(60));
+        assert_eq!(totals.exported, 2 * BATCH, "{policy}");
         assert!(
             second.taken().contains_key(last),
             "{policy}: {:?}",
@@ -247,12 +246,12 @@ fn a_collector_that_was_down_gets_what_waited() {
         let address = Fake::listen(alone(2), Vec::new(), Answer::Take).address;
         let mut agent = Agent::new(address, protocol, QUICK);
         agent.send(0..5 * BATCH);
-        while agent.account().failures < 3 {
+        while agent.totals().failures < 3 {
             std::thread::yield_now();
         }
         let fake = Fake::listen(address, Vec::new(), Answer::Take);
-        let account = agent.stop(Duration::from_secs(60));
-        assert_eq!(account.exported, 5 * BATCH, "{protocol}");
+        let totals = agent.stop(Duration::from_secs(60));
+        assert_eq!(totals.exported, 5 * BATCH, "{protocol}");
         assert_eq!(fake.taken().len() as u64, 5 * BATCH, "{protocol}");
     }
 }

@@ -4,8 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meshtap::config::OtlpConfig;
-use meshtap::export::otlp::Settings;
+use meshtap::export::otlp::{OtlpConfig, Settings};
 use meshtap::export::{Exporters, Target};
 use meshtap::signal::span::{Profile, ResourceValue, Span, Value};
 use serde_json::{Value as Json, json};
@@ -90,20 +89,17 @@ fn check(protocol: &str, compression: &str) {
     let settings = Settings::resolve(&config, "otlp", &|_| None).unwrap();
     let targets = vec![Target::Otlp(Box::new(settings))];
     let exporters = Exporters::start(targets, &(Arc::new(()) as _)).unwrap();
-    let mut sink = exporters.sink();
+    let mut handles = exporters.handles();
     let mut sent = HashMap::new();
     for profile in [Profile::Mesh, Profile::Gateway, Profile::Semconv] {
         for span in spans(profile) {
-            sink.span(&span, Instant::now());
+            handles.span(&span, Instant::now());
             sent.insert(span.context.span.to_string(), expected(&span));
         }
     }
-    drop(sink);
-    let account = exporters
-        .shutdown(Duration::from_secs(60))
-        .remove(0)
-        .account;
-    assert_eq!(account.exported, sent.len() as u64, "{protocol}");
+    drop(handles);
+    let totals = exporters.shutdown(Duration::from_secs(60)).remove(0).totals;
+    assert_eq!(totals.exported, sent.len() as u64, "{protocol}");
     let received = fake.received();
     assert!(received.len() > 2, "several batches");
     let Some(found) = decode(&received) else {

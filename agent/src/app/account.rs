@@ -27,9 +27,9 @@ impl Account<'_> {
             .exporters
             .iter()
             .map(|report| {
-                let account = &report.account;
-                let handed = self.policy.kept.cast_signed() - account.accepted.cast_signed();
-                handed.abs() + account.imbalance().abs()
+                let totals = &report.totals;
+                let handed = self.policy.kept.cast_signed() - totals.accepted.cast_signed();
+                handed.abs() + totals.imbalance().abs()
             })
             .sum();
         let decided = told.cast_signed() - decided.cast_signed();
@@ -87,14 +87,12 @@ mod tests {
         policy.skipped[Skip::Sampling as usize] = sampled;
         let exporters = [Report {
             name: "otlp".to_owned(),
-            account: delivery::Account {
+            totals: delivery::Totals {
                 accepted,
                 exported,
-                ..delivery::Account::default()
+                ..delivery::Totals::default()
             },
-            queue_bytes: 0,
-            queue_limit: 0,
-            stopped: None,
+            ..Report::default()
         }];
         let account = Account {
             ledger: &ledger,

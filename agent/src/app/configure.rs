@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::{Failure, outputs};
 use crate::cli::{ConfigCommand, ExportArgs, RunArgs};
-use crate::config::{self, Config, OtlpConfig, Overrides};
+use crate::config::{self, Config, Overrides};
 use crate::export::Target;
-use crate::export::otlp::{Settings, environment};
+use crate::export::otlp::{OtlpConfig, Settings, environment};
 use crate::files::Files;
 use crate::redact::Gate;
 

@@ -146,7 +146,7 @@ pub(super) struct Exporting {
     /// What `run` lets leave by default: fewer header fields than are shown.
     pub(super) gate: Gate,
     pub(super) builder: SpanBuilder,
-    pub(super) sink: export::Sink,
+    pub(super) handles: export::Handles,
     /// Wait for exporters rather than drop: a file can.
     pub(super) wait: bool,
 }
@@ -158,8 +158,8 @@ impl Exporting {
             return;
         };
         let span = self.builder.build(&sanitized, &Origin::default());
-        self.sink.span(&span, Instant::now());
-        while self.wait && !stop.asked() && !self.sink.wait_for_room(IDLE) {}
+        self.handles.span(&span, Instant::now());
+        while self.wait && !stop.asked() && !self.handles.wait_for_room(IDLE) {}
     }
 }
 
@@ -214,7 +214,7 @@ impl<W: Sink> Printer<W> {
         }
         loop {
             if let Some(exporting) = &mut self.exporting {
-                exporting.sink.expire(Instant::now());
+                exporting.handles.expire(Instant::now());
             }
             match queue.pop(timeout) {
                 Popped::Batch(batch) => {

@@ -71,7 +71,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         Some(exporters) => Some(Exporting {
             gate: gate(run.output, run.key, redact::Config::default())?,
             builder: span_builder(&run.output.export)?,
-            sink: exporters.sink(),
+            handles: exporters.handles(),
             wait: run.when_full == WhenFull::Wait,
         }),
     };
@@ -161,8 +161,11 @@ pub(super) fn limits(output: &OutputArgs, body: usize) -> Limits {
 /// What is still to be delivered, for a person who waits for it.
 fn waiting(reports: &[export::Report]) -> Option<String> {
     let queued: Vec<_> = (reports.iter())
-        .filter(|report| report.account.queued() > 0)
-        .map(|report| format!("{} spans to {}", report.account.queued(), report.name))
+        .filter(|report| report.totals.queued() > 0)
+        .map(|report| {
+            let items = report.kind.plural();
+            format!("{} {items} to {}", report.totals.queued(), report.name)
+        })
         .collect();
     (!queued.is_empty()).then(|| {
         format!(
@@ -176,7 +179,7 @@ fn waiting(reports: &[export::Report]) -> Option<String> {
 /// An error when a destination did not take all spans.
 pub(super) fn check_delivered(reports: &[export::Report]) -> Result<(), Failure> {
     let missing: Vec<_> = (reports.iter())
-        .filter(|report| report.account.exported < report.account.accepted)
+        .filter(|report| report.totals.exported < report.totals.accepted)
         .map(export::Report::text)
         .collect();
     match missing.is_empty() {
@@ -241,15 +244,13 @@ fn format(args: &OutputArgs, dates: bool) -> Format {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::delivery::Account;
+    use crate::export::delivery::Totals;
 
-    fn report(name: &str, account: Account) -> export::Report {
+    fn report(name: &str, totals: Totals) -> export::Report {
         export::Report {
             name: name.to_owned(),
-            account,
-            queue_bytes: 0,
-            queue_limit: 0,
-            stopped: None,
+            totals,
+            ..export::Report::default()
         }
     }
 
@@ -258,13 +259,13 @@ mod tests {
     fn check(spans: &[(u64, u64, u64)], said: Option<&str>, failure: Option<&str>) {
         let reports: Vec<_> = (spans.iter().enumerate())
             .map(|(n, (accepted, exported, waiting))| {
-                let account = Account {
+                let totals = Totals {
                     accepted: *accepted,
                     exported: *exported,
                     waiting: *waiting,
-                    ..Account::default()
+                    ..Totals::default()
                 };
-                report(&format!("otlp-{n}"), account)
+                report(&format!("otlp-{n}"), totals)
             })
             .collect();
         let text = waiting(&reports);

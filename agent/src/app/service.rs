@@ -122,7 +122,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     };
     let ended = work.run(&config)?;
     for report in exporters.reports().read() {
-        let (exporter, waiting) = (report.name, report.account.queued());
+        let (exporter, waiting) = (report.name, report.totals.queued());
         let seconds = config.export.shutdown_timeout.0.as_secs_f64();
         info!(
             exporter,
@@ -134,7 +134,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     account(ledger, &ended, &shared, &reports)?;
     ended.fault.map_err(Failure::Source)?;
     let left = reports.iter().filter(|report| {
-        let dropped = report.account.dropped.get(DeliveryDrop::Shutdown as usize);
+        let dropped = report.totals.dropped.get(DeliveryDrop::Shutdown as usize);
         dropped.is_some_and(|count| *count > 0)
     });
     let left: Vec<_> = left.map(Report::text).collect();
@@ -191,7 +191,7 @@ impl Work<'_> {
                     index,
                     self.plans.clone(),
                     gate,
-                    self.exporters.sink(),
+                    self.exporters.handles(),
                     self.shared.clone(),
                     Enrichment::new(self.workloads.clone(), config.kubernetes.enrich_wait.0),
                 );
@@ -213,7 +213,7 @@ impl Work<'_> {
 fn control_limits(config: &Config) -> control::Limits {
     let rests = config.export.otlp.iter().map(|otlp| {
         let timeout = otlp.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0);
-        timeout + otlp.retry.max.0
+        timeout.saturating_add(otlp.retry.max.0)
     });
     control::Limits {
         exporter: STALLED + rests.max().unwrap_or_default(),

@@ -8,7 +8,7 @@ use super::enrich::{Enrichment, policy_context};
 use super::queue::{Popped, Queue};
 use crate::clock::Clocks;
 use crate::exchange::Exchange;
-use crate::export::Sink;
+use crate::export::Handles;
 use crate::redact::{Bodies, Gate, GateError};
 use crate::signal::span::{Origin, SpanBuilder};
 use crate::telemetry::guard::Level;
@@ -67,7 +67,7 @@ pub(super) struct Worker {
     index: usize,
     gate: Gate,
     builder: SpanBuilder,
-    sink: Sink,
+    handles: Handles,
     clocks: Clocks,
     clock_read: Instant,
     plans: Arc<Plans>,
@@ -85,7 +85,7 @@ impl Worker {
         index: usize,
         plans: Arc<Plans>,
         gate: Gate,
-        sink: Sink,
+        handles: Handles,
         shared: Arc<Shared>,
         enrichment: Enrichment,
     ) -> Self {
@@ -94,7 +94,7 @@ impl Worker {
             index,
             gate,
             builder: SpanBuilder::new(plan.span.clone()),
-            sink,
+            handles,
             clocks: Clocks::now(),
             clock_read: Instant::now(),
             generation: plans.generation.load(Ordering::Acquire),
@@ -141,10 +141,10 @@ impl Worker {
                 Popped::Nothing => {}
                 Popped::Closed => break,
             }
-            self.sink.expire(now);
+            self.handles.expire(now);
         }
         self.publish();
-        self.sink.flush();
+        self.handles.flush();
     }
 
     fn publish(&self) {
@@ -178,8 +178,8 @@ impl Worker {
             ends: workloads.ends(found, side),
         };
         let span = self.builder.build(&sanitized, &origin);
-        self.sink.span(&span, now);
-        self.sink.exchange(&sanitized, now);
+        self.handles.span(&span, now);
+        self.handles.exchange(&sanitized, now);
     }
 
     /// Takes up a new plan and a new level of service.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::config::{OtlpConfig, Protocol};
+use crate::export::otlp::{OtlpConfig, Protocol};
 use crate::signal::span::Profile;
 
 /// Where spans go.

@@ -3,7 +3,6 @@
 //! What a flag or a `MESHTAP_*` variable says goes before the file ([`load`]).
 
 mod load;
-mod otlp;
 mod tree;
 
 use std::path::PathBuf;
@@ -17,10 +16,6 @@ pub use crate::workload::{
     KubernetesMode, KubernetesSection, PeerChoice, ScopeSection, TrustSection,
 };
 pub use load::{Error, Overrides, load, parse};
-pub use otlp::{
-    BatchConfig, Compression, Concurrency, OtlpConfig, Protocol, QueueConfig, RetryConfig,
-    TlsConfig,
-};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -43,7 +38,7 @@ pub struct Config {
     /// The attribute schema of spans.
     pub span: crate::signal::span::Settings,
     /// Where spans go.
-    pub export: ExportSection,
+    pub export: crate::export::ExportSection,
     /// What the agent reports about itself.
     pub telemetry: TelemetrySection,
     /// What the agent may use.
@@ -120,38 +115,6 @@ impl Default for LimitsSection {
     }
 }
 
-/// Where spans go. Several destinations get every span each.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ExportSection {
-    /// OpenTelemetry collectors. With no destination at all, the standard `OTEL_EXPORTER_OTLP_*` variables name one.
-    pub otlp: Vec<OtlpConfig>,
-    /// One JSON object a line on standard output.
-    pub stdout: bool,
-    /// A HAR file that every exchange is written to, for browser developer tools. It grows as long as the agent runs.
-    pub har: Option<PathBuf>,
-    /// Longest wait for delivery when the agent stops.
-    pub shutdown_timeout: Interval,
-    /// Threads that apply the policy and make spans.
-    pub workers: std::num::NonZeroU8,
-}
-
-impl Default for ExportSection {
-    fn default() -> Self {
-        Self {
-            otlp: Vec::new(),
-            stdout: false,
-            har: None,
-            // Well inside the 30 s that Kubernetes gives a pod.
-            shutdown_timeout: Interval::secs(10),
-            workers: DEFAULT_WORKERS,
-        }
-    }
-}
-
-/// Threads that apply the policy and make spans: one core's worth of them is far more than most nodes need.
-const DEFAULT_WORKERS: std::num::NonZeroU8 = std::num::NonZeroU8::MIN;
-
 impl Config {
     /// Checks what types cannot say.
     ///
@@ -193,47 +156,6 @@ impl Config {
         self.scope.check()?;
         self.trust.check()?;
         self.export.check()
-    }
-}
-
-impl ExportSection {
-    /// The name of destination `index`.
-    #[must_use]
-    pub fn name(&self, index: usize) -> String {
-        let given = self.otlp.get(index).and_then(|otlp| otlp.name.clone());
-        given.unwrap_or_else(|| match self.otlp.len() {
-            0 | 1 => "otlp".to_owned(),
-            _ => format!("otlp-{}", index + 1),
-        })
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let mut names = vec!["stdout".to_owned(), "har".to_owned()];
-        for (index, otlp) in self.otlp.iter().enumerate() {
-            let name = self.name(index);
-            if names.contains(&name) {
-                return Err(format!(
-                    "export.otlp.{index}.name: there is another `{name}`"
-                ));
-            }
-            names.push(name);
-            let zero = |interval: Interval| interval.0.is_zero();
-            if otlp.timeout.is_some_and(zero) {
-                return Err(format!("export.otlp.{index}.timeout: must not be 0"));
-            }
-            if zero(otlp.retry.initial) || otlp.retry.max < otlp.retry.initial {
-                return Err(format!(
-                    "export.otlp.{index}.retry: `initial` must not be 0, nor more than `max`"
-                ));
-            }
-            if otlp.batch.bytes > otlp.queue.bytes {
-                return Err(format!(
-                    "export.otlp.{index}.queue.bytes: must hold a batch of {}",
-                    otlp.batch.bytes
-                ));
-            }
-        }
-        Ok(())
     }
 }
 

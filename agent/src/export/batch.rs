@@ -1,26 +1,26 @@
-//! Encoded spans on their way to one destination.
+//! Encoded items on their way to one destination.
 
 use bytes::Bytes;
 
-use super::queue::Weigh;
+use super::queue::Measured;
 
-/// A number of spans in the destination's format. Cloning shares the bytes.
+/// A number of items in the destination's format. Cloning shares the bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// The bytes, in order.
     pub parts: Vec<Bytes>,
     /// Number of bytes.
     pub bytes: usize,
-    /// Number of spans.
-    pub spans: u64,
+    /// Number of items.
+    pub items: u64,
 }
 
-impl Weigh for Batch {
+impl Measured for Batch {
     fn bytes(&self) -> usize {
         self.bytes
     }
 
-    fn spans(&self) -> u64 {
-        self.spans
+    fn items(&self) -> u64 {
+        self.items
     }
 }

@@ -1,9 +1,10 @@
-//! The account of delivery: every span that an exporter accepted is exported, rejected, dropped for one reason, or queued.
+//! The totals of delivery: every item that an exporter accepted is exported, rejected, dropped for one reason, or queued.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Why an accepted span was not delivered.
+/// Why an accepted item was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DropReason {
     /// The exporter's queue was full.
@@ -54,39 +55,56 @@ pub struct Delivery {
     bytes: AtomicU64,
     latency: [AtomicU64; LATENCY_BUCKETS_MS.len() + 1],
     latency_micros: AtomicU64,
+    last_error: Mutex<Option<String>>,
 }
 
 impl Delivery {
-    /// Spans handed to the exporter.
-    pub fn accept(&self, spans: u64) {
-        self.accepted.fetch_add(spans, Ordering::Relaxed);
+    /// Says why the last attempt, or the last batch, failed.
+    pub fn fail(&self, error: &str) {
+        *self.last_error() = Some(error.to_owned());
+    }
+
+    /// Why the last attempt or batch failed that did.
+    pub fn error(&self) -> Option<String> {
+        self.last_error().clone()
+    }
+
+    fn last_error(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Items handed to the exporter.
+    pub fn accept(&self, items: u64) {
+        self.accepted.fetch_add(items, Ordering::Relaxed);
     }
 
     /// A batch left the queue and is being delivered.
-    pub fn begin(&self, spans: u64) {
-        self.in_flight.fetch_add(spans, Ordering::Relaxed);
+    pub fn start(&self, items: u64) {
+        self.in_flight.fetch_add(items, Ordering::Relaxed);
     }
 
-    /// A batch that had begun was taken; the destination rejected `rejected` of its spans.
-    pub fn export(&self, spans: u64, rejected: u64, bytes: u64) {
-        let rejected = rejected.min(spans);
-        self.exported.fetch_add(spans - rejected, Ordering::Relaxed);
+    /// A batch in flight was taken; the destination rejected `rejected` of its items.
+    pub fn export(&self, items: u64, rejected: u64, bytes: u64) {
+        let rejected = rejected.min(items);
+        self.exported.fetch_add(items - rejected, Ordering::Relaxed);
         self.rejected.fetch_add(rejected, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
-        self.in_flight.fetch_sub(spans, Ordering::Relaxed);
+        self.in_flight.fetch_sub(items, Ordering::Relaxed);
     }
 
-    /// A batch that had begun is given up.
-    pub fn give_up(&self, spans: u64, reason: DropReason) {
-        self.drop_spans(spans, reason);
-        self.in_flight.fetch_sub(spans, Ordering::Relaxed);
+    /// A batch in flight is dropped.
+    pub fn drop_in_flight(&self, items: u64, reason: DropReason) {
+        self.drop_waiting(items, reason);
+        self.in_flight.fetch_sub(items, Ordering::Relaxed);
     }
 
-    /// Spans that had been accepted, and had not begun, are dropped.
-    pub fn drop_spans(&self, spans: u64, reason: DropReason) {
+    /// Items that were accepted, and are not in flight, are dropped.
+    pub fn drop_waiting(&self, items: u64, reason: DropReason) {
         if let Some(counter) = self.dropped.get(reason as usize) {
-            counter.fetch_add(spans, Ordering::Relaxed);
+            counter.fetch_add(items, Ordering::Relaxed);
         }
     }
 
@@ -107,16 +125,16 @@ impl Delivery {
         self.latency_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// The account now. `open` and `waiting` are the spans in unfinished batches and in the queue.
+    /// The totals now. `filling` and `waiting` are the items in unfinished batches and in the queue.
     #[must_use]
-    pub fn account(&self, open: u64, waiting: u64) -> Account {
+    pub fn totals(&self, filling: u64, waiting: u64) -> Totals {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Account {
+        Totals {
             accepted: load(&self.accepted),
             exported: load(&self.exported),
             rejected: load(&self.rejected),
             dropped: std::array::from_fn(|i| self.dropped.get(i).map_or(0, load)),
-            open,
+            filling,
             waiting,
             in_flight: load(&self.in_flight),
             attempts: load(&self.attempts),
@@ -131,20 +149,20 @@ impl Delivery {
 
 /// A reading of [`Delivery`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Account {
-    /// Spans handed to the exporter.
+pub struct Totals {
+    /// Items handed to the exporter.
     pub accepted: u64,
-    /// Spans that the destination took.
+    /// Items that the destination took.
     pub exported: u64,
-    /// Spans that the destination rejected (partial success).
+    /// Items that the destination rejected (partial success).
     pub rejected: u64,
-    /// Spans dropped; index by `DropReason as usize`.
+    /// Items dropped; index by `DropReason as usize`.
     pub dropped: [u64; DropReason::ALL.len()],
-    /// Spans in a batch that is still being filled.
-    pub open: u64,
-    /// Spans in the queue.
+    /// Items in a batch that is still being filled.
+    pub filling: u64,
+    /// Items in the queue.
     pub waiting: u64,
-    /// Spans being delivered.
+    /// Items being delivered.
     pub in_flight: u64,
     /// Requests made.
     pub attempts: u64,
@@ -160,30 +178,32 @@ pub struct Account {
     pub latency_micros: u64,
 }
 
-impl Account {
+impl Totals {
     /// Nothing will be delivered any more: what is not decided is dropped.
     pub(super) fn abandon(&mut self) {
         self.dropped[DropReason::Shutdown as usize] += self.queued();
-        (self.open, self.waiting, self.in_flight) = (0, 0, 0);
+        (self.filling, self.waiting, self.in_flight) = (0, 0, 0);
     }
 
-    /// Spans dropped, over all reasons.
+    /// Items dropped, over all reasons.
     #[must_use]
-    pub fn lost(&self) -> u64 {
+    pub fn dropped_total(&self) -> u64 {
         self.dropped.iter().sum()
     }
 
-    /// Spans not decided yet.
+    /// Items not decided yet.
     #[must_use]
     pub const fn queued(&self) -> u64 {
-        self.open + self.waiting + self.in_flight
+        self.filling + self.waiting + self.in_flight
     }
 
     /// accepted − (exported + rejected + dropped + queued): zero once nothing moves, or there is a bug.
     #[must_use]
     pub fn imbalance(&self) -> i64 {
-        let told = self.exported + self.rejected + self.lost() + self.queued();
-        self.accepted.cast_signed().wrapping_sub(told.cast_signed())
+        let accounted = self.exported + self.rejected + self.dropped_total() + self.queued();
+        self.accepted
+            .cast_signed()
+            .wrapping_sub(accounted.cast_signed())
     }
 }
 
@@ -191,12 +211,12 @@ impl Account {
 mod tests {
     use super::*;
 
-    fn check(act: impl Fn(&Delivery), open: u64, waiting: u64, queued: u64) {
+    fn check(act: impl Fn(&Delivery), filling: u64, waiting: u64, queued: u64) {
         let delivery = Delivery::default();
         act(&delivery);
-        let account = delivery.account(open, waiting);
-        assert_eq!(account.imbalance(), 0, "{account:?}");
-        assert_eq!(account.queued(), queued);
+        let totals = delivery.totals(filling, waiting);
+        assert_eq!(totals.imbalance(), 0, "{totals:?}");
+        assert_eq!(totals.queued(), queued);
     }
 
     #[test]
@@ -206,7 +226,7 @@ mod tests {
         check(
             |d| {
                 d.accept(10);
-                d.begin(10);
+                d.start(10);
             },
             0,
             0,
@@ -215,9 +235,9 @@ mod tests {
         check(
             |d| {
                 d.accept(10);
-                d.begin(6);
+                d.start(6);
                 d.export(6, 2, 100);
-                d.drop_spans(4, DropReason::QueueFull);
+                d.drop_waiting(4, DropReason::QueueFull);
             },
             0,
             0,
@@ -226,8 +246,8 @@ mod tests {
         check(
             |d| {
                 d.accept(10);
-                d.begin(10);
-                d.give_up(10, DropReason::Permanent);
+                d.start(10);
+                d.drop_in_flight(10, DropReason::Permanent);
             },
             0,
             0,
@@ -239,11 +259,11 @@ mod tests {
     fn a_destination_cannot_reject_more_than_it_was_given() {
         let delivery = Delivery::default();
         delivery.accept(3);
-        delivery.begin(3);
+        delivery.start(3);
         delivery.export(3, 1000, 1);
-        let account = delivery.account(0, 0);
-        assert_eq!((account.exported, account.rejected), (0, 3));
-        assert_eq!(account.imbalance(), 0);
+        let totals = delivery.totals(0, 0);
+        assert_eq!((totals.exported, totals.rejected), (0, 3));
+        assert_eq!(totals.imbalance(), 0);
     }
 
     #[test]
@@ -252,11 +272,11 @@ mod tests {
         for ms in [0, 1, 3, 10_000, 60_000] {
             delivery.attempt(Duration::from_millis(ms), ms < 100);
         }
-        let account = delivery.account(0, 0);
-        assert_eq!(account.latency.iter().sum::<u64>(), 5);
-        assert_eq!(account.latency[0], 2);
-        assert_eq!(account.latency[9], 1);
-        assert_eq!(account.latency[10], 1);
-        assert_eq!((account.attempts, account.failures), (5, 2));
+        let totals = delivery.totals(0, 0);
+        assert_eq!(totals.latency.iter().sum::<u64>(), 5);
+        assert_eq!(totals.latency[0], 2);
+        assert_eq!(totals.latency[9], 1);
+        assert_eq!(totals.latency[10], 1);
+        assert_eq!((totals.attempts, totals.failures), (5, 2));
     }
 }

@@ -6,11 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Batch;
-use super::outlet::Encode;
+use super::handle::{Encode, Input};
 use crate::files::Output;
 use crate::har::{OutputPlace, Writer, push_entry};
-use crate::redact::Sanitized;
-use crate::signal::span::Span;
 
 /// Entries reach the file soon after their exchange.
 pub(super) const AGE: Duration = Duration::from_secs(1);
@@ -21,39 +19,33 @@ const BATCH: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     buffer: Vec<u8>,
-    entries: u64,
+    items: u64,
 }
 
 impl Encode for Entries {
-    /// Spans are of no use here.
-    fn add(&mut self, _: &Span) -> Option<Batch> {
-        None
-    }
-
-    fn takes_exchanges(&self) -> bool {
-        true
-    }
-
-    fn add_exchange(&mut self, sanitized: &Sanitized) -> Option<Batch> {
+    fn add(&mut self, input: Input<'_>) -> Option<Batch> {
+        let Input::Exchange(sanitized) = input else {
+            return None;
+        };
         let full = self.buffer.len() >= BATCH;
         let closed = if full { self.close() } else { None };
         if !self.buffer.is_empty() {
             self.buffer.extend_from_slice(b",\n");
         }
         push_entry(&mut self.buffer, sanitized);
-        self.entries += 1;
+        self.items += 1;
         closed
     }
 
     fn close(&mut self) -> Option<Batch> {
-        if self.entries == 0 {
+        if self.items == 0 {
             return None;
         }
         let bytes = Bytes::from(std::mem::take(&mut self.buffer));
         Some(Batch {
             bytes: bytes.len(),
             parts: vec![bytes],
-            spans: std::mem::take(&mut self.entries),
+            items: std::mem::take(&mut self.items),
         })
     }
 }
@@ -83,8 +75,8 @@ mod tests {
     use super::*;
     use crate::files::Files;
     use crate::policy::fixture;
-    use crate::redact::Config;
     use crate::redact::fixture::sanitize;
+    use crate::redact::{Config, Sanitized};
 
     fn exchange(body: usize) -> Sanitized {
         let response = format!("HTTP/1.1 200 X\r\n\r\n{}", "x".repeat(body));
@@ -105,13 +97,13 @@ mod tests {
         let mut sizes = Vec::new();
         let mut take = |batch: Option<Batch>| {
             if let Some(batch) = batch {
-                sizes.push(batch.spans);
+                sizes.push(batch.items);
                 document.write_all(&batch.parts[0]).unwrap();
                 document.flush().unwrap();
             }
         };
         for &body in bodies {
-            take(entries.add_exchange(&exchange(body)));
+            take(entries.add(Input::Exchange(&exchange(body))));
         }
         take(entries.close());
         take(entries.close());

@@ -1,26 +1,32 @@
-//! Delivery of spans, to any number of destinations at a time.
+//! Delivery of items (spans, HAR entries) to any number of destinations at a time.
 //!
 //! ```text
-//! Span ─► Sink (encodes, per thread) ─► Queue (bounded by bytes) ─► OTLP tasks │ writer threads
+//! item ─► Handles (encode, per thread) ─► Queue (bounded by bytes) ─► OTLP tasks │ writer threads
 //! ```
 //!
 //! Nothing here makes the caller wait. What cannot be delivered is dropped and counted ([`delivery`]).
 
 mod batch;
+mod config;
 pub mod delivery;
 mod exporters;
+mod handle;
 mod har;
+mod item;
 pub mod otlp;
-mod outlet;
 pub mod queue;
+mod report;
 mod stdout;
 mod writer;
 
 pub use batch::Batch;
-pub use exporters::{Exporters, Report, Reports, Target};
-pub use outlet::{Sink, Stopped};
+pub use config::ExportSection;
+pub use exporters::{Exporters, Target};
+pub use handle::{Handles, Stopped};
+pub use item::ItemKind;
+pub use report::{Report, Reports};
 
-/// Told of every socket that the agent opens, before it is connected, so that it is never captured.
+/// Hears of every socket that the agent opens, before it is connected, so that it is never captured.
 pub trait OwnSockets: Send + Sync {
     /// `cookie` is the socket's (SO_COOKIE).
     fn register(&self, cookie: u64);

@@ -1,6 +1,6 @@
 //! A queue bounded by bytes between the threads that make batches and the ones that deliver them.
 //!
-//! Pushing never waits: a slow collector costs spans, which are counted, never memory and never the data path.
+//! Pushing never waits: a slow collector costs items, which are counted, never memory and never the data path.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,33 +14,33 @@ use tokio::sync::Notify;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DropPolicy {
-    /// What has waited longest: what is told stays recent.
+    /// What has waited longest: what is exported stays recent.
     #[default]
     Oldest,
     /// What comes last: the beginning of an incident stays.
     Newest,
 }
 
-/// What the queue weighs an item by.
-pub trait Weigh {
+/// The size of an entry: what the queue is bounded by, and what it counts.
+pub trait Measured {
     /// Bytes held.
     fn bytes(&self) -> usize;
-    /// Spans held.
-    fn spans(&self) -> u64;
+    /// Items held.
+    fn items(&self) -> u64;
 }
 
 #[derive(Debug)]
-struct State<T> {
-    items: VecDeque<T>,
+struct Entries<T> {
+    entries: VecDeque<T>,
     bytes: usize,
-    spans: u64,
+    items: u64,
     closed: bool,
 }
 
 /// The queue.
 #[derive(Debug)]
 pub struct Queue<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<Entries<T>>,
     limit: usize,
     policy: DropPolicy,
     notify: Notify,
@@ -49,10 +49,10 @@ pub struct Queue<T> {
     room: Condvar,
 }
 
-/// What was found at the head of the queue.
+/// What was found at the front of the queue.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Popped<T> {
-    /// An item.
+    /// An entry.
     Item(T),
     /// Nothing yet.
     Empty,
@@ -60,15 +60,15 @@ pub enum Popped<T> {
     Closed,
 }
 
-impl<T: Weigh> Queue<T> {
+impl<T: Measured> Queue<T> {
     /// Holds at most `limit` bytes.
     #[must_use]
     pub fn new(limit: usize, policy: DropPolicy) -> Self {
         Self {
-            state: Mutex::new(State {
-                items: VecDeque::new(),
+            state: Mutex::new(Entries {
+                entries: VecDeque::new(),
                 bytes: 0,
-                spans: 0,
+                items: 0,
                 closed: false,
             }),
             limit,
@@ -80,40 +80,40 @@ impl<T: Weigh> Queue<T> {
     }
 
     /// A thread that panicked while it held the lock left nothing half done: every change below is complete before the next.
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+    fn state(&self) -> MutexGuard<'_, Entries<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an item. Returns the spans that had to give way for it, its own included.
+    /// Adds an entry. Returns the items that had to give way for it, its own included.
     #[must_use]
-    pub fn push(&self, item: T) -> u64 {
+    pub fn push(&self, entry: T) -> u64 {
         let mut state = self.state();
-        let size = item.bytes();
+        let size = entry.bytes();
         let fits = size <= self.limit;
-        let room = |state: &State<T>| state.bytes.saturating_add(size) <= self.limit;
+        let room = |state: &Entries<T>| state.bytes.saturating_add(size) <= self.limit;
         if state.closed || !fits || (self.policy == DropPolicy::Newest && !room(&state)) {
-            return item.spans();
+            return entry.items();
         }
         let mut dropped = 0;
         while !room(&state) {
             let Some(oldest) = state.take() else { break };
-            dropped += oldest.spans();
+            dropped += oldest.items();
         }
         state.bytes += size;
-        state.spans += item.spans();
-        state.items.push_back(item);
+        state.items += entry.items();
+        state.entries.push_back(entry);
         drop(state);
         self.notify.notify_one();
         self.condvar.notify_one();
         dropped
     }
 
-    /// Takes the oldest item, if there is one.
+    /// Takes the oldest entry, if there is one.
     pub fn try_pop(&self) -> Popped<T> {
         self.take(self.state())
     }
 
-    fn take(&self, mut state: MutexGuard<'_, State<T>>) -> Popped<T> {
+    fn take(&self, mut state: MutexGuard<'_, Entries<T>>) -> Popped<T> {
         match state.take() {
             Some(item) => {
                 drop(state);
@@ -136,7 +136,7 @@ impl<T: Weigh> Queue<T> {
         state.bytes <= self.limit / 2 || state.closed
     }
 
-    /// Waits for an item; `None` once the queue is closed and empty.
+    /// Waits for an entry; `None` once the queue is closed and empty.
     pub async fn pop(&self) -> Option<T> {
         loop {
             let notified = self.notify.notified();
@@ -155,19 +155,19 @@ impl<T: Weigh> Queue<T> {
         }
     }
 
-    /// Waits on this thread, at most `timeout`, for an item.
+    /// Waits on this thread, at most `timeout`, for an entry.
     pub fn pop_blocking(&self, timeout: Duration) -> Popped<T> {
         let state = self.state();
         let (state, _) = self
             .condvar
             .wait_timeout_while(state, timeout, |state| {
-                state.items.is_empty() && !state.closed
+                state.entries.is_empty() && !state.closed
             })
             .unwrap_or_else(PoisonError::into_inner);
         self.take(state)
     }
 
-    /// Takes no more items; those that are there can still be popped.
+    /// Takes no more entries; those that are there can still be popped.
     pub fn close(&self) {
         self.state().closed = true;
         self.notify.notify_one();
@@ -175,16 +175,16 @@ impl<T: Weigh> Queue<T> {
         self.room.notify_all();
     }
 
-    /// Drops everything that waits and returns the spans in it.
+    /// Drops everything that waits and returns the items in it.
     pub fn clear(&self) -> u64 {
         let mut state = self.state();
-        let spans = state.spans;
-        state.items.clear();
+        let items = state.items;
+        state.entries.clear();
         state.bytes = 0;
-        state.spans = 0;
+        state.items = 0;
         drop(state);
         self.room.notify_all();
-        spans
+        items
     }
 
     /// Bytes waiting.
@@ -192,9 +192,9 @@ impl<T: Weigh> Queue<T> {
         self.state().bytes
     }
 
-    /// Spans waiting.
-    pub fn spans(&self) -> u64 {
-        self.state().spans
+    /// Items waiting.
+    pub fn items(&self) -> u64 {
+        self.state().items
     }
 
     /// The bound, in bytes.
@@ -203,12 +203,12 @@ impl<T: Weigh> Queue<T> {
     }
 }
 
-impl<T: Weigh> State<T> {
+impl<T: Measured> Entries<T> {
     fn take(&mut self) -> Option<T> {
-        let item = self.items.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(item.bytes());
-        self.spans = self.spans.saturating_sub(item.spans());
-        Some(item)
+        let entry = self.entries.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(entry.bytes());
+        self.items = self.items.saturating_sub(entry.items());
+        Some(entry)
     }
 }
 
@@ -216,21 +216,21 @@ impl<T: Weigh> State<T> {
 mod tests {
     use super::*;
 
-    impl Weigh for (usize, u64) {
+    impl Measured for (usize, u64) {
         fn bytes(&self) -> usize {
             self.0
         }
-        fn spans(&self) -> u64 {
+        fn items(&self) -> u64 {
             self.1
         }
     }
 
-    /// Pushes items of (bytes, spans) into a queue of 10 bytes: spans dropped in all, then what is left.
+    /// Pushes entries of (bytes, items) into a queue of 10 bytes: items dropped in all, then what is left.
     fn check(policy: DropPolicy, items: &[(usize, u64)], dropped: u64, left: &[(usize, u64)]) {
         let queue = Queue::new(10, policy);
-        let lost: u64 = items.iter().map(|item| queue.push(*item)).sum();
-        assert_eq!(lost, dropped);
-        assert_eq!(queue.spans(), left.iter().map(|i| i.1).sum::<u64>());
+        let refused: u64 = items.iter().map(|item| queue.push(*item)).sum();
+        assert_eq!(refused, dropped);
+        assert_eq!(queue.items(), left.iter().map(|i| i.1).sum::<u64>());
         assert_eq!(queue.bytes(), left.iter().map(|i| i.0).sum::<usize>());
         queue.close();
         assert_eq!(queue.push((1, 7)), 7, "closed");
@@ -238,7 +238,7 @@ mod tests {
             assert_eq!(queue.try_pop(), Popped::Item(*item));
         }
         assert_eq!(queue.try_pop(), Popped::Closed);
-        assert_eq!((queue.bytes(), queue.spans()), (0, 0));
+        assert_eq!((queue.bytes(), queue.items()), (0, 0));
     }
 
     #[test]

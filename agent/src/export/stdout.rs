@@ -7,10 +7,10 @@ use bytes::Bytes;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Batch;
-use super::outlet::Encode;
+use super::handle::{Encode, Input};
 use crate::signal::span::{Attributes, Kind, Resource, ResourceValue, Span, Status, Value};
 
-/// Lines appear soon after what they tell.
+/// Lines appear soon after their exchange.
 pub(super) const AGE: Duration = Duration::from_millis(100);
 /// A pipe's buffer (Linux): one write fills it.
 const BATCH: usize = 64 * 1024;
@@ -19,11 +19,14 @@ const BATCH: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     buffer: Vec<u8>,
-    spans: u64,
+    items: u64,
 }
 
 impl Encode for Lines {
-    fn add(&mut self, span: &Span) -> Option<Batch> {
+    fn add(&mut self, input: Input<'_>) -> Option<Batch> {
+        let Input::Span(span) = input else {
+            return None;
+        };
         let full = self.buffer.len() >= BATCH;
         let closed = if full { self.close() } else { None };
         let before = self.buffer.len();
@@ -33,19 +36,19 @@ impl Encode for Lines {
         } else {
             self.buffer.push(b'\n');
         }
-        self.spans += 1;
+        self.items += 1;
         closed
     }
 
     fn close(&mut self) -> Option<Batch> {
-        if self.spans == 0 {
+        if self.items == 0 {
             return None;
         }
         let bytes = Bytes::from(std::mem::take(&mut self.buffer));
         Some(Batch {
             bytes: bytes.len(),
             parts: vec![bytes],
-            spans: std::mem::take(&mut self.spans),
+            items: std::mem::take(&mut self.items),
         })
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::delivery::DropReason;
-use super::outlet::Channel;
+use super::handle::Channel;
 use super::queue::Popped;
 
 /// How often a writer with nothing to do looks at the clock.
@@ -23,7 +23,7 @@ pub(super) fn run(
     loop {
         if deadline().is_some_and(|deadline| Instant::now() >= deadline) {
             let left = channel.queue.clear();
-            channel.delivery.drop_spans(left, DropReason::Shutdown);
+            channel.delivery.drop_waiting(left, DropReason::Shutdown);
             return;
         }
         let batch = match channel.queue.pop_blocking(IDLE) {
@@ -31,14 +31,14 @@ pub(super) fn run(
             Popped::Empty => continue,
             Popped::Closed => return,
         };
-        channel.delivery.begin(batch.spans);
-        let began = Instant::now();
+        channel.delivery.start(batch.items);
+        let start = Instant::now();
         let result = batch
             .parts
             .iter()
             .try_for_each(|part| out.write_all(part))
-            .and_then(|()| flush_when_idle(&mut out, channel.queue.spans() == 0));
-        channel.delivery.attempt(began.elapsed(), result.is_ok());
+            .and_then(|()| flush_when_idle(&mut out, channel.queue.items() == 0));
+        channel.delivery.attempt(start.elapsed(), result.is_ok());
         // The first reason is the one that helps.
         if result.is_ok() || healthy {
             channel.wrote(&result);
@@ -46,13 +46,19 @@ pub(super) fn run(
         match result {
             Ok(()) => {
                 healthy = true;
-                channel.delivery.export(batch.spans, 0, batch.bytes as u64);
+                channel.delivery.export(batch.items, 0, batch.bytes as u64);
             }
             Err(error) => {
-                channel.delivery.give_up(batch.spans, DropReason::Permanent);
+                channel
+                    .delivery
+                    .drop_in_flight(batch.items, DropReason::Permanent);
                 let is_first = std::mem::replace(&mut healthy, false);
+                if is_first {
+                    channel.delivery.fail(&error.to_string());
+                }
                 if is_first && error.kind() != io::ErrorKind::BrokenPipe {
-                    warn!(exporter = channel.name, %error, "spans cannot be written");
+                    let items = channel.kind.plural();
+                    warn!(exporter = channel.name, %error, "{items} cannot be written");
                 }
             }
         }

@@ -123,14 +123,14 @@ impl ExporterWatch {
         reports
             .iter()
             .map(|report| {
-                let account = &report.account;
+                let totals = &report.totals;
                 let counts = [
-                    account.exported,
-                    account.rejected,
-                    account.attempts,
-                    account.lost(),
+                    totals.exported,
+                    totals.rejected,
+                    totals.attempts,
+                    totals.dropped_total(),
                 ];
-                let silent = self.silent(&report.name, counts, account.queued() > 0, now);
+                let silent = self.silent(&report.name, counts, totals.queued() > 0, now);
                 let state = match silent >= nanos(limit) {
                     true => PartState::Silent(Duration::from_nanos(silent)),
                     false => PartState::Moving,
@@ -204,13 +204,14 @@ fn hook_detail(state: &HookState) -> Value {
 }
 
 fn exporter_detail(report: &Report) -> Value {
-    let account = &report.account;
+    let totals = &report.totals;
     let mut detail = json!({
-        "exported": account.exported,
-        "rejected": account.rejected,
-        "dropped": account.lost(),
-        "queued": account.queued(),
+        "exported": totals.exported,
+        "rejected": totals.rejected,
+        "dropped": totals.dropped_total(),
+        "queued": totals.queued(),
         "queue_bytes": report.queue_bytes,
+        "last_error": report.error,
     });
     let stopped = match &report.stopped {
         None => return detail,
@@ -224,7 +225,7 @@ fn exporter_detail(report: &Report) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::delivery::Account;
+    use crate::export::delivery::Totals;
 
     fn part(name: &str, state: PartState) -> Part {
         Part {
@@ -237,10 +238,8 @@ mod tests {
     fn check(hooks: &[HookState], parts: &[Part], stopped: Option<Stopped>, ready: bool) {
         let report = Report {
             name: "har".to_owned(),
-            account: Account::default(),
-            queue_bytes: 0,
-            queue_limit: 0,
             stopped,
+            ..Report::default()
         };
         let hook = |state: &HookState| Hook {
             name: "socket",
@@ -300,15 +299,13 @@ mod tests {
         let second = 1_000_000_000;
         let report = |accepted, attempts| Report {
             name: "otlp".to_owned(),
-            account: Account {
+            totals: Totals {
                 accepted,
                 waiting: accepted,
                 attempts,
-                ..Account::default()
+                ..Totals::default()
             },
-            queue_bytes: 0,
-            queue_limit: 0,
-            stopped: None,
+            ..Report::default()
         };
         let mut watch = ExporterWatch::default();
         let mut check = |accepted, attempts, at: u64, expected| {

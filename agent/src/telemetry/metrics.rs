@@ -20,7 +20,7 @@ use super::{usage, workload};
 use crate::engine::Stats;
 use crate::exchange::Partial;
 use crate::export::Report;
-use crate::export::delivery::{Account, DropReason, LATENCY_BUCKETS_MS};
+use crate::export::delivery::{DropReason, LATENCY_BUCKETS_MS, Totals};
 use crate::ledger::Dropped;
 use crate::policy::{self, Skip};
 use crate::redact::{self, Omitted, Rule};
@@ -392,22 +392,29 @@ fn redaction(page: &mut Families<'_>, counts: &redact::Counts) -> fmt::Result {
 }
 
 fn exporters(page: &mut Families<'_>, reports: &[Report]) -> fmt::Result {
-    type Read = fn(&Account) -> u64;
+    type Read = fn(&Totals) -> u64;
     let each = |read: Read| {
-        let sample =
-            move |report: &Report| ([("exporter", report.name.clone())], read(&report.account));
+        let sample = move |report: &Report| {
+            let labels = [
+                ("exporter", report.name.clone()),
+                ("item", report.kind.label().to_owned()),
+            ];
+            (labels, read(&report.totals))
+        };
         reports.iter().map(sample).collect::<Vec<_>>()
     };
     let counters: [(&str, &str, Read); 7] = [
-        ("spans_accepted", "Spans handed to the exporter.", |a| {
-            a.accepted
-        }),
-        ("spans_exported", "Spans that the destination took.", |a| {
+        (
+            "items_accepted",
+            "Items (spans, HAR entries) handed to the exporter.",
+            |a| a.accepted,
+        ),
+        ("items_exported", "Items that the destination took.", |a| {
             a.exported
         }),
         (
-            "spans_rejected",
-            "Spans that the destination rejected (partial success).",
+            "items_rejected",
+            "Items that the destination rejected (partial success).",
             |a| a.rejected,
         ),
         ("export_batches", "Batches taken.", |a| a.batches),
@@ -420,8 +427,8 @@ fn exporters(page: &mut Families<'_>, reports: &[Report]) -> fmt::Result {
     for (name, help, read) in counters {
         page.counters(&format!("meshtap_{name}"), help, each(read))?;
     }
-    let queued = each(Account::queued);
-    page.gauges("meshtap_spans_queued", "Spans on their way.", queued)?;
+    let queued = each(Totals::queued);
+    page.gauges("meshtap_items_queued", "Items on their way.", queued)?;
     let size = |read: fn(&Report) -> usize| {
         let sample = move |report: &Report| ([("exporter", report.name.clone())], read(report));
         reports.iter().map(sample)
@@ -442,13 +449,14 @@ fn exporters(page: &mut Families<'_>, reports: &[Report]) -> fmt::Result {
         size(|report| usize::from(report.stopped.is_some())),
     )?;
     page.counters(
-        "meshtap_spans_dropped",
-        "Spans accepted and not delivered, by reason.",
+        "meshtap_items_dropped",
+        "Items accepted and not delivered, by reason.",
         reports.iter().flat_map(|report| {
-            let reasons = DropReason::ALL.iter().zip(report.account.dropped);
+            let reasons = DropReason::ALL.iter().zip(report.totals.dropped);
             reasons.map(|(reason, count)| {
                 let labels = [
                     ("exporter", report.name.as_str()),
+                    ("item", report.kind.label()),
                     ("reason", reason.label()),
                 ];
                 (labels, count)
@@ -461,8 +469,8 @@ fn exporters(page: &mut Families<'_>, reports: &[Report]) -> fmt::Result {
         reports.iter().map(|report| {
             let bounds = LATENCY_BUCKETS_MS.iter().map(|ms| *ms as f64 / 1000.0);
             let bounds = bounds.chain(std::iter::once(f64::INFINITY));
-            let buckets = bounds.zip(report.account.latency).collect();
-            let sum = report.account.latency_micros as f64 / 1e6;
+            let buckets = bounds.zip(report.totals.latency).collect();
+            let sum = report.totals.latency_micros as f64 / 1e6;
             ([("exporter", report.name.as_str())], sum, buckets)
         }),
     )
@@ -530,13 +538,12 @@ mod tests {
         reading.engine.stats.http2 = 5;
         reading.exporters = vec![Report {
             name: "a\"b\\".to_owned(),
-            account: Account {
+            totals: Totals {
                 latency: [1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 4],
-                ..Account::default()
+                ..Totals::default()
             },
-            queue_bytes: 0,
             queue_limit: 9,
-            stopped: None,
+            ..Report::default()
         }];
         reading
     }

@@ -12,7 +12,7 @@ use prost::Message;
 use tonic_types::pb::Status;
 use tonic_types::{RetryInfo, RpcStatusExt};
 
-use crate::config::Protocol;
+use super::config::Protocol;
 
 /// Longest text of a server that is repeated in a log line.
 const MESSAGE_LIMIT: usize = 256;

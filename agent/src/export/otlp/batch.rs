@@ -166,7 +166,7 @@ impl Builder {
         Some(Batch {
             bytes: parts.iter().map(Bytes::len).sum(),
             parts,
-            spans: std::mem::take(&mut self.spans),
+            items: std::mem::take(&mut self.spans),
         })
     }
 }
@@ -212,7 +212,7 @@ mod tests {
                 .collect();
             assert_eq!(names, *groups);
             let total = groups.iter().map(|g| g.len() as u64).sum::<u64>();
-            assert_eq!(batch.spans, total);
+            assert_eq!(batch.items, total);
         }
     }
 

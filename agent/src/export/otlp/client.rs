@@ -23,9 +23,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 
 use super::answer::{self, Outcome};
+use super::config::{Compression, Protocol};
 use super::connect::Connector;
 use super::settings::Settings;
-use crate::config::{Compression, Protocol};
 use crate::export::{Batch, OwnSockets};
 
 /// Longest answer that is read: a partial success with a message, or an error with its details.

@@ -12,7 +12,8 @@ use opentelemetry_otlp::{
     OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
 };
 
-use crate::config::{Compression, Interval, Protocol};
+use super::config::{Compression, Protocol};
+use crate::units::Interval;
 
 /// Reads a variable.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;

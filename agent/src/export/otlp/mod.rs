@@ -11,6 +11,7 @@
 mod answer;
 mod batch;
 mod client;
+mod config;
 mod connect;
 mod encode;
 pub mod environment;
@@ -24,11 +25,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::outlet::{Channel, Encode};
+use super::handle::{Channel, Encode, Input};
 use super::{Batch, OwnSockets};
-use crate::config::BatchConfig;
 use crate::signal::span::{Resource, ResourceValue, Scope, Span, Value};
 
+pub use config::{
+    BatchConfig, Compression, Concurrency, OtlpConfig, Protocol, QueueConfig, RetryConfig,
+    TlsConfig,
+};
 pub use settings::Settings;
 
 /// Starts the tasks that deliver a channel's batches. Must be called within the runtime.
@@ -102,8 +106,11 @@ impl Requests {
 }
 
 impl Encode for Requests {
-    fn add(&mut self, span: &Span) -> Option<Batch> {
-        self.add(span)
+    fn add(&mut self, input: Input<'_>) -> Option<Batch> {
+        match input {
+            Input::Span(span) => self.add(span),
+            Input::Exchange(_) => None,
+        }
     }
 
     fn close(&mut self) -> Option<Batch> {

@@ -9,10 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::environment::{self, Endpoint, Lookup};
-use crate::config::{
+use super::config::{
     BatchConfig, Compression, OtlpConfig, Protocol, QueueConfig, RetryConfig, TlsConfig,
 };
+use super::environment::{self, Endpoint, Lookup};
 
 /// The specification's default for `OTEL_EXPORTER_OTLP_TIMEOUT`.
 const DEFAULT_TIMEOUT: Duration = opentelemetry_otlp::OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT;

@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::answer::Outcome;
 use super::client::Client;
-use crate::config::RetryConfig;
+use super::config::RetryConfig;
 use crate::export::Batch;
 use crate::export::delivery::{Delivery, DropReason};
 use crate::export::queue::Queue;
@@ -60,16 +60,16 @@ impl Destination {
                     None => return,
                 },
             };
-            let spans = batch.spans;
-            self.delivery.begin(spans);
+            let spans = batch.items;
+            self.delivery.start(spans);
             tokio::select! {
                 biased;
                 () = self.deliver(&batch) => {}
-                () = passed(&mut stop) => self.delivery.give_up(spans, DropReason::Shutdown),
+                () = passed(&mut stop) => self.delivery.drop_in_flight(spans, DropReason::Shutdown),
             }
         }
         let left = self.queue.clear();
-        self.delivery.drop_spans(left, DropReason::Shutdown);
+        self.delivery.drop_waiting(left, DropReason::Shutdown);
     }
 
     async fn deliver(&self, batch: &Batch) {
@@ -77,7 +77,9 @@ impl Destination {
             Ok(payload) => payload,
             Err(error) => {
                 warn!(exporter = self.name, error, "a batch cannot be encoded");
-                return self.delivery.give_up(batch.spans, DropReason::Permanent);
+                return self
+                    .delivery
+                    .drop_in_flight(batch.items, DropReason::Permanent);
             }
         };
         let give_up = Instant::now() + self.retry.give_up.0;
@@ -97,11 +99,13 @@ impl Destination {
                 Outcome::Refused { message } => {
                     warn!(
                         exporter = self.name,
-                        spans = batch.spans,
+                        spans = batch.items,
                         message,
                         "a batch was refused for good"
                     );
-                    return self.delivery.give_up(batch.spans, DropReason::Permanent);
+                    return self
+                        .delivery
+                        .drop_in_flight(batch.items, DropReason::Permanent);
                 }
                 Outcome::Retry { after, message } => {
                     self.told_failure(&message);
@@ -132,17 +136,17 @@ impl Destination {
             warn!(exporter = self.name, message, "the destination warns");
         }
         self.delivery
-            .export(batch.spans, rejected, batch.bytes as u64);
+            .export(batch.items, rejected, batch.bytes as u64);
     }
 
     fn exhausted(&self, batch: &Batch) {
         warn!(
             exporter = self.name,
-            spans = batch.spans,
+            spans = batch.items,
             "a batch is dropped: the destination was not available for too long"
         );
         self.delivery
-            .give_up(batch.spans, DropReason::RetriesExhausted);
+            .drop_in_flight(batch.items, DropReason::RetriesExhausted);
     }
 
     fn told_failure(&self, message: &str) {

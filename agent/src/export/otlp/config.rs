@@ -41,6 +41,29 @@ pub struct OtlpConfig {
     pub concurrency: Concurrency,
 }
 
+impl OtlpConfig {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// Names the key, relative to this section, and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        let zero = |interval: Interval| interval.0.is_zero();
+        if self.timeout.is_some_and(zero) {
+            return Err("timeout: must not be 0".to_owned());
+        }
+        if zero(self.retry.initial) || self.retry.max < self.retry.initial {
+            return Err("retry: `initial` must not be 0, nor more than `max`".to_owned());
+        }
+        if self.batch.bytes > self.queue.bytes {
+            return Err(format!(
+                "queue.bytes: must hold a batch of {}",
+                self.batch.bytes
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Certificates, as files in PEM format.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -1,0 +1,218 @@
+//! The handles of exporters: a worker's end of each. They encode items on the thread that makes them, and close batches by size and
+//! age.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Batch;
+use super::ItemKind;
+use super::delivery::{Delivery, DropReason, Totals};
+use super::queue::Queue;
+use crate::redact::Sanitized;
+use crate::signal::span::Span;
+
+/// What an exporter makes an item of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Input<'a> {
+    /// A span.
+    Span(&'a Span),
+    /// A whole exchange.
+    Exchange(&'a Sanitized),
+}
+
+/// Turns items into batches of one destination's format.
+pub(crate) trait Encode: Send {
+    /// Adds an item. Returns the batch that had to be closed to make room, if any. Only called with input for its
+    /// exporter's kind of items.
+    fn add(&mut self, input: Input<'_>) -> Option<Batch>;
+    /// Ends the open batch, if it holds anything.
+    fn close(&mut self) -> Option<Batch>;
+}
+
+/// What both ends of one destination share.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    /// Name in metrics and logs.
+    pub(crate) name: String,
+    /// What its items are.
+    pub(crate) kind: ItemKind,
+    /// Batches that wait.
+    pub(crate) queue: Arc<Queue<Batch>>,
+    /// The totals.
+    pub(crate) delivery: Arc<Delivery>,
+    /// Items in batches that are still being filled.
+    filling: AtomicU64,
+    stopped: Mutex<Option<Stopped>>,
+}
+
+/// Why a file or pipe takes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The reader of a pipe has gone: the end that `| head` asks for.
+    ReaderGone,
+    /// Anything else, in the system's words.
+    Failed(String),
+}
+
+impl Channel {
+    pub(crate) fn new(name: String, kind: ItemKind, queue: Queue<Batch>) -> Self {
+        Self {
+            name,
+            kind,
+            queue: Arc::new(queue),
+            delivery: Arc::default(),
+            filling: AtomicU64::new(0),
+            stopped: Mutex::default(),
+        }
+    }
+
+    /// Why nothing can be written just now.
+    pub(crate) fn stopped(&self) -> Option<Stopped> {
+        let stopped = self.stopped.lock();
+        stopped.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Something was written, or could not be.
+    pub(crate) fn wrote(&self, result: &io::Result<()>) {
+        let state = result.as_ref().err().map(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Stopped::ReaderGone,
+            _ => Stopped::Failed(error.to_string()),
+        });
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// The totals now.
+    pub(crate) fn totals(&self) -> Totals {
+        let filling = self.filling.load(Ordering::Relaxed);
+        self.delivery.totals(filling, self.queue.items())
+    }
+
+    fn push(&self, batch: Batch) {
+        self.filling.fetch_sub(batch.items, Ordering::Relaxed);
+        let dropped = self.queue.push(batch);
+        if dropped > 0 {
+            self.delivery.drop_waiting(dropped, DropReason::QueueFull);
+        }
+    }
+}
+
+/// One thread's end of one exporter.
+struct Handle {
+    channel: Arc<Channel>,
+    encode: Box<dyn Encode>,
+    age: Duration,
+    /// When the first item of the batch that is being filled was added.
+    since: Option<Instant>,
+}
+
+/// One thread's ends of every exporter.
+#[derive(Default)]
+pub struct Handles {
+    handles: Vec<Handle>,
+}
+
+impl std::fmt::Debug for Handles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = self.handles.iter().map(|handle| &handle.channel.name);
+        f.debug_list().entries(names).finish()
+    }
+}
+
+impl Handles {
+    pub(crate) fn add(&mut self, channel: Arc<Channel>, encode: Box<dyn Encode>, age: Duration) {
+        self.handles.push(Handle {
+            channel,
+            encode,
+            age,
+            since: None,
+        });
+    }
+
+    /// Some exporter takes spans.
+    #[must_use]
+    pub fn take_spans(&self) -> bool {
+        let mut handles = self.handles.iter();
+        handles.any(|handle| handle.channel.kind == ItemKind::Span)
+    }
+
+    /// Hands a span to every exporter of spans. Never waits.
+    pub fn span(&mut self, span: &Span, now: Instant) {
+        self.item(Input::Span(span), now);
+    }
+
+    /// Hands an exchange to every exporter that takes exchanges instead of spans. Never waits.
+    pub fn exchange(&mut self, sanitized: &Sanitized, now: Instant) {
+        self.item(Input::Exchange(sanitized), now);
+    }
+
+    fn item(&mut self, input: Input<'_>, now: Instant) {
+        for handle in &mut self.handles {
+            if input.is_for(handle.channel.kind) {
+                handle.add(input, now);
+            }
+        }
+    }
+
+    /// Closes the batches that are old enough. Call it at least as often as batches may age.
+    pub fn expire(&mut self, now: Instant) {
+        for handle in &mut self.handles {
+            let old = |since| now.saturating_duration_since(since) >= handle.age;
+            if handle.since.is_some_and(old) {
+                handle.close();
+            }
+        }
+    }
+
+    /// Waits, at most `timeout`, until every exporter's queue is half empty; whether it is. For who would rather wait than drop.
+    pub fn wait_for_room(&self, timeout: Duration) -> bool {
+        let start = Instant::now();
+        self.handles.iter().all(|handle| {
+            let left = timeout.saturating_sub(start.elapsed());
+            handle.channel.queue.wait_for_room(left)
+        })
+    }
+
+    /// Closes every batch.
+    pub fn flush(&mut self) {
+        for handle in &mut self.handles {
+            handle.close();
+        }
+    }
+}
+
+impl Drop for Handles {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl Input<'_> {
+    /// An exporter of these items takes this input.
+    const fn is_for(self, kind: ItemKind) -> bool {
+        matches!(
+            (self, kind),
+            (Self::Span(_), ItemKind::Span) | (Self::Exchange(_), ItemKind::HarEntry)
+        )
+    }
+}
+
+impl Handle {
+    fn add(&mut self, input: Input<'_>, now: Instant) {
+        self.channel.delivery.accept(1);
+        self.channel.filling.fetch_add(1, Ordering::Relaxed);
+        if let Some(batch) = self.encode.add(input) {
+            self.channel.push(batch);
+            self.since = None;
+        }
+        self.since.get_or_insert(now);
+    }
+
+    fn close(&mut self) {
+        self.since = None;
+        if let Some(batch) = self.encode.close() {
+            self.channel.push(batch);
+        }
+    }
+}

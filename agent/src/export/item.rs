@@ -1,0 +1,31 @@
+//! What is exported: items of a named kind.
+
+/// The kind of the items that an exporter takes. It is the label of metrics and the member `item` of reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ItemKind {
+    /// One span of one exchange.
+    #[default]
+    Span,
+    /// One entry of a HAR document.
+    HarEntry,
+}
+
+impl ItemKind {
+    /// The name in metrics and JSON.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Span => "span",
+            Self::HarEntry => "har_entry",
+        }
+    }
+
+    /// The name of several, in text for people.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Span => "spans",
+            Self::HarEntry => "HAR entries",
+        }
+    }
+}
