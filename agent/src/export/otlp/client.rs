@@ -1,46 +1,42 @@
 //! One request to a collector, over any of the three protocols.
 //!
-//! A unary gRPC call is an HTTP/2 POST whose body is one length-prefixed message and whose answer ends with trailers
+//! A unary gRPC call is an HTTP/2 POST whose body is one length-prefixed message and whose response ends with trailers
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>); with hyper's client it shares everything with the HTTP
 //! protocols, and an attempt that broke on the way is never mistaken for a status that the server sent.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
+mod payload;
+
 use std::error::Error;
-use std::io::Write as _;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use flate2::write::GzEncoder;
+use bytes::BytesMut;
 use http::{HeaderValue, Request, header};
-use http_body::{Frame, SizeHint};
-use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message as _;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 
-use super::answer::{self, Outcome};
+pub(super) use payload::Payload;
+
 use super::config::{Compression, Protocol};
 use super::connect::Connector;
+use super::endpoint;
+use super::greeting::Expected;
+use super::response::{self, End, Outcome, RESPONSE_LIMIT, Reply, one_line};
 use super::settings::Settings;
+use super::worker::Transport;
 use crate::export::{Batch, OwnSockets};
 
-/// Longest answer that is read: a partial success with a message, or an error with its details.
-const ANSWER_LIMIT: usize = 64 * 1024;
-/// An HTTP/2 connection whose other end went away is given up after this much silence, and as long again for the answer to a ping.
+/// An HTTP/2 connection whose other end went away is given up after this much silence, and as long again for the response to a ping.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// An idle connection is closed before the other end is likely to.
 const IDLE: Duration = Duration::from_secs(50);
-
-/// A batch in the form in which it is sent, made once for all attempts.
-#[derive(Clone, Debug)]
-pub(super) struct Payload {
-    parts: VecDeque<Bytes>,
-    len: u64,
-}
+/// Longest wait for the text of an error: its status says what is to be done.
+const ERROR_TEXT: Duration = Duration::from_secs(1);
+/// Shortest header value, and part of one, that is taken for a secret and is not shown in messages.
+const SECRET_LEN: usize = 6;
 
 /// Talks to one collector.
 #[derive(Debug)]
@@ -50,11 +46,23 @@ pub(super) struct Client {
     protocol: Protocol,
     compression: Compression,
     timeout: Duration,
+    /// The endpoint as it stands in messages.
+    url: String,
 }
 
 impl Client {
     pub(super) fn new(settings: &Settings, own: Arc<dyn OwnSockets>) -> Self {
         let grpc = settings.protocol == Protocol::Grpc;
+        let connector = Connector {
+            own,
+            tls: settings.tls.clone().map(TlsConnector::from),
+            proxy: settings.proxy.clone(),
+            expected: if grpc {
+                Expected::Http2
+            } else {
+                Expected::Http1
+            },
+        };
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -64,7 +72,7 @@ impl Client {
             .http2_adaptive_window(true)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .http2_keep_alive_timeout(KEEP_ALIVE)
-            .build(Connector::new(own, settings.tls.clone()));
+            .build(connector);
         let (mut template, ()) = Request::post(settings.url.clone())
             .body(())
             .unwrap_or_default()
@@ -76,75 +84,113 @@ impl Client {
             protocol: settings.protocol,
             compression: settings.compression,
             timeout: settings.timeout,
+            url: endpoint::shown(&settings.url, settings.protocol),
         }
     }
 
-    /// Gives a batch its final form.
-    ///
-    /// # Errors
-    /// When it cannot be told in JSON, which would be a fault of the encoder.
-    pub(super) fn prepare(&self, batch: &Batch) -> Result<Payload, String> {
-        let mut parts: VecDeque<Bytes> = match self.protocol {
-            Protocol::HttpJson => [json(batch)?].into(),
-            Protocol::Grpc | Protocol::HttpProtobuf => batch.parts.iter().cloned().collect(),
-        };
-        if self.compression == Compression::Gzip {
-            parts = [gzip(&parts).map_err(|error| error.to_string())?].into();
-        }
-        let len: usize = parts.iter().map(Bytes::len).sum();
-        if self.protocol == Protocol::Grpc {
-            let mut prefix = vec![u8::from(self.compression == Compression::Gzip)];
-            let len = u32::try_from(len).map_err(|_| "a batch over 4 GiB".to_owned())?;
-            prefix.extend_from_slice(&len.to_be_bytes());
-            parts.push_front(prefix.into());
-        }
-        let len = parts.iter().map(|part| part.len() as u64).sum();
-        Ok(Payload { parts, len })
-    }
-
-    /// Makes one attempt, bounded by the timeout.
-    pub(super) async fn send(&self, payload: Payload) -> Outcome {
-        match tokio::time::timeout(self.timeout, self.attempt(payload)).await {
-            Ok(Ok(outcome)) => outcome,
-            // The connection failed, or what came was cut off: whether the batch arrived is not known.
-            Ok(Err(error)) => Outcome::Retry {
-                after: None,
-                message: answer::printable(&chain(&*error)),
-            },
-            Err(_) => Outcome::Retry {
-                after: None,
-                message: format!("no answer within {:?}", self.timeout),
-            },
-        }
-    }
-
-    async fn attempt(&self, payload: Payload) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
+    async fn attempt(&self, payload: Payload) -> Outcome {
+        let deadline = Instant::now() + self.timeout.min(LONGEST_TIMEOUT);
         let request = Request::from_parts(self.template.clone(), payload);
-        let (head, body) = self.http.request(request).await?.into_parts();
-        let read = match Limited::new(body, ANSWER_LIMIT).collect().await {
-            Ok(read) => Some(read),
-            // Its status says all that is needed; a page of that length is no message.
-            Err(error) if self.protocol != Protocol::Grpc && error.is::<LengthLimitError>() => None,
-            Err(error) => return Err(error),
+        let response = match tokio::time::timeout_at(deadline, self.http.request(request)).await {
+            Ok(Ok(response)) => response,
+            // The connection failed: whether the batch arrived is not known.
+            Ok(Err(error)) => {
+                return Outcome::Retry {
+                    after: None,
+                    message: one_line(&chain(&error)),
+                };
+            }
+            Err(_) => {
+                return Outcome::Retry {
+                    after: None,
+                    message: format!("no response within {:?}", self.timeout),
+                };
+            }
         };
-        let trailers = read.as_ref().and_then(|read| read.trailers().cloned());
-        let body = read.map(Collected::to_bytes).unwrap_or_default();
-        Ok(match self.protocol {
-            Protocol::Grpc => answer::grpc(head.status, &head.headers, trailers.as_ref(), &body),
-            protocol => answer::http(
-                protocol,
-                head.status,
-                &head.headers,
-                &body,
-                SystemTime::now(),
-            ),
-        })
+        let (head, body) = response.into_parts();
+        let deadline = match head.status.is_success() {
+            true => deadline,
+            false => deadline.min(Instant::now() + ERROR_TEXT),
+        };
+        let mut reply = Reply {
+            status: head.status,
+            headers: head.headers,
+            trailers: None,
+            body: bytes::Bytes::new(),
+            end: End::Whole,
+        };
+        read(body, deadline, &mut reply).await;
+        match self.protocol {
+            Protocol::Grpc => response::grpc(&reply),
+            protocol => response::http(protocol, &reply, SystemTime::now()),
+        }
     }
+
+    /// A message with the endpoint before it, and without the configured headers' values: a server may repeat them.
+    fn complete(&self, message: &str) -> String {
+        let mut message = message.to_owned();
+        let values = self.template.headers.values().filter(|v| v.is_sensitive());
+        for text in values.filter_map(|value| value.to_str().ok()) {
+            for part in [text].into_iter().chain(text.split_ascii_whitespace()) {
+                if part.len() >= SECRET_LEN {
+                    message = message.replace(part, "***");
+                }
+            }
+        }
+        format!("{}: {message}", self.url)
+    }
+}
+
+/// What is longer cannot be added to a clock.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+
+impl Transport for Client {
+    type Payload = Payload;
+
+    fn prepare(&self, batch: &Batch) -> Result<Payload, String> {
+        Payload::new(batch, self.protocol, self.compression)
+    }
+
+    async fn send(&self, payload: Payload) -> Outcome {
+        match self.attempt(payload).await {
+            Outcome::Taken { rejected, remark } if remark.is_empty() => {
+                Outcome::Taken { rejected, remark }
+            }
+            Outcome::Taken { rejected, remark } => Outcome::Taken {
+                rejected,
+                remark: self.complete(&remark),
+            },
+            Outcome::Retry { after, message } => Outcome::Retry {
+                after,
+                message: self.complete(&message),
+            },
+            Outcome::Refused { message } => Outcome::Refused {
+                message: self.complete(&message),
+            },
+        }
+    }
+}
+
+/// Reads a body to its end, its bound, or the deadline.
+async fn read(mut body: Incoming, deadline: Instant, reply: &mut Reply) {
+    let mut bytes = BytesMut::new();
+    reply.end = loop {
+        match tokio::time::timeout_at(deadline, body.frame()).await {
+            Ok(None) => break End::Whole,
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) if bytes.len() + data.len() > RESPONSE_LIMIT => break End::TooLong,
+                Ok(data) => bytes.extend_from_slice(&data),
+                Err(frame) => reply.trailers = frame.into_trailers().ok(),
+            },
+            Ok(Some(Err(error))) => break End::Broken(one_line(&chain(&error))),
+            Err(_) => break End::Broken("no end within the timeout".to_owned()),
+        }
+    };
+    reply.body = bytes.freeze();
 }
 
 fn head(settings: &Settings) -> http::HeaderMap {
     let mut headers = settings.headers.clone();
-    let gzip = settings.compression == Compression::Gzip;
     let content_type = match settings.protocol {
         Protocol::Grpc => "application/grpc",
         Protocol::HttpProtobuf => "application/x-protobuf",
@@ -160,32 +206,23 @@ fn head(settings: &Settings) -> http::HeaderMap {
     if settings.protocol == Protocol::Grpc {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    if gzip {
+    if settings.compression == Compression::Gzip {
         let name = match settings.protocol {
             Protocol::Grpc => header::HeaderName::from_static("grpc-encoding"),
             Protocol::HttpProtobuf | Protocol::HttpJson => header::CONTENT_ENCODING,
         };
         headers.insert(name, HeaderValue::from_static("gzip"));
     }
-    headers
-}
-
-/// By way of the generated types: the JSON mapping of OTLP has its own rules (hexadecimal ids, numbers for enumerations).
-fn json(batch: &Batch) -> Result<Bytes, String> {
-    let message = batch.parts.concat();
-    let request =
-        ExportTraceServiceRequest::decode(&*message).map_err(|error| error.to_string())?;
-    serde_json::to_vec(&request)
-        .map(Bytes::from)
-        .map_err(|error| error.to_string())
-}
-
-fn gzip(parts: &VecDeque<Bytes>) -> std::io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    for part in parts {
-        encoder.write_all(part)?;
+    // A proxy that is given the request itself, rather than asked for a connection, reads this.
+    let is_plain = settings.url.scheme() == Some(&http::uri::Scheme::HTTP);
+    let authorization = settings
+        .proxy
+        .as_ref()
+        .and_then(|p| p.authorization.clone());
+    if let Some(value) = authorization.filter(|_| is_plain && settings.protocol != Protocol::Grpc) {
+        headers.insert(header::PROXY_AUTHORIZATION, value);
     }
-    encoder.finish().map(Bytes::from)
+    headers
 }
 
 /// An error and its causes: hyper's own texts name only the outermost.
@@ -193,32 +230,12 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let more = error.to_string();
+        // Some texts hold their cause's already.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
         cause = error.source();
     }
     text
-}
-
-impl http_body::Body for Payload {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let part = self.parts.pop_front();
-        if let Some(part) = &part {
-            self.len = self.len.saturating_sub(part.len() as u64);
-        }
-        Poll::Ready(part.map(|part| Ok(Frame::data(part))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.parts.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.len)
-    }
 }

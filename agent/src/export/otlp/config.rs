@@ -17,13 +17,14 @@ use crate::units::{ByteSize, Interval};
 pub struct OtlpConfig {
     /// Name in metrics and logs. Default: `otlp`, with a number when there are several.
     pub name: Option<String>,
-    /// `http://host:4318`, `https://host:4317`, `host:4317`. For the HTTP protocols `/v1/traces` is appended where it is not there.
+    /// `http://host:4318`, `https://host:4317`, `host:4317`. For the HTTP protocols `/v1/traces` is appended to a path that does not
+    /// end with it; a query is kept.
     pub endpoint: Option<String>,
-    /// Default: `grpc` when the port is 4317, else `http/protobuf`.
+    /// Default: `grpc` when the port is 4317 and there is no path, else `http/protobuf`.
     pub protocol: Option<Protocol>,
     /// Sent with every request.
     pub headers: BTreeMap<String, Secret>,
-    /// Longest wait for one answer. Default: 10 s.
+    /// Longest wait for one response. Default: 10 s.
     pub timeout: Option<Interval>,
     /// Default: none.
     pub compression: Option<Compression>,
@@ -31,6 +32,8 @@ pub struct OtlpConfig {
     pub tls: TlsConfig,
     /// Where `endpoint` has no scheme: without TLS. Default: false.
     pub insecure: Option<bool>,
+    /// `http://host:3128`, or `none`. Default: what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say.
+    pub proxy: Option<Secret>,
     /// Size and age of batches.
     pub batch: BatchConfig,
     /// What waits for delivery.
@@ -110,7 +113,8 @@ pub enum Compression {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchConfig {
-    /// Bytes. A single larger span makes a batch of its own. A collector takes 4 MiB at most by default.
+    /// Bytes. A single larger span makes a batch of its own; one over 4 MiB, which is all that a collector takes by default, is sent
+    /// without its bodies.
     pub bytes: ByteSize,
     /// Spans.
     pub spans: u64,
@@ -150,7 +154,8 @@ impl Default for QueueConfig {
     }
 }
 
-/// Exponential backoff with jitter; a `Retry-After` or `RetryInfo` of the destination goes before it.
+/// Exponential backoff with jitter. Between two attempts is at least the longer of the backoff and of the destination's
+/// `Retry-After` or `RetryInfo`, and at most `max`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryConfig {
@@ -158,7 +163,7 @@ pub struct RetryConfig {
     pub initial: Interval,
     /// Longest wait between two attempts.
     pub max: Interval,
-    /// A batch older than this is dropped instead of tried again.
+    /// A batch is dropped this long after its first attempt.
     pub give_up: Interval,
 }
 

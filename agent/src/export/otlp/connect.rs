@@ -1,5 +1,7 @@
-//! TCP and TLS connections to a collector, made here so that the agent's own sockets are told to the kernel side before their first
-//! byte and are never captured.
+//! Connections to a collector, made here so that the kernel side hears of the agent's own sockets before their first byte, and never
+//! captures them: TCP, through a proxy or not, with TLS or without.
+
+mod stream;
 
 use std::fmt;
 use std::future::Future;
@@ -10,40 +12,38 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Uri;
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
+pub(super) use stream::Stream;
+use stream::{Cookie, Socket, Transport};
+
+use super::greeting::Expected;
+use super::proxy::Proxy;
+use super::tunnel;
 use crate::export::OwnSockets;
 
-/// Longest wait for one address to answer, so that a dead one of several leaves time for the next.
+/// Longest wait for one address to connect, so that a dead one of several leaves time for the next.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes connections for hyper's client pool.
 #[derive(Clone)]
 pub(super) struct Connector {
-    own: Arc<dyn OwnSockets>,
-    tls: Option<TlsConnector>,
-}
-
-impl Connector {
-    pub(super) fn new(own: Arc<dyn OwnSockets>, tls: Option<Arc<rustls::ClientConfig>>) -> Self {
-        Self {
-            own,
-            tls: tls.map(TlsConnector::from),
-        }
-    }
+    pub(super) own: Arc<dyn OwnSockets>,
+    pub(super) tls: Option<TlsConnector>,
+    pub(super) proxy: Option<Arc<Proxy>>,
+    pub(super) expected: Expected,
 }
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector")
             .field("tls", &self.tls.is_some())
+            .field("proxy", &self.proxy)
             .finish_non_exhaustive()
     }
 }
@@ -68,23 +68,55 @@ impl Connector {
         let host = uri
             .host()
             .ok_or_else(|| invalid("the endpoint has no host"))?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
         let secure = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let mut last = invalid("the endpoint's host has no address");
+        // Plain HTTP/1 requests are given to the proxy as they are; everything else gets a connection through it.
+        let tunnels = secure || self.expected == Expected::Http2;
+        let name = host.trim_start_matches('[').trim_end_matches(']');
+        let (tcp, cookie, prefix) = match self.proxy.as_deref() {
+            None => {
+                let (tcp, cookie) = self.dial(name, port).await?;
+                (tcp, cookie, Bytes::new())
+            }
+            Some(proxy) => {
+                self.reach(proxy, tunnels, &format!("{host}:{port}"))
+                    .await?
+            }
+        };
+        let socket = Socket::new(tcp, prefix);
+        let transport = if secure {
+            self.secure(name, socket).await?
+        } else {
+            Transport::Plain(socket)
+        };
+        let is_proxied = self.proxy.is_some() && !tunnels;
+        Ok(Stream::new(transport, self.expected, is_proxied, cookie))
+    }
+
+    /// A connection to the proxy and, when it is to be a tunnel, through it.
+    async fn reach(
+        &self,
+        proxy: &Proxy,
+        tunnels: bool,
+        target: &str,
+    ) -> io::Result<(TcpStream, Option<Cookie>, Bytes)> {
+        let (mut tcp, cookie) = self
+            .dial(&proxy.host, proxy.port)
+            .await
+            .map_err(|error| io::Error::new(error.kind(), format!("the proxy {proxy}: {error}")))?;
+        let prefix = if tunnels {
+            tunnel::open(&mut tcp, proxy, target).await?
+        } else {
+            Bytes::new()
+        };
+        Ok((tcp, cookie, prefix))
+    }
+
+    async fn dial(&self, host: &str, port: u16) -> io::Result<(TcpStream, Option<Cookie>)> {
+        let mut last = invalid("the host has no address");
         for address in tokio::net::lookup_host((host, port)).await? {
             match tokio::time::timeout(CONNECT_TIMEOUT, self.open(address)).await {
-                Ok(Ok((tcp, cookie))) => {
-                    let transport = if secure {
-                        self.secure(host, tcp).await?
-                    } else {
-                        Transport::Plain(tcp)
-                    };
-                    return Ok(Stream {
-                        transport,
-                        _cookie: cookie,
-                    });
-                }
+                Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => last = error,
                 Err(_) => last = io::Error::from(io::ErrorKind::TimedOut),
             }
@@ -104,7 +136,7 @@ impl Connector {
         Ok((socket.connect(address).await?, cookie))
     }
 
-    async fn secure(&self, host: &str, tcp: TcpStream) -> io::Result<Transport> {
+    async fn secure(&self, host: &str, socket: Socket) -> io::Result<Transport> {
         let tls = self
             .tls
             .as_ref()
@@ -112,110 +144,17 @@ impl Connector {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             invalid("the endpoint's host is not a name that a certificate can have")
         })?;
-        Ok(Transport::Tls(Box::new(tls.connect(name, tcp).await?)))
+        match tls.connect(name, socket).into_fallible().await {
+            Ok(stream) => Ok(Transport::Tls(Box::new(stream))),
+            Err((error, socket)) => {
+                let instead = socket.greeting().instead_of_tls();
+                let text = instead.unwrap_or_else(|| format!("TLS: {error}"));
+                Err(io::Error::new(error.kind(), text))
+            }
+        }
     }
 }
 
 fn invalid(message: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
-}
-
-/// The kernel side ignores a socket for as long as this lives.
-struct Cookie {
-    cookie: u64,
-    own: Arc<dyn OwnSockets>,
-}
-
-impl Cookie {
-    fn new(cookie: u64, own: Arc<dyn OwnSockets>) -> Self {
-        own.register(cookie);
-        Self { cookie, own }
-    }
-}
-
-impl Drop for Cookie {
-    fn drop(&mut self) {
-        self.own.forget(self.cookie);
-    }
-}
-
-/// A connection.
-pub(super) struct Stream {
-    transport: Transport,
-    _cookie: Option<Cookie>,
-}
-
-enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        let connected = Connected::new();
-        match &self.transport {
-            Transport::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                connected.negotiated_h2()
-            }
-            _ => connected,
-        }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, buffer),
-            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buffer),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
-            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.transport {
-            Transport::Plain(stream) => stream.is_write_vectored(),
-            Transport::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
 }

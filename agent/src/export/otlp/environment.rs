@@ -28,7 +28,7 @@ pub fn process(name: &str) -> Option<String> {
 type Found = (&'static str, String);
 
 /// The first of `names` that is set.
-fn first(env: Lookup<'_>, names: &[&'static str]) -> Option<Found> {
+pub(super) fn first(env: Lookup<'_>, names: &[&'static str]) -> Option<Found> {
     names.iter().find_map(|name| {
         let value = env(name)?;
         (!value.trim().is_empty()).then(|| (*name, value.trim().to_owned()))
@@ -168,7 +168,7 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
 }
 
 /// RFC 3986 §2.1. A `%` that begins no escape stands for itself.
-fn percent_decoded(text: &str) -> Option<String> {
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {

@@ -1,21 +1,28 @@
 //! The OTLP exporter: batches of spans to a collector over gRPC, HTTP/protobuf or HTTP/JSON.
 //!
-//! What the OpenTelemetry crates are used for, and what not. `opentelemetry-proto` gives the generated messages, with which answers
+//! What the OpenTelemetry crates are used for, and what not. `opentelemetry-proto` gives the generated messages, with which responses
 //! are read, JSON is written, and the tests decode what this module encodes; `opentelemetry-otlp` the names and defaults of the
 //! standard variables. Its `SpanExporter` (0.33) does not fit an exact account of what a node sent: it logs a partial success but
 //! does not return it, it takes one resource per exporter where a node has one per pod, it copies every batch for each attempt
 //! (`SpanData` owns its strings), and its connections cannot be told to the kernel side, which would capture them. So spans are
 //! written straight into protobuf as they are made ([`batch`]), and requests are made with hyper ([`client`]), under the rules of the
-//! OTLP specification ([`answer`], [`worker`]).
+//! OTLP specification ([`response`], [`retry`], [`worker`]).
 
-mod answer;
 mod batch;
 mod client;
 mod config;
 mod connect;
 mod encode;
+mod endpoint;
 pub mod environment;
+mod greeting;
+mod notices;
+mod proxy;
+mod response;
+mod retry;
 mod settings;
+mod tls;
+mod tunnel;
 mod wire;
 mod worker;
 
@@ -33,6 +40,7 @@ pub use config::{
     BatchConfig, Compression, Concurrency, OtlpConfig, Protocol, QueueConfig, RetryConfig,
     TlsConfig,
 };
+pub use proxy::Proxy;
 pub use settings::Settings;
 
 /// Starts the tasks that deliver a channel's batches. Must be called within the runtime.
@@ -44,11 +52,9 @@ pub(super) fn spawn(
     tasks: &mut JoinSet<()>,
 ) {
     let destination = Arc::new(worker::Destination::new(
-        settings.name.clone(),
         client::Client::new(settings, own),
         settings.retry.clone(),
-        channel.queue.clone(),
-        channel.delivery.clone(),
+        channel.clone(),
     ));
     for _ in 0..settings.concurrency {
         tasks.spawn(destination.clone().run(stop.subscribe()));

@@ -1,28 +1,22 @@
 //! Where to send, and how: the file's section, completed from the environment and the specification's defaults, and checked.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use super::config::{
     BatchConfig, Compression, OtlpConfig, Protocol, QueueConfig, RetryConfig, TlsConfig,
 };
 use super::environment::{self, Endpoint, Lookup};
+use super::proxy::{self, Proxy};
+use super::{endpoint, tls};
+use crate::redact::Secret;
 
 /// The specification's default for `OTEL_EXPORTER_OTLP_TIMEOUT`.
 const DEFAULT_TIMEOUT: Duration = opentelemetry_otlp::OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT;
-/// The specification's path of the trace signal.
-const TRACES_PATH: &str = "v1/traces";
-/// The gRPC method, likewise.
-const GRPC_METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-/// The port registered for OTLP over gRPC (IANA).
-const GRPC_PORT: u16 = 4317;
-
 /// One destination, ready to be connected to.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -34,12 +28,14 @@ pub struct Settings {
     pub protocol: Protocol,
     /// Sent with every request; values are marked sensitive.
     pub headers: HeaderMap,
-    /// Longest wait for one answer.
+    /// Longest wait for one response.
     pub timeout: Duration,
     /// Compression of requests.
     pub compression: Compression,
     /// With TLS.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Through this proxy.
+    pub proxy: Option<Arc<Proxy>>,
     /// When batches are closed.
     pub batch: BatchConfig,
     /// What waits.
@@ -62,13 +58,16 @@ impl Settings {
         };
         let protocol = match config.protocol {
             Some(protocol) => protocol,
-            None => environment::protocol(env)?.unwrap_or_else(|| implied_protocol(named.as_ref())),
+            None => environment::protocol(env)?
+                .unwrap_or_else(|| endpoint::implied_protocol(named.as_ref())),
         };
-        let endpoint = named.unwrap_or_else(|| default_endpoint(protocol));
+        let named = named.unwrap_or_else(|| endpoint::default(protocol));
         let insecure = config
             .insecure
             .unwrap_or_else(|| environment::insecure(env));
-        let url = url(&endpoint, protocol, insecure)?;
+        let url = endpoint::url(&named, protocol, insecure)?;
+        let configured = config.proxy.as_ref().map(Secret::reveal);
+        let proxy = proxy::choose(configured, &url, env)?.map(Arc::new);
         let compression = match config.compression {
             Some(compression) => compression,
             None => environment::compression(env)?.unwrap_or_default(),
@@ -77,8 +76,11 @@ impl Settings {
             Some(timeout) => timeout.0,
             None => environment::timeout(env)?.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0),
         };
+        if timeout.is_zero() {
+            return Err("timeout: must not be 0".to_owned());
+        }
         let tls = (url.scheme() == Some(&Scheme::HTTPS))
-            .then(|| tls(&with_environment(&config.tls, env), protocol))
+            .then(|| tls::client(&with_environment(&config.tls, env), protocol))
             .transpose()?;
         Ok(Self {
             name: config.name.clone().unwrap_or_else(|| name.to_owned()),
@@ -88,84 +90,13 @@ impl Settings {
             timeout,
             compression,
             tls,
+            proxy,
             batch: config.batch.clone(),
             queue: config.queue.clone(),
             retry: config.retry.clone(),
             concurrency: usize::from(config.concurrency.0.get()),
         })
     }
-}
-
-/// The specification's default is http/protobuf; an endpoint on the gRPC port leaves no doubt, though.
-fn implied_protocol(endpoint: Option<&Endpoint>) -> Protocol {
-    let (Some(Endpoint::Exact(text)) | Some(Endpoint::Base(text))) = endpoint else {
-        return Protocol::HttpProtobuf;
-    };
-    match text.parse::<Uri>().ok().and_then(|uri| uri.port_u16()) {
-        Some(GRPC_PORT) => Protocol::Grpc,
-        _ => Protocol::HttpProtobuf,
-    }
-}
-
-fn default_endpoint(protocol: Protocol) -> Endpoint {
-    Endpoint::Base(match protocol {
-        Protocol::Grpc => "http://localhost:4317".to_owned(),
-        Protocol::HttpProtobuf | Protocol::HttpJson => "http://localhost:4318".to_owned(),
-    })
-}
-
-fn url(endpoint: &Endpoint, protocol: Protocol, insecure: bool) -> Result<Uri, String> {
-    let (text, exact) = match endpoint {
-        Endpoint::Exact(text) => (text, true),
-        Endpoint::Base(text) => (text, false),
-    };
-    let text = text.trim();
-    let complete = match text.split_once("://") {
-        Some(("http" | "https", _)) => text.to_owned(),
-        Some((scheme, _)) => {
-            return Err(format!(
-                "endpoint `{text}`: the scheme `{scheme}` is not http or https"
-            ));
-        }
-        None if insecure => format!("http://{text}"),
-        None => format!("https://{text}"),
-    };
-    let uri: Uri = complete
-        .parse()
-        .map_err(|error| format!("endpoint `{text}` is not a URL: {error}"))?;
-    let mut parts = uri.into_parts();
-    if parts.authority.as_ref().is_none_or(no_host) {
-        return Err(format!("endpoint `{text}` has no host"));
-    }
-    // Not told: it is in the message, too.
-    if parts
-        .authority
-        .as_ref()
-        .is_some_and(|authority| authority.as_str().contains('@'))
-    {
-        return Err(
-            "an endpoint with a user name or a password: give `headers` an authorization instead"
-                .to_owned(),
-        );
-    }
-    let path = parts
-        .path_and_query
-        .as_ref()
-        .map_or("/", PathAndQuery::path);
-    let path = match protocol {
-        Protocol::Grpc => GRPC_METHOD.to_owned(),
-        _ if exact || path.ends_with("/v1/traces") => path.to_owned(),
-        _ => format!("{}/{TRACES_PATH}", path.trim_end_matches('/')),
-    };
-    parts.path_and_query = Some(
-        path.parse()
-            .map_err(|error| format!("endpoint `{text}`: {error}"))?,
-    );
-    Uri::from_parts(parts).map_err(|error| format!("endpoint `{text}`: {error}"))
-}
-
-fn no_host(authority: &Authority) -> bool {
-    authority.host().is_empty()
 }
 
 fn headers(config: &OtlpConfig, env: Lookup<'_>) -> Result<HeaderMap, String> {
@@ -177,12 +108,30 @@ fn headers(config: &OtlpConfig, env: Lookup<'_>) -> Result<HeaderMap, String> {
     for (name, value) in environment::headers(env)?.into_iter().chain(from_file) {
         let key = HeaderName::try_from(&name)
             .map_err(|_| format!("headers: `{name}` is not a header name"))?;
+        if is_ours(&key) {
+            return Err(format!("headers: `{name}` is made by the exporter itself"));
+        }
         let mut value = HeaderValue::try_from(&value)
             .map_err(|_| format!("headers: the value of `{name}` cannot stand in a header"))?;
         value.set_sensitive(true);
         map.insert(key, value);
     }
     Ok(map)
+}
+
+/// Fields that frame a message or describe it (RFC 9110 §7.6.1, §8; gRPC): another value breaks every request.
+fn is_ours(name: &HeaderName) -> bool {
+    let ours = [
+        header::CONNECTION,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    ours.contains(name) || name.as_str() == "keep-alive" || name.as_str().starts_with("grpc-")
 }
 
 fn with_environment(config: &TlsConfig, env: Lookup<'_>) -> TlsConfig {
@@ -208,68 +157,6 @@ fn with_environment(config: &TlsConfig, env: Lookup<'_>) -> TlsConfig {
             "OTEL_EXPORTER_OTLP_CLIENT_KEY",
         ),
     }
-}
-
-fn tls(files: &TlsConfig, protocol: Protocol) -> Result<Arc<rustls::ClientConfig>, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS: {error}"))?
-        .with_root_certificates(roots(files.ca.as_deref())?);
-    let mut config = match (&files.certificate, &files.key) {
-        (Some(certificate), Some(key)) => {
-            let chain = certificates(certificate)?;
-            let key = PrivateKeyDer::from_pem_file(key)
-                .map_err(|error| format!("private key {}: {error}", key.display()))?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| format!("client certificate: {error}"))?
-        }
-        (None, None) => builder.with_no_client_auth(),
-        (Some(_), None) => return Err("a client certificate needs its private key".to_owned()),
-        (None, Some(_)) => return Err("a private key needs its client certificate".to_owned()),
-    };
-    let application = match protocol {
-        Protocol::Grpc => "h2",
-        Protocol::HttpProtobuf | Protocol::HttpJson => "http/1.1",
-    };
-    config.alpn_protocols = vec![application.into()];
-    Ok(Arc::new(config))
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let told = |error| format!("certificates {}: {error}", file.display());
-    let found: Vec<_> = CertificateDer::pem_file_iter(file)
-        .map_err(told)?
-        .collect::<Result<_, _>>()
-        .map_err(told)?;
-    if found.is_empty() {
-        return Err(format!("{}: no certificate in it", file.display()));
-    }
-    Ok(found)
-}
-
-fn roots(ca: Option<&Path>) -> Result<rustls::RootCertStore, String> {
-    let mut store = rustls::RootCertStore::empty();
-    match ca {
-        Some(file) => {
-            for certificate in certificates(file)? {
-                store
-                    .add(certificate)
-                    .map_err(|error| format!("certificates {}: {error}", file.display()))?;
-            }
-        }
-        None => {
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if store.is_empty() {
-                return Err(
-                    "this system has no certificate authorities; name a file with `tls.ca`"
-                        .to_owned(),
-                );
-            }
-        }
-    }
-    Ok(store)
 }
 
 #[cfg(test)]
@@ -344,7 +231,7 @@ mod tests {
     #[test]
     fn errors_name_what_is_wrong() {
         check(
-            "endpoint: http://user:secret@c:4318",
+            "endpoint: http://user:secret@c:4318/x@y",
             &[],
             Err(
                 "an endpoint with a user name or a password: give `headers` an authorization instead",
@@ -354,6 +241,28 @@ mod tests {
             "endpoint: ftp://c",
             &[],
             Err("endpoint `ftp://c`: the scheme `ftp` is not http or https"),
+        );
+        check(
+            "{endpoint: 'http://c:4317/x', protocol: grpc}",
+            &[],
+            Err(
+                "endpoint `http://c:4317/x`: gRPC takes no path and no query; with a path, `protocol` is http/protobuf",
+            ),
+        );
+        check(
+            "headers: {Content-Length: '1'}",
+            &[],
+            Err("headers: `Content-Length` is made by the exporter itself"),
+        );
+        check(
+            "{}",
+            &[("OTEL_EXPORTER_OTLP_TIMEOUT", "0")],
+            Err("timeout: must not be 0"),
+        );
+        check(
+            "{endpoint: 'http://c', proxy: 'ftp://p'}",
+            &[],
+            Err("proxy: the scheme `ftp` is not http, the only one that is supported"),
         );
         check(
             "{}",

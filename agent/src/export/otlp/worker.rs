@@ -1,162 +1,174 @@
-//! Delivers the batches of one destination: tries, waits, tries again, gives up, and counts.
+//! Delivers the batches of one destination: tries, waits, tries again, drops, and counts.
 
+use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::answer::Outcome;
-use super::client::Client;
 use super::config::RetryConfig;
+use super::notices::Notices;
+use super::response::Outcome;
+use super::retry::Schedule;
 use crate::export::Batch;
-use crate::export::delivery::{Delivery, DropReason};
-use crate::export::queue::Queue;
+use crate::export::delivery::DropReason;
+use crate::export::handle::Channel;
+
+/// Sends batches.
+pub(super) trait Transport: Send + Sync + 'static {
+    /// A batch in the form in which it is sent.
+    type Payload: Clone + Send;
+
+    /// Gives a batch its final form.
+    ///
+    /// # Errors
+    /// When it has none, which would be a fault of the encoder.
+    fn prepare(&self, batch: &Batch) -> Result<Self::Payload, String>;
+
+    /// Makes one attempt, within bounded time.
+    fn send(&self, payload: Self::Payload) -> impl Future<Output = Outcome> + Send;
+}
 
 /// One destination, shared by the tasks that deliver to it.
 #[derive(Debug)]
-pub(super) struct Destination {
-    pub(super) name: String,
-    pub(super) client: Client,
-    pub(super) retry: RetryConfig,
-    pub(super) queue: Arc<Queue<Batch>>,
-    pub(super) delivery: Arc<Delivery>,
+pub(super) struct Destination<T> {
+    transport: T,
+    retry: RetryConfig,
+    channel: Arc<Channel>,
     /// No attempt before this: what a collector asks for holds for every request to it.
     gate: Mutex<Option<Instant>>,
-    /// The last attempt failed. Only the change is worth a warning.
+    /// The last attempt failed.
     failing: AtomicBool,
+    start: Instant,
+    notices: Mutex<Notices>,
 }
 
-impl Destination {
-    pub(super) fn new(
-        name: String,
-        client: Client,
-        retry: RetryConfig,
-        queue: Arc<Queue<Batch>>,
-        delivery: Arc<Delivery>,
-    ) -> Self {
+impl<T: Transport> Destination<T> {
+    pub(super) fn new(transport: T, retry: RetryConfig, channel: Arc<Channel>) -> Self {
         Self {
-            name,
-            client,
+            transport,
             retry,
-            queue,
-            delivery,
+            channel,
             gate: Mutex::new(None),
             failing: AtomicBool::new(false),
+            start: Instant::now(),
+            notices: Mutex::default(),
         }
     }
 
-    /// Delivers until the queue is closed and empty, or until the deadline that `stop` tells.
+    /// Delivers until the queue is closed and empty, or until the deadline that `stop` gives.
     pub(super) async fn run(self: Arc<Self>, mut stop: watch::Receiver<Option<Instant>>) {
+        let delivery = &self.channel.delivery;
         loop {
             let batch = tokio::select! {
                 biased;
                 () = passed(&mut stop) => break,
-                batch = self.queue.pop() => match batch {
+                batch = self.channel.queue.pop() => match batch {
                     Some(batch) => batch,
                     None => return,
                 },
             };
-            let spans = batch.items;
-            self.delivery.start(spans);
+            delivery.start(batch.items);
             tokio::select! {
                 biased;
                 () = self.deliver(&batch) => {}
-                () = passed(&mut stop) => self.delivery.drop_in_flight(spans, DropReason::Shutdown),
+                () = passed(&mut stop) => {
+                    delivery.drop_in_flight(batch.items, DropReason::Shutdown);
+                }
             }
         }
-        let left = self.queue.clear();
-        self.delivery.drop_waiting(left, DropReason::Shutdown);
+        let left = self.channel.queue.clear();
+        delivery.drop_waiting(left, DropReason::Shutdown);
     }
 
     async fn deliver(&self, batch: &Batch) {
-        let payload = match self.client.prepare(batch) {
+        let payload = match self.transport.prepare(batch) {
             Ok(payload) => payload,
             Err(error) => {
-                warn!(exporter = self.name, error, "a batch cannot be encoded");
-                return self
-                    .delivery
-                    .drop_in_flight(batch.items, DropReason::Permanent);
+                let error = format!("a batch cannot be encoded: {error}");
+                return self.dropped(batch, DropReason::Permanent, &error);
             }
         };
-        let give_up = Instant::now() + self.retry.give_up.0;
-        let mut backoff = self.retry.initial.0;
+        let mut schedule = Schedule::new(&self.retry);
+        let give_up = Instant::now() + schedule.give_up();
+        let mut last = String::from("the destination asks to wait");
         loop {
             if !self.wait_at_gate(give_up).await {
-                return self.exhausted(batch);
+                let error = format!("not available for {:?}: {last}", schedule.give_up());
+                return self.dropped(batch, DropReason::RetriesExhausted, &error);
             }
-            let began = Instant::now();
-            let outcome = self.client.send(payload.clone()).await;
-            let taken = matches!(outcome, Outcome::Taken { .. });
-            self.delivery.attempt(began.elapsed(), taken);
+            let start = Instant::now();
+            let outcome = self.transport.send(payload.clone()).await;
+            let is_taken = matches!(outcome, Outcome::Taken { .. });
+            self.channel.delivery.attempt(start.elapsed(), is_taken);
             match outcome {
-                Outcome::Taken { rejected, message } => {
-                    return self.taken(batch, rejected, &message);
+                Outcome::Taken { rejected, remark } => {
+                    return self.taken(batch, rejected, &remark);
                 }
                 Outcome::Refused { message } => {
-                    warn!(
-                        exporter = self.name,
-                        spans = batch.items,
-                        message,
-                        "a batch was refused for good"
-                    );
-                    return self
-                        .delivery
-                        .drop_in_flight(batch.items, DropReason::Permanent);
+                    return self.dropped(batch, DropReason::Permanent, &message);
                 }
                 Outcome::Retry { after, message } => {
-                    self.told_failure(&message);
-                    if let Some(after) = after {
-                        self.close_gate(Instant::now() + after);
+                    let until = Instant::now() + schedule.wait(after, chance());
+                    if after.is_some() {
+                        self.close_gate(until);
                     }
-                    let wait = after.map_or_else(|| jittered(backoff), |_| Duration::ZERO);
-                    backoff = backoff.saturating_mul(2).min(self.retry.max.0);
-                    if Instant::now() + wait >= give_up {
-                        return self.exhausted(batch);
+                    self.failed(&message, until);
+                    last = message;
+                    tokio::time::sleep_until(until.min(give_up)).await;
+                    if until >= give_up {
+                        let error = format!("not available for {:?}: {last}", schedule.give_up());
+                        return self.dropped(batch, DropReason::RetriesExhausted, &error);
                     }
-                    tokio::time::sleep(wait).await;
                 }
             }
         }
     }
 
-    fn taken(&self, batch: &Batch, rejected: u64, message: &str) {
+    fn taken(&self, batch: &Batch, rejected: u64, remark: &str) {
+        let exporter = &*self.channel.name;
         if self.failing.swap(false, Ordering::Relaxed) {
-            info!(exporter = self.name, "delivery works again");
+            info!(exporter, "delivery works again");
         }
         if rejected > 0 {
-            warn!(
-                exporter = self.name,
-                rejected, message, "spans were rejected"
-            );
-        } else if !message.is_empty() {
-            warn!(exporter = self.name, message, "the destination warns");
+            self.channel.delivery.fail(remark);
+            self.notice(&format!("items were rejected: {remark}"));
+        } else if !remark.is_empty() {
+            self.notice(remark);
         }
-        self.delivery
-            .export(batch.items, rejected, batch.bytes as u64);
+        let bytes = batch.bytes as u64;
+        self.channel.delivery.export(batch.items, rejected, bytes);
     }
 
-    fn exhausted(&self, batch: &Batch) {
-        warn!(
-            exporter = self.name,
-            spans = batch.items,
-            "a batch is dropped: the destination was not available for too long"
-        );
-        self.delivery
-            .drop_in_flight(batch.items, DropReason::RetriesExhausted);
+    fn dropped(&self, batch: &Batch, reason: DropReason, error: &str) {
+        self.channel.delivery.fail(error);
+        self.notice(&format!("a batch is dropped ({}): {error}", reason.label()));
+        self.channel.delivery.drop_in_flight(batch.items, reason);
     }
 
-    fn told_failure(&self, message: &str) {
+    fn failed(&self, message: &str, until: Instant) {
+        self.channel.delivery.fail(message);
+        let wait = until.saturating_duration_since(Instant::now());
         if self.failing.swap(true, Ordering::Relaxed) {
-            debug!(exporter = self.name, message, "delivery failed again");
+            let exporter = &*self.channel.name;
+            debug!(exporter, message, ?wait, "delivery failed again");
         } else {
-            warn!(
-                exporter = self.name,
-                message, "delivery failed; trying again"
-            );
+            self.notice(&format!("delivery failed; trying again: {message}"));
+        }
+    }
+
+    /// A warning, unless it was given lately.
+    fn notice(&self, text: &str) {
+        let exporter = &*self.channel.name;
+        let now = self.start.elapsed();
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        match notices.show(text, now) {
+            Some(0) => warn!(exporter, "{text}"),
+            Some(suppressed) => warn!(exporter, suppressed, "{text}"),
+            None => debug!(exporter, "{text}"),
         }
     }
 
@@ -169,15 +181,15 @@ impl Destination {
         *gate = gate.max(Some(until));
     }
 
-    /// `false` when the gate opens too late for this batch.
+    /// `false` when `give_up` passes before the gate opens.
     async fn wait_at_gate(&self, give_up: Instant) -> bool {
         while let Some(until) = self.gate()
             && until > Instant::now()
         {
-            if until >= give_up {
+            tokio::time::sleep_until(until.min(give_up)).await;
+            if until > give_up {
                 return false;
             }
-            tokio::time::sleep_until(until).await;
         }
         true
     }
@@ -195,22 +207,103 @@ async fn passed(stop: &mut watch::Receiver<Option<Instant>>) {
     }
 }
 
-/// Between half of `backoff` and all of it, so that agents that failed together do not come back together.
-fn jittered(backoff: Duration) -> Duration {
-    // A new `RandomState` hashes with keys of its own; 16 bits are plenty here.
+/// From 0 to 1. A new `RandomState` hashes with keys of its own; 16 bits are plenty here.
+fn chance() -> f64 {
     let random = RandomState::new().hash_one(0_u8) as u16;
-    backoff / 2 + (backoff / 2).mul_f64(f64::from(random) / f64::from(u16::MAX))
+    f64::from(random) / f64::from(u16::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::Interval;
+    use crate::export::ItemKind;
+    use crate::export::delivery::Totals;
+    use crate::export::queue::{DropPolicy, Queue};
+
+    /// Gives one outcome after the other, then takes everything.
+    struct Script(Mutex<VecDeque<Outcome>>);
+
+    impl Transport for Script {
+        type Payload = ();
+
+        fn prepare(&self, _: &Batch) -> Result<(), String> {
+            Ok(())
+        }
+
+        async fn send(&self, (): ()) -> Outcome {
+            let next = self.0.lock().unwrap().pop_front();
+            next.unwrap_or(Outcome::Taken {
+                rejected: 0,
+                remark: String::new(),
+            })
+        }
+    }
+
+    /// Delivers two batches of ten items, one after the other, without waits: the totals and the last error.
+    fn check(script: Vec<Outcome>, expected: (u64, u64, u64), error: Option<&str>) -> Totals {
+        let queue = Queue::new(1000, DropPolicy::Oldest);
+        let channel = Arc::new(Channel::new("x".to_owned(), ItemKind::Span, queue));
+        let retry = RetryConfig {
+            give_up: Interval(Duration::ZERO),
+            ..RetryConfig::default()
+        };
+        for _ in 0..2 {
+            channel.delivery.accept(10);
+            let batch = Batch {
+                items: 10,
+                ..Batch::default()
+            };
+            assert_eq!(channel.queue.push(batch), 0);
+        }
+        channel.queue.close();
+        let script = Script(Mutex::new(script.into()));
+        let destination = Arc::new(Destination::new(script, retry, channel.clone()));
+        let stop = watch::Sender::new(None);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(destination.run(stop.subscribe()));
+        let totals = channel.totals();
+        assert_eq!(totals.imbalance(), 0);
+        assert_eq!(
+            (totals.exported, totals.rejected, totals.dropped_total()),
+            expected
+        );
+        assert_eq!(channel.delivery.error().as_deref(), error);
+        totals
+    }
 
     #[test]
-    fn jitter_keeps_half() {
-        let full = Duration::from_secs(10);
-        let waits: Vec<_> = (0..64).map(|_| jittered(full)).collect();
-        assert!(waits.iter().all(|w| *w >= full / 2 && *w <= full));
-        assert!(waits.iter().any(|w| *w != waits[0]), "no jitter at all");
+    fn every_outcome_is_counted_once() {
+        check(Vec::new(), (20, 0, 0), None);
+        let partial = Outcome::Taken {
+            rejected: 3,
+            remark: "no".to_owned(),
+        };
+        check(vec![partial], (17, 3, 0), Some("no"));
+        let refused = Outcome::Refused {
+            message: "never".to_owned(),
+        };
+        let totals = check(vec![refused], (10, 0, 10), Some("never"));
+        assert_eq!(totals.dropped[DropReason::Permanent as usize], 10);
+        let retry = Outcome::Retry {
+            after: None,
+            message: "busy".to_owned(),
+        };
+        let error = Some("not available for 0ns: busy");
+        let totals = check(vec![retry], (10, 0, 10), error);
+        assert_eq!(totals.dropped[DropReason::RetriesExhausted as usize], 10);
+    }
+
+    #[test]
+    fn chance_is_between_0_and_1() {
+        let all: Vec<_> = (0..64).map(|_| chance()).collect();
+        assert!(all.iter().all(|c| (0.0..=1.0).contains(c)));
+        assert!(all.iter().any(|c| *c != all[0]), "no chance at all");
     }
 }

@@ -1,0 +1,94 @@
+//! A batch in the form in which it is sent.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use flate2::write::GzEncoder;
+use http_body::{Frame, SizeHint};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
+
+use super::super::config::{Compression, Protocol};
+use crate::export::Batch;
+
+/// A batch in the form in which it is sent, made once for all attempts. Cloning shares the bytes.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Payload {
+    parts: VecDeque<Bytes>,
+    len: u64,
+}
+
+impl Payload {
+    /// Gives a batch its final form.
+    ///
+    /// # Errors
+    /// When it cannot be written in JSON, which would be a fault of the encoder.
+    pub(super) fn new(
+        batch: &Batch,
+        protocol: Protocol,
+        compression: Compression,
+    ) -> Result<Self, String> {
+        let mut parts: VecDeque<Bytes> = match protocol {
+            Protocol::HttpJson => [json(batch)?].into(),
+            Protocol::Grpc | Protocol::HttpProtobuf => batch.parts.iter().cloned().collect(),
+        };
+        if compression == Compression::Gzip {
+            parts = [gzip(&parts).map_err(|error| error.to_string())?].into();
+        }
+        let len: usize = parts.iter().map(Bytes::len).sum();
+        if protocol == Protocol::Grpc {
+            let mut prefix = vec![u8::from(compression == Compression::Gzip)];
+            let len = u32::try_from(len).map_err(|_| "a batch over 4 GiB".to_owned())?;
+            prefix.extend_from_slice(&len.to_be_bytes());
+            parts.push_front(prefix.into());
+        }
+        let len = parts.iter().map(|part| part.len() as u64).sum();
+        Ok(Self { parts, len })
+    }
+}
+
+/// By way of the generated types: the JSON mapping of OTLP has its own rules (hexadecimal ids, numbers for enumerations).
+fn json(batch: &Batch) -> Result<Bytes, String> {
+    let message = batch.parts.concat();
+    let request =
+        ExportTraceServiceRequest::decode(&*message).map_err(|error| error.to_string())?;
+    serde_json::to_vec(&request)
+        .map(Bytes::from)
+        .map_err(|error| error.to_string())
+}
+
+fn gzip(parts: &VecDeque<Bytes>) -> std::io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for part in parts {
+        encoder.write_all(part)?;
+    }
+    encoder.finish().map(Bytes::from)
+}
+
+impl http_body::Body for Payload {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let part = self.parts.pop_front();
+        if let Some(part) = &part {
+            self.len = self.len.saturating_sub(part.len() as u64);
+        }
+        Poll::Ready(part.map(|part| Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.len)
+    }
+}

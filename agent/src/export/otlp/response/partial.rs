@@ -1,0 +1,52 @@
+//! `ExportTraceServiceResponse`: the message that says that a batch was taken, in protobuf or in JSON.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message as _;
+use serde_json::Value;
+
+use super::text::one_line;
+
+/// A batch was taken, but for some of its spans.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Partial {
+    pub(super) rejected: u64,
+    pub(super) message: String,
+}
+
+impl Partial {
+    fn new(rejected: i64, message: &str) -> Self {
+        Self {
+            rejected: u64::try_from(rejected).unwrap_or(0),
+            message: one_line(message),
+        }
+    }
+}
+
+/// `None` when it is no such message.
+pub(super) fn protobuf(message: &[u8]) -> Option<Partial> {
+    let response = ExportTraceServiceResponse::decode(message).ok()?;
+    let partial = response.partial_success.unwrap_or_default();
+    Some(Partial::new(partial.rejected_spans, &partial.error_message))
+}
+
+/// `None` when it is no such message: an object with other members alone says something else, such as `{"error":"log in"}`.
+///
+/// 64-bit numbers are strings in protobuf's JSON; plain ones are understood, as are the names of the `.proto` file.
+pub(super) fn json(message: &[u8]) -> Option<Partial> {
+    let value: Value = serde_json::from_slice(message).ok()?;
+    let object = value.as_object()?;
+    let names = ["partialSuccess", "partial_success"];
+    let Some(partial) = names.iter().find_map(|name| object.get(*name)) else {
+        return object.is_empty().then(Partial::default);
+    };
+    let field = |camel: &str, snake: &str| partial.get(camel).or_else(|| partial.get(snake));
+    let rejected = field("rejectedSpans", "rejected_spans").and_then(|rejected| match rejected {
+        Value::String(text) => text.parse().ok(),
+        number => number.as_i64(),
+    });
+    let message = field("errorMessage", "error_message").and_then(Value::as_str);
+    Some(Partial::new(
+        rejected.unwrap_or(0),
+        message.unwrap_or_default(),
+    ))
+}
