@@ -176,6 +176,7 @@ impl Worker {
             attributes: own.map_or(&[], |own| own.attributes()),
             resource: resource.as_ref(),
             ends: workloads.ends(found, side),
+            process: None,
         };
         let span = self.builder.build(&sanitized, &origin);
         self.handles.span(&span, now);

@@ -1,11 +1,11 @@
-//! What is wrong with an exchange, as attributes of ours: what of it is missing, and which faults of its heads were tolerated.
+//! What is odd about an exchange, as attributes of ours: what of it is missing, and which anomalies of its heads were tolerated.
 
 use super::attributes::Builder;
 use crate::exchange::Exchange;
 use crate::http::Anomalies;
 
-/// Appends `meshtap.partial`, `meshtap.request.anomalies` and `meshtap.response.anomalies` where there is something to say. Anomalies are names
-/// joined with `,`.
+/// Appends `meshtap.partial`, `meshtap.request.anomalies` and `meshtap.response.anomalies` where there is something to say. Anomalies
+/// are names joined with `,`.
 pub(super) fn push(out: &mut Builder, exchange: &Exchange) {
     if let Some(partial) = exchange.partial {
         out.fixed("meshtap.partial", partial.label());

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::body::Keys;
+
 /// A value, borrowed from its span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -30,7 +32,7 @@ impl<'a> List<'a> {
     }
 }
 
-/// A stretch of the text buffer. Four bytes are enough: heads are below 64 KiB, and bodies stand apart or are cut.
+/// A range of the text buffer. Four bytes are enough: heads are below 64 KiB, and bodies stand apart or are cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Place {
     start: u32,
@@ -117,6 +119,30 @@ impl Attributes {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Value<'_>> {
         self.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
+    }
+
+    /// Without the bodies under any of `keys`, and with `reason` for each.
+    pub(super) fn without_bodies(&self, keys: &[&Keys], reason: &'static str) -> Self {
+        let is = |key: &Key, name: &str| matches!(key, Key::Fixed(key) if *key == name);
+        let mut bodies: Vec<&Keys> = Vec::new();
+        for (key, stored) in &self.entries {
+            let found = keys.iter().find(|keys| is(key, keys.body));
+            if let (Some(found), Stored::Body(_)) = (found, stored) {
+                bodies.push(found);
+            }
+        }
+        let mut light = self.clone();
+        light.entries.retain(|(key, _)| {
+            let of =
+                |keys: &&Keys| [keys.body, keys.encoding, keys.truncated].map(|name| is(key, name));
+            !bodies.iter().any(|keys| of(keys).contains(&true))
+        });
+        for keys in bodies {
+            light
+                .entries
+                .push((Key::Fixed(keys.omitted), Stored::Fixed(reason)));
+        }
+        light
     }
 
     /// Bytes held, for bounds on memory.

@@ -3,14 +3,15 @@
 use super::attributes::Builder;
 use super::body::{self, Keys};
 use super::settings::{Profile, Settings};
-use super::{faults, headers, peer};
+use super::{Status, anomalies, headers, peer};
+use crate::flow::Side;
 use crate::http::target::path_and_query;
 use crate::redact::{Known, Sanitized};
 
-/// Body bytes that the gateway filter tells at most.
+/// Body bytes that the gateway filter sends at most.
 const GATEWAY_BODY: usize = 10_000;
 
-const REQUEST: Keys = Keys {
+pub(super) const REQUEST: Keys = Keys {
     body: "http.request.body",
     encoding: "http.request.body.encoding",
     truncated: "meshtap.request.body.truncated",
@@ -18,7 +19,7 @@ const REQUEST: Keys = Keys {
     omitted: "meshtap.request.body.omitted",
 };
 
-const RESPONSE: Keys = Keys {
+pub(super) const RESPONSE: Keys = Keys {
     body: "http.response.body",
     encoding: "http.response.body.encoding",
     truncated: "meshtap.response.body.truncated",
@@ -26,8 +27,8 @@ const RESPONSE: Keys = Keys {
     omitted: "meshtap.response.body.omitted",
 };
 
-/// Adds the attributes.
-pub(super) fn build(out: &mut Builder, settings: &Settings, sanitized: &Sanitized) {
+/// Adds the attributes; returns the status of the span, which the schema leaves free: a server's own error is one.
+pub(super) fn build(out: &mut Builder, settings: &Settings, sanitized: &Sanitized) -> Status {
     let exchange = sanitized.exchange();
     let (request, response) = (&exchange.request, exchange.response.as_ref());
     let head = &request.head;
@@ -71,7 +72,11 @@ pub(super) fn build(out: &mut Builder, settings: &Settings, sanitized: &Sanitize
         out.str("sensor.id", &settings.sensor_id);
     }
     out.fixed("meshtap.side", exchange.peers.side.label());
-    faults::push(out, exchange);
+    anomalies::push(out, exchange);
+    match response {
+        Some(response) if response.head.status >= 500 => Status::Error,
+        _ => Status::Unset,
+    }
 }
 
 /// Adds the scheme.
@@ -88,9 +93,13 @@ pub(super) fn scheme(
     }
 }
 
-/// `https` when a proxy in front says so, else as configured, else as the request itself tells, else what the socket carried.
+/// `https` when a proxy in front of a server says so, else as configured, else as the request itself says, else what the socket
+/// carried.
 pub(super) fn scheme_of<'a>(settings: &'a Settings, sanitized: &'a Sanitized) -> &'a [u8] {
-    let forwarded = sanitized.request_field(Known::ForwardedProto);
+    let is_server = sanitized.exchange().peers.side == Side::Server;
+    let forwarded = sanitized
+        .request_field(Known::ForwardedProto)
+        .filter(|_| is_server);
     if forwarded.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https")) {
         return b"https";
     }

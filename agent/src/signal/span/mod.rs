@@ -1,9 +1,9 @@
 //! A sanitized exchange as a span, in the attribute schema of a profile. Pure, and without OpenTelemetry's types: an exporter
 //! reads a [`Span`] and writes its own format.
 
+mod anomalies;
 mod attributes;
 mod body;
-mod faults;
 mod headers;
 mod lua;
 mod peer;
@@ -16,6 +16,7 @@ pub use attributes::{Attributes, List, Value};
 pub(crate) use headers::push_escaped;
 pub use settings::{Profile, Settings};
 
+use crate::flow::Process;
 use crate::policy::{SpanId, TraceContext};
 use crate::redact::Sanitized;
 use attributes::Builder;
@@ -26,9 +27,9 @@ use attributes::Builder;
 pub enum Kind {
     /// Neither.
     Internal = 1,
-    /// The end that answers.
+    /// The end that responds.
     Server = 2,
-    /// The end that asks.
+    /// The end that sends requests.
     Client = 3,
 }
 
@@ -81,8 +82,10 @@ pub struct Origin<'a> {
     pub attributes: &'a [(String, ResourceValue)],
     /// Its resource, from [`SpanBuilder::resource`], made once per workload. In the profile `semconv` it stands for the attributes.
     pub resource: Option<&'a Arc<Resource>>,
-    /// Attributes of the exchange's two ends: the one that asks, and the one that answers.
+    /// Attributes of the exchange's two ends: the client, and the server.
     pub ends: [&'a [(String, ResourceValue)]; 2],
+    /// The process that has the socket. Only the profile `semconv` has a place for it.
+    pub process: Option<&'a Process>,
 }
 
 /// A span.
@@ -107,6 +110,9 @@ pub struct Span {
     name: Name,
 }
 
+/// Why a body is omitted that no receiver would take.
+const TOO_LARGE: &str = "too_large";
+
 #[derive(Clone, Debug)]
 enum Name {
     Set(Arc<str>),
@@ -128,6 +134,22 @@ impl Span {
     #[must_use]
     pub const fn parent(&self) -> Option<SpanId> {
         self.context.parent
+    }
+
+    /// The span without the bodies that stand in attributes of their own, each of which says so: for a receiver that takes no span
+    /// of this size.
+    #[must_use]
+    pub fn without_bodies(&self) -> Self {
+        let keys = [
+            &lua::REQUEST,
+            &lua::RESPONSE,
+            &semconv::REQUEST,
+            &semconv::RESPONSE,
+        ];
+        Self {
+            attributes: self.attributes.without_bodies(&keys, TOO_LARGE),
+            ..self.clone()
+        }
     }
 
     /// Bytes held, for bounds on memory.
@@ -201,13 +223,13 @@ impl SpanBuilder {
     pub fn build(&self, sanitized: &Sanitized, origin: &Origin<'_>) -> Span {
         let exchange = sanitized.exchange();
         let fields = &exchange.request.head.fields;
-        let answer = exchange
+        let response = exchange
             .response
             .as_ref()
             .map(|response| &response.head.fields);
         // Heads in JSON take a few bytes more per field; 512 is for addresses, numbers and workload attributes.
-        let head = fields.bytes() + answer.map_or(0, crate::http::Fields::bytes);
-        let count = fields.len() + answer.map_or(0, crate::http::Fields::len);
+        let head = fields.bytes() + response.map_or(0, crate::http::Fields::bytes);
+        let count = fields.len() + response.map_or(0, crate::http::Fields::len);
         let ends: usize = origin.ends.iter().map(|end| end.len()).sum();
         let profile = self.settings.profile;
         let mut out = match profile {
@@ -219,8 +241,8 @@ impl SpanBuilder {
         let (kind, status, name) = match profile {
             Profile::Semconv => semconv::build(&mut out, &self.settings, sanitized),
             Profile::Mesh | Profile::Gateway => {
-                lua::build(&mut out, &self.settings, sanitized);
-                (Kind::Internal, Status::Unset, "")
+                let status = lua::build(&mut out, &self.settings, sanitized);
+                (Kind::Internal, status, "")
             }
         };
         if profile != Profile::Semconv || origin.resource.is_none() {
@@ -228,6 +250,10 @@ impl SpanBuilder {
         }
         for end in origin.ends {
             push(&mut out, end);
+        }
+        if let Some(process) = origin.process.filter(|_| profile == Profile::Semconv) {
+            out.int("process.pid", i64::from(process.pid));
+            out.str("process.executable.name", &process.name);
         }
         Span {
             context: *sanitized.trace(),

@@ -1,4 +1,4 @@
-//! Who is at the other end: as proxies before the socket say, else as the socket itself knows.
+//! Who is at the other end: as proxies before a server's socket say, else as the socket itself knows.
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -9,23 +9,26 @@ use crate::redact::{Known, Sanitized};
 
 /// Appends the address of the peer.
 ///
-/// The pod of `x-envoy-peer-metadata-id` (`sidecar~IP~POD.NAMESPACE~…`) goes before the first of `x-forwarded-for`,
-/// `x-envoy-external-address` and `x-real-ip` that is there, and those before the socket. The headers speak of the client, so on
-/// the client's side the peer is the server that it talks to.
+/// At the server's side, the pod of `x-envoy-peer-metadata-id` (`sidecar~IP~POD.NAMESPACE~…`) goes before the first of
+/// `x-forwarded-for`, `x-envoy-external-address` and `x-real-ip` that is there, and those before the socket. Headers speak of who
+/// called; at the client's side the peer is the server that was dialled, which the socket knows.
 pub(super) fn write(out: &mut Vec<u8>, sanitized: &Sanitized) {
-    match told(sanitized) {
+    match claimed(sanitized) {
         Some(peer) => push_text(out, peer),
         None => push_ip(out, socket(sanitized).ip()),
     }
 }
 
-/// The client's address as headers tell it, or its pod.
-fn told(sanitized: &Sanitized) -> Option<&[u8]> {
+/// The client's address as headers claim it, or its pod.
+fn claimed(sanitized: &Sanitized) -> Option<&[u8]> {
+    if sanitized.exchange().peers.side == Side::Client {
+        return None;
+    }
     let metadata = sanitized.request_field(Known::PeerMetadataId).and_then(pod);
     metadata.or_else(|| forwarded(sanitized))
 }
 
-/// The client's address as headers tell it.
+/// The client's address as headers claim it. Only of use at the server's side.
 pub(super) fn forwarded(sanitized: &Sanitized) -> Option<&[u8]> {
     let value = |known| {
         let value = sanitized.request_field(known)?;
@@ -146,6 +149,10 @@ mod tests {
     fn else_the_socket() {
         check(Side::Server, None, "", "10.0.0.9");
         check(Side::Client, None, "", "10.0.0.1");
+        // A proxy's own request has headers that speak of who called the proxy.
+        let headers = "x-forwarded-for: 203.0.113.9\r\nx-envoy-external-address: 2.2.2.2\r\nx-real-ip: 3.3.3.3\r\nx-envoy-peer-metadata-id: sidecar~10.1.2.3~web-1.default~x\r\n";
+        check(Side::Client, None, headers, "10.0.0.1");
+        check(Side::Client, Some("192.0.2.7"), headers, "10.0.0.1");
         check(Side::Server, Some("2001:db8::1"), "", "2001:db8::1");
         check(
             Side::Server,

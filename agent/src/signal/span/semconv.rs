@@ -4,7 +4,7 @@ use super::attributes::{Builder, push_text};
 use super::body::{self, Keys};
 use super::headers::has_repeated;
 use super::settings::Settings;
-use super::{Kind, Status, faults, lua, peer};
+use super::{Kind, Status, anomalies, lua, peer};
 use crate::exchange::Exchange;
 use crate::flow::Side;
 use crate::http::Fields;
@@ -16,7 +16,7 @@ const METHODS: [&str; 9] = [
     "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
 ];
 
-const REQUEST: Keys = Keys {
+pub(super) const REQUEST: Keys = Keys {
     body: "http.request.body.content",
     encoding: "http.request.body.encoding",
     truncated: "meshtap.request.body.truncated",
@@ -24,7 +24,7 @@ const REQUEST: Keys = Keys {
     omitted: "meshtap.request.body.omitted",
 };
 
-const RESPONSE: Keys = Keys {
+pub(super) const RESPONSE: Keys = Keys {
     body: "http.response.body.content",
     encoding: "http.response.body.encoding",
     truncated: "meshtap.response.body.truncated",
@@ -32,7 +32,7 @@ const RESPONSE: Keys = Keys {
     omitted: "meshtap.response.body.omitted",
 };
 
-/// Adds the attributes; tells kind, status and name of the span.
+/// Adds the attributes; returns kind, status and name of the span.
 pub(super) fn build(
     out: &mut Builder,
     settings: &Settings,
@@ -73,7 +73,7 @@ pub(super) fn build(
         );
         out.size("http.response.body.size", response.body.size);
     }
-    faults::push(out, exchange);
+    anomalies::push(out, exchange);
     let kind = match exchange.peers.side {
         Side::Server => Kind::Server,
         Side::Client => Kind::Client,
@@ -82,7 +82,7 @@ pub(super) fn build(
     (kind, outcome(out, exchange), method.unwrap_or(&"HTTP"))
 }
 
-/// Servers fail with 5xx, clients also with 4xx, both without an answer.
+/// Servers fail with 5xx, clients also with 4xx, both without a response.
 fn outcome(out: &mut Builder, exchange: &Exchange) -> Status {
     let Some(response) = &exchange.response else {
         if let Some(partial) = exchange.partial {

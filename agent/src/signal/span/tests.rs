@@ -188,9 +188,9 @@ fn semconv_client() {
         "
         http.request.method=_OTHER
         http.request.method_original=BREW
-        url.full=https://10.0.0.1/pot
+        url.full=http://10.0.0.1/pot
         url.path=/pot
-        url.scheme=https
+        url.scheme=http
         server.address=10.0.0.1
         server.port=8080i
         network.peer.address=10.0.0.1
@@ -257,6 +257,7 @@ fn a_workload_is_told_in_the_span_or_in_its_resource() {
         attributes: &workload,
         resource: Some(&shared),
         ends: [&client, &[]],
+        process: None,
     };
     let span = mesh.build(&sanitized, &origin);
     assert_eq!(
@@ -279,6 +280,7 @@ fn a_workload_is_told_in_the_span_or_in_its_resource() {
         attributes: &workload,
         resource: Some(&shared),
         ends: [&client, &[]],
+        process: None,
     };
     let span = semconv.build(&sanitized, &origin);
     assert_eq!(span.attributes.get("k8s.pod.name"), None);
@@ -296,4 +298,76 @@ fn a_workload_is_told_in_the_span_or_in_its_resource() {
             "sensor.id=s1"
         ]
     );
+}
+
+#[test]
+fn a_process_is_named_in_semconv_alone() {
+    let sanitized = sanitize(fixture::exchange(REQUEST, RESPONSE));
+    let process = crate::flow::Process {
+        pid: 7,
+        name: "nginx".into(),
+    };
+    let origin = Origin {
+        process: Some(&process),
+        ..Origin::default()
+    };
+    for (profile, expected) in [
+        (Profile::Semconv, Some(Value::Int(7))),
+        (Profile::Mesh, None),
+        (Profile::Gateway, None),
+    ] {
+        let span = SpanBuilder::new(self::profile(profile)).build(&sanitized, &origin);
+        assert_eq!(span.attributes.get("process.pid"), expected);
+        let name = span.attributes.get("process.executable.name");
+        assert_eq!(name, expected.map(|_| Value::Str("nginx")));
+    }
+}
+
+#[test]
+fn a_server_error_is_an_error_in_every_profile() {
+    for (status, server, client) in [(404, false, true), (500, true, true), (503, true, true)] {
+        for (profile, side, expected) in [
+            (Profile::Mesh, Side::Server, status >= 500),
+            (Profile::Gateway, Side::Client, status >= 500),
+            (Profile::Semconv, Side::Server, server),
+            (Profile::Semconv, Side::Client, client),
+        ] {
+            let response = format!("HTTP/1.1 {status} X\r\n\r\n");
+            let mut exchange = fixture::exchange(REQUEST, response);
+            Arc::make_mut(&mut exchange.peers).side = side;
+            let builder = SpanBuilder::new(self::profile(profile));
+            let span = builder.build(&sanitize(exchange), &Origin::default());
+            let is_error = span.status == Status::Error;
+            assert_eq!(is_error, expected, "{status} {profile:?} {side:?}");
+        }
+    }
+}
+
+#[test]
+fn a_span_without_its_bodies_says_so() {
+    let request = "POST / HTTP/1.1\r\nhost: h\r\n\r\n\u{0}binary\u{ff}";
+    let request: Vec<u8> = request.chars().map(|c| c as u8).collect();
+    for profile in [Profile::Mesh, Profile::Gateway, Profile::Semconv] {
+        let exchange = fixture::exchange(&request, "HTTP/1.1 200 X\r\n\r\nyes");
+        let builder = SpanBuilder::new(self::profile(profile));
+        let whole = builder.build(&sanitize(exchange), &Origin::default());
+        let light = whole.without_bodies();
+        let keys = |span: &Span| {
+            let keys = span.attributes.iter().map(|(key, _)| key.to_owned());
+            keys.collect::<std::collections::BTreeSet<_>>()
+        };
+        let (whole, rest) = (keys(&whole), keys(&light));
+        let gone: Vec<_> = whole.difference(&rest).collect();
+        assert!(gone.iter().all(|key| key.contains(".body")), "{gone:?}");
+        assert_eq!(gone.len(), 3, "two bodies and an encoding");
+        for key in [
+            "meshtap.request.body.omitted",
+            "meshtap.response.body.omitted",
+        ] {
+            let reason = light.attributes.get(key);
+            assert_eq!(reason, Some(Value::Str("too_large")), "{profile:?}");
+        }
+        let size = light.attributes.get("http.request.body.size");
+        assert_eq!(size, Some(Value::Int(8)));
+    }
 }
