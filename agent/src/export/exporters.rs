@@ -101,7 +101,10 @@ impl Exporters {
         self.destinations.push(Destination {
             channel,
             age,
-            encoder: Box::new(move || Box::new(otlp::Requests::new(&settings.batch))),
+            encoder: Box::new(move || {
+                let (batch, queue) = (&settings.batch, settings.queue.bytes.bytes());
+                Box::new(otlp::Requests::new(batch).for_queue(batch, queue))
+            }),
         });
     }
 

@@ -65,6 +65,8 @@ pub(super) fn spawn(
 #[derive(Debug)]
 pub struct Requests {
     builder: batch::Builder,
+    /// Longest span that is sent with its bodies.
+    longest: usize,
     /// Kept while their addresses identify the groups of the open batch.
     origins: Vec<(Arc<Resource>, Arc<Scope>)>,
 }
@@ -75,14 +77,31 @@ impl Requests {
     pub fn new(config: &BatchConfig) -> Self {
         Self {
             builder: batch::Builder::new(config.bytes.bytes(), config.spans.max(1)),
+            longest: longest_span(config, usize::MAX),
             origins: Vec::new(),
         }
     }
 
+    /// For a queue that holds `bytes`: a span that does not fit is sent without its bodies.
+    #[must_use]
+    pub fn for_queue(mut self, config: &BatchConfig, bytes: usize) -> Self {
+        self.longest = longest_span(config, bytes);
+        self
+    }
+
     /// Adds a span. Returns the batch that had to be closed to make room, if any.
     pub fn add(&mut self, span: &Span) -> Option<Batch> {
+        let len = view(span).len();
+        if len > self.longest {
+            let light = span.without_bodies();
+            let len = view(&light).len();
+            return self.push(&light, len);
+        }
+        self.push(span, len)
+    }
+
+    fn push(&mut self, span: &Span, len: usize) -> Option<Batch> {
         let view = view(span);
-        let len = view.len();
         let mut unseen = false;
         let origin = || {
             unseen = true;
@@ -109,6 +128,17 @@ impl Requests {
         self.origins.clear();
         self.builder.close()
     }
+}
+
+/// What a collector takes at a time by default: the limit of gRPC servers.
+const RECEIVER_LIMIT: usize = 4 * 1024 * 1024;
+/// Room for what a request holds besides a span: its resource and scope.
+const ORIGIN_ROOM: usize = 64 * 1024;
+
+/// A collector takes [`RECEIVER_LIMIT`], or more if batches are configured to be larger; the queue must have room, too.
+fn longest_span(config: &BatchConfig, queue: usize) -> usize {
+    let most = RECEIVER_LIMIT.max(config.bytes.bytes()).min(queue);
+    most - ORIGIN_ROOM.min(most / 2)
 }
 
 impl Encode for Requests {
