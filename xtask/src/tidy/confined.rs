@@ -15,7 +15,6 @@ const PURE: &[&str] = &[
     "agent/src/policy/",
     "agent/src/redact/",
     "agent/src/signal/",
-    "agent/src/signal/",
     "agent/src/ledger/",
 ];
 

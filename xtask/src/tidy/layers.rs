@@ -25,7 +25,6 @@ const ORDER: &[&str] = &[
     "engine",
     "policy",
     "redact",
-    "span",
     "signal",
     "workload",
     "har",
