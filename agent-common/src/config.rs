@@ -1,4 +1,4 @@
-//! What user space sets in the kernel side, at load and while it runs (one-element array map).
+//! What user space sets in the BPF programs, at load and while they run (one-element array map).
 
 /// `side`: record sockets that requests arrive at and sockets that they leave from.
 pub const SIDE_BOTH: u32 = 0;
@@ -10,17 +10,18 @@ pub const SIDE_CLIENT: u32 = 2;
 /// Ports that can be selected in the kernel; a longer list is filtered in user space.
 pub const MAX_PORTS: usize = 16;
 
-/// The kernel side's configuration.
+/// The BPF programs' configuration.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaptureConfig {
-    /// Sockets with `sk->mark & mark_mask == ignored_mark` are skipped; a mask of zero turns this off.
+    /// Sockets with `sk->mark & mark_mask == ignored_mark` are left alone, whoever set the mark (CAP_NET_ADMIN, or CAP_NET_RAW since
+    /// Linux 5.17). A mask of zero, the default, turns this off.
     pub ignored_mark: u32,
     /// See `ignored_mark`.
     pub mark_mask: u32,
     /// `SIDE_*`.
     pub side: u32,
-    /// Payload bytes copied per direction before the other direction speaks, or user space asks for more.
+    /// The capture window: payload bytes copied per direction before the other direction speaks, or user space asks for more.
     pub budget: u32,
     /// Pending ring-buffer bytes at which the reader is woken before its timer.
     pub wakeup_bytes: u32,
@@ -33,13 +34,16 @@ pub struct CaptureConfig {
     pub ports: [u16; MAX_PORTS],
     /// Zero lets everything pass unseen. Set once both directions are attached, so that no connection is seen from one side only.
     pub enabled: u32,
+    /// A window that is used up goes on, to four times its size, while less than this is pending in the ring buffer: user space is about
+    /// to ask for more, and there is room.
+    pub overrun_bytes: u32,
 }
 
 impl Default for CaptureConfig {
     fn default() -> Self {
         Self {
-            ignored_mark: crate::ZTUNNEL_MARK,
-            mark_mask: 0xfff,
+            ignored_mark: 0,
+            mark_mask: 0,
             side: SIDE_BOTH,
             budget: 1024 * 1024,
             wakeup_bytes: crate::DEFAULT_RING_BYTES / 8,
@@ -47,12 +51,13 @@ impl Default for CaptureConfig {
             port_count: 0,
             ports: [0; MAX_PORTS],
             enabled: 1,
+            overrun_bytes: crate::DEFAULT_RING_BYTES / 4,
         }
     }
 }
 
-const _: () = assert!(core::mem::size_of::<CaptureConfig>() == 64);
+const _: () = assert!(core::mem::size_of::<CaptureConfig>() == 68);
 
-// SAFETY: `repr(C)`, integers only, no padding (7 × 4 + 16 × 2 + 4 = 64, asserted above): any bytes are a value.
+// SAFETY: `repr(C)`, integers only, no padding (7 × 4 + 16 × 2 + 2 × 4 = 68, asserted above): any bytes are a value.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for CaptureConfig {}

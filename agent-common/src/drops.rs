@@ -1,9 +1,9 @@
-//! Why the kernel side did not give a payload to user space. Index into its per-CPU counters, and metric label.
+//! Why the BPF programs did not give a payload to user space. Index into its per-CPU counters, and metric label.
 
 /// Number of [`DropReason`]s.
-pub const DROP_REASONS: u32 = 6;
+pub const DROP_REASONS: u32 = 8;
 
-/// What the kernel side counts when it leaves payload out, per CPU: number of segments and their payload bytes.
+/// What the BPF programs count when they do not copy payload, per CPU: number of segments and their payload bytes.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DropReason {
@@ -15,10 +15,14 @@ pub enum DropReason {
     Oversize = 2,
     /// IPv6 extension headers beyond the bound, or an IP fragment: not followed.
     Headers = 3,
-    /// Past the body budget: left out on purpose, known by sequence numbers.
+    /// Past the capture window: not copied on purpose, known by sequence numbers.
     Budget = 4,
-    /// The flow table refused an entry: the socket was not followed.
-    FlowTable = 5,
+    /// The kernel had no room for the socket's state (`net.core.optmem_max`): the socket was not followed.
+    FlowState = 5,
+    /// TCP does not accept a segment with such flags or numbers (RFC 9293 §3.10.7.4).
+    Unaccepted = 6,
+    /// A subflow of Multipath TCP, which carries parts of a stream (RFC 8684): once per subflow.
+    Mptcp = 7,
 }
 
 impl DropReason {
@@ -29,7 +33,9 @@ impl DropReason {
         Self::Oversize,
         Self::Headers,
         Self::Budget,
-        Self::FlowTable,
+        Self::FlowState,
+        Self::Unaccepted,
+        Self::Mptcp,
     ];
 
     /// The metric's label.
@@ -41,7 +47,9 @@ impl DropReason {
             Self::Oversize => "oversize",
             Self::Headers => "headers",
             Self::Budget => "budget",
-            Self::FlowTable => "flow_table",
+            Self::FlowState => "flow_state",
+            Self::Unaccepted => "unaccepted",
+            Self::Mptcp => "mptcp",
         }
     }
 }

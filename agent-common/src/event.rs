@@ -1,6 +1,6 @@
-//! The record that the kernel side writes into the ring buffer.
+//! The record that the BPF programs write into the ring buffer.
 
-/// `kind`: a stretch of a TCP stream.
+/// `kind`: a range of a TCP stream.
 pub const KIND_SEGMENT: u8 = 1;
 
 /// `direction`: the socket received these bytes.
@@ -12,14 +12,12 @@ pub const DIRECTION_EGRESS: u8 = 1;
 pub const FLAG_FIN: u16 = 1;
 /// The segment carries RST: the connection is gone.
 pub const FLAG_RST: u16 = 1 << 1;
-/// The segment carries SYN (TCP Fast Open data, when it also has payload). `seq` already counts the SYN.
-pub const FLAG_SYN: u16 = 1 << 2;
 /// The socket is still the listener (TCP_DEFER_ACCEPT, TCP Fast Open, a lost last ACK): `cookie` and `cgroup_id` are the
 /// listener's, and the segment belongs to the connection with the same addresses and ports.
 pub const FLAG_LISTENER: u16 = 1 << 3;
 /// `expected` is the first byte of this direction of the connection: nothing came before it.
 pub const FLAG_START: u16 = 1 << 4;
-/// The kernel skipped payload of this record, or bytes before it, on purpose: past the body budget.
+/// Payload of this record, or bytes before it, were not copied on purpose: past the capture window.
 pub const FLAG_SKIPPED: u16 = 1 << 5;
 
 /// Bytes of an [`EventHeader`].
@@ -35,7 +33,7 @@ pub struct EventHeader {
     pub cookie: u64,
     /// `bpf_skb_cgroup_id()`: cgroup v2 id of the socket.
     pub cgroup_id: u64,
-    /// TCP sequence number of the first payload byte this record stands for.
+    /// TCP sequence number of the first payload byte this record stands for; a SYN before it has been counted.
     pub seq: u32,
     /// TCP acknowledgement number of the segment: what its sender had received of the other direction.
     pub ack: u32,

@@ -1,82 +1,29 @@
-//! What the kernel side keeps of a socket, and what user space tells it.
+//! The one state of a socket that user space writes itself: its own listeners'.
 
-/// `verdict`: not classified yet.
-pub const VERDICT_UNKNOWN: u8 = 0;
-/// `verdict`: speaks HTTP as far as its first bytes tell; copied.
-pub const VERDICT_HTTP: u8 = 1;
-/// `verdict`: never copied again. One map lookup per packet is all it costs.
-pub const VERDICT_IGNORE: u8 = 2;
+/// Bytes of a socket's state in the BPF programs.
+pub const FLOW_LEN: usize = 88;
+/// Where the state is in it: one byte.
+pub const FLOW_STATE_OFFSET: usize = 8;
+/// The state of a socket that is left alone as long as it lives.
+pub const FLOW_STATE_IGNORED: u8 = 6;
 
-/// `role`: which end of a request the socket is has not been seen.
-pub const ROLE_UNKNOWN: u8 = 0;
-/// `role`: requests arrive at this socket.
-pub const ROLE_SERVER: u8 = 1;
-/// `role`: requests leave from this socket.
-pub const ROLE_CLIENT: u8 = 2;
+/// What user space puts into the socket-local storage of a listener of its own. The kernel copies it
+/// to every socket that the listener accepts (`BPF_F_CLONE`), before that gets its first packet.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IgnoredFlow([u8; FLOW_LEN]);
 
-/// Value of the flow table; its key is the socket cookie.
-///
-/// A half is written by its own direction, but for `turned`, which the other direction sets; `verdict` goes from unknown to one
-/// of the others once, and user space may set it to ignore. So ingress and egress on two CPUs at most lose a turn to each other.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FlowState {
-    /// `VERDICT_*`.
-    pub verdict: u8,
-    /// `ROLE_*`.
-    pub role: u8,
-    /// Direction of the last payload, plus one; 0 before any.
-    pub last_direction: u8,
-    /// Changes of direction seen while not classified.
-    pub turns: u8,
-    /// Zero.
-    pub reserved: u32,
-    /// What the socket received.
-    pub ingress: HalfState,
-    /// What the socket sent.
-    pub egress: HalfState,
+impl IgnoredFlow {
+    /// The only value.
+    pub const VALUE: Self = {
+        let mut bytes = [0; FLOW_LEN];
+        bytes[FLOW_STATE_OFFSET] = FLOW_STATE_IGNORED;
+        Self(bytes)
+    };
 }
 
-/// One direction of a [`FlowState`]: the body budget.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HalfState {
-    /// Sequence number from which the budget counts. Payload is copied while `seq - base` (modulo 2^32) is below the
-    /// budget. A base ahead of the stream skips up to it.
-    pub base: u32,
-    /// Egress: the sequence number after the last byte that was told. Payload before it is a retransmission.
-    pub next: u32,
-    /// Bytes not copied since the last record of this direction.
-    pub skipped: u32,
-    /// Non-zero when the other direction spoke since: the next payload starts a new budget.
-    pub turned: u8,
-    /// Non-zero once `base` and `next` are set.
-    pub started: u8,
-    /// Zero.
-    pub reserved: u16,
-}
+const _: () = assert!(core::mem::size_of::<IgnoredFlow>() == FLOW_LEN);
 
-/// Key of the resume table, which user space writes and the kernel reads only when a budget is spent. Its value is a
-/// sequence number (`u32`): the budget counts from there; payload before it is not needed.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ResumeKey {
-    /// Socket cookie.
-    pub cookie: u64,
-    /// `DIRECTION_*`.
-    pub direction: u32,
-    /// Zero.
-    pub reserved: u32,
-}
-
-const _: () = {
-    assert!(core::mem::size_of::<FlowState>() == 40);
-    assert!(core::mem::size_of::<ResumeKey>() == 16);
-};
-
-// SAFETY: `repr(C)`, integers only, no padding (sizes asserted above): any bytes are a value.
+// SAFETY: bytes, without padding (asserted above): any bytes are a value.
 #[cfg(feature = "user")]
-unsafe impl aya::Pod for FlowState {}
-// SAFETY: as above.
-#[cfg(feature = "user")]
-unsafe impl aya::Pod for ResumeKey {}
+unsafe impl aya::Pod for IgnoredFlow {}

@@ -1,4 +1,4 @@
-//! What the kernel side and the user side of meshtap share: the layout of events and maps, drop reasons, limits.
+//! What the BPF programs and user space share: the layout of events and maps, drop reasons, limits.
 //!
 //! Everything here is plain data, `#[repr(C)]`, with its layout asserted at compile time. No dependencies, no `std`.
 //!
@@ -7,25 +7,26 @@
 
 #![no_std]
 
+mod classification;
+mod command;
 mod config;
 mod drops;
 mod event;
 mod flow;
 mod owner;
 
+pub use classification::{CLASSIFICATIONS, Classification};
+pub use command::{COMMAND_IGNORE, COMMAND_UNLIMITED, Resume, SocketCommand};
 pub use config::{CaptureConfig, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
 pub use drops::{DROP_REASONS, DropReason};
 pub use event::{
     DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_LISTENER, FLAG_RST,
-    FLAG_SKIPPED, FLAG_START, FLAG_SYN, HEADER_LEN, KIND_SEGMENT,
+    FLAG_SKIPPED, FLAG_START, HEADER_LEN, KIND_SEGMENT,
 };
-pub use flow::{
-    FlowState, HalfState, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN, ResumeKey, VERDICT_HTTP,
-    VERDICT_IGNORE, VERDICT_UNKNOWN,
-};
+pub use flow::{FLOW_LEN, FLOW_STATE_IGNORED, FLOW_STATE_OFFSET, IgnoredFlow};
 pub use owner::Owner;
 
-/// Most payload bytes of one record. A larger skb is told in several records, in order.
+/// Most payload bytes of one record. A larger skb makes several records, in order.
 pub const MAX_CHUNK: usize = 32 * 1024;
 
 /// Largest skb that is copied: BIG TCP's 512 KiB. Bytes past it are a gap that sequence numbers show.
@@ -34,11 +35,8 @@ pub const MAX_SKB: usize = 512 * 1024;
 /// Default size of the ring buffer in bytes (a power of two).
 pub const DEFAULT_RING_BYTES: u32 = 16 * 1024 * 1024;
 
-/// Default number of sockets whose state the kernel keeps (least recently used first out).
-pub const DEFAULT_FLOWS: u32 = 65_536;
+/// Sockets with a command at a time, which is as many as the engine keeps connections. An entry takes about 100 bytes.
+pub const MAX_COMMANDS: u32 = 65_536;
 
 /// Cgroups that can be left alone at a time: every container of the fullest node, and what is nested in them.
 pub const MAX_EXCLUDED_CGROUPS: u32 = 16_384;
-
-/// `SO_MARK` of ztunnel's sockets (Istio ambient).
-pub const ZTUNNEL_MARK: u32 = 0x539;

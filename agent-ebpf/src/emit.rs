@@ -3,11 +3,11 @@
 //! A record is reserved in the smallest bucket that holds it (the verifier wants a constant size), filled in place, and submitted
 //! without a wake-up; the reader has a timer. Once per packet the writer looks how much is pending and wakes the reader when that is a lot.
 
-use aya_ebpf::bindings::{__sk_buff, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::bindings::{__sk_buff, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use meshtap_common::{DropReason, EventHeader, FLAG_FIN, FLAG_RST, HEADER_LEN, MAX_CHUNK, MAX_SKB};
 
-use crate::maps::{EVENTS, count};
+use crate::maps::{EVENTS, count, pending};
 use crate::read;
 
 const CHUNK: u32 = MAX_CHUNK as u32;
@@ -112,7 +112,7 @@ fn reserve_exactly(size: usize) -> *mut u8 {
 /// The submit flag: wake the reader only when a lot is pending.
 #[inline(always)]
 fn wakeup(wakeup_bytes: u32) -> u64 {
-    if EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(wakeup_bytes) {
+    if pending() > u64::from(wakeup_bytes) {
         u64::from(BPF_RB_FORCE_WAKEUP)
     } else {
         u64::from(BPF_RB_NO_WAKEUP)

@@ -1,7 +1,9 @@
-//! Kernel side of meshtap: selects the sockets of interest and copies their TCP payload into a ring buffer.
+//! The BPF programs of meshtap: they select the sockets of interest and copy their TCP payload into
+//! a ring buffer.
 //!
-//! It never parses HTTP: the first bytes of a connection are looked at once, to leave everything else alone for the price of one
-//! map lookup. One hook per file under [`hooks`]; every read of kernel memory is in [`read`]; [`emit`] alone writes to the ring.
+//! They never parse HTTP. The first bytes of a connection are looked at, so that everything else
+//! costs one storage look-up per packet. One hook per file under [`hooks`]; every read of kernel
+//! memory is in [`read`]; [`emit`] alone writes to the ring.
 //!
 //! The programs always let traffic pass: whatever goes wrong here costs a record (counted), never a packet.
 //!
@@ -11,11 +13,22 @@
 // An atomic addition needs inline assembly, which is unstable for this target.
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod accept;
 mod emit;
+mod flow;
 mod hooks;
+mod look;
 mod maps;
+mod mptcp;
 mod read;
 mod scope;
+mod window;
+
+/// Bytes from one sequence number to another, modulo 2^32 (RFC 9293 §3.4).
+#[inline(always)]
+const fn distance(from: u32, to: u32) -> i32 {
+    to.wrapping_sub(from).cast_signed()
+}
 
 /// No helper used here is restricted to GPL programs.
 #[unsafe(no_mangle)]

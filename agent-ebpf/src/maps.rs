@@ -1,37 +1,38 @@
-//! The maps, and the few ways in which they are used.
+//! The maps that are not of one hook alone, and the few ways in which they are used.
 
 use core::mem::offset_of;
 
-use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST};
+use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use meshtap_common::{
-    CaptureConfig, DEFAULT_FLOWS, DEFAULT_RING_BYTES, DROP_REASONS, DropReason, EventHeader,
-    FlowState, HalfState, MAX_EXCLUDED_CGROUPS, ResumeKey,
+    CLASSIFICATIONS, CaptureConfig, DEFAULT_RING_BYTES, DROP_REASONS, DropReason, EventHeader,
+    MAX_COMMANDS, MAX_EXCLUDED_CGROUPS, SocketCommand,
 };
 
-/// Connections whose first segment arrived on the listener and that have no flow yet. They get one within a round trip, so this is
-/// room for a burst of accepts.
+/// Connections whose first segment arrived on the listener and that have no flow yet. They get one
+/// within a round trip, so this is room for a burst of accepts.
 const ACCEPTED: u32 = 8192;
 
 /// Records, for user space. The size is set at load.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(DEFAULT_RING_BYTES, 0);
 
-/// What is known of a socket, by cookie. User space writes `VERDICT_IGNORE` here.
+/// What user space asks for, by socket cookie. User space alone writes and removes.
 #[map]
-static FLOWS: LruHashMap<u64, FlowState> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
+static COMMANDS: HashMap<u64, SocketCommand> =
+    HashMap::with_max_entries(MAX_COMMANDS, BPF_F_NO_PREALLOC);
 
-/// Written by user space, read when a body budget is spent.
+/// Moves whenever user space has written commands or excluded cgroups. One element.
 #[map]
-static RESUME: LruHashMap<ResumeKey, u32> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
+static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
 
 /// See [`ACCEPTED`]. The value is not used.
 #[map]
 static LISTENER_FLOWS: LruHashMap<Ends, u32> = LruHashMap::with_max_entries(ACCEPTED, 0);
 
-/// Cgroups whose sockets are left alone, by id; written by user space alone. The value is not used. Not allocated in advance: most nodes
-/// have a few.
+/// Cgroups whose sockets are left alone, by id; written by user space alone. The value is not used.
+/// Not allocated in advance: most nodes have a few.
 #[map]
 static EXCLUDED_CGROUPS: HashMap<u64, u32> =
     HashMap::with_max_entries(MAX_EXCLUDED_CGROUPS, BPF_F_NO_PREALLOC);
@@ -44,27 +45,12 @@ static CONFIG: Array<CaptureConfig> = Array::with_max_entries(1, 0);
 #[map]
 static DROPS: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(DROP_REASONS, 0);
 
-/// Nothing known. Read-only data: on the stack it would be zeroed in a loop, byte by byte.
-static NEW_FLOW: FlowState = FlowState {
-    verdict: 0,
-    role: 0,
-    last_direction: 0,
-    turns: 0,
-    reserved: 0,
-    ingress: NEW_HALF,
-    egress: NEW_HALF,
-};
+/// Sockets, by [`meshtap_common::Classification`].
+#[map]
+static CLASSIFIED: PerCpuArray<u64> = PerCpuArray::with_max_entries(CLASSIFICATIONS, 0);
 
-const NEW_HALF: HalfState = HalfState {
-    base: 0,
-    next: 0,
-    skipped: 0,
-    turned: 0,
-    started: 0,
-    reserved: 0,
-};
-
-/// The two ends of a connection, as the socket sees them. Ports in host order, IPv4 mapped into IPv6.
+/// The two ends of a connection, as the socket sees them. Ports in host order, IPv4 mapped into
+/// IPv6.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Ends {
@@ -78,7 +64,8 @@ pub(crate) struct Ends {
 const _: () = assert!(size_of::<Ends>() == 36);
 
 impl Ends {
-    /// Word by word: byte by byte, as the header's type has them, is what the compiler would make of it.
+    /// Word by word: byte by byte, as the header's type has them, is what the compiler would make
+    /// of it.
     #[inline(always)]
     pub(crate) fn write_addresses(&self, header: &mut EventHeader) {
         const ALIGNED: bool = offset_of!(EventHeader, local_addr).is_multiple_of(4)
@@ -105,46 +92,38 @@ pub(crate) fn config() -> Option<&'static CaptureConfig> {
     CONFIG.get(0)
 }
 
-/// The flow of a socket. The kernel may hand the entry to another socket when the table is full (least recently used first); then the
-/// two disturb each other's budget for one segment, and no more than that.
 #[inline(always)]
-pub(crate) fn flow(cookie: u64) -> Option<*mut FlowState> {
-    FLOWS.get_ptr_mut(cookie)
+pub(crate) fn generation() -> Option<u32> {
+    let generation = GENERATION.get_ptr(0)?;
+    // SAFETY: an element of the map, one aligned word. User space writes it at any time.
+    Some(unsafe { generation.read_volatile() })
 }
 
-/// Gives a socket a flow. What user space wrote meanwhile stays.
-#[inline(always)]
-pub(crate) fn new_flow(cookie: u64) -> Option<*mut FlowState> {
-    let new: &FlowState = &NEW_FLOW;
-    let _exists = FLOWS.insert(cookie, new, u64::from(BPF_NOEXIST));
-    FLOWS.get_ptr_mut(cookie)
-}
-
-/// Are the sockets of this cgroup to be left alone? Asked once per connection.
+/// Are the sockets of this cgroup to be left alone?
 #[inline(always)]
 pub(crate) fn is_excluded(cgroup: u64) -> bool {
     EXCLUDED_CGROUPS.get_ptr(cgroup).is_some()
 }
 
-/// What user space asked for: the sequence number from which the budget of this direction counts.
+/// What user space asked for, if anything.
 #[inline(always)]
-pub(crate) fn resume(cookie: u64, direction: u8) -> Option<u32> {
-    let key = ResumeKey {
-        cookie,
-        direction: u32::from(direction),
-        reserved: 0,
-    };
-    // SAFETY: a u32 is read in one load; an entry that was recycled meanwhile gives another socket's number, which only moves a budget.
-    unsafe { RESUME.get(key).copied() }
+pub(crate) fn command(cookie: u64) -> Option<*const SocketCommand> {
+    COMMANDS.get_ptr(cookie)
 }
 
-/// Remembers that a connection's first segment was told while its socket was the listener.
+/// Bytes in the ring buffer that user space has not taken.
+#[inline(always)]
+pub(crate) fn pending() -> u64 {
+    EVENTS.query(u64::from(BPF_RB_AVAIL_DATA))
+}
+
+/// Remembers that a connection's first segment was emitted while its socket was the listener.
 #[inline(always)]
 pub(crate) fn note_listener_flow(ends: &Ends) {
     let _full = LISTENER_FLOWS.insert(ends, 1u32, 0);
 }
 
-/// Was the first segment of this connection told while its socket was the listener?
+/// Was the first segment of this connection emitted while its socket was the listener?
 #[inline(always)]
 pub(crate) fn take_listener_flow(ends: &Ends) -> bool {
     let noted = LISTENER_FLOWS.get_ptr(ends).is_some();
@@ -166,8 +145,17 @@ pub(crate) fn count(reason: DropReason, bytes: u32) {
     }
 }
 
-/// Adds atomically: a program run can be preempted by another one on the same CPU. `core` offers no read-modify-write for this target, so
-/// this is BPF_XADD, which every kernel has.
+/// Counts a socket; `classification` is the number of a [`meshtap_common::Classification`].
+#[inline(always)]
+pub(crate) fn count_classification(classification: u32) {
+    if let Some(counter) = CLASSIFIED.get_ptr_mut(classification) {
+        // SAFETY: an element of the map, 8-byte aligned.
+        unsafe { add(counter, 1) };
+    }
+}
+
+/// Adds atomically: a program run can be preempted by another one on the same CPU. `core` offers no
+/// read-modify-write for this target, so this is BPF_XADD, which every kernel has.
 ///
 /// # Safety
 /// `counter` is valid and aligned.

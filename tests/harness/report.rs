@@ -67,7 +67,9 @@ impl Report {
             "unreadable",
             "oversize",
             "headers",
-            "flow_table",
+            "flow_state",
+            "unaccepted",
+            "mptcp",
         ] {
             let pointer = format!("/kernel_drops/{reason}/segments");
             assert_eq!(self.count(&pointer), 0, "{:#}", self.ledger);

@@ -9,9 +9,9 @@ use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_
 use aya_ebpf::macros::{cgroup_sock, cgroup_sock_addr, map};
 use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::{SockAddrContext, SockContext};
-use meshtap_common::{Owner, VERDICT_HTTP};
+use meshtap_common::Owner;
 
-use crate::{maps, read};
+use crate::{flow, read};
 
 /// Owners kept. User space asks within milliseconds: this is what 10 000 connections a second leave behind in three seconds.
 const OWNERS_MAX: u32 = 32_768;
@@ -55,14 +55,9 @@ fn releasing(ctx: *mut bpf_sock) {
     if !read::is_tcp(ctx) {
         return;
     }
-    // SAFETY: the context of a program type that has this helper.
-    let cookie = unsafe { bpf_get_socket_cookie(ctx.cast()) };
-    let Some(flow) = maps::flow(cookie) else {
-        return;
-    };
-    // SAFETY: a map value, checked not to be null; one byte is read.
-    if unsafe { (*flow).verdict } == VERDICT_HTTP {
-        note(cookie);
+    if flow::is_followed(ctx) {
+        // SAFETY: the context of a program type that has this helper.
+        note(unsafe { bpf_get_socket_cookie(ctx.cast()) });
     }
 }
 

@@ -1,33 +1,32 @@
 //! `cgroup_skb`: every packet that a socket of the cgroup receives or sends.
 //!
-//! Ingress runs before TCP puts segments in order (`tcp_v4_rcv` → `tcp_filter`), egress before segmentation (`ip_finish_output`). Checks are
-//! ordered by what they cost: acknowledgements leave before any map is asked, ignored sockets after one lookup.
+//! Ingress runs before TCP validates segments and puts them in order (`tcp_v4_rcv` → `tcp_filter`),
+//! egress before segmentation (`ip_finish_output`). Checks are ordered by what they cost: a socket
+//! that is ignored leaves after one storage look-up, acknowledgements after the headers.
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use aya_log_ebpf::{debug, warn};
 use meshtap_common::{
-    CaptureConfig, DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader, FLAG_FIN,
-    FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_SYN, FlowState, HalfState,
-    KIND_SEGMENT, ROLE_SERVER, ROLE_UNKNOWN, VERDICT_HTTP, VERDICT_IGNORE, VERDICT_UNKNOWN,
+    CaptureConfig, Classification, DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader,
+    FLAG_FIN, FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, KIND_SEGMENT,
 };
 
-use crate::emit;
+use crate::flow::{self, FOLLOWED, FlowState, NEW, PENDING, SUSPECTED};
+use crate::look::{self, Look};
 use crate::maps::{self, Ends};
-use crate::read::{self, Packet, Position, Rejected, Socket, TCP_FIN, TCP_RST, TCP_SYN};
-use crate::scope::{self, Look};
+use crate::mptcp::{self, Path};
+use crate::read::{self, Numbers, Packet, Rejected, Socket, TCP_FIN, TCP_RST, TCP_SYN};
+use crate::scope::{self, Role};
+use crate::{accept, distance, emit, window};
 
 /// The packet goes on its way, always.
 const PASS: i32 = 1;
 
-/// A connection picked up in its middle is given up after this many changes of direction without a message start. HTTP/1 shows one at every
-/// second change.
-const TURNS: u8 = 16;
-
-/// While bytes are skipped on purpose, user space hears of it this often, so that a gap is never near 2^31 bytes; and at the end of each
-/// write, so that the end of a message is not waited for.
-const TOLD_EVERY: u32 = 256 * 1024;
+/// While bytes are skipped on purpose, user space hears of it this often, so that a gap is never
+/// near 2^31 bytes; and at the end of each write, so that the end of a message is not waited for.
+const REPORTED_EVERY: u32 = 256 * 1024;
 
 #[cgroup_skb(ingress)]
 fn meshtap_ingress(ctx: SkBuffContext) -> i32 {
@@ -47,14 +46,14 @@ struct Segment<const DIRECTION: u8> {
     socket: Socket,
     packet: Packet,
     config: &'static CaptureConfig,
-    cookie: u64,
 }
 
-/// What user space is told of a segment.
-struct Told {
+/// What of a segment is written into the ring.
+struct Record {
+    cookie: u64,
     ends: Ends,
-    position: Position,
-    /// `FLAG_*` beside those that the TCP header and the position give.
+    expected: u32,
+    /// `FLAG_*` beside those of the TCP header.
     flags: u16,
     content: Content,
     /// Pending bytes at which the reader is woken.
@@ -71,10 +70,26 @@ enum Content {
     End,
 }
 
+/// Where a direction stood before the segment.
+#[derive(Clone, Copy)]
+struct Position {
+    /// Payload before it is a retransmission.
+    expected: u32,
+    /// `expected` is the first byte of the direction.
+    start: bool,
+}
+
 #[inline(always)]
 fn inspect<const DIRECTION: u8>(ctx: &SkBuffContext) -> Option<()> {
     let skb = ctx.skb.skb;
     let socket = read::socket(skb)?;
+    let is_listener = socket.is_listener();
+    let mut known = if is_listener { None } else { flow::get(socket) };
+    if let Some(flow) = &mut known
+        && flow.rests()
+    {
+        return None;
+    }
     let packet = match read::packet(skb) {
         Ok(packet) => packet,
         Err(Rejected::Headers) => {
@@ -83,6 +98,12 @@ fn inspect<const DIRECTION: u8>(ctx: &SkBuffContext) -> Option<()> {
         }
         Err(Rejected::Other) => return None,
     };
+    if let Some(flow) = &mut known
+        && flow.state == SUSPECTED
+        && !is_cleared::<DIRECTION>(flow, skb, socket, &packet)
+    {
+        return None;
+    }
     if packet.payload_len == 0 && !packet.is_end() {
         return None;
     }
@@ -90,258 +111,355 @@ fn inspect<const DIRECTION: u8>(ctx: &SkBuffContext) -> Option<()> {
     if config.enabled == 0 || scope::is_marked(config, socket) {
         return None;
     }
-    let is_listener = socket.is_listener();
-    let remote_port = if is_listener {
-        packet.source_port
-    } else {
-        socket.remote_port()
-    };
-    if !scope::is_selected(config, socket.local_port(), remote_port) {
-        return None;
-    }
     let segment = Segment::<DIRECTION> {
         skb,
         socket,
         packet,
         config,
-        cookie: read::cookie(skb),
     };
-    let told = if is_listener {
+    let record = if is_listener {
         segment.on_listener()?
     } else {
-        segment.on_connection(ctx)?
+        segment.on_connection(known, ctx)?
     };
-    segment.tell(&told);
+    segment.emit(&record);
     Some(())
 }
 
+/// A flow that the other end says is Multipath TCP: what the socket sends itself decides. True when
+/// it is not, and the packet goes on.
+#[inline(always)]
+fn is_cleared<const DIRECTION: u8>(
+    flow: &mut FlowState,
+    skb: *mut __sk_buff,
+    socket: Socket,
+    packet: &Packet,
+) -> bool {
+    if DIRECTION == DIRECTION_INGRESS {
+        maps::count(DropReason::Mptcp, packet.payload_len);
+        return false;
+    }
+    if mptcp::path(skb, socket, packet, DIRECTION) == Path::Single {
+        flow.state = NEW;
+        flow.single_path = 1;
+        return true;
+    }
+    flow.ignore(Classification::Mptcp);
+    false
+}
+
 impl<const DIRECTION: u8> Segment<DIRECTION> {
-    /// The listener received data: it completes a handshake (TCP_DEFER_ACCEPT, a lost last acknowledgement) or comes with the SYN (TCP Fast
-    /// Open). Each segment is looked at by itself; the new socket's own segments follow under its own cookie.
+    /// The listener received data: it completes a handshake (TCP_DEFER_ACCEPT, a lost last
+    /// acknowledgement) or comes with the SYN (TCP Fast Open). Each segment is looked at by itself;
+    /// the new socket's own segments follow under its own cookie.
     #[inline(always)]
-    fn on_listener(&self) -> Option<Told> {
+    fn on_listener(&self) -> Option<Record> {
         let packet = &self.packet;
         if DIRECTION != DIRECTION_INGRESS
             || packet.payload_len == 0
-            || !scope::is_wanted(self.config, ROLE_SERVER)
-            || scope::look(self.skb, packet) != Look::Request
+            || !self.is_selected(packet.source_port)
+            || !scope::is_wanted(self.config, Role::Server)
+            || !matches!(look::first(self.skb, packet), Look::Request | Look::Token)
             || maps::is_excluded(read::cgroup(self.skb))
+            || flow::get(self.socket).is_some_and(|own| own.rests())
         {
             return None;
         }
         let ends = self.socket.accepted_ends(self.skb, packet)?;
         maps::note_listener_flow(&ends);
-        Some(Told {
+        Some(Record {
+            cookie: read::cookie(self.skb),
             ends,
-            position: Position {
-                expected: packet.seq,
-                start: true,
-            },
-            flags: FLAG_LISTENER,
+            expected: packet.seq,
+            flags: FLAG_LISTENER | FLAG_START,
             content: Content::Payload,
             wakeup_bytes: self.config.wakeup_bytes,
         })
     }
 
     #[inline(always)]
-    fn on_connection(&self, ctx: &SkBuffContext) -> Option<Told> {
+    fn is_selected(&self, remote_port: u16) -> bool {
+        scope::is_selected(self.config, self.socket.local_port(), remote_port)
+    }
+
+    #[inline(always)]
+    fn on_connection(
+        &self,
+        known: Option<&'static mut FlowState>,
+        ctx: &SkBuffContext,
+    ) -> Option<Record> {
         let payload_len = self.packet.payload_len;
-        let flow = match maps::flow(self.cookie) {
+        let flow = match known {
             Some(flow) => flow,
             // The end of a connection that was never of interest.
-            None if payload_len == 0 => return None,
-            None => self.new_flow(ctx)?,
+            None if payload_len == 0 || !self.is_selected(self.socket.remote_port()) => {
+                return None;
+            }
+            None => {
+                let Some(flow) = flow::get_or_create(self.socket) else {
+                    warn!(ctx, "no room for the state of a socket");
+                    maps::count(DropReason::FlowState, payload_len);
+                    return None;
+                };
+                flow
+            }
         };
-        // SAFETY: a map value, checked not to be null. Both directions write to it at once; see `FlowState`.
-        let flow = unsafe { &mut *flow };
-        if flow.verdict == VERDICT_IGNORE || (flow.verdict == VERDICT_UNKNOWN && payload_len == 0) {
+        if flow.cookie == 0 && !self.admit(flow) {
             return None;
         }
-        let position = self.socket.position::<DIRECTION>(self.skb, &self.packet)?;
-        if flow.verdict == VERDICT_UNKNOWN {
-            let is_told = self.meet(flow, position);
-            debug!(ctx, "cookie {}: verdict {}", self.cookie, flow.verdict);
-            if !is_told {
+        if !self.obey(flow) || (flow.state != FOLLOWED && payload_len == 0) {
+            return None;
+        }
+        let numbers = self.socket.numbers()?;
+        if DIRECTION == DIRECTION_INGRESS
+            && !accept::is_acceptable(&self.packet, &numbers, &flow.egress)
+        {
+            maps::count(DropReason::Unaccepted, payload_len);
+            return None;
+        }
+        let position = self.position(&numbers, flow);
+        let sent = flow.egress.sent();
+        if DIRECTION == DIRECTION_EGRESS {
+            flow.egress.advance(self.packet.end());
+        }
+        if flow.state != FOLLOWED {
+            let is_emitted = self.classify(flow, &numbers, position);
+            debug!(ctx, "cookie {}: state {}", flow.cookie, flow.state);
+            if !is_emitted {
                 return None;
             }
         }
-        self.follow(flow, position)
+        self.follow(flow, &numbers, position, sent)
     }
 
-    /// A connection that was not seen before: it is left alone from now on when its cgroup is.
+    /// A connection that was not seen before. False: it is left alone.
     #[inline(always)]
-    fn new_flow(&self, ctx: &SkBuffContext) -> Option<*mut FlowState> {
-        let Some(flow) = maps::new_flow(self.cookie) else {
-            warn!(ctx, "no room for the flow of cookie {}", self.cookie);
-            maps::count(DropReason::FlowTable, self.packet.payload_len);
-            return None;
-        };
-        if maps::is_excluded(read::cgroup(self.skb)) {
-            // SAFETY: a map value, checked not to be null; one byte is written.
-            unsafe { (*flow).verdict = VERDICT_IGNORE };
+    fn admit(&self, flow: &mut FlowState) -> bool {
+        flow.cookie = read::cookie(self.skb);
+        let path = mptcp::path(self.skb, self.socket, &self.packet, DIRECTION);
+        if path == Path::Single || flow.single_path != 0 {
+            return true;
         }
-        Some(flow)
-    }
-
-    /// A socket that has not been classified. Says whether the segment is to be told.
-    #[inline(always)]
-    fn meet(&self, flow: &mut FlowState, position: Position) -> bool {
-        let packet = &self.packet;
-        if DIRECTION == DIRECTION_INGRESS && distance(position.expected, packet.end()) <= 0 {
-            return false;
-        }
-        let role = match scope::look(self.skb, packet) {
-            Look::Request => scope::requests(DIRECTION),
-            Look::Response => scope::responses(DIRECTION),
-            Look::Tls => ROLE_UNKNOWN,
-            Look::Other => match self.socket.ends() {
-                Some(ends) if maps::take_listener_flow(&ends) => ROLE_SERVER,
-                _ if !position.start => return Self::wait(flow),
-                // Out of order: what this is shows when the first segment is here.
-                _ if DIRECTION == DIRECTION_INGRESS && packet.seq != position.expected => {
-                    return true;
-                }
-                _ => ROLE_UNKNOWN,
-            },
-        };
-        if role == ROLE_UNKNOWN || !scope::is_wanted(self.config, role) {
-            flow.verdict = VERDICT_IGNORE;
-            return false;
-        }
-        flow.role = role;
-        flow.verdict = VERDICT_HTTP;
-        true
-    }
-
-    /// Joined in the middle: hope for a message start, for a while.
-    #[inline(always)]
-    fn wait(flow: &mut FlowState) -> bool {
-        if flow.last_direction != DIRECTION + 1 {
-            flow.last_direction = DIRECTION + 1;
-            flow.turns = flow.turns.saturating_add(1);
-            if flow.turns > TURNS {
-                flow.verdict = VERDICT_IGNORE;
-            }
+        maps::count(DropReason::Mptcp, self.packet.payload_len);
+        if path == Path::Subflow {
+            flow.ignore(Classification::Mptcp);
+        } else {
+            flow.state = SUSPECTED;
         }
         false
     }
 
-    /// What of the segment is new, and within the body budget.
+    /// Does what user space has asked for since. False: the socket is left alone.
     #[inline(always)]
-    fn follow(&self, flow: &mut FlowState, mut position: Position) -> Option<Told> {
-        let packet = &self.packet;
-        let is_turn = flow.last_direction != DIRECTION + 1;
-        let (half, other) = if DIRECTION == DIRECTION_INGRESS {
-            (&mut flow.ingress, &mut flow.egress)
-        } else {
-            (&mut flow.egress, &mut flow.ingress)
+    fn obey(&self, flow: &mut FlowState) -> bool {
+        let Some(generation) = maps::generation() else {
+            return true;
         };
-        if DIRECTION == DIRECTION_EGRESS
-            && half.started != 0
-            && distance(position.expected, packet.seq) < 0
-        {
-            // Behind `snd_nxt`: a retransmission, or a packet that was held up on its way here (netfilter queue). What was told decides.
-            position.expected = half.next;
+        let cookie = flow.cookie;
+        let (state, rule) = if DIRECTION == DIRECTION_INGRESS {
+            (&mut flow.ingress, &mut flow.rule)
+        } else {
+            (&mut flow.egress, &mut flow.rule)
+        };
+        if state.generation == generation {
+            return true;
         }
+        state.generation = generation;
+        if maps::is_excluded(read::cgroup(self.skb)) {
+            flow.ignore(Classification::Cgroup);
+            return false;
+        }
+        let stays = window::obey(cookie, DIRECTION, state, rule, generation);
+        if !stays {
+            flow.ignore(Classification::Requested);
+        }
+        stays
+    }
+
+    #[inline(always)]
+    fn position(&self, numbers: &Numbers, flow: &FlowState) -> Position {
+        let packet = &self.packet;
+        if DIRECTION == DIRECTION_INGRESS {
+            let start = numbers.bytes_received == 0;
+            // A SYN-ACK gives the socket its position.
+            let is_syn = packet.flags & TCP_SYN != 0;
+            return Position {
+                expected: if is_syn { packet.seq } else { numbers.received },
+                start,
+            };
+        }
+        if numbers.is_first_sent(self.skb, packet) {
+            return Position {
+                expected: packet.seq,
+                start: true,
+            };
+        }
+        // Behind `snd_nxt`: a retransmission, or a packet that was held up on its way here
+        // (netfilter queue). What was seen decides.
+        let is_behind = distance(numbers.sent, packet.seq) < 0;
+        Position {
+            expected: match flow.egress.sent() {
+                Some(next) if is_behind => next,
+                _ => numbers.sent,
+            },
+            start: false,
+        }
+    }
+
+    /// A socket that is not followed yet. Says whether the segment is to be emitted.
+    #[inline(always)]
+    fn classify(&self, flow: &mut FlowState, numbers: &Numbers, position: Position) -> bool {
+        let packet = &self.packet;
+        let was_pending = flow.state == PENDING;
+        if was_pending {
+            flow.settle(numbers.received);
+            if flow.state != PENDING {
+                return false;
+            }
+        }
+        if distance(position.expected, packet.end()) <= 0 {
+            return false;
+        }
+        if position.start {
+            if DIRECTION == DIRECTION_INGRESS && distance(position.expected, packet.seq) > 0 {
+                // Out of order: what this is shows when the first segment is here.
+                return !was_pending;
+            }
+            return match look::first(self.skb, packet) {
+                Look::Request | Look::Token => self.meet(flow, scope::requests(DIRECTION)),
+                Look::Response => self.meet(flow, scope::responses(DIRECTION)),
+                Look::Tls => self.leave(flow, Classification::Tls),
+                Look::Other => {
+                    flow.wait(DIRECTION);
+                    false
+                }
+            };
+        }
+        if flow.state == NEW
+            && let Some(ends) = self.socket.ends()
+            && maps::take_listener_flow(&ends)
+        {
+            return self.meet(flow, Role::Server);
+        }
+        if !flow.wait(DIRECTION) {
+            return false;
+        }
+        match look::later(self.skb, packet) {
+            Look::Request if flow.is_turn() => self.meet(flow, scope::requests(DIRECTION)),
+            Look::Response if flow.is_turn() => self.meet(flow, scope::responses(DIRECTION)),
+            // In the middle of a message anything may look like the beginning of another.
+            Look::Request | Look::Token | Look::Response => self.meet(flow, Role::Unknown),
+            Look::Tls | Look::Other => false,
+        }
+    }
+
+    #[inline(always)]
+    fn meet(&self, flow: &mut FlowState, role: Role) -> bool {
+        if scope::is_wanted(self.config, role) {
+            flow.follow();
+            return true;
+        }
+        self.leave(flow, Classification::Side)
+    }
+
+    /// Leaves the socket alone: at once for what it sent itself, else when TCP has taken it.
+    #[inline(always)]
+    fn leave(&self, flow: &mut FlowState, reason: Classification) -> bool {
+        if DIRECTION == DIRECTION_INGRESS {
+            flow.ignore_after(reason, self.packet.end());
+        } else {
+            flow.ignore(reason);
+        }
+        false
+    }
+
+    /// What of the segment is new, and within the capture window.
+    #[inline(always)]
+    fn follow(
+        &self,
+        flow: &mut FlowState,
+        numbers: &Numbers,
+        position: Position,
+        sent: Option<u32>,
+    ) -> Option<Record> {
+        let packet = &self.packet;
         let mut content = Content::Payload;
-        let mut flags = 0;
+        let mut flags = if position.start { FLAG_START } else { 0 };
         let mut wakeup_bytes = self.config.wakeup_bytes;
         if packet.payload_len == 0 || distance(position.expected, packet.end()) <= 0 {
-            // Given before, if anything. An end is told all the same.
+            // Given before, if anything. An end is emitted all the same.
             if !packet.is_end() {
                 return None;
             }
             content = Content::End;
         } else {
-            if is_turn {
-                flow.last_direction = DIRECTION + 1;
-                other.turned = 1;
-            }
-            half.next = packet.end();
-            if self.is_due(half) {
-                if half.skipped != 0 {
-                    half.skipped = 0;
-                    flags = FLAG_SKIPPED;
-                }
+            let (anchor, heard) = if DIRECTION == DIRECTION_EGRESS {
+                (sent.unwrap_or(packet.seq), numbers.received)
             } else {
-                maps::count(DropReason::Budget, packet.payload_len);
-                let skipped = half.skipped;
-                let is_over = packet.is_end() || packet.is_push();
-                if skipped != 0 && skipped < TOLD_EVERY && !is_over {
-                    half.skipped = skipped.saturating_add(packet.payload_len);
-                    return None;
+                // `snd_nxt` may lag behind what the other end has answered by now.
+                (position.expected, sent.unwrap_or(numbers.sent))
+            };
+            let rule = flow.rule;
+            let state = flow.direction(DIRECTION);
+            window::turn(state, anchor, heard);
+            match window::content(state, rule, self.config, packet) {
+                window::Content::Length => {
+                    maps::count(DropReason::Budget, packet.payload_len);
+                    let skipped = state.skipped;
+                    let is_over = packet.is_end() || packet.is_push();
+                    if skipped != 0 && skipped < REPORTED_EVERY && !is_over {
+                        state.skipped = skipped.saturating_add(packet.payload_len);
+                        return None;
+                    }
+                    state.skipped = packet.payload_len;
+                    flags |= FLAG_SKIPPED;
+                    content = Content::Length;
+                    if skipped == 0 {
+                        // User space may know by now where to resume: wake it.
+                        wakeup_bytes = 0;
+                    }
                 }
-                half.skipped = packet.payload_len;
-                flags = FLAG_SKIPPED;
-                content = Content::Length;
-                if skipped == 0 {
-                    // User space may know by now where to resume: wake it.
-                    wakeup_bytes = 0;
+                within => {
+                    if state.skipped != 0 {
+                        state.skipped = 0;
+                        flags |= FLAG_SKIPPED;
+                    }
+                    if within == window::Content::LastPayload {
+                        wakeup_bytes = 0;
+                    }
                 }
             }
         }
-        Some(Told {
+        Some(Record {
+            cookie: flow.cookie,
             ends: self.socket.ends()?,
-            position,
+            expected: position.expected,
             flags,
             content,
             wakeup_bytes,
         })
     }
 
-    /// Is the payload within the body budget? A budget begins at the first payload, when the other direction has spoken, and where user space
-    /// says.
     #[inline(always)]
-    fn is_due(&self, half: &mut HalfState) -> bool {
-        let (seq, end) = (self.packet.seq, self.packet.end());
-        let budget = self.config.budget.cast_signed();
-        if half.started == 0 || (half.turned != 0 && distance(half.base, seq) >= 0) {
-            half.base = seq;
-        }
-        half.started = 1;
-        half.turned = 0;
-        if distance(half.base, seq) < budget {
-            return distance(half.base, end) > 0;
-        }
-        if let Some(resume) = maps::resume(self.cookie, DIRECTION)
-            && distance(half.base, resume) > 0
-        {
-            half.base = resume;
-            if distance(resume, seq) < budget {
-                return distance(resume, end) > 0;
-            }
-        }
-        // Spent, as it stays; the base follows so that its distance never wraps.
-        half.base = seq.wrapping_sub(self.config.budget);
-        false
-    }
-
-    #[inline(always)]
-    fn tell(&self, told: &Told) {
+    fn emit(&self, record: &Record) {
         let packet = &self.packet;
-        let mut flags = told.flags;
+        let mut flags = record.flags;
         if packet.flags & TCP_FIN != 0 {
             flags |= FLAG_FIN;
-        }
-        if packet.flags & TCP_SYN != 0 {
-            flags |= FLAG_SYN;
         }
         if packet.flags & TCP_RST != 0 {
             flags |= FLAG_RST;
         }
-        if told.position.start {
-            flags |= FLAG_START;
-        }
-        let is_end = told.content == Content::End;
+        let is_end = record.content == Content::End;
         let mut header = EventHeader {
             time_ns: read::now(),
-            cookie: self.cookie,
+            cookie: record.cookie,
             cgroup_id: read::cgroup(self.skb),
             seq: if is_end { packet.end() } else { packet.seq },
             ack: packet.ack,
-            expected: told.position.expected,
+            expected: record.expected,
             wire_len: if is_end { 0 } else { packet.payload_len },
-            captured_len: if told.content == Content::Payload {
+            captured_len: if record.content == Content::Payload {
                 packet.payload_len
             } else {
                 0
@@ -349,24 +467,18 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             kind: KIND_SEGMENT,
             direction: DIRECTION,
             flags,
-            local_port: told.ends.local_port,
-            remote_port: told.ends.remote_port,
+            local_port: record.ends.local_port,
+            remote_port: record.ends.remote_port,
             reserved: 0,
             local_addr: [0; 16],
             remote_addr: [0; 16],
         };
-        told.ends.write_addresses(&mut header);
+        record.ends.write_addresses(&mut header);
         emit::segment(
             self.skb,
             &mut header,
             packet.payload_offset,
-            told.wakeup_bytes,
+            record.wakeup_bytes,
         );
     }
-}
-
-/// Bytes from one sequence number to another, modulo 2^32 (RFC 9293 §3.4).
-#[inline(always)]
-const fn distance(from: u32, to: u32) -> i32 {
-    to.wrapping_sub(from).cast_signed()
 }

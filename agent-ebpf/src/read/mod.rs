@@ -39,9 +39,10 @@ mod packet;
 mod socket;
 
 pub(crate) use packet::{
-    Head, Packet, Rejected, TCP_FIN, TCP_RST, TCP_SYN, opaque, packet, payload,
+    Head, LOOK, Packet, Rejected, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, has_option, opaque, packet,
+    payload,
 };
-pub(crate) use socket::{Position, Socket, connects_tcp, is_tcp, socket};
+pub(crate) use socket::{Numbers, Socket, connects_tcp, is_tcp, socket};
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_skb_cgroup_id};

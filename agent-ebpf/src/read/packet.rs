@@ -9,9 +9,10 @@ use super::IPPROTO_TCP;
 
 /// TCP header flags (RFC 9293 §3.1).
 pub(crate) const TCP_FIN: u8 = 1;
-const TCP_PSH: u8 = 1 << 3;
 pub(crate) const TCP_SYN: u8 = 1 << 1;
 pub(crate) const TCP_RST: u8 = 1 << 2;
+const TCP_PSH: u8 = 1 << 3;
+pub(crate) const TCP_ACK: u8 = 1 << 4;
 
 /// In words, without options.
 const IPV4_HEADER: usize = 5;
@@ -29,6 +30,10 @@ const DESTINATION: u8 = 60;
 /// IPv6 extension headers followed before giving up: RFC 8200 §4.1 allows each kind about once.
 const EXTENSIONS: usize = 6;
 
+/// TCP options looked at in one header. With those that are common beside it (two no-operations,
+/// timestamps), the one looked for is the fourth or the fifth.
+const OPTIONS: usize = 12;
+
 /// Payload bytes looked at to classify a connection: a method of 20 letters, a space, `http`.
 pub(crate) const LOOK: usize = 32;
 
@@ -38,6 +43,7 @@ pub(crate) struct Packet {
     /// Of the first payload byte: a SYN has been counted.
     pub(crate) seq: u32,
     pub(crate) ack: u32,
+    pub(crate) options_offset: u32,
     pub(crate) payload_offset: u32,
     pub(crate) payload_len: u32,
     /// `TCP_*`.
@@ -112,6 +118,7 @@ pub(crate) fn packet(skb: *mut __sk_buff) -> Result<Packet, Rejected> {
     Ok(Packet {
         seq: u32::from_be(tcp[1]).wrapping_add(u32::from(flags & TCP_SYN != 0)),
         ack: u32::from_be(tcp[2]),
+        options_offset: offset + TCP_HEADER as u32 * 4,
         payload_offset,
         payload_len: skb_len(skb).saturating_sub(payload_offset),
         flags,
@@ -156,6 +163,35 @@ pub(super) fn words<const N: usize>(skb: *mut __sk_buff, offset: u32) -> Option<
         }
         Some(words.assume_init())
     }
+}
+
+/// Has the TCP header an option of this kind (RFC 9293 §3.1)?
+#[inline(always)]
+pub(crate) fn has_option(skb: *mut __sk_buff, packet: &Packet, wanted: u8) -> bool {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    let mut at = packet.options_offset;
+    for _ in 0..OPTIONS {
+        if at >= packet.payload_offset {
+            return false;
+        }
+        // An option that is looked for has four bytes at least, so nothing is missed at the end.
+        let Some([word]) = words::<1>(skb, at) else {
+            return false;
+        };
+        let kind = byte(word, 0);
+        if kind == wanted {
+            return true;
+        }
+        let length = u32::from(byte(word, 1));
+        at += match kind {
+            END => return false,
+            NO_OPERATION => 1,
+            _ if length < 2 => return false,
+            _ => length,
+        };
+    }
+    false
 }
 
 /// A byte of a word that was read as it lies in memory.

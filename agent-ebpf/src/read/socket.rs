@@ -4,7 +4,6 @@ use core::mem::offset_of;
 
 use aya_ebpf::bindings::{__sk_buff, bpf_sock, bpf_sock_addr, bpf_tcp_sock};
 use aya_ebpf::helpers::{bpf_sk_fullsock, bpf_tcp_sock};
-use meshtap_common::DIRECTION_INGRESS;
 
 use super::IPPROTO_TCP;
 use super::packet::{Packet, TCP_SYN, words};
@@ -21,13 +20,20 @@ const V4_MAPPED: u32 = 0xffff_u32.to_be();
 #[derive(Clone, Copy)]
 pub(crate) struct Socket(*mut bpf_sock);
 
-/// Where the socket stood in one direction before this segment.
+/// Where the socket stood before this segment (`struct tcp_sock`).
 #[derive(Clone, Copy)]
-pub(crate) struct Position {
-    /// `rcv_nxt` or `snd_nxt`.
-    pub(crate) expected: u32,
-    /// `expected` is the first byte of this direction.
-    pub(crate) start: bool,
+pub(crate) struct Numbers {
+    /// `rcv_nxt`: all before it was received in order. Lags behind while segments wait in the
+    /// socket's backlog: a lower bound.
+    pub(crate) received: u32,
+    pub(crate) bytes_received: u64,
+    /// `snd_nxt`. Moves after a segment has passed the hook.
+    pub(crate) sent: u32,
+    /// `snd_una`.
+    pub(crate) unacknowledged: u32,
+    pub(crate) bytes_acked: u64,
+    /// `data_segs_out`. Moves before a segment passes the hook.
+    sent_segments: u32,
 }
 
 /// The packet's socket, when it is a full one and speaks TCP.
@@ -48,6 +54,11 @@ pub(crate) fn socket(skb: *mut __sk_buff) -> Option<Socket> {
 }
 
 impl Socket {
+    #[inline(always)]
+    pub(crate) fn as_ptr(self) -> *mut bpf_sock {
+        self.0
+    }
+
     #[inline(always)]
     pub(crate) fn is_listener(self) -> bool {
         // SAFETY: checked when made.
@@ -127,50 +138,44 @@ impl Socket {
         })
     }
 
-    /// Where the socket stands in `DIRECTION`.
+    /// Where the socket stands.
     ///
-    /// Ingress: `rcv_nxt` is read before `bytes_received`, which the kernel raises first (`tcp_rcv_nxt_update`), so a zero of the second
-    /// vouches for the first. While a user holds the socket, segments wait in its backlog and both lag behind: a lower bound.
-    ///
-    /// Egress: `snd_nxt` moves after the segment is sent (`tcp_event_new_data_sent`), `data_segs_out` before (`__tcp_transmit_skb`), so the
-    /// first data is what makes all of `data_segs_out`. `bytes_acked` is 1 after an active open (the SYN), 0 after a passive one.
+    /// `rcv_nxt` is read before `bytes_received`, which the kernel raises first
+    /// (`tcp_rcv_nxt_update`), so a zero of the second vouches for the first.
     #[inline(always)]
-    pub(crate) fn position<const DIRECTION: u8>(
-        self,
-        skb: *mut __sk_buff,
-        packet: &Packet,
-    ) -> Option<Position> {
+    pub(crate) fn numbers(self) -> Option<Numbers> {
         // SAFETY: `self.0` was checked when made; the result is checked here.
         unsafe {
             let tcp: *mut bpf_tcp_sock = bpf_tcp_sock(self.0);
             if tcp.is_null() {
                 return None;
             }
-            if DIRECTION == DIRECTION_INGRESS {
-                let expected = field!(tcp, bpf_tcp_sock, rcv_nxt, u32);
-                let received = field!(tcp, bpf_tcp_sock, bytes_received, u64);
-                return Some(Position {
-                    expected,
-                    start: received == 0,
-                });
-            }
-            let expected = field!(tcp, bpf_tcp_sock, snd_nxt, u32);
-            let unacked = field!(tcp, bpf_tcp_sock, snd_una, u32);
-            let acked = field!(tcp, bpf_tcp_sock, bytes_acked, u64);
-            let sent = field!(tcp, bpf_tcp_sock, data_segs_out, u32);
-            let segments = field!(skb, __sk_buff, gso_segs, u32);
-            let is_first = acked <= 1 && sent == segments && unacked == packet.seq;
-            if is_first || packet.flags & TCP_SYN != 0 {
-                return Some(Position {
-                    expected: packet.seq,
-                    start: true,
-                });
-            }
-            Some(Position {
-                expected,
-                start: false,
+            Some(Numbers {
+                received: field!(tcp, bpf_tcp_sock, rcv_nxt, u32),
+                bytes_received: field!(tcp, bpf_tcp_sock, bytes_received, u64),
+                sent: field!(tcp, bpf_tcp_sock, snd_nxt, u32),
+                unacknowledged: field!(tcp, bpf_tcp_sock, snd_una, u32),
+                bytes_acked: field!(tcp, bpf_tcp_sock, bytes_acked, u64),
+                sent_segments: field!(tcp, bpf_tcp_sock, data_segs_out, u32),
             })
         }
+    }
+}
+
+impl Numbers {
+    /// Is the segment that is about to leave the first one with payload?
+    ///
+    /// `snd_nxt` moves after the segment is sent (`tcp_event_new_data_sent`), `data_segs_out` before
+    /// (`__tcp_transmit_skb`), so the first data is what makes all of `data_segs_out`. `bytes_acked`
+    /// is 1 after an active open (the SYN), 0 after a passive one.
+    #[inline(always)]
+    pub(crate) fn is_first_sent(&self, skb: *mut __sk_buff, packet: &Packet) -> bool {
+        // SAFETY: `skb` is the program's context.
+        let segments = unsafe { field!(skb, __sk_buff, gso_segs, u32) };
+        packet.flags & TCP_SYN != 0
+            || (self.bytes_acked <= 1
+                && self.sent_segments == segments
+                && self.unacknowledged == packet.seq)
     }
 }
 

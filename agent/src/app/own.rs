@@ -1,13 +1,14 @@
 //! The agent's own sockets, which it must not capture.
 
 use std::collections::HashSet;
+use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::capture::kernel;
 use crate::export::OwnSockets;
 use crate::flow::SocketId;
 
-/// Tells the kernel side of every socket while it lives.
+/// Names every socket to the BPF programs while it lives.
 #[derive(Debug)]
 pub(super) struct OwnTable {
     kernel: kernel::OwnSockets,
@@ -26,7 +27,7 @@ impl OwnTable {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The kernel's table forgets sockets that were silent for long when it is full: says it again.
+    /// A request for a socket that has sent nothing yet may have been pushed out: says it again.
     pub(super) fn refresh(&self) {
         let cookies: Vec<_> = self.live().iter().copied().collect();
         for cookie in cookies {
@@ -49,5 +50,11 @@ impl OwnSockets for OwnTable {
 
     fn forget(&self, cookie: u64) {
         self.live().remove(&cookie);
+    }
+
+    fn listener(&self, listener: BorrowedFd<'_>) {
+        if let Err(error) = self.kernel.ignore_accepted(listener) {
+            tracing::warn!(%error, "requests to the agent may be captured");
+        }
     }
 }

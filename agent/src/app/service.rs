@@ -28,7 +28,7 @@ use super::queue::{Queue, WhenFull};
 use super::stop::Stop;
 use super::worker::{Plan, Plans, Worker};
 use super::{Failure, configure};
-use crate::capture::kernel::{Capture, CaptureOptions};
+use crate::capture::kernel::{self, Capture, CaptureOptions, HookStatus};
 use crate::capture::{Command, Event, Polled, Source};
 use crate::cli::RunArgs;
 use crate::clock::nanos;
@@ -71,11 +71,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     .map_err(|reason| Failure::Setting(format!("telemetry.log_level: {reason}")))?;
 
     let capture = Capture::start(&options(&config))?;
-    let hooks = [Hook {
-        name: "socket",
-        state: HookState::Attached,
-    }];
-    shared.set_hooks(hooks.to_vec());
+    shared.set_hooks(capture.hooks().iter().map(hook).collect());
     info!(cgroup = %capture.cgroup().display(), "capturing");
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
     let sockets: Arc<dyn OwnSockets> = own.clone();
@@ -259,7 +255,7 @@ fn listen(config: &Config) -> Result<Option<Listener>, Failure> {
     let Some(address) = config.telemetry.listen else {
         return Ok(None);
     };
-    let listener = Listener::bind(address, config.capture.ignored_mark).map_err(|error| {
+    let listener = Listener::bind(address).map_err(|error| {
         Failure::Setting(format!(
             "telemetry.listen: {address} cannot be listened on: {error}"
         ))
@@ -292,6 +288,9 @@ fn account(
     }
 }
 
+/// The bits of a mark that count: those that Istio uses.
+const MARK_MASK: u32 = 0xfff;
+
 fn options(config: &Config) -> CaptureOptions {
     let section = &config.capture;
     let defaults = CaptureConfig::default();
@@ -299,7 +298,7 @@ fn options(config: &Config) -> CaptureOptions {
     let body = u32::try_from(config.limits.body.0).unwrap_or(u32::MAX);
     let mut kernel = CaptureConfig {
         ignored_mark: section.ignored_mark.unwrap_or(0),
-        mark_mask: section.ignored_mark.map_or(0, |_| defaults.mark_mask),
+        mark_mask: section.ignored_mark.map_or(0, |_| MARK_MASK),
         side: match section.side {
             SideChoice::Both => SIDE_BOTH,
             SideChoice::Server => SIDE_SERVER,
@@ -308,6 +307,7 @@ fn options(config: &Config) -> CaptureOptions {
         // A whole body of the limit besides a head, and never less than the default.
         budget: body.saturating_add(defaults.budget),
         wakeup_bytes: ring_bytes / 8,
+        overrun_bytes: ring_bytes / 4,
         ..defaults
     };
     for (slot, port) in kernel.ports.iter_mut().zip(&section.ports) {
@@ -318,7 +318,6 @@ fn options(config: &Config) -> CaptureOptions {
         cgroup: section.cgroup.clone(),
         config: kernel,
         ring_bytes,
-        ..CaptureOptions::default()
     }
 }
 
@@ -333,6 +332,17 @@ fn limits(config: &Config) -> Limits {
         // Two workloads that talk to each other have an exchange each.
         fold_peers: false,
         ..Limits::default()
+    }
+}
+
+/// A hook, for the metrics and health.
+fn hook(status: &HookStatus) -> Hook {
+    Hook {
+        name: status.name.label(),
+        state: match &status.state {
+            kernel::HookState::Attached => HookState::Attached,
+            kernel::HookState::Refused { reason } => HookState::Failed(reason.clone()),
+        },
     }
 }
 

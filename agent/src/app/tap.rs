@@ -200,6 +200,7 @@ fn options(args: &TapArgs) -> CaptureOptions {
         },
         budget: budget(args.max_body),
         wakeup_bytes: args.ring_size / 8,
+        overrun_bytes: args.ring_size / 4,
         log: if args.log { LOG_LEVEL } else { 0 },
         ..CaptureConfig::default()
     };
@@ -213,7 +214,6 @@ fn options(args: &TapArgs) -> CaptureOptions {
         cgroup: args.cgroup.clone(),
         config,
         ring_bytes: args.ring_size,
-        ..CaptureOptions::default()
     }
 }
 

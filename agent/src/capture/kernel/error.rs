@@ -3,6 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use aya::EbpfError;
+use aya::maps::MapError;
+use aya::programs::ProgramError;
+use aya::util::KernelVersion;
+
 /// Why capture cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
@@ -85,4 +90,106 @@ pub enum CaptureError {
         /// What went wrong.
         reason: String,
     },
+}
+
+pub(super) fn release() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// An error of loading or of a map, as far as its cause is known.
+pub(super) fn setup(error: EbpfError) -> CaptureError {
+    if let EbpfError::MapError(MapError::CreateError { io_error, .. }) = &error {
+        return match io_error.raw_os_error() {
+            Some(code) if code == rustix::io::Errno::NOMEM.raw_os_error() => memory(io_error),
+            // Before 5.11 a map over RLIMIT_MEMLOCK is refused with EPERM.
+            Some(code)
+                if code == rustix::io::Errno::PERM.raw_os_error()
+                    && KernelVersion::current()
+                        .is_ok_and(|version| version < KernelVersion::new(5, 11, 0)) =>
+            {
+                memory(io_error)
+            }
+            Some(code) if code == rustix::io::Errno::PERM.raw_os_error() => forbidden(),
+            _ => CaptureError::Setup {
+                reason: error.to_string(),
+            },
+        };
+    }
+    CaptureError::Setup {
+        reason: error.to_string(),
+    }
+}
+
+fn memory(error: &io::Error) -> CaptureError {
+    CaptureError::Memory {
+        source: error
+            .raw_os_error()
+            .map_or_else(|| error.kind().into(), io::Error::from_raw_os_error),
+    }
+}
+
+/// The capabilities are there and the kernel still says no: a user namespace, a security module, seccomp.
+fn forbidden() -> CaptureError {
+    CaptureError::Privilege {
+        missing: "the bpf() system call in the initial user namespace".to_owned(),
+    }
+}
+
+pub(super) fn refused(program: &'static str, error: ProgramError) -> CaptureError {
+    match error {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => {
+            let log = verifier_log.to_string();
+            let last = last_words(&log);
+            if last.is_empty() && io_error.kind() == io::ErrorKind::PermissionDenied {
+                return forbidden();
+            }
+            CaptureError::Refused {
+                program,
+                reason: if last.is_empty() {
+                    io_error.to_string()
+                } else {
+                    format!("{io_error}; {last}")
+                },
+                release: release(),
+            }
+        }
+        error => setup(error.into()),
+    }
+}
+
+/// The verifier's verdict: its last line that is not a statistic.
+fn last_words(log: &str) -> &str {
+    log.lines()
+        .map(str::trim)
+        .rfind(|line| {
+            !line.is_empty()
+                && !line.starts_with("processed ")
+                && !line.starts_with("verification time")
+                && !line.starts_with("stack depth")
+        })
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(log: &str, expected: &str) {
+        assert_eq!(last_words(log), expected);
+    }
+
+    #[test]
+    fn the_verdict_is_found() {
+        check("", "");
+        check(
+            "0: (b7) r0 = 1\nR3 unbounded memory access\nverification time 12 usec\nstack depth 0\nprocessed 3 insns (limit 1000000)\n\n",
+            "R3 unbounded memory access",
+        );
+    }
 }

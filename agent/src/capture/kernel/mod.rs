@@ -1,47 +1,49 @@
-//! Live capture: loads the kernel programs, attaches them to a cgroup, reads what they record, and passes on what the engine asks of them.
+//! Live capture: loads the BPF programs, attaches them to a cgroup, reads what they record, and passes
+//! on what the engine asks of them.
 
 mod cgroup;
+mod commands;
+mod counters;
 mod error;
+mod hooks;
 mod load;
 mod log;
-mod owner;
+mod own;
 mod privilege;
 mod ring;
 mod scope;
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
-use meshtap_common::{
-    CaptureConfig, DEFAULT_FLOWS, DEFAULT_RING_BYTES, DIRECTION_EGRESS, DIRECTION_INGRESS,
-    DROP_REASONS, DropReason, EventHeader, FlowState, ResumeKey, VERDICT_IGNORE,
-};
+use aya::maps::{Array, Map, MapData, MapError, RingBuf};
+use meshtap_common::{CaptureConfig, DEFAULT_RING_BYTES, EventHeader};
 
+use self::commands::Commands;
+use self::counters::Counters;
+pub use self::counters::{Classified, Dropped, Drops};
 pub use self::error::CaptureError;
-pub use self::owner::Owners;
+use self::hooks::Attached;
+pub use self::hooks::{HookName, HookState, HookStatus, Owners};
+use self::load::MptcpSock;
+pub use self::own::OwnSockets;
 pub use self::scope::CgroupScope;
 use super::{Command, Event, Polled, Source, decode};
-use crate::flow::{Direction, SocketId};
-
-/// `BPF_EXIST` of linux/bpf.h: only replace.
-const ONLY_REPLACE: u64 = 2;
 
 /// How to capture.
 #[derive(Clone, Debug)]
 pub struct CaptureOptions {
     /// Cgroup v2 folder whose sockets are captured; the root of the hierarchy when `None`.
     pub cgroup: Option<PathBuf>,
-    /// What the kernel side selects.
+    /// What the BPF programs select.
     pub config: CaptureConfig,
     /// Size of the ring buffer; rounded up to a power of two pages.
     pub ring_bytes: u32,
-    /// Sockets whose state the kernel side keeps.
-    pub flows: u32,
 }
 
 impl Default for CaptureOptions {
@@ -50,81 +52,22 @@ impl Default for CaptureOptions {
             cgroup: None,
             config: CaptureConfig::default(),
             ring_bytes: DEFAULT_RING_BYTES,
-            flows: DEFAULT_FLOWS,
         }
-    }
-}
-
-/// What the kernel side did not hand over, and why: totals since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drops {
-    /// Segments and payload bytes; index by `DropReason as usize`.
-    counts: [[u64; 2]; DROP_REASONS as usize],
-    /// Records that could not be read.
-    pub malformed: u64,
-}
-
-impl Drops {
-    /// Segments left out for this reason.
-    #[must_use]
-    pub fn segments(&self, reason: DropReason) -> u64 {
-        self.counts
-            .get(reason as usize)
-            .map_or(0, |[segments, _]| *segments)
-    }
-
-    /// Payload bytes left out for this reason.
-    #[must_use]
-    pub fn bytes(&self, reason: DropReason) -> u64 {
-        self.counts
-            .get(reason as usize)
-            .map_or(0, |[_, bytes]| *bytes)
-    }
-}
-
-/// Names sockets that the kernel side is to leave alone. Cheap to clone; works while the capture lives.
-#[derive(Clone)]
-pub struct OwnSockets(Arc<Mutex<HashMap<MapData, u64, FlowState>>>);
-
-impl OwnSockets {
-    /// Leaves a socket alone. For the agent's own sockets: call it before they connect, and again now and then while they live, since the
-    /// kernel's table forgets sockets that are silent for long when it is full.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn ignore(&self, socket: SocketId) -> io::Result<()> {
-        self.write(socket, 0)
-    }
-
-    fn write(&self, socket: SocketId, flags: u64) -> io::Result<()> {
-        let state = FlowState {
-            verdict: VERDICT_IGNORE,
-            ..FlowState::default()
-        };
-        let mut flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        flows
-            .insert(socket.0, state, flags)
-            .map_err(io::Error::other)
-    }
-}
-
-impl fmt::Debug for OwnSockets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnSockets").finish_non_exhaustive()
     }
 }
 
 /// A running capture. Ends when dropped, or with the process.
 pub struct Capture {
     reader: ring::Reader,
-    flows: OwnSockets,
-    resume: HashMap<MapData, ResumeKey, u32>,
-    drops: PerCpuArray<MapData, [u64; 2]>,
+    commands: Arc<Mutex<Commands>>,
+    own: OwnSockets,
+    counters: Counters,
     settings: Array<MapData, CaptureConfig>,
-    /// What the kernel side was last told.
+    /// What the BPF programs have.
     config: CaptureConfig,
     diagnostics: Option<log::Diagnostics>,
     malformed: u64,
+    hooks: Vec<HookStatus>,
     owners: Option<Result<Owners, String>>,
     scope: CgroupScope,
     cgroup: PathBuf,
@@ -136,41 +79,56 @@ impl Capture {
     /// Starts to capture.
     ///
     /// # Errors
-    /// See [`CaptureError`].
+    /// When no hook that captures can be attached; see [`CaptureError`].
     pub fn start(options: &CaptureOptions) -> Result<Self, CaptureError> {
-        let mut ebpf = load::load(options)?;
         let (path, cgroup) = cgroup::open(options.cgroup.as_deref())?;
+        let (mut ebpf, hooks) = attach(options, &path, &cgroup)?;
         let ring = RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(map_error)?;
         let reader = ring::Reader::new(ring).map_err(|error| CaptureError::Setup {
             reason: error.to_string(),
         })?;
-        let flows = HashMap::try_from(take(&mut ebpf, "FLOWS")?).map_err(map_error)?;
-        let resume = HashMap::try_from(take(&mut ebpf, "RESUME")?).map_err(map_error)?;
-        let drops = PerCpuArray::try_from(take(&mut ebpf, "DROPS")?).map_err(map_error)?;
-        let mut settings = Array::try_from(take(&mut ebpf, "CONFIG")?).map_err(map_error)?;
-        let scope = CgroupScope::new(take(&mut ebpf, "EXCLUDED_CGROUPS")?).map_err(map_error)?;
-        let diagnostics = if options.config.log == 0 {
-            None
-        } else {
-            log::Diagnostics::new(&mut ebpf)
+        let mut commands =
+            Commands::new(map(&mut ebpf, "COMMANDS")?, map(&mut ebpf, "GENERATION")?);
+        // A new flow is at generation zero, so that it looks once.
+        commands.publish().map_err(|error| CaptureError::Setup {
+            reason: error.to_string(),
+        })?;
+        let commands = Arc::new(Mutex::new(commands));
+        let own = OwnSockets::new(Arc::clone(&commands), map(&mut ebpf, "FLOWS")?);
+        let counters = Counters {
+            drops: map(&mut ebpf, "DROPS")?,
+            classified: map(&mut ebpf, "CLASSIFIED")?,
         };
-        load::attach(&mut ebpf, &path, &cgroup)?;
-        let owners = Some(owner::attach(&mut ebpf, &cgroup));
-        let config = load::enable(&mut settings, options.config)?;
+        let mut settings = map(&mut ebpf, "CONFIG")?;
+        let excluded = take(&mut ebpf, "EXCLUDED_CGROUPS")?;
+        let scope = CgroupScope::new(excluded, Arc::clone(&commands)).map_err(map_error)?;
+        let owners = owners(&mut ebpf, &hooks)?;
+        let diagnostics = match options.config.log {
+            0 => None,
+            _ => log::Diagnostics::new(&mut ebpf),
+        };
+        let config = enable(&mut settings, options.config)?;
         Ok(Self {
             reader,
-            flows: OwnSockets(Arc::new(Mutex::new(flows))),
-            resume,
-            drops,
+            commands,
+            own,
+            counters,
             settings,
             config,
             diagnostics,
             malformed: 0,
-            owners,
+            hooks,
+            owners: Some(owners),
             scope,
             cgroup: path,
             _ebpf: ebpf,
         })
+    }
+
+    /// Every hook there is, and whether it is in place.
+    #[must_use]
+    pub fn hooks(&self) -> &[HookStatus] {
+        &self.hooks
     }
 
     /// The cgroup that is captured.
@@ -185,8 +143,9 @@ impl Capture {
         self.config.budget
     }
 
-    /// Sets it. Directions that have used up more than that are cut off at once, and begin again at their next turn; what is left out is
-    /// counted ([`DropReason::Budget`]).
+    /// Sets it. Directions that have used up more than that are cut off at once, and begin again when
+    /// the other direction speaks; what is not copied is counted
+    /// ([`meshtap_common::DropReason::Budget`]).
     ///
     /// # Errors
     /// When the kernel does not take it.
@@ -200,7 +159,8 @@ impl Capture {
         Ok(())
     }
 
-    /// Which process connected or closed a socket; at the first call. The error says why the kernel side cannot tell.
+    /// Which process connected or closed a socket; at the first call. The error says why that is not
+    /// known.
     pub fn take_owners(&mut self) -> Option<Result<Owners, String>> {
         self.owners.take()
     }
@@ -208,7 +168,7 @@ impl Capture {
     /// A handle to name the agent's own sockets with.
     #[must_use]
     pub fn own_sockets(&self) -> OwnSockets {
-        self.flows.clone()
+        self.own.clone()
     }
 
     /// A handle to leave cgroups alone with.
@@ -245,18 +205,15 @@ impl Capture {
     /// # Errors
     /// When the kernel does not give its counters.
     pub fn drops(&self) -> io::Result<Drops> {
-        let mut drops = Drops {
-            malformed: self.malformed,
-            ..Drops::default()
-        };
-        for (index, total) in (0..DROP_REASONS).zip(&mut drops.counts) {
-            let per_cpu = self.drops.get(&index, 0).map_err(io::Error::other)?;
-            for [segments, bytes] in per_cpu.iter() {
-                total[0] = total[0].wrapping_add(*segments);
-                total[1] = total[1].wrapping_add(*bytes);
-            }
-        }
-        Ok(drops)
+        self.counters.drops(self.malformed)
+    }
+
+    /// What became of the sockets that were met so far.
+    ///
+    /// # Errors
+    /// When the kernel does not give its counters.
+    pub fn classified(&self) -> io::Result<Classified> {
+        self.counters.classified()
     }
 }
 
@@ -287,38 +244,85 @@ impl Source for Capture {
     }
 
     fn command(&mut self, commands: &[Command]) {
+        if commands.is_empty() {
+            return;
+        }
+        let mut asked = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         for command in commands {
-            // A socket that the kernel's table has forgotten is met anew there: nothing is lost by not telling it.
-            let _forgotten = match *command {
-                Command::Ignore(socket) | Command::Fold(socket) => {
-                    self.flows.write(socket, ONLY_REPLACE)
-                }
+            // What the kernel has no memory for is copied as before: nothing is lost by it.
+            let _refused = match *command {
+                Command::Ignore(socket) | Command::Fold(socket) => asked.ignore(socket),
                 Command::Resume {
                     socket,
                     direction,
                     seq,
-                } => {
-                    let key = ResumeKey {
-                        cookie: socket.0,
-                        direction: u32::from(match direction {
-                            Direction::Ingress => DIRECTION_INGRESS,
-                            Direction::Egress => DIRECTION_EGRESS,
-                        }),
-                        reserved: 0,
-                    };
-                    self.resume.insert(key, seq, 0).map_err(io::Error::other)
-                }
-                // Every flow has a budget as yet.
-                Command::Unlimited(_) => Ok(()),
+                } => asked.resume(socket, direction, seq),
+                Command::Unlimited(socket) => asked.unlimited(socket),
             };
         }
+        let _refused = asked.publish();
     }
+}
+
+/// Loads the object and attaches the hooks.
+fn attach(
+    options: &CaptureOptions,
+    path: &Path,
+    cgroup: &File,
+) -> Result<(Ebpf, Vec<HookStatus>), CaptureError> {
+    let mut mptcp = MptcpSock::of_this_kernel();
+    loop {
+        let mut ebpf = load::load(options, mptcp)?;
+        let Attached { hooks, refusal } = hooks::attach(&mut ebpf, path, cgroup);
+        match refusal {
+            None => return Ok((ebpf, hooks)),
+            // A kernel without Multipath TCP, or without types, refuses the helper.
+            Some(CaptureError::Refused { .. }) if mptcp == MptcpSock::Present => {
+                mptcp = MptcpSock::Absent;
+            }
+            Some(error) => return Err(error),
+        }
+    }
+}
+
+fn owners(ebpf: &mut Ebpf, hooks: &[HookStatus]) -> Result<Result<Owners, String>, CaptureError> {
+    let table = take(ebpf, "OWNERS")?;
+    let refusal = hooks
+        .iter()
+        .filter(|hook| hook.name == HookName::Owner)
+        .find_map(|hook| match &hook.state {
+            HookState::Attached => None,
+            HookState::Refused { reason } => Some(reason.clone()),
+        });
+    Ok(match refusal {
+        Some(reason) => Err(reason),
+        None => Ok(Owners::new(table).map_err(map_error)?),
+    })
+}
+
+/// Gives the programs their configuration, which starts them: until then they let everything pass
+/// unseen. Attaching takes the kernel milliseconds per direction, and a connection seen from one side
+/// only looks like one that lost its responses.
+fn enable(
+    map: &mut Array<MapData, CaptureConfig>,
+    config: CaptureConfig,
+) -> Result<CaptureConfig, CaptureError> {
+    let config = CaptureConfig {
+        enabled: 1,
+        ..config
+    };
+    map.set(0, config, 0).map_err(map_error)?;
+    Ok(config)
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, CaptureError> {
     ebpf.take_map(name).ok_or_else(|| load::missing_map(name))
 }
 
-fn map_error(error: aya::maps::MapError) -> CaptureError {
-    load::setup(error.into())
+fn map<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M, CaptureError> {
+    M::try_from(take(ebpf, name)?).map_err(map_error)
+}
+
+fn map_error(error: MapError) -> CaptureError {
+    error::setup(error.into())
 }

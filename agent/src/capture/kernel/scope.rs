@@ -1,4 +1,4 @@
-//! Cgroups whose sockets the kernel side leaves alone.
+//! Cgroups whose sockets the BPF programs leave alone.
 
 use std::fmt;
 use std::io;
@@ -6,16 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::maps::{HashMap, Map, MapData, MapError};
 
+use super::commands::Commands;
 use crate::flow::CgroupId;
 use crate::workload::Exclusions;
 
 /// Leaves cgroups alone. Cheap to clone; works while the capture lives.
 #[derive(Clone)]
-pub struct CgroupScope(Arc<Mutex<HashMap<MapData, u64, u32>>>);
+pub struct CgroupScope {
+    excluded: Arc<Mutex<HashMap<MapData, u64, u32>>>,
+    commands: Arc<Mutex<Commands>>,
+}
 
 impl CgroupScope {
-    pub(super) fn new(map: Map) -> Result<Self, MapError> {
-        Ok(Self(Arc::new(Mutex::new(HashMap::try_from(map)?))))
+    pub(super) fn new(map: Map, commands: Arc<Mutex<Commands>>) -> Result<Self, MapError> {
+        Ok(Self {
+            excluded: Arc::new(Mutex::new(HashMap::try_from(map)?)),
+            commands,
+        })
     }
 }
 
@@ -26,10 +33,14 @@ impl fmt::Debug for CgroupScope {
 }
 
 impl Exclusions for CgroupScope {
+    /// Connections that are followed already leave with their next packet; those that have left do
+    /// not come back.
     fn set(&self, cgroup: CgroupId, excluded: bool) -> io::Result<()> {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.excluded.lock().unwrap_or_else(PoisonError::into_inner);
         if excluded {
-            return map.insert(cgroup.0, 0, 0).map_err(io::Error::other);
+            map.insert(cgroup.0, 0, 0).map_err(io::Error::other)?;
+            let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+            return commands.publish();
         }
         match map.remove(&cgroup.0) {
             Err(MapError::KeyNotFound) | Ok(()) => Ok(()),

@@ -1,0 +1,47 @@
+//! What TCP will accept, as far as its numbers say.
+//!
+//! The hook runs before TCP validates a segment (RFC 9293 §3.10.7.4). What is let through here may
+//! still be refused, for its checksum or its timestamp: user space sees the genuine segment come at
+//! the same sequence number. The socket's receive window is not readable here.
+
+use crate::distance;
+use crate::flow::DirectionState;
+use crate::read::{Numbers, Packet, TCP_ACK, TCP_RST, TCP_SYN};
+
+/// Farthest that a segment may reach past the socket's position: TCP's largest window (RFC 7323
+/// §2.3).
+const WINDOW: i32 = 1 << 30;
+
+/// May TCP accept this segment, which the socket has received? `egress` is what the socket has sent
+/// as far as the hook has seen it.
+#[inline(always)]
+pub(crate) fn is_acceptable(packet: &Packet, numbers: &Numbers, egress: &DirectionState) -> bool {
+    let ahead = distance(numbers.received, packet.end());
+    if packet.flags & TCP_SYN != 0 {
+        // A SYN-ACK, whose numbers the socket learns from it.
+        return packet.flags & TCP_ACK != 0 && numbers.bytes_received == 0;
+    }
+    if ahead > WINDOW {
+        return false;
+    }
+    if packet.flags & TCP_RST != 0 {
+        return true;
+    }
+    packet.flags & TCP_ACK != 0 && acknowledges(packet.ack, numbers, egress)
+}
+
+/// An acknowledgement of what the socket has sent, and not of what it never sent.
+#[inline(always)]
+fn acknowledges(ack: u32, numbers: &Numbers, egress: &DirectionState) -> bool {
+    let old = distance(ack, numbers.unacknowledged);
+    if old > 0 && u64::from(old.unsigned_abs()) > numbers.bytes_acked {
+        return false;
+    }
+    // `snd_nxt` moves after a segment has left, so the acknowledgement may be here before.
+    let sent = match egress.sent() {
+        Some(next) if distance(numbers.sent, next) > 0 => next,
+        _ => numbers.sent,
+    };
+    // The FIN counts as one.
+    distance(sent, ack) <= 1
+}

@@ -1,0 +1,276 @@
+//! What is kept of a socket: in socket-local storage, so that it lives as long as the socket, and no
+//! other socket can push it out (`BPF_MAP_TYPE_SK_STORAGE`).
+
+use core::mem::offset_of;
+use core::ptr::null;
+
+use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE;
+use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
+use aya_ebpf::helpers::bpf_sk_storage_get;
+use aya_ebpf::macros::btf_map;
+use meshtap_common::{
+    Classification, DIRECTION_INGRESS, FLOW_LEN, FLOW_STATE_IGNORED, FLOW_STATE_OFFSET,
+};
+
+use crate::maps;
+use crate::read::Socket;
+
+/// By socket. What a listener has is copied to the sockets that it accepts: only the agent's own
+/// listeners have any, and user space put it there.
+#[btf_map]
+static FLOWS: Storage = Storage {
+    r#type: null(),
+    key: null(),
+    value: null(),
+    max_entries: null(),
+    map_flags: null(),
+};
+
+/// A map definition in BTF: types that are never read, only their lengths. (That of `aya_ebpf` has
+/// no `BPF_F_CLONE`.)
+#[repr(C)]
+struct Storage {
+    r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
+    key: *const i32,
+    value: *const FlowState,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize],
+}
+
+// SAFETY: the pointers are null, and never read.
+unsafe impl Sync for Storage {}
+
+/// `state`: nothing is known yet. Storage begins with zeroes.
+pub(crate) const NEW: u8 = 0;
+/// `state`: no message of HTTP has begun yet where one may begin. Looked at after each change of
+/// direction.
+pub(crate) const WAITING: u8 = 1;
+/// `state`: so many changes of direction without a message that only one packet in
+/// [`DORMANT_PACKETS`] is looked at.
+pub(crate) const DORMANT: u8 = 2;
+/// `state`: to be ignored for `reason` once TCP has taken the bytes up to `evidence`. A segment that
+/// TCP refuses proves nothing.
+pub(crate) const PENDING: u8 = 3;
+/// `state`: Multipath TCP by the options of a received packet; what the socket itself sends decides.
+pub(crate) const SUSPECTED: u8 = 4;
+/// `state`: copied.
+pub(crate) const FOLLOWED: u8 = 5;
+/// `state`: left alone as long as it lives.
+pub(crate) const IGNORED: u8 = FLOW_STATE_IGNORED;
+
+/// `rule`: every byte is copied. Else it is zero: what is in the capture window is.
+pub(crate) const UNLIMITED: u8 = 1;
+
+/// Changes of direction without a message after which a socket is dormant. HTTP/1 has a message at
+/// every change.
+const TURNS: u8 = 16;
+/// Packets with payload looked at after a change of direction: the first may be lost or overtaken.
+const LOOKS: u8 = 8;
+/// See [`DORMANT`].
+const DORMANT_PACKETS: u32 = 1024;
+
+/// The state of a socket.
+///
+/// A direction's part is written by its own program. What both write (`state`, `rule`, and what
+/// counts turns) only decides what is looked at: the programs on two CPUs at most look once too
+/// often, or not often enough.
+#[repr(C)]
+pub(crate) struct FlowState {
+    /// Zero until the socket was admitted.
+    pub(crate) cookie: u64,
+    pub(crate) state: u8,
+    pub(crate) rule: u8,
+    /// Direction of the last payload, plus one; 0 before any. Counts turns while waiting.
+    last_direction: u8,
+    /// Changes of direction while waiting.
+    turns: u8,
+    /// Packets that may still be looked at.
+    looks: u8,
+    /// It was counted as [`Classification::Other`].
+    counted: u8,
+    /// The socket's own packets have shown that it is not Multipath TCP.
+    pub(crate) single_path: u8,
+    /// Why it is [`PENDING`]: a [`Classification`].
+    reason: u8,
+    /// Sequence number after the bytes that it is [`PENDING`] for.
+    evidence: u32,
+    /// Packets since it is dormant.
+    packets: u32,
+    pub(crate) ingress: DirectionState,
+    pub(crate) egress: DirectionState,
+}
+
+/// One direction.
+#[repr(C)]
+pub(crate) struct DirectionState {
+    /// Where the capture window begins: a sequence number. A base ahead of the stream skips to it.
+    pub(crate) base: u32,
+    /// Egress: see [`Self::sent`].
+    next: u32,
+    /// Bytes not copied since the last record of this direction.
+    pub(crate) skipped: u32,
+    /// The other direction's position at the last payload of this one.
+    pub(crate) heard: u32,
+    /// Of the commands, when they were last looked at.
+    pub(crate) generation: u32,
+    /// Of the last resume request that was obeyed.
+    pub(crate) serial: u32,
+    /// Non-zero once `base` and `heard` are set.
+    pub(crate) has_window: u32,
+    /// Egress: non-zero once `next` is set.
+    has_next: u32,
+}
+
+const _: () = {
+    assert!(size_of::<FlowState>() == FLOW_LEN);
+    assert!(offset_of!(FlowState, state) == FLOW_STATE_OFFSET);
+};
+
+/// The flow of a socket, if it has one.
+#[inline(always)]
+pub(crate) fn get(socket: Socket) -> Option<&'static mut FlowState> {
+    find(socket.as_ptr(), 0)
+}
+
+/// The flow of a socket, made when there is none. `None`: the kernel has no room for it.
+#[inline(always)]
+pub(crate) fn get_or_create(socket: Socket) -> Option<&'static mut FlowState> {
+    match find(socket.as_ptr(), u64::from(BPF_SK_STORAGE_GET_F_CREATE)) {
+        // The program of the other direction may have made it meanwhile, which fails this one.
+        None => get(socket),
+        flow => flow,
+    }
+}
+
+/// Is the socket that a program of type `cgroup/sock` runs for followed?
+#[inline(always)]
+pub(crate) fn is_followed(ctx: *mut bpf_sock) -> bool {
+    find(ctx, 0).is_some_and(|flow| flow.state == FOLLOWED)
+}
+
+#[inline(always)]
+fn find(sk: *mut bpf_sock, flags: u64) -> Option<&'static mut FlowState> {
+    let map = core::ptr::from_ref(&FLOWS).cast_mut().cast();
+    // SAFETY: `sk` is a socket that the caller has from the kernel. A value lives as long as its
+    // socket, which lives as long as the program runs. Both programs write to it at once; see
+    // `FlowState`.
+    unsafe {
+        bpf_sk_storage_get(map, sk.cast(), core::ptr::null_mut(), flags)
+            .cast::<FlowState>()
+            .as_mut()
+    }
+}
+
+impl FlowState {
+    /// Nothing to do for this packet, whatever is in it.
+    #[inline(always)]
+    pub(crate) fn rests(&mut self) -> bool {
+        match self.state {
+            IGNORED => true,
+            DORMANT => {
+                self.packets = self.packets.wrapping_add(1);
+                if !self.packets.is_multiple_of(DORMANT_PACKETS) {
+                    return true;
+                }
+                self.state = WAITING;
+                self.turns = TURNS - 1;
+                self.last_direction = 0;
+                // Not kept up to date meanwhile.
+                self.egress.has_next = 0;
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Leaves the socket alone from now on.
+    #[inline(always)]
+    pub(crate) fn ignore(&mut self, reason: Classification) {
+        self.state = IGNORED;
+        maps::count_classification(reason as u32);
+    }
+
+    /// Copies the socket's payload from now on.
+    #[inline(always)]
+    pub(crate) fn follow(&mut self) {
+        self.state = FOLLOWED;
+        maps::count_classification(Classification::Followed as u32);
+    }
+
+    /// Leaves the socket alone once TCP has taken the received bytes before `evidence`.
+    #[inline(always)]
+    pub(crate) fn ignore_after(&mut self, reason: Classification, evidence: u32) {
+        self.state = PENDING;
+        self.reason = reason as u8;
+        self.evidence = evidence;
+    }
+
+    /// The socket's position has become known: does TCP have what the socket is to be ignored for?
+    #[inline(always)]
+    pub(crate) fn settle(&mut self, received: u32) {
+        if crate::distance(self.evidence, received) >= 0 {
+            self.state = IGNORED;
+            maps::count_classification(u32::from(self.reason));
+        }
+    }
+
+    /// Payload in `direction` that no message begins with, or that has not been looked at. May it
+    /// be looked at?
+    #[inline(always)]
+    pub(crate) fn wait(&mut self, direction: u8) -> bool {
+        self.state = WAITING;
+        if self.last_direction != direction + 1 {
+            self.last_direction = direction + 1;
+            self.turns = self.turns.saturating_add(1);
+            self.looks = LOOKS;
+            if self.turns > TURNS {
+                self.state = DORMANT;
+                if self.counted == 0 {
+                    self.counted = 1;
+                    maps::count_classification(Classification::Other as u32);
+                }
+                return false;
+            }
+        }
+        if self.looks == 0 {
+            return false;
+        }
+        self.looks -= 1;
+        true
+    }
+
+    /// Both directions were seen while it waited: the packet at hand is the first of its direction.
+    #[inline(always)]
+    pub(crate) fn is_turn(&self) -> bool {
+        self.turns > 1 && self.looks == LOOKS - 1
+    }
+
+    #[inline(always)]
+    pub(crate) fn direction(&mut self, direction: u8) -> &mut DirectionState {
+        if direction == DIRECTION_INGRESS {
+            &mut self.ingress
+        } else {
+            &mut self.egress
+        }
+    }
+}
+
+impl DirectionState {
+    /// Egress: the sequence number after the last payload byte that was seen.
+    #[inline(always)]
+    pub(crate) fn sent(&self) -> Option<u32> {
+        if self.has_next == 0 {
+            return None;
+        }
+        Some(self.next)
+    }
+
+    /// Egress: payload up to `end` is on its way.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, end: u32) {
+        if self.has_next == 0 || crate::distance(self.next, end) > 0 {
+            self.next = end;
+            self.has_next = 1;
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What first payload bytes look like.
+//!
+//! Whatever may be HTTP to some server passes: user space decides, and asks to ignore the rest. A
+//! method is any token (RFC 9110 §9.1), empty lines may come before it (RFC 9112 §2.2), and what
+//! follows it is nobody's business here.
+
+use aya_ebpf::bindings::__sk_buff;
+
+use crate::read::{Head, LOOK, Packet};
+
+/// Longest method that is taken for one in the middle of a stream (`UPDATEREDIRECTREF`, the longest
+/// registered, has 17 letters).
+const METHOD: usize = 20;
+
+/// First bytes of a PROXY protocol v2 header.
+const PROXY_V2: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+
+/// What first payload bytes look like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// A request line of a known shape, or a preamble that comes before one.
+    Request,
+    /// What may become a request line.
+    Token,
+    /// A response, or what an HTTP/2 server sends first.
+    Response,
+    /// The start of a TLS handshake.
+    Tls,
+    /// Nothing that HTTP begins with.
+    Other,
+}
+
+/// Looks at the first bytes of a stream.
+#[inline(always)]
+pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
+    let Some(head) = Head::load(skb, packet.payload_offset, packet.payload_len) else {
+        return Look::Other;
+    };
+    // TLS record header and handshake type (RFC 8446 §5.1, §4): ClientHello, ServerHello.
+    if head.byte(0) == 22 && head.byte(1) == 3 && head.byte(2) <= 4 && matches!(head.byte(5), 1 | 2)
+    {
+        return Look::Tls;
+    }
+    if is_response(&head) {
+        return Look::Response;
+    }
+    if head.byte(0) == b'\r' && is_prefix(&head, &PROXY_V2) {
+        return Look::Request;
+    }
+    if may_become_request(&head) {
+        Look::Token
+    } else {
+        Look::Other
+    }
+}
+
+/// Looks at bytes in the middle of a stream that follow a change of direction.
+#[inline(always)]
+pub(crate) fn later(skb: *mut __sk_buff, packet: &Packet) -> Look {
+    let Some(head) = Head::load(skb, packet.payload_offset, packet.payload_len) else {
+        return Look::Other;
+    };
+    if is_response(&head) {
+        return Look::Response;
+    }
+    if is_request(&head) {
+        return Look::Request;
+    }
+    if may_become_request(&head) {
+        Look::Token
+    } else {
+        Look::Other
+    }
+}
+
+#[inline(always)]
+fn is_response(head: &Head) -> bool {
+    (head.len > 1 && is_prefix(head, b"HTTP/")) || is_settings(head)
+}
+
+/// Does the head begin with the pattern, or is it cut short within it?
+#[inline(always)]
+fn is_prefix<const N: usize>(head: &Head, pattern: &[u8; N]) -> bool {
+    for (i, &expected) in pattern.iter().enumerate() {
+        if i as u32 >= head.len {
+            return true;
+        }
+        if head.byte(i) != expected {
+            return false;
+        }
+    }
+    true
+}
+
+/// Empty lines, then token characters, then a space or a tab; or cut short before that.
+#[inline(always)]
+fn may_become_request(head: &Head) -> bool {
+    let mut in_method = false;
+    for at in 0..LOOK {
+        if at as u32 >= head.len {
+            return true;
+        }
+        let byte = head.byte(at);
+        if is_token(byte) {
+            in_method = true;
+        } else if in_method {
+            return matches!(byte, b' ' | b'\t');
+        } else if !matches!(byte, b'\r' | b'\n') {
+            return false;
+        }
+    }
+    true
+}
+
+/// `tchar` (RFC 9110 §5.6.2).
+#[inline(always)]
+const fn is_token(byte: u8) -> bool {
+    let half = if byte < 64 { TOKEN[0] } else { TOKEN[1] };
+    byte < 128 && half >> (byte & 63) & 1 == 1
+}
+
+/// Bits of the ASCII characters that `tchar` has.
+const TOKEN: [u64; 2] = {
+    let mut bits = [0_u64; 2];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        let is_token = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        if is_token {
+            bits[(byte >> 6) as usize] |= 1 << (byte & 63);
+        }
+        byte += 1;
+    }
+    bits
+};
+
+/// A method in capital letters and the beginning of a target: what nothing else begins with.
+#[inline(always)]
+fn is_request(head: &Head) -> bool {
+    let mut at = 0;
+    while at <= METHOD {
+        if at as u32 >= head.len {
+            return false;
+        }
+        let letter = head.byte(at);
+        if letter == b' ' && at > 0 {
+            break;
+        }
+        if !(letter.is_ascii_uppercase() || letter == b'-' || letter == b'_') {
+            return false;
+        }
+        at += 1;
+    }
+    at += 1;
+    if at > METHOD + 1 || at as u32 >= head.len {
+        return false;
+    }
+    // Origin form, asterisk form, absolute form, or authority form after CONNECT (RFC 9112 §3.2).
+    match head.byte(at) {
+        b'/' | b'*' => true,
+        b'h' | b'H' => head.byte(at + 1) | 0x20 == b't',
+        _ => at == 8 && is_prefix(head, b"CONNECT "),
+    }
+}
+
+/// HTTP/2 SETTINGS on stream 0, as a server may send before it has read anything (RFC 9113 §3.4,
+/// §4.1, §6.5): a length of less than 256, a multiple of 6, type 4, no flags.
+#[inline(always)]
+fn is_settings(head: &Head) -> bool {
+    const REST: [u8; 6] = [4, 0, 0, 0, 0, 0];
+    head.len >= 9
+        && head.byte(0) == 0
+        && head.byte(1) == 0
+        && head.byte(2).is_multiple_of(6)
+        && (3..)
+            .zip(REST)
+            .all(|(at, expected)| head.byte(at) == expected)
+}

@@ -1,0 +1,132 @@
+//! The capture window: which payload of a direction is copied.
+//!
+//! Each direction has a window of bytes (the budget) that begins anew when the other direction has
+//! spoken: that is where a message begins in a protocol of turns. User space, which knows lengths,
+//! asks for a resume offset ("nothing before this byte is needed"), or for more.
+//!
+//! The window is anchored at the socket's own position, never at the segment that happens to come
+//! first: that one may have overtaken others.
+
+use meshtap_common::{CaptureConfig, DIRECTION_INGRESS};
+
+use crate::flow::{DirectionState, UNLIMITED};
+use crate::read::Packet;
+use crate::{distance, maps};
+
+/// A window that is used up goes on to so many times its size while user space keeps up.
+const OVERRUN: u32 = 4;
+
+/// Largest window: its overrun stays far from 2^31, where distances of sequence numbers end.
+const LARGEST: u32 = 1 << 28;
+
+/// What becomes of a segment's payload.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Copied.
+    Payload,
+    /// Copied, and the reader is woken: the window ends here.
+    LastPayload,
+    /// Not copied.
+    Length,
+}
+
+/// Begins a window when the other direction has spoken since: it stands at `heard`. `anchor` is
+/// where this direction stands.
+#[inline(always)]
+pub(crate) fn turn(state: &mut DirectionState, anchor: u32, heard: u32) {
+    let is_turn = state.heard != heard;
+    state.heard = heard;
+    // A base ahead of the stream is where user space wants the next byte.
+    if state.has_window == 0 || (is_turn && distance(state.base, anchor) >= 0) {
+        state.has_window = 1;
+        state.base = anchor;
+    }
+}
+
+/// Whether the segment is within the window.
+#[inline(always)]
+pub(crate) fn content(
+    state: &mut DirectionState,
+    rule: u8,
+    config: &CaptureConfig,
+    packet: &Packet,
+) -> Content {
+    let budget = if config.budget < LARGEST {
+        config.budget
+    } else {
+        LARGEST
+    };
+    let limit = budget * OVERRUN;
+    let begin = distance(state.base, packet.seq);
+    let end = distance(state.base, packet.end());
+    if end <= 0 {
+        return Content::Length;
+    }
+    if begin < budget.cast_signed() {
+        if end < budget.cast_signed() || rule == UNLIMITED {
+            return Content::Payload;
+        }
+        return Content::LastPayload;
+    }
+    if rule == UNLIMITED
+        || (begin < limit.cast_signed() && maps::pending() < u64::from(config.overrun_bytes))
+    {
+        if begin >= limit.cast_signed() {
+            // The base follows, so that its distance never wraps.
+            state.base = packet.seq.wrapping_sub(budget);
+        }
+        return Content::Payload;
+    }
+    // Used up until the next turn or request; as above.
+    state.base = packet.seq.wrapping_sub(limit);
+    Content::Length
+}
+
+/// Does what user space asked for since the direction last looked. False: the socket is to be left
+/// alone.
+#[inline(always)]
+pub(crate) fn obey(
+    cookie: u64,
+    direction: u8,
+    state: &mut DirectionState,
+    rule: &mut u8,
+    generation: u32,
+) -> bool {
+    use meshtap_common::{COMMAND_IGNORE, COMMAND_UNLIMITED};
+
+    let Some(command) = maps::command(cookie) else {
+        return true;
+    };
+    // SAFETY: a map value, which the kernel keeps readable while the program runs; it may be
+    // replaced at any time, so each word is read once, and the cookie last.
+    let (flags, resume, owner) = unsafe {
+        let resume = &raw const (*command).resume[usize::from(direction != DIRECTION_INGRESS)];
+        (
+            (&raw const (*command).flags).read_volatile(),
+            (
+                (&raw const (*resume).serial).read_volatile(),
+                (&raw const (*resume).seq).read_volatile(),
+            ),
+            (&raw const (*command).cookie).read_volatile(),
+        )
+    };
+    if owner != cookie {
+        // Another socket's by now. The next packet looks again.
+        state.generation = generation.wrapping_sub(1);
+        return true;
+    }
+    if flags & COMMAND_IGNORE != 0 {
+        return false;
+    }
+    if flags & COMMAND_UNLIMITED != 0 {
+        *rule = UNLIMITED;
+    }
+    let (serial, seq) = resume;
+    if serial != state.serial {
+        state.serial = serial;
+        if state.has_window != 0 && distance(state.base, seq) > 0 {
+            state.base = seq;
+        }
+    }
+    true
+}

@@ -1,0 +1,212 @@
+//! The hooks as a table: each has a name, its BPF programs, and where they attach.
+//!
+//! A hook is attached whole or not at all, and on its own: one that a kernel refuses is recorded with
+//! the reason, and the others stay. A new hook is a file here and a line in [`TABLE`].
+
+mod owner;
+mod socket;
+
+use std::fs::File;
+use std::path::Path;
+
+use aya::Ebpf;
+use aya::programs::{
+    CgroupAttachMode, CgroupSkbAttachType, Program as LoadedProgram, ProgramError,
+};
+
+pub use self::owner::Owners;
+use super::CaptureError;
+use super::error::{refused, setup};
+
+/// The hooks there are.
+static TABLE: &[&Hook] = &[&socket::HOOK, &owner::HOOK];
+
+/// The name of a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HookName {
+    /// Every packet that a socket of the cgroup receives or sends.
+    Socket,
+    /// Which process connects or closes a socket.
+    Owner,
+}
+
+impl HookName {
+    /// The name in metrics and output.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::Owner => "owner",
+        }
+    }
+
+    /// It captures bytes. Without any such hook there is nothing to do.
+    #[must_use]
+    pub const fn captures(self) -> bool {
+        match self {
+            Self::Socket => true,
+            Self::Owner => false,
+        }
+    }
+}
+
+/// Whether a hook is in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookState {
+    /// Every program of it is attached.
+    Attached,
+    /// The kernel refused it.
+    Refused {
+        /// Why, in words for a person.
+        reason: String,
+    },
+}
+
+/// A hook, as it is after the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookStatus {
+    /// Its name.
+    pub name: HookName,
+    /// Names of its BPF programs, as `bpftool prog` shows them (the first 15 bytes).
+    pub programs: Vec<&'static str>,
+    /// Whether it is in place.
+    pub state: HookState,
+}
+
+/// A line of the table.
+struct Hook {
+    name: HookName,
+    programs: &'static [Program],
+}
+
+/// A BPF program of a hook.
+struct Program {
+    name: &'static str,
+    attach: AttachPoint,
+}
+
+/// Where a program attaches.
+#[derive(Clone, Copy)]
+enum AttachPoint {
+    /// `cgroup_skb`, in one direction.
+    CgroupSkb(CgroupSkbAttachType),
+    /// `cgroup/connect4` and the like: which, the object says.
+    CgroupSockAddr,
+    /// `cgroup/sock_release` and the like: which, the object says.
+    CgroupSock,
+}
+
+/// What came of attaching.
+pub(super) struct Attached {
+    /// Every hook of the table.
+    pub(super) hooks: Vec<HookStatus>,
+    /// Why no hook captures, if none does: the first refusal.
+    pub(super) refusal: Option<CaptureError>,
+}
+
+/// Loads and attaches every hook. What is attached stays until `ebpf` goes, however it goes: a link
+/// lives as long as its file descriptor.
+pub(super) fn attach(ebpf: &mut Ebpf, path: &Path, cgroup: &File) -> Attached {
+    let mut refusal = None;
+    let mut captures = false;
+    let hooks = TABLE
+        .iter()
+        .map(|hook| {
+            let state = match hook.start(ebpf, path, cgroup) {
+                Ok(()) => {
+                    captures |= hook.name.captures();
+                    HookState::Attached
+                }
+                Err(error) => {
+                    hook.unload(ebpf);
+                    let reason = error.to_string();
+                    if hook.name.captures() {
+                        refusal.get_or_insert(error);
+                    }
+                    HookState::Refused { reason }
+                }
+            };
+            HookStatus {
+                name: hook.name,
+                programs: hook.programs.iter().map(|program| program.name).collect(),
+                state,
+            }
+        })
+        .collect();
+    Attached {
+        hooks,
+        refusal: refusal.filter(|_| !captures),
+    }
+}
+
+impl Hook {
+    /// All programs are loaded before the first is attached.
+    fn start(&self, ebpf: &mut Ebpf, path: &Path, cgroup: &File) -> Result<(), CaptureError> {
+        for program in self.programs {
+            program.load(ebpf)?;
+        }
+        for program in self.programs {
+            program.attach(ebpf, path, cgroup)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what of it is loaded or attached.
+    fn unload(&self, ebpf: &mut Ebpf) {
+        for program in self.programs {
+            // What was not loaded says so; that is what is wanted.
+            let _ = match ebpf.program_mut(program.name) {
+                Some(LoadedProgram::CgroupSkb(program)) => program.unload(),
+                Some(LoadedProgram::CgroupSockAddr(program)) => program.unload(),
+                Some(LoadedProgram::CgroupSock(program)) => program.unload(),
+                _ => Ok(()),
+            };
+        }
+    }
+}
+
+impl Program {
+    fn find<'a>(&self, ebpf: &'a mut Ebpf) -> Result<&'a mut LoadedProgram, CaptureError> {
+        ebpf.program_mut(self.name)
+            .ok_or_else(|| CaptureError::Setup {
+                reason: format!("there is no program {}", self.name),
+            })
+    }
+
+    fn load(&self, ebpf: &mut Ebpf) -> Result<(), CaptureError> {
+        let program = self.find(ebpf)?;
+        let loaded = match program {
+            LoadedProgram::CgroupSkb(program) => program.load(),
+            LoadedProgram::CgroupSockAddr(program) => program.load(),
+            LoadedProgram::CgroupSock(program) => program.load(),
+            _ => Err(ProgramError::UnexpectedProgramType),
+        };
+        loaded.map_err(|error| refused(self.name, error))
+    }
+
+    fn attach(&self, ebpf: &mut Ebpf, path: &Path, cgroup: &File) -> Result<(), CaptureError> {
+        // Flags of zero: a link always allows others beside it, and older kernels refuse any flag.
+        let mode = CgroupAttachMode::Single;
+        let program = self.find(ebpf)?;
+        let attached = match (self.attach, program) {
+            (AttachPoint::CgroupSkb(direction), LoadedProgram::CgroupSkb(program)) => {
+                program.attach(cgroup, direction, mode).map(drop)
+            }
+            (AttachPoint::CgroupSockAddr, LoadedProgram::CgroupSockAddr(program)) => {
+                program.attach(cgroup, mode).map(drop)
+            }
+            (AttachPoint::CgroupSock, LoadedProgram::CgroupSock(program)) => {
+                program.attach(cgroup, mode).map(drop)
+            }
+            _ => Err(ProgramError::UnexpectedProgramType),
+        };
+        attached.map_err(|error| match error {
+            ProgramError::SyscallError(error) => CaptureError::Attach {
+                program: self.name,
+                path: path.to_path_buf(),
+                source: error.io_error,
+            },
+            error => setup(error.into()),
+        })
+    }
+}

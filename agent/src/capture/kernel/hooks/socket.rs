@@ -1,0 +1,19 @@
+//! The socket hook: plaintext of every socket, where the kernel's TCP hands it over.
+
+use aya::programs::CgroupSkbAttachType;
+
+use super::{AttachPoint, Hook, HookName, Program};
+
+pub(super) static HOOK: Hook = Hook {
+    name: HookName::Socket,
+    programs: &[
+        Program {
+            name: "meshtap_ingress",
+            attach: AttachPoint::CgroupSkb(CgroupSkbAttachType::Ingress),
+        },
+        Program {
+            name: "meshtap_egress",
+            attach: AttachPoint::CgroupSkb(CgroupSkbAttachType::Egress),
+        },
+    ],
+};
