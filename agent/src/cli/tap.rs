@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use meshtap_common::{DEFAULT_RING_BYTES, ZTUNNEL_MARK};
+use meshtap_common::DEFAULT_RING_BYTES;
 
 use super::OutputArgs;
 use crate::units::ByteSize;
@@ -50,11 +50,11 @@ pub struct TapArgs {
     )]
     pub max_exchange_age: Duration,
 
-    /// Leave sockets with this SO_MARK alone: VALUE, VALUE/MASK or `none`. The default is that of Istio's ztunnel.
+    /// Leave sockets with this SO_MARK alone: VALUE, VALUE/MASK or `none`. Istio's ztunnel sets 0x539/0xfff; so can others.
     #[arg(
         long,
         value_name = "MARK",
-        default_value = "0x539/0xfff",
+        default_value = "none",
         help_heading = "Capture"
     )]
     pub ignore_mark: MarkArg,
@@ -97,9 +97,6 @@ impl FromStr for MarkArg {
         Ok(Self { value, mask })
     }
 }
-
-/// The default of `--ignore-mark`, which is written as text above.
-const _: () = assert!(ZTUNNEL_MARK == 0x539);
 
 /// Smallest ring buffer: sixteen pages, two of the largest records.
 const MIN_RING: u64 = 64 * 1024;

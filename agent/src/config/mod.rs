@@ -55,7 +55,9 @@ pub struct CaptureSection {
     pub side: SideChoice,
     /// Only sockets with one of these ports, local or remote; at most 16. Empty: all.
     pub ports: Vec<u16>,
-    /// Sockets whose mark is this are skipped (ztunnel's, by default). Null: none.
+    /// Sockets whose SO_MARK is this are left alone. Any process with CAP_NET_ADMIN, or CAP_NET_RAW
+    /// since Linux 5.17, can set one, so the default is null: none. With Kubernetes, ztunnel's
+    /// sockets (1337) are known by their cgroup.
     pub ignored_mark: Option<u32>,
     /// Buffer between the kernel and the agent: a power of two from 64KiB to 1GiB.
     pub ring: ByteSize,
@@ -67,7 +69,7 @@ impl Default for CaptureSection {
             cgroup: None,
             side: SideChoice::Server,
             ports: Vec::new(),
-            ignored_mark: Some(meshtap_common::ZTUNNEL_MARK),
+            ignored_mark: None,
             ring: ByteSize(u64::from(meshtap_common::DEFAULT_RING_BYTES)),
         }
     }

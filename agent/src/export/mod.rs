@@ -19,6 +19,8 @@ mod report;
 mod stdout;
 mod writer;
 
+use std::os::fd::BorrowedFd;
+
 pub use batch::Batch;
 pub use config::ExportSection;
 pub use exporters::{Exporters, Target};
@@ -32,9 +34,12 @@ pub trait OwnSockets: Send + Sync {
     fn register(&self, cookie: u64);
     /// The socket was closed.
     fn forget(&self, cookie: u64);
+    /// Every connection that this listener accepts is the agent's own.
+    fn listener(&self, listener: BorrowedFd<'_>);
 }
 
 impl OwnSockets for () {
     fn register(&self, _: u64) {}
     fn forget(&self, _: u64) {}
+    fn listener(&self, _: BorrowedFd<'_>) {}
 }

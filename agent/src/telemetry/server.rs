@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -65,18 +66,12 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on `address`. Its sockets get `mark`, if one is given: one that capture ignores hides a connection from its first
-    /// packet on, for accepted sockets inherit it, while its cookie is known only once it is accepted.
+    /// Listens on `address`.
     ///
     /// # Errors
     /// When the address cannot be listened on.
-    pub fn bind(address: SocketAddr, mark: Option<u32>) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = listen(address)?;
-        if let Some(mark) = mark
-            && let Err(error) = socket2::SockRef::from(&socket).set_mark(mark)
-        {
-            warn!(%error, "requests for metrics may be captured");
-        }
         let address = socket.local_addr()?;
         Ok(Self { socket, address })
     }
@@ -89,7 +84,8 @@ impl Listener {
 }
 
 impl Server {
-    /// Answers.
+    /// Answers. What it accepts is named as the agent's own by its listener: a socket's cookie is
+    /// known only once it is accepted, after its first packets.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -99,6 +95,7 @@ impl Server {
         own: Arc<dyn OwnSockets>,
     ) -> io::Result<Self> {
         let Listener { socket, address } = listener;
+        own.listener(socket.as_fd());
         register(&socket, &*own);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -313,7 +310,7 @@ mod tests {
 
     fn start(shared: &Arc<Shared>) -> Server {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = Listener::bind(address, None).unwrap();
+        let listener = Listener::bind(address).unwrap();
         Server::start(listener, shared.clone(), Arc::new(())).unwrap()
     }
 
