@@ -239,7 +239,7 @@ fn check_both_ends(bind: IpAddr, to: IpAddr) {
     for reason in [
         DropReason::RingFull,
         DropReason::Unreadable,
-        DropReason::FlowTable,
+        DropReason::FlowState,
         DropReason::Budget,
     ] {
         assert_eq!(live.dropped(reason), 0, "{reason:?}");
@@ -301,9 +301,9 @@ fn large_segments_come_whole_and_in_order() {
     assert!(stream(told, server, Direction::Ingress).as_ref() == Some(&upload));
 }
 
-/// Sends what is given on a new connection, then what looks like an exchange on the same, then an exchange on another one, for each: nothing
-/// but the exchanges on the other connections is told.
-fn check_ignored(first: &[&[u8]], by_server: bool) {
+/// Sends what is given on a new connection, then an exchange on the same, then an exchange on another one. Of the first connection, the
+/// payloads that are emitted at both ends are exactly `expected`.
+fn check_first(first: &[&[u8]], by_server: bool, expected: &[&[u8]]) {
     let (listener, port) = listen(Ipv4Addr::LOCALHOST);
     let Some(mut live) = Live::start(port, |_| ()) else {
         return;
@@ -311,6 +311,7 @@ fn check_ignored(first: &[&[u8]], by_server: bool) {
     let to = listener.local_addr().unwrap();
     for bytes in first {
         let (mut client, mut server) = connect(&listener, to);
+        let address = client.local_addr().unwrap();
         if by_server {
             send(&mut server, &mut client, bytes);
         } else {
@@ -321,36 +322,45 @@ fn check_ignored(first: &[&[u8]], by_server: bool) {
         close(client, server);
         let other = exchange(&listener, to);
         live.until_closed(other);
-        let foreign = live.told.iter().find(|segment| !ends_at(segment, other));
-        assert!(foreign.is_none(), "{}: {foreign:?}", bytes.escape_ascii());
+        for end in [address, to] {
+            let emitted: Vec<&[u8]> = live
+                .told
+                .iter()
+                .filter(|segment| segment.local == end && ends_at(segment, address))
+                .map(|segment| segment.payload.as_slice())
+                .filter(|payload| !payload.is_empty())
+                .collect();
+            assert_eq!(emitted, expected, "{}", bytes.escape_ascii());
+        }
         live.told.clear();
     }
 }
 
 #[test]
-fn other_protocols_are_ignored() {
-    check_ignored(
-        &[
-            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-            b"*1\r\n$4\r\nPING\r\n",
-            b"PING\r\n",
-            b"get key\r\n",
-            b"\x00\x00\x00\x08\x04\xd2\x16\x2f",
-            b"SSH-2.0-OpenSSH_9.2\r\n",
-            b"CONNECT {\"verbose\":false}\r\n",
-            b"EHLO mail.example\r\n",
-            b"AMQP\0\0\x09\x01",
-        ],
+fn tls_is_ignored_for_good() {
+    check_first(
+        &[b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"],
         false,
+        &[],
     );
+    check_first(&[b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76"], true, &[]);
 }
 
 #[test]
-fn servers_that_speak_first_are_ignored() {
-    check_ignored(
-        &[b"220 mail.example ESMTP\r\n", b"J\0\0\0\x0a8.0.36\0"],
-        true,
+fn other_protocols_are_not_emitted_until_they_may_be_http() {
+    check_first(
+        &[
+            b"*1\r\n$4\r\nPING\r\n",
+            b"PING\r\n",
+            b"\x00\x00\x00\x08\x04\xd2\x16\x2f",
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            b"AMQP\0\0\x09\x01",
+            b"\x16\x03GET / HTTP/1.1\r\n\r\n",
+        ],
+        false,
+        &[REQUEST, RESPONSE],
     );
+    check_first(&[b"J\0\0\0\x0a8.0.36\0"], true, &[REQUEST, RESPONSE]);
 }
 
 /// Sends what is given on a new connection each: it is told, at both ends.
@@ -398,6 +408,16 @@ fn what_may_be_http_is_kept() {
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n",
             b"PROXY UNKNOWN\r\n",
+            b"patch /a HTTP/1.1\r\n\r\n",
+            b"INVOKE2 /a HTTP/1.1\r\n\r\n",
+            b"get\t/ HTTP/1.1\r\n\r\n",
+            b"A-METHOD-OF-MORE-THAN-THIRTY-TWO-LETTERS / HTTP/1.1\r\n\r\n",
+            b"GET ws://host/ HTTP/1.1\r\n\r\n",
+            b"GET ?a b HTTP/3.14\r\n\r\n",
+            b"\n",
+            b"\r\n\n\r\n\n!#$%&'*+-.^_`|~ / HTTP/1.1\r\n\r\n",
+            // What user space must tell apart.
+            b"EHLO mail.example\r\n",
             b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
         ],
         false,
@@ -466,6 +486,23 @@ fn own_sockets_are_ignored() {
 }
 
 #[test]
+fn what_an_own_listener_accepts_is_ignored() {
+    let (listener, port) = listen(Ipv4Addr::LOCALHOST);
+    let Some(mut live) = Live::start(port, |_| ()) else {
+        return;
+    };
+    live.capture
+        .own_sockets()
+        .ignore_accepted(&listener)
+        .unwrap();
+    let address = exchange(&listener, listener.local_addr().unwrap());
+    let told = live.until("end of the connection", |told| {
+        told.iter().filter(|segment| segment.fin).count() >= 2
+    });
+    assert!(told.iter().all(|segment| segment.local == address));
+}
+
+#[test]
 fn what_the_engine_gives_up_is_told_no_more() {
     let (listener, port) = listen(Ipv4Addr::LOCALHOST);
     let Some(mut live) = Live::start(port, |_| ()) else {
@@ -526,8 +563,8 @@ fn an_older_connection_without_requests_is_given_up() {
         return;
     };
     for _ in 0..10 {
-        send(&mut client, &mut server, b"else");
-        send(&mut server, &mut client, b"answered");
+        send(&mut client, &mut server, b"\x01else");
+        send(&mut server, &mut client, b"\x02answered");
     }
     send(&mut client, &mut server, REQUEST);
     close(client, server);
@@ -591,7 +628,8 @@ fn a_large_body_is_left_out_and_the_next_message_is_not() {
     let copied: usize = sent.iter().map(|segment| segment.payload.len()).sum();
     let wire = head.len() + BODY + RESPONSE.len();
     assert!(copied >= BUDGET + RESPONSE.len(), "{copied}");
-    assert!(copied <= BUDGET + RESPONSE.len() + OVERHANG, "{copied}");
+    // Nobody reads meanwhile, and there is room: the window goes on to four times its size.
+    assert!(copied <= 4 * BUDGET + RESPONSE.len() + OVERHANG, "{copied}");
     // User space hears of what is left out, again and again, and what follows is whole.
     let progress = sent.iter().filter(|segment| segment.skipped).count();
     assert!(progress > BODY >> 20, "{progress}");
@@ -636,7 +674,7 @@ fn a_budget_counts_from_where_user_space_says() {
         .filter(|&&byte| byte == b'!');
     assert_eq!(marks.count(), 1024);
     let copied: usize = told.iter().map(|segment| segment.payload.len()).sum();
-    assert!(copied <= 2 * (BUDGET + OVERHANG), "{copied}");
+    assert!(copied <= 5 * BUDGET + 2 * OVERHANG, "{copied}");
     assert!(
         told.iter()
             .any(|segment| segment.skipped && !segment.payload.is_empty())
