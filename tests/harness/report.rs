@@ -68,7 +68,6 @@ impl Report {
             "oversize",
             "headers",
             "flow_state",
-            "unaccepted",
             "mptcp",
         ] {
             let pointer = format!("/kernel_drops/{reason}/segments");
