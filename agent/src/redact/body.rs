@@ -1,15 +1,10 @@
-//! Bodies: wanted or not, content coding removed, secrets hidden.
+//! Bodies: wanted or not, content coding removed.
 
-use bytes::Bytes;
 use memchr::memchr;
 
-use super::config::{Pattern, Uninspected};
-use super::counts::Rule;
-use super::edit::Edits;
+use super::config::Uninspected;
 use super::fields::{Known, KnownFields};
-use super::names::Names;
 use super::sanitized::{Content, Omitted};
-use super::{json, multipart, pattern, query, xml};
 use crate::http::Body;
 use crate::http::coding::{self, Decoded};
 use crate::policy::{Choice, Glob, any};
@@ -20,7 +15,6 @@ pub(super) struct Rules {
     pub(super) wanted: Choice<Vec<Glob>>,
     pub(super) decoded_limit: usize,
     pub(super) uninspected: Uninspected,
-    pub(super) patterns: Vec<Pattern>,
     /// Secrets are looked for.
     pub(super) inspect: bool,
 }
@@ -67,43 +61,8 @@ pub(super) fn open(rules: &Rules, known: &KnownFields, body: &mut Body) -> Conte
     content
 }
 
-/// Finds what is to be hidden.
-pub(super) fn scan(
-    rules: &Rules,
-    known: &KnownFields,
-    text: &Bytes,
-    names: &Names,
-    edits: &mut Edits,
-) {
-    let media_type = known.get(Known::ContentType).unwrap_or_default();
-    if is_token(media_type) {
-        edits.push_plain(text, 0..text.len(), Rule::Token);
-        return;
-    }
-    let bare = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let bare = bare.trim_ascii_start();
-    if bare.starts_with(b"--") || starts_with(media_type, b"multipart/") {
-        multipart::scan(text, names, edits);
-    } else if xml::recognizes(bare) {
-        xml::scan(text, names, edits);
-    }
-    // JSON under the media type of a form is common (curl's default), and `=` in it begins no value.
-    let labelled = starts_with(media_type, b"application/x-www-form-urlencoded");
-    let form = labelled && !looks_like_json(bare) && is_printable(bare) || looks_like_form(bare);
-    if form {
-        query::scan_form(text, names, edits);
-    }
-    query::scan_text(text, names, edits);
-    let several = form || !edits.is_empty();
-    json::scan(text, names, edits);
-    pattern::scan(text, &rules.patterns, edits);
-    if several || !rules.patterns.is_empty() {
-        edits.settle();
-    }
-}
-
 /// The body is one JSON Web Token (RFC 7519 §10.3, RFC 8417 §7.2, RFC 9701 §5) or another JOSE object (RFC 7515 §9.2).
-fn is_token(media_type: &[u8]) -> bool {
+pub(super) fn is_token(media_type: &[u8]) -> bool {
     let essence = media_type.split(|&b| b == b';').next().unwrap_or_default();
     let essence = essence.trim_ascii_end();
     let ends = |end: &[u8]| {
@@ -113,39 +72,10 @@ fn is_token(media_type: &[u8]) -> bool {
     ends(b"/jwt") || ends(b"+jwt") || ends(b"/jose")
 }
 
-fn starts_with(media_type: &[u8], start: &[u8]) -> bool {
+pub(super) fn starts_with(media_type: &[u8], start: &[u8]) -> bool {
     media_type
         .get(..start.len())
         .is_some_and(|head| head.eq_ignore_ascii_case(start))
-}
-
-/// No control characters at its beginning. Binary data goes under a form's media type too (curl's default), and somewhere in
-/// megabytes of it there is a `pwd=`.
-fn is_printable(text: &[u8]) -> bool {
-    !text[..text.len().min(512)]
-        .iter()
-        .any(|&b| b < b' ' && !b.is_ascii_whitespace() || b == 0x7f)
-}
-
-/// The first two tokens of an object or an array.
-fn looks_like_json(text: &[u8]) -> bool {
-    let next = text.get(1..).unwrap_or_default().trim_ascii_start().first();
-    match text.first() {
-        Some(b'{') => matches!(next, Some(b'"' | b'}')),
-        Some(b'[') => matches!(next, Some(b'{' | b'[' | b'"' | b']')),
-        _ => false,
-    }
-}
-
-/// A name and `=` before anything that a form cannot have. Forms come under every media type.
-fn looks_like_form(text: &[u8]) -> bool {
-    let head = &text[..text.len().min(256)];
-    memchr(b'=', head).is_some_and(|equals| {
-        equals > 0
-            && head[..equals]
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || b"_.%+-[]*$!~:@,/?&;".contains(b))
-    })
 }
 
 /// Names of secrets cannot be found in it: compressed without saying so (gzip, Zstandard, LZ4, xz, bzip2, zlib at its default level:

@@ -20,10 +20,11 @@ pub struct Config {
     pub max_decoded_bytes: usize,
     /// Further header fields whose whole value is hidden.
     pub headers: Vec<String>,
-    /// Names of query parameters, of form, JSON and XML fields whose value is hidden. Compared by letters and digits alone, without
-    /// case; `*` at either end stands for anything.
+    /// Names of query parameters, of form, JSON, XML and header fields whose value is hidden: `api-key` stands for these words in a row
+    /// in a name (`X-Api-Key`, `my_api_key`, `apiKey`), `*` at either end for anything before or after, `=` before all for the whole
+    /// name. Compared by letters and digits alone, without case.
     pub names: Vec<String>,
-    /// Values hidden wherever they stand.
+    /// Kinds of values that are hidden wherever they stand.
     pub patterns: Vec<Pattern>,
     /// What becomes of a body that could not be decoded, and so not be inspected.
     pub uninspected: Uninspected,
@@ -49,12 +50,16 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pattern {
-    /// Payment card numbers: 13 to 19 digits that pass the Luhn check.
+    /// Payment card numbers: digits of a network that pass the Luhn check.
     Card,
     /// E-mail addresses.
     Email,
     /// JSON Web Tokens (RFC 7519, compact form).
     Jwt,
+    /// Tokens with a prefix of their issuer: cloud providers, GitHub, GitLab, Slack, Stripe and others.
+    KnownToken,
+    /// Private keys in PEM (RFC 7468).
+    PrivateKey,
 }
 
 /// What becomes of a body that could not be inspected: content-coded by a coding that is unknown or broken, or text in
@@ -79,7 +84,12 @@ impl Default for Config {
             max_decoded_bytes: 1024 * 1024,
             headers: Vec::new(),
             names: owned(&super::defaults::NAMES),
-            patterns: Vec::new(),
+            patterns: vec![
+                Pattern::Card,
+                Pattern::Jwt,
+                Pattern::KnownToken,
+                Pattern::PrivateKey,
+            ],
             uninspected: Uninspected::Omit,
             key: None,
         }

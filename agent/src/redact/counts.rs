@@ -33,11 +33,17 @@ pub enum Rule {
     Email,
     /// A JSON Web Token.
     Jwt,
+    /// A value beside a secret's name in text: `password=x`, a line of YAML, a cell of a table.
+    Text,
+    /// A token whose issuer gave it a prefix.
+    KnownToken,
+    /// A private key in PEM.
+    PrivateKey,
 }
 
 impl Rule {
     /// Every rule, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Authorization,
         Self::Cookie,
         Self::SetCookie,
@@ -52,6 +58,9 @@ impl Rule {
         Self::Card,
         Self::Email,
         Self::Jwt,
+        Self::Text,
+        Self::KnownToken,
+        Self::PrivateKey,
     ];
 
     /// The metric's label.
@@ -72,6 +81,9 @@ impl Rule {
             Self::Card => "card",
             Self::Email => "email",
             Self::Jwt => "jwt",
+            Self::Text => "text",
+            Self::KnownToken => "known_token",
+            Self::PrivateKey => "private_key",
         }
     }
 }

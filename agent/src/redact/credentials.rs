@@ -1,6 +1,8 @@
 //! Secrets in header fields: `Authorization` (RFC 9110 §11.6.2), `Cookie` and `Set-Cookie` (RFC 6265 §4), and tokens that stand among
 //! WebSocket subprotocols (RFC 6455 §11.3.4).
 
+use std::ops::Range;
+
 use memchr::{memchr, memchr_iter};
 
 use super::counts::Rule;
@@ -34,31 +36,92 @@ const SCHEMES: [&str; 22] = [
 
 /// Everything but the scheme.
 pub(super) fn authorization(value: &[u8], edits: &mut Edits) {
+    authorization_in(value, 0..value.len(), edits);
+}
+
+/// The same for a part of a text.
+pub(super) fn authorization_in(text: &[u8], range: Range<usize>, edits: &mut Edits) {
+    let value = text.get(range.clone()).unwrap_or_default();
     let scheme = memchr(b' ', value).filter(|&space| {
+        let scheme = value.get(..space).unwrap_or_default();
         SCHEMES
             .iter()
-            .any(|scheme| scheme.as_bytes().eq_ignore_ascii_case(&value[..space]))
+            .any(|known| known.as_bytes().eq_ignore_ascii_case(scheme))
     });
     let start = scheme.map_or(0, |space| {
-        let blanks = value[space..].iter().take_while(|&&b| b == b' ').count();
-        space + blanks
+        let after = value.get(space..).unwrap_or_default();
+        space + after.iter().take_while(|&&b| b == b' ').count()
     });
-    edits.push_plain(value, start..value.len(), Rule::Authorization);
+    edits.push_plain(text, range.start + start..range.end, Rule::Authorization);
+}
+
+/// What a challenge has beside its scheme and its parameters (RFC 9110 §11.6.1): the token of `Negotiate` and `NTLM`.
+pub(super) fn challenge(value: &[u8], edits: &mut Edits) {
+    let mut at = 0;
+    for word in value.split(|b| matches!(b, b' ' | b',')) {
+        let is_token = word.len() >= TOKEN
+            && word
+                .iter()
+                .all(|&b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b))
+            && !word
+                .trim_ascii_end()
+                .strip_suffix(b"=")
+                .map_or(word, |w| w.strip_suffix(b"=").unwrap_or(w))
+                .contains(&b'=');
+        if is_token {
+            edits.push_plain(value, at..at + word.len(), Rule::Authorization);
+        }
+        at += word.len() + 1;
+    }
+}
+
+/// Shortest word of a challenge that is taken for a token; no scheme's name is so long.
+const TOKEN: usize = 18;
+
+/// User names and passwords before the host of `Forwarded` (RFC 7239 §4).
+pub(super) fn forwarded(value: &[u8], edits: &mut Edits) {
+    let mut at = 0;
+    for pair in value.split(|b| matches!(b, b';' | b',')) {
+        let trimmed = pair.trim_ascii_start();
+        let start = at + (pair.len() - trimmed.len());
+        if let Some((name, host)) = trimmed.split_at_checked(5)
+            && name.eq_ignore_ascii_case(b"host=")
+        {
+            let quote = usize::from(host.first() == Some(&b'"'));
+            let mut found = Edits::default();
+            super::query::scan_host(host.get(quote..).unwrap_or_default(), &mut found);
+            edits.append(found, start + 5 + quote);
+        }
+        at += pair.len() + 1;
+    }
 }
 
 /// The value of each `name=value`, or the whole of what has no name.
 pub(super) fn cookie(value: &[u8], edits: &mut Edits) {
-    let mut start = 0;
+    cookie_in(value, 0..value.len(), edits);
+}
+
+/// The same for a part of a text.
+pub(super) fn cookie_in(text: &[u8], range: Range<usize>, edits: &mut Edits) {
+    let value = text.get(range.clone()).unwrap_or_default();
+    let mut start = range.start;
     for end in memchr_iter(b';', value).chain([value.len()]) {
-        pair(value, start, end, Rule::Cookie, edits);
+        let end = range.start + end;
+        pair(text, start, end, Rule::Cookie, edits);
         start = end + 1;
     }
 }
 
 /// The value of the cookie; its attributes stay.
 pub(super) fn set_cookie(value: &[u8], edits: &mut Edits) {
+    set_cookie_in(value, 0..value.len(), edits);
+}
+
+/// The same for a part of a text.
+pub(super) fn set_cookie_in(text: &[u8], range: Range<usize>, edits: &mut Edits) {
+    let value = text.get(range.clone()).unwrap_or_default();
     let end = memchr(b';', value).unwrap_or(value.len());
-    pair(value, 0, end, Rule::SetCookie, edits);
+    pair(text, range.start, range.start + end, Rule::SetCookie, edits);
 }
 
 /// What Kubernetes puts before the bearer token of a browser's WebSocket, which cannot send `Authorization`.
@@ -160,6 +223,34 @@ mod tests {
         check(set_cookie, "a=1; Path=/; HttpOnly", &["1"]);
         check(set_cookie, "bare; Secure", &["bare"]);
         check(set_cookie, "", &[]);
+    }
+
+    #[test]
+    fn challenges_and_proxies() {
+        check(
+            challenge,
+            "Negotiate YIIFaQYGKwYBBQUCoIIF",
+            &["YIIFaQYGKwYBBQUCoIIF"],
+        );
+        check(
+            challenge,
+            "NTLM TlRMTVNTUAACAAAADAAMADg=",
+            &["TlRMTVNTUAACAAAADAAMADg="],
+        );
+        for value in [
+            "Bearer realm=\"https://accounts.example.com\", error=\"invalid_token\"",
+            "Digest realm=\"x\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\"",
+            "Basic realm=x, charset=UTF-8",
+            "Negotiate",
+        ] {
+            check(challenge, value, &[]);
+        }
+        check(
+            forwarded,
+            "for=192.0.2.1;host=ann:S@h.example, for=1;Host=\"T@h\";proto=http",
+            &["S", "T"],
+        );
+        check(forwarded, "for=192.0.2.1;host=h.example", &[]);
     }
 
     #[test]

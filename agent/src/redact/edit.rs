@@ -78,17 +78,21 @@ impl Edits {
         &self.0
     }
 
-    /// Puts what several scanners found in order; of two that overlap the first and longest stays.
+    /// Puts what several scanners found in order. Of two that overlap the first stays, and goes as far as either: what one scanner wants
+    /// hidden is hidden.
     pub(super) fn settle(&mut self) {
+        if self.0.len() < 2 {
+            return;
+        }
         self.0
             .sort_by_key(|edit| (edit.range.start, usize::MAX - edit.range.end));
-        let mut end = 0;
-        self.0.retain(|edit| {
-            let free = edit.range.start >= end;
-            if free {
-                end = edit.range.end;
+        self.0.dedup_by(|next, kept| {
+            let overlaps = next.range.start < kept.range.end;
+            if overlaps && next.range.end > kept.range.end {
+                kept.range.end = next.range.end;
+                kept.coding = Coding::Plain;
             }
-            free
+            overlaps
         });
     }
 

@@ -1,4 +1,4 @@
-//! JSON string escapes undone.
+//! Escapes undone: of JSON strings, and of URLs in URLs.
 
 use crate::http::percent::hex_pair;
 
@@ -35,4 +35,24 @@ pub(super) fn decode_json(raw: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// Longest percent escape that is read: a sign that was escaped seven times.
+const ESCAPE: usize = 3 + 2 * 7;
+
+/// What the percent escape at `at` stands for, and its length; a percent sign that was escaped itself is one.
+pub(super) fn percent(text: &[u8], at: usize) -> Option<(u8, usize)> {
+    let rest = text.get(at..)?;
+    let rest = rest.get(..ESCAPE).unwrap_or(rest).strip_prefix(b"%")?;
+    let mut digits = rest;
+    while let [b'2', b'5', deeper @ ..] = digits
+        && let [high, low, ..] = *deeper
+        && hex_pair(high, low).is_some()
+    {
+        digits = deeper;
+    }
+    let [high, low, ..] = *digits else {
+        return None;
+    };
+    Some((hex_pair(high, low)?, rest.len() - digits.len() + 3))
 }

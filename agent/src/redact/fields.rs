@@ -1,13 +1,14 @@
 //! Header fields: which are kept, which are hidden, and which tell something that a span needs. One look-up per field.
 
 use bytes::Bytes;
-use memchr::memchr;
 
 use super::config::{Config, Mode};
 use super::counts::Rule;
-use super::defaults::SECRET_HEADERS;
+use super::defaults::{PLAIN_HEADERS, SECRET_HEADERS};
 use super::edit::{Coding, Edits};
+use super::effort::Effort;
 use super::names::Names;
+use super::query::Tools;
 use super::{credentials, query};
 use crate::http::Slice;
 
@@ -59,6 +60,9 @@ const URLS: [&str; 16] = [
 /// Fields that hold a host, before which some clients leave a user name and a password.
 const HOSTS: [&str; 3] = ["host", "x-forwarded-host", "x-original-host"];
 
+/// Fields of the default list whose value may be anything.
+const FREE_TEXT: [&str; 3] = ["warning", "x-istio-attributes", "x-istio-auth-userinfo"];
+
 /// How a field's value is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Treatment {
@@ -66,10 +70,14 @@ enum Treatment {
     Authorization,
     Cookie,
     SetCookie,
+    Challenge,
+    Forwarded,
     Subprotocols,
     Secret,
     Url,
     Host,
+    /// Not known: it may hold anything, and is looked through like a body.
+    Any,
 }
 
 #[derive(Clone, Debug)]
@@ -172,6 +180,12 @@ impl Table {
         for name in HOSTS {
             table.entry(name).treatment = Treatment::Host;
         }
+        for name in PLAIN_HEADERS {
+            table.entry(name).treatment = Treatment::Keep;
+        }
+        for name in FREE_TEXT {
+            table.entry(name).treatment = Treatment::Any;
+        }
         for name in SECRET_HEADERS {
             table.entry(name).treatment = Treatment::Secret;
         }
@@ -180,6 +194,9 @@ impl Table {
             ("proxy-authorization", Treatment::Authorization),
             ("cookie", Treatment::Cookie),
             ("set-cookie", Treatment::SetCookie),
+            ("www-authenticate", Treatment::Challenge),
+            ("proxy-authenticate", Treatment::Challenge),
+            ("forwarded", Treatment::Forwarded),
             ("sec-websocket-protocol", Treatment::Subprotocols),
         ] {
             table.entry(name).treatment = treatment;
@@ -235,56 +252,86 @@ impl Table {
     }
 
     /// Whether a field is kept. Notes what is known of it, and adds what is to be hidden in its value.
+    /// What is to be done with a field. Notes what is known of it, and adds what is to be hidden in its value.
     #[inline]
     pub(super) fn look(
         &self,
-        name: &[u8],
-        value: &[u8],
+        (name, value): (&[u8], &[u8]),
         place: Slice,
-        names: &Names,
         noted: &mut KnownFields,
+        tools: Tools<'_>,
         edits: &mut Edits,
-    ) -> bool {
+    ) -> Look {
         let Some(entry) = self.find(name) else {
-            if self.keep_all && self.inspect {
-                if names.matches(name, Coding::Plain) {
-                    edits.push_plain(value, 0..value.len(), Rule::Header);
-                } else if memchr(b'/', value).is_some() {
-                    // Whatever the field is for: a URL may be in it.
-                    query::scan_text(value, names, edits);
-                    edits.settle();
-                }
+            if !self.keep_all {
+                return Look::Drop;
             }
-            return self.keep_all;
+            if self.inspect && tools.names.matches(name, Coding::Plain) {
+                edits.push_plain(value, 0..value.len(), Rule::Header);
+                return Look::Keep;
+            }
+            return if self.inspect {
+                Look::Search
+            } else {
+                Look::Keep
+            };
         };
         let plain = !self.hide
             || matches!(
                 entry.treatment,
-                Treatment::Keep | Treatment::Url | Treatment::Host
+                Treatment::Keep
+                    | Treatment::Url
+                    | Treatment::Host
+                    | Treatment::Forwarded
+                    | Treatment::Any
             );
         if let Some(known) = entry.known
             && plain
         {
             noted.note(known, place);
         }
-        if !entry.kept || !self.inspect {
-            return entry.kept;
+        if !entry.kept {
+            return Look::Drop;
+        }
+        if !self.inspect {
+            return Look::Keep;
         }
         match entry.treatment {
             Treatment::Keep => {}
             Treatment::Authorization => credentials::authorization(value, edits),
             Treatment::Cookie => credentials::cookie(value, edits),
             Treatment::SetCookie => credentials::set_cookie(value, edits),
+            Treatment::Challenge => credentials::challenge(value, edits),
+            Treatment::Forwarded => credentials::forwarded(value, edits),
             Treatment::Subprotocols => credentials::subprotocols(value, edits),
             Treatment::Host => query::scan_host(value, edits),
             Treatment::Secret => edits.push_plain(value, 0..value.len(), Rule::Header),
             Treatment::Url => {
-                query::scan_url(value, names, edits);
-                edits.settle();
+                let mut effort = Effort::for_len(value.len());
+                query::scan_url(value, tools, &mut effort, edits);
+                if effort.is_spent() {
+                    edits.clear();
+                    edits.push_plain(value, 0..value.len(), Rule::Header);
+                }
+                return Look::SearchTokens;
             }
+            Treatment::Any => return Look::Search,
         }
-        true
+        Look::Keep
     }
+}
+
+/// What becomes of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It is not kept.
+    Drop,
+    /// It is kept; all that is to be hidden in it was found.
+    Keep,
+    /// It is kept; known tokens may be in it.
+    SearchTokens,
+    /// It is kept; it may hold anything.
+    Search,
 }
 
 /// Mixes length, first and last bytes without case.
@@ -324,34 +371,25 @@ fn hash(name: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::redact::defaults;
+    use crate::redact::fixture::search;
 
     fn check(headers: &[&str], name: &str, value: &str, kept: bool, hidden: &[&str]) {
         let mut config = Config {
             allowed_headers: headers.iter().map(|&h| h.to_owned()).collect(),
             ..Config::default()
         };
-        let names = Names::new(&config.names).unwrap();
+        let tools = search().tools();
         for (name, redact) in [
             (name.to_owned(), true),
             (name.to_uppercase(), true),
             (name.to_owned(), false),
         ] {
             config.mode = if redact { Mode::On } else { Mode::Off };
-            let table = Table::new(&config, &names);
+            let table = Table::new(&config, tools.names);
             let (mut known, mut edits) = (KnownFields::default(), Edits::default());
-            let place = Slice::default();
-            assert_eq!(
-                table.look(
-                    name.as_bytes(),
-                    value.as_bytes(),
-                    place,
-                    &names,
-                    &mut known,
-                    &mut edits
-                ),
-                kept,
-                "{name}"
-            );
+            let field = (name.as_bytes(), value.as_bytes());
+            let look = table.look(field, Slice::default(), &mut known, tools, &mut edits);
+            assert_eq!(look != Look::Drop, kept, "{name}");
             let found: Vec<_> = edits
                 .as_slice()
                 .iter()
@@ -412,8 +450,14 @@ mod tests {
         check(&["*"], "referer", "/?token=t", true, &["t"]);
         check(&["*"], "accept", "/?token=t", true, &[]);
         check(&["*"], "host", "u:p@h:80", true, &["p"]);
-        check(&["*"], "x-callback", "https://h/?a=b&token=t", true, &["t"]);
-        check(&["*"], "x-custom", "a/b=c@d", true, &[]);
+        check(&["*"], "www-authenticate", "Basic realm=x", true, &[]);
+        check(
+            &["*"],
+            "access-control-allow-credentials",
+            "true",
+            true,
+            &[],
+        );
         check(&["*"], "sec-websocket-protocol", "bearer, x", true, &["x"]);
     }
 }

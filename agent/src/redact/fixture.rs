@@ -1,5 +1,14 @@
 //! For tests: exchanges made fit to leave, and what they show with every hash as one sign.
 
+use std::cell::RefCell;
+use std::sync::LazyLock;
+
+use super::defaults::NAMES;
+use super::digest::Digest;
+use super::document::Search;
+use super::edit::Edits;
+use super::names::Names;
+use super::sieve::Sieve;
 use super::{Config, Gate, Sanitized};
 use crate::clock::WallClock;
 use crate::exchange::Exchange;
@@ -7,8 +16,18 @@ use crate::policy::{self, PolicyContext};
 
 /// As a policy that keeps everything and this redaction let it pass, with a clock that starts at `offset`.
 pub(crate) fn sanitize_at(config: &Config, exchange: Exchange, offset: i64) -> Sanitized {
-    let mut gate = Gate::new(&policy::Config::everything(), config).expect("a configuration");
-    pass(&mut gate, exchange, offset)
+    thread_local! {
+        /// Made once for each configuration: tests are not optimised, and it takes them long.
+        static GATES: RefCell<Vec<(Config, Gate)>> = const { RefCell::new(Vec::new()) };
+    }
+    GATES.with_borrow_mut(|gates| {
+        if gates.iter().all(|(known, _)| known != config) {
+            let gate = Gate::new(&policy::Config::everything(), config);
+            gates.push((config.clone(), gate.expect("a configuration")));
+        }
+        let known = gates.iter_mut().find(|(known, _)| known == config);
+        pass(&mut known.expect("made above").1, exchange, offset)
+    })
 }
 
 /// See [`sanitize_at`].
@@ -40,4 +59,32 @@ pub(crate) fn mask_as(text: &str, sign: &str) -> String {
 /// A text with each replacement as `#`.
 pub(crate) fn mask(text: &str) -> String {
     mask_as(text, "#")
+}
+
+/// A text with what `scan` finds replaced.
+pub(super) fn apply(text: &str, scan: impl FnOnce(&[u8], &mut Edits)) -> String {
+    let digest = Digest::new(Some("test")).expect("a key");
+    let (mut edits, mut out) = (Edits::default(), Vec::new());
+    scan(text.as_bytes(), &mut edits);
+    edits.settle();
+    edits.apply(text.as_bytes(), &digest, &mut out);
+    String::from_utf8(out).expect("UTF-8")
+}
+
+/// What the default configuration searches with. Made once: tests are not optimised, and it takes them long.
+pub(super) fn search() -> &'static Search {
+    static SEARCH: LazyLock<Search> = LazyLock::new(|| {
+        let names = Names::new(&NAMES.map(str::to_owned)).expect("default names");
+        Search {
+            sieve: Sieve::new(&names),
+            names,
+            patterns: Config::default().patterns,
+        }
+    });
+    &SEARCH
+}
+
+/// What the default names are searched with.
+pub(super) fn names() -> &'static Names {
+    &search().names
 }

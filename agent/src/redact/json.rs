@@ -12,7 +12,9 @@ use memchr::{memchr, memchr_iter, memmem, memrchr};
 
 use super::counts::Rule;
 use super::edit::{Coding, Edit, Edits};
-use super::names::{Letters, Names};
+use super::effort::Effort;
+use super::names::{Names, Sensitivity, is_label};
+use super::sieve::Traces;
 
 /// Longest key in raw bytes. `pass` spelt in escapes takes 24; real keys are below 64.
 const KEY: usize = 512;
@@ -20,20 +22,67 @@ const KEY: usize = 512;
 /// Deepest JSON in JSON that is told apart: three times in strings. Each level doubles the backslashes.
 const DEPTH: u32 = 3;
 
-/// Finds the values of secret fields. What was found comes in order, and none overlaps another.
-pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
+/// Shortest `code` that is a secret, as in forms: those of errors and countries are shorter.
+const CODE: usize = 6;
+
+/// Names that are secrets' in some documents only.
+#[derive(Clone, Copy, Debug, Default)]
+struct Document {
+    /// It speaks of OAuth (RFC 6749 §4.1.3): `code` is one.
+    exchanges_code: bool,
+    /// It has a Secret of Kubernetes: `data` and `stringData` are.
+    is_kubernetes: bool,
+}
+
+impl Document {
+    fn of(text: &[u8], traces: &Traces) -> Self {
+        Self {
+            exchanges_code: traces.is_oauth,
+            is_kubernetes: has_kubernetes_secret(text, traces),
+        }
+    }
+
+    /// What a plain name means here.
+    fn sensitivity(self, key: &[u8]) -> Sensitivity {
+        let is_secret = self.exchanges_code && key == b"code"
+            || self.is_kubernetes && matches!(key, b"data" | b"stringData");
+        if is_secret {
+            Sensitivity::SecretText
+        } else {
+            Sensitivity::Plain
+        }
+    }
+}
+
+/// A name is the value of `kind`: the text has a Secret of Kubernetes, in JSON or in YAML.
+pub(super) fn has_kubernetes_secret(text: &[u8], traces: &Traces) -> bool {
+    traces.idents.iter().any(|ident| {
+        let name = text.get(ident.range.clone()).unwrap_or_default();
+        let start = ident.range.start;
+        let before = text.get(start.saturating_sub(24)..start);
+        let before = before.unwrap_or_default();
+        matches!(name, b"Secret" | b"SecretList") && memmem::find(before, b"kind").is_some()
+    })
+}
+
+/// Finds the values of secret fields. What is found may overlap.
+pub(super) fn scan(
+    text: &[u8],
+    names: &Names,
+    traces: &Traces,
+    effort: &mut Effort,
+    edits: &mut Edits,
+) {
+    let document = Document::of(text, traces);
     let mut done = 0;
-    let mut paired = false;
     for colon in memchr_iter(b':', text) {
         if colon < done {
             continue;
         }
-        match look(text, colon, names) {
-            Look::Refused => continue,
-            Look::Label if !pair::may_name(text, colon, names) => continue,
-            Look::Label | Look::Secret => {}
+        if !effort.spend(8) {
+            return;
         }
-        let Some(key) = key_before(text, colon) else {
+        let Some(key) = key_before(text, colon, effort) else {
             continue;
         };
         let value = Value {
@@ -42,61 +91,26 @@ pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
             quoted_key: key.quoted,
             slashes: key.slashes,
         };
-        if names.matches(key.text, Coding::Json) {
-            done = value.redact(edits);
-        } else if names.is_label(key.text) {
-            paired |= pair::hide(&key, &value, names, edits);
+        let mut sensitivity = document.sensitivity(key.text);
+        if traces.may_name(key.start..colon) && effort.spend(4 * key.text.len()) {
+            sensitivity = sensitivity.max(names.of(key.text, Coding::Json));
+        }
+        if sensitivity > Sensitivity::Plain {
+            if key.text == b"code" && value.is_shorter_than(CODE) {
+                continue;
+            }
+            done = value.redact(sensitivity, effort, edits);
+        } else if pair::may_name(&value, traces) && is_label(key.text) {
+            pair::hide(&key, &value, names, effort, edits);
         }
     }
-    if paired {
-        // The value may stand before its name.
-        edits.settle();
-    }
+    pair::lists(text, traces, effort, edits);
 }
 
-/// What a key may be.
-enum Look {
-    /// Nothing of interest.
-    Refused,
-    /// The name of a field that says a name, if anything.
-    Label,
-    /// The name of a secret, or either.
-    Secret,
-}
-
-/// A quick look at the key before a colon: nearly all are refused here, with one pass over their letters at most.
-#[inline]
-fn look(text: &[u8], colon: usize, names: &Names) -> Look {
-    let before = &text[..colon];
-    let [key @ .., b'"'] = before else {
-        // White space, a bare word, or no key.
-        return match before.last() {
-            Some(&b) if is_space(b) || is_word(b) || b == b'\'' => Look::Secret,
-            _ => Look::Refused,
-        };
-    };
-    let [.., a, b] = *key else {
-        return Look::Refused;
-    };
-    if let Some(last) = key.last_chunk()
-        && names.refuses(u64::from_le_bytes(*last), a, b)
-    {
-        return Look::Refused;
-    }
-    let mut letters = Letters::default();
-    for &byte in key.iter().rev() {
-        if byte == b'"' {
-            break;
-        }
-        letters.add(byte);
-    }
-    if names.may_match(letters, a, b) {
-        Look::Secret
-    } else if names.may_be_label(letters, a, b) {
-        Look::Label
-    } else {
-        Look::Refused
-    }
+/// The content of the string that begins at `start`, with its quote's backslashes.
+pub(super) fn string_at(text: &[u8], start: usize) -> Option<Range<usize>> {
+    let (quote, depth) = quote_at(text, start)?;
+    Some(string(text, quote + 1, depth))
 }
 
 struct Key<'a> {
@@ -108,13 +122,14 @@ struct Key<'a> {
     slashes: usize,
 }
 
-fn key_before(text: &[u8], colon: usize) -> Option<Key<'_>> {
+fn key_before<'a>(text: &'a [u8], colon: usize, effort: &mut Effort) -> Option<Key<'a>> {
     let mut end = colon;
     while end > 0 && is_space(text[end - 1]) {
         end -= 1;
     }
+    effort.spend(colon - end);
     match *text.get(end.checked_sub(1)?)? {
-        b'"' => quoted(text, end - 1, KEY),
+        b'"' => quoted(text, end - 1, KEY, effort),
         b'\'' => {
             let content = text.get(..end - 1)?;
             let open = memrchr(b'\'', &content[content.len().saturating_sub(KEY)..])?;
@@ -145,7 +160,12 @@ fn key_before(text: &[u8], colon: usize) -> Option<Key<'_>> {
 }
 
 /// The key, or another string of at most `longest` bytes, whose closing quote is at `quote`.
-fn quoted(text: &[u8], quote: usize, longest: usize) -> Option<Key<'_>> {
+fn quoted<'a>(
+    text: &'a [u8],
+    quote: usize,
+    longest: usize,
+    effort: &mut Effort,
+) -> Option<Key<'a>> {
     let slashes = slashes_before(text, quote);
     if !slashes.wrapping_add(1).is_power_of_two() {
         return None;
@@ -157,6 +177,9 @@ fn quoted(text: &[u8], quote: usize, longest: usize) -> Option<Key<'_>> {
     loop {
         let open = from + memrchr(b'"', &text[from..search])?;
         let before = slashes_before(text, open);
+        if !effort.spend((search - open) / 8 + before + 1) {
+            return None;
+        }
         if before == slashes || (slashes == 0 && before.is_multiple_of(2)) {
             return Some(Key {
                 text: &text[open + 1..end],
@@ -180,8 +203,17 @@ struct Value<'a> {
 }
 
 impl Value<'_> {
+    /// It is a string that ends before so many bytes.
+    fn is_shorter_than(&self, len: usize) -> bool {
+        let inner = self
+            .text
+            .get(self.start + self.slashes + 1..)
+            .unwrap_or_default();
+        memchr(b'"', inner.get(..len).unwrap_or(inner)).is_some()
+    }
+
     /// Adds the edits for the value; returns where it ends.
-    fn redact(&self, edits: &mut Edits) -> usize {
+    fn redact(&self, sensitivity: Sensitivity, effort: &mut Effort, edits: &mut Edits) -> usize {
         let text = self.text;
         if let Some((open, depth)) = quote_at(text, self.start) {
             let mut content = string(text, open + 1, depth);
@@ -189,6 +221,7 @@ impl Value<'_> {
                 content = block(text, content.end, depth);
             }
             let end = content.end;
+            effort.spend(content.len());
             push_string(text, content, edits);
             return end;
         }
@@ -199,10 +232,13 @@ impl Value<'_> {
                 push_string(text, self.start + 1..end, edits);
                 end
             }
-            Some(b'{' | b'[') if self.quoted_key => self.container(edits),
+            Some(b'{' | b'[') if self.quoted_key => self.container(sensitivity, effort, edits),
             Some(_) if self.quoted_key => {
                 let end = scalar_end(text, self.start);
-                push_scalar(text, self.start..end, self.slashes, edits);
+                effort.spend(end - self.start);
+                if sensitivity == Sensitivity::Secret {
+                    push_scalar(text, self.start..end, self.slashes, edits);
+                }
                 end
             }
             _ => self.start,
@@ -210,11 +246,12 @@ impl Value<'_> {
     }
 
     /// Every string and number inside an object or an array, keys excepted.
-    fn container(&self, edits: &mut Edits) -> usize {
+    fn container(&self, sensitivity: Sensitivity, effort: &mut Effort, edits: &mut Edits) -> usize {
         let text = self.text;
         let mut at = self.start;
         let mut open = 0_usize;
         while let Some(&byte) = text.get(at) {
+            let before = at;
             match byte {
                 b'{' | b'[' => open += 1,
                 b'}' | b']' => {
@@ -223,32 +260,31 @@ impl Value<'_> {
                         return at + 1;
                     }
                 }
-                b',' | b':' => {}
-                b if is_space(b) => {}
-                b'"' | b'\\' => {
-                    let Some((quote, depth)) = quote_at(text, at) else {
-                        at += 1;
-                        continue;
-                    };
-                    if slashes_at_depth(depth) < self.slashes {
-                        // The string that this document stands in ends.
-                        return at;
+                b'"' | b'\\' => match quote_at(text, at) {
+                    // The string that this document stands in ends.
+                    Some((_, depth)) if slashes_at_depth(depth) < self.slashes => return at,
+                    Some((quote, depth)) => {
+                        let content = string(text, quote + 1, depth);
+                        at = content.end + slashes_at_depth(depth) + 1;
+                        if text.get(skip_space(text, at)) != Some(&b':') {
+                            push_string(text, content, edits);
+                        }
                     }
-                    let content = string(text, quote + 1, depth);
-                    at = content.end + slashes_at_depth(depth) + 1;
-                    if text.get(skip_space(text, at)) != Some(&b':') {
-                        push_string(text, content, edits);
-                    }
-                    continue;
-                }
+                    // Backslashes before nothing of interest: none is looked at twice.
+                    None => at += slashes_at(text, at).max(1),
+                },
+                b if is_space(b) || matches!(b, b',' | b':') => {}
                 _ => {
-                    let end = scalar_end(text, at);
-                    push_scalar(text, at..end, self.slashes, edits);
-                    at = end.max(at + 1);
-                    continue;
+                    at = scalar_end(text, at).max(at + 1);
+                    if sensitivity == Sensitivity::Secret {
+                        push_scalar(text, before..at, self.slashes, edits);
+                    }
                 }
             }
-            at += 1;
+            at = at.max(before + 1);
+            if !effort.spend(at - before) {
+                return text.len();
+            }
         }
         text.len()
     }
@@ -309,7 +345,7 @@ fn closes(mut slashes: usize, depth: u32) -> Quote {
 /// The quote at `at`, behind its backslashes, and its depth.
 fn quote_at(text: &[u8], at: usize) -> Option<(usize, u32)> {
     let rest = text.get(at..)?;
-    let slashes = rest.iter().take_while(|&&b| b == b'\\').count();
+    let slashes = slashes_at(text, at);
     if rest.get(slashes) != Some(&b'"') {
         return None;
     }
@@ -320,6 +356,11 @@ fn quote_at(text: &[u8], at: usize) -> Option<(usize, u32)> {
 
 const fn slashes_at_depth(depth: u32) -> usize {
     (1 << depth) - 1
+}
+
+fn slashes_at(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    rest.iter().take_while(|&&b| b == b'\\').count()
 }
 
 fn slashes_before(text: &[u8], at: usize) -> usize {
@@ -392,19 +433,26 @@ const fn is_word(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redact::defaults;
-    use crate::redact::digest::Digest;
-    use crate::redact::fixture::mask;
+    use crate::redact::document::Search;
+    use crate::redact::fixture::{apply, mask, search};
+
+    fn scanned(text: &[u8], edits: &mut Edits) -> u64 {
+        let Search { names, sieve, .. } = search();
+        let mut effort = Effort::for_len(text.len());
+        let (mut lower, mut traces) = (Vec::new(), Traces::default());
+        sieve.look(text, names, &mut effort, &mut lower, &mut traces);
+        scan(text, names, &traces, &mut effort, edits);
+        assert!(!effort.is_spent(), "{} bytes", text.len());
+        edits.settle();
+        effort.steps()
+    }
 
     /// `expected` has `#` where a replacement stands.
     fn check(text: &str, expected: &str) {
-        let names = Names::new(&defaults::NAMES.map(str::to_owned)).unwrap();
-        let digest = Digest::new(Some("test")).unwrap();
         let run = |text: &str| {
-            let (mut edits, mut out) = (Edits::default(), Vec::new());
-            scan(text.as_bytes(), &names, &mut edits);
-            edits.apply(text.as_bytes(), &digest, &mut out);
-            String::from_utf8(out).unwrap()
+            apply(text, |text, edits| {
+                scanned(text, edits);
+            })
         };
         let once = run(text);
         assert_eq!(mask(&once), expected, "{text}");
@@ -583,6 +631,48 @@ mod tests {
         // Every name looks ahead: the work is bounded all the same.
         let text = r#""name":"password","#.repeat(20_000);
         check(&text, &text);
+    }
+
+    #[test]
+    fn lists_of_pairs() {
+        check(
+            r#"{"headers":[["host","h"],["authorization","Bearer S"] , [ "x-api-key" , "T" ]]}"#,
+            r##"{"headers":[["host","h"],["authorization","#"] , [ "x-api-key" , "#" ]]}"##,
+        );
+        check(
+            r#"{"a":"[[\"token\",\"S\"]]"}"#,
+            r##"{"a":"[[\"token\",\"#\"]]"}"##,
+        );
+        for other in [
+            r#"{"required":["password","email"]}"#,
+            r#"[["password","a","b"]]"#,
+            r#"[["password"]]"#,
+        ] {
+            check(other, other);
+        }
+    }
+
+    #[test]
+    fn names_that_are_secret_in_some_documents() {
+        check(
+            r#"{"grant_type":"authorization_code","code":"S123456"}"#,
+            r##"{"grant_type":"authorization_code","code":"#"}"##,
+        );
+        check(r#"{"code":"S123456"}"#, r#"{"code":"S123456"}"#);
+        check(
+            r#"{"redirect_uri":"r","code":"de"}"#,
+            r#"{"redirect_uri":"r","code":"de"}"#,
+        );
+        check(
+            r#"{"data":{"db":"S"},"kind":"Secret","metadata":{"name":"n"}}"#,
+            r##"{"data":{"db":"#"},"kind":"Secret","metadata":{"name":"n"}}"##,
+        );
+        check(
+            r#"{"kind":"ConfigMap","data":{"db":"x"}}"#,
+            r#"{"kind":"ConfigMap","data":{"db":"x"}}"#,
+        );
+        check(r#"{"tokens":["S",1]}"#, r##"{"tokens":["#",1]}"##);
+        check(r#"{"tokens":12}"#, r#"{"tokens":12}"#);
     }
 
     #[test]

@@ -4,32 +4,47 @@
 //! Sampled ─► fields (allowed or not, secrets) ─► target ─► bodies (wanted or not, content coding, secrets) ─► Sanitized
 //! ```
 //!
-//! Redaction is on unless it is turned off. It hides credentials in header fields, and the values of fields with secret names
-//! in queries, forms, multipart parts, JSON, XML and HTML, also where such text was cut, and passwords in URLs. It works on decoded
-//! bodies. **A body that could not be decoded cannot be inspected and is omitted** (counted, and said in the span); with redaction
-//! off, or `uninspected: keep`, it stays as it came. What it does not know: secrets under other names, in paths, in plain text, in
-//! XML within JSON, and in binary encodings such as protobuf; for those there are the rules on paths and on media types.
+//! Redaction is on unless it is turned off. Secrets are found by their names ([`names`]) in queries, forms, multipart parts, JSON, GraphQL,
+//! XML, HTML, YAML, tables and lines of text, also where such text was cut or stands in another; by their place (`Authorization`, cookies,
+//! passwords in URLs); and by their form ([`known`]: tokens of well-known issuers, JSON Web Tokens, private keys, payment cards). It
+//! works on decoded bodies. **A body that could not be decoded cannot be inspected and is omitted** (counted, and said in the span);
+//! with redaction off, or `uninspected: keep`, it stays as it came.
+//!
+//! The work is linear: one first pass ([`sieve`]) refuses nearly every text, scanners only move forward, and all share an [`effort`]
+//! per message. A body that costs more is omitted and counted.
+//!
+//! What it does not know: secrets under names that say nothing, in paths, in prose, and in binary encodings such as protobuf; for
+//! those there are the rules on paths and on media types.
 
 mod body;
 mod config;
 mod counts;
 mod credentials;
+mod csv;
 mod defaults;
 mod digest;
+mod document;
 mod edit;
+mod effort;
 mod escape;
 mod fields;
 mod gate;
 mod head;
 mod json;
+mod known;
 mod multipart;
 mod names;
-mod pattern;
 mod query;
 mod sanitized;
 mod secret;
+mod sieve;
+mod text;
 mod xml;
 
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod doubling;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
@@ -41,10 +56,6 @@ use thiserror::Error;
 pub use config::{Config, Mode, Pattern, Uninspected};
 pub use counts::{Counts, Rule};
 pub use defaults::{HEADERS, NAMES};
-#[cfg_attr(
-    not(feature = "agent"),
-    expect(unused_imports, reason = "what spans are made of")
-)]
 pub(crate) use fields::Known;
 pub use gate::{Gate, GateError};
 pub use sanitized::{Content, Omitted, Sanitized};
@@ -55,11 +66,14 @@ use crate::exchange::Request;
 use crate::http::{Body, Fields};
 use crate::policy::{Choice, Sampled, random};
 use digest::Digest;
+use document::{Room, Search};
 use edit::Edits;
-use fields::{KnownFields, Table};
+use effort::Effort;
+use fields::{KnownFields, Look, Table};
 use head::HeadEdits;
 use names::Names;
 use sanitized::Message;
+use sieve::Sieve;
 
 /// Why a configuration cannot be used.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -67,6 +81,9 @@ pub enum RedactError {
     /// A name pattern that would match nearly everything.
     #[error("redaction name `{0}` needs at least two letters or digits")]
     Name(String),
+    /// So many names that no search can be made of them.
+    #[error("redaction names: {0}")]
+    Names(String),
     /// A hash key that could be guessed.
     #[error("redaction.key needs at least {KEY} bytes")]
     Key,
@@ -106,7 +123,7 @@ pub enum Bodies {
 #[derive(Clone, Debug)]
 struct Rules {
     table: Table,
-    names: Names,
+    search: Search,
     bodies: body::Rules,
     mode: Mode,
     digest: Digest,
@@ -116,6 +133,7 @@ struct Rules {
 struct Scratch {
     found: Edits,
     head: HeadEdits,
+    room: Room,
 }
 
 impl Clone for Redactor {
@@ -199,21 +217,66 @@ impl Redactor {
         }
     }
 
+    /// A text made fit to leave, as the body of a message of this media type.
+    ///
+    /// # Errors
+    /// When searching it costs too much. The text must not leave then.
+    pub fn redact_text(&mut self, media_type: &[u8], text: &[u8]) -> Result<Vec<u8>, Omitted> {
+        let replaced = self.replace(media_type, text)?;
+        Ok(replaced.unwrap_or_else(|| text.to_vec()))
+    }
+
+    /// A text with its secrets replaced; nothing when it stays as it is.
+    fn replace(&mut self, media_type: &[u8], text: &[u8]) -> Result<Option<Vec<u8>>, Omitted> {
+        let rules = &self.rules;
+        if rules.mode == Mode::Off {
+            return Ok(None);
+        }
+        let Scratch { found, room, .. } = &mut self.scratch;
+        found.clear();
+        let mut effort = Effort::for_len(text.len());
+        let search = &rules.search;
+        search.body(media_type, text, room, &mut effort, found);
+        if effort.is_spent() {
+            self.counts.omit(Omitted::Effort);
+            return match rules.mode {
+                Mode::On => Err(Omitted::Effort),
+                Mode::DryRun | Mode::Off => Ok(None),
+            };
+        }
+        found.count(&mut self.counts);
+        if rules.mode != Mode::On || found.is_empty() {
+            return Ok(None);
+        }
+        let mut out = Vec::with_capacity(found.grown(text));
+        found.apply(text, &rules.digest, &mut out);
+        Ok(Some(out))
+    }
+
     /// Hides what [`Rules::look`] found in the fields, and the target's secrets.
     fn request_head(&mut self, request: &mut Request) {
-        let (rules, edits) = (&self.rules, &mut self.scratch.head);
+        let rules = &self.rules;
+        let Scratch {
+            found,
+            head: edits,
+            room,
+        } = &mut self.scratch;
         if rules.mode == Mode::Off {
             return;
         }
-        let found = &mut self.scratch.found;
         found.clear();
         let target = request.head.target();
-        query::scan_url(target, &rules.names, found);
+        let mut effort = Effort::for_len(target.len());
+        query::scan_url(target, rules.search.tools(), &mut effort, found);
         if request.head.method() == b"CONNECT" {
             query::scan_host(target, found);
         }
-        pattern::scan(target, &rules.bodies.patterns, found);
-        found.settle();
+        rules.search.tokens(target, room, &mut effort, found);
+        if effort.is_spent() {
+            found.clear();
+            let query = memchr::memchr(b'?', target).map_or(0, |mark| mark + 1);
+            found.push_plain(target, query..target.len(), Rule::Query);
+        }
         edits.target.extend_from_slice(found.as_slice());
         if edits.is_empty() {
             return;
@@ -259,15 +322,13 @@ impl Redactor {
         if rules.mode == Mode::Off || body.bytes.is_empty() {
             return content;
         }
-        let found = &mut self.scratch.found;
-        found.clear();
-        body::scan(&rules.bodies, known, &body.bytes, &rules.names, found);
-        if !found.is_empty() {
-            found.count(&mut self.counts);
-            if rules.mode == Mode::On {
-                let mut text = Vec::with_capacity(found.grown(&body.bytes));
-                found.apply(&body.bytes, &rules.digest, &mut text);
-                body.bytes = Bytes::from(text);
+        let media_type = known.get(Known::ContentType).unwrap_or_default();
+        match self.replace(media_type, &body.bytes) {
+            Ok(Some(text)) => body.bytes = Bytes::from(text),
+            Ok(None) => {}
+            Err(reason) => {
+                body.bytes = Bytes::new();
+                content.omitted = Some(reason);
             }
         }
         content
@@ -284,17 +345,20 @@ fn key(config: &Config) -> Result<Option<&str>, RedactError> {
 
 impl Rules {
     fn new(config: &Config, digest: Digest) -> Result<Self, RedactError> {
-        let names = Names::new(&config.names).map_err(RedactError::Name)?;
+        let names = Names::new(&config.names)?;
         Ok(Self {
             table: Table::new(config, &names),
             bodies: body::Rules {
                 wanted: Choice::globs(&config.bodies),
                 decoded_limit: config.max_decoded_bytes,
                 uninspected: config.uninspected,
-                patterns: config.patterns.clone(),
                 inspect: config.mode != Mode::Off,
             },
-            names,
+            search: Search {
+                sieve: Sieve::new(&names),
+                names,
+                patterns: config.patterns.clone(),
+            },
             mode: config.mode,
             digest,
         })
@@ -303,20 +367,27 @@ impl Rules {
     /// Drops the fields that are not kept; notes what is known of all, and what is to be hidden in those that stay.
     fn look(&self, fields: &mut Fields, scratch: &mut Scratch) -> KnownFields {
         let mut known = KnownFields::over(fields.buffer());
-        let Scratch { found, head } = scratch;
+        let Scratch { found, head, room } = scratch;
         let mut kept = 0;
         fields.retain(|name, value, place| {
             found.clear();
-            let keep = self
-                .table
-                .look(name, value, place, &self.names, &mut known, found);
-            if !self.bodies.patterns.is_empty() && self.bodies.inspect {
-                let before = found.as_slice().len();
-                pattern::scan(value, &self.bodies.patterns, found);
-                if found.as_slice().len() > before && self.mode == Mode::On {
+            let tools = self.search.tools();
+            let field = (name, value);
+            let look = self.table.look(field, place, &mut known, tools, found);
+            let keep = look != Look::Drop;
+            if matches!(look, Look::Search | Look::SearchTokens) {
+                let mut effort = Effort::for_len(value.len());
+                match look {
+                    Look::Search => self.search.value(value, room, &mut effort, found),
+                    _ => self.search.tokens(value, room, &mut effort, found),
+                }
+                if effort.is_spent() {
+                    found.clear();
+                    found.push_plain(value, 0..value.len(), Rule::Header);
+                }
+                if !found.is_empty() && self.mode == Mode::On {
                     known.forget(place);
                 }
-                found.settle();
             }
             if keep {
                 head.fields

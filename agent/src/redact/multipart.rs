@@ -1,51 +1,77 @@
-//! Secrets in multipart bodies (RFC 7578): a part whose name is a secret's is hidden whole, JSON and XML parts are looked
-//! into.
+//! Secrets in multipart bodies (RFC 7578): a part whose name is a secret's is hidden whole, every other one is a document of its own.
+
+use std::ops::Range;
 
 use memchr::{memchr, memmem};
 
 use super::counts::Rule;
 use super::edit::{Coding, Edits};
+use super::effort::Effort;
 use super::names::Names;
-use super::{json, xml};
 
 /// Longest head of a part. Browsers and libraries stay below 1 KiB; a file name is at most 255 bytes on any system.
 const PART_HEAD: usize = 8 * 1024;
 
-/// Finds the values of secret parts. The boundary is taken from the body's own first line, so a wrong one in the head does no
-/// harm.
-pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
+/// A part that is a document of its own.
+pub(super) struct Part<'a> {
+    /// Where its content stands.
+    pub(super) range: Range<usize>,
+    /// Its media type, empty when it says none.
+    pub(super) media_type: &'a [u8],
+}
+
+/// Hides secret parts; the others go to `each`. The boundary is taken from the body's own first line, so a wrong one in the head does no
+/// harm. Each byte belongs to one part, and is looked at once.
+pub(super) fn scan<'a>(
+    text: &'a [u8],
+    names: &Names,
+    effort: &mut Effort,
+    edits: &mut Edits,
+    mut each: impl FnMut(Part<'a>, &mut Effort, &mut Edits),
+) {
     let Some(boundary) = boundary(text) else {
         return;
     };
+    effort.spend(text.len());
     let finder = memmem::Finder::new(boundary);
-    let mut at = 0;
-    while let Some(found) = text.get(at..).and_then(|rest| finder.find(rest)) {
-        let head = at + found + boundary.len();
+    let mut next = finder.find(text);
+    while let Some(at) = next {
+        let head = at + boundary.len();
         let rest = text.get(head..).unwrap_or_default();
-        let Some((head_len, blank)) = head_end(&rest[..rest.len().min(PART_HEAD)]) else {
-            at = head;
+        let len = finder.find(rest).unwrap_or(rest.len());
+        next = (len < rest.len()).then_some(head + len);
+        let part = rest.get(..len).unwrap_or_default();
+        let Some((head_len, blank)) = head_end(part.get(..PART_HEAD).unwrap_or(part)) else {
             continue;
         };
+        let part_head = part.get(..head_len).unwrap_or_default();
         let start = head + head_len + blank;
-        let body = text.get(start..).unwrap_or_default();
-        let end = start
-            + finder
-                .find(body)
-                .map_or(body.len(), |end| trim_newline(body, end));
-        if names_a_secret(&rest[..head_len], names) {
-            edits.push_plain(text, start..end, Rule::Multipart);
-        } else {
-            let mut inner = Edits::default();
-            let content = &text[start..end];
-            if xml::recognizes(content.trim_ascii_start()) {
-                xml::scan(content, names, &mut inner);
-            } else {
-                json::scan(content, names, &mut inner);
-            }
-            edits.append(inner, start);
+        let end = match next {
+            Some(_) => head + trim_newline(part),
+            None => text.len(),
+        };
+        if !effort.spend(4 * head_len + 16) {
+            return;
         }
-        at = end;
+        if names_a_secret(part_head, names) {
+            edits.push_plain(text, start.min(end)..end, Rule::Multipart);
+        } else if start < end {
+            let media_type = media_type(part_head);
+            let range = start..end;
+            each(Part { range, media_type }, effort, edits);
+        }
     }
+}
+
+/// What a part's head says of its content.
+fn media_type(head: &[u8]) -> &[u8] {
+    const NAME: &[u8] = b"content-type:";
+    let mut lines = head.split(|&b| b == b'\n');
+    let value = lines.find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then_some(value)
+    });
+    value.unwrap_or_default().trim_ascii()
 }
 
 /// `--boundary` as it stands on the first line that begins with two dashes.
@@ -72,8 +98,8 @@ fn head_end(rest: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-fn trim_newline(body: &[u8], end: usize) -> usize {
-    let body = &body[..end];
+/// The length of a part without the line's end before the next boundary.
+fn trim_newline(body: &[u8]) -> usize {
     let body = body.strip_suffix(b"\n").unwrap_or(body);
     body.strip_suffix(b"\r").unwrap_or(body).len()
 }
@@ -118,11 +144,11 @@ fn parameter(rest: &[u8]) -> Option<(&[u8], Coding)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redact::defaults;
     use crate::redact::digest::Digest;
+    use crate::redact::fixture::search;
 
     fn check(part_head: &str, value: &str, hidden: bool) {
-        let names = Names::new(&defaults::NAMES.map(str::to_owned)).unwrap();
+        let names = &search().names;
         let digest = Digest::new(Some("test")).unwrap();
         for newline in ["\r\n", "\n"] {
             let before = format!(
@@ -132,7 +158,14 @@ mod tests {
             for after in [format!("{newline}--b0--{newline}"), String::new()] {
                 let text = format!("{before}{part}{value}{after}");
                 let (mut edits, mut out) = (Edits::default(), Vec::new());
-                scan(text.as_bytes(), &names, &mut edits);
+                let mut effort = Effort::for_len(text.len());
+                scan(
+                    text.as_bytes(),
+                    names,
+                    &mut effort,
+                    &mut edits,
+                    |_, _, _| (),
+                );
                 edits.apply(text.as_bytes(), &digest, &mut out);
                 let mut expected = format!("{before}{part}").into_bytes();
                 if hidden {

@@ -1,148 +1,357 @@
 //! Names of secrets: which names mean that a value must not be seen.
 //!
-//! A name is folded to its ASCII letters and digits in lower case before it is compared, so `X-Api-Key`, `api_key`, `apiKey`,
-//! `api%5Fkey` and `api\u005fkey` are one name. Most names in JSON are refused by the letters that they have, before that.
+//! A name is a sequence of words: `X-Api-Key`, `api_key`, `apiKey`, `user[api.key]`, `api%5Fkey` and `api\u005fkey` all have the words
+//! `api` and `key`. Terms are looked for in the letters and digits of all words in a row, so `apikey` is found in each of them, and
+//! where a term has to begin or end with a word, `monkey` and `keyboard` are not `key`.
+//!
+//! What follows a term may say that the value is none: `password_policy`, `token_count`, `secretName`. So may what stands before `token`:
+//! `next_page_token`, `max_tokens`.
 
+use std::borrow::Cow;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, automaton::OverlappingState};
+
+use super::RedactError;
+use super::defaults::{
+    EXCEPTIONS, HARMLESS_AFTER, HARMLESS_BEFORE, HARMLESS_PASSES, NAMES, VALUE_WORDS,
+};
 use super::edit::Coding;
 use super::escape::decode_json;
 use crate::http::percent::{decode_percent, hex_pair};
 
-/// Most bytes of a name that are looked at; of a longer one the last. Real names are below 64.
-const LONGEST: usize = 512;
+/// Most letters and digits of a name that are looked at, of a longer one the last. Real names are below 64.
+const LONGEST: usize = 127;
 
-/// Folded names up to this length are made on the stack.
-const SHORT: usize = 64;
+/// What a name says of its value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sensitivity {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// A text is a secret; a number counts something (`tokens`).
+    SecretText,
+    /// It is a secret.
+    Secret,
+}
 
-/// A byte's folded form: 0 when it is dropped, `ENCODED` when the name must be decoded first.
-const FOLD: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut b = 0;
-    while b < 256 {
-        let byte = b as u8;
-        table[b] = match byte {
-            b'A'..=b'Z' => byte | 0x20,
-            b'a'..=b'z' | b'0'..=b'9' => byte,
-            b'%' | b'\\' => ENCODED,
-            _ => 0,
-        };
-        b += 1;
-    }
-    table
-};
-const ENCODED: u8 = 0xff;
+/// Where a term may begin or end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Edge {
+    /// With the name.
+    Name,
+    /// With a word.
+    Word,
+    /// Anywhere.
+    Open,
+}
 
-/// One pattern, folded.
+/// What else is looked at where a term stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Words around it may say that it is harmless.
+    Default,
+    /// A user's own: it means what it says.
+    Configured,
+}
+
 #[derive(Clone, Debug)]
-struct Pattern {
-    text: Vec<u8>,
-    /// See [`Letters`].
-    letters: Letters,
-    /// Anything may stand before it.
-    open: bool,
-}
-
-/// The letters of a name as a bit set by their low five bits, which are the same in both cases. Digits and other bytes share
-/// bits with letters, so this refuses names and never accepts one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Letters(u32);
-
-impl Letters {
-    /// Of a backslash, and of nothing that stands in common names.
-    const ESCAPE: Self = Self(1 << (b'\\' & 31));
-
-    #[inline]
-    pub(super) fn add(&mut self, byte: u8) {
-        self.0 |= 1 << (byte & 31);
-    }
-
-    pub(super) fn of(text: &[u8]) -> Self {
-        let mut letters = Self::default();
-        text.iter().for_each(|&byte| letters.add(byte));
-        letters
-    }
-
-    const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-}
-
-/// One in each byte.
-const ONES: u64 = 0x0101_0101_0101_0101;
-
-/// One of the eight bytes of `word` is `byte`.
-#[inline]
-const fn has(word: u64, byte: u8) -> bool {
-    let zero = word ^ (ONES * byte as u64);
-    zero.wrapping_sub(ONES) & !zero & (ONES * 0x80) != 0
-}
-
-/// Where a pair of bytes has its place in [`Names::by_end`].
-const fn pair(a: u8, b: u8) -> usize {
-    ((a & 31) as usize) << 5 | (b & 31) as usize
+struct Term {
+    text: Box<str>,
+    left: Edge,
+    right: Edge,
+    origin: Origin,
 }
 
 /// The names of secrets, and how documents say a name and its value apart.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
-    secrets: Set,
-    labels: Set,
-    values: Set,
+    search: AhoCorasick,
+    terms: Vec<Term>,
 }
 
 impl Names {
-    /// From patterns with `*` at either end. A pattern of fewer than two letters is refused.
-    pub(super) fn new(patterns: &[String]) -> Result<Self, String> {
-        Ok(Self {
-            secrets: Set::new(patterns)?,
-            labels: Set::new(&LABELS)?,
-            values: Set::new(&VALUES)?,
-        })
+    /// From patterns: `name` stands for these words in a row, `*` at either end for anything before or after, `=` before all for the whole
+    /// name. A pattern of fewer than two letters is refused.
+    pub(super) fn new(patterns: &[String]) -> Result<Self, RedactError> {
+        let mut terms = Vec::with_capacity(patterns.len());
+        for pattern in patterns {
+            let text: Vec<u8> = pattern.bytes().filter_map(folded).collect();
+            let text = String::from_utf8(text).unwrap_or_default();
+            if text.len() < 2 {
+                return Err(RedactError::Name(pattern.clone()));
+            }
+            let edge = |open| if open { Edge::Open } else { Edge::Word };
+            let (left, right) = match pattern.strip_prefix('=') {
+                Some(_) => (Edge::Name, Edge::Name),
+                None => (edge(pattern.starts_with('*')), edge(pattern.ends_with('*'))),
+            };
+            let origin = match NAMES.contains(&pattern.as_str()) {
+                true => Origin::Default,
+                false => Origin::Configured,
+            };
+            terms.push(Term {
+                text: text.into(),
+                left,
+                right,
+                origin,
+            });
+        }
+        // Patterns are a configuration's: what does not fit into an automaton's 2^31 states is a mistake.
+        let search = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(terms.iter().map(|term| &*term.text))
+            .map_err(|error| RedactError::Names(error.to_string()))?;
+        Ok(Self { search, terms })
+    }
+
+    /// Every pattern is a default one.
+    pub(super) fn are_default(&self) -> bool {
+        self.terms.iter().all(|term| term.origin == Origin::Default)
     }
 
     /// The name, encoded as `coding` says, is that of a secret.
-    #[inline]
     pub(super) fn matches(&self, raw: &[u8], coding: Coding) -> bool {
-        self.secrets.matches(raw, coding)
+        self.of(raw, coding) > Sensitivity::Plain
     }
 
-    /// A name in JSON with these letters and these last two bytes may be a secret's: it is worth a look.
-    #[inline]
-    pub(super) fn may_match(&self, letters: Letters, a: u8, b: u8) -> bool {
-        self.secrets.may_match(letters, a, b)
+    /// What the name, encoded as `coding` says, means.
+    pub(super) fn of(&self, raw: &[u8], coding: Coding) -> Sensitivity {
+        self.judge(&Name::new(&decode(raw, coding)))
     }
 
-    /// The name whose last eight bytes, with what stands before a shorter one and its quote, these are is neither a secret's nor a label:
-    /// told from its two last letters and from one letter that it lacks. What is not refused may still be neither.
-    #[inline]
-    pub(super) fn refuses(&self, last: u64, a: u8, b: u8) -> bool {
-        a.is_ascii_alphabetic()
-            && b.is_ascii_alphabetic()
-            && !self.secrets.ends(a, b)
-            && !self.labels.ends(a, b)
-            && has(last, b'"')
-            && !has(last, b'\\')
-            && self.secrets.lacks_inner(last)
-    }
-
-    /// The field of this name says a name, and another field beside it has the value.
-    pub(super) fn is_label(&self, raw: &[u8]) -> bool {
-        self.labels.matches(raw, Coding::Plain)
-    }
-
-    /// See [`Self::is_label`]; as [`Self::may_match`].
-    #[inline]
-    pub(super) fn may_be_label(&self, letters: Letters, a: u8, b: u8) -> bool {
-        self.labels.may_end(letters, a, b)
-    }
-
-    /// The field of this name has the value of a name beside it.
-    pub(super) fn is_value(&self, raw: &[u8]) -> bool {
-        self.values.matches(raw, Coding::Plain)
+    fn judge(&self, name: &Name) -> Sensitivity {
+        let mut most = Sensitivity::Plain;
+        let input = Input::new(name.text());
+        let mut state = OverlappingState::start();
+        // An automaton of the standard kind has no overlapping search that fails.
+        while self
+            .search
+            .try_find_overlapping(input.clone(), &mut state)
+            .is_ok()
+            && let Some(found) = state.get_match()
+        {
+            if let Some(term) = self.terms.get(found.pattern().as_usize()) {
+                most = most.max(term.judge(name, found.start(), found.end()));
+            }
+            if most == Sensitivity::Secret {
+                break;
+            }
+        }
+        most
     }
 }
 
+impl Term {
+    /// What the term says that stands at `start..end` of a name.
+    fn judge(&self, name: &Name, start: usize, end: usize) -> Sensitivity {
+        let begins = match self.left {
+            Edge::Name => start == 0,
+            Edge::Word => name.is_start(start),
+            Edge::Open => true,
+        };
+        if !begins {
+            return Sensitivity::Plain;
+        }
+        let word_end = name.end_of_word(end);
+        let rest = without_number(name.part(end, word_end));
+        let ends = match self.right {
+            Edge::Name => {
+                rest.is_empty() && name.words(word_end).all(|w| without_number(w).is_empty())
+            }
+            Edge::Word => rest.is_empty() || VALUE_WORDS.contains(&rest),
+            Edge::Open => self.origin == Origin::Configured || !is_harmless_rest(rest),
+        };
+        let is_harmless = || {
+            let word_start = name.start_of_word(start);
+            EXCEPTIONS.contains(&name.part(word_start, word_end))
+                || self.is_harmless_before(name, word_start, start)
+        };
+        if !ends || self.origin == Origin::Default && is_harmless() {
+            return Sensitivity::Plain;
+        }
+        if !self.allows_after(name, word_end) {
+            return Sensitivity::Plain;
+        }
+        match self.origin == Origin::Default && self.text.ends_with("tokens") {
+            true => Sensitivity::SecretText,
+            false => Sensitivity::Secret,
+        }
+    }
+
+    /// What stands before it says that it is something else: the words of paging, of language models, of parsers.
+    fn is_harmless_before(&self, name: &Name, word_start: usize, start: usize) -> bool {
+        let list: &[&str] = match &*self.text {
+            "token" | "tokens" => &HARMLESS_BEFORE,
+            "pass" => &HARMLESS_PASSES,
+            _ => return false,
+        };
+        let before = match word_start < start {
+            true => name.part(word_start, start),
+            false if word_start > 0 => name.part(name.start_of_word(word_start - 1), word_start),
+            false => return false,
+        };
+        list.contains(&before)
+    }
+
+    /// The words after it leave it a secret.
+    fn allows_after(&self, name: &Name, from: usize) -> bool {
+        let mut words = name.words(from).map(without_number);
+        match (self.right, self.origin) {
+            (Edge::Name, _) | (Edge::Open, Origin::Configured) => true,
+            (Edge::Open, Origin::Default) => {
+                let last = words.filter(|word| !word.is_empty()).last();
+                last.is_none_or(|word| {
+                    !(HARMLESS_AFTER.contains(&word) || word == "id" && self.text.ends_with("key"))
+                })
+            }
+            (Edge::Word, _) => words.all(|word| {
+                word.is_empty()
+                    || VALUE_WORDS.contains(&word)
+                    || word == "id" && self.has_secret_id()
+            }),
+        }
+    }
+
+    /// Ids of tokens are as good as tokens, ids of keys are public; AWS calls its user name one.
+    fn has_secret_id(&self) -> bool {
+        ["token", "tok", "jwt", "accesskey", "credential"]
+            .iter()
+            .any(|text| self.text.ends_with(text))
+    }
+}
+
+/// What follows a term in one word: `passwords`, `passwordless`, `passwordpolicy`.
+fn is_harmless_rest(rest: &str) -> bool {
+    rest == "less"
+        || HARMLESS_AFTER.contains(&rest.strip_prefix('s').unwrap_or(rest))
+        || HARMLESS_AFTER.contains(&rest)
+}
+
+/// Without the digits at its end: `password1`, `cvv2`, `tokens[0]`.
+fn without_number(word: &str) -> &str {
+    word.trim_end_matches(|c: char| c.is_ascii_digit())
+}
+
+/// A name's letters and digits in lower case, and where its words begin.
+struct Name {
+    text: [u8; LONGEST],
+    len: usize,
+    /// Bit `n`: a word begins at letter `n`.
+    starts: u128,
+}
+
+/// What the byte before was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Separator,
+    Lower,
+    Upper,
+}
+
+impl Name {
+    fn new(raw: &[u8]) -> Self {
+        let raw = raw.get(raw.len().saturating_sub(LONGEST)..).unwrap_or(raw);
+        let mut name = Self {
+            text: [0; LONGEST],
+            len: 0,
+            starts: 0,
+        };
+        let mut before = [Before::Separator; 2];
+        for &byte in raw {
+            let now = match byte {
+                b'A'..=b'Z' => Before::Upper,
+                b'a'..=b'z' | b'0'..=b'9' => Before::Lower,
+                // Letters of other scripts are left out, and end no word.
+                0x80.. => continue,
+                _ => {
+                    before = [Before::Separator; 2];
+                    continue;
+                }
+            };
+            let begins = match (before[1], now) {
+                (Before::Separator, _) | (Before::Lower, Before::Upper) => true,
+                // `APIKey`: the last capital begins a word.
+                (Before::Upper, Before::Lower) if before[0] == Before::Upper => {
+                    name.starts |= 1 << (name.len - 1);
+                    false
+                }
+                _ => false,
+            };
+            name.starts |= u128::from(begins) << name.len;
+            // `raw` has at most `LONGEST` bytes, and each adds one letter at most.
+            name.text[name.len] = byte.to_ascii_lowercase();
+            name.len += 1;
+            before = [before[1], now];
+        }
+        name
+    }
+
+    fn text(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default()
+    }
+
+    /// A part of it, all of whose bytes are ASCII.
+    fn part(&self, start: usize, end: usize) -> &str {
+        let part = self.text().get(start..end).unwrap_or_default();
+        str::from_utf8(part).unwrap_or_default()
+    }
+
+    fn is_start(&self, at: usize) -> bool {
+        self.starts >> at & 1 == 1
+    }
+
+    /// Where the word that `at` is in begins.
+    fn start_of_word(&self, at: usize) -> usize {
+        (0..=at).rev().find(|&at| self.is_start(at)).unwrap_or(0)
+    }
+
+    /// Where the word that ends at `at` or goes on there ends.
+    fn end_of_word(&self, at: usize) -> usize {
+        (at..self.len)
+            .find(|&at| self.is_start(at))
+            .unwrap_or(self.len)
+    }
+
+    /// The words from `from`, where one begins.
+    fn words(&self, from: usize) -> impl Iterator<Item = &str> {
+        let mut at = from;
+        std::iter::from_fn(move || {
+            if at >= self.len {
+                return None;
+            }
+            let end = self.end_of_word(at + 1);
+            let word = self.part(at, end);
+            at = end;
+            Some(word)
+        })
+    }
+}
+
+/// Times that a name is decoded: URLs in URLs.
+const DECODED: usize = 3;
+
+fn decode(raw: &[u8], coding: Coding) -> Cow<'_, [u8]> {
+    let mut text = Cow::Borrowed(raw);
+    match coding {
+        Coding::Percent => {
+            for _ in 0..DECODED {
+                if memchr::memchr(b'%', &text).is_none() {
+                    break;
+                }
+                text = Cow::Owned(decode_percent(&text));
+            }
+        }
+        Coding::Json if memchr::memchr(b'\\', raw).is_some() => {
+            text = Cow::Owned(decode_json(raw));
+        }
+        Coding::Json | Coding::Plain => {}
+    }
+    text
+}
+
 /// Fields and attributes that say a name.
-const LABELS: [&str; 16] = [
+const LABELS: [&str; 17] = [
+    "k",
     "name",
     "key",
     "id",
@@ -162,7 +371,8 @@ const LABELS: [&str; 16] = [
 ];
 
 /// Fields, elements and attributes beside those that have the value.
-const VALUES: [&str; 12] = [
+const VALUES: [&str; 13] = [
+    "v",
     "value",
     "values",
     "val",
@@ -177,157 +387,23 @@ const VALUES: [&str; 12] = [
     "string",
 ];
 
-/// A set of names.
-#[derive(Clone, Debug)]
-struct Set {
-    /// For the last two letters of a name, the patterns that end so: index into `ends` plus one, zero for none.
-    by_end: Box<[u8; 1024]>,
-    /// Patterns without a star at their end.
-    ends: Vec<Vec<Pattern>>,
-    /// Patterns with one.
-    inner: Vec<Pattern>,
-    /// A letter, by its low five bits, that all of `inner` have; none when there is none.
-    inner_letter: Option<u8>,
+/// The field of this name says a name, and another field beside it has the value.
+pub(super) fn is_label(raw: &[u8]) -> bool {
+    is_one_of(&LABELS, raw)
 }
 
-impl Set {
-    fn new(patterns: &[impl AsRef<str>]) -> Result<Self, String> {
-        let mut names = Self {
-            by_end: Box::new([0; 1024]),
-            ends: Vec::new(),
-            inner: Vec::new(),
-            inner_letter: None,
-        };
-        for name in patterns.iter().map(AsRef::as_ref) {
-            let text: Vec<u8> = name.bytes().filter_map(folded).collect();
-            let [.., a, b] = text[..] else {
-                return Err(name.to_owned());
-            };
-            let pattern = Pattern {
-                letters: Letters::of(&text),
-                open: name.starts_with('*'),
-                text,
-            };
-            if name.ends_with('*') {
-                names.inner.push(pattern);
-            } else {
-                names.add_end(pair(a, b), pattern);
-            }
-        }
-        let common = names
-            .inner
-            .iter()
-            .fold(u32::MAX, |all, p| all & p.letters.0);
-        names.inner_letter = (1..27).find(|letter| common & (1 << letter) != 0);
-        Ok(names)
-    }
+/// The field of this name has the value of a name beside it.
+pub(super) fn is_value(raw: &[u8]) -> bool {
+    is_one_of(&VALUES, raw)
+}
 
-    /// Some pattern ends with these letters.
-    #[inline]
-    fn ends(&self, a: u8, b: u8) -> bool {
-        self.by_end[pair(a, b)] != 0
-    }
-
-    /// None of these eight bytes is a letter that every pattern of `inner` has.
-    #[inline]
-    fn lacks_inner(&self, bytes: u64) -> bool {
-        match self.inner_letter {
-            Some(letter) => !has(bytes & (ONES * 31), letter),
-            None => self.inner.is_empty(),
-        }
-    }
-
-    fn add_end(&mut self, pair: usize, pattern: Pattern) {
-        let place = &mut self.by_end[pair];
-        if *place == 0 {
-            // With more than 255 endings the last bucket holds the rest: every name that ends so is compared with all of them.
-            if self.ends.len() < usize::from(u8::MAX) {
-                self.ends.push(Vec::new());
-            }
-            *place = u8::try_from(self.ends.len()).unwrap_or(u8::MAX);
-        }
-        self.ends[usize::from(*place) - 1].push(pattern);
-    }
-
-    fn ending(&self, a: u8, b: u8) -> &[Pattern] {
-        let place = usize::from(self.by_end[pair(a, b)]);
-        place
-            .checked_sub(1)
-            .and_then(|bucket| self.ends.get(bucket))
-            .map_or(&[], Vec::as_slice)
-    }
-
-    #[inline]
-    fn may_match(&self, letters: Letters, a: u8, b: u8) -> bool {
-        letters.contains(Letters::ESCAPE)
-            || !(a.is_ascii_alphabetic() && b.is_ascii_alphabetic())
-            || self.may_end(letters, a, b)
-            || self
-                .inner
-                .iter()
-                .any(|pattern| letters.contains(pattern.letters))
-    }
-
-    #[inline]
-    fn may_end(&self, letters: Letters, a: u8, b: u8) -> bool {
-        self.ending(a, b)
-            .iter()
-            .any(|pattern| letters.contains(pattern.letters))
-    }
-
-    #[inline]
-    fn matches(&self, raw: &[u8], coding: Coding) -> bool {
-        if raw.len() > SHORT {
-            return self.matches_slowly(raw, coding);
-        }
-        let mut buffer = [0_u8; SHORT];
-        let mut len = 0;
-        let mut encoded = false;
-        for &byte in raw {
-            let fold = FOLD[usize::from(byte)];
-            // `len` counts at most `raw.len()` ≤ SHORT bytes.
-            buffer[len] = fold;
-            len += usize::from(fold != 0);
-            encoded |= fold == ENCODED;
-        }
-        if encoded {
-            return self.matches_slowly(raw, coding);
-        }
-        self.matches_folded(&buffer[..len])
-    }
-
-    #[cold]
-    fn matches_slowly(&self, raw: &[u8], coding: Coding) -> bool {
-        let raw = &raw[raw.len().saturating_sub(LONGEST)..];
-        let decoded = match coding {
-            Coding::Percent => decode_percent(raw),
-            Coding::Json => decode_json(raw),
-            Coding::Plain => raw.to_vec(),
-        };
-        let name: Vec<u8> = decoded.into_iter().filter_map(folded).collect();
-        self.matches_folded(&name)
-    }
-
-    fn matches_folded(&self, name: &[u8]) -> bool {
-        // A number at the end may be a mere count: `password1`, `tokens[0]`, `cvv2`.
+fn is_one_of(list: &[&str], raw: &[u8]) -> bool {
+    short::<16>(raw).is_some_and(|(name, len)| {
+        let name = name.get(..len).unwrap_or_default();
         let digits = name.iter().rev().take_while(|b| b.is_ascii_digit()).count();
-        self.matches_whole(name) || (digits > 0 && self.matches_whole(&name[..name.len() - digits]))
-    }
-
-    fn matches_whole(&self, name: &[u8]) -> bool {
-        let [.., a, b] = *name else {
-            return false;
-        };
-        self.ending(a, b).iter().any(|pattern| {
-            name.ends_with(&pattern.text) && (pattern.open || name.len() == pattern.text.len())
-        }) || self.inner.iter().any(|pattern| {
-            if pattern.open {
-                contains(name, &pattern.text)
-            } else {
-                name.starts_with(&pattern.text)
-            }
-        })
-    }
+        let name = name.get(..len - digits).unwrap_or_default();
+        list.iter().any(|known| known.as_bytes() == name)
+    })
 }
 
 /// A name of at most `N` letters and digits, percent-decoded and folded; nothing when there are more.
@@ -352,52 +428,125 @@ pub(super) fn short<const N: usize>(raw: &[u8]) -> Option<([u8; N], usize)> {
 }
 
 fn folded(byte: u8) -> Option<u8> {
-    Some(FOLD[usize::from(byte)]).filter(|&fold| fold != 0 && fold != ENCODED)
-}
-
-fn contains(name: &[u8], part: &[u8]) -> bool {
-    name.windows(part.len()).any(|window| window == part)
+    byte.is_ascii_alphanumeric()
+        .then_some(byte.to_ascii_lowercase())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::redact::defaults;
+    use crate::redact::fixture::names;
 
-    fn check(name: &str, secret: bool) {
-        let names = Names::new(&defaults::NAMES.map(str::to_owned)).unwrap();
-        let coding = if name.contains('%') {
+    fn coding(name: &str) -> Coding {
+        if name.contains('%') {
             Coding::Percent
         } else {
             Coding::Json
-        };
-        assert_eq!(names.matches(name.as_bytes(), coding), secret, "{name}");
-        // A long prefix takes the other way through, and hides exact names only.
-        let long = format!("{}.{name}", "parent".repeat(20));
-        if !secret {
-            assert!(!names.matches(long.as_bytes(), coding), "{long}");
         }
+    }
+
+    fn check(name: &str, secret: bool) {
+        let found = names().matches(name.as_bytes(), coding(name));
+        assert_eq!(found, secret, "{name}");
     }
 
     #[test]
     fn every_default_name_is_found_in_its_own_forms() {
         for pattern in defaults::NAMES {
-            let name = pattern.trim_matches('*');
+            let name = pattern.trim_matches(['*', '=']);
             check(name, true);
             check(&name.to_uppercase(), true);
-            if pattern.starts_with('*') {
-                check(&format!("my_{name}"), true);
-                check(&format!("outer[inner][{name}]"), true);
-            }
             check(&format!("{name}_2"), true);
             check(&format!("{name}[0]"), true);
+            if pattern.starts_with('*') {
+                check(&format!("my{name}"), true);
+            }
+            if !pattern.starts_with('=') {
+                check(&format!("my_{name}"), true);
+                check(&format!("outer[inner][{name}]"), true);
+                check(&format!("{}.{name}", "parent".repeat(20)), true);
+            }
+        }
+    }
+
+    #[test]
+    fn components_however_they_are_joined() {
+        for name in [
+            "user[pass]",
+            "login.pass",
+            "card[cvc]",
+            "card_cvc",
+            "cvvCode",
+            "userPin",
+            "smtp_pass",
+            "dbPass",
+            "DB_PASS",
+            "tls.key",
+            "privateKeyPem",
+            "private-key-pem",
+            "apiKeyValue",
+            "APIKey",
+            "X-API-Key",
+            "api key",
+            "MyAPIKeyProd",
+            "API_KEY_STRIPE",
+            "token_value",
+            "tokenValue",
+            "token_id",
+            "tokens",
+            "tok",
+            "creds",
+            "dbCreds",
+            "ssn",
+            "user_ssn",
+            "oauth_verifier",
+            "oauth2Token",
+            "AWSAccessKeyId",
+            "AccessKeyId",
+            "aws_secret_access_key",
+            ".dockerconfigjson",
+            "password_confirmation",
+            "passwordHash",
+            "new_password2",
+            "passWord",
+            "pass_word",
+            "passwords",
+            "dbpassword",
+            "accesstoken",
+            "next_access_token",
+            "backend_token",
+            "secretKeyBase",
+            "clientSecret",
+            "client-secret-value",
+            "X-Pass",
+            "X-Cookie",
+            "X-Token-Value",
+            "SESSION_COOKIE",
+            "set_cookie",
+            "x-hub-signature-256",
+            "x-goog-iap-jwt-assertion",
+            "mnemonicPhrase",
+            "recovery_phrase",
+            "sshpass",
+            "mysql_pwd",
+            "user_pw",
+            "Passwort",
+            "contraseña",
+            "one_time_password",
+            "verificationCode",
+            "ASPSESSIONIDQACBBCDT",
+        ] {
+            check(name, true);
         }
     }
 
     #[test]
     fn encoded_names_are_decoded_first() {
         check("pass%77ord", true);
+        check("pass%2577ord", true);
         check("%70%61%73%73%77%6f%72%64", true);
+        check("user%5Bpass%5D", true);
         check(r"pass\u0077ord", true);
         check(r"pass\\\u0077ord", true);
         check(r"api\u005fkey", true);
@@ -436,6 +585,63 @@ mod tests {
             "certificate",
             "email",
             "opinion",
+            "secretary",
+            "secretariat",
+            "password_policy",
+            "passwordPolicy",
+            "passwords_enabled",
+            "passwordsEnabled",
+            "next_page_token",
+            "nextPageToken",
+            "NextToken",
+            "nextpagetoken",
+            "page_token",
+            "sync_token",
+            "syncToken",
+            "stop_token",
+            "secret_name",
+            "secretName",
+            "password_expires_at",
+            "max_token",
+            "maxTokens",
+            "tokenizer",
+            "token_limit",
+            "passport_office",
+            "passport_country",
+            "keyboard",
+            "authority",
+            "session_count",
+            "token_count",
+            "tokenCount",
+            "prompt_tokens",
+            "total_tokens",
+            "token_endpoint",
+            "password_length",
+            "passwordless",
+            "pass_rate",
+            "bypass",
+            "boarding_pass",
+            "cookie_policy",
+            "cookie_consent",
+            "signature_algorithm",
+            "auth_method",
+            "author_id",
+            "public_key",
+            "publicKeyPem",
+            "key_id",
+            "api_key_id",
+            "kid",
+            "pinned",
+            "pin_count",
+            "pinterest",
+            "secrets_count",
+            "AccountSid",
+            "idempotency-key",
+            "www-authenticate",
+            "tokenization",
+            "card_type",
+            "keys",
+            "hotkey",
             "",
             "p",
             "-",
@@ -449,9 +655,31 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_without_letters_is_refused() {
-        for bad in ["", "*", "**", "a", "*-_*"] {
-            assert_eq!(Names::new(&[bad.to_owned()]).unwrap_err(), bad);
+    fn numbers_of_tokens_are_counts() {
+        let of = |name: &str| names().of(name.as_bytes(), Coding::Plain);
+        assert_eq!(of("tokens"), Sensitivity::SecretText);
+        assert_eq!(of("token"), Sensitivity::Secret);
+    }
+
+    #[test]
+    fn configured_names_mean_what_they_say() {
+        let configured = |pattern: &str| Names::new(&[pattern.to_owned()]).unwrap();
+        let check = |pattern: &str, name: &str, secret| {
+            let found = configured(pattern).matches(name.as_bytes(), Coding::Plain);
+            assert_eq!(found, secret, "{pattern} {name}");
+        };
+        check("color", "co-lor", true);
+        check("color", "shirtColor", true);
+        check("color", "shirtcolor", false);
+        check("color", "colors", false);
+        check("*color", "shirtcolor", true);
+        check("color*", "colorful", true);
+        check("*salary*", "salary_type", true);
+        check("=color", "color", true);
+        check("=color", "shirt_color", false);
+        for bad in ["", "*", "**", "a", "*-_*", "="] {
+            let error = Names::new(&[bad.to_owned()]).unwrap_err();
+            assert_eq!(error, RedactError::Name(bad.to_owned()));
         }
     }
 }

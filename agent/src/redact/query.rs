@@ -6,12 +6,15 @@
 //!
 //! Some names are those of secrets in one place and of harmless things in another (`code`, `key`, `state`): [`AMBIGUOUS`].
 
-use memchr::{memchr, memchr2_iter, memmem};
+use memchr::{memchr, memchr_iter, memchr2_iter, memmem};
 
 use super::counts::Rule;
 use super::edit::{Coding, Edit, Edits};
+use super::effort::Effort;
+use super::escape::percent;
 use super::json;
 use super::names::{Names, short};
+use super::sieve::{Sieve, Traces};
 use crate::http::percent::hex_pair;
 
 /// Longest name in raw bytes; see [`super::names`].
@@ -46,27 +49,37 @@ const OAUTH_SIGNS: [&[u8]; 5] = [
     b"access_token=",
 ];
 
+/// What pairs are looked at with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tools<'a> {
+    pub(super) names: &'a Names,
+    /// For JSON in a value.
+    pub(super) sieve: &'a Sieve,
+}
+
 /// Finds the values of secret parameters in a URL, or in a part of one, and its password. The caller
 /// settles the edits.
-pub(super) fn scan_url(text: &[u8], names: &Names, edits: &mut Edits) {
+pub(super) fn scan_url(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
     if memchr(b'@', text).is_some() {
         for slashes in memmem::find_iter(text, b"//") {
-            scan_authority(text, slashes + 2, edits);
+            if !effort.spend(1 + scan_authority(text, slashes + 2, edits)) {
+                return;
+            }
         }
     }
     // Pairs begin after `?`, `;` or `#`; most URLs have none.
     if memchr(b'=', text).is_some() || memchr(b'%', text).is_some() {
-        scan_pairs(text, Rule::Query, names, edits);
+        scan_pairs(text, Rule::Query, tools, effort, edits);
     }
 }
 
 /// Finds the values of secret fields of an urlencoded form.
-pub(super) fn scan_form(text: &[u8], names: &Names, edits: &mut Edits) {
-    scan_pairs(text, Rule::Form, names, edits);
+pub(super) fn scan_form(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
+    scan_pairs(text, Rule::Form, tools, effort, edits);
 }
 
 /// Finds what [`scan_url`] does in every URL with a scheme that stands in a text, also where JSON escaped its slashes.
-pub(super) fn scan_text(text: &[u8], names: &Names, edits: &mut Edits) {
+pub(super) fn scan_text(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
     for start in [&b"://"[..], br":\/\/"] {
         let mut done = 0;
         for at in memmem::find_iter(text, start) {
@@ -78,18 +91,21 @@ pub(super) fn scan_text(text: &[u8], names: &Names, edits: &mut Edits) {
             let inside = |b: &u8| *b > b' ' && !matches!(b, b'"' | b'<' | b'>' | b'`');
             let len = rest.iter().position(|b| !inside(b)).unwrap_or(rest.len());
             done = authority + len;
+            if !effort.spend(len + 4) {
+                return;
+            }
             let mut url = rest.get(..len).unwrap_or_default();
             // The quote after it is escaped, not the URL's.
             if text.get(done) == Some(&b'"') {
                 let slashes = url.iter().rev().take_while(|&&b| b == b'\\').count();
-                url = &url[..len - slashes];
+                url = url.get(..len - slashes).unwrap_or(url);
             }
             if !url.iter().any(|b| matches!(b, b'@' | b'=' | b'%')) {
                 continue;
             }
             let mut found = Edits::default();
             scan_authority(url, 0, &mut found);
-            scan_url(url, names, &mut found);
+            scan_url(url, tools, effort, &mut found);
             edits.append(found, authority);
         }
     }
@@ -100,28 +116,36 @@ pub(super) fn scan_host(text: &[u8], edits: &mut Edits) {
     scan_authority(text, 0, edits);
 }
 
-fn scan_pairs(text: &[u8], rule: Rule, names: &Names, edits: &mut Edits) {
+fn scan_pairs(text: &[u8], rule: Rule, tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
     let mut done = 0;
+    let mut oauth = None;
     for at in memchr2_iter(b'=', b'%', text) {
         if at < done {
             continue;
         }
-        let (value, nested) = if text[at] == b'=' {
-            (at + 1, false)
-        } else {
-            match escape(text, at) {
-                Some((b'=', len)) => (at + len, true),
-                Some((b':', len)) => {
-                    done = scan_encoded_authority(text, at + len, edits);
-                    continue;
-                }
-                _ => continue,
+        if !effort.spend(4) {
+            return;
+        }
+        let (value, nested) = match percent(text, at) {
+            None if text.get(at) == Some(&b'=') => (at + 1, false),
+            Some((b'=', len)) => (at + len, true),
+            Some((b':', len)) => {
+                done = scan_encoded_authority(text, at + len, edits);
+                effort.spend(done - at);
+                continue;
             }
+            _ => continue,
         };
         let name = name_before(text, at, nested);
+        if !effort.spend(8 + 4 * name.len()) {
+            return;
+        }
         let end = || value_end(text, value, nested);
-        if names.matches(name, Coding::Percent) || is_secret_here(text, name, || end() - value) {
+        if tools.names.matches(name, Coding::Percent)
+            || is_secret_here(text, name, &mut oauth, || end() - value)
+        {
             done = end();
+            effort.spend(done - value);
             let edit = Edit {
                 range: value..done,
                 rule,
@@ -132,26 +156,33 @@ fn scan_pairs(text: &[u8], rule: Rule, names: &Names, edits: &mut Edits) {
         } else if !nested && begins_json(text, value) {
             // Whatever else it holds, it is looked at once, so that no text costs more than its length.
             done = end();
-            scan_json_value(text, value, done, names, edits);
+            scan_json_value(text, value, done, tools, effort, edits);
         }
     }
 }
 
-/// See [`AMBIGUOUS`] and [`OAUTH`].
-fn is_secret_here(text: &[u8], name: &[u8], value_len: impl Fn() -> usize) -> bool {
+/// See [`AMBIGUOUS`] and [`OAUTH`]. `oauth`: whether the text is one of OAuth's, once somebody asked.
+fn is_secret_here(
+    text: &[u8],
+    name: &[u8],
+    oauth: &mut Option<bool>,
+    value_len: impl Fn() -> usize,
+) -> bool {
     let Some((name, len)) = short::<13>(name) else {
         return false;
     };
-    let name = &name[..len];
-    AMBIGUOUS
+    let name = name.get(..len).unwrap_or_default();
+    let ambiguous = AMBIGUOUS.iter().find(|(known, _)| *known == name);
+    ambiguous.is_some_and(|(_, least)| value_len() >= *least)
+        || OAUTH.contains(&name) && *oauth.get_or_insert_with(|| speaks_oauth(text))
+}
+
+fn speaks_oauth(text: &[u8]) -> bool {
+    OAUTH_SIGNS
         .iter()
-        .any(|(known, least)| *known == name && value_len() >= *least)
-        || OAUTH.contains(&name)
-            && (OAUTH_SIGNS
-                .iter()
-                .any(|sign| memmem::find(text, sign).is_some())
-                || memmem::find(text, b"code=")
-                    .is_some_and(|at| value_end(text, at + 5, false) - (at + 5) >= AMBIGUOUS[0].1))
+        .any(|sign| memmem::find(text, sign).is_some())
+        || memmem::find(text, b"code=")
+            .is_some_and(|at| value_end(text, at + 5, false) - (at + 5) >= AMBIGUOUS[0].1)
 }
 
 fn name_before(text: &[u8], end: usize, nested: bool) -> &[u8] {
@@ -163,9 +194,10 @@ fn name_before(text: &[u8], end: usize, nested: bool) -> &[u8] {
         if matches!(byte, b'&' | b'?' | b';' | b'#' | b'/' | b'=') {
             break;
         }
+        // At an encoded `=` too, so that no byte is looked at twice.
         if nested
             && byte == b'%'
-            && let Some((b'&' | b'?' | b';' | b'#' | b'/', len)) = escape(text, start - 1)
+            && let Some((b'&' | b'?' | b';' | b'#' | b'/' | b'=', len)) = percent(text, start - 1)
         {
             start += len - 1;
             break;
@@ -185,27 +217,10 @@ fn value_end(text: &[u8], start: usize, nested: bool) -> usize {
     if !nested {
         return end;
     }
-    (start..end)
-        .find(|&at| matches!(escape(text, at), Some((b'&', _))))
+    memchr_iter(b'%', text.get(start..end).unwrap_or_default())
+        .map(|at| start + at)
+        .find(|&at| matches!(percent(text, at), Some((b'&', _))))
         .unwrap_or(end)
-}
-
-/// What the percent escape at `at` stands for, and its length; a percent sign that was escaped itself, any number of times, is one.
-fn escape(text: &[u8], at: usize) -> Option<(u8, usize)> {
-    let [b'%', rest @ ..] = text.get(at..)? else {
-        return None;
-    };
-    let mut digits = rest;
-    while let [b'2', b'5', deeper @ ..] = digits
-        && let [high, low, ..] = *deeper
-        && hex_pair(high, low).is_some()
-    {
-        digits = deeper;
-    }
-    let [high, low, ..] = *digits else {
-        return None;
-    };
-    Some((hex_pair(high, low)?, rest.len() - digits.len() + 3))
 }
 
 /// What the percent escape at `at` stands for, decoded once.
@@ -222,7 +237,14 @@ fn begins_json(text: &[u8], value: usize) -> bool {
         || matches!(escape_once(text, value), Some(b'{' | b'['))
 }
 
-fn scan_json_value(text: &[u8], start: usize, end: usize, names: &Names, edits: &mut Edits) {
+fn scan_json_value(
+    text: &[u8],
+    start: usize,
+    end: usize,
+    tools: Tools<'_>,
+    effort: &mut Effort,
+    edits: &mut Edits,
+) {
     let value = text.get(start..end).unwrap_or_default();
     // Each decoded byte with the place it came from.
     let mut decoded = Vec::with_capacity(value.len());
@@ -243,7 +265,15 @@ fn scan_json_value(text: &[u8], start: usize, end: usize, names: &Names, edits: 
     }
     origin.push(end);
     let mut found = Edits::default();
-    json::scan(&decoded, names, &mut found);
+    effort.spend(2 * decoded.len());
+    let (mut lower, mut traces) = (Vec::new(), Traces::default());
+    let Tools { names, sieve } = tools;
+    sieve.look(&decoded, names, effort, &mut lower, &mut traces);
+    if traces.has_no_names() {
+        return;
+    }
+    json::scan(&decoded, names, &traces, effort, &mut found);
+    found.settle();
     for edit in found.as_slice() {
         if let (Some(&from), Some(&to)) = (origin.get(edit.range.start), origin.get(edit.range.end))
         {
@@ -256,19 +286,21 @@ fn scan_json_value(text: &[u8], start: usize, end: usize, names: &Names, edits: 
     }
 }
 
-/// The password of the authority `user:password@host` that begins at `start`, or all before the `@` when there is no colon.
-fn scan_authority(text: &[u8], start: usize, edits: &mut Edits) {
+/// The password of the authority `user:password@host` that begins at `start`, or all before the `@` when there is no colon. Returns how
+/// many bytes it looked at.
+fn scan_authority(text: &[u8], start: usize, edits: &mut Edits) -> usize {
     let rest = text.get(start..).unwrap_or_default();
     let len = rest
         .iter()
         .position(|&b| matches!(b, b'/' | b'?' | b'#' | b' ' | b'"' | b'<' | b'>' | b'\\'))
         .unwrap_or(rest.len());
-    let Some(at) = memchr::memrchr(b'@', &rest[..len]) else {
-        return;
+    let authority = rest.get(..len).unwrap_or_default();
+    let Some(at) = memchr::memrchr(b'@', authority) else {
+        return len;
     };
-    let userinfo = &rest[..at];
+    let userinfo = authority.get(..at).unwrap_or_default();
     if super::digest::is_replacement(userinfo) {
-        return;
+        return len;
     }
     let secret = memchr(b':', userinfo).map_or(0, |colon| colon + 1);
     let edit = Edit {
@@ -278,11 +310,12 @@ fn scan_authority(text: &[u8], start: usize, edits: &mut Edits) {
         quote: None,
     };
     edits.push(text, edit);
+    len
 }
 
 /// The byte at `at`, encoded or not, and how many it takes.
 fn decoded(text: &[u8], at: usize) -> Option<(u8, usize)> {
-    escape(text, at).or_else(|| Some((*text.get(at)?, 1)))
+    percent(text, at).or_else(|| Some((*text.get(at)?, 1)))
 }
 
 /// As [`scan_authority`], where `://` is percent-encoded and its colon is just before `start`; returns up to where it looked.
@@ -323,20 +356,19 @@ fn scan_encoded_authority(text: &[u8], start: usize, edits: &mut Edits) -> usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redact::defaults;
-    use crate::redact::digest::Digest;
-    use crate::redact::fixture::mask_as;
+    use crate::redact::fixture::{apply, mask_as, search};
 
-    /// `expected` has `#` where a replacement stands.
-    fn check(scan: fn(&[u8], &Names, &mut Edits), text: &str, expected: &str) {
-        let names = Names::new(&defaults::NAMES.map(str::to_owned)).unwrap();
-        let digest = Digest::new(Some("test")).unwrap();
+    type Scan = fn(&[u8], Tools<'_>, &mut Effort, &mut Edits);
+
+    /// `expected` has `*` where a replacement stands.
+    fn check(scan: Scan, text: &str, expected: &str) {
+        let tools = search().tools();
         let run = |text: &str| {
-            let (mut edits, mut out) = (Edits::default(), Vec::new());
-            scan(text.as_bytes(), &names, &mut edits);
-            edits.settle();
-            edits.apply(text.as_bytes(), &digest, &mut out);
-            String::from_utf8(out).unwrap()
+            apply(text, |text, edits| {
+                let mut effort = Effort::for_len(text.len());
+                scan(text, tools, &mut effort, edits);
+                assert!(!effort.is_spent());
+            })
         };
         let once = run(text);
         assert_eq!(mask_as(&once, "*"), expected, "{text}");
@@ -463,11 +495,11 @@ mod tests {
     #[test]
     fn user_names_and_passwords() {
         check(
-            |text, _, edits| scan_host(text, edits),
+            |text, _, _, edits| scan_host(text, edits),
             "u:p@h:443",
             "u:*@h:443",
         );
-        check(|text, _, edits| scan_host(text, edits), "h:443", "h:443");
+        check(|text, _, _, edits| scan_host(text, edits), "h:443", "h:443");
         check(scan_url, "https://u:p:q@h/x", "https://u:*@h/x");
         check(scan_url, "https://ghp_abc@h:80/x?@y", "https://*@h:80/x?@y");
         check(scan_url, "//u:p@q@h", "//u:*@h");

@@ -14,11 +14,18 @@ pub enum Omitted {
     Unwanted,
     /// The agent was over its budget.
     Overload,
+    /// It was made in a way that searching it for secrets costs too much.
+    Effort,
 }
 
 impl Omitted {
     /// Every reason, in order.
-    pub const ALL: [Self; 3] = [Self::Uninspected, Self::Unwanted, Self::Overload];
+    pub const ALL: [Self; 4] = [
+        Self::Uninspected,
+        Self::Unwanted,
+        Self::Overload,
+        Self::Effort,
+    ];
 
     /// The name in output.
     #[must_use]
@@ -27,6 +34,7 @@ impl Omitted {
             Self::Uninspected => "uninspected",
             Self::Unwanted => "unwanted",
             Self::Overload => "overload",
+            Self::Effort => "effort",
         }
     }
 }

@@ -104,7 +104,7 @@ fn all_fields_and_more_names() {
 }
 
 #[test]
-fn value_patterns_are_looked_for_when_asked() {
+fn kinds_of_values_are_looked_for_as_configured() {
     let mut config = config(Mode::On);
     let request = "POST /a@b.example HTTP/1.1\r\nreferer: /?m=c@d.example&token=x\r\n\r\ncard 4111111111111111, \"mail\": \"e@f.example\", \"token\":\"g@h.example\"";
     let response = "HTTP/1.1 200 X\r\n\r\n";
@@ -112,15 +112,34 @@ fn value_patterns_are_looked_for_when_asked() {
         &config,
         request,
         response,
-        "/a@b.example\nreferer: /?m=c@d.example&token=#\ncard 4111111111111111, \"mail\": \"e@f.example\", \"token\":\"#\"\n",
+        "/a@b.example\nreferer: /?m=c@d.example&token=#\ncard #, \"mail\": \"e@f.example\", \"token\":\"#\"\n",
     );
-    config.patterns = vec![Pattern::Card, Pattern::Email];
+    config.patterns = vec![Pattern::Email];
     check(
         &config,
         request,
         response,
-        "/#\nreferer: /?m=#&token=#\ncard #, \"mail\": \"#\", \"token\":\"#\"\n",
+        "/#\nreferer: /?m=#&token=#\ncard 4111111111111111, \"mail\": \"#\", \"token\":\"#\"\n",
     );
+}
+
+#[test]
+fn a_body_that_costs_too_much_is_omitted_and_the_exchange_kept() {
+    // Every name looks ahead at long values, again and again.
+    let one = "{\"name\":\"password\",\"a\":\"";
+    let text = format!("{}{}", one.repeat(3000), "\\\"x".repeat(3000));
+    let mut gate = gate(&config(Mode::On));
+    let response = format!("HTTP/1.1 200 X\r\n\r\n{text}");
+    let sanitized = keep(
+        &mut gate,
+        exchanges::exchange("GET / HTTP/1.1\r\n\r\n", &response),
+    );
+    let spent = sanitized.response_content().omitted == Some(Omitted::Effort);
+    let counted = gate.redactor.counts().omitted[Omitted::Effort as usize];
+    assert_eq!(counted, u64::from(spent));
+    let body = &sanitized.exchange().response.as_ref().unwrap().body;
+    assert_eq!(spent, body.bytes.is_empty());
+    assert_eq!(body.size, text.len() as u64);
 }
 
 #[test]

@@ -11,7 +11,9 @@ use memchr::{memchr, memmem};
 
 use super::counts::Rule;
 use super::edit::{Coding, Edits};
-use super::names::Names;
+use super::effort::Effort;
+use super::names::{Names, is_label, is_value};
+use super::sieve::Traces;
 
 /// Longest text that is taken for a name.
 const NAME: usize = 128;
@@ -28,10 +30,18 @@ pub(super) fn recognizes(text: &[u8]) -> bool {
 }
 
 /// Finds the text and the attributes that are to be hidden, in order.
-pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
+pub(super) fn scan(
+    text: &[u8],
+    names: &Names,
+    traces: &Traces,
+    effort: &mut Effort,
+    edits: &mut Edits,
+) {
     let mut scan = Scan {
         text,
         names,
+        traces,
+        effort,
         edits,
         hidden: None,
         label: None,
@@ -47,6 +57,9 @@ pub(super) fn scan(text: &[u8], names: &Names, edits: &mut Edits) {
         }
         scan.text(begin..open);
         at = scan.markup(open);
+        if !scan.effort.spend(at - begin + 4) {
+            return;
+        }
         begin = at;
     }
     scan.text(begin.min(text.len())..text.len());
@@ -67,6 +80,8 @@ struct Hidden<'a> {
 struct Scan<'a, 'e> {
     text: &'a [u8],
     names: &'a Names,
+    traces: &'e Traces,
+    effort: &'e mut Effort,
     edits: &'e mut Edits,
     hidden: Option<Hidden<'a>>,
     /// An element that says a name is open: where its content begins.
@@ -100,6 +115,13 @@ impl<'a> Scan<'a, '_> {
         self.hide(start..end);
     }
 
+    /// A name, which stands in this range of the text, is a secret's.
+    fn is_secret(&mut self, range: Range<usize>, name: &[u8]) -> bool {
+        self.traces.may_name(range)
+            && self.effort.spend(8 + 4 * name.len().min(NAME))
+            && self.names.matches(name, Coding::Plain)
+    }
+
     fn hide(&mut self, range: Range<usize>) {
         self.edits.push_plain(self.text, range, Rule::Xml);
     }
@@ -129,7 +151,7 @@ impl<'a> Scan<'a, '_> {
         let name = name_at(self.text, at + 2);
         if let Some(start) = self.label.take() {
             let content = self.text.get(start..at).unwrap_or_default().trim_ascii();
-            self.named = content.len() <= NAME && self.names.matches(content, Coding::Plain);
+            self.named = content.len() <= NAME && self.is_secret(start..at, content);
         } else if self.hidden.is_none() {
             self.named = false;
         }
@@ -153,17 +175,20 @@ impl<'a> Scan<'a, '_> {
             return tag.end;
         }
         let local = local(tag.name);
-        let follows = std::mem::take(&mut self.named) && self.names.is_value(local);
+        let follows = std::mem::take(&mut self.named) && is_value(local);
         self.label = None;
         if tag.is_empty || VOID.iter().any(|void| local.eq_ignore_ascii_case(void)) {
             return tag.end;
         }
-        if follows || tag.is_named && !tag.has_value || self.names.matches(local, Coding::Plain) {
+        if follows
+            || tag.is_named && !tag.has_value
+            || self.is_secret(at..at + 1 + tag.name.len(), local)
+        {
             self.hidden = Some(Hidden {
                 name: tag.name,
                 depth: 1,
             });
-        } else if self.names.is_label(local) {
+        } else if is_label(local) {
             self.label = Some(tag.end);
         }
         tag.end
@@ -187,18 +212,18 @@ impl<'a> Scan<'a, '_> {
             next = attribute.end;
             let (key, value) = (local(attribute.name), attribute.value.clone());
             let content = text.get(value.clone()).unwrap_or_default();
-            if self.names.matches(key, Coding::Plain) {
+            if self.is_secret(value.start.saturating_sub(NAME)..value.start, key) {
                 self.hide(value);
-            } else if self.names.is_value(key) {
+            } else if is_value(key) {
                 tag.has_value = true;
                 if let Some(slot) = values.iter_mut().find(|slot| slot.is_none()) {
                     *slot = Some(value);
                 }
-            } else if content.len() <= NAME && self.names.matches(content, Coding::Plain) {
-                let is_label = self.names.is_label(key);
-                named_value |= is_label || key.eq_ignore_ascii_case(b"type");
+            } else if content.len() <= NAME && self.is_secret(value.clone(), content) {
+                let says_name = is_label(key);
+                named_value |= says_name || key.eq_ignore_ascii_case(b"type");
                 // An element's id is a hook for styles more often than a name.
-                tag.is_named |= is_label && !key.eq_ignore_ascii_case(b"id");
+                tag.is_named |= says_name && !key.eq_ignore_ascii_case(b"id");
             }
         }
         if named_value {
@@ -287,20 +312,20 @@ fn local(name: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redact::defaults;
-    use crate::redact::digest::Digest;
-    use crate::redact::fixture::mask;
+    use crate::redact::document::Search;
+    use crate::redact::fixture::{apply, mask, search};
 
     /// `expected` has `#` where a replacement stands.
     fn check(text: &str, expected: &str) {
-        let names = Names::new(&defaults::NAMES.map(str::to_owned)).unwrap();
-        let digest = Digest::new(Some("test")).unwrap();
+        let Search { names, sieve, .. } = search();
         let run = |text: &str| {
-            let (mut edits, mut out) = (Edits::default(), Vec::new());
-            scan(text.as_bytes(), &names, &mut edits);
-            edits.settle();
-            edits.apply(text.as_bytes(), &digest, &mut out);
-            String::from_utf8(out).unwrap()
+            apply(text, |text, edits| {
+                let mut effort = Effort::for_len(text.len());
+                let (mut lower, mut traces) = (Vec::new(), Traces::default());
+                sieve.look(text, names, &mut effort, &mut lower, &mut traces);
+                scan(text, names, &traces, &mut effort, edits);
+                assert!(!effort.is_spent());
+            })
         };
         let once = run(text);
         assert_eq!(mask(&once), expected, "{text}");

@@ -80,6 +80,9 @@ impl Block<'_> {
             }
             Some(Omitted::Unwanted) => return self.note(b"omitted by a rule on its media type"),
             Some(Omitted::Overload) => return self.note(b"omitted under overload"),
+            Some(Omitted::Effort) => {
+                return self.note(b"omitted: searching it for secrets costs too much");
+            }
             None if body.size == 0 && body.bytes.is_empty() => return,
             None => {}
         }

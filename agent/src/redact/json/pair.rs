@@ -5,10 +5,12 @@
 
 use super::{
     KEY, Key, Value, is_space, is_word, key_before, push_scalar, push_string, quote_at, quoted,
-    scalar_end, skip_space, slashes_at_depth, string,
+    scalar_end, skip_space, slashes_at_depth, slashes_before, string,
 };
 use crate::redact::edit::{Coding, Edits};
-use crate::redact::names::{Letters, Names};
+use crate::redact::effort::Effort;
+use crate::redact::names::{Names, Sensitivity, is_value};
+use crate::redact::sieve::{Ident, Traces};
 
 /// Longest name that is taken for one; what is longer is a text that has the word in it.
 const NAME: usize = 128;
@@ -17,56 +19,75 @@ const MEMBERS: usize = 8;
 /// Most bytes that are passed over on either side: a certificate or a token may stand between the two.
 const REACH: usize = 16 * 1024;
 
-/// The value after this colon may be the name of a secret: told from its letters.
-#[inline]
-pub(super) fn may_name(text: &[u8], colon: usize, names: &Names) -> bool {
-    let start = skip_space(text, colon + 1);
-    let name = match text.get(start..) {
-        Some([b'"', rest @ ..]) => &rest[..rest.len().min(NAME + 1)],
-        // A string within a string, or nothing to go by.
-        Some([b'\\', ..]) => return true,
-        _ => return false,
-    };
-    let mut letters = Letters::default();
-    let mut end = name.len();
-    for (at, &byte) in name.iter().enumerate() {
-        match byte {
-            b'"' => {
-                end = at;
-                break;
-            }
-            b'\\' => return true,
-            _ => letters.add(byte),
-        }
-    }
-    let digits = |b: &&u8| b.is_ascii_digit();
-    let counted = name[..end].iter().rev().take_while(digits).count();
-    let word = name[..end - counted].trim_ascii_end();
-    match *word {
-        [.., a, b] => names.may_match(letters, a, b),
-        _ => false,
-    }
+/// The value may be the name of a secret: a string in whose beginning part of a name stands.
+pub(super) fn may_name(value: &Value<'_>, traces: &Traces) -> bool {
+    matches!(value.text.get(value.start), Some(b'"' | b'\\'))
+        && traces.may_name(value.start..value.start + NAME)
 }
 
-/// Hides the value that belongs to the name which `label` says. Whether anything was hidden.
-pub(super) fn hide(label: &Key<'_>, name: &Value<'_>, names: &Names, edits: &mut Edits) -> bool {
+/// Hides the value that belongs to the name which `label` says.
+pub(super) fn hide(
+    label: &Key<'_>,
+    name: &Value<'_>,
+    names: &Names,
+    effort: &mut Effort,
+    edits: &mut Edits,
+) {
     let text = name.text;
     let Some((quote, depth)) = quote_at(text, name.start) else {
-        return false;
+        return;
     };
     let content = string(text, quote + 1, depth);
     let name = text.get(content.clone()).unwrap_or_default();
-    if name.len() > NAME || !names.matches(name, Coding::Json) {
-        return false;
+    if name.len() > NAME || !effort.spend(4 * name.len()) || !names.matches(name, Coding::Json) {
+        return;
     }
-    let before = edits.as_slice().len();
     let slashes = slashes_at_depth(depth);
-    forward(text, content.end + slashes + 1, slashes, names, edits);
-    backward(text, label.start, slashes, names, edits);
-    edits.as_slice().len() > before
+    let after = content.end + slashes + 1;
+    forward(text, after, slashes, effort, edits);
+    backward(text, label.start, slashes, effort, edits);
 }
 
-fn forward(text: &[u8], from: usize, slashes: usize, names: &Names, edits: &mut Edits) {
+/// Hides the second of two strings in a list that is one of several, when the first is a secret's name: `[["authorization", "x"], …]`.
+pub(super) fn lists(text: &[u8], traces: &Traces, effort: &mut Effort, edits: &mut Edits) {
+    for ident in &traces.idents {
+        if !effort.spend(16) {
+            return;
+        }
+        if let Some(value) = second_of_pair(text, ident) {
+            effort.spend(value.len());
+            push_string(text, value, edits);
+        }
+    }
+}
+
+fn second_of_pair(text: &[u8], ident: &Ident) -> Option<std::ops::Range<usize>> {
+    let open = ident.range.start.checked_sub(1)?;
+    if text.get(open) != Some(&b'"') {
+        return None;
+    }
+    let slashes = slashes_before(text, open);
+    let list = before_space(text, open - slashes).checked_sub(1)?;
+    let outer = before_space(text, list).checked_sub(1)?;
+    if text.get(list) != Some(&b'[') || !matches!(text.get(outer), Some(b'[' | b',')) {
+        return None;
+    }
+    let (close, depth) = quote_at(text, ident.range.end)?;
+    if slashes_at_depth(depth) != slashes {
+        return None;
+    }
+    let comma = skip_space(text, close + 1);
+    if text.get(comma) != Some(&b',') {
+        return None;
+    }
+    let (quote, depth) = quote_at(text, skip_space(text, comma + 1))?;
+    let value = string(text, quote + 1, depth);
+    let end = skip_space(text, value.end + slashes + 1);
+    // Cut, it may still be one.
+    matches!(text.get(end), Some(b']') | None).then_some(value)
+}
+
+fn forward(text: &[u8], from: usize, slashes: usize, effort: &mut Effort, edits: &mut Edits) {
     let mut at = from;
     for _ in 0..MEMBERS {
         at = skip_space(text, at);
@@ -76,6 +97,9 @@ fn forward(text: &[u8], from: usize, slashes: usize, names: &Names, edits: &mut 
         let Some((key, colon)) = key_at(text, at) else {
             return;
         };
+        if !effort.spend(8 + (colon - at) / 4) {
+            return;
+        }
         if key.quoted && key.slashes != slashes {
             return;
         }
@@ -85,10 +109,10 @@ fn forward(text: &[u8], from: usize, slashes: usize, names: &Names, edits: &mut 
             quoted_key: key.quoted,
             slashes: key.slashes,
         };
-        if names.is_value(key.text) {
-            value.redact(edits);
+        if is_value(key.text) {
+            value.redact(Sensitivity::Secret, effort, edits);
         }
-        let Some(end) = end(text, value.start, from + REACH) else {
+        let Some(end) = end(text, value.start, from + REACH, effort) else {
             return;
         };
         at = end;
@@ -126,10 +150,11 @@ fn key_at(text: &[u8], at: usize) -> Option<(Key<'_>, usize)> {
 }
 
 /// Where the value that begins at `start` ends, if that is before `limit`.
-fn end(text: &[u8], start: usize, limit: usize) -> Option<usize> {
+fn end(text: &[u8], start: usize, limit: usize, effort: &mut Effort) -> Option<usize> {
     let mut at = start;
     let mut open = 0_usize;
     while at < limit {
+        let before = at;
         match *text.get(at)? {
             b'{' | b'[' => {
                 open += 1;
@@ -149,6 +174,9 @@ fn end(text: &[u8], start: usize, limit: usize) -> Option<usize> {
                 at = if end > at { end } else { at + 1 };
             }
         }
+        if !effort.spend(1 + (at - before) / 4) {
+            return None;
+        }
         if open == 0 {
             return Some(at).filter(|at| *at < limit);
         }
@@ -156,7 +184,7 @@ fn end(text: &[u8], start: usize, limit: usize) -> Option<usize> {
     None
 }
 
-fn backward(text: &[u8], from: usize, slashes: usize, names: &Names, edits: &mut Edits) {
+fn backward(text: &[u8], from: usize, slashes: usize, effort: &mut Effort, edits: &mut Edits) {
     let limit = from.saturating_sub(REACH);
     let mut at = from;
     for _ in 0..MEMBERS {
@@ -164,7 +192,8 @@ fn backward(text: &[u8], from: usize, slashes: usize, names: &Names, edits: &mut
         if end > 0 && text.get(end - 1) == Some(&b',') {
             end = before_space(text, end - 1);
         }
-        let Some(found) = value_before(text, end, slashes).filter(|found| found.start >= limit)
+        let Some(found) =
+            value_before(text, end, slashes, effort).filter(|found| found.start >= limit)
         else {
             return;
         };
@@ -172,10 +201,10 @@ fn backward(text: &[u8], from: usize, slashes: usize, names: &Names, edits: &mut
         if colon == 0 || text.get(colon - 1) != Some(&b':') {
             return;
         }
-        let Some(key) = key_before(text, colon - 1) else {
+        let Some(key) = key_before(text, colon - 1, effort) else {
             return;
         };
-        if names.is_value(key.text) {
+        if is_value(key.text) {
             if found.quoted {
                 push_string(
                     text,
@@ -186,15 +215,23 @@ fn backward(text: &[u8], from: usize, slashes: usize, names: &Names, edits: &mut
                 push_scalar(text, found.start..end, slashes, edits);
             }
         }
+        if !effort.spend(8 + (at - key.start) / 4) {
+            return;
+        }
         at = key.start;
     }
 }
 
 /// The string, number or literal that ends before `end`.
-fn value_before(text: &[u8], end: usize, slashes: usize) -> Option<Key<'_>> {
+fn value_before<'a>(
+    text: &'a [u8],
+    end: usize,
+    slashes: usize,
+    effort: &mut Effort,
+) -> Option<Key<'a>> {
     let before = text.get(..end)?;
     if before.last() == Some(&b'"') {
-        return quoted(text, end - 1, REACH).filter(|value| value.slashes == slashes);
+        return quoted(text, end - 1, REACH, effort).filter(|value| value.slashes == slashes);
     }
     let scalar = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'.' | b'-' | b'+');
     let len = before.iter().rev().take(KEY).take_while(scalar).count();

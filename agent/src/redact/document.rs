@@ -1,0 +1,188 @@
+//! A document of any kind: which scanners look at it. The first pass looks at all; most documents have no trace of a secret, and no
+//! other scanner looks at those.
+
+use memchr::{memchr, memmem};
+
+use super::body::{is_token, starts_with};
+use super::config::Pattern;
+use super::counts::Rule;
+use super::edit::Edits;
+use super::effort::Effort;
+use super::names::Names;
+use super::query::Tools;
+use super::sieve::{Sieve, Traces};
+use super::text::Shape;
+use super::{csv, json, known, multipart, query, text, xml};
+
+/// Deepest multipart in multipart that is looked into: mails in mails.
+const DEPTH: usize = 3;
+
+/// What documents are searched with.
+#[derive(Clone, Debug)]
+pub(super) struct Search {
+    pub(super) names: Names,
+    pub(super) sieve: Sieve,
+    pub(super) patterns: Vec<Pattern>,
+}
+
+/// Reused from document to document.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Room {
+    /// The document in lower case.
+    lower: Vec<u8>,
+    traces: Traces,
+}
+
+impl Search {
+    pub(super) const fn tools(&self) -> Tools<'_> {
+        Tools {
+            names: &self.names,
+            sieve: &self.sieve,
+        }
+    }
+
+    /// Finds what is to be hidden in a body. When the effort is spent it was not searched to its end.
+    pub(super) fn body(
+        &self,
+        media_type: &[u8],
+        text: &[u8],
+        room: &mut Room,
+        effort: &mut Effort,
+        edits: &mut Edits,
+    ) {
+        if is_token(media_type) {
+            edits.push_plain(text, 0..text.len(), Rule::Token);
+            return;
+        }
+        self.document(media_type, text, DEPTH, room, effort, edits);
+        edits.settle();
+    }
+
+    /// The same for the value of a header field, or another text of which nothing is known.
+    pub(super) fn value(
+        &self,
+        text: &[u8],
+        room: &mut Room,
+        effort: &mut Effort,
+        edits: &mut Edits,
+    ) {
+        self.document(b"", text, 0, room, effort, edits);
+        edits.settle();
+    }
+
+    /// Known tokens only.
+    pub(super) fn tokens(
+        &self,
+        text: &[u8],
+        room: &mut Room,
+        effort: &mut Effort,
+        edits: &mut Edits,
+    ) {
+        self.sieve
+            .look_for_tokens(text, &mut room.lower, &mut room.traces);
+        known::scan(text, &room.traces.tokens, &self.patterns, effort, edits);
+        edits.settle();
+    }
+
+    fn document(
+        &self,
+        media_type: &[u8],
+        text: &[u8],
+        depth: usize,
+        room: &mut Room,
+        effort: &mut Effort,
+        edits: &mut Edits,
+    ) {
+        let Room { lower, traces } = room;
+        self.sieve.look(text, &self.names, effort, lower, traces);
+        known::scan(text, &traces.tokens, &self.patterns, effort, edits);
+        query::scan_text(text, self.tools(), effort, edits);
+        let bare = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let bare = bare.trim_ascii_start();
+        let is_form = is_form(media_type, bare);
+        if is_form {
+            query::scan_form(text, self.tools(), effort, edits);
+        }
+        if traces.has_no_names() {
+            return;
+        }
+        let is_multipart = bare.starts_with(b"--") || starts_with(media_type, b"multipart/");
+        if is_multipart && depth > 0 {
+            let mut inner = Room::default();
+            let each = |part: multipart::Part<'_>, effort: &mut Effort, edits: &mut Edits| {
+                let content = text.get(part.range.clone()).unwrap_or_default();
+                let mut found = Edits::default();
+                let room = &mut inner;
+                self.document(
+                    part.media_type,
+                    content,
+                    depth - 1,
+                    room,
+                    effort,
+                    &mut found,
+                );
+                edits.append(found, part.range.start);
+            };
+            multipart::scan(text, &self.names, effort, edits, each);
+            return;
+        }
+        let is_xml = xml::recognizes(bare);
+        if is_xml {
+            xml::scan(text, &self.names, traces, effort, edits);
+        }
+        json::scan(text, &self.names, traces, effort, edits);
+        if !is_form {
+            let shape = shape(bare, is_xml);
+            text::scan(text, traces, shape, effort, edits);
+            csv::scan(text, media_type, traces, effort, edits);
+        }
+    }
+}
+
+/// JSON under the media type of a form is common (curl's default), and `=` in it begins no value. Forms come under every media type.
+fn is_form(media_type: &[u8], text: &[u8]) -> bool {
+    let labelled = starts_with(media_type, b"application/x-www-form-urlencoded");
+    labelled && !looks_like_json(text) && is_printable(text) || looks_like_form(text)
+}
+
+/// Text in strings: JSON, a script, a page. Everything else is lines.
+fn shape(text: &[u8], is_xml: bool) -> Shape {
+    let is_quoted = is_xml || matches!(text.first(), Some(b'{' | b'[' | b'"')) || {
+        // Events, and other lines of JSON.
+        let head = text.get(..256).unwrap_or(text);
+        memmem::find(head, b"{\"").is_some()
+    };
+    if is_quoted {
+        Shape::Quoted
+    } else {
+        Shape::Lines
+    }
+}
+
+/// No control characters at its beginning. Binary data goes under a form's media type too (curl's default), and somewhere in
+/// megabytes of it there is a `pwd=`.
+fn is_printable(text: &[u8]) -> bool {
+    let head = text.get(..512).unwrap_or(text);
+    !head
+        .iter()
+        .any(|&b| b < b' ' && !b.is_ascii_whitespace() || b == 0x7f)
+}
+
+/// The first two tokens of an object or an array.
+fn looks_like_json(text: &[u8]) -> bool {
+    let next = text.get(1..).unwrap_or_default().trim_ascii_start().first();
+    match text.first() {
+        Some(b'{') => matches!(next, Some(b'"' | b'}')),
+        Some(b'[') => matches!(next, Some(b'{' | b'[' | b'"' | b']')),
+        _ => false,
+    }
+}
+
+/// A name and `=` before anything that a form cannot have, and no line's end: lines are settings, not a form.
+fn looks_like_form(text: &[u8]) -> bool {
+    let head = text.get(..256).unwrap_or(text);
+    let is_of_name = |b: &u8| b.is_ascii_alphanumeric() || b"_.%+-[]*$!~:@,/?&;".contains(b);
+    let name = memchr(b'=', head).and_then(|equals| head.get(..equals));
+    name.is_some_and(|name| !name.is_empty() && name.iter().all(is_of_name))
+        && memchr(b'\n', text.trim_ascii_end()).is_none()
+}

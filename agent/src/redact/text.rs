@@ -1,0 +1,660 @@
+//! Secrets in text of any kind, beside a name that the first pass found: `DB_PASSWORD=x`, `password: x` (YAML, logs, headers in a text),
+//! `'password' => 'x'`, `var token = "x"`, `--password x`, `Bearer x`, `<password>x</password>` within JSON.
+//!
+//! Every name is looked at once, and what follows it: the scanner only moves forward.
+
+use std::ops::Range;
+
+use super::counts::Rule;
+use super::credentials;
+use super::edit::{Coding, Edit, Edits};
+use super::effort::Effort;
+use super::json;
+use super::names::{Sensitivity, is_label, is_value};
+use super::sieve::{Ident, Traces, is_name};
+
+/// Most white space between a name, its sign, and its value.
+const SPACE: usize = 32;
+
+/// What kind of text it is, as far as that matters for where a value ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Text stands in strings: a quote ends it.
+    Quoted,
+    /// Lines, in which a quote is a character like others.
+    Lines,
+}
+
+/// Finds values beside names. What is found comes in order, and may overlap.
+pub(super) fn scan(
+    text: &[u8],
+    traces: &Traces,
+    shape: Shape,
+    effort: &mut Effort,
+    edits: &mut Edits,
+) {
+    let mut scan = Scan {
+        text,
+        shape,
+        effort,
+        edits,
+    };
+    if shape == Shape::Lines && json::has_kubernetes_secret(text, traces) {
+        scan.kubernetes();
+    }
+    let mut done = 0;
+    for ident in &traces.idents {
+        if ident.range.start < done {
+            continue;
+        }
+        if !scan.effort.spend(16) {
+            return;
+        }
+        done = scan.ident(ident).max(ident.range.end);
+    }
+}
+
+/// What stands between a name and its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    /// `=`, `:=`, `=>`.
+    Equals,
+    /// `:`
+    Colon,
+}
+
+struct Scan<'a, 'e> {
+    text: &'a [u8],
+    shape: Shape,
+    effort: &'e mut Effort,
+    edits: &'e mut Edits,
+}
+
+impl<'a> Scan<'a, '_> {
+    /// Looks at one name; where it has looked up to.
+    fn ident(&mut self, ident: &Ident) -> usize {
+        let Range { start, end } = ident.range;
+        let name = self.bytes(ident.range.clone());
+        if name.eq_ignore_ascii_case(b"bearer")
+            && let Some(end) = self.bearer(end)
+        {
+            return end;
+        }
+        if self.byte_before(start) == Some(b'<') || self.is_prefixed(start) {
+            return self.element(end);
+        }
+        let quoted = self.after_quote(end);
+        let at = quoted.unwrap_or(end);
+        let before = self.skip_space(at);
+        let Some((sign, after)) = self.sign(before) else {
+            if self.shape == Shape::Lines
+                && let Some(end) = self.value_below(start, before)
+            {
+                return end;
+            }
+            return self.option(start, end);
+        };
+        match sign {
+            // JSON, whose scanner knows more of it.
+            Sign::Colon if quoted.is_some() => end,
+            // A variable's type (`$password: String!`), a scheme (`token://`), a path of names (`a:secret:b`).
+            Sign::Colon
+                if name.first() == Some(&b'$')
+                    || matches!(self.text.get(after), Some(b':'))
+                    || self.bytes(after..after + 2) == b"//"
+                    || self.byte_before(start) == Some(b':') =>
+            {
+                end
+            }
+            _ => self.value(ident, sign, after),
+        }
+    }
+
+    fn bytes(&self, range: Range<usize>) -> &'a [u8] {
+        let range = range.start.min(self.text.len())..range.end.min(self.text.len());
+        self.text.get(range).unwrap_or_default()
+    }
+
+    fn byte_before(&self, at: usize) -> Option<u8> {
+        self.text.get(at.checked_sub(1)?).copied()
+    }
+
+    /// After the quote at `at` that ends a name, its backslashes and the bracket of an index.
+    fn after_quote(&self, at: usize) -> Option<usize> {
+        let rest = self.text.get(at..)?;
+        let slashes = rest.iter().take(SPACE).take_while(|&&b| b == b'\\').count();
+        let quote = at + slashes;
+        match self.text.get(quote..)? {
+            // An index: `config["password"] = …`.
+            [b'"' | b'\'' | b'`', b']', ..] => Some(quote + 2),
+            [b'"' | b'\'' | b'`', ..] => Some(quote + 1),
+            _ => None,
+        }
+    }
+
+    fn skip_space(&self, at: usize) -> usize {
+        let rest = self.text.get(at..).unwrap_or_default();
+        let blank = |b: &&u8| matches!(**b, b' ' | b'\t');
+        at + rest.iter().take(SPACE).take_while(blank).count()
+    }
+
+    fn sign(&self, at: usize) -> Option<(Sign, usize)> {
+        match self.text.get(at..)? {
+            // Comparisons.
+            [b'=', b'=', ..] => None,
+            [b'=', b'>', ..] | [b':', b'=', ..] => Some((Sign::Equals, at + 2)),
+            [b'=', ..] => Some((Sign::Equals, at + 1)),
+            [b':', ..] => Some((Sign::Colon, at + 1)),
+            _ => None,
+        }
+    }
+
+    /// The name is the first thing on its line, or in its string, but for what lines begin with: `export `, `- `, `set `.
+    fn begins_line(&self, start: usize) -> bool {
+        const WORDS: [&[u8]; 5] = [b"export ", b"set ", b"- ", b"ENV ", b"env "];
+        let mut at = start;
+        let before = self.bytes(at.saturating_sub(7)..at);
+        if let Some(word) = WORDS.iter().find(|word| before.ends_with(word)) {
+            at -= word.len();
+        }
+        let blanks = self.bytes(0..at);
+        let blank = |b: &&u8| matches!(**b, b' ' | b'\t');
+        at -= blanks
+            .iter()
+            .rev()
+            .take(SPACE * 2)
+            .take_while(blank)
+            .count();
+        match self.bytes(0..at) {
+            [] => true,
+            [.., b'\n' | b'\r'] => true,
+            // A comment's sign, an escaped line, the beginning of a string.
+            [.., b'#' | b'"' | b'\'' | b'`'] => true,
+            [.., b'\\', b'n' | b'r' | b't'] => true,
+            _ => false,
+        }
+    }
+
+    /// Hides the value that begins after `from`; where it ends.
+    fn value(&mut self, ident: &Ident, sign: Sign, from: usize) -> usize {
+        let start = self.skip_space(from);
+        let rest = self.text.get(start..).unwrap_or_default();
+        let is_line = self.begins_line(ident.range.start);
+        let name = self.bytes(ident.range.clone());
+        if sign == Sign::Equals || !is_line {
+            if let Some(end) = self.string(ident, start) {
+                return end;
+            }
+        } else if self.shape == Shape::Lines
+            && let Some(quote @ (b'"' | b'\'')) = rest.first()
+        {
+            // YAML's quoted scalar: the quotes stay.
+            let end = self.until(start + 1, |b| b == *quote || b == b'\n');
+            return self.hide(ident, start + 1..end);
+        }
+        if sign == Sign::Colon
+            && rest.first() == Some(&b'$')
+            && (!is_line || self.shape == Shape::Quoted)
+        {
+            // GraphQL's variable.
+            return start;
+        }
+        if !is_line {
+            let end = self.end_of_word(start);
+            return self.hide(ident, start..end);
+        }
+        let end = self.end_of_line(start);
+        if sign == Sign::Colon && ends_with_word(name, b"authorization") {
+            credentials::authorization_in(self.text, start..end, self.edits);
+            return end;
+        }
+        if ends_with_word(name, b"set-cookie") {
+            credentials::set_cookie_in(self.text, start..end, self.edits);
+            return end;
+        }
+        if sign == Sign::Colon && ends_with_word(name, b"cookie") {
+            credentials::cookie_in(self.text, start..end, self.edits);
+            return end;
+        }
+        let value = self.bytes(start..end).trim_ascii_end();
+        let is_block =
+            value.is_empty() || matches!(value.first(), Some(b'|' | b'>')) && value.len() <= 3;
+        if is_block && sign == Sign::Colon && self.shape == Shape::Lines {
+            return self.block(ident.range.start, end);
+        }
+        let end = start + value.len();
+        self.hide(ident, start..end)
+    }
+
+    /// A value in quotes.
+    fn string(&mut self, ident: &Ident, start: usize) -> Option<usize> {
+        let rest = self.text.get(start..)?;
+        match rest.first()? {
+            b'"' | b'\\' => {
+                let content = json::string_at(self.text, start)?;
+                let end = content.end;
+                self.push(ident, content, Coding::Json);
+                Some(end)
+            }
+            quote @ (b'\'' | b'`') => {
+                let end = self.until(start + 1, |b| b == *quote || b == b'\n');
+                Some(self.hide(ident, start + 1..end))
+            }
+            _ => None,
+        }
+    }
+
+    /// Everything below a key of YAML: lines that stand deeper than it.
+    fn block(&mut self, key: usize, from: usize) -> usize {
+        let line_start = |at: usize| {
+            let before = self.bytes(at.saturating_sub(SPACE * 4)..at);
+            at - before.iter().rev().take_while(|&&b| b != b'\n').count()
+        };
+        let indent = key - line_start(key);
+        let mut at = from;
+        loop {
+            // `at` is at a line's end.
+            let start = at + 1;
+            let line_end = self.until(start, |b| b == b'\n');
+            let line = self.bytes(start..line_end);
+            let blanks = line
+                .iter()
+                .take_while(|b| matches!(b, b' ' | b'\t'))
+                .count();
+            let content = line.get(blanks..).unwrap_or_default().trim_ascii_end();
+            let is_item = content.starts_with(b"- ") && blanks == indent;
+            if start >= self.text.len() || !content.is_empty() && blanks <= indent && !is_item {
+                return at;
+            }
+            if !self.effort.spend(line.len()) {
+                return self.text.len();
+            }
+            let value = start + blanks + plain_scalar(content);
+            let end = start + blanks + content.len();
+            self.edits
+                .push_plain(self.text, value.min(end)..end, Rule::Text);
+            at = line_end;
+        }
+    }
+
+    /// What a Secret of Kubernetes holds: everything below `data` and `stringData`.
+    fn kubernetes(&mut self) {
+        let mut done = 0;
+        self.effort.spend(self.text.len() / 8);
+        for at in memchr::memmem::find_iter(self.text, b"ata:") {
+            let start = [b"data".len(), b"stringData".len()]
+                .into_iter()
+                .filter_map(|len| (at + 3).checked_sub(len))
+                .find(|&start| matches!(self.bytes(start..at + 3), b"data" | b"stringData"));
+            let Some(start) = start.filter(|&start| start >= done && self.begins_line(start))
+            else {
+                continue;
+            };
+            let end = self.end_of_line(at + 4);
+            if self.bytes(at + 4..end).trim_ascii().is_empty() {
+                done = self.block(start, end);
+            }
+        }
+    }
+
+    /// `name: DB_PASSWORD`, and `value:` on the line below: the value. `from`: what follows the name.
+    fn value_below(&mut self, start: usize, from: usize) -> Option<usize> {
+        let line = self.bytes(start.saturating_sub(SPACE * 2)..start);
+        let line = line.rsplit(|&b| b == b'\n').next()?;
+        let label = line.trim_ascii_end().strip_suffix(b"\"").unwrap_or(line);
+        let label = label.trim_ascii().strip_suffix(b":")?;
+        let label = label.strip_prefix(b"- ").unwrap_or(label).trim_ascii();
+        let is_end = matches!(self.text.get(from), Some(b'\n' | b'\r'));
+        if !is_end || !is_label(label) {
+            return None;
+        }
+        let next = self.until(from, |b| b == b'\n') + 1;
+        let end = self.until(next, |b| b == b'\n');
+        let line = self.bytes(next..end);
+        let colon = memchr::memchr(b':', line)?;
+        if !is_value(line.get(..colon)?.trim_ascii()) {
+            return None;
+        }
+        let value = line.get(colon + 1..)?;
+        let start = next + colon + 1 + (value.len() - value.trim_ascii_start().len());
+        let end = next + line.trim_ascii_end().len();
+        self.edits
+            .push_plain(self.text, start.min(end)..end, Rule::Text);
+        Some(end)
+    }
+
+    /// `Bearer <token>`: the token, when it looks like one and not like a word.
+    fn bearer(&mut self, end: usize) -> Option<usize> {
+        const LEAST: usize = 8;
+        let start = match self.text.get(end..)? {
+            [b' ' | b'+', ..] => self.skip_space(end).max(end + 1),
+            [b'%', b'2', b'0', ..] => end + 3,
+            _ => return None,
+        };
+        let stop = self.until(start, |b| !is_token68(b));
+        let token = self.bytes(start..stop);
+        let has = |test: fn(&u8) -> bool| token.iter().any(test);
+        let is_token = token.len() >= LEAST
+            && (has(u8::is_ascii_digit)
+                || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)
+                || token.len() >= 20);
+        if !is_token {
+            return None;
+        }
+        self.edits
+            .push_plain(self.text, start..stop, Rule::Authorization);
+        Some(stop)
+    }
+
+    /// `--password x`.
+    fn option(&mut self, start: usize, end: usize) -> usize {
+        let name = self.bytes(start..end);
+        let is_option = name.starts_with(b"--") && self.byte_before(start) != Some(b'-');
+        let at = self.skip_space(end);
+        if !is_option || at == end || matches!(self.text.get(at), Some(b'-') | None) {
+            return end;
+        }
+        let stop = self.end_of_word(at);
+        self.edits.push_plain(self.text, at..stop, Rule::Text);
+        stop
+    }
+
+    /// The name has a namespace's prefix in a tag: `<wsse:Password`.
+    fn is_prefixed(&self, start: usize) -> bool {
+        const PREFIX: usize = 24;
+        if self.byte_before(start) != Some(b':') {
+            return false;
+        }
+        let before = self.bytes(start.saturating_sub(PREFIX)..start - 1);
+        let prefix = before.iter().rev().take_while(|&&b| is_name(b)).count();
+        before.len() > prefix && before.get(before.len() - prefix - 1) == Some(&b'<')
+    }
+
+    /// The text of an element whose name ends at `end`.
+    fn element(&mut self, end: usize) -> usize {
+        let close = self.until(end, |b| matches!(b, b'>' | b'<' | b'\n'));
+        if self.text.get(close) != Some(&b'>') || self.byte_before(close) == Some(b'/') {
+            return end;
+        }
+        let stop = self.until(close + 1, |b| matches!(b, b'<' | b'"'));
+        let stop = stop - self.trailing_slashes(close + 1, stop);
+        self.edits.push_plain(self.text, close + 1..stop, Rule::Xml);
+        stop
+    }
+
+    fn trailing_slashes(&self, start: usize, end: usize) -> usize {
+        let part = self.bytes(start..end);
+        part.iter().rev().take_while(|&&b| b == b'\\').count()
+    }
+
+    /// The first byte from `start` that `stop` says so of, or the end; counted.
+    fn until(&mut self, start: usize, stop: impl Fn(u8) -> bool) -> usize {
+        let rest = self.text.get(start..).unwrap_or_default();
+        let len = rest.iter().position(|&b| stop(b)).unwrap_or(rest.len());
+        if !self.effort.spend(len) {
+            return self.text.len();
+        }
+        start.min(self.text.len()) + len
+    }
+
+    /// A value within a line ends with white space, or with what separates it from others.
+    fn end_of_word(&mut self, start: usize) -> usize {
+        self.until(start, |b| {
+            b.is_ascii_whitespace()
+                || matches!(b, b';' | b'&' | b'"' | b'\'' | b'<' | b'>' | b'`' | b'\\')
+        })
+    }
+
+    /// A value that has a line to itself ends with it, or with the string that the line stands in.
+    fn end_of_line(&mut self, start: usize) -> usize {
+        let mut at = start;
+        loop {
+            let quoted = self.shape == Shape::Quoted;
+            at = self.until(at, |b| {
+                matches!(b, b'\n' | b'\r') || quoted && matches!(b, b'"' | b'\\')
+            });
+            match self.text.get(at..) {
+                // An escaped line, or the string's end; any other escape is the value's.
+                Some([b'\\', b'n' | b'r', ..]) | Some([b'\\', b'"', ..]) => return at,
+                Some([b'\\', b'\\', ..]) => at += 2,
+                Some([b'\\', ..]) => at += 1,
+                _ => return at,
+            }
+        }
+    }
+
+    fn hide(&mut self, ident: &Ident, range: Range<usize>) -> usize {
+        let end = range.end;
+        self.push(ident, range, Coding::Plain);
+        end
+    }
+
+    fn push(&mut self, ident: &Ident, range: Range<usize>, coding: Coding) {
+        let value = self.bytes(range.clone());
+        let is_count = ident.sensitivity == Sensitivity::SecretText
+            && value.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+        if is_count || says_nothing(value) {
+            return;
+        }
+        let edit = Edit {
+            range,
+            rule: Rule::Text,
+            coding,
+            quote: None,
+        };
+        self.edits.push(self.text, edit);
+    }
+}
+
+/// Where the value of a line of YAML begins: after `key: ` or `- `, at the line's beginning otherwise.
+fn plain_scalar(line: &[u8]) -> usize {
+    let item = if line.starts_with(b"- ") { 2 } else { 0 };
+    let rest = line.get(item..).unwrap_or_default();
+    let key = rest
+        .iter()
+        .take_while(|&&b| is_name(b) || matches!(b, b'"' | b'\'' | b'/'))
+        .count();
+    match rest.get(key..) {
+        Some([b':']) => line.len(),
+        Some([b':', b' ', ..]) => {
+            let value = rest.get(key + 1..).unwrap_or_default();
+            item + key + 1 + (value.len() - value.trim_ascii_start().len())
+        }
+        _ => item,
+    }
+}
+
+/// Values that are none.
+fn says_nothing(value: &[u8]) -> bool {
+    const WORDS: [&[u8]; 9] = [
+        b"true",
+        b"false",
+        b"null",
+        b"nil",
+        b"none",
+        b"undefined",
+        b"yes",
+        b"no",
+        b"~",
+    ];
+    let value = value.strip_suffix(b",").unwrap_or(value);
+    WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// The name is this, or ends with it as a part of its own.
+fn ends_with_word(name: &[u8], word: &[u8]) -> bool {
+    let Some(start) = name.len().checked_sub(word.len()) else {
+        return false;
+    };
+    let (before, end) = name.split_at(start);
+    end.eq_ignore_ascii_case(word) && before.last().is_none_or(|b| !b.is_ascii_alphanumeric())
+}
+
+/// RFC 9110 §11.2.
+const fn is_token68(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redact::document::Search;
+    use crate::redact::fixture::{apply, mask, search};
+
+    /// `expected` has `#` where a replacement stands.
+    fn check(shape: Shape, text: &str, expected: &str) {
+        let Search { names, sieve, .. } = search();
+        let run = |text: &str| {
+            apply(text, |text, edits| {
+                let mut effort = Effort::for_len(text.len());
+                let (mut lower, mut traces) = (Vec::new(), Traces::default());
+                sieve.look(text, names, &mut effort, &mut lower, &mut traces);
+                scan(text, &traces, shape, &mut effort, edits);
+                assert!(!effort.is_spent());
+            })
+        };
+        let once = run(text);
+        assert_eq!(mask(&once), expected, "{text}");
+        assert_eq!(run(&once), once, "a second pass changes {text}");
+    }
+
+    #[test]
+    fn assignments() {
+        use Shape::{Lines, Quoted};
+        for shape in [Lines, Quoted] {
+            check(shape, "A=1\nDB_PASSWORD=S\nB=2", "A=1\nDB_PASSWORD=#\nB=2");
+            check(shape, "export API_KEY=a b\nB=2", "export API_KEY=#\nB=2");
+            check(
+                shape,
+                "Server=x;Uid=a;Password=S,)T;Port=1",
+                "Server=x;Uid=a;Password=#;Port=1",
+            );
+            check(
+                shape,
+                "<script>var token = \"S\";</script>",
+                "<script>var token = \"#\";</script>",
+            );
+            check(
+                shape,
+                "$cfg['password'] => 'S', 'a'",
+                "$cfg['password'] => '#', 'a'",
+            );
+            check(
+                shape,
+                "curl --password S --user a",
+                "curl --password # --user a",
+            );
+            check(
+                shape,
+                "os.environ[\"API_TOKEN\"] = \"S\"",
+                "os.environ[\"API_TOKEN\"] = \"#\"",
+            );
+            check(shape, "password == x", "password == x");
+            check(shape, "x password=true", "x password=true");
+        }
+        check(
+            Quoted,
+            r#"{"env":["DB_PASSWORD=S T"]}"#,
+            r##"{"env":["DB_PASSWORD=#"]}"##,
+        );
+        check(
+            Quoted,
+            r#"{"a":"A=1\nTOKEN=S\nB=2"}"#,
+            r##"{"a":"A=1\nTOKEN=#\nB=2"}"##,
+        );
+        check(
+            Quoted,
+            r#"{"a":"x = \"1\"; password = \"S\"; y"}"#,
+            r##"{"a":"x = \"1\"; password = \"#\"; y"}"##,
+        );
+    }
+
+    #[test]
+    fn lines_of_headers_and_logs() {
+        use Shape::{Lines, Quoted};
+        check(Lines, "Authorization: Bearer S", "Authorization: Bearer #");
+        check(
+            Lines,
+            "X-Api-Key: S\r\nHost: h\r\n",
+            "X-Api-Key: #\r\nHost: h\r\n",
+        );
+        check(
+            Lines,
+            "Cookie: a=S; b=T\nHost: h",
+            "Cookie: a=#; b=#\nHost: h",
+        );
+        check(
+            Lines,
+            "INFO login password: S, user: ann",
+            "INFO login password: # user: ann",
+        );
+        check(
+            Quoted,
+            r#"{"log":"Authorization: Bearer S"}"#,
+            r##"{"log":"Authorization: Bearer #"}"##,
+        );
+        check(
+            Quoted,
+            r#"{"raw":"Set-Cookie: sid=S; Path=/"}"#,
+            r##"{"raw":"Set-Cookie: sid=#; Path=/"}"##,
+        );
+        check(
+            Quoted,
+            r#"{"a":"sent Bearer abc123def456 to"}"#,
+            r##"{"a":"sent Bearer # to"}"##,
+        );
+        check(
+            Quoted,
+            "Bearer authentication is used",
+            "Bearer authentication is used",
+        );
+    }
+
+    #[test]
+    fn yaml() {
+        let check = |text, expected| check(Shape::Lines, text, expected);
+        check(
+            "user: a\npassword: S\nb: 1\n",
+            "user: a\npassword: #\nb: 1\n",
+        );
+        check(
+            "a:\n  - token: \"S\"\n    b: 'c'\n",
+            "a:\n  - token: \"#\"\n    b: 'c'\n",
+        );
+        check(
+            "credentials:\n  user: S\n  list:\n  - T\n  - k: U\nnext: x\n",
+            "credentials:\n  user: #\n  list:\n  - #\n  - k: #\nnext: x\n",
+        );
+        check(
+            "private_key: |\n  line\n\n  more\nb: 1",
+            "private_key: |\n  #\n\n  #\nb: 1",
+        );
+        check("password:\nb: 1", "password:\nb: 1");
+        check("tokens: 12\npassword: null", "tokens: 12\npassword: null");
+    }
+
+    #[test]
+    fn elements_in_strings() {
+        check(
+            Shape::Quoted,
+            r#"{"xml":"<a><b>c</b><wsse:Password Type='t'>S</wsse:Password><token>T"}"#,
+            r##"{"xml":"<a><b>c</b><wsse:Password Type='t'>#</wsse:Password><token>#"}"##,
+        );
+    }
+
+    #[test]
+    fn other_text_stays() {
+        for text in [
+            "query($password: String!) { login(password: $password) }",
+            "arn:aws:secret:x",
+            "Forgot your password? Read the password policy.",
+            "password",
+            "token://x",
+            "std::secret::x",
+        ] {
+            for shape in [Shape::Lines, Shape::Quoted] {
+                check(shape, text, text);
+            }
+        }
+    }
+}
