@@ -21,13 +21,17 @@ pub enum Partial {
     Evicted,
     /// The end of a body was lost past the body budget: its size is a lower bound.
     SizeUnknown,
-    /// A body's chunked coding is broken; emitted with what came before.
+    /// A body's coding or length is broken, or the response is none: emitted with what came before.
     Malformed,
+    /// The response's head is over the size or field limit.
+    HeadTooLarge,
+    /// Which response belongs to the request cannot be known any more after missing bytes.
+    Unpaired,
 }
 
 impl Partial {
     /// Every reason, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::NoResponse,
         Self::RequestCut,
         Self::ResponseCut,
@@ -37,6 +41,8 @@ impl Partial {
         Self::Evicted,
         Self::SizeUnknown,
         Self::Malformed,
+        Self::HeadTooLarge,
+        Self::Unpaired,
     ];
 
     /// The metric's label and the JSON value.
@@ -52,6 +58,8 @@ impl Partial {
             Self::Evicted => "evicted",
             Self::SizeUnknown => "size_unknown",
             Self::Malformed => "malformed",
+            Self::HeadTooLarge => "head_too_large",
+            Self::Unpaired => "unpaired",
         }
     }
 }
@@ -61,17 +69,17 @@ impl Partial {
 pub enum Dropped {
     /// A response whose request was never seen (mid-stream, or the request fell into a gap).
     ResponseOnly,
-    /// Which response belongs to the request cannot be known any more after missing bytes.
+    /// What may be a request came where that cannot be known for certain.
     PairingLost,
-    /// Missing bytes inside a head.
+    /// Missing bytes inside a request's head.
     GapInHead,
-    /// A head over the size or field limit.
+    /// A request's head over the size or field limit.
     HeadTooLarge,
-    /// Bytes that are not HTTP where a message should be.
+    /// Bytes that are not HTTP where a request should be.
     Malformed,
     /// The connection ended inside the request's head.
     HeadCut,
-    /// The connection table or the memory bound was full.
+    /// The connection table or the memory bound was full before the request's head was whole.
     Evicted,
     /// The peer socket on this node emits it.
     Folded,

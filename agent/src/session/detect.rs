@@ -21,6 +21,9 @@ const CHANGES: u8 = 8;
 /// Bytes that hold the longest method and the beginning of a target, or the whole of anything else that is told apart.
 const ENOUGH: usize = 64;
 
+/// Longest request line that is waited for mid-stream: what servers accept (RFC 9112 §3 asks for 8000 bytes).
+const LINE: usize = 8 * 1024;
+
 /// First bytes that decide nothing yet.
 #[derive(Debug, Default)]
 pub(crate) struct Detect {
@@ -139,10 +142,7 @@ impl Detect {
 
     /// Drops what is held of a direction.
     fn drop_start(&mut self, direction: Direction, reason: Dropped, cx: &mut Context<'_>) {
-        let start = self
-            .held
-            .as_mut()
-            .and_then(|held| held.starts[direction as usize].take());
+        let start = self.take_start(direction);
         if start.is_some_and(|start| is_known_request(skip_empty_lines(&start.bytes))) {
             cx.ledger.start();
             cx.drop_with(reason);
@@ -174,7 +174,9 @@ impl Detect {
             true => self.first_bytes(direction, chunk, origin),
             false => self.later_bytes(direction, chunk, origin),
         };
-        if let Found::Nothing = found {
+        if let Found::Nothing = found
+            && !self.is_held(direction)
+        {
             self.spoken[direction as usize].chunk(&whole);
         }
         found
@@ -251,9 +253,17 @@ impl Detect {
     }
 
     /// Mid-stream, or bytes are missing.
-    fn later_bytes(&mut self, direction: Direction, chunk: &Chunk<'_>, origin: &Origin) -> Found {
+    fn later_bytes(
+        &mut self,
+        direction: Direction,
+        chunk: &mut Chunk<'_>,
+        origin: &Origin,
+    ) -> Found {
         if self.last.replace(direction) != Some(direction) {
             self.changes = self.changes.saturating_add(1);
+        }
+        if let Some(start) = self.take_start(direction) {
+            return self.more_of_a_line(direction, start, chunk, origin);
         }
         let own = &self.spoken[direction as usize];
         let other = &self.spoken[direction.opposite() as usize];
@@ -262,9 +272,48 @@ impl Detect {
             class @ (Class::Request | Class::Response) if begins => {
                 self.http1(direction, class, origin)
             }
+            Class::Undecided if begins && is_known_request(chunk.bytes) => {
+                self.hold(direction, Start::new(chunk));
+                Found::Nothing
+            }
             _ if self.changes > CHANGES => Found::Other,
             _ => Found::Nothing,
         }
+    }
+
+    /// A request line that began where a request may begin, and was not whole.
+    fn more_of_a_line(
+        &mut self,
+        direction: Direction,
+        mut start: Start,
+        chunk: &mut Chunk<'_>,
+        origin: &Origin,
+    ) -> Found {
+        start.bytes.extend_from_slice(chunk.bytes);
+        chunk.advance(chunk.bytes.len());
+        match classify(&start.bytes) {
+            class @ Class::Request => {
+                self.hold(direction, start);
+                self.http1(direction, class, origin)
+            }
+            Class::Undecided if start.bytes.len() < LINE => {
+                self.hold(direction, start);
+                Found::Nothing
+            }
+            // It was none; the caller notes how far the direction came.
+            _ => Found::Nothing,
+        }
+    }
+
+    fn take_start(&mut self, direction: Direction) -> Option<Start> {
+        self.held.as_mut()?.starts[direction as usize].take()
+    }
+
+    /// Mid-stream bytes wait for the rest of their line.
+    fn is_held(&self, direction: Direction) -> bool {
+        let at = direction as usize;
+        let held = self.held.as_ref();
+        !self.whole[at] && held.is_some_and(|held| held.starts[at].is_some())
     }
 
     fn http1(&mut self, direction: Direction, class: Class, origin: &Origin) -> Found {

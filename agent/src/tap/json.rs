@@ -44,6 +44,18 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail) {
     let _ = write!(out, ",\"version\":\"{}\"", request.head.version.label());
     if let Some(response) = &exchange.response {
         let _ = write!(out, ",\"status\":{}", response.head.status);
+        let reason = response.head.reason.as_bytes();
+        if !reason.is_empty() {
+            out.extend_from_slice(b",\"reason\":");
+            string(out, reason);
+        }
+    }
+    for (index, head) in exchange.interim.heads.iter().enumerate() {
+        let before = if index == 0 { ",\"interim\":[" } else { "," };
+        let _ = write!(out, "{before}{}", head.status);
+    }
+    if !exchange.interim.heads.is_empty() {
+        out.push(b']');
     }
     out.extend_from_slice(b",\"request\":");
     let content = view.sanitized.request_content();
@@ -90,15 +102,12 @@ fn message(
     anomalies: Anomalies,
     detail: Detail,
 ) {
-    out.extend_from_slice(b"{\"headers\":[");
-    for (index, (name, value)) in fields.iter().enumerate() {
-        out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
-        string(out, name);
-        out.push(b',');
-        string(out, value);
-        out.push(b']');
+    out.extend_from_slice(b"{\"headers\":");
+    pairs(out, fields);
+    if let Some(trailers) = &body.trailers {
+        out.extend_from_slice(b",\"trailers\":");
+        pairs(out, trailers);
     }
-    out.push(b']');
     match content.omitted {
         _ if detail < Detail::Bodies => {}
         Some(reason) => {
@@ -133,6 +142,19 @@ fn message(
         out.push(b']');
     }
     out.push(b'}');
+}
+
+/// Name and value of each field, in the order of the wire.
+fn pairs(out: &mut Vec<u8>, fields: &Fields) {
+    out.push(b'[');
+    for (index, (name, value)) in fields.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
+        string(out, name);
+        out.push(b',');
+        string(out, value);
+        out.push(b']');
+    }
+    out.push(b']');
 }
 
 fn base64(out: &mut Vec<u8>, bytes: &[u8]) {

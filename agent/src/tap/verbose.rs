@@ -7,7 +7,7 @@ use super::colour::{Ink, Palette, version_text};
 use super::escape::{self, Keep};
 use super::units::size_words;
 use super::{Detail, View};
-use crate::http::{Body, Fields};
+use crate::http::{Body, Fields, ResponseHead};
 use crate::redact::{Content, Omitted};
 
 /// Appends what `detail` asks for and an empty line; nothing at [`Detail::Line`].
@@ -35,16 +35,19 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, palette: Palett
             view.sanitized.request_content(),
         );
     }
+    block.trailers(&request.body);
+    block.mark = "<";
+    for head in &view.exchange().interim.heads {
+        block.status(head);
+    }
     if let Some(response) = &view.exchange().response {
-        block.mark = "<";
-        block.begin();
         let head = &response.head;
-        let _ = writeln!(block.out, "{} {}", version_text(head.version), head.status);
-        block.fields(&head.fields);
+        block.status(head);
         if detail >= Detail::Bodies {
             let content = view.sanitized.response_content();
             block.body(&head.fields, &response.body, content);
         }
+        block.trailers(&response.body);
     }
     out.push(b'\n');
 }
@@ -59,6 +62,25 @@ impl Block<'_> {
     fn begin(&mut self) {
         let (dim, end) = (self.palette.begin(Ink::Dim), self.palette.end());
         let _ = write!(self.out, "    {dim}{}{end} ", self.mark);
+    }
+
+    fn status(&mut self, head: &ResponseHead) {
+        self.begin();
+        let _ = write!(self.out, "{} {}", version_text(head.version), head.status);
+        let reason = head.reason.as_bytes();
+        if !reason.is_empty() {
+            self.out.push(b' ');
+            escape::write(self.out, reason, Keep::Nothing);
+        }
+        self.out.push(b'\n');
+        self.fields(&head.fields);
+    }
+
+    fn trailers(&mut self, body: &Body) {
+        if let Some(trailers) = &body.trailers {
+            self.note(b"trailers");
+            self.fields(trailers);
+        }
     }
 
     fn fields(&mut self, fields: &Fields) {
@@ -134,6 +156,7 @@ impl Block<'_> {
 mod tests {
     use super::*;
     use crate::exchange::Exchange;
+    use crate::http::Reason;
     use crate::tap::sample;
 
     #[track_caller]
@@ -164,6 +187,26 @@ mod tests {
             "    > POST /cart?id=7 HTTP/1.1\n    > Host: shop.example\n    > Content-Type: application/json\n    \
              > X-Bytes: a\\xffb\n    > \n    > {\"item\":\"té\"}\n    < HTTP/1.1 201\n    < content-type: image/png\n    \
              < Set-Cookie: a=1\n    < [10 B of image/png]\n\n",
+        );
+    }
+
+    #[test]
+    fn reasons_interim_responses_and_trailers() {
+        let mut exchange = sample::exchange();
+        exchange.request.head = sample::request_head(b"PUT", b"/", &[]);
+        let trailers = sample::response_head(0, &[(b"Checksum", b"7")]).fields;
+        exchange.request.body.trailers = Some(Box::new(trailers));
+        let mut hints = sample::response_head(103, &[(b"Link", b"</a>")]);
+        hints.reason = Reason::new(103, b"Early Hints");
+        exchange.interim.push(hints);
+        let response = exchange.response.as_mut().unwrap();
+        response.head = sample::response_head(200, &[]);
+        response.head.reason = Reason::new(200, b"Fine\x1b");
+        check(
+            &exchange,
+            Detail::Headers,
+            "    > PUT / HTTP/1.1\n    > [trailers]\n    > Checksum: 7\n    < HTTP/1.1 103 Early Hints\n    \
+             < Link: </a>\n    < HTTP/1.1 200 Fine\\x1b\n\n",
         );
     }
 

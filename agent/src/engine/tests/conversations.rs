@@ -363,7 +363,10 @@ fn faults() {
             "> GET /b HTTP/1.1\r\n\r\n",
             "< HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
         ],
-        &["GET /b \"\" -> 200 \"x\"", "lost malformed 1"],
+        &[
+            "GET /a \"\" -> 200 \"\"/0+ !malformed",
+            "GET /b \"\" -> 200 \"x\"",
+        ],
     );
     check(
         &[
@@ -372,7 +375,10 @@ fn faults() {
             "> GET /b HTTP/1.1\r\n\r\n",
             "< HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
         ],
-        &["GET /b \"\" -> 200 \"x\"", "lost malformed 1"],
+        &[
+            "POST /a \"\"/0+ -> 400 \"\" !malformed",
+            "GET /b \"\" -> 200 \"x\"",
+        ],
     );
     check(
         &[
@@ -387,7 +393,7 @@ fn faults() {
             "> POST /a HTTP/1.1\r\nContent-Length: x\r\n\r\n",
             "< HTTP/1.1 400 Bad\r\n\r\n",
         ],
-        &["lost malformed 1"],
+        &["POST /a \"\"/0+ -> 400 \"\"/0+ !malformed"],
     );
     check(
         &[
@@ -395,8 +401,41 @@ fn faults() {
             "> TTP/1.1\r\nContent-Length: x\r\n\r\n",
             "< HTTP/1.1 400 Bad\r\n\r\n",
         ],
-        &["lost malformed 1"],
+        &["POST /a \"\"/0+ -> 400 \"\"/0+ !malformed"],
     );
+    // Responses that cannot be read, each found once; the request is there.
+    for (response, partial) in [
+        (
+            "< HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
+            "malformed",
+        ),
+        ("< not HTTP at all\r\n\r\n", "malformed"),
+        (
+            "< http/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "malformed",
+        ),
+        (
+            &format!("< HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(300)),
+            "head_too_large",
+        ),
+        (
+            &format!("< HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(70_000)),
+            "head_too_large",
+        ),
+    ] {
+        check(
+            &[
+                "> GET /a HTTP/1.1\r\n\r\n",
+                response,
+                "> GET /b HTTP/1.1\r\n\r\n",
+                "< HTTP/1.1 204 No\r\n\r\n",
+            ],
+            &[
+                &format!("GET /a \"\" !{partial}"),
+                "GET /b \"\" -> 204 \"\"",
+            ],
+        );
+    }
     // A server makes of a bad field what it likes: the exchange is there.
     check(
         &[

@@ -18,7 +18,7 @@ pub(crate) enum End {
 }
 
 impl H1 {
-    /// Nothing more comes: everything exchange is emitted or counted.
+    /// Nothing more comes: everything in flight is emitted or counted.
     pub(crate) fn finish(&mut self, end: End, now: Nanos, cx: &mut Context<'_>) {
         let head = match end {
             End::Gone | End::Shutdown => Dropped::HeadCut,
@@ -27,11 +27,11 @@ impl H1 {
         self.head_cut(head, cx);
         self.take_bodies(|_| true);
         let paired = !matches!(self.responses, Responses::Seek);
+        let unpaired = self.unpaired();
         let mut emitter = cx.emitter(&self.peers);
         for exchange in &mut self.in_flight {
             if !paired && exchange.progress != Progress::Done {
-                exchange.drop_with(Dropped::PairingLost, &mut emitter);
-                continue;
+                exchange.mark(unpaired);
             }
             exchange.mark(match end {
                 End::Shutdown => Partial::Shutdown,
@@ -48,7 +48,7 @@ impl H1 {
         self.responses = Responses::Ended;
     }
 
-    /// Tells what began before `oldest`, as it stands. Its place in the order stays.
+    /// Emits what began before `oldest`, as it stands. Its place in the order stays.
     pub(crate) fn expire(&mut self, oldest: Nanos, now: Nanos, cx: &mut Context<'_>) {
         if self.started.is_some_and(|started| started.time <= oldest) {
             self.head_cut(Dropped::HeadCut, cx);
@@ -68,7 +68,7 @@ impl H1 {
     }
 
     /// What there is of the two bodies that are being read, of exchanges that `which` selects.
-    fn take_bodies(&mut self, which: impl Fn(&InFlight) -> bool) {
+    pub(super) fn take_bodies(&mut self, which: impl Fn(&InFlight) -> bool) {
         let [requests, responses] = &self.spoken;
         if self.current
             && let Requests::Reading(reader) = &mut self.requests

@@ -61,7 +61,7 @@ use super::{Context, Messages};
 use crate::exchange::{InFlight, Progress};
 use crate::flow::{Direction, Nanos, Offset, Peers};
 use crate::http::h1::{Reader, Wanted};
-use crate::ledger::Dropped;
+use crate::ledger::{Dropped, Partial};
 use crate::transport::{Chunk, Gap};
 
 /// Bytes kept that came after a CONNECT and before its response. Clients that do not wait send a TLS hello, or one request.
@@ -79,8 +79,8 @@ pub(crate) struct H1 {
     started: Option<Started>,
     /// The request whose body is being read is the last of `in_flight`.
     current: bool,
-    /// A request was dropped whose response may come.
-    owed: bool,
+    /// Responses that may still come to requests that are emitted or dropped already.
+    owed: u32,
     /// How far each direction came.
     spoken: [Spoken; 2],
     recognition: Recognition,
@@ -264,7 +264,7 @@ impl H1 {
             in_flight: VecDeque::new(),
             started: None,
             current: false,
-            owed: false,
+            owed: 0,
             spoken,
             recognition,
             pairing: Pairing::InOrder,
@@ -427,6 +427,15 @@ impl H1 {
         self.pairing = self.pairing.max(Pairing::Pipelined);
     }
 
+    /// What is missing of an exchange whose response was lost track of.
+    const fn unpaired(&self) -> Partial {
+        match self.pairing {
+            // It was the next one, and is missing.
+            Pairing::InOrder => Partial::Gap,
+            Pairing::Pipelined | Pairing::Lost => Partial::Unpaired,
+        }
+    }
+
     /// Emits what is over, in the order of the requests.
     fn settle(&mut self, now: Nanos, cx: &mut Context<'_>) {
         while let Some(exchange) = self
@@ -440,15 +449,24 @@ impl H1 {
         }
     }
 
-    /// Drops every started exchange but one that only waits for the end of its request.
-    fn abandon(&mut self, cx: &mut Context<'_>) {
+    /// Waits for no response any more: every exchange is emitted but one that only waits for the end of its request. What was
+    /// taken for a request on its looks alone is dropped.
+    fn abandon(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        self.take_bodies(|exchange| exchange.progress != Progress::Done);
+        let reason = self.unpaired();
         let mut emitter = cx.emitter(&self.peers);
         let kept = self
             .in_flight
             .front()
             .is_some_and(|exchange| exchange.progress == Progress::Done);
         for exchange in self.in_flight.iter_mut().skip(usize::from(kept)) {
-            exchange.drop_with(Dropped::PairingLost, &mut emitter);
+            if self.pickup == Pickup::Unconfirmed {
+                exchange.drop_with(Dropped::PairingLost, &mut emitter);
+                continue;
+            }
+            self.owed += u32::from(exchange.progress == Progress::Awaited);
+            exchange.mark(reason);
+            exchange.emit(false, now, &mut emitter);
         }
         self.current &= kept && self.in_flight.len() == 1;
         self.in_flight.truncate(usize::from(kept));

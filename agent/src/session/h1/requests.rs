@@ -4,7 +4,7 @@ use super::super::Context;
 use super::{H1, LastRequest, Pairing, Pickup, Recognition, Requests, Responses, Started};
 use crate::exchange::{InFlight, Partial, Progress};
 use crate::flow::Nanos;
-use crate::http::h1::{self, Class, Damage, Event, Framed, ReadError, Reader, classify};
+use crate::http::h1::{self, Class, Damage, Event, Framed, ReadError, Reader, Traits, classify};
 use crate::http::{Anomalies, Body, Method, RequestHead};
 use crate::ledger::Dropped;
 use crate::transport::{Chunk, Gap};
@@ -21,7 +21,7 @@ impl H1 {
                             return;
                         }
                         if self.pickup == Pickup::Unconfirmed && !self.in_flight.is_empty() {
-                            self.misjoined(cx);
+                            self.misjoined(chunk.time, cx);
                             return;
                         }
                         self.request_begins(chunk, cx);
@@ -53,7 +53,7 @@ impl H1 {
             Responses::Await(at) => match std::mem::replace(at, chunk.heard) {
                 before @ Some(_) if before != chunk.heard => {
                     // Responses came in between, and were not given.
-                    self.abandon(cx);
+                    self.abandon(chunk.time, cx);
                     self.lose_track();
                 }
                 _ if self.in_flight.is_empty() => {}
@@ -160,35 +160,54 @@ impl H1 {
             return;
         };
         let (framed, traits) = match h1::request(&head) {
-            Ok(framed) => framed,
-            Err(_) => {
-                cx.drop_with(Dropped::Malformed);
-                self.owed = true;
-                self.requests_lost();
-                return;
-            }
+            Ok((framed, traits)) => (Some(framed), traits),
+            Err(_) => (None, Traits::default()),
         };
-        self.current = false;
-        if self.pairing == Pairing::Lost {
-            cx.drop_with(Dropped::PairingLost);
-        } else if self.in_flight.len() >= cx.limits.pipeline {
-            // Those before it are still responded to in order.
-            cx.drop_with(Dropped::Evicted);
-            self.pairing = Pairing::Lost;
-        } else {
-            if self.in_flight.capacity() == 0 {
-                // Most clients wait for each response.
-                self.in_flight.reserve_exact(1);
-            }
-            let anomalies = anomalies.with(traits.anomalies);
-            let times = (started.time, now);
-            let mut exchange = InFlight::new(head, anomalies, times, started.offset);
-            exchange.expects = traits.expects;
-            self.held += exchange.memory();
-            self.in_flight.push_back(exchange);
-            self.current = true;
+        let times = (started.time, now);
+        let anomalies = anomalies.with(traits.anomalies);
+        let mut exchange = InFlight::new(head, anomalies, times, started.offset);
+        exchange.expects = traits.expects;
+        if framed.is_none() {
+            exchange.mark(Partial::Malformed);
         }
-        self.request_body(framed, now, cx);
+        self.current = false;
+        self.queue(exchange, now, cx);
+        match framed {
+            Some(framed) => self.request_body(framed, now, cx),
+            // Where it ends is not known, nor where the next begins.
+            None => {
+                let unknown = Body {
+                    size_exact: false,
+                    ..Body::default()
+                };
+                self.request_end(unknown, now, cx);
+                self.requests_lost();
+            }
+        }
+    }
+
+    /// Has a request wait for its response, if there is room and its response can be known.
+    fn queue(&mut self, mut exchange: InFlight, now: Nanos, cx: &mut Context<'_>) {
+        if self.in_flight.len() >= cx.limits.pipeline {
+            // Those before it are still responded to in order.
+            exchange.mark(Partial::Evicted);
+            exchange.emit(false, now, &mut cx.emitter(&self.peers));
+            self.owed += 1;
+            self.pairing = Pairing::Lost;
+            return;
+        }
+        if self.pairing == Pairing::Lost {
+            exchange.mark(Partial::Unpaired);
+            exchange.progress = Progress::Done;
+            self.owed += 1;
+        }
+        if self.in_flight.capacity() == 0 {
+            // Most clients wait for each response.
+            self.in_flight.reserve_exact(1);
+        }
+        self.held += exchange.memory();
+        self.in_flight.push_back(exchange);
+        self.current = true;
     }
 
     fn request_body(&mut self, framed: Framed, now: Nanos, cx: &mut Context<'_>) {
@@ -253,7 +272,7 @@ impl H1 {
                 ReadError::TooLarge => Dropped::HeadTooLarge,
             };
             cx.drop_with(reason);
-            self.owed = true;
+            self.owed += 1;
         }
         self.requests_lost();
     }
@@ -263,7 +282,7 @@ impl H1 {
             Requests::Reading(reader) => match reader.gap(gap.len, !gap.skipped) {
                 None => {
                     if self.started.is_some() {
-                        self.owed = true;
+                        self.owed += 1;
                     }
                     self.head_cut(Dropped::GapInHead, cx);
                     self.requests_lost();
@@ -324,7 +343,7 @@ impl H1 {
         self.request_cut(now, cx);
         cx.ledger.start();
         cx.drop_with(Dropped::PairingLost);
-        self.owed = true;
+        self.owed += 1;
         self.requests_lost();
     }
 

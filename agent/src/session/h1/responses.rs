@@ -18,7 +18,8 @@ impl H1 {
             if start || at == Some(offset) {
                 self.responses = Responses::Reading(Reader::default());
             } else {
-                self.responses_lost(cx);
+                let [requests, _] = &self.spoken;
+                self.responses_lost(requests.time(), cx);
             }
         }
     }
@@ -34,7 +35,7 @@ impl H1 {
                             return;
                         }
                         if !self.response_begins(chunk, cx) {
-                            self.responses_lost(cx);
+                            self.responses_lost(chunk.time, cx);
                             return;
                         }
                     }
@@ -54,10 +55,13 @@ impl H1 {
 
     /// The first byte of a response. `false`: there is no request that it belongs to.
     fn response_begins(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) -> bool {
-        if std::mem::replace(&mut self.pickup, Pickup::Certain) == Pickup::Unconfirmed
-            && !self.asked_once(chunk)
-        {
-            return false;
+        if self.pickup == Pickup::Unconfirmed {
+            if !self.asked_once(chunk) {
+                self.abandon(chunk.time, cx);
+                self.pickup = Pickup::Certain;
+                return false;
+            }
+            self.pickup = Pickup::Certain;
         }
         match self.in_flight.front_mut() {
             Some(exchange) if exchange.progress == Progress::Awaited => {
@@ -84,9 +88,11 @@ impl H1 {
             return;
         }
         // The request it belongs to may have been counted itself.
-        let counted = self.pairing == Pairing::Lost
-            || self.in_flight.iter().any(|o| o.progress != Progress::Done);
-        if !std::mem::take(&mut self.owed) && !counted {
+        let pending = |exchange: &InFlight| exchange.progress != Progress::Done;
+        let counted = self.pairing == Pairing::Lost || self.in_flight.iter().any(pending);
+        if self.owed > 0 {
+            self.owed -= 1;
+        } else if !counted {
             cx.ledger.start();
             cx.drop_with(Dropped::ResponseOnly);
         }
@@ -106,15 +112,18 @@ impl H1 {
             Event::Error(_, Some(body)) => {
                 self.responding(|exchange| exchange.mark(Partial::Malformed));
                 self.response_end(body, chunk.time, cx);
-                self.responses_lost(cx);
+                chunk.advance(chunk.bytes.len());
+                self.responses_lost(chunk.time, cx);
             }
             Event::Error(error, None) => {
-                let reason = match error {
-                    ReadError::Malformed => Dropped::Malformed,
-                    ReadError::TooLarge => Dropped::HeadTooLarge,
-                };
-                self.drop_first(reason, cx);
-                self.responses_lost(cx);
+                self.unreadable(match error {
+                    ReadError::Malformed => Partial::Malformed,
+                    ReadError::TooLarge => Partial::HeadTooLarge,
+                });
+                // What follows an error is no beginning.
+                chunk.advance(chunk.bytes.len());
+                self.settle(chunk.time, cx);
+                self.responses_lost(chunk.time, cx);
             }
         }
     }
@@ -129,11 +138,16 @@ impl H1 {
         let Some(exchange) = self.in_flight.front_mut() else {
             return;
         };
+        let before = exchange.memory();
         let (framed, traits) = match h1::response(&head, exchange.method) {
             Ok(framed) => framed,
             Err(_) => {
-                self.drop_first(Dropped::Malformed, cx);
-                self.responses_lost(cx);
+                // Where it ends is not known, nor where the next begins.
+                exchange.response_head(head, anomalies, now);
+                self.held += exchange.memory() - before;
+                self.unreadable(Partial::Malformed);
+                self.settle(now, cx);
+                self.responses_lost(now, cx);
                 return;
             }
         };
@@ -141,9 +155,9 @@ impl H1 {
             // Interim: the final response follows.
             exchange.interim.push(head);
             exchange.progress = Progress::Awaited;
+            self.held += exchange.memory() - before;
             return;
         }
-        let before = exchange.memory();
         exchange.response_head(head, anomalies.with(traits.anomalies), now);
         self.held += exchange.memory() - before;
         if framed == Framed::Switched {
@@ -214,7 +228,8 @@ impl H1 {
             exchange.emit(true, now, &mut emitter);
         }
         for exchange in &mut self.in_flight {
-            exchange.drop_with(Dropped::PairingLost, &mut emitter);
+            exchange.mark(Partial::Unpaired);
+            exchange.emit(false, now, &mut emitter);
         }
         self.in_flight.clear();
         self.held = 0;
@@ -236,14 +251,12 @@ impl H1 {
         }
     }
 
-    /// Drops the exchange whose response is being read.
-    fn drop_first(&mut self, reason: Dropped, cx: &mut Context<'_>) {
-        let Some(mut exchange) = self.in_flight.pop_front() else {
-            return;
-        };
-        self.held = self.held.saturating_sub(exchange.memory());
-        self.current &= !self.in_flight.is_empty();
-        exchange.drop_with(reason, &mut cx.emitter(&self.peers));
+    /// The response that is being read cannot be read any further: its request is known all the same.
+    fn unreadable(&mut self, reason: Partial) {
+        self.responding(|exchange| {
+            exchange.mark(reason);
+            exchange.progress = Progress::Done;
+        });
     }
 
     pub(super) fn response_gap(&mut self, gap: &Gap, cx: &mut Context<'_>) {
@@ -251,9 +264,10 @@ impl H1 {
             Responses::Reading(reader) => match reader.gap(gap.len, !gap.skipped) {
                 None => {
                     if reader.partial_head().is_some() {
-                        self.drop_first(Dropped::GapInHead, cx);
+                        self.unreadable(Partial::Gap);
+                        self.settle(gap.time, cx);
                     }
-                    self.responses_lost(cx);
+                    self.responses_lost(gap.time, cx);
                 }
                 Some(Damage::Survived { lost, end }) => {
                     if lost {
@@ -272,17 +286,17 @@ impl H1 {
                         }
                     });
                     self.response_end(body, gap.time, cx);
-                    self.responses_lost(cx);
+                    self.responses_lost(gap.time, cx);
                 }
             },
-            Responses::Await(_) => self.responses_lost(cx),
+            Responses::Await(_) => self.responses_lost(gap.time, cx),
             Responses::Seek | Responses::Ended => {}
         }
     }
 
     /// Where the next response begins is not known.
-    fn responses_lost(&mut self, cx: &mut Context<'_>) {
-        self.abandon(cx);
+    fn responses_lost(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        self.abandon(now, cx);
         self.responses = Responses::Seek;
         self.lose_track();
     }
@@ -321,7 +335,7 @@ impl H1 {
                 }
                 self.settle(now, cx);
             }
-            Responses::Seek => self.abandon(cx),
+            Responses::Seek => self.abandon(now, cx),
             Responses::Ended => {}
         }
         self.responses = Responses::Ended;

@@ -3,14 +3,15 @@
 use super::super::Context;
 use super::{H1, Pairing, Pickup, Recognition, Requests, Responses};
 use crate::exchange::Partial;
+use crate::flow::Nanos;
 use crate::http::h1::{Class, Reader, classify};
 use crate::transport::Chunk;
 
 impl H1 {
     /// More comes after the request at which the connection was picked up: it was none, or the client pipelines.
-    pub(super) fn misjoined(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn misjoined(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        self.abandon(now, cx);
         self.pickup = Pickup::Certain;
-        self.abandon(cx);
         self.requests = Requests::Seek;
         self.responses = Responses::Seek;
     }
@@ -23,7 +24,8 @@ impl H1 {
             // Nothing came between the last request and this one: it did not wait.
             self.pairing = Pairing::Lost;
         } else if responses.may_be_quiescent(chunk) && self.pairing != Pairing::Lost {
-            self.abandon(cx);
+            self.abandon(chunk.time, cx);
+            self.owed = 0;
             if self.in_flight.is_empty() {
                 self.responses = Responses::Reading(Reader::default());
             }
@@ -47,7 +49,7 @@ impl H1 {
 
     /// Both directions are read anew from a quiescent point on.
     pub(super) fn restart(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) {
-        self.abandon(cx);
+        self.abandon(chunk.time, cx);
         // One that only waited for the end of its request: that has come, somewhere.
         for exchange in &mut self.in_flight {
             exchange.mark(Partial::Gap);
@@ -55,7 +57,7 @@ impl H1 {
         }
         self.settle(chunk.time, cx);
         self.requests = Requests::Reading(Reader::default());
-        self.owed = false;
+        self.owed = 0;
         let [_, responses] = &self.spoken;
         self.pickup = match responses.is_quiescent(chunk) {
             true => Pickup::Certain,

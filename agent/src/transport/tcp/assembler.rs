@@ -261,8 +261,16 @@ impl Assembler {
     /// Something vouches that no byte before `seq` will come any more: an acknowledgement by the other end.
     #[inline]
     pub fn acknowledged(&mut self, seq: u32, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
-        if !self.opened || self.ended || distance(self.at.seq, seq) <= 0 {
+        if self.ended || !self.anchored || distance(self.at.seq, seq) <= 0 {
             return;
+        }
+        if !self.opened && self.believable(seq, false) {
+            // Bytes after the anchor were received, and no segment of this direction was seen.
+            self.opened = true;
+            sink.item(Item::Opens {
+                offset: self.at.offset,
+                start: false,
+            });
         }
         // A FIN takes one sequence number.
         let seq = match self.fin {
@@ -680,6 +688,18 @@ mod tests {
             &mut Sink::new(PEER, |item: Item<'_>| items.push(shown(item))),
         );
         assert_eq!(items, ["gap 2", "fin"]);
+    }
+
+    #[test]
+    fn acknowledgements_show_a_direction_that_was_not_seen() {
+        let mut assembler = Assembler::default();
+        let mut items = Vec::new();
+        for seq in [100, 100, 90, 900_000_000, 130, 130] {
+            assembler.anchor(seq);
+            let mut sink = Sink::new(PEER, |item: Item<'_>| items.push(shown(item)));
+            assembler.acknowledged(seq, 0, &mut sink);
+        }
+        assert_eq!(items, ["at", "gap 30"]);
     }
 
     #[test]
