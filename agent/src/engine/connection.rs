@@ -1,5 +1,6 @@
 //! One connection: how its bytes come in, and what it speaks.
 
+use super::fairness::Holder;
 use super::table::Key;
 use crate::capture::{Command, Plaintext, Segment};
 use crate::flow::{ConnectionId, Direction, Nanos, Offset, Side};
@@ -282,6 +283,14 @@ impl Connection {
         let requests = side.requests();
         let offset = tcp.offset(requests, position);
         self.session.has_request_at(requests, offset)
+    }
+
+    /// Whose share of a bound it takes.
+    pub(super) const fn holder(&self) -> Holder {
+        Holder {
+            cgroup: self.origin.cgroup,
+            remote: self.origin.remote.mapped(),
+        }
     }
 
     pub(super) const fn id(&self) -> ConnectionId {

@@ -1,10 +1,11 @@
 //! Many connections: found by their identity, bounded in number and in memory, ended by time.
 
 use super::connection::{Connection, PeerSocket, State};
+use super::fairness::{Evictions, Shares};
 use super::folding::PeerSockets;
 use super::table::{Key, Table};
 use crate::capture::{Command, Event, Plaintext, Segment};
-use crate::flow::{ConnectionId, Nanos, Side};
+use crate::flow::{CgroupId, ConnectionId, Nanos, Side};
 use crate::http::h1::Bounds;
 use crate::ledger::Ledger;
 use crate::session::{Context, End, Limits, Origin, Output, Stats};
@@ -21,6 +22,7 @@ pub struct Engine {
     table: Table,
     peer_sockets: PeerSockets,
     pre_accept: PreAccept,
+    evictions: Evictions,
     /// Bytes that connections hold.
     memory: usize,
 }
@@ -43,6 +45,7 @@ impl Engine {
             table: Table::new(),
             peer_sockets: PeerSockets::default(),
             pre_accept: PreAccept::default(),
+            evictions: Evictions::default(),
             memory: 0,
         }
     }
@@ -189,8 +192,10 @@ impl Engine {
 
     /// Adds a connection; others make room for it.
     fn insert(&mut self, connection: Connection, now: Nanos, output: &mut Output) -> Option<Key> {
-        while self.table.len() >= self.limits.connections.max(1) {
-            self.evict(self.table.oldest()?, now, output);
+        let most = self.limits.connections.max(1);
+        if self.table.len() >= most {
+            let bound = (most - most / 8).min(most - 1);
+            self.evict_fairly(bound, |_| 1, now, output);
         }
         self.stats.connections += 1;
         self.table.insert(connection, now)
@@ -277,27 +282,50 @@ impl Engine {
         self.stats.pre_accept_dropped += self.pre_accept.expire(Nanos::MAX);
     }
 
-    /// Connections that hold something go until an eighth of the memory is free again, least recently used first.
+    /// Frees an eighth of the memory.
     fn make_room(&mut self, now: Nanos, output: &mut Output) {
         let enough = self.limits.memory - self.limits.memory / 8;
-        let mut at = self.table.oldest();
-        while let Some(key) = at
-            && self.memory() > enough
-        {
-            at = self.table.newer(key);
-            if self
-                .table
-                .get(key)
-                .is_some_and(|connection| connection.counted > 0)
-            {
-                self.evict(key, now, output);
+        // What waits for its connection is nobody's share.
+        let enough = enough.saturating_sub(self.pre_accept.memory());
+        self.evict_fairly(enough, |connection| connection.counted, now, output);
+    }
+
+    /// Evicts connections of those who have more than their share, until all together have at most `bound`.
+    fn evict_fairly(
+        &mut self,
+        bound: usize,
+        size: impl Fn(&Connection) -> usize,
+        now: Nanos,
+        output: &mut Output,
+    ) {
+        let holdings = |connection: &Connection| (connection.holder(), size(connection));
+        let mut shares = Shares::new(self.table.iter().map(holdings), bound);
+        for large in [true, false] {
+            let mut at = self.table.oldest();
+            while let Some(key) = at {
+                at = self.table.newer(key);
+                let Some((holder, size)) = self.table.get(key).map(holdings) else {
+                    continue;
+                };
+                if shares.has_to_go(holder, size, large) {
+                    shares.gone(holder, size);
+                    self.evict(key, now, output);
+                }
             }
         }
     }
 
     fn evict(&mut self, key: Key, now: Nanos, output: &mut Output) {
         self.stats.evicted_connections += 1;
+        if let Some(connection) = self.table.get(key) {
+            self.evictions.count(connection.origin.cgroup);
+        }
         self.end(key, End::Evicted, now, output);
+    }
+
+    /// Connections evicted, by the cgroup of their socket; [`CgroupId`] zero stands for those that are too many to name.
+    pub fn evictions(&self) -> impl Iterator<Item = (CgroupId, u64)> {
+        self.evictions.iter()
     }
 
     fn end(&mut self, key: Key, end: End, now: Nanos, output: &mut Output) {

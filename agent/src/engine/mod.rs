@@ -7,6 +7,7 @@
 mod connection;
 #[expect(clippy::module_inception, reason = "the engine of the engine")]
 mod engine;
+mod fairness;
 mod folding;
 mod table;
 

@@ -147,6 +147,13 @@ impl Table {
         self.key(self.oldest)
     }
 
+    /// All of them, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.slots
+            .iter()
+            .filter_map(|slot| slot.connection.as_ref())
+    }
+
     /// The next more recently used.
     pub(super) fn newer(&self, key: Key) -> Option<Key> {
         self.key(self.slots.get(key.index as usize)?.next)

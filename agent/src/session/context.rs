@@ -23,9 +23,9 @@ pub struct Limits {
     pub reorder_wait: Nanos,
     /// Unanswered requests kept per connection.
     pub pipeline: usize,
-    /// Connections kept; the least recently used goes first.
+    /// Connections kept; those of who has more than a fair share go first, the least recently used before others.
     pub connections: usize,
-    /// Bytes of heads, bodies and reordering kept over all connections.
+    /// Bytes of heads, bodies and reordering kept over all connections; shared like `connections`.
     pub memory: usize,
     /// An exchange older than this is emitted as it stands.
     pub exchange_age: Nanos,

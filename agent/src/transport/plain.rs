@@ -89,15 +89,6 @@ impl Plain {
         }
     }
 
-    /// The next byte of a direction, once anything is known of it.
-    pub(crate) fn position(&self, direction: Direction) -> Option<Offset> {
-        let [ingress, egress] = &self.ways;
-        match direction {
-            Direction::Ingress => ingress.next,
-            Direction::Egress => egress.next,
-        }
-    }
-
     /// Both directions have ended.
     pub(crate) fn is_over(&self) -> bool {
         self.ways.iter().all(|way| way.ended)

@@ -542,6 +542,67 @@ fn memory_is_bounded() {
     run.finish();
 }
 
+/// Unfinished heads of one client do not push out what another one waits for, at the same server or at another.
+#[test]
+fn who_holds_most_makes_room() {
+    for shared in [true, false] {
+        let limits = Limits {
+            memory: 1_000_000,
+            ..Limits::default()
+        };
+        let mut run = Run::new(limits);
+        let mut victims: Vec<Wire> = (1..=20)
+            .map(|socket| Wire::at(Side::Server, socket, 5001, [10, 20]))
+            .collect();
+        for wire in &mut victims {
+            wire.say(CLIENT, &GET_A[2..]);
+            run.feed(&wire.packets);
+        }
+        for socket in 100..300 {
+            let mut wire = Wire::at(Side::Server, socket, 5002, [10, 20]);
+            wire.time += socket * 1_000_000_000;
+            let head = format!("GET /b HTTP/1.1\r\nA: {}", "x".repeat(60_000));
+            let packet = wire.say(CLIENT, head);
+            packet.cgroup = if shared { 7 } else { 8 };
+            run.feed(&wire.packets);
+            assert!(run.engine.memory() <= 1_000_000);
+        }
+        for wire in &mut victims {
+            wire.packets.clear();
+            wire.say(SERVER, &A[2..]);
+            run.feed(&wire.packets);
+        }
+        let whole = |line: &String| line == "GET /a \"\" -> 200 \"a\"";
+        assert_eq!(run.story().iter().filter(|line| whole(line)).count(), 20);
+        let evicted: u64 = run.engine.evictions().map(|(_, count)| count).sum();
+        assert!(evicted > 180);
+        assert_eq!(evicted, run.engine.stats().evicted_connections);
+        if !shared {
+            assert!(run.engine.evictions().all(|(cgroup, _)| cgroup.0 == 8));
+        }
+    }
+}
+
+#[test]
+fn the_table_is_shared_fairly() {
+    let limits = Limits {
+        connections: 64,
+        ..Limits::default()
+    };
+    let mut run = Run::new(limits);
+    for socket in 1..=1000 {
+        let port = if socket <= 10 { 5001 } else { 5002 };
+        let mut wire = Wire::at(Side::Server, socket, port, [10, 20]);
+        wire.time += socket * 1_000_000;
+        wire.say(CLIENT, &GET_A[2..]);
+        run.feed(&wire.packets);
+        assert!(run.engine.connections() <= 64);
+    }
+    let evicted = run.output.exchanges.iter().map(|e| e.peers.socket.0);
+    assert!(evicted.clone().all(|socket| socket > 10));
+    assert!(evicted.count() > 900);
+}
+
 #[test]
 fn unanswered_requests_are_bounded() {
     let limits = Limits {

@@ -12,6 +12,7 @@ use crate::flow::{CgroupId, Direction, Endpoint, Nanos, Side, SocketId};
 pub(crate) struct Packet {
     pub(crate) time: Nanos,
     pub(crate) socket: u64,
+    pub(crate) cgroup: u64,
     pub(crate) direction: Direction,
     pub(crate) local: Endpoint,
     pub(crate) remote: Endpoint,
@@ -32,7 +33,7 @@ impl Packet {
         Segment {
             time: self.time,
             socket: SocketId(self.socket),
-            cgroup: CgroupId(7),
+            cgroup: CgroupId(self.cgroup),
             direction: self.direction,
             local: self.local,
             remote: self.remote,
@@ -157,6 +158,7 @@ impl Wire {
         Packet {
             time: self.time,
             socket: self.socket,
+            cgroup: 7,
             direction: self.direction(who),
             local,
             remote,
