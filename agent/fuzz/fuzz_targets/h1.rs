@@ -174,7 +174,6 @@ fn run(script: &Script, cut: usize) -> (String, bool, u64) {
     let mut engine = Engine::new(Limits {
         body: 64,
         head: 2048,
-        fields: 16,
         reorder_bytes: 4096,
         pipeline: 8,
         connections: 4,

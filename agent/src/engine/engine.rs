@@ -34,7 +34,6 @@ impl Engine {
         let bounds = Bounds {
             // Positions in a head are 16 bits wide.
             head: limits.head.min(usize::from(u16::MAX)),
-            fields: limits.fields,
             body: limits.body,
         };
         Self {

@@ -17,12 +17,14 @@ impl Anomalies {
     pub const ODD_CODING: Self = Self(1 << 4);
     /// A field whose name is no token or whose value holds control characters, or a line that is no field.
     pub const INVALID_FIELD: Self = Self(1 << 5);
-
-    /// A request line with spaces after its version, or a minor version above 1.
+    /// A request line that only a tolerant server takes: other white space than single spaces, no target, white space or
+    /// control characters in it, a version that is not 1.0 or 1.1 (RFC 9112 §3).
     pub const ODD_LINE: Self = Self(1 << 6);
+    /// A status line with other white space than single spaces, or a minor version above 1 (RFC 9112 §4).
+    pub const ODD_STATUS_LINE: Self = Self(1 << 7);
 
     /// Each with its name in output.
-    pub const NAMED: [(Self, &'static str); 7] = [
+    pub const NAMED: [(Self, &'static str); 8] = [
         (Self::LENGTH_AND_CHUNKED, "length_and_chunked"),
         (Self::REPEATED_LENGTH, "repeated_length"),
         (Self::FOLDED, "folded_field"),
@@ -30,6 +32,7 @@ impl Anomalies {
         (Self::ODD_CODING, "odd_transfer_coding"),
         (Self::INVALID_FIELD, "invalid_field"),
         (Self::ODD_LINE, "odd_request_line"),
+        (Self::ODD_STATUS_LINE, "odd_status_line"),
     ];
 
     /// The names of those that are set.

@@ -15,8 +15,6 @@ pub struct Limits {
     pub body: usize,
     /// Longest head in bytes; at most 65 535, so that a head's slices fit 16 bits.
     pub head: usize,
-    /// Most fields of a head.
-    pub fields: usize,
     /// Out-of-order bytes kept per direction while an earlier segment is awaited.
     pub reorder_bytes: usize,
     /// How long an earlier segment is awaited before its absence is a gap.
@@ -41,7 +39,6 @@ impl Default for Limits {
         Self {
             body: 64 * 1024,
             head: 65_535,
-            fields: 256,
             reorder_bytes: 1024 * 1024,
             reorder_wait: 2 * SECOND,
             pipeline: 1024,

@@ -1,16 +1,18 @@
 //! What a connection speaks, decided from its first bytes: where a further protocol is chosen.
 //!
-//! On a connection whose first byte was seen, the first bytes decide. On one that was picked up mid-stream, the first chunk
-//! that begins like an HTTP message does; when both sides have spoken in turn for a while and none came, it is not HTTP.
+//! On a connection whose first byte was seen, the first bytes decide if they name HTTP, or name another protocol for certain
+//! (TLS, SSH, what begins with no word). Anything else decides nothing, and neither does a connection that was picked up
+//! mid-stream: the first chunk that begins like an HTTP message does then. When both sides have spoken in turn for a while
+//! and none came, it is not HTTP.
 
 use std::sync::Arc;
 
-use super::h1::{End, H1, is_known_request};
+use super::h1::{End, H1, is_known_request, is_plain_request};
 use super::proxy_protocol::{self, Preamble};
 use super::quiescent::Spoken;
 use super::{Context, Origin};
 use crate::flow::{Direction, Endpoint, Nanos, Offset};
-use crate::http::h1::{Class, classify};
+use crate::http::h1::{Class, classify, is_binary};
 use crate::ledger::Dropped;
 use crate::transport::{Chunk, Gap};
 
@@ -18,7 +20,7 @@ use crate::transport::{Chunk, Gap};
 /// conversation in HTTP has a message after each.
 const CHANGES: u8 = 8;
 
-/// Bytes that hold the longest method and the beginning of a target, or the whole of anything else that is told apart.
+/// Bytes that hold a usual method and the beginning of a target, or the whole of anything else that is told apart.
 const ENOUGH: usize = 64;
 
 /// Longest request line that is waited for mid-stream: what servers accept (RFC 9112 §3 asks for 8000 bytes).
@@ -32,6 +34,8 @@ pub(crate) struct Detect {
     whole: [bool; 2],
     last: Option<Direction>,
     changes: u8,
+    /// What it begins with is no message: not HTTP, unless a message comes.
+    unread: bool,
     held: Option<Box<Held>>,
 }
 
@@ -113,11 +117,22 @@ enum First {
     Undecided { preamble: usize },
     /// A message, after a preamble of so many bytes.
     Message { class: Class, preamble: usize },
+    /// No message, and no proof of another protocol.
+    Unknown,
     /// Decided, and no HTTP/1.
     Found(Found),
 }
 
 impl Detect {
+    /// Of a connection whose first bytes were taken for a request, and are none.
+    pub(crate) fn again() -> Self {
+        Self {
+            changes: 1,
+            unread: true,
+            ..Self::default()
+        }
+    }
+
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
         self.held.as_ref().map_or(0, |held| {
@@ -138,6 +153,7 @@ impl Detect {
         for direction in [Direction::Ingress, Direction::Egress] {
             self.drop_start(direction, reason, cx);
         }
+        cx.stats.not_http += u64::from(self.unread);
     }
 
     /// Drops what is held of a direction.
@@ -191,7 +207,7 @@ impl Detect {
     ) -> Found {
         let at = direction as usize;
         let Some(mut start) = self.held.as_mut().and_then(|held| held.starts[at].take()) else {
-            return match self.first(chunk.bytes) {
+            return match self.first(chunk.bytes, origin) {
                 First::Undecided { preamble } => {
                     chunk.advance(preamble);
                     self.hold(direction, Start::new(chunk));
@@ -201,12 +217,16 @@ impl Detect {
                     chunk.advance(preamble);
                     self.http1(direction, class, origin)
                 }
+                First::Unknown => self.unknown(direction, origin),
                 First::Found(found) => found,
             };
         };
         start.bytes.extend_from_slice(chunk.bytes);
         chunk.advance(chunk.bytes.len());
-        let first = self.first(&start.bytes);
+        let first = self.first(&start.bytes, origin);
+        if let First::Unknown = first {
+            return self.unknown(direction, origin);
+        }
         if let First::Message { preamble, .. } | First::Undecided { preamble } = first {
             start.bytes.drain(..preamble.min(start.bytes.len()));
             start.offset = start.offset + preamble as u64;
@@ -215,12 +235,32 @@ impl Detect {
         match first {
             First::Undecided { .. } => Found::Nothing,
             First::Message { class, .. } => self.http1(direction, class, origin),
+            First::Unknown => self.unknown(direction, origin),
             First::Found(found) => found,
         }
     }
 
+    /// The first bytes of a direction are no message: later ones may be.
+    fn unknown(&mut self, direction: Direction, origin: &Origin) -> Found {
+        self.whole[direction as usize] = false;
+        // What is inside a tunnel is no connection that was taken for HTTP.
+        self.unread |= origin.outer.is_none();
+        match self.speaker(direction) {
+            true => Found::Nothing,
+            false => Found::Other,
+        }
+    }
+
+    /// Counts changes of speaker. `false`: there were too many.
+    fn speaker(&mut self, direction: Direction) -> bool {
+        if self.last.replace(direction) != Some(direction) {
+            self.changes = self.changes.saturating_add(1);
+        }
+        self.changes <= CHANGES
+    }
+
     /// What a direction begins with. A preamble is noted once it is whole.
-    fn first(&mut self, bytes: &[u8]) -> First {
+    fn first(&mut self, bytes: &[u8], origin: &Origin) -> First {
         let known = self.held.as_ref().and_then(|held| held.preamble);
         let preamble = match known {
             Some(_) => Preamble::None,
@@ -229,15 +269,18 @@ impl Detect {
         let (len, source) = match preamble {
             Preamble::None => (0, None),
             Preamble::Undecided => return First::Undecided { preamble: 0 },
-            Preamble::Malformed => return First::Found(Found::Other),
+            Preamble::Malformed => return First::Unknown,
             Preamble::Whole { len, source } => (len, Some(Whole { source })),
         };
         if source.is_some() {
             self.held.get_or_insert_default().preamble = source;
         }
-        match first_look(bytes.get(len..).unwrap_or_default()) {
+        let message = bytes.get(len..).unwrap_or_default();
+        match first_look(message) {
             Class::Undecided => First::Undecided { preamble: len },
-            Class::Other => First::Found(Found::Other),
+            // Inside a tunnel, the first bytes may be the rest of the response that opened it.
+            Class::Other if !is_binary(message) || origin.outer.is_some() => First::Unknown,
+            Class::Other | Class::Foreign => First::Found(Found::Other),
             Class::Http2 => First::Found(Found::Http2),
             class => First::Message {
                 class,
@@ -259,9 +302,7 @@ impl Detect {
         chunk: &mut Chunk<'_>,
         origin: &Origin,
     ) -> Found {
-        if self.last.replace(direction) != Some(direction) {
-            self.changes = self.changes.saturating_add(1);
-        }
+        let goes_on = self.speaker(direction);
         if let Some(start) = self.take_start(direction) {
             return self.more_of_a_line(direction, start, chunk, origin);
         }
@@ -269,14 +310,15 @@ impl Detect {
         let other = &self.spoken[direction.opposite() as usize];
         let begins = chunk.boundary && (own.is_unseen() || other.is_quiescent(chunk));
         match classify(chunk.bytes) {
-            class @ (Class::Request | Class::Response) if begins => {
+            class if begins && is_plain_message(class, chunk.bytes) => {
                 self.http1(direction, class, origin)
             }
+            Class::Foreign => Found::Other,
             Class::Undecided if begins && is_known_request(chunk.bytes) => {
                 self.hold(direction, Start::new(chunk));
                 Found::Nothing
             }
-            _ if self.changes > CHANGES => Found::Other,
+            _ if !goes_on => Found::Other,
             _ => Found::Nothing,
         }
     }
@@ -292,7 +334,7 @@ impl Detect {
         start.bytes.extend_from_slice(chunk.bytes);
         chunk.advance(chunk.bytes.len());
         match classify(&start.bytes) {
-            class @ Class::Request => {
+            class @ (Class::Request | Class::OddRequest) => {
                 self.hold(direction, start);
                 self.http1(direction, class, origin)
             }
@@ -318,7 +360,7 @@ impl Detect {
 
     fn http1(&mut self, direction: Direction, class: Class, origin: &Origin) -> Found {
         let requests = match class {
-            Class::Request => direction,
+            Class::Request | Class::OddRequest => direction,
             _ => direction.opposite(),
         };
         let held = self.held.take();
@@ -331,6 +373,11 @@ impl Detect {
         );
         Found::Http1(Box::new(h1), held)
     }
+}
+
+/// A message as it may be believed mid-stream.
+fn is_plain_message(class: Class, bytes: &[u8]) -> bool {
+    class == Class::Response || is_plain_request(class, bytes)
 }
 
 /// From by-direction to by-what it carries.

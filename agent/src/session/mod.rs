@@ -237,8 +237,12 @@ impl Session {
             Self::H1(h1) => match h1.verdict() {
                 h1::Verdict::Go => Verdict::Open,
                 h1::Verdict::Over => Verdict::Over,
-                verdict @ (h1::Verdict::NotHttp | h1::Verdict::Hopeless) => {
-                    cx.stats.not_http += u64::from(verdict == h1::Verdict::NotHttp);
+                h1::Verdict::NotHttp => {
+                    h1.finish(End::Gone, now, cx);
+                    *self = Self::Detect(Detect::again());
+                    Verdict::Open
+                }
+                h1::Verdict::Hopeless => {
                     h1.finish(End::Gone, now, cx);
                     *self = Self::Ignored;
                     Verdict::Ignore

@@ -207,7 +207,7 @@ fn switching_protocols() {
     check(
         &[
             "> CONNECT h:443 HTTP/1.1\r\n\r\n",
-            "> \u{16}\u{3}early",
+            "> \u{16}\u{3}\u{1}early",
             "< HTTP/1.1 200 OK\r\n\r\n\u{16}\u{3}",
             "> GET / HTTP/1.1\r\n\r\n",
         ],
@@ -415,10 +415,6 @@ fn faults() {
             "malformed",
         ),
         (
-            &format!("< HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(300)),
-            "head_too_large",
-        ),
-        (
             &format!("< HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(70_000)),
             "head_too_large",
         ),
@@ -475,17 +471,23 @@ fn faults() {
 
 #[test]
 fn other_protocols() {
+    // What no server of HTTP takes for a request is ignored at once.
+    for script in [
+        ["> \0\0\0\x08\x04\u{16}/", "< S"].as_slice(),
+        &["< J\0\0\0\n8.0.30\0", "> \x01x", "< \0"],
+        &["> \0\0\0\x1f\0\x12\0\0", "< \0\0\0\x1f"],
+        &["< SSH-2.0-OpenSSH_9.2\r\n", "> SSH-2.0-Go\r\n"],
+        &["> SSH-2.0-Go\r\n", "< SSH-2.0-OpenSSH_9.2\r\n"],
+        &["> \x16\x03\x01\x02\0\x01", "< \x16\x03\x03"],
+    ] {
+        ignored(script);
+    }
+    // Words are looked at again, for a while.
     for script in [
         ["> *1\r\n$4\r\nPING\r\n", "< +PONG\r\n"].as_slice(),
         &["> PING\r\n", "< +PONG\r\n"],
         &["> SET a b\r\n", "< +OK\r\n"],
-        &["> \0\0\0\x08\x04\u{16}/", "< S"],
-        &["< J\0\0\0\n8.0.30\0", "> x"],
-        &["> \0\0\0\x1f\0\x12\0\0", "< \0\0\0\x1f"],
         &["< 220 mail ESMTP\r\n", "> EHLO x\r\n"],
-        &["< SSH-2.0-OpenSSH_9.2\r\n", "> SSH-2.0-Go\r\n"],
-        &["> SSH-2.0-Go\r\n", "< SSH-2.0-OpenSSH_9.2\r\n"],
-        &["> \x16\x03\x01\x02\0\x01", "< \x16\x03\x03"],
         &["> get foo\r\n", "< END\r\n"],
         &["> set foo 0 0 3\r\nbar\r\n", "< STORED\r\n"],
         &[
@@ -493,19 +495,41 @@ fn other_protocols() {
             "< RTSP/1.0 200 OK\r\n",
         ],
     ] {
+        ignored(&script.repeat(5));
         let mut run = Run::new(Limits::default());
         run.feed(&wire(Side::Server, script).packets);
-        let ignored = [Command::Ignore(SocketId(1))];
-        assert_eq!(run.output.commands, ignored, "{script:#?}");
         run.finish();
-        assert_eq!(run.story(), [""; 0], "{script:#?}");
-        assert_eq!(run.engine.ledger().started, 0);
-        assert_eq!(run.engine.stats().not_http, 1);
+        assert_eq!(run.output.commands, [], "{script:#?}");
+        assert_eq!(run.engine.stats().not_http, 1, "{script:#?}");
+        // Whoever hides behind other words first is seen, once the server has spoken.
+        if script.last().is_some_and(|last| last.starts_with('>')) {
+            continue;
+        }
+        let request = ["> GET /a HTTP/1.1\r\n\r\n", "< HTTP/1.1 204 No\r\n\r\n"];
+        check(
+            &[script, request.as_slice()].concat(),
+            &["GET /a \"\" -> 204 \"\""],
+        );
     }
     let mut run = Run::new(Limits::default());
     run.feed(&wire(Side::Server, &["> PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0"]).packets);
     assert_eq!(run.output.commands, [Command::Ignore(SocketId(1))]);
     assert_eq!(run.engine.stats().http2, 1);
+}
+
+/// Nothing is emitted of it, and the hook is asked to ignore it.
+fn ignored(script: &[&str]) {
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire(Side::Server, script).packets);
+    assert_eq!(
+        run.output.commands,
+        [Command::Ignore(SocketId(1))],
+        "{script:#?}"
+    );
+    run.finish();
+    assert_eq!(run.story(), [""; 0], "{script:#?}");
+    assert_eq!(run.engine.ledger().started, 0);
+    assert_eq!(run.engine.stats().not_http, 1);
 }
 
 #[test]

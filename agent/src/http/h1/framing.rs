@@ -176,7 +176,6 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds {
         head: 65_535,
-        fields: 256,
         body: 1024,
     };
 

@@ -1,15 +1,19 @@
 //! Heads: found, parsed by `httparse`, kept as slices of one buffer.
 //!
-//! Tolerated beyond the grammar, as recipients do (RFC 9112 §2.2, §5.2, §4): lines that end with LF alone, folded field
-//! lines, a missing reason, bytes from 0x80 on in targets, reasons and values, control characters in values, field names that
-//! are no tokens, field lines without a name. Servers differ in what they make of these, so nobody may hide behind one.
+//! Tolerated beyond the grammar, as recipients do (RFC 9112 §2.2, §3, §4, §5.2): lines that end with LF alone, folded
+//! field lines, start lines of odd words and versions ([`line`]), a missing reason, bytes from 0x80 on in targets, reasons
+//! and values, control characters in values, field names that are no tokens, field lines without a name. Servers differ in
+//! what they make of these, so nobody may hide behind one.
+//!
+//! A head is bounded in bytes alone ([`Bounds::head`]): HTTP sets no number of fields (RFC 9110 §5.4).
 
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use httparse::{Header, ParserConfig, Status};
 
-use super::mask::{mask_values, name_fields, straighten, unfold};
+use super::line;
+use super::mask::{mask_values, name_fields, unfold};
 use super::{Bounds, Class, classify};
 use crate::http::{
     Anomalies, Fields, FieldsBuilder, Reason, RequestHead, ResponseHead, Slice, Version,
@@ -23,7 +27,7 @@ const FEW_FIELDS: usize = 48;
 pub enum ReadError {
     /// Not HTTP.
     Malformed,
-    /// Over the size or field limit.
+    /// Over the size limit.
     TooLarge,
 }
 
@@ -109,10 +113,18 @@ impl Head for ResponseHead {
 
 /// Scheme and authority of a target in absolute form, the authority of a CONNECT (RFC 9112 §3.2).
 fn target_parts(buffer: &[u8], method: Slice, target: Slice) -> (Option<Slice>, Option<Slice>) {
-    if method.of(buffer) == b"CONNECT" {
-        return (None, Some(target));
-    }
     let text = target.of(buffer);
+    if method.of(buffer) == b"CONNECT" {
+        // In any other form it is none, and the `Host` field says where to (RFC 9112 §3.2.3).
+        let authority = !text.is_empty()
+            && !memchr::memmem::find(text, b"://").is_some_and(|at| at > 0)
+            && !text
+                .iter()
+                .any(|b| matches!(b, b'/' | b'?' | b'#' | b'*' | b' '));
+        if authority {
+            return (None, Some(target));
+        }
+    }
     if text.first().is_none_or(|b| !b.is_ascii_alphabetic()) {
         return (None, None);
     }
@@ -144,7 +156,6 @@ struct Raw {
 enum Outcome {
     Whole(Raw),
     NeedMore,
-    TooManyFields,
     Malformed,
 }
 
@@ -155,7 +166,7 @@ pub(super) fn parse<H: Head>(
 ) -> Result<Option<Parsed<H>>, ReadError> {
     let window = bytes.get(..bounds.head).unwrap_or(bytes);
     let mut spans = Vec::new();
-    match attempt(H::KIND, &config(), window, (bounds, &mut spans)) {
+    match attempt(H::KIND, &config(), window, &mut spans) {
         Outcome::Whole(raw) => Ok(Some(whole(
             &raw,
             Bytes::copy_from_slice(window.get(..raw.len).unwrap_or_default()),
@@ -164,18 +175,17 @@ pub(super) fn parse<H: Head>(
         ))),
         Outcome::NeedMore if window.len() >= bounds.head => Err(ReadError::TooLarge),
         Outcome::NeedMore => Ok(None),
-        Outcome::TooManyFields => Err(ReadError::TooLarge),
         Outcome::Malformed => lenient(window, bounds),
     }
 }
 
-/// Parses what `httparse` refuses and recipients accept: folded field lines, targets that are not UTF-8, fields with bytes that do
-/// not belong there. It parses a copy in which all are made harmless without moving a byte, so the positions found are right in the
-/// original.
+/// Parses what `httparse` refuses and recipients accept. The start line is read here; the fields are parsed in a copy in
+/// which every odd byte is made harmless without moving one, behind a plain start line. So the positions found are right in
+/// the original, once they are moved by the difference of the two lines.
 #[cold]
 fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>, ReadError> {
     let Some(end) = find_end(window, 0) else {
-        let hopeless = classify(window) == Class::Other;
+        let hopeless = matches!(classify(window), Class::Other | Class::Foreign);
         return match window.len() >= bounds.head {
             _ if hopeless => Err(ReadError::Malformed),
             true => Err(ReadError::TooLarge),
@@ -183,39 +193,91 @@ fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>,
         };
     };
     let mut head = window.get(..end).unwrap_or_default().to_vec();
-    let line = memchr::memchr(b'\n', &head).map_or(0, |at| at + 1);
-    let (_, fields) = head.split_at_mut(line);
-    let mut anomalies = Anomalies::default();
+    let first = memchr::memchr(b'\n', &head).map_or(0, |at| at + 1);
+    let (start, fields) = head.split_at_mut(first);
+    let (line, version, mut anomalies) = start_line(H::KIND, start).ok_or(ReadError::Malformed)?;
     if unfold(fields) {
         anomalies = anomalies.with(Anomalies::FOLDED);
     }
     let mut invalid = name_fields(H::KIND, fields);
-    let mut odd_line = false;
-    let mut masked = head.clone();
-    let (start, fields) = masked.split_at_mut(line);
-    for byte in start.iter_mut().filter(|byte| !byte.is_ascii()) {
-        *byte = b'?';
-    }
-    if H::KIND == Kind::Request {
-        odd_line = straighten(start);
-    }
-    invalid |= mask_values(fields);
-    if odd_line {
-        anomalies = anomalies.with(Anomalies::ODD_LINE);
-    }
+    let plain: &[u8] = match H::KIND {
+        Kind::Request => b"G / HTTP/1.1\r\n",
+        Kind::Response => b"HTTP/1.1 200\r\n",
+    };
+    let mut masked = [plain, &*fields].concat();
+    invalid |= mask_values(masked.get_mut(plain.len()..).unwrap_or_default());
     if invalid {
         anomalies = anomalies.with(Anomalies::INVALID_FIELD);
     }
     let mut config = config();
     config
-        .allow_multiple_spaces_in_request_line_delimiters(true)
         .ignore_invalid_headers_in_requests(true)
         .ignore_invalid_headers_in_responses(true);
     let mut spans = Vec::new();
-    match attempt(H::KIND, &config, &masked, (bounds, &mut spans)) {
-        Outcome::Whole(raw) => Ok(Some(whole(&raw, head.into(), spans, anomalies))),
-        Outcome::TooManyFields => Err(ReadError::TooLarge),
-        Outcome::NeedMore | Outcome::Malformed => Err(ReadError::Malformed),
+    let Outcome::Whole(raw) = attempt(H::KIND, &config, &masked, &mut spans) else {
+        return Err(ReadError::Malformed);
+    };
+    for (name, value) in &mut spans {
+        *name = moved(*name, plain.len(), first);
+        *value = moved(*value, plain.len(), first);
+    }
+    let raw = Raw {
+        line,
+        version,
+        len: raw.len + first - plain.len(),
+    };
+    Ok(Some(whole(&raw, head.into(), spans, anomalies)))
+}
+
+/// The start line of a head that is whole, and what is odd about it.
+fn start_line(kind: Kind, start: &[u8]) -> Option<(Line, Version, Anomalies)> {
+    match kind {
+        Kind::Request => {
+            let read = line::request(start)?;
+            let line = Line {
+                method: slice(read.method)?,
+                target: slice(read.target)?,
+                ..Line::default()
+            };
+            Some((line, read.version, odd(read.odd, Anomalies::ODD_LINE)))
+        }
+        Kind::Response => {
+            let read = line::status(start)?;
+            let line = Line {
+                status: read.status,
+                reason: slice(read.reason)?,
+                ..Line::default()
+            };
+            Some((
+                line,
+                read.version,
+                odd(read.odd, Anomalies::ODD_STATUS_LINE),
+            ))
+        }
+    }
+}
+
+const fn odd(odd: bool, anomaly: Anomalies) -> Anomalies {
+    match odd {
+        true => anomaly,
+        false => Anomalies(0),
+    }
+}
+
+/// From positions; `None` beyond what a slice can say, which no head within its bound reaches.
+fn slice((from, to): (usize, usize)) -> Option<Slice> {
+    Some(Slice {
+        start: u16::try_from(from).ok()?,
+        len: u16::try_from(to.checked_sub(from)?).ok()?,
+    })
+}
+
+/// A slice of what came after a start line of `from` bytes, after one of `to` bytes.
+fn moved(slice: Slice, from: usize, to: usize) -> Slice {
+    let start = (usize::from(slice.start) + to).saturating_sub(from);
+    Slice {
+        start: u16::try_from(start).unwrap_or(u16::MAX),
+        len: slice.len,
     }
 }
 
@@ -231,27 +293,31 @@ fn attempt(
     kind: Kind,
     config: &ParserConfig,
     bytes: &[u8],
-    (bounds, spans): (&Bounds, &mut Vec<(Slice, Slice)>),
+    spans: &mut Vec<(Slice, Slice)>,
 ) -> Outcome {
     let mut few = [const { MaybeUninit::<Header<'_>>::uninit() }; FEW_FIELDS];
-    let room = few.len().min(bounds.fields);
-    let room = few.get_mut(..room).unwrap_or_default();
-    match run(kind, config, bytes, (room, spans)) {
-        Outcome::TooManyFields if bounds.fields > FEW_FIELDS => {
-            let mut many = Vec::new();
-            many.resize_with(bounds.fields, MaybeUninit::uninit);
-            run(kind, config, bytes, (&mut many, spans))
-        }
-        outcome => outcome,
+    if let Some(outcome) = run(kind, config, bytes, (&mut few, spans)) {
+        return outcome;
     }
+    // No more fields than lines. The head is bounded, so are they.
+    let head = bytes
+        .get(..find_end(bytes, 0).unwrap_or(bytes.len()))
+        .unwrap_or_default();
+    let mut many = Vec::new();
+    many.resize_with(
+        memchr::memchr_iter(b'\n', head).count() + 1,
+        MaybeUninit::uninit,
+    );
+    run(kind, config, bytes, (&mut many, spans)).unwrap_or(Outcome::Malformed)
 }
 
+/// `None`: there are more fields than slots.
 fn run<'b>(
     kind: Kind,
     config: &ParserConfig,
     bytes: &'b [u8],
     (slots, spans): (&mut [MaybeUninit<Header<'b>>], &mut Vec<(Slice, Slice)>),
-) -> Outcome {
+) -> Option<Outcome> {
     let (status, version, line, fields) = match kind {
         Kind::Request => {
             let mut request = httparse::Request::new(&mut []);
@@ -287,11 +353,11 @@ fn run<'b>(
                 Some(0) => Version::Http10,
                 _ => Version::Http11,
             };
-            Outcome::Whole(Raw { line, version, len })
+            Some(Outcome::Whole(Raw { line, version, len }))
         }
-        Ok(Status::Partial) => Outcome::NeedMore,
-        Err(httparse::Error::TooManyHeaders) => Outcome::TooManyFields,
-        Err(_) => Outcome::Malformed,
+        Ok(Status::Partial) => Some(Outcome::NeedMore),
+        Err(httparse::Error::TooManyHeaders) => None,
+        Err(_) => Some(Outcome::Malformed),
     }
 }
 
@@ -342,7 +408,8 @@ pub(super) fn parse_trailers(mut section: Vec<u8>) -> Option<Fields> {
     name_fields(Kind::Request, &mut section);
     let mut masked = section.clone();
     mask_values(&mut masked);
-    let mut slots = [httparse::EMPTY_HEADER; FEW_FIELDS];
+    // No more fields than lines; the section is bounded, so are they.
+    let mut slots = vec![httparse::EMPTY_HEADER; memchr::memchr_iter(b'\n', &masked).count()];
     let spans = match httparse::parse_headers(&masked, &mut slots) {
         Ok(Status::Complete((_, fields))) if !fields.is_empty() => fields
             .iter()
@@ -364,7 +431,6 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds {
         head: 65_535,
-        fields: 256,
         body: 0,
     };
 
@@ -553,9 +619,7 @@ mod tests {
     fn faulty_requests() {
         for bad in [
             b"GET /\r\n\r\n".as_slice(),
-            b"GET / HTTP/2.0\r\n\r\n",
-            b"GET / HTTP/1.11\r\n\r\n",
-            b"GET /a\x1bb HTTP/1.1\r\n\r\n",
+            b"GET / SIP/2.0\r\n\r\n",
             b"GET / HTTP/1.1\rA: b\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01",
             b"*1\r\n$4\r\nPING\r\n",
@@ -565,9 +629,56 @@ mod tests {
         let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
         check(request, long.as_bytes(), Err(ReadError::TooLarge));
         let many = |n| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(n));
-        check(request, many(257).as_bytes(), Err(ReadError::TooLarge));
-        let parsed = parse::<RequestHead>(many(256).as_bytes(), &BOUNDS);
-        assert_eq!(parsed.unwrap().unwrap().head.fields.len(), 256);
+        for fields in [47, 48, 49, 256, 10_000] {
+            let parsed = parse::<RequestHead>(many(fields).as_bytes(), &BOUNDS);
+            assert_eq!(parsed.unwrap().unwrap().head.fields.len(), fields);
+        }
+    }
+
+    #[test]
+    fn odd_start_lines() {
+        for (line, expected) in [
+            ("GET /a b HTTP/1.1", "GET /a b 1.1"),
+            ("GET\t/a\tHTTP/1.1", "GET /a 1.1"),
+            ("GET  HTTP/1.1", "GET  1.1"),
+            ("GET / HTTP/1.0.8", "GET / 1.0"),
+            ("GET / HTTP/2.0", "GET / 1.1"),
+            ("GET /a\x1bb HTTP/1.1", "GET /a\\x1bb 1.1"),
+        ] {
+            let text = format!("{line}\r\nHost: x\r\nA : b\r\n\r\n");
+            let expected = format!("{expected} host=x scheme=- | Host=x | A_=b !invalid");
+            check(request, text.as_bytes(), Ok(Some(&expected)));
+            let parsed = parse::<RequestHead>(text.as_bytes(), &BOUNDS);
+            assert!(
+                parsed
+                    .unwrap()
+                    .unwrap()
+                    .anomalies
+                    .contains(Anomalies::ODD_LINE),
+                "{line}"
+            );
+        }
+        let text = b"HTTP/1.3  200  Fine\r\nA: b\r\n\r\n";
+        check(response, text, Ok(Some("200 1.1 | A=b")));
+        let parsed = parse::<ResponseHead>(text, &BOUNDS).unwrap().unwrap();
+        assert!(parsed.anomalies.contains(Anomalies::ODD_STATUS_LINE));
+    }
+
+    #[test]
+    fn the_authority_of_a_connect() {
+        for (target, host) in [
+            ("h:443", "h:443"),
+            ("[::1]:443", "[::1]:443"),
+            ("/", "x"),
+            ("*", "x"),
+            ("http://h:81/", "h:81"),
+        ] {
+            let text = format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+            let parsed = parse::<RequestHead>(text.as_bytes(), &BOUNDS)
+                .unwrap()
+                .unwrap();
+            assert_eq!(parsed.head.host(), Some(host.as_bytes()), "{target}");
+        }
     }
 
     #[test]

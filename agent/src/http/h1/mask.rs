@@ -1,51 +1,7 @@
 //! Field lines that no grammar knows, made such that a parser takes them, without moving a byte.
 
-use super::classify::is_token;
 use super::head::Kind;
-
-/// Makes a request line whose version is not 1.0 or 1.1, or has spaces after it, one that a parser takes: the version moves to the end.
-/// Says whether it was such a line.
-pub(super) fn straighten(line: &mut [u8]) -> bool {
-    let end = line.trim_ascii_end().len();
-    let full = match line {
-        [.., b'\r', b'\n'] => line.len() - 2,
-        _ => line.len().saturating_sub(1),
-    };
-    let Some(start) = end.checked_sub(b" HTTP/1.1".len()) else {
-        return false;
-    };
-    let minor = match line.get(start..end) {
-        Some(
-            [
-                b' ',
-                b'H',
-                b'T',
-                b'T',
-                b'P',
-                b'/',
-                b'1',
-                b'.',
-                minor @ b'0'..=b'9',
-            ],
-        ) => *minor,
-        _ => return false,
-    };
-    if full == end && minor <= b'1' {
-        return false;
-    }
-    if let Some(tail) = line.get_mut(start..full) {
-        tail.fill(b' ');
-    }
-    let version = if minor == b'0' {
-        b" HTTP/1.0"
-    } else {
-        b" HTTP/1.1"
-    };
-    if let Some(place) = line.get_mut(full - version.len()..full) {
-        place.copy_from_slice(version);
-    }
-    true
-}
+use super::line::is_token;
 
 /// Replaces each line end before a space or a tab by spaces (RFC 9112 §5.2); says whether there was one.
 pub(super) fn unfold(fields: &mut [u8]) -> bool {

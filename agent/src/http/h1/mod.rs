@@ -17,13 +17,15 @@ mod chunked;
 mod classify;
 mod framing;
 mod head;
+mod line;
 mod mask;
 mod reader;
 
 pub use body::{Damage, Reading, Wanted};
-#[cfg(feature = "agent")]
-pub(crate) use classify::is_token;
+pub(crate) use classify::is_binary;
 pub use classify::{Class, classify};
 pub use framing::{Framed, Traits, request, response};
 pub use head::{Head, ReadError};
+#[cfg(feature = "agent")]
+pub(crate) use line::is_token;
 pub use reader::{Bounds, Event, Reader};

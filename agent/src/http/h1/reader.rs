@@ -10,8 +10,6 @@ use crate::http::{Anomalies, Body};
 pub struct Bounds {
     /// Longest head.
     pub head: usize,
-    /// Most fields of a head.
-    pub fields: usize,
     /// Body bytes kept.
     pub body: usize,
 }

@@ -51,7 +51,7 @@ mod responses;
 mod resync;
 
 pub(crate) use ending::End;
-pub(crate) use requests::is_known_request;
+pub(crate) use requests::{is_known_request, is_plain_request};
 
 use std::collections::VecDeque;
 use std::sync::Arc;

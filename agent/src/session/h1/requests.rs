@@ -113,9 +113,11 @@ impl H1 {
             return;
         };
         match classify(reader.partial_head().unwrap_or(input)) {
-            Class::Request => self.count(cx),
+            Class::Request | Class::OddRequest => self.count(cx),
             Class::Undecided => {}
-            Class::Response | Class::Http2 | Class::Other => self.not_a_request(),
+            Class::Response | Class::Http2 | Class::Other | Class::Foreign => {
+                self.not_a_request();
+            }
         }
     }
 
@@ -382,6 +384,16 @@ impl H1 {
         {
             cx.drop_with(reason);
         }
+    }
+}
+
+/// A request line that may be believed where nothing before it vouches for it. The end of another line may look like an
+/// odd one, so that must begin with a known method.
+pub(crate) fn is_plain_request(class: Class, bytes: &[u8]) -> bool {
+    match class {
+        Class::Request => true,
+        Class::OddRequest => is_known_request(bytes),
+        _ => false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Finding the way back after a loss of track; see the rules in [`super`].
 
 use super::super::Context;
+use super::requests::is_plain_request;
 use super::{H1, Pairing, Pickup, Recognition, Requests, Responses};
 use crate::exchange::Partial;
 use crate::flow::Nanos;
@@ -40,11 +41,11 @@ impl H1 {
         let [requests, responses] = &self.spoken;
         let looks = classify(chunk.bytes);
         if responses.is_quiescent(chunk) {
-            return matches!(looks, Class::Request | Class::Undecided);
+            return matches!(looks, Class::Request | Class::OddRequest | Class::Undecided);
         }
         let joins =
             requests.is_unseen() && responses.end().is_none_or(|end| Some(end) == chunk.heard);
-        joins && looks == Class::Request
+        joins && is_plain_request(looks, chunk.bytes)
     }
 
     /// Both directions are read anew from a quiescent point on.

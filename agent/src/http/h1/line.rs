@@ -1,0 +1,279 @@
+//! Start lines as servers and clients read them, which is more than the grammar allows.
+//!
+//! A recipient may split a request line at white space of any kind and drop what stands around it (RFC 9112 §3). What
+//! remains must name HTTP in its last word: that is the evidence that the line is a request. The target may then be
+//! empty, hold spaces, or name any scheme, and the version may be any.
+
+use crate::http::Version;
+
+/// Positions of a request line's parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RequestLine {
+    /// Where the method begins and ends.
+    pub method: (usize, usize),
+    /// Where the target begins and ends; empty when there is none.
+    pub target: (usize, usize),
+    /// The version that its framing follows.
+    pub version: Version,
+    /// The grammar of RFC 9112 §3 does not allow it.
+    pub odd: bool,
+}
+
+/// Positions of a status line's parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StatusLine {
+    /// Three digits.
+    pub status: u16,
+    /// Where the reason begins and ends.
+    pub reason: (usize, usize),
+    /// The version that its framing follows.
+    pub version: Version,
+    /// The grammar of RFC 9112 §4 does not allow it.
+    pub odd: bool,
+}
+
+/// What a line is that may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// It may become a request line.
+    Undecided,
+    /// It is one.
+    Request,
+    /// It is one, and the grammar does not allow it.
+    OddRequest,
+    /// It is none, whatever follows.
+    Other,
+}
+
+/// White space between words, line ends apart (RFC 9112 §3: SP, HTAB, VT, FF, and a CR that is alone).
+pub(super) const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r')
+}
+
+/// It can be in a token (RFC 9110 §5.6.2).
+pub(crate) const fn is_token(byte: u8) -> bool {
+    matches!(byte,
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+}
+
+/// What begins with `bytes`: a token, white space, and a line whose last word names HTTP.
+pub(super) fn look(bytes: &[u8]) -> Start {
+    let method = bytes.iter().take_while(|byte| is_token(**byte)).count();
+    match (method, bytes.get(method)) {
+        (_, None) => Start::Undecided,
+        (1.., Some(byte)) if is_space(*byte) => match memchr::memchr(b'\n', bytes) {
+            None => Start::Undecided,
+            Some(end) => match request(bytes.get(..end).unwrap_or_default()) {
+                Some(RequestLine { odd: false, .. }) => Start::Request,
+                Some(_) => Start::OddRequest,
+                None => Start::Other,
+            },
+        },
+        _ => Start::Other,
+    }
+}
+
+/// Reads a request line, with or without its line end. `None`: nothing that names HTTP.
+pub(super) fn request(line: &[u8]) -> Option<RequestLine> {
+    let bare = line.strip_suffix(b"\n").unwrap_or(line);
+    let bare = bare.strip_suffix(b"\r").unwrap_or(bare);
+    let end = bare.len() - trailing_spaces(bare);
+    let method = bare.iter().take_while(|byte| is_token(**byte)).count();
+    let version = end
+        - bare
+            .get(method..end)?
+            .iter()
+            .rev()
+            .take_while(|byte| !is_space(**byte))
+            .count();
+    // Something, white space, and a last word: the method is not that word.
+    if method == 0 || version <= method || !is_space(*bare.get(method)?) {
+        return None;
+    }
+    let (number, plain) = named_version(bare.get(version..end)?)?;
+    let middle = bare.get(method..version)?;
+    let begin = method + middle.iter().take_while(|byte| is_space(**byte)).count();
+    let stop = version - trailing_spaces(bare.get(method..version)?);
+    let target = (begin.min(version), stop.max(begin).min(version));
+    let inside = bare.get(target.0..target.1)?;
+    let regular = plain
+        && end == bare.len()
+        && (target.0, target.1) == (method + 1, version - 1)
+        && bare.get(method) == Some(&b' ')
+        && bare.get(target.1) == Some(&b' ')
+        && !inside.is_empty()
+        && !inside.iter().any(|byte| *byte <= b' ' || *byte == 0x7f);
+    Some(RequestLine {
+        method: (0, method),
+        target,
+        version: number,
+        odd: !regular,
+    })
+}
+
+/// Reads a status line, with or without its line end. `None`: no version of HTTP/1, or no status of three digits.
+pub(super) fn status(line: &[u8]) -> Option<StatusLine> {
+    let bare = line.strip_suffix(b"\n").unwrap_or(line);
+    let bare = bare.strip_suffix(b"\r").unwrap_or(bare);
+    let [minor @ b'0'..=b'9', rest @ ..] = bare.strip_prefix(b"HTTP/1.")? else {
+        return None;
+    };
+    let spaces = rest.iter().take_while(|byte| is_space(**byte)).count();
+    let (digits, after) = rest.get(spaces..)?.split_at_checked(3)?;
+    let separated = after.first().is_none_or(|byte| is_space(*byte));
+    if spaces == 0 || !separated || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let status = digits
+        .iter()
+        .fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+    let begin = (bare.len() - after.len() + 1).min(bare.len());
+    Some(StatusLine {
+        status,
+        reason: (begin, bare.len()),
+        version: match minor {
+            b'0' => Version::Http10,
+            _ => Version::Http11,
+        },
+        odd: *minor > b'1' || spaces > 1 || rest.first() != Some(&b' '),
+    })
+}
+
+/// The version that a word names, and whether it is one of HTTP/1's two.
+fn named_version(word: &[u8]) -> Option<(Version, bool)> {
+    let (name, number) = word.split_at_checked(b"HTTP/".len())?;
+    if !name.eq_ignore_ascii_case(b"HTTP/") {
+        return None;
+    }
+    Some(match number {
+        b"1.1" => (Version::Http11, name == b"HTTP/"),
+        b"1.0" => (Version::Http10, name == b"HTTP/"),
+        // Whatever a server makes of it, it is older than persistent connections or newer.
+        [b'0', ..] | [b'1', b'.', b'0', ..] => (Version::Http10, false),
+        _ => (Version::Http11, false),
+    })
+}
+
+fn trailing_spaces(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .rev()
+        .take_while(|byte| is_space(**byte))
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Method, target, version and oddness as text; `-` for what is no request line.
+    fn check(line: &[u8], expected: &str) {
+        let read = request(line).map_or("-".to_owned(), |read| {
+            let part = |(from, to): (usize, usize)| line[from..to].escape_ascii().to_string();
+            let odd = if read.odd { " odd" } else { "" };
+            format!(
+                "{}|{}|{}{odd}",
+                part(read.method),
+                part(read.target),
+                read.version.label()
+            )
+        });
+        assert_eq!(read, expected, "{}", line.escape_ascii());
+    }
+
+    #[test]
+    fn regular_lines() {
+        check(b"GET / HTTP/1.1\r\n", "GET|/|1.1");
+        check(b"GET / HTTP/1.0\n", "GET|/|1.0");
+        check(
+            b"INVOKE2 ws://a.example/x HTTP/1.1",
+            "INVOKE2|ws://a.example/x|1.1",
+        );
+        check(b"m-search * HTTP/1.1\r\n", "m-search|*|1.1");
+        check(
+            &[&[b'A'; 300][..], b" / HTTP/1.1\r\n"].concat(),
+            &format!("{}|/|1.1", "A".repeat(300)),
+        );
+        check(b"GET /\xff HTTP/1.1\r\n", "GET|/\\xff|1.1");
+    }
+
+    #[test]
+    fn lines_that_only_servers_understand() {
+        check(b"GET  /a  HTTP/1.1 \r\n", "GET|/a|1.1 odd");
+        check(b"GET\t/a\tHTTP/1.1\r\n", "GET|/a|1.1 odd");
+        check(b"GET /a b  c HTTP/1.1\r\n", "GET|/a b  c|1.1 odd");
+        check(b"GET  HTTP/1.1\r\n", "GET||1.1 odd");
+        check(b"GET HTTP/1.1\r\n", "GET||1.1 odd");
+        check(b"GET / HTTP/1.0.8\r\n", "GET|/|1.0 odd");
+        check(b"GET / HTTP/1.7\r\n", "GET|/|1.1 odd");
+        check(b"GET / HTTP/2.0\r\n", "GET|/|1.1 odd");
+        check(b"GET / HTTP/0.9\r\n", "GET|/|1.0 odd");
+        check(b"GET / HTTP/\r\n", "GET|/|1.1 odd");
+        check(b"GET / http/1.1\r\n", "GET|/|1.1 odd");
+        check(b"GET /a\x01 HTTP/1.1\r\n", "GET|/a\\x01|1.1 odd");
+        check(b"GET /a\r HTTP/1.1\r\n", "GET|/a|1.1 odd");
+    }
+
+    #[test]
+    fn other_lines() {
+        for line in [
+            &b""[..],
+            b"\r\n",
+            b"HTTP/1.1",
+            b"HTTP/1.1 200 OK",
+            b"GET /",
+            b"GET key",
+            b" GET / HTTP/1.1",
+            b"INVITE sip:a@b.example SIP/2.0",
+            b"DESCRIBE rtsp://a.example RTSP/1.0",
+            b"@x / HTTP/1.1",
+            b"GET / xHTTP/1.1",
+        ] {
+            check(line, "-");
+        }
+    }
+
+    #[test]
+    fn status_lines() {
+        for (line, expected) in [
+            (&b"HTTP/1.1 200 OK\r\n"[..], Some((200, "OK", false))),
+            (b"HTTP/1.0 404\n", Some((404, "", false))),
+            (b"HTTP/1.1 404 \r\n", Some((404, "", false))),
+            (b"HTTP/1.1  200  Fine", Some((200, " Fine", true))),
+            (b"HTTP/1.7 200 OK", Some((200, "OK", true))),
+            (b"HTTP/1.1\t200\tOK", Some((200, "OK", true))),
+            (b"HTTP/1.1 2000 OK", None),
+            (b"HTTP/1.1 20", None),
+            (b"HTTP/1.1200 OK", None),
+            (b"HTTP/2 200", None),
+            (b"http/1.1 200 OK", None),
+        ] {
+            let read = status(line).map(|read| {
+                let (from, to) = read.reason;
+                (
+                    read.status,
+                    std::str::from_utf8(&line[from..to]).unwrap(),
+                    read.odd,
+                )
+            });
+            assert_eq!(read, expected, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_never_decided_against_the_whole() {
+        for (line, start) in [
+            (&b"GET\t/a b HTTP/1.0.8 \r\n"[..], Start::OddRequest),
+            (b"p / HTTP/1.1\n", Start::Request),
+        ] {
+            for len in 0..line.len() {
+                assert_eq!(look(&line[..len]), Start::Undecided, "{len}");
+            }
+            assert_eq!(look(line), start);
+        }
+        assert_eq!(look(b"GET key\r\n"), Start::Other);
+        assert_eq!(look(b"*1\r\n"), Start::Other);
+        assert_eq!(look(b"\x16\x03"), Start::Other);
+    }
+}
