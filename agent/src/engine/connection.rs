@@ -5,6 +5,7 @@ use super::table::Key;
 use crate::capture::{Command, Plaintext, Segment};
 use crate::flow::{ConnectionId, Direction, Nanos, Offset, Side};
 use crate::session::{Context, End, Limits, Origin, Session, Verdict};
+use crate::transport::Item;
 use crate::transport::plain::Plain;
 use crate::transport::tcp::{Ask, Bounds, Progress, Tcp, WirePosition};
 
@@ -14,6 +15,8 @@ pub(super) struct Connection {
     pub(super) origin: Origin,
     transport: Transport,
     session: Session,
+    /// The hook was asked to ignore it.
+    asked: bool,
     /// When its last event came.
     pub(super) last: Nanos,
     /// When it is looked at next.
@@ -28,6 +31,10 @@ pub(super) struct Connection {
 
 /// How its bytes come in.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every connection is a TCP socket's: a box would cost each of them"
+)]
 enum Transport {
     Tcp(Tcp),
     Plain(Plain),
@@ -73,6 +80,7 @@ impl Connection {
             origin,
             transport,
             session: Session::default(),
+            asked: false,
             last: now,
             deadline: Nanos::MAX,
             counted: 0,
@@ -84,7 +92,7 @@ impl Connection {
     #[inline]
     pub(super) fn segment(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> State {
         self.last = segment.time;
-        if self.session.is_ignored() {
+        if self.asked {
             return match segment.rst {
                 true => State::Over,
                 false => State::Open,
@@ -104,9 +112,14 @@ impl Connection {
         };
         let other = segment.direction.opposite();
         let before = tcp.position(other);
+        let mut conflict = false;
         let progress = tcp.segment(segment, &bounds, &mut |direction, item| {
+            conflict |= matches!(item, Item::Conflict { first: true });
             session.item(direction, item, origin, cx);
         });
+        if conflict && session.is_fresh() {
+            return self.start_over(segment, cx);
+        }
         let moved = tcp.position(other) != before;
         self.demand(segment.direction, cx);
         if moved {
@@ -176,9 +189,20 @@ impl Connection {
         }
     }
 
-    /// Nothing of it is of use any more.
+    /// The first bytes were none that TCP took: those that it takes are the first.
+    #[cold]
+    fn start_over(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> State {
+        self.session = Session::default();
+        self.transport = Transport::Tcp(Tcp::default());
+        self.segment(segment, cx)
+    }
+
+    /// Nothing of it is of use any more, unless that was decided on bytes that TCP may yet refuse.
     fn ignore(&mut self, cx: &mut Context<'_>) {
-        if let Transport::Tcp(tcp) = &mut self.transport {
+        if let Transport::Tcp(tcp) = &mut self.transport
+            && !tcp.is_doubtful()
+        {
+            self.asked = true;
             *tcp = Tcp::default();
             cx.output.commands.push(Command::Ignore(self.origin.socket));
         }

@@ -36,6 +36,8 @@ pub(crate) struct InFlight {
     pub(crate) requested: bool,
     /// `Expect: 100-continue`.
     pub(crate) expects: bool,
+    /// What is known of the response's head before it is whole.
+    response_anomalies: Anomalies,
     /// Interim responses so far.
     pub(crate) interim: Interim,
 }
@@ -72,6 +74,7 @@ impl InFlight {
             progress: Progress::Awaited,
             requested: false,
             expects: false,
+            response_anomalies: Anomalies::default(),
             interim: Interim::default(),
         }
     }
@@ -104,6 +107,22 @@ impl InFlight {
         request + response + self.interim.memory()
     }
 
+    /// The request has this anomaly.
+    pub(crate) fn request_anomaly(&mut self, anomaly: Anomalies) {
+        if let Some(request) = &mut self.request {
+            request.anomalies = request.anomalies.with(anomaly);
+        }
+    }
+
+    /// The response has this anomaly, if it has begun.
+    pub(crate) fn response_anomaly(&mut self, anomaly: Anomalies) {
+        if let Some(response) = &mut self.response {
+            response.anomalies = response.anomalies.with(anomaly);
+        } else if let Progress::Began(_) = self.progress {
+            self.response_anomalies = anomaly;
+        }
+    }
+
     /// Something is missing. The first reason stays.
     pub(crate) fn mark(&mut self, reason: Partial) {
         self.partial.get_or_insert(reason);
@@ -130,7 +149,7 @@ impl InFlight {
                 ended: now,
                 head,
                 body: Body::default(),
-                anomalies,
+                anomalies: anomalies.with(self.response_anomalies),
             });
         }
     }

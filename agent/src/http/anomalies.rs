@@ -2,7 +2,7 @@
 
 /// What of a message breaks a rule of HTTP and is tolerated by recipients (RFC 9112). A bit set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Anomalies(pub u8);
+pub struct Anomalies(pub u16);
 
 impl Anomalies {
     /// `Transfer-Encoding` and `Content-Length` both present (RFC 9112 §6.3: the first wins; a smuggling sign).
@@ -23,8 +23,12 @@ impl Anomalies {
     /// A status line with other white space than single spaces, or a minor version above 1 (RFC 9112 §4).
     pub const ODD_STATUS_LINE: Self = Self(1 << 7);
 
+    /// Not of the head: TCP was given other bytes at the same position before it took any, so the bytes read may not be those
+    /// that the recipient read.
+    pub const CONFLICT: Self = Self(1 << 8);
+
     /// Each with its name in output.
-    pub const NAMED: [(Self, &'static str); 8] = [
+    pub const NAMED: [(Self, &'static str); 9] = [
         (Self::LENGTH_AND_CHUNKED, "length_and_chunked"),
         (Self::REPEATED_LENGTH, "repeated_length"),
         (Self::FOLDED, "folded_field"),
@@ -33,6 +37,7 @@ impl Anomalies {
         (Self::INVALID_FIELD, "invalid_field"),
         (Self::ODD_LINE, "odd_request_line"),
         (Self::ODD_STATUS_LINE, "odd_status_line"),
+        (Self::CONFLICT, "conflicting_bytes"),
     ];
 
     /// The names of those that are set.

@@ -86,8 +86,23 @@ impl Session {
                 }
                 self.gap(direction, &gap, cx);
             }
+            Item::Conflict { .. } => self.conflict(direction),
             Item::End { time } => self.end(direction, time, cx),
         }
+    }
+
+    /// TCP may have taken other bytes than those that were read: what was read of them last is marked.
+    fn conflict(&mut self, direction: Direction) {
+        match self {
+            Self::H1(h1) => h1.conflict(direction),
+            Self::Tunnel(tunnel) => tunnel.conflict(direction),
+            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => {}
+        }
+    }
+
+    /// Nothing was read that would be lost by starting over.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        matches!(self, Self::Detect(_) | Self::Ignored)
     }
 
     /// A direction's position became known. `start`: nothing came before it.

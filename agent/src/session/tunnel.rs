@@ -56,6 +56,10 @@ impl Tunnel {
         self.inner.settle(gap.time, cx);
     }
 
+    pub(crate) fn conflict(&mut self, direction: Direction) {
+        self.inner.conflict(direction);
+    }
+
     pub(crate) fn end(&mut self, direction: Direction, time: Nanos, cx: &mut Context<'_>) {
         self.inner.end(direction, time, cx);
         self.inner.settle(time, cx);

@@ -22,6 +22,11 @@ pub enum Item<'a> {
     Chunk(Chunk<'a>),
     /// Bytes that are not there.
     Gap(Gap),
+    /// TCP may have taken another copy of the last bytes than the one that was handed on.
+    Conflict {
+        /// The bytes were the first of this direction, and the segment that comes has them all.
+        first: bool,
+    },
     /// The direction has ended: nothing follows.
     End {
         /// When that was known.

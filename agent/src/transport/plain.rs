@@ -132,6 +132,7 @@ mod tests {
                     }
                     Item::Gap(gap) if gap.skipped => format!("skip {}", gap.len),
                     Item::Gap(gap) => format!("gap {}", gap.len),
+                    Item::Conflict { .. } => "conflict".into(),
                     Item::End { .. } => "end".into(),
                 });
             });

@@ -4,6 +4,7 @@ use super::wire::{CLIENT, Run, SERVER, Wire, line};
 use crate::capture::Command;
 use crate::engine::Limits;
 use crate::flow::{Direction, Side, SocketId};
+use crate::http::Anomalies;
 
 /// Script lines as in the conversations: `> text`, `< text`; `>-` and `<-` are said but never given by the hook.
 fn wire(side: Side, script: &[&str]) -> Wire {
@@ -540,6 +541,46 @@ fn memory_is_bounded() {
             .all(|e| line(e).ends_with("!evicted"))
     );
     run.finish();
+}
+
+/// Somebody else's segment, which TCP refuses, comes before each of the client's.
+#[test]
+fn bytes_that_tcp_refuses() {
+    let script = [
+        "> POST /a HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc",
+        "> def",
+        A,
+        GET_B,
+        B,
+    ];
+    // Which of the segments is forged, and what is emitted: the target, and whether it is marked.
+    for (forged, expected) in [
+        (None, [("/a", false), ("/b", false)]),
+        (Some(0), [("/a", false), ("/b", false)]),
+        (Some(1), [("/a", true), ("/b", false)]),
+        (Some(3), [("/a", false), ("/X", true)]),
+    ] {
+        let mut packets = wire(Side::Server, &script).packets;
+        if let Some(at) = forged {
+            let mut copy = packets[at].clone();
+            copy.payload.fill(b'X');
+            if at == 3 {
+                copy.payload = b"GET /X HTTP/1.1\r\n\r\n".to_vec();
+            }
+            packets.insert(at, copy);
+        }
+        let mut run = Run::new(Limits::default());
+        run.feed(&packets);
+        run.finish();
+        let emitted: Vec<_> = (run.output.exchanges.iter())
+            .map(|exchange| {
+                let target = std::str::from_utf8(exchange.request.head.target()).unwrap();
+                let marked = exchange.request.anomalies.contains(Anomalies::CONFLICT);
+                (target, marked)
+            })
+            .collect();
+        assert_eq!(emitted, expected, "{forged:?}");
+    }
 }
 
 /// Unfinished heads of one client do not push out what another one waits for, at the same server or at another.

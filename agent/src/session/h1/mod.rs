@@ -60,6 +60,7 @@ use super::quiescent::Spoken;
 use super::{Context, Messages};
 use crate::exchange::{InFlight, Progress};
 use crate::flow::{Direction, Nanos, Offset, Peers};
+use crate::http::Anomalies;
 use crate::http::h1::{Reader, Wanted};
 use crate::ledger::{Dropped, Partial};
 use crate::transport::{Chunk, Gap};
@@ -101,6 +102,8 @@ struct Started {
     offset: Offset,
     /// It is in the ledger. The first bytes of a connection are not, before they are known to be HTTP.
     counted: bool,
+    /// TCP may have taken other bytes of its head.
+    conflict: bool,
 }
 
 /// The first byte of the last request.
@@ -321,6 +324,22 @@ impl H1 {
             Messages::Responses => self.response_gap(gap, cx),
         }
         self.spoken[messages as usize].gap(gap);
+    }
+
+    /// TCP may have taken other bytes than the last ones of a direction.
+    pub(crate) fn conflict(&mut self, direction: Direction) {
+        match self.messages(direction) {
+            Messages::Requests => match (&mut self.started, self.in_flight.back_mut()) {
+                (Some(started), _) => started.conflict = true,
+                (None, Some(exchange)) => exchange.request_anomaly(Anomalies::CONFLICT),
+                (None, None) => {}
+            },
+            Messages::Responses => {
+                if let Some(exchange) = self.in_flight.front_mut() {
+                    exchange.response_anomaly(Anomalies::CONFLICT);
+                }
+            }
+        }
     }
 
     /// A direction has ended.

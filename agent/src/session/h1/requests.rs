@@ -70,6 +70,7 @@ impl H1 {
             time: chunk.time,
             offset: chunk.offset,
             counted: false,
+            conflict: false,
         });
         self.last_request = LastRequest {
             offset: chunk.offset,
@@ -169,6 +170,9 @@ impl H1 {
         let anomalies = anomalies.with(traits.anomalies);
         let mut exchange = InFlight::new(head, anomalies, times, started.offset);
         exchange.expects = traits.expects;
+        if started.conflict {
+            exchange.request_anomaly(Anomalies::CONFLICT);
+        }
         if framed.is_none() {
             exchange.mark(Partial::Malformed);
         }

@@ -1,9 +1,10 @@
 //! One direction's position, its holes, its end.
 
+use super::doubt::Doubt;
 use super::reorder::Reorder;
 use super::{Anchor, Range, distance, length};
 use crate::capture::Segment;
-use crate::flow::{Nanos, Offset};
+use crate::flow::{Direction, Nanos, Offset};
 use crate::transport::{Chunk, Gap, Item};
 
 /// How far ahead of its position a direction believes a sequence number that nothing but a packet vouches for. Larger
@@ -59,6 +60,10 @@ pub struct Assembler {
     unneeded: Option<u32>,
     opened: bool,
     ended: bool,
+    /// Received bytes that TCP is not known to have taken yet.
+    doubt: Option<Doubt>,
+    /// Bytes or a gap were handed on.
+    given: bool,
     reorder: Option<Box<Reorder>>,
 }
 
@@ -142,6 +147,9 @@ impl Assembler {
         {
             self.unneeded = None;
         }
+        if self.doubt.is_some() {
+            self.doubt(segment, sink);
+        }
         // What lies before `expected` was given, or is lost: no later segment brings it.
         if distance(self.at.seq, segment.expected) > 0 {
             self.pass(segment.expected, segment.skipped, segment.time, sink);
@@ -171,6 +179,24 @@ impl Assembler {
             self.keep(segment, len, bounds, sink);
         }
         self.end(segment.time, sink);
+    }
+
+    /// Looks at bytes that TCP was not known to have taken.
+    fn doubt(&mut self, segment: &Segment<'_>, sink: &mut Sink<impl FnMut(Item<'_>)>) {
+        Doubt::settle(&mut self.doubt, segment.expected);
+        if let Some(doubt) = self.doubt
+            && doubt.conflicts(segment)
+        {
+            self.doubt = None;
+            let first = doubt.is_first(segment);
+            sink.item(Item::Conflict { first });
+        }
+    }
+
+    /// Bytes were handed on that TCP is not known to have taken.
+    #[must_use]
+    pub const fn is_doubtful(&self) -> bool {
+        self.doubt.is_some()
     }
 
     /// Learns the position from the first segment. `expected` is where the socket stands; a replay may not know it.
@@ -214,6 +240,10 @@ impl Assembler {
             }
             sink.chunk(&range, self.at.offset);
             self.at.pass(range.end());
+            let first = !std::mem::replace(&mut self.given, true);
+            if segment.direction == Direction::Ingress {
+                Doubt::add(&mut self.doubt, &range, first);
+            }
         }
         let end = segment.seq.wrapping_add(segment.wire_len);
         if segment.wire_len > len && distance(self.at.seq, end) > 0 {
@@ -231,8 +261,10 @@ impl Assembler {
         sink: &mut Sink<impl FnMut(Item<'_>)>,
     ) {
         let uncopied = segment.wire_len.saturating_sub(length(segment.payload));
-        if let Some(reorder) = &mut self.reorder {
-            reorder.insert(&range, uncopied, segment.skipped);
+        if let Some(reorder) = &mut self.reorder
+            && reorder.insert(&range, uncopied, segment.skipped)
+        {
+            sink.item(Item::Conflict { first: false });
         }
         self.drain(sink);
     }
@@ -252,7 +284,9 @@ impl Assembler {
             boundary: true,
         };
         let reorder = self.reorder.get_or_insert_with(|| Box::new(Reorder::new()));
-        reorder.insert(&range, segment.wire_len - len, segment.skipped);
+        if reorder.insert(&range, segment.wire_len - len, segment.skipped) {
+            sink.item(Item::Conflict { first: false });
+        }
         while self.memory() > bounds.reorder_bytes {
             self.pass_hole(segment.time, sink);
         }
@@ -261,6 +295,7 @@ impl Assembler {
     /// Something vouches that no byte before `seq` will come any more: an acknowledgement by the other end.
     #[inline]
     pub fn acknowledged(&mut self, seq: u32, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
+        Doubt::settle(&mut self.doubt, seq);
         if self.ended || !self.anchored || distance(self.at.seq, seq) <= 0 {
             return;
         }
@@ -383,6 +418,7 @@ impl Assembler {
     fn part(&mut self, to: u32, skipped: bool, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
         let offset = self.at.offset;
         self.at.pass(to);
+        self.given = true;
         let len = offset.until(self.at.offset);
         if len > 0 {
             sink.item(Item::Gap(Gap {
@@ -452,6 +488,7 @@ mod tests {
                 if chunk.boundary { "" } else { "~" }
             ),
             Item::Gap(gap) => format!("{}{}", if gap.skipped { "skip " } else { "gap " }, gap.len),
+            Item::Conflict { first } => format!("conflict {first}"),
             Item::End { .. } => "fin".into(),
         }
     }
@@ -546,7 +583,7 @@ mod tests {
         // What was kept first wins over what reaches into it later.
         check(
             &[s(10, 10, "a"), s(12, 11, "C"), s(11, 11, "bcd")],
-            &["at 10", "a", "b", "C", "d~"],
+            &["at 10", "a", "conflict false", "b", "C", "d~"],
         );
         check(
             &[
@@ -700,6 +737,38 @@ mod tests {
             assembler.acknowledged(seq, 0, &mut sink);
         }
         assert_eq!(items, ["at", "gap 30"]);
+    }
+
+    #[test]
+    fn bytes_that_tcp_did_not_take() {
+        check(
+            &[
+                s(10, 10, "ab"),
+                s(12, 12, "XY"),
+                s(12, 12, "cd"),
+                s(14, 14, "e"),
+            ],
+            &["at 10", "ab", "XY", "conflict false", "e"],
+        );
+        check(
+            &[s(10, 10, "XY"), s(10, 10, "ab"), s(12, 12, "c")],
+            &["at 10", "XY", "conflict true", "c"],
+        );
+        // A retransmission of what TCP has taken, or of the same.
+        check(
+            &[
+                s(10, 10, "ab"),
+                s(10, 12, "XY"),
+                s(12, 12, "cd"),
+                s(12, 12, "cd"),
+            ],
+            &["at 10", "ab", "cd"],
+        );
+        let mut assembler = Assembler::default();
+        run(&mut assembler, &[s(10, 10, "ab")]);
+        assert!(assembler.is_doubtful());
+        assembler.acknowledged(12, 0, &mut Sink::new(PEER, |_: Item<'_>| ()));
+        assert!(!assembler.is_doubtful());
     }
 
     #[test]

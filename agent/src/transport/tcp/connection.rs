@@ -196,6 +196,11 @@ impl Tcp {
         self.ingress.assembler.ended() && self.egress.assembler.ended()
     }
 
+    /// Bytes were handed on that TCP is not known to have taken.
+    pub(crate) const fn is_doubtful(&self) -> bool {
+        self.ingress.assembler.is_doubtful()
+    }
+
     /// Bytes kept early.
     #[inline]
     pub(crate) fn memory(&self) -> usize {

@@ -18,6 +18,7 @@
 
 mod assembler;
 mod connection;
+mod doubt;
 pub(crate) mod pre_accept;
 mod reorder;
 mod reset;

@@ -58,8 +58,16 @@ impl Reorder {
         Some(kept)
     }
 
-    /// Keeps those bytes of a range that are not kept yet: the first copy of a byte wins.
-    pub(super) fn insert(&mut self, range: &super::Range<'_>, uncopied: u32, skipped: bool) {
+    /// Keeps those bytes of a range that are not kept yet: the first copy of a byte wins. Says whether another copy of a byte
+    /// differs from the one that is kept.
+    #[must_use]
+    pub(super) fn insert(
+        &mut self,
+        range: &super::Range<'_>,
+        uncopied: u32,
+        skipped: bool,
+    ) -> bool {
+        let mut differs = false;
         let mut rest = *range;
         // Index of the first kept range that ends after the new one begins.
         let mut at = self
@@ -68,7 +76,7 @@ impl Reorder {
         while !rest.bytes.is_empty() {
             let Some(next) = self.kept.get(at) else {
                 self.keep(at, rest, uncopied, skipped);
-                return;
+                return differs;
             };
             let before = distance(rest.seq, next.seq);
             let next_end = next.end();
@@ -77,7 +85,7 @@ impl Reorder {
             {
                 if before >= rest.bytes.len() {
                     self.keep(at, rest, uncopied, skipped);
-                    return;
+                    return differs;
                 }
                 let mut head = rest;
                 head.bytes = rest.bytes.get(..before).unwrap_or_default();
@@ -88,11 +96,17 @@ impl Reorder {
             let covered = usize::try_from(distance(rest.seq, next_end)).unwrap_or(0);
             if covered == 0 {
                 // Only possible with an empty kept range, which is never kept.
-                return;
+                return differs;
+            }
+            if let Some(kept) = self.kept.get(at) {
+                let from = usize::try_from(distance(kept.seq, rest.seq)).unwrap_or(0);
+                let copies = rest.bytes.iter().zip(kept.bytes.iter().skip(from));
+                differs |= { copies }.any(|(new, kept)| new != kept);
             }
             rest.advance(covered);
             at += 1;
         }
+        differs
     }
 
     fn keep(&mut self, at: usize, range: super::Range<'_>, uncopied: u32, skipped: bool) {
@@ -118,7 +132,13 @@ mod tests {
     use super::*;
 
     fn check(inserts: &[(u32, &str)], expected: &[(u32, &str)]) {
+        differing(inserts, expected);
+    }
+
+    /// As `check`; says how many of the inserts differ from what is kept.
+    fn differing(inserts: &[(u32, &str)], expected: &[(u32, &str)]) -> usize {
         let mut reorder = Reorder::new();
+        let mut differing = 0;
         for (seq, text) in inserts {
             let range = Range {
                 bytes: text.as_bytes(),
@@ -127,7 +147,7 @@ mod tests {
                 time: 0,
                 boundary: true,
             };
-            reorder.insert(&range, 0, false);
+            differing += usize::from(reorder.insert(&range, 0, false));
         }
         let mut got = Vec::new();
         while let Some(kept) = reorder.pop() {
@@ -139,6 +159,7 @@ mod tests {
             .collect();
         assert_eq!(got, expected);
         assert_eq!(reorder.cost(), 0);
+        differing
     }
 
     #[test]
@@ -159,6 +180,18 @@ mod tests {
         );
         check(&[(10, "aaaa"), (11, "b")], &[(10, "aaaa")]);
         check(&[(10, "aa"), (12, "bb")], &[(10, "aa"), (12, "bb")]);
+    }
+
+    #[test]
+    fn copies_that_differ() {
+        let check = |first, second, kept, differ| {
+            assert_eq!(differing(&[(10, first), second], kept), differ);
+        };
+        check("abc", (10, "abc"), &[(10, "abc")], 0);
+        check("abc", (11, "bc"), &[(10, "abc")], 0);
+        check("abc", (11, "bX"), &[(10, "abc")], 1);
+        check("abc", (9, "-abc-"), &[(9, "-"), (10, "abc"), (13, "-")], 0);
+        check("abc", (9, "-abX-"), &[(9, "-"), (10, "abc"), (13, "-")], 1);
     }
 
     #[test]

@@ -1,0 +1,148 @@
+//! Received bytes that were handed on before it is known that TCP took them.
+//!
+//! The hook runs before TCP validates. A segment with a wrong checksum, or one that TCP refuses for another reason, looks like
+//! data; the genuine bytes then come at the same sequence number while the socket's position is where it was. Bytes are taken
+//! once the position has passed them (`rcv_nxt` with a later segment) or the socket has acknowledged them.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::OnceLock;
+
+use foldhash::fast::FixedState;
+
+use super::{Range, distance, length};
+use crate::capture::Segment;
+
+/// The bytes handed on since TCP was last known to have taken all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    seq: u32,
+    end: u32,
+    /// Nothing of the direction was handed on before.
+    first: bool,
+    /// Of the bytes, as long as they came in one segment.
+    hash: Option<u64>,
+}
+
+impl Doubt {
+    /// Adds bytes that were handed on.
+    #[inline]
+    pub(super) fn add(doubt: &mut Option<Self>, range: &Range<'_>, first: bool) {
+        match doubt {
+            Some(doubt) if doubt.end == range.seq => {
+                doubt.end = range.end();
+                doubt.hash = None;
+            }
+            _ => {
+                *doubt = Some(Self {
+                    seq: range.seq,
+                    end: range.end(),
+                    first,
+                    hash: Some(hash(range.bytes)),
+                });
+            }
+        }
+    }
+
+    /// TCP has taken every byte before `seq`.
+    #[inline]
+    pub(super) fn settle(doubt: &mut Option<Self>, seq: u32) {
+        if let Some(open) = doubt
+            && distance(open.seq, seq) > 0
+        {
+            match distance(open.end, seq) >= 0 {
+                true => *doubt = None,
+                false => {
+                    open.seq = seq;
+                    open.first = false;
+                    open.hash = None;
+                }
+            }
+        }
+    }
+
+    /// The segment brings bytes at a position that was handed on and that TCP has not passed, and they are not known to be the
+    /// same.
+    pub(super) fn conflicts(&self, segment: &Segment<'_>) -> bool {
+        let overlaps = distance(segment.seq, self.end) > 0
+            && distance(self.seq, segment.seq.wrapping_add(length(segment.payload))) > 0;
+        if !overlaps || segment.payload.is_empty() {
+            return false;
+        }
+        let before = usize::try_from(distance(segment.seq, self.seq)).ok();
+        let len = self.end.wrapping_sub(self.seq) as usize;
+        let again = before.and_then(|from| segment.payload.get(from..)?.get(..len));
+        let same = self
+            .hash
+            .zip(again)
+            .is_some_and(|(known, again)| hash(again) == known);
+        !same
+    }
+
+    /// The segment begins where the first bytes of the direction began.
+    pub(super) const fn is_first(&self, segment: &Segment<'_>) -> bool {
+        self.first && segment.seq == self.seq
+    }
+}
+
+/// With a seed that nobody outside knows, so that nobody can make other bytes with the same hash.
+fn hash(bytes: &[u8]) -> u64 {
+    static STATE: OnceLock<FixedState> = OnceLock::new();
+    let state = STATE.get_or_init(|| FixedState::with_seed(RandomState::new().hash_one(0_u8)));
+    state.hash_one(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::flow::{Direction, SocketId};
+
+    /// What was handed on at 10, how far TCP came, and what comes then: its sequence number and bytes.
+    fn check(ranges: &[&str], taken: u32, seq: u32, text: &str, expected: bool) {
+        let mut doubt = None;
+        let mut at = 10;
+        for text in ranges {
+            let range = Range {
+                bytes: text.as_bytes(),
+                seq: at,
+                ack: 0,
+                time: 0,
+                boundary: true,
+            };
+            Doubt::add(&mut doubt, &range, at == 10);
+            at = range.end();
+        }
+        Doubt::settle(&mut doubt, taken);
+        let end = SocketAddr::from(([192, 0, 2, 1], 80)).into();
+        let segment = Segment {
+            seq,
+            ..Segment::new(SocketId(1), Direction::Ingress, (end, end), text.as_bytes())
+        };
+        let conflicts = doubt.is_some_and(|doubt| doubt.conflicts(&segment));
+        assert_eq!(conflicts, expected, "{ranges:?} {taken} {seq} {text}");
+    }
+
+    #[test]
+    fn other_bytes_at_a_position_that_tcp_has_not_passed() {
+        check(&["abc"], 10, 10, "abX", true);
+        check(&["abc"], 10, 10, "ab", true);
+        check(&["abc"], 10, 11, "XX", true);
+        check(&["abc"], 10, 8, "XXX", true);
+        check(&["abc"], 10, 8, "--XXX", true);
+        check(&["abc", "def"], 10, 13, "XXX", true);
+        check(&["abc", "def"], 13, 13, "XXX", true);
+    }
+
+    #[test]
+    fn the_same_again_and_what_tcp_has_taken() {
+        check(&["abc"], 10, 10, "abc", false);
+        check(&["abc"], 10, 10, "abcdef", false);
+        check(&["abc"], 10, 8, "--abcdef", false);
+        check(&["abc"], 13, 10, "XXX", false);
+        check(&["abc", "def"], 13, 10, "XXX", false);
+        check(&["abc"], 10, 13, "XXX", false);
+        check(&["abc"], 10, 7, "XXX", false);
+        check(&["abc"], 10, 10, "", false);
+    }
+}
