@@ -17,7 +17,7 @@ use crate::clock::WallClock;
 use crate::exchange::Exchange;
 use crate::export;
 use crate::har;
-use crate::policy::PolicyContext;
+use crate::policy::{ClientOrigin, PolicyContext};
 use crate::process::{PATIENCE, Process, Processes};
 use crate::redact::{Gate, Sanitized};
 use crate::signal::span::{Origin, SpanBuilder};
@@ -133,6 +133,8 @@ pub(super) struct Printer<W> {
     pub(super) gate: Gate,
     pub(super) har: Option<Archive>,
     pub(super) lookup: Lookup,
+    /// Knows the agent's own sockets.
+    pub(super) own: Arc<dyn export::OwnSockets>,
     pub(super) clock: WallClock,
     /// The run ends when so many were shown.
     pub(super) count: Option<u64>,
@@ -152,9 +154,14 @@ pub(super) struct Exporting {
 }
 
 impl Exporting {
-    fn export(&mut self, exchange: Exchange, clock: &WallClock, stop: &Stop) {
-        let context = PolicyContext::default();
-        let Ok(sanitized) = self.gate.pass(exchange, &context, clock) else {
+    fn export(
+        &mut self,
+        exchange: Exchange,
+        context: &PolicyContext,
+        clock: &WallClock,
+        stop: &Stop,
+    ) {
+        let Ok(sanitized) = self.gate.pass(exchange, context, clock) else {
             return;
         };
         let span = self.builder.build(&sanitized, &Origin::default());
@@ -296,7 +303,13 @@ impl<W: Sink> Printer<W> {
             forget_bodies(&mut exchange);
         }
         let caller = self.lookup.caller_of(&exchange, deadline);
-        let context = PolicyContext::default();
+        let context = PolicyContext {
+            client: match self.own.is_own(&exchange.peers.client) {
+                true => ClientOrigin::Agent,
+                false => ClientOrigin::Unknown,
+            },
+            ..PolicyContext::default()
+        };
         // Cheap: bodies and fields are shared.
         let exported = self.exporting.as_ref().map(|_| exchange.clone());
         let Ok(sanitized) = self.gate.pass(exchange, &context, &self.clock) else {
@@ -304,7 +317,7 @@ impl<W: Sink> Printer<W> {
             return;
         };
         if let Some((exporting, exchange)) = self.exporting.as_mut().zip(exported) {
-            exporting.export(exchange, &self.clock, &self.stop);
+            exporting.export(exchange, &context, &self.clock, &self.stop);
         }
         let view = View {
             sanitized: &sanitized,
@@ -424,6 +437,7 @@ mod tests {
             har: None,
             exporting: None,
             lookup: Lookup::None,
+            own: Arc::new(()),
             clock: WallClock { offset: 0 },
             count: None,
             stop: Stop::default(),

@@ -87,6 +87,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         gate: gate(run.output, run.key, redact::Config::everything())?,
         har: run.outputs.har.map(archive).transpose()?,
         lookup: run.lookup,
+        own: run.own.clone(),
         clock: run.clock,
         count: run.output.count,
         stop: run.stop.clone(),

@@ -91,7 +91,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let ends_with_reader = matches!(targets.as_slice(), [Target::Stdout]);
     let exporters = Exporters::start(targets, &sockets).map_err(Failure::Export)?;
     shared.set_reports(exporters.reports());
-    let server = listener.map(|listener| Server::start(listener, shared.clone(), sockets));
+    let server = listener.map(|listener| Server::start(listener, shared.clone(), sockets.clone()));
     let server = server.transpose().map_err(Failure::Thread)?;
     let plans = Arc::new(Plans::new(plan));
     let stop = Stop::default();
@@ -114,6 +114,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         redactor: &redactor,
         shared: &shared,
         workloads,
+        own: sockets,
         stop,
     };
     let ended = work.run(&config)?;
@@ -153,6 +154,7 @@ struct Work<'a> {
     redactor: &'a Redactor,
     shared: &'a Arc<Shared>,
     workloads: Arc<Workloads>,
+    own: Arc<dyn OwnSockets>,
     stop: Stop,
 }
 
@@ -190,6 +192,7 @@ impl Work<'_> {
                     self.exporters.handles(),
                     self.shared.clone(),
                     Enrichment::new(self.workloads.clone(), config.kubernetes.enrich_wait.0),
+                    self.own.clone(),
                 );
                 let queue = &queue;
                 thread::Builder::new()

@@ -122,6 +122,7 @@ fn print<S: Source>(
         gate: Gate::new(&policy::Config::everything(), &config).expect("a configuration"),
         har: None,
         lookup,
+        own: std::sync::Arc::new(()),
         clock: WallClock {
             offset: META.offset,
         },

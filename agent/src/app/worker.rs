@@ -8,7 +8,8 @@ use super::enrich::{Enrichment, policy_context};
 use super::queue::{Popped, Queue};
 use crate::clock::Clocks;
 use crate::exchange::Exchange;
-use crate::export::Handles;
+use crate::export::{Handles, OwnSockets};
+use crate::policy::ClientOrigin;
 use crate::redact::{Bodies, Gate, GateError};
 use crate::signal::span::{Origin, SpanBuilder};
 use crate::telemetry::guard::Level;
@@ -75,6 +76,7 @@ pub(super) struct Worker {
     level: Level,
     shared: Arc<Shared>,
     enrichment: Enrichment,
+    own: Arc<dyn OwnSockets>,
     heart: Heart,
 }
 
@@ -88,6 +90,7 @@ impl Worker {
         handles: Handles,
         shared: Arc<Shared>,
         enrichment: Enrichment,
+        own: Arc<dyn OwnSockets>,
     ) -> Self {
         let plan = plans.current();
         Self {
@@ -103,6 +106,7 @@ impl Worker {
             heart: shared.heart(&format!("worker-{index}"), STALLED),
             shared,
             enrichment,
+            own,
         }
     }
 
@@ -159,7 +163,10 @@ impl Worker {
     fn tell(&mut self, exchange: Exchange, found: &Attribution, now: Instant) {
         let side = exchange.peers.side;
         let clock = self.clocks.at(exchange.request.began);
-        let context = policy_context(found, &exchange);
+        let mut context = policy_context(found, &exchange);
+        if self.own.is_own(&exchange.peers.client) {
+            context.client = ClientOrigin::Agent;
+        }
         self.enrichment.note_excluded(found.excluded(&exchange));
         let Gate { policy, redactor } = &mut self.gate;
         let Ok(admitted) = policy.admit(exchange, &context) else {

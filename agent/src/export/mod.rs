@@ -19,6 +19,7 @@ mod report;
 mod stdout;
 mod writer;
 
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
 pub use batch::Batch;
@@ -28,18 +29,28 @@ pub use handle::{Handles, Stopped};
 pub use item::ItemKind;
 pub use report::{Report, Reports};
 
+use crate::flow::Endpoint;
+
 /// Hears of every socket that the agent opens, before it is connected, so that it is never captured.
 pub trait OwnSockets: Send + Sync {
     /// `cookie` is the socket's (SO_COOKIE).
     fn register(&self, cookie: u64);
+    /// The socket is connected, from this address: whoever accepts the connection sees it as the client's.
+    fn connected(&self, cookie: u64, local: SocketAddr);
     /// The socket was closed.
     fn forget(&self, cookie: u64);
     /// Every connection that this listener accepts is the agent's own.
     fn listener(&self, listener: BorrowedFd<'_>);
+    /// The client's end of a connection is a socket of the agent's own, or was a moment ago.
+    fn is_own(&self, client: &Endpoint) -> bool;
 }
 
 impl OwnSockets for () {
     fn register(&self, _: u64) {}
+    fn connected(&self, _: u64, _: SocketAddr) {}
     fn forget(&self, _: u64) {}
     fn listener(&self, _: BorrowedFd<'_>) {}
+    fn is_own(&self, _: &Endpoint) -> bool {
+        false
+    }
 }

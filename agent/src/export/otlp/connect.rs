@@ -133,7 +133,11 @@ impl Connector {
         // Without a cookie there is nothing to ignore it by; kernels since 4.10 give one.
         let cookie = rustix::net::sockopt::socket_cookie(&socket).ok();
         let cookie = cookie.map(|cookie| Cookie::new(cookie, self.own.clone()));
-        Ok((socket.connect(address).await?, cookie))
+        let stream = socket.connect(address).await?;
+        if let (Some(cookie), Ok(local)) = (&cookie, stream.local_addr()) {
+            cookie.connected(local);
+        }
+        Ok((stream, cookie))
     }
 
     async fn secure(&self, host: &str, socket: Socket) -> io::Result<Transport> {

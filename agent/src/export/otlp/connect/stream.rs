@@ -1,6 +1,7 @@
 //! A connection as a stream of bytes, which looks at the first that the server sends.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -24,6 +25,11 @@ impl Cookie {
     pub(super) fn new(cookie: u64, own: Arc<dyn OwnSockets>) -> Self {
         own.register(cookie);
         Self { cookie, own }
+    }
+
+    /// The socket is connected, from this address.
+    pub(super) fn connected(&self, local: SocketAddr) {
+        self.own.connected(self.cookie, local);
     }
 }
 
