@@ -1,0 +1,130 @@
+//! Time that redaction takes per KB of body, by shape and size:
+//! `cargo bench -p meshtap --no-default-features --features redact --bench redact`.
+//!
+//! Shapes are what clients and servers send, and what was made to be expensive. The best of many rounds is shown: other work on the
+//! machine only adds to it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench is no service"
+)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use meshtap::redact::{Config, Redactor};
+
+const SIZES: [usize; 3] = [1024, 16 * 1024, 64 * 1024];
+
+/// Longest measurement of one shape and size.
+const TIME: Duration = Duration::from_millis(40);
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Name, media type, what stands at the beginning, and what follows it to the end.
+const SHAPES: [(&str, &str, &str, &str); 26] = [
+    (
+        "JSON",
+        JSON,
+        "{\"items\":[",
+        "{\"id\":17,\"name\":\"article 17\",\"price\":12.5,\"currency\":\"EUR\",\"in_stock\":true},",
+    ),
+    (
+        "JSON of texts",
+        JSON,
+        "[",
+        "{\"title\":\"On the design of keyboards\",\"author\":\"Ann\",\"text\":\"The quick brown fox jumps over the lazy dog and goes shopping.\"},",
+    ),
+    ("form", FORM, "a=1", "&user=ann&page=2&text=hello+world%21"),
+    (
+        "text",
+        "text/plain",
+        "",
+        "The quick brown fox jumps over the lazy dog, and nothing else happens. ",
+    ),
+    (
+        "XML",
+        "text/xml",
+        "<a>",
+        "<item id=\"17\"><name>article 17</name><price>12.5</price></item>",
+    ),
+    ("zeros", "application/octet-stream", "", "\0"),
+    (
+        "JSON, a token",
+        JSON,
+        "{\"token\":\"x\",\"items\":[",
+        "{\"id\":17,\"name\":\"article 17\",\"price\":12.5,\"currency\":\"EUR\",\"in_stock\":true},",
+    ),
+    ("JSON of passwords", JSON, "[", "{\"password\":\"x\"},"),
+    (
+        "names and values",
+        JSON,
+        "[",
+        "{\"name\":\"password\",\"value\":\"x\"},",
+    ),
+    ("token and backslashes", JSON, "\"token\":[", "\\"),
+    ("escaped quotes", JSON, "{\"password\":[", "\\\""),
+    ("colons", JSON, "\"password\"", "\":"),
+    ("labels", JSON, "", "\"name\":\"password\",\"a\":\""),
+    ("form of state=a", FORM, "", "state=a&"),
+    ("form of token=a", FORM, "", "token=a&"),
+    ("encoded equals", FORM, "token", "%3D"),
+    ("encoded percents", FORM, "token=", "%2525"),
+    ("URLs", "text/plain", "", "https://u:p@h/?token=a "),
+    ("tags", "text/xml", "<a>", "<password>"),
+    ("attributes", "text/xml", "<a ", "name=\"password\" "),
+    (
+        "parts",
+        "multipart/form-data; boundary=b",
+        "",
+        "--b\r\nname=\"token\"\r\n\r\nx\r\n",
+    ),
+    (
+        "boundaries",
+        "multipart/form-data; boundary=b",
+        "password",
+        "--b",
+    ),
+    ("words", "text/plain", "", "password "),
+    ("lines", "text/plain", "", "password: x\n"),
+    ("stems", "text/plain", "", "key api "),
+    ("token signs", "text/plain", "", "sk-key-eyJ."),
+];
+
+fn text(first: &str, unit: &str, len: usize) -> Vec<u8> {
+    first
+        .bytes()
+        .chain(unit.bytes().cycle())
+        .take(len)
+        .collect()
+}
+
+/// Best time of one look at a text.
+fn best(redactor: &mut Redactor, media_type: &str, text: &[u8]) -> Duration {
+    let start = Instant::now();
+    let mut best = Duration::MAX;
+    while start.elapsed() < TIME {
+        let round = Instant::now();
+        let _ = black_box(redactor.redact_text(media_type.as_bytes(), text));
+        best = best.min(round.elapsed());
+    }
+    best
+}
+
+fn main() {
+    let mut redactor = Redactor::new(&Config::default()).unwrap();
+    println!("µs per KB      {:>9} {:>9} {:>9}", "1 KB", "16 KB", "64 KB");
+    for (name, media_type, first, unit) in SHAPES {
+        print!("{name:24}");
+        for len in SIZES {
+            let text = text(first, unit, len);
+            let took = best(&mut redactor, media_type, &text).as_secs_f64() * 1e6;
+            let is_omitted = redactor.redact_text(media_type.as_bytes(), &text).is_err();
+            let sign = if is_omitted { "!" } else { " " };
+            print!(" {:>8.3}{sign}", took / (len as f64 / 1024.0));
+        }
+        println!();
+    }
+}
