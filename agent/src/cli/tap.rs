@@ -8,6 +8,8 @@ use clap::Args;
 use meshtap_common::DEFAULT_RING_BYTES;
 
 use super::OutputArgs;
+use crate::capture::kernel::is_ring_size;
+use crate::engine::is_body_size;
 use crate::units::ByteSize;
 
 /// Arguments of `meshtap tap`.
@@ -98,27 +100,21 @@ impl FromStr for MarkArg {
     }
 }
 
-/// Smallest ring buffer: sixteen pages, two of the largest records.
-const MIN_RING: u64 = 64 * 1024;
-/// Largest: locked kernel memory; more than this is a mistake.
-const MAX_RING: u64 = 1 << 30;
-/// Largest `--max-body`. The engine holds this much for every message that is being received.
-const MAX_BODY: u64 = 16 << 20;
 
 fn ring_size(text: &str) -> Result<u32, String> {
-    let ByteSize(size) = text.parse()?;
-    if !size.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&size) {
+    let size: ByteSize = text.parse()?;
+    if !is_ring_size(size) {
         return Err("the size must be a power of two from 64KiB to 1GiB".to_owned());
     }
-    u32::try_from(size).map_err(|error| error.to_string())
+    u32::try_from(size.0).map_err(|error| error.to_string())
 }
 
 pub(super) fn body_size(text: &str) -> Result<usize, String> {
-    let ByteSize(size) = text.parse()?;
-    if !(1..=MAX_BODY).contains(&size) {
+    let size: ByteSize = text.parse()?;
+    if !is_body_size(size) {
         return Err("the size must be from 1 byte to 16MiB".to_owned());
     }
-    usize::try_from(size).map_err(|error| error.to_string())
+    Ok(size.bytes())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

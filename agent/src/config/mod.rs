@@ -8,8 +8,10 @@ mod tree;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+pub use crate::capture::kernel::{CaptureSection, SideChoice};
+pub use crate::engine::LimitsSection;
 pub use crate::telemetry::{BudgetSection, LogFormat, TelemetrySection};
 pub use crate::units::{ByteSize, Interval};
 pub use crate::workload::{
@@ -45,114 +47,14 @@ pub struct Config {
     pub budget: BudgetSection,
 }
 
-/// What is captured.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct CaptureSection {
-    /// The cgroup v2 folder whose sockets are captured. Default: the root of the mounted hierarchy.
-    pub cgroup: Option<PathBuf>,
-    /// Which end of a connection is recorded.
-    pub side: SideChoice,
-    /// Only sockets with one of these ports, local or remote; at most 16. Empty: all.
-    pub ports: Vec<u16>,
-    /// Sockets whose SO_MARK is this are left alone. Any process with CAP_NET_ADMIN, or CAP_NET_RAW
-    /// since Linux 5.17, can set one, so the default is null: none. With Kubernetes, ztunnel's
-    /// sockets (1337) are known by their cgroup.
-    pub ignored_mark: Option<u32>,
-    /// Buffer between the kernel and the agent: a power of two from 64KiB to 1GiB.
-    pub ring: ByteSize,
-}
-
-impl Default for CaptureSection {
-    fn default() -> Self {
-        Self {
-            cgroup: None,
-            side: SideChoice::Server,
-            ports: Vec::new(),
-            ignored_mark: None,
-            ring: ByteSize(u64::from(meshtap_common::DEFAULT_RING_BYTES)),
-        }
-    }
-}
-
-/// Which end of a connection is recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SideChoice {
-    /// The end that requests arrive at.
-    #[default]
-    Server,
-    /// The end that requests leave from.
-    Client,
-    /// Both: a request between two workloads of this node is told twice, once by each.
-    Both,
-}
-
-/// Bounds of what is kept while exchanges are put together.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsSection {
-    /// Bytes kept of one body, 1 to 16MiB.
-    pub body: ByteSize,
-    /// Connections followed at a time.
-    pub connections: usize,
-    /// Bytes of heads, bodies and reordering over all connections.
-    pub memory: ByteSize,
-    /// An exchange older than this is told as it stands.
-    pub exchange_age: Interval,
-    /// A connection silent for this long is forgotten.
-    pub idle: Interval,
-}
-
-impl Default for LimitsSection {
-    fn default() -> Self {
-        let limits = crate::engine::Limits::default();
-        Self {
-            body: ByteSize(limits.body as u64),
-            connections: limits.connections,
-            memory: ByteSize(limits.memory as u64),
-            exchange_age: Interval(std::time::Duration::from_nanos(limits.exchange_age)),
-            idle: Interval(std::time::Duration::from_nanos(limits.idle)),
-        }
-    }
-}
-
 impl Config {
     /// Checks what types cannot say.
     ///
     /// # Errors
     /// Names the key and what it may be.
     pub fn check(&self) -> Result<(), String> {
-        const MIN_RING: ByteSize = ByteSize::kib(64);
-        const MAX_RING: ByteSize = ByteSize::mib(1024);
-        const MAX_BODY: ByteSize = ByteSize::mib(16);
-        let refuse = |bad: bool, text: &str| if bad { Err(text.to_owned()) } else { Ok(()) };
-        let ring = self.capture.ring;
-        refuse(
-            !ring.0.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&ring),
-            "capture.ring: must be a power of two from 64KiB to 1GiB",
-        )?;
-        refuse(
-            self.capture.ports.len() > meshtap_common::MAX_PORTS,
-            "capture.ports: at most 16 ports; leave them out to capture all",
-        )?;
-        refuse(
-            self.capture.ports.contains(&0),
-            "capture.ports: 0 is no port",
-        )?;
-        let body = self.limits.body;
-        refuse(
-            !(ByteSize(1)..=MAX_BODY).contains(&body),
-            "limits.body: must be from 1 byte to 16MiB",
-        )?;
-        refuse(
-            self.limits.connections == 0,
-            "limits.connections: must not be 0",
-        )?;
-        refuse(
-            self.limits.memory < ByteSize::mib(1),
-            "limits.memory: must be 1MiB or more",
-        )?;
+        self.capture.check()?;
+        self.limits.check()?;
         self.budget.check()?;
         self.kubernetes.check()?;
         self.scope.check()?;

@@ -4,6 +4,8 @@
 //! Event ─► connection ─► transport (order, gaps) ─► session (messages, pairs) ─► Output
 //! ```
 
+#[cfg(feature = "agent")]
+mod config;
 mod connection;
 #[expect(clippy::module_inception, reason = "the engine of the engine")]
 mod engine;
@@ -12,6 +14,8 @@ mod folding;
 mod table;
 
 pub use crate::session::{Limits, Output, Stats};
+#[cfg(feature = "agent")]
+pub use config::{LimitsSection, is_body_size};
 pub use engine::Engine;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod cgroup;
 mod commands;
+mod config;
 mod counters;
 mod error;
 mod hooks;
@@ -34,6 +35,7 @@ use self::load::MptcpSock;
 pub use self::own::OwnSockets;
 pub use self::scope::CgroupScope;
 use super::{Command, Event, Polled, Source, decode};
+pub use config::{CaptureSection, SideChoice, is_ring_size};
 
 /// How to capture.
 #[derive(Clone, Debug)]

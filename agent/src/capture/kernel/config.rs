@@ -1,0 +1,119 @@
+//! Section `capture` of the configuration: which sockets are captured.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::ByteSize;
+
+/// Smallest ring buffer: sixteen pages, two of the largest records.
+const MIN_RING: ByteSize = ByteSize::kib(64);
+/// Largest: locked kernel memory; more than this is a mistake.
+const MAX_RING: ByteSize = ByteSize::mib(1024);
+
+/// What is captured.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CaptureSection {
+    /// The cgroup v2 folder whose sockets are captured. Default: the root of the mounted hierarchy.
+    pub cgroup: Option<PathBuf>,
+    /// Which end of a connection is recorded.
+    pub side: SideChoice,
+    /// Only sockets with one of these ports, local or remote; at most 16. Empty: all.
+    pub ports: Vec<u16>,
+    /// Sockets whose SO_MARK is this are left alone. Any process with CAP_NET_ADMIN, or CAP_NET_RAW
+    /// since Linux 5.17, can set one, so the default is null: none. With Kubernetes, ztunnel's
+    /// sockets (1337) are known by their cgroup.
+    pub ignored_mark: Option<u32>,
+    /// Buffer between the kernel and the agent: a power of two from 64KiB to 1GiB.
+    pub ring: ByteSize,
+}
+
+impl Default for CaptureSection {
+    fn default() -> Self {
+        Self {
+            cgroup: None,
+            side: SideChoice::Server,
+            ports: Vec::new(),
+            ignored_mark: None,
+            ring: ByteSize(u64::from(meshtap_common::DEFAULT_RING_BYTES)),
+        }
+    }
+}
+
+/// Which end of a connection is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SideChoice {
+    /// The end that requests arrive at.
+    #[default]
+    Server,
+    /// The end that requests leave from.
+    Client,
+    /// Both: a request between two workloads of this node is emitted twice, once by each.
+    Both,
+}
+
+impl CaptureSection {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// Names the key and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if !is_ring_size(self.ring) {
+            return Err("capture.ring: must be a power of two from 64KiB to 1GiB".to_owned());
+        }
+        if self.ports.len() > meshtap_common::MAX_PORTS {
+            return Err(
+                "capture.ports: at most 16 ports; leave them out to capture all".to_owned(),
+            );
+        }
+        if self.ports.contains(&0) {
+            return Err("capture.ports: 0 is no port".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// What the ring buffer may be: the kernel takes powers of two of whole pages.
+#[must_use]
+pub fn is_ring_size(size: ByteSize) -> bool {
+    size.0.is_power_of_two() && (MIN_RING..=MAX_RING).contains(&size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused() {
+        let check = |section: CaptureSection, expected: Option<&str>| {
+            let found = section.check().err();
+            assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+            assert!(
+                found
+                    .unwrap_or_default()
+                    .contains(expected.unwrap_or_default())
+            );
+        };
+        let with = CaptureSection::default;
+        check(with(), None);
+        for (ring, good) in [
+            (64 << 10, true),
+            (100_000, false),
+            (2 << 30, false),
+            (0, false),
+        ] {
+            let section = CaptureSection {
+                ring: ByteSize(ring),
+                ..with()
+            };
+            check(section, (!good).then_some("capture.ring"));
+        }
+        let ports = |ports: Vec<u16>| CaptureSection { ports, ..with() };
+        check(ports(vec![80; 16]), None);
+        check(ports(vec![80; 17]), Some("at most 16"));
+        check(ports(vec![0]), Some("0 is no port"));
+    }
+}

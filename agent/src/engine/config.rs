@@ -1,0 +1,94 @@
+//! Section `limits` of the configuration: bounds of what is kept while exchanges are put together.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Limits;
+use crate::units::{ByteSize, Interval};
+
+/// Largest body that is kept: the engine holds this much for every message that is being received.
+const MAX_BODY: ByteSize = ByteSize::mib(16);
+/// Least memory: a handful of messages with bodies of the default limit.
+const MIN_MEMORY: ByteSize = ByteSize::mib(1);
+
+/// Bounds of what is kept while exchanges are put together.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsSection {
+    /// Bytes kept of one body, 1 to 16MiB.
+    pub body: ByteSize,
+    /// Connections followed at a time.
+    pub connections: usize,
+    /// Bytes of heads, bodies and reordering over all connections.
+    pub memory: ByteSize,
+    /// An exchange older than this is emitted as it stands.
+    pub exchange_age: Interval,
+    /// A connection silent for this long is forgotten.
+    pub idle: Interval,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            body: ByteSize(limits.body as u64),
+            connections: limits.connections,
+            memory: ByteSize(limits.memory as u64),
+            exchange_age: Interval(Duration::from_nanos(limits.exchange_age)),
+            idle: Interval(Duration::from_nanos(limits.idle)),
+        }
+    }
+}
+
+impl LimitsSection {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// Names the key and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if !is_body_size(self.body) {
+            return Err("limits.body: must be from 1 byte to 16MiB".to_owned());
+        }
+        if self.connections == 0 {
+            return Err("limits.connections: must not be 0".to_owned());
+        }
+        if self.memory < MIN_MEMORY {
+            return Err("limits.memory: must be 1MiB or more".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// What may be kept of a body.
+#[must_use]
+pub fn is_body_size(size: ByteSize) -> bool {
+    (ByteSize(1)..=MAX_BODY).contains(&size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused() {
+        let check = |change: fn(&mut LimitsSection), expected: Option<&str>| {
+            let mut section = LimitsSection::default();
+            change(&mut section);
+            let found = section.check().err();
+            assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+            assert!(
+                found
+                    .unwrap_or_default()
+                    .contains(expected.unwrap_or_default())
+            );
+        };
+        check(|_| (), None);
+        check(|s| s.body = ByteSize::mib(16), None);
+        check(|s| s.body = ByteSize(0), Some("limits.body"));
+        check(|s| s.body = ByteSize((16 << 20) + 1), Some("limits.body"));
+        check(|s| s.connections = 0, Some("limits.connections"));
+        check(|s| s.memory = ByteSize::kib(1), Some("limits.memory"));
+    }
+}
