@@ -28,6 +28,7 @@ pub mod files;
 pub mod flow;
 #[cfg(feature = "agent")]
 pub mod har;
+pub mod hash;
 pub mod http;
 pub mod ledger;
 #[cfg(feature = "redact")]

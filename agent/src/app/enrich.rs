@@ -21,7 +21,7 @@ pub(super) struct Enrichment {
     waiting: Waiting,
     /// What was known when those that wait were looked at last.
     generation: u64,
-    resources: HashMap<u64, Arc<Resource>, foldhash::fast::RandomState>,
+    resources: HashMap<u64, Arc<Resource>, crate::hash::Keyed>,
     /// Exchanges that are not emitted; index by `Reason as usize`.
     excluded: [u64; Reason::ALL.len()],
 }

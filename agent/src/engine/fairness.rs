@@ -15,7 +15,7 @@ use crate::flow::CgroupId;
 /// Cgroups whose evictions are counted by name. Nodes have some hundred containers; what is over this is counted as one.
 const COUNTED: usize = 4096;
 
-type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+type Map<K, V> = HashMap<K, V, crate::hash::Keyed>;
 
 /// Who holds something: the cgroup of the socket, and the address at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -14,7 +14,7 @@ use crate::session::Origin;
 /// HTTP connections by their two ends.
 #[derive(Debug, Default)]
 pub(super) struct PeerSockets {
-    ends: HashMap<(Endpoint, Endpoint), [Option<Key>; 2], foldhash::fast::RandomState>,
+    ends: HashMap<(Endpoint, Endpoint), [Option<Key>; 2], crate::hash::Keyed>,
 }
 
 impl PeerSockets {

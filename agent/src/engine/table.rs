@@ -33,7 +33,7 @@ struct Slot {
 /// The table.
 #[derive(Debug)]
 pub(super) struct Table {
-    connections: HashMap<ConnectionId, u32, foldhash::fast::RandomState>,
+    connections: HashMap<ConnectionId, u32, crate::hash::Keyed>,
     slots: Vec<Slot>,
     free: u32,
     /// Least and most recently used.

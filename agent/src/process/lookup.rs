@@ -49,8 +49,8 @@ enum Occasion {
 /// Answers by socket, in two generations: when the young one is full the old one is forgotten.
 #[derive(Debug, Default)]
 struct Answers {
-    young: HashMap<SocketId, Answer, foldhash::fast::RandomState>,
-    old: HashMap<SocketId, Answer, foldhash::fast::RandomState>,
+    young: HashMap<SocketId, Answer, crate::hash::Keyed>,
+    old: HashMap<SocketId, Answer, crate::hash::Keyed>,
 }
 
 impl Answers {
@@ -82,8 +82,8 @@ impl Answers {
 /// Sockets by their addresses, local first; in two generations likewise.
 #[derive(Debug, Default)]
 struct Ends {
-    young: HashMap<(Endpoint, Endpoint), End, foldhash::fast::RandomState>,
-    old: HashMap<(Endpoint, Endpoint), End, foldhash::fast::RandomState>,
+    young: HashMap<(Endpoint, Endpoint), End, crate::hash::Keyed>,
+    old: HashMap<(Endpoint, Endpoint), End, crate::hash::Keyed>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -124,9 +124,9 @@ impl<T> Holding<T> {
 #[derive(Debug)]
 pub(crate) struct Addresses<T> {
     /// The holders of each, by the start of their holding.
-    holders: HashMap<IpAddr, Vec<Holding<T>>, foldhash::fast::RandomState>,
+    holders: HashMap<IpAddr, Vec<Holding<T>>, crate::hash::Keyed>,
     /// How many addresses there are in each network.
-    networks: HashMap<IpAddr, usize, foldhash::fast::RandomState>,
+    networks: HashMap<IpAddr, usize, crate::hash::Keyed>,
 }
 
 impl<T> Default for Addresses<T> {

@@ -93,7 +93,7 @@ impl Commands {
 /// What was asked, by cookie, bounded. Pure.
 struct Requests {
     limit: usize,
-    by_cookie: Table<u64, SocketCommand, foldhash::fast::RandomState>,
+    by_cookie: Table<u64, SocketCommand, crate::hash::Keyed>,
     /// Cookies to ignore, oldest first. May name some that are gone.
     ignored: VecDeque<u64>,
     /// Other cookies, oldest first. May name some that are gone, or are to be ignored by now.

@@ -79,7 +79,7 @@ impl Group {
 #[derive(Debug)]
 pub(super) struct Builder {
     groups: Vec<Group>,
-    index: HashMap<Key, usize, foldhash::fast::RandomState>,
+    index: HashMap<Key, usize, crate::hash::Keyed>,
     last: Option<(Key, usize)>,
     bytes: usize,
     spans: u64,

@@ -74,7 +74,7 @@ impl fmt::Debug for Directory {
 
 #[derive(Debug, Default)]
 struct State {
-    cgroups: HashMap<u64, Cgroup, foldhash::fast::RandomState>,
+    cgroups: HashMap<u64, Cgroup, crate::hash::Keyed>,
     /// Cgroups by the pod that their path names.
     by_pod: HashMap<Box<str>, Vec<u64>>,
     pods: HashMap<Arc<str>, Stored>,

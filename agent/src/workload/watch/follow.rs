@@ -178,7 +178,7 @@ impl<K: Watched> Follower<K> {
     async fn watch_once(&mut self, version: &mut String) -> Result<(), Broken> {
         let params = WatchParams {
             field_selector: self.target.selector.clone(),
-            timeout: Some(fastrand::u32(WATCH_SECONDS)),
+            timeout: Some(fastrand::Rng::with_seed(crate::hash::random()).u32(WATCH_SECONDS)),
             bookmarks: true,
             ..WatchParams::default()
         };

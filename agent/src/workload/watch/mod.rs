@@ -103,7 +103,12 @@ async fn client(section: &KubernetesSection, directory: &Arc<Directory>) -> kube
 async fn run(section: &KubernetesSection, directory: &Arc<Directory>) {
     let client = client(section, directory).await;
     let at_once = Duration::ZERO;
-    let later = || section.spread.0.mul_f64(fastrand::f64());
+    let later = || {
+        section
+            .spread
+            .0
+            .mul_f64(fastrand::Rng::with_seed(crate::hash::random()).f64())
+    };
     let target = |watch, delay| Target {
         client: client.clone(),
         directory: directory.clone(),

@@ -31,7 +31,8 @@ impl Pace {
         {
             self.failures = 0;
         }
-        let wait = bound(self.failures).mul_f64(0.5 + fastrand::f64() / 2.0);
+        let wait = bound(self.failures)
+            .mul_f64(0.5 + fastrand::Rng::with_seed(crate::hash::random()).f64() / 2.0);
         self.failures = self.failures.saturating_add(1);
         wait
     }
