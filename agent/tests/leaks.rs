@@ -19,7 +19,7 @@ use meshtap::har;
 use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{Config, Gate, Mode, Sanitized};
 use meshtap::signal::span::{self, Origin, Profile, SpanBuilder};
-use meshtap::tap::{Detail, Palette, View, write_json, write_verbose};
+use meshtap::tap::{Detail, Palette, Style, View, write_json, write_verbose};
 
 /// Long and mixed, as such values are; no other part of an exchange holds it.
 const SECRET: &str = "S3cr37QvXzJ8kPwLr2Tn5Yb";
@@ -259,7 +259,10 @@ fn shown(sanitized: &Sanitized) -> Vec<u8> {
         clock: WallClock { offset: 0 },
     };
     write_json(&mut out, &view, Detail::Bodies);
-    write_verbose(&mut out, &view, Detail::Bodies, Palette::new(false));
+    for pretty in [false, true] {
+        let palette = Palette::new(false);
+        write_verbose(&mut out, &view, Detail::Bodies, Style { palette, pretty });
+    }
     out
 }
 

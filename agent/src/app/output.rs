@@ -21,7 +21,7 @@ use crate::policy::{ClientOrigin, PolicyContext};
 use crate::process::{PATIENCE, Process, Processes};
 use crate::redact::{Gate, Sanitized};
 use crate::signal::span::{Origin, SpanBuilder};
-use crate::tap::{Delivery, Detail, Filter, Line, Palette, View, write_json, write_verbose};
+use crate::tap::{Delivery, Detail, Filter, Line, Style, View, write_json, write_verbose};
 
 /// Bytes gathered before a write: few system calls under load. Written earlier whenever nothing is waiting.
 const BUFFER: usize = 256 * 1024;
@@ -33,8 +33,8 @@ const NAMING: Duration = Duration::from_secs(1);
 /// How exchanges are written.
 #[derive(Clone, Debug)]
 pub(super) enum Format {
-    /// For a person; the colours that are used below the line.
-    Lines(Box<Line>, Palette),
+    /// For a person; and how it looks below the line.
+    Lines(Box<Line>, Style),
     /// One JSON object a line.
     Json,
     /// Not at all: something else has standard output.
@@ -60,7 +60,7 @@ impl Lookup {
     fn name_others(&mut self, deadline: Instant) {
         if let Self::Live(processes, Some(recorder)) = self {
             for (socket, process) in processes.known(deadline) {
-                recorder.tell_new(socket, &process);
+                recorder.name_new(socket, &process);
             }
             recorder.flush();
         }
@@ -82,7 +82,7 @@ impl Lookup {
             Self::Live(processes, recorder) => {
                 let process = processes.of(peers, deadline)?;
                 if let Some(recorder) = recorder {
-                    recorder.tell(index, peers.socket, &process);
+                    recorder.name(index, peers.socket, &process);
                 }
                 Some(process)
             }
@@ -91,12 +91,12 @@ impl Lookup {
 }
 
 /// A writer that knows whether it is a terminal.
-pub(super) trait Sink: Write + AsFd + Send {
+pub(super) trait Terminal: Write + AsFd + Send {
     fn is_terminal(&self) -> bool {
         isatty(self.as_fd())
     }
 }
-impl<T: Write + AsFd + Send> Sink for T {}
+impl<T: Write + AsFd + Send> Terminal for T {}
 
 /// A HAR file that the shown exchanges go to.
 pub(super) struct Archive {
@@ -178,7 +178,7 @@ struct Progress {
     buffered: u64,
     /// The reader is gone, or the writer failed.
     closed: bool,
-    fault: Option<io::Error>,
+    error: Option<io::Error>,
     /// When the other sockets of a recording were named last.
     named: Instant,
 }
@@ -190,22 +190,22 @@ impl Progress {
             buffer: Vec::new(),
             buffered: 0,
             closed: false,
-            fault: None,
+            error: None,
             named: Instant::now(),
         }
     }
 
     /// Nothing more can be written: the run ends.
-    fn fail(&mut self, fault: io::Error, stop: &Stop) {
+    fn fail(&mut self, error: io::Error, stop: &Stop) {
         self.closed = true;
-        if fault.kind() != io::ErrorKind::BrokenPipe {
-            self.fault.get_or_insert(fault);
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            self.error.get_or_insert(error);
         }
         stop.ask();
     }
 }
 
-impl<W: Sink> Printer<W> {
+impl<W: Terminal> Printer<W> {
     /// Runs until the queue is closed and empty.
     ///
     /// # Errors
@@ -249,7 +249,7 @@ impl<W: Sink> Printer<W> {
         {
             progress.fail(error, &self.stop);
         }
-        (progress.delivery, progress.fault.map_or(Ok(()), Err))
+        (progress.delivery, progress.error.map_or(Ok(()), Err))
     }
 
     fn batch(&mut self, batch: Batch, progress: &mut Progress) {
@@ -328,9 +328,9 @@ impl<W: Sink> Printer<W> {
         match &mut self.format {
             Format::Nothing => {}
             Format::Json => write_json(&mut progress.buffer, &view, self.detail),
-            Format::Lines(line, palette) => {
+            Format::Lines(line, style) => {
                 line.write(&mut progress.buffer, &view);
-                write_verbose(&mut progress.buffer, &view, self.detail, *palette);
+                write_verbose(&mut progress.buffer, &view, self.detail, *style);
             }
         }
         self.archive(progress, |har| har.write(&sanitized));
@@ -445,7 +445,7 @@ mod tests {
     }
 
     /// Prints so many exchanges; where they went.
-    fn print<W: Sink>(printer: Printer<W>, exchanges: u64) -> (Delivery, io::Result<()>) {
+    fn print<W: Terminal>(printer: Printer<W>, exchanges: u64) -> (Delivery, io::Result<()>) {
         let queue = Queue::default();
         for first in 0..exchanges {
             queue.push(first, vec![sample::exchange()], WhenFull::Wait);
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn every_exchange_is_accounted_for() {
+    fn every_exchange_is_counted() {
         let none = Delivery::default;
         check(0, |_| (), none());
         check(3, |_| (), Delivery { shown: 3, ..none() });
@@ -603,7 +603,7 @@ mod tests {
         let mut printer = printer(null);
         printer.har = Some(Archive {
             path: "a.har".into(),
-            writer: har::Writer::begin(Box::new(FullDisk) as har::OutputPlace).expect("begun"),
+            writer: har::Writer::begin(Box::new(FullDisk) as har::OutputPlace).expect("started"),
         });
         let stop = printer.stop.clone();
         let (delivery, result) = print(printer, 2);

@@ -1,4 +1,4 @@
-//! One run of the pipeline: the threads, from source to the account at the end.
+//! One run of the pipeline: the threads, from source to the totals at the end.
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
@@ -23,7 +23,7 @@ use crate::policy;
 use crate::process::Announcer;
 use crate::redact::{self, Gate, Secret};
 use crate::signal::span::SpanBuilder;
-use crate::tap::{Delivery, Detail, Line, Palette, Report};
+use crate::tap::{Delivery, Detail, Line, Palette, Report, Style};
 
 /// What differs between the commands.
 pub(super) struct Run<'a, S> {
@@ -40,7 +40,7 @@ pub(super) struct Run<'a, S> {
     pub(super) key: [u8; 16],
     pub(super) output: &'a OutputArgs,
     pub(super) outputs: Outputs,
-    /// Told of the exporters' sockets.
+    /// Learns of the exporters' sockets.
     pub(super) own: Arc<dyn OwnSockets>,
 }
 
@@ -116,8 +116,8 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         Ok::<_, Failure>((ended, output.join()))
     })?;
     let (delivery, output) = printed.unwrap_or_else(|_| {
-        let fault = io::Error::other("the output thread has ended early");
-        (Delivery::default(), Err(fault))
+        let error = io::Error::other("the output thread has ended early");
+        (Delivery::default(), Err(error))
     });
     let exporters = exporters.map(|exporters| {
         if let Some(text) = waiting(&exporters.reports().read()) {
@@ -148,7 +148,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
 }
 
 /// Bounds of the engine: no body bytes are kept that nobody will see (sizes are true all the same), and of the two ends of a local
-/// connection each is told when only one side, or one process, is looked at.
+/// connection each is emitted when only one side, or one process, is looked at.
 pub(super) fn limits(output: &OutputArgs, body: usize) -> Limits {
     let seen =
         output.detail() >= Detail::Bodies || output.har.is_some() || output.export.otlp.is_some();
@@ -199,7 +199,7 @@ fn span_builder(args: &ExportArgs) -> Result<SpanBuilder, Failure> {
 }
 
 /// Reports the totals.
-pub(super) fn tell(report: &Report, ledger: Option<Output>) -> Result<(), Failure> {
+pub(super) fn report_totals(report: &Report, ledger: Option<Output>) -> Result<(), Failure> {
     say(&report.text());
     match ledger {
         Some(output) => write_ledger(output, &report.json()),
@@ -211,7 +211,7 @@ fn archive(output: Output) -> Result<Archive, Failure> {
     let path = output.path().to_owned();
     match har::Writer::create(output) {
         Ok(writer) => Ok(Archive { path, writer }),
-        Err(fault) => Err(Failure::Write { path, fault }),
+        Err(error) => Err(Failure::Write { path, error }),
     }
 }
 
@@ -239,7 +239,8 @@ fn format(args: &OutputArgs, dates: bool) -> Format {
         }
     });
     let line = Line::new(palette, terminal_width(stdout.as_fd()), dates);
-    Format::Lines(Box::new(line), palette)
+    let pretty = stdout.is_terminal();
+    Format::Lines(Box::new(line), Style { palette, pretty })
 }
 
 #[cfg(test)]

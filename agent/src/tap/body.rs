@@ -6,7 +6,7 @@ use crate::redact::Content;
 /// What the bytes of a body are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Text<'a> {
-    /// UTF-8 text; a character that the end of the captured bytes cut in two is left out.
+    /// UTF-8 text; a character that the end of the captured bytes cut in two is omitted.
     Utf8(&'a str),
     /// Anything else.
     Binary(&'a [u8]),

@@ -8,7 +8,7 @@ pub struct Palette {
     on: bool,
 }
 
-/// What a stretch of text is.
+/// What a range of text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ink {
     Dim,
@@ -27,7 +27,7 @@ impl Palette {
         Self { on }
     }
 
-    /// Begins a stretch.
+    /// Begins a range.
     pub(super) const fn begin(self, ink: Ink) -> &'static str {
         if !self.on {
             return "";

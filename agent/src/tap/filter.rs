@@ -64,14 +64,14 @@ pub enum StatusSet {
     /// Codes, both ends included.
     Codes(RangeInclusive<u16>),
     /// No response started.
-    Unanswered,
+    NoResponse,
 }
 
 impl StatusSet {
     fn contains(&self, status: Option<u16>) -> bool {
         match (self, status) {
             (Self::Codes(range), Some(code)) => range.contains(&code),
-            (Self::Unanswered, None) => true,
+            (Self::NoResponse, None) => true,
             _ => false,
         }
     }
@@ -92,7 +92,7 @@ impl FromStr for StatusSet {
             code.filter(|code| (100..=599).contains(code))
         };
         if text == "none" {
-            return Ok(Self::Unanswered);
+            return Ok(Self::NoResponse);
         }
         if let Some(class) = text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {
             let first = class
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn unanswered() {
+    fn no_response() {
         let mut exchange = sample::exchange();
         exchange.response = None;
         let filter = Filter {
@@ -305,7 +305,7 @@ mod tests {
         check("4xx", Some(StatusSet::Codes(400..=499)));
         check("5XX", Some(StatusSet::Codes(500..=599)));
         check("400-404", Some(StatusSet::Codes(400..=404)));
-        check("none", Some(StatusSet::Unanswered));
+        check("none", Some(StatusSet::NoResponse));
         for wrong in [
             "", "xx", "20", "1000", "0xx", "6xx", "9XX", "10xx", "404-400", "4x", "a-b", "200-",
             "-200", "600", "999", "500-600", "+20",

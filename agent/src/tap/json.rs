@@ -1,212 +1,259 @@
-//! One JSON object per exchange and line (RFC 8259), written by hand into a reused buffer: no value tree, no allocation.
+//! One JSON object per exchange and line (RFC 8259).
 
-use std::io::Write as _;
+use std::fmt;
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde::ser::{SerializeSeq as _, Serializer};
+use serde_json::ser::Formatter;
 
 use super::body::Text;
 use super::escape::hidden;
 use super::{Detail, View};
 use crate::flow::Endpoint;
-use crate::http::Anomalies;
-use crate::http::{Body, Fields};
+use crate::http::{Anomalies, Body, Fields};
 use crate::redact::Content;
 
 /// Appends the object and a line feed.
 pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail) {
-    let exchange = view.exchange();
-    let (request, peers) = (&exchange.request, &exchange.peers);
-    let time = Duration::from_nanos(view.clock.unix_nanos(request.began));
-    let _ = write!(
-        out,
-        "{{\"time\":\"{}\",\"duration_ns\":{},\"side\":\"{}\"",
-        humantime::format_rfc3339_nanos(SystemTime::UNIX_EPOCH + time),
-        exchange.duration(),
-        peers.side.label(),
-    );
-    endpoint(out, ",\"client\":", peers.caller());
-    endpoint(out, ",\"server\":", &peers.server);
-    if let Some(process) = &view.process {
-        let _ = write!(out, ",\"process\":{{\"pid\":{},\"name\":", process.pid);
-        string(out, process.name.as_bytes());
-        out.push(b'}');
+    let before = out.len();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Visible);
+    // Writing into memory does not fail; half a line would spoil the next.
+    match Record::of(view, detail).serialize(&mut serializer) {
+        Ok(()) => out.push(b'\n'),
+        Err(_) => out.truncate(before),
     }
-    out.extend_from_slice(b",\"method\":");
-    string(out, request.head.method());
-    out.extend_from_slice(b",\"target\":");
-    string(out, request.head.target());
-    if let Some(host) = request.head.host() {
-        out.extend_from_slice(b",\"host\":");
-        string(out, host);
-    }
-    let _ = write!(out, ",\"version\":\"{}\"", request.head.version.label());
-    if let Some(response) = &exchange.response {
-        let _ = write!(out, ",\"status\":{}", response.head.status);
-        let reason = response.head.reason.as_bytes();
-        if !reason.is_empty() {
-            out.extend_from_slice(b",\"reason\":");
-            string(out, reason);
+}
+
+/// The members, in their order. Those that are `Option`s are there only where there is something to say.
+#[derive(Serialize)]
+struct Record<'a> {
+    time: Shown<humantime::Rfc3339Timestamp>,
+    duration_ns: u64,
+    side: &'static str,
+    client: End,
+    server: End,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<Process<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<Process<'a>>,
+    method: Lossy<'a>,
+    target: Lossy<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<Lossy<'a>>,
+    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Lossy<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    interim: Vec<u16>,
+    request: Message<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<Message<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    upgrade: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reset: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct End {
+    address: std::net::IpAddr,
+    port: u16,
+}
+
+#[derive(Serialize)]
+struct Process<'a> {
+    pid: u32,
+    name: Lossy<'a>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    headers: Pairs<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trailers: Option<Pairs<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<BodyText<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_encoding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_omitted: Option<&'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    body_truncated: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    body_undecoded: bool,
+    body_size: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    anomalies: Vec<&'static str>,
+}
+
+impl<'a> Record<'a> {
+    fn of(view: &'a View<'_>, detail: Detail) -> Self {
+        let exchange = view.exchange();
+        let (request, peers) = (&exchange.request, &exchange.peers);
+        let time = Duration::from_nanos(view.clock.unix_nanos(request.began));
+        let response = exchange.response.as_ref();
+        Self {
+            time: Shown(humantime::format_rfc3339_nanos(
+                SystemTime::UNIX_EPOCH + time,
+            )),
+            duration_ns: exchange.duration(),
+            side: peers.side.label(),
+            client: End::of(peers.caller()),
+            server: End::of(&peers.server),
+            process: view.process.as_deref().map(Process::of),
+            caller: view.caller.as_deref().map(Process::of),
+            method: Lossy(request.head.method()),
+            target: Lossy(request.head.target()),
+            host: request.head.host().map(Lossy),
+            version: request.head.version.label(),
+            stream: exchange.stream,
+            status: response.map(|response| response.head.status),
+            reason: (response.map(|response| response.head.reason.as_bytes()))
+                .filter(|reason| !reason.is_empty())
+                .map(Lossy),
+            interim: (exchange.interim.heads.iter())
+                .map(|head| head.status)
+                .collect(),
+            request: Message::of(
+                &request.head.fields,
+                (&request.body, view.sanitized.request_content()),
+                request.anomalies,
+                detail,
+            ),
+            response: response.map(|response| {
+                Message::of(
+                    &response.head.fields,
+                    (&response.body, view.sanitized.response_content()),
+                    response.anomalies,
+                    detail,
+                )
+            }),
+            upgrade: exchange.upgrade,
+            reset: exchange.reset,
+            partial: exchange.partial.map(|partial| partial.label()),
         }
     }
-    for (index, head) in exchange.interim.heads.iter().enumerate() {
-        let before = if index == 0 { ",\"interim\":[" } else { "," };
-        let _ = write!(out, "{before}{}", head.status);
-    }
-    if !exchange.interim.heads.is_empty() {
-        out.push(b']');
-    }
-    out.extend_from_slice(b",\"request\":");
-    let content = view.sanitized.request_content();
-    message(
-        out,
-        &request.head.fields,
-        (&request.body, content),
-        request.anomalies,
-        detail,
-    );
-    if let Some(response) = &exchange.response {
-        out.extend_from_slice(b",\"response\":");
-        let content = view.sanitized.response_content();
-        message(
-            out,
-            &response.head.fields,
-            (&response.body, content),
-            response.anomalies,
-            detail,
-        );
-    }
-    if exchange.upgrade {
-        out.extend_from_slice(b",\"upgrade\":true");
-    }
-    if let Some(partial) = exchange.partial {
-        let _ = write!(out, ",\"partial\":\"{}\"", partial.label());
-    }
-    out.extend_from_slice(b"}\n");
 }
 
-fn endpoint(out: &mut Vec<u8>, key: &str, endpoint: &Endpoint) {
-    let _ = write!(
-        out,
-        "{key}{{\"address\":\"{}\",\"port\":{}}}",
-        endpoint.ip(),
-        endpoint.port()
-    );
-}
-
-fn message(
-    out: &mut Vec<u8>,
-    fields: &Fields,
-    (body, content): (&Body, &Content),
-    anomalies: Anomalies,
-    detail: Detail,
-) {
-    out.extend_from_slice(b"{\"headers\":");
-    pairs(out, fields);
-    if let Some(trailers) = &body.trailers {
-        out.extend_from_slice(b",\"trailers\":");
-        pairs(out, trailers);
-    }
-    match content.omitted {
-        _ if detail < Detail::Bodies => {}
-        Some(reason) => {
-            let _ = write!(out, ",\"body_omitted\":\"{}\"", reason.label());
-        }
-        None => {
-            match Text::of(body, content) {
-                Text::Utf8(text) => {
-                    out.extend_from_slice(b",\"body\":");
-                    string(out, text.as_bytes());
-                }
-                Text::Binary(bytes) => {
-                    out.extend_from_slice(b",\"body\":\"");
-                    base64(out, bytes);
-                    out.extend_from_slice(b"\",\"body_encoding\":\"base64\"");
-                }
-            }
-            if content.cut {
-                out.extend_from_slice(b",\"body_truncated\":true");
-            }
-            if content.undecoded {
-                out.extend_from_slice(b",\"body_undecoded\":true");
-            }
+impl End {
+    fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            address: endpoint.ip(),
+            port: endpoint.port(),
         }
     }
-    let _ = write!(out, ",\"body_size\":{}", body.size);
-    for (index, name) in anomalies.names().enumerate() {
-        let before = if index == 0 { ",\"oddities\":[" } else { "," };
-        let _ = write!(out, "{before}\"{name}\"");
-    }
-    if anomalies != Anomalies::default() {
-        out.push(b']');
-    }
-    out.push(b'}');
 }
 
-/// Name and value of each field, in the order of the wire.
-fn pairs(out: &mut Vec<u8>, fields: &Fields) {
-    out.push(b'[');
-    for (index, (name, value)) in fields.iter().enumerate() {
-        out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
-        string(out, name);
-        out.push(b',');
-        string(out, value);
-        out.push(b']');
-    }
-    out.push(b']');
-}
-
-fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
-    let start = out.len();
-    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    let room = out.get_mut(start..).unwrap_or_default();
-    let written = STANDARD.encode_slice(bytes, room).unwrap_or(0);
-    out.truncate(start + written);
-}
-
-/// A JSON string. Bytes that are not UTF-8 become U+FFFD; characters that a terminal would obey or hide are escaped, which
-/// JSON allows for any character.
-pub(super) fn string(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(b'"');
-    if bytes.chunks(BLOCK).all(is_plain) {
-        out.extend_from_slice(bytes);
-    } else {
-        for chunk in bytes.utf8_chunks() {
-            escaped(out, chunk.valid());
-            if !chunk.invalid().is_empty() {
-                out.extend_from_slice("\u{fffd}".as_bytes());
-            }
+impl<'a> Process<'a> {
+    fn of(process: &'a crate::process::Process) -> Self {
+        Self {
+            pid: process.pid,
+            name: Lossy(process.name.as_bytes()),
         }
     }
-    out.push(b'"');
 }
 
-/// Bytes that are looked at together.
-const BLOCK: usize = 64;
-
-/// Nothing in it needs an escape. Every byte is looked at, which the compiler turns into a few vector instructions.
-fn is_plain(block: &[u8]) -> bool {
-    let plain =
-        |b: u8| u8::from(matches!(b, b' '..=b'~')) & u8::from(b != b'"') & u8::from(b != b'\\');
-    block.iter().fold(1, |all, b| all & plain(*b)) == 1
+impl<'a> Message<'a> {
+    fn of(
+        fields: &'a Fields,
+        (body, content): (&'a Body, &Content),
+        anomalies: Anomalies,
+        detail: Detail,
+    ) -> Self {
+        let shows_body = detail >= Detail::Bodies;
+        let omitted = content.omitted.filter(|_| shows_body);
+        let is_there = shows_body && omitted.is_none();
+        let text = is_there.then(|| Text::of(body, content));
+        Self {
+            headers: Pairs(fields),
+            trailers: body.trailers.as_deref().map(Pairs),
+            body_encoding: matches!(text, Some(Text::Binary(_))).then_some("base64"),
+            body: text.map(BodyText),
+            body_omitted: omitted.map(|reason| reason.label()),
+            body_truncated: is_there && content.cut,
+            body_undecoded: is_there && content.undecoded,
+            body_size: body.size,
+            anomalies: anomalies.names().collect(),
+        }
+    }
 }
 
-fn escaped(out: &mut Vec<u8>, text: &str) {
-    for c in text.chars() {
-        match c {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            '\n' => out.extend_from_slice(b"\\n"),
-            '\r' => out.extend_from_slice(b"\\r"),
-            '\t' => out.extend_from_slice(b"\\t"),
-            c if hidden(c) => {
+/// What shows itself as text.
+struct Shown<T>(T);
+
+impl<T: fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Captured bytes; those that are not UTF-8 become U+FFFD.
+#[derive(Clone, Copy)]
+struct Lossy<'a>(&'a [u8]);
+
+impl Serialize for Lossy<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&String::from_utf8_lossy(self.0))
+    }
+}
+
+/// Fields as pairs of name and value, in the order of the wire.
+struct Pairs<'a>(&'a Fields);
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut pairs = serializer.serialize_seq(None)?;
+        for (name, value) in self.0.iter() {
+            pairs.serialize_element(&(Lossy(name), Lossy(value)))?;
+        }
+        pairs.end()
+    }
+}
+
+/// A body as text, or in base64.
+struct BodyText<'a>(Text<'a>);
+
+impl Serialize for BodyText<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Text::Utf8(text) => serializer.serialize_str(text),
+            Text::Binary(bytes) => serializer.collect_str(&Base64Display::new(bytes, &STANDARD)),
+        }
+    }
+}
+
+/// Writes compact JSON in which characters that a terminal would obey or hide are escaped, which JSON allows for any character.
+struct Visible;
+
+impl Formatter for Visible {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        // Every byte is looked at, which the compiler turns into a few vector instructions.
+        let is_plain = fragment.bytes().fold(true, |all, b| all & (b < 0x7f));
+        let mut written = 0;
+        if !is_plain {
+            for (at, c) in fragment.char_indices().filter(|(_, c)| hidden(*c)) {
+                out.write_all(fragment.as_bytes().get(written..at).unwrap_or_default())?;
+                written = at + c.len_utf8();
                 for unit in c.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(out, "\\u{unit:04x}");
+                    write!(out, "\\u{unit:04x}")?;
                 }
             }
-            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
+        out.write_all(fragment.as_bytes().get(written..).unwrap_or_default())
     }
 }
 
@@ -215,6 +262,7 @@ mod tests {
     use super::*;
     use crate::exchange::Partial;
     use crate::tap::sample;
+    use base64::Engine as _;
 
     fn text(view: &View<'_>, detail: Detail) -> String {
         let mut out = Vec::new();
@@ -263,16 +311,54 @@ mod tests {
     fn strings_are_what_a_parser_reads_back() {
         let check = |bytes: &[u8]| {
             let mut out = Vec::new();
-            string(&mut out, bytes);
+            let mut serializer = serde_json::Serializer::with_formatter(&mut out, Visible);
+            Lossy(bytes).serialize(&mut serializer).expect("written");
             let read: String = serde_json::from_slice(&out).expect("a JSON string");
             assert_eq!(read, String::from_utf8_lossy(bytes));
-            assert!(!out.iter().any(u8::is_ascii_control));
+            let text = String::from_utf8(out).expect("UTF-8");
+            assert!(!text.chars().any(hidden), "{text}");
         };
         check(b"");
         check(b"plain \"quoted\" back\\slash /");
         check(b"\0\x01\x1b[2J\r\n\t\x08\x0c\x7f");
         check("é日🦀\u{9b}\u{202e}\u{2028}\u{e0041}".as_bytes());
         check(b"\xff\xfe\xc3(\xf0\x9f\xa6");
+    }
+
+    #[test]
+    fn what_goes_with_a_message() {
+        let mut exchange = sample::exchange();
+        exchange.stream = Some(3);
+        exchange.reset = Some(8);
+        exchange.interim.push(sample::response_head(103, &[]));
+        exchange.request.anomalies = Anomalies::BARE_LF.with(Anomalies::FOLDED);
+        let response = exchange.response.as_mut().expect("a response");
+        response.head.reason = crate::http::Reason::new(201, b"Made \x1b[2J");
+        let trailers = sample::response_head(200, &[(b"Grpc-Status", b"0")]).fields;
+        response.body.trailers = Some(Box::new(trailers));
+        let sanitized = sample::sanitized(&exchange);
+        let mut view = sample::view(&sanitized);
+        view.caller = view.process.clone();
+        let value: serde_json::Value =
+            serde_json::from_str(&text(&view, Detail::Line)).expect("JSON");
+        for (pointer, expected) in [
+            ("/stream", serde_json::json!(3)),
+            ("/reset", serde_json::json!(8)),
+            ("/interim", serde_json::json!([103])),
+            ("/caller/pid", serde_json::json!(4321)),
+            (
+                "/request/anomalies",
+                serde_json::json!(["folded_field", "bare_lf"]),
+            ),
+            ("/reason", serde_json::json!("Made \x1b[2J")),
+            (
+                "/response/trailers",
+                serde_json::json!([["Grpc-Status", "0"]]),
+            ),
+        ] {
+            assert_eq!(value.pointer(pointer), Some(&expected), "{pointer}");
+        }
+        assert!(value.pointer("/response/body").is_none());
     }
 
     proptest::proptest! {

@@ -42,7 +42,7 @@ const PLAIN_WIDTH: usize = 125;
 enum Layout {
     /// Everything.
     Whole,
-    /// The client is left out.
+    /// Without the client.
     NoClient,
     /// And the process.
     NoProcess,
@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_repeats_the_address_is_left_out() {
+    fn a_host_that_repeats_the_address_is_omitted() {
         let check = |host: &str, server: &str, expected| {
             let mut exchange = sample::exchange();
             let mut peers = (*exchange.peers).clone();

@@ -9,6 +9,7 @@ mod filter;
 mod json;
 mod line;
 mod pattern;
+mod pretty;
 mod report;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -29,7 +30,7 @@ pub use line::Line;
 pub use pattern::{HostPattern, PathPattern};
 pub use report::{Delivery, Dropped, Report};
 pub use units::size_text;
-pub use verbose::write as write_verbose;
+pub use verbose::{Style, write as write_verbose};
 
 /// Everything that is printed of an exchange.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
-//! The account at the end of a run: every exchange that began, and where it went.
+//! The ledger at the end of a run: every exchange that started, and where it went.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use meshtap_common::{DROP_REASONS, DropReason};
+use meshtap_common::{CLASSIFICATIONS, Classification, DROP_REASONS, DropReason};
 use serde_json::{Map, Value, json};
 
 use super::units::{duration_text, size_words};
@@ -13,12 +13,12 @@ use crate::exchange::Partial;
 use crate::export;
 use crate::ledger::Ledger;
 
-/// Where told exchanges went. Together they are [`Ledger::told`].
+/// Where emitted exchanges went. Together they are [`Ledger::told`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
     /// Printed.
     pub shown: u64,
-    /// A filter left them out.
+    /// A filter excluded them.
     pub filtered: u64,
     /// The reader of the output was too slow: dropped, so that capture never waits.
     pub output_full: u64,
@@ -48,7 +48,7 @@ impl Delivery {
     }
 }
 
-/// Payload that the kernel side left out, for one reason.
+/// Payload that the BPF programs did not hand over, for one reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
     /// Segments.
@@ -57,17 +57,19 @@ pub struct Dropped {
     pub bytes: u64,
 }
 
-/// The whole account.
+/// Everything that is reported at the end.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// What the engine began and how it ended.
+    /// What the engine started and how it ended.
     pub ledger: Ledger,
     /// The engine's totals.
     pub stats: Stats,
-    /// Where told exchanges went.
+    /// Where emitted exchanges went.
     pub delivery: Delivery,
-    /// What the kernel side left out, by [`DropReason`]; `None` for a replay.
+    /// What the BPF programs did not hand over, by [`DropReason`]; `None` for a replay.
     pub kernel: Option<[Dropped; DROP_REASONS as usize]>,
+    /// Sockets by what the BPF programs took them for, by [`Classification`]; `None` for a replay.
+    pub sockets: Option<[u64; CLASSIFICATIONS as usize]>,
     /// Size of the ring buffer; `None` for a replay.
     pub ring_bytes: Option<u32>,
     /// The recording made, if any.
@@ -85,11 +87,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Exchanges begun less all that is accounted for: zero, or there is a bug.
+    /// Exchanges started less all that the ledger knows of: zero, or there is a bug.
     #[must_use]
     pub fn imbalance(&self) -> i64 {
-        let told = self.ledger.emitted().cast_signed();
-        self.ledger.imbalance() + told - self.delivery.total().cast_signed()
+        let emitted = self.ledger.emitted().cast_signed();
+        self.ledger.imbalance() + emitted - self.delivery.total().cast_signed()
     }
 
     /// For a person. `started = shown + …` adds up, term by term.
@@ -123,13 +125,14 @@ impl Report {
         list(&mut text, "partial", partial.map(|(p, n)| (p.label(), n)));
         self.traffic(&mut text);
         self.drops(&mut text);
+        self.sockets(&mut text);
         for exporter in &self.exporters {
             let _ = writeln!(text, "{}", exporter.text());
         }
         if let Some(recorded) = self.recorded {
             let _ = writeln!(
                 text,
-                "recording: {} events, {}, {} events left out",
+                "recording: {} events, {}, {} events dropped",
                 recorded.events,
                 size_words(recorded.bytes),
                 recorded.dropped
@@ -147,20 +150,31 @@ impl Report {
             stats.connections,
             duration_text(u64::try_from(self.elapsed.as_nanos()).unwrap_or(u64::MAX)),
         );
-        for (label, count) in [
-            ("not HTTP", stats.not_http),
-            ("HTTP/2", stats.http2),
-            ("dropped for room", stats.evicted_connections),
-        ] {
-            if count > 0 {
-                let _ = write!(text, ", {count} {label}");
-            }
+        let kinds = [("HTTP/2", stats.http2), ("not HTTP", stats.not_http)];
+        let ignored: Vec<_> = (kinds.iter())
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        if !ignored.is_empty() {
+            let _ = write!(text, "; not read: {}", ignored.join(", "));
+        }
+        if stats.evicted_connections > 0 {
+            let _ = write!(text, "; {} dropped for room", stats.evicted_connections);
         }
         if stats.gaps > 0 {
             let missing = size_words(stats.gap_bytes);
             let _ = write!(text, "; {} gaps of {missing}", stats.gaps);
         }
         text.push('\n');
+    }
+
+    /// What was not read of the machine's TCP sockets, by kind.
+    fn sockets(&self, text: &mut String) {
+        let Some(sockets) = self.sockets else { return };
+        let ignored = Classification::ALL.iter().zip(sockets);
+        let ignored = ignored.filter(|(kind, _)| **kind != Classification::Followed);
+        let entries = ignored.map(|(kind, count)| (kind.label(), count));
+        list(text, "sockets not read", entries);
     }
 
     fn drops(&self, text: &mut String) {
@@ -170,9 +184,9 @@ impl Report {
         let mut none = true;
         for (reason, dropped) in DropReason::ALL.iter().zip(kernel) {
             if dropped.segments > 0 {
-                // Left out on purpose: the reader is told apart from loss.
+                // Not copied on purpose is no loss.
                 let verb = match reason {
-                    DropReason::Budget => "left out past the body limit",
+                    DropReason::Budget => "not copied past the body limit",
                     _ => "dropped",
                 };
                 none &= *reason == DropReason::Budget;
@@ -212,7 +226,6 @@ impl Report {
         let exporters: Map<_, _> = (self.exporters.iter())
             .map(|exporter| (exporter.name.clone(), exporter.json()))
             .collect();
-        let stats = &self.stats;
         json!({
             "ledger": {
                 "started": ledger.started,
@@ -223,20 +236,13 @@ impl Report {
                 "imbalance": self.imbalance(),
             },
             "delivery": delivery,
-            "stats": {
-                "segments": stats.segments,
-                "payload_bytes": stats.payload_bytes,
-                "skipped_bytes": stats.skipped_bytes,
-                "gaps": stats.gaps,
-                "gap_bytes": stats.gap_bytes,
-                "connections": stats.connections,
-                "not_http": stats.not_http,
-                "http2": stats.http2,
-                "evicted_connections": stats.evicted_connections,
-                "upgraded_bytes": stats.upgraded_bytes,
-                "websocket_messages": stats.websocket_messages,
-            },
+            "stats": stats_json(&self.stats),
             "kernel_drops": kernel,
+            "sockets": self.sockets.map(|sockets| {
+                let kinds = Classification::ALL.iter().zip(sockets);
+                let kinds = kinds.map(|(kind, count)| (kind.label().to_owned(), count.into()));
+                kinds.collect::<Map<_, Value>>()
+            }),
             "ring_bytes": self.ring_bytes,
             "exporters": exporters,
             "recording": self.recorded.map(|r| json!({
@@ -248,6 +254,38 @@ impl Report {
             "max_rss_bytes": self.max_rss,
         })
     }
+}
+
+/// All of them: without `..`, a counter more does not compile before it is here.
+fn stats_json(stats: &Stats) -> Value {
+    let Stats {
+        segments,
+        payload_bytes,
+        skipped_bytes,
+        gaps,
+        gap_bytes,
+        connections,
+        not_http,
+        http2,
+        pre_accept_dropped,
+        evicted_connections,
+        upgraded_bytes,
+        websocket_messages,
+    } = stats;
+    json!({
+        "segments": segments,
+        "payload_bytes": payload_bytes,
+        "skipped_bytes": skipped_bytes,
+        "gaps": gaps,
+        "gap_bytes": gap_bytes,
+        "connections": connections,
+        "not_http": not_http,
+        "http2": http2,
+        "pre_accept_dropped": pre_accept_dropped,
+        "evicted_connections": evicted_connections,
+        "upgraded_bytes": upgraded_bytes,
+        "websocket_messages": websocket_messages,
+    })
 }
 
 fn list(text: &mut String, title: &str, entries: impl Iterator<Item = (&'static str, u64)>) {
@@ -294,6 +332,7 @@ mod tests {
                 ..Delivery::default()
             },
             kernel: Some(kernel),
+            sockets: Some([7, 3, 1, 0, 0, 0, 0]),
             ring_bytes: Some(1 << 24),
             elapsed: Duration::from_millis(2500),
             ..Report::default()
@@ -309,12 +348,24 @@ mod tests {
             "10 exchanges started = 5 shown + 2 filtered + 1 output_full + 2 folded\n\
              partial: 1 gap, 1 shutdown\n\
              traffic: 0 B on 0 connections in 2.50s\n\
-             kernel: ring buffer 16 MiB, 2.9 KiB dropped (ring_full, 2 segments)\n"
+             kernel: ring buffer 16 MiB, 2.9 KiB dropped (ring_full, 2 segments)\n\
+             sockets not read: 3 tls, 1 other\n"
         );
     }
 
     #[test]
-    fn an_imbalance_is_told() {
+    fn what_is_not_read_is_summed_up_by_kind() {
+        let mut report = report();
+        report.stats.connections = 9;
+        report.stats.not_http = 5;
+        report.stats.http2 = 2;
+        let text = report.text();
+        let line = "on 9 connections in 2.50s; not read: 2 HTTP/2, 5 not HTTP\n";
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn an_imbalance_is_reported() {
         let mut report = report();
         report.delivery.shown = 3;
         assert_eq!(report.imbalance(), 2);
@@ -329,6 +380,8 @@ mod tests {
         assert_eq!(json["ledger"]["dropped"]["folded"], 2);
         assert_eq!(json["delivery"]["output_full"], 1);
         assert_eq!(json["kernel_drops"]["ring_full"]["bytes"], 3000);
+        assert_eq!(json["sockets"]["followed"], 7);
+        assert_eq!(json["sockets"]["tls"], 3);
         assert_eq!(
             json["kernel_drops"].as_object().map(Map::len),
             Some(DropReason::ALL.len())

@@ -74,7 +74,7 @@ pub(crate) fn body(bytes: &[u8]) -> Body {
     }
 }
 
-/// `POST /cart?id=7` at `shop.example`, answered `201` after 1.5 ms, seen at the server's socket.
+/// `POST /cart?id=7` at `shop.example`, with a `201` after 1.5 ms, seen at the server's socket.
 pub(crate) fn exchange() -> Exchange {
     let end = |text: &str| Endpoint::from(text.parse::<SocketAddr>().expect("an address"));
     Exchange {

@@ -6,20 +6,30 @@ use super::body::{Text, media_type};
 use super::colour::{Ink, Palette, version_text};
 use super::escape::{self, Keep};
 use super::units::size_words;
-use super::{Detail, View};
-use crate::http::{Body, Fields, ResponseHead};
+use super::{Detail, View, pretty};
+use crate::http::{Anomalies, Body, Fields, ResponseHead};
 use crate::redact::{Content, Omitted};
 
+/// How exchanges are shown below their lines.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// The colours.
+    pub palette: Palette,
+    /// JSON bodies are indented: for a terminal. Elsewhere they are as they came.
+    pub pretty: bool,
+}
+
 /// Appends what `detail` asks for and an empty line; nothing at [`Detail::Line`].
-pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, palette: Palette) {
+pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, style: Style) {
     if detail < Detail::Headers {
         return;
     }
-    let request = &view.exchange().request;
+    let exchange = view.exchange();
+    let request = &exchange.request;
     let head = &request.head;
     let mut block = Block {
         out,
-        palette,
+        style,
         mark: ">",
     };
     block.begin();
@@ -27,40 +37,40 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, palette: Palett
     block.out.push(b' ');
     escape::write(block.out, head.target(), Keep::Nothing);
     let _ = writeln!(block.out, " {}", version_text(head.version));
-    block.fields(&head.fields);
-    if detail >= Detail::Bodies {
-        block.body(
-            &head.fields,
-            &request.body,
-            view.sanitized.request_content(),
-        );
-    }
-    block.trailers(&request.body);
+    block.message(
+        &head.fields,
+        (&request.body, view.sanitized.request_content()),
+        request.anomalies,
+        detail,
+    );
     block.mark = "<";
-    for head in &view.exchange().interim.heads {
+    for head in &exchange.interim.heads {
         block.status(head);
+        block.fields(&head.fields);
     }
-    if let Some(response) = &view.exchange().response {
-        let head = &response.head;
-        block.status(head);
-        if detail >= Detail::Bodies {
-            let content = view.sanitized.response_content();
-            block.body(&head.fields, &response.body, content);
-        }
-        block.trailers(&response.body);
+    if let Some(response) = &exchange.response {
+        block.status(&response.head);
+        let content = view.sanitized.response_content();
+        let fields = &response.head.fields;
+        block.message(
+            fields,
+            (&response.body, content),
+            response.anomalies,
+            detail,
+        );
     }
     out.push(b'\n');
 }
 
 struct Block<'a> {
     out: &'a mut Vec<u8>,
-    palette: Palette,
+    style: Style,
     mark: &'static str,
 }
 
 impl Block<'_> {
     fn begin(&mut self) {
-        let (dim, end) = (self.palette.begin(Ink::Dim), self.palette.end());
+        let (dim, end) = (self.style.palette.begin(Ink::Dim), self.style.palette.end());
         let _ = write!(self.out, "    {dim}{}{end} ", self.mark);
     }
 
@@ -73,10 +83,24 @@ impl Block<'_> {
             escape::write(self.out, reason, Keep::Nothing);
         }
         self.out.push(b'\n');
-        self.fields(&head.fields);
     }
 
-    fn trailers(&mut self, body: &Body) {
+    /// What follows the first line of a message.
+    fn message(
+        &mut self,
+        fields: &Fields,
+        (body, content): (&Body, &Content),
+        anomalies: Anomalies,
+        detail: Detail,
+    ) {
+        self.fields(fields);
+        let names: Vec<_> = anomalies.names().collect();
+        if !names.is_empty() {
+            self.note(format!("anomalies: {}", names.join(", ")).as_bytes());
+        }
+        if detail >= Detail::Bodies {
+            self.body(fields, body, content);
+        }
         if let Some(trailers) = &body.trailers {
             self.note(b"trailers");
             self.fields(trailers);
@@ -84,7 +108,10 @@ impl Block<'_> {
     }
 
     fn fields(&mut self, fields: &Fields) {
-        let (cyan, end) = (self.palette.begin(Ink::Cyan), self.palette.end());
+        let (cyan, end) = (
+            self.style.palette.begin(Ink::Cyan),
+            self.style.palette.end(),
+        );
         for (name, value) in fields.iter() {
             self.begin();
             self.out.extend_from_slice(cyan.as_bytes());
@@ -136,6 +163,10 @@ impl Block<'_> {
     fn text(&mut self, text: &str) {
         self.begin();
         self.out.push(b'\n');
+        let text = match self.style.pretty {
+            true => pretty::json(text),
+            false => text.into(),
+        };
         for line in text.lines() {
             self.begin();
             escape::write(self.out, line.as_bytes(), Keep::Tabs);
@@ -143,12 +174,12 @@ impl Block<'_> {
         }
     }
 
-    /// A remark of the tool's own, told apart from captured text by its brackets and colour.
+    /// A remark of the tool's own, set apart from captured text by its brackets and colour.
     fn note(&mut self, note: &[u8]) {
         self.begin();
-        let _ = write!(self.out, "{}[", self.palette.begin(Ink::Magenta));
+        let _ = write!(self.out, "{}[", self.style.palette.begin(Ink::Magenta));
         escape::write(self.out, note, Keep::Nothing);
-        let _ = writeln!(self.out, "]{}", self.palette.end());
+        let _ = writeln!(self.out, "]{}", self.style.palette.end());
     }
 }
 
@@ -159,16 +190,50 @@ mod tests {
     use crate::http::Reason;
     use crate::tap::sample;
 
-    #[track_caller]
-    fn check(exchange: &Exchange, detail: Detail, expected: &str) {
+    fn shown(exchange: &Exchange, detail: Detail, pretty: bool) -> String {
+        let palette = Palette::new(false);
         let mut out = Vec::new();
         write(
             &mut out,
             &sample::view(&sample::sanitized(exchange)),
             detail,
-            Palette::new(false),
+            Style { palette, pretty },
         );
-        assert_eq!(String::from_utf8_lossy(&out), expected);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[track_caller]
+    fn check(exchange: &Exchange, detail: Detail, expected: &str) {
+        assert_eq!(shown(exchange, detail, false), expected);
+    }
+
+    #[test]
+    fn what_goes_with_a_message() {
+        let mut exchange = sample::exchange();
+        exchange
+            .interim
+            .push(sample::response_head(103, &[(b"Link", b"</a>")]));
+        exchange.request.anomalies = Anomalies::BARE_LF;
+        let response = exchange.response.as_mut().expect("a response");
+        response.head.reason = crate::http::Reason::new(201, b"Made\x1b[2J");
+        let trailers = sample::response_head(200, &[(b"Grpc-Status", b"0")]).fields;
+        response.body.trailers = Some(Box::new(trailers));
+        let text = shown(&exchange, Detail::Headers, false);
+        for line in [
+            "    > [anomalies: bare_lf]\n    < HTTP/1.1 103\n    < Link: </a>\n",
+            "    < HTTP/1.1 201 Made\\x1b[2J\n",
+            "    < [trailers]\n    < Grpc-Status: 0\n\n",
+        ] {
+            assert!(text.contains(line), "{line:?} in {text:?}");
+        }
+    }
+
+    #[test]
+    fn json_is_indented_for_a_terminal() {
+        let exchange = sample::exchange();
+        let body = "    > {\n    >   \"item\": \"té\"\n    > }\n";
+        assert!(shown(&exchange, Detail::Bodies, true).contains(body));
+        assert!(!shown(&exchange, Detail::Bodies, false).contains(body));
     }
 
     #[test]
@@ -211,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_escaped_and_their_size_told() {
+    fn bodies_are_escaped_and_their_size_shown() {
         let mut exchange = sample::exchange();
         exchange.response = None;
         exchange.request.head = sample::request_head(b"PUT", b"/", &[(b"X", b"\x1b[31m")]);
