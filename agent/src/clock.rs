@@ -69,7 +69,7 @@ fn offset_of_monotonic(text: &str) -> Option<i64> {
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
-/// Wall-clock time while the clock is set: what happened before is told by the clock as it was then.
+/// Wall-clock time while the clock is set: what happened before has the time of the clock as it was then.
 #[derive(Clone, Debug)]
 pub struct Clocks {
     /// From when on, and the clock since; the latest last.

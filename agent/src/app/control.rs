@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::own::OwnTable;
 use super::stop::{INTERRUPTED, OVERDUE, Stop};
-use super::worker::{Plan, Plans};
+use super::worker::{RuntimeConfig, RuntimeConfigs};
 use crate::clock::monotonic;
 use crate::export::Stopped;
 use crate::telemetry::guard::{Guard, Level, PERIOD};
@@ -24,11 +24,11 @@ const REFRESH: Duration = Duration::from_secs(10);
 /// What the control thread works with.
 pub(super) struct Control {
     pub(super) stop: Stop,
-    pub(super) plans: Arc<Plans>,
+    pub(super) configs: Arc<RuntimeConfigs>,
     pub(super) shared: Arc<Shared>,
     pub(super) own: Arc<OwnTable>,
     pub(super) budget: BudgetSection,
-    pub(super) reload: Box<dyn Fn() -> Result<Plan, String> + Send>,
+    pub(super) reload: Box<dyn Fn() -> Result<RuntimeConfig, String> + Send>,
     pub(super) limits: Limits,
     /// The only destination is standard output: the agent ends when its reader goes.
     pub(super) ends_with_reader: bool,
@@ -111,15 +111,15 @@ impl Control {
         let now = Instant::now();
         let deadline = *(watch.deadline).get_or_insert_with(|| now + self.limits.shutdown);
         if now >= deadline {
-            error!("the end takes too long: what is left is given up");
+            error!("the end takes too long: what is left is dropped");
             std::process::exit(OVERDUE);
         }
     }
 
     fn reload(&self) {
         match (self.reload)() {
-            Ok(plan) => {
-                self.plans.replace(plan);
+            Ok(config) => {
+                self.configs.replace(config);
                 self.shared.reloaded(true);
                 info!("the configuration was read again");
             }

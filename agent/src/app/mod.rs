@@ -6,7 +6,6 @@
 //! beside them:    process look-ups, the recording's disk, signals
 //! ```
 
-mod account;
 mod configure;
 mod control;
 mod enrich;
@@ -22,6 +21,7 @@ mod run;
 mod service;
 mod stop;
 mod tap;
+mod totals;
 mod usage;
 mod waiting;
 mod worker;
@@ -43,29 +43,29 @@ use crate::redact::{GateError, RedactError};
 enum Failure {
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    #[error("{}: {fault}", path.display())]
-    Recording { path: PathBuf, fault: RecordError },
-    #[error("{}: {fault} (read so far: {events} events, shown above)", path.display())]
-    Fault {
+    #[error("{}: {error}", path.display())]
+    Recording { path: PathBuf, error: RecordError },
+    #[error("{}: {error} (read so far: {events} events, shown above)", path.display())]
+    CutRecording {
         path: PathBuf,
         events: u64,
-        fault: String,
+        error: String,
     },
-    #[error("{} cannot be read: {fault}", path.display())]
-    Read { path: PathBuf, fault: io::Error },
+    #[error("{} cannot be read: {error}", path.display())]
+    Read { path: PathBuf, error: io::Error },
     #[error(
         "{} is neither a meshtap recording (`meshtap tap --record`) nor a packet capture (pcap, pcapng)",
         .0.display()
     )]
     Unknown(PathBuf),
-    #[error("{}: {fault} (read so far: {packets} packets, shown above)", path.display())]
+    #[error("{}: {error} (read so far: {packets} packets, shown above)", path.display())]
     CutPackets {
         path: PathBuf,
         packets: u64,
-        fault: io::Error,
+        error: io::Error,
     },
-    #[error("{} cannot be written: {fault}", path.display())]
-    Write { path: PathBuf, fault: io::Error },
+    #[error("{} cannot be written: {error}", path.display())]
+    Write { path: PathBuf, error: io::Error },
     #[error("{} is not written to: {reason}", path.display())]
     Refused {
         path: PathBuf,
@@ -91,7 +91,7 @@ enum Failure {
     Workloads(io::Error),
     #[error("delivery cannot be started: {0}")]
     Export(io::Error),
-    #[error("capabilities cannot be given up: {0}")]
+    #[error("capabilities cannot be dropped: {0}")]
     Privileges(io::Error),
     #[error("the kernel gives no random numbers: {0}")]
     Random(io::Error),
@@ -101,8 +101,8 @@ enum Failure {
 
 impl Failure {
     fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Output(fault) | Self::Write { fault, .. }
-            if fault.kind() == io::ErrorKind::BrokenPipe)
+        matches!(self, Self::Output(error) | Self::Write { error, .. }
+            if error.kind() == io::ErrorKind::BrokenPipe)
     }
 }
 

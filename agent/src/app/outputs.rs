@@ -61,7 +61,7 @@ pub(super) fn start(output: Output) -> Result<(PathBuf, File), Failure> {
     let path = output.path().to_owned();
     match output.start() {
         Ok(file) => Ok((path, file)),
-        Err(fault) => Err(Failure::Write { path, fault }),
+        Err(error) => Err(Failure::Write { path, error }),
     }
 }
 
@@ -73,5 +73,5 @@ pub(super) fn write_ledger(output: Output, ledger: &Value) -> Result<(), Failure
         true => writeln!(file, "{ledger}"),
         false => writeln!(file, "{ledger:#}"),
     }
-    .map_err(|fault| Failure::Write { path, fault })
+    .map_err(|error| Failure::Write { path, error })
 }

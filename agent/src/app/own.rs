@@ -74,11 +74,11 @@ impl OwnTable {
     pub(super) fn refresh(&self) {
         let cookies: Vec<_> = self.sockets().live.keys().copied().collect();
         for cookie in cookies {
-            self.tell(cookie);
+            self.enter(cookie);
         }
     }
 
-    fn tell(&self, cookie: u64) {
+    fn enter(&self, cookie: u64) {
         if let Err(error) = self.kernel.ignore(SocketId(cookie)) {
             tracing::warn!(%error, "a socket of the agent may be captured");
         }
@@ -88,7 +88,7 @@ impl OwnTable {
 impl OwnSockets for OwnTable {
     fn register(&self, cookie: u64) {
         self.sockets().live.insert(cookie, None);
-        self.tell(cookie);
+        self.enter(cookie);
     }
 
     fn forget(&self, cookie: u64) {

@@ -37,7 +37,7 @@ pub(super) struct Pipeline<'a, S> {
     pub(super) stop: Stop,
     /// Monotonic time at which the run ends by itself.
     pub(super) deadline: Option<Nanos>,
-    /// Told of every new socket.
+    /// Emitted of every new socket.
     pub(super) announcer: Option<Announcer>,
     /// Shown the totals whenever time passes; may turn source and engine down and up.
     pub(super) observer: Option<Observer<'a, S>>,
@@ -55,22 +55,22 @@ pub(super) struct Ended<S> {
     /// The time at which the engine was finished.
     pub(super) at: Nanos,
     /// Why the source could not be read any further, if so.
-    pub(super) fault: io::Result<()>,
+    pub(super) error: io::Result<()>,
 }
 
 impl<S: Source> Pipeline<'_, S> {
-    /// Runs until the source ends or fails, a stop is asked for, or the deadline; then tells what is still open, and closes
+    /// Runs until the source ends or fails, a stop is asked for, or the deadline; then emits what is still in flight, and closes
     /// the queue.
     pub(super) fn run(mut self) -> Ended<S> {
         let mut output = Output::default();
-        let mut told = Told::default();
+        let mut emitted = Emitted::default();
         let mut last_event = 0;
         let mut end = None;
         let mut expired = match self.time {
             Time::Machine => monotonic(),
             Time::Source => self.source.time().unwrap_or(0),
         };
-        let (at, fault) = loop {
+        let (at, error) = loop {
             // When the end is near, what the source still has is taken without waiting for more.
             if end.is_none() && self.is_ending() {
                 end = Some(monotonic());
@@ -94,13 +94,13 @@ impl<S: Source> Pipeline<'_, S> {
                 self.engine.expire(at, &mut output);
                 self.source.expired(at);
                 if let Some(observer) = &mut self.observer {
-                    observer(&mut self.source, &mut self.engine, told.output_full);
+                    observer(&mut self.source, &mut self.engine, emitted.output_full);
                 }
             }
             if let Some(announcer) = &mut self.announcer {
                 announcer.flush();
             }
-            self.hand_over(&mut output, &mut told);
+            self.hand_over(&mut output, &mut emitted);
             match polled {
                 Ok(Polled::More | Polled::Pending) if end.is_none() => {}
                 // On a busy machine there is always more: only what came before the end is taken.
@@ -110,17 +110,17 @@ impl<S: Source> Pipeline<'_, S> {
             }
         };
         self.engine.finish(at, &mut output);
-        self.hand_over(&mut output, &mut told);
+        self.hand_over(&mut output, &mut emitted);
         if let Some(observer) = &mut self.observer {
-            observer(&mut self.source, &mut self.engine, told.output_full);
+            observer(&mut self.source, &mut self.engine, emitted.output_full);
         }
         self.queue.close();
         Ended {
             source: self.source,
             engine: self.engine,
-            output_full: told.output_full,
+            output_full: emitted.output_full,
             at,
-            fault,
+            error,
         }
     }
 
@@ -128,7 +128,7 @@ impl<S: Source> Pipeline<'_, S> {
         self.stop.asked() || self.deadline.is_some_and(|end| monotonic() >= end)
     }
 
-    fn hand_over(&mut self, output: &mut Output, told: &mut Told) {
+    fn hand_over(&mut self, output: &mut Output, emitted: &mut Emitted) {
         if !output.commands.is_empty() {
             self.source.command(&output.commands);
             output.commands.clear();
@@ -136,15 +136,15 @@ impl<S: Source> Pipeline<'_, S> {
         if !output.exchanges.is_empty() {
             let exchanges = mem::take(&mut output.exchanges);
             let count = exchanges.len() as u64;
-            told.output_full += self.queue.push(told.count, exchanges, self.when_full);
-            told.count += count;
+            emitted.output_full += self.queue.push(emitted.count, exchanges, self.when_full);
+            emitted.count += count;
         }
     }
 }
 
 #[derive(Default)]
-struct Told {
-    /// Exchanges told so far: the index of the next.
+struct Emitted {
+    /// Exchanges emitted so far: the index of the next.
     count: u64,
     output_full: u64,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::exchange::Exchange;
 
-/// Exchanges waiting for output: what a busy node tells in about half a second, so a short stall of the reader loses nothing.
+/// Exchanges waiting for output: what a busy node emits in about half a second, so a short stall of the reader loses nothing.
 const MAX_EXCHANGES: usize = 65_536;
 /// Bytes of them: a quarter of the engine's own bound, or a thousand exchanges whose bodies are all at the default limit.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -14,7 +14,7 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Exchanges that ended in one poll.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// Index of the first among all exchanges told.
+    /// Index of the first among all exchanges emitted.
     pub(super) first: u64,
     /// In the order in which they ended.
     pub(super) exchanges: Vec<Exchange>,
@@ -82,7 +82,7 @@ impl Queue {
 
     /// Hands over exchanges, the first of which has index `first`; the number of those that found no room.
     pub(super) fn push(&self, first: u64, exchanges: Vec<Exchange>, when_full: WhenFull) -> u64 {
-        let bytes = exchanges.iter().map(weight).sum();
+        let bytes = exchanges.iter().map(held).sum();
         let mut batch = Batch {
             first,
             exchanges,
@@ -128,7 +128,7 @@ impl Queue {
             let Some(exchange) = batch.exchanges.pop() else {
                 break;
             };
-            batch.bytes = batch.bytes.saturating_sub(weight(&exchange));
+            batch.bytes = batch.bytes.saturating_sub(held(&exchange));
             dropped += 1;
         }
         dropped
@@ -170,7 +170,7 @@ impl Queue {
 }
 
 /// Bytes that an exchange holds, about.
-pub(super) fn weight(exchange: &Exchange) -> usize {
+pub(super) fn held(exchange: &Exchange) -> usize {
     let request = &exchange.request;
     let response = exchange.response.as_ref();
     size_of::<Exchange>()
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn both_bounds() {
         check(&Queue::new(10, usize::MAX), &[4, 4, 4, 4], &[4, 4, 2], 6);
-        let each = weight(&sample::exchange());
+        let each = held(&sample::exchange());
         check(&Queue::new(100, 5 * each), &[3, 3, 3], &[3, 2], 4);
         check(&Queue::new(100, each - 1), &[1, 1], &[], 2);
     }

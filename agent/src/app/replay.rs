@@ -30,7 +30,7 @@ struct Input {
     is_regular: bool,
 }
 
-/// Bytes that tell every kind of file apart.
+/// Bytes by which every kind of file is known.
 const HEAD: u64 = 8;
 
 impl Input {
@@ -54,10 +54,10 @@ impl Input {
         })
     }
 
-    fn read(&self, fault: io::Error) -> Failure {
+    fn read(&self, error: io::Error) -> Failure {
         Failure::Read {
             path: self.path.clone(),
-            fault,
+            error,
         }
     }
 
@@ -87,9 +87,9 @@ impl Input {
 
 /// Runs the command.
 pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
-    let input = Input::open(&args.file).map_err(|fault| Failure::Read {
+    let input = Input::open(&args.file).map_err(|error| Failure::Read {
         path: args.file.clone(),
-        fault,
+        error,
     })?;
     let outputs = Outputs::open(&args.output, None, Some(&input.file))?;
     if input.head == MAGIC {
@@ -102,15 +102,15 @@ pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
 }
 
 fn recording(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), Failure> {
-    let fault = |fault| Failure::Recording {
+    let error = |error| Failure::Recording {
         path: args.file.clone(),
-        fault,
+        error,
     };
     let mut file = input.spool().map_err(|error| input.read(error))?;
     let again = file.try_clone().map_err(|error| input.read(error))?;
-    let owners = Owners::read(again).map_err(fault)?;
+    let owners = Owners::read(again).map_err(error)?;
     file.rewind().map_err(|error| input.read(error))?;
-    let source = Reader::buffered(file).map_err(fault)?;
+    let source = Reader::buffered(file).map_err(error)?;
     let meta = *source.meta();
     let recorded_body = usize::try_from(meta.max_body).unwrap_or(usize::MAX);
     let stop = Stop::default();
@@ -138,7 +138,7 @@ fn recording(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), F
         own: Arc::new(()),
     })?;
     let delivered = run::check_delivered(&report.exporters);
-    run::tell(&report, ledger)?;
+    run::report_totals(&report, ledger)?;
     let lost = ended.source.lost();
     if lost > 0 {
         say(&format!(
@@ -146,17 +146,17 @@ fn recording(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), F
         ));
     }
     output.map_err(Failure::Output)?;
-    ended.fault.map_err(|error| Failure::Fault {
+    ended.error.map_err(|error| Failure::CutRecording {
         path: args.file.clone(),
         events: ended.source.events(),
-        fault: error.to_string(),
+        error: error.to_string(),
     })?;
     delivered
 }
 
 fn packets(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), Failure> {
     let stream = input.stream().map_err(|error| input.read(error))?;
-    let source = Capture::read(stream).map_err(|fault| input.read(fault.into()))?;
+    let source = Capture::read(stream).map_err(|error| input.read(error.into()))?;
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;
     let Finished {
@@ -184,16 +184,16 @@ fn packets(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), Fai
         own: Arc::new(()),
     })?;
     let delivered = run::check_delivered(&report.exporters);
-    run::tell(&report, ledger)?;
+    run::report_totals(&report, ledger)?;
     let totals = ended.source.totals();
     if let Some(text) = remarks(totals) {
         say(&text);
     }
     output.map_err(Failure::Output)?;
-    ended.fault.map_err(|fault| Failure::CutPackets {
+    ended.error.map_err(|error| Failure::CutPackets {
         path: args.file.clone(),
         packets: totals.packets,
-        fault,
+        error,
     })?;
     delivered
 }

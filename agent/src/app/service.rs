@@ -1,4 +1,4 @@
-//! `meshtap run`: live capture → spans → collectors, until told to stop.
+//! `meshtap run`: live capture → spans → collectors, until a signal ends it.
 //!
 //! ```text
 //! data thread:    kernel ─► engine ─► queue               never waits
@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use meshtap_common::{CaptureConfig, DropReason, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
+use meshtap_common::{
+    CaptureConfig, Classification, DropReason, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER,
+};
 use tracing::{error, info, warn};
 
-use super::account::Account;
 use super::control::{self, Control};
 use super::enrich::Enrichment;
 use super::outputs::{output, write_ledger};
@@ -26,7 +27,8 @@ use super::pipeline::{Ended, Pipeline, Time};
 use super::privileges::{self, Use};
 use super::queue::{Queue, WhenFull};
 use super::stop::Stop;
-use super::worker::{Plan, Plans, Worker};
+use super::totals::RunTotals;
+use super::worker::{RuntimeConfig, RuntimeConfigs, Worker};
 use super::{Failure, configure};
 use crate::capture::kernel::{self, Capture, CaptureOptions, HookStatus};
 use crate::capture::{Command, Event, Polled, Source};
@@ -58,9 +60,9 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let targets = configure::targets(&config, &mut files)?;
     let ledger = args.ledger_json.as_deref();
     let ledger = ledger.map(|path| output(&mut files, path)).transpose()?;
-    let plan = plan(&config);
+    let runtime = runtime_config(&config);
     // One redactor that all workers copy: they share its hash key.
-    let redactor = Redactor::new(&plan.redaction)?;
+    let redactor = Redactor::new(&runtime.redaction)?;
     let shared = Arc::new(Shared::default());
     let telemetry = &config.telemetry;
     to_stderr(
@@ -93,11 +95,11 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     shared.set_reports(exporters.reports());
     let server = listener.map(|listener| Server::start(listener, shared.clone(), sockets.clone()));
     let server = server.transpose().map_err(Failure::Thread)?;
-    let plans = Arc::new(Plans::new(plan));
+    let configs = Arc::new(RuntimeConfigs::new(runtime));
     let stop = Stop::default();
     let control = Control {
         stop: stop.clone(),
-        plans: plans.clone(),
+        configs: configs.clone(),
         shared: shared.clone(),
         own,
         budget: config.budget.clone(),
@@ -110,7 +112,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let work = Work {
         capture,
         exporters: &exporters,
-        plans: &plans,
+        configs: &configs,
         redactor: &redactor,
         shared: &shared,
         workloads,
@@ -128,8 +130,8 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     }
     let reports = exporters.shutdown(config.export.shutdown_timeout.0);
     drop(server);
-    account(ledger, &ended, &shared, &reports)?;
-    ended.fault.map_err(Failure::Source)?;
+    report_totals(ledger, &ended, &shared, &reports)?;
+    ended.error.map_err(Failure::Source)?;
     let left = reports.iter().filter(|report| {
         let dropped = report.totals.dropped.get(DeliveryDrop::Shutdown as usize);
         dropped.is_some_and(|count| *count > 0)
@@ -150,7 +152,7 @@ const GRACE: Duration = Duration::from_secs(5);
 struct Work<'a> {
     capture: Capture,
     exporters: &'a Exporters,
-    plans: &'a Arc<Plans>,
+    configs: &'a Arc<RuntimeConfigs>,
     redactor: &'a Redactor,
     shared: &'a Arc<Shared>,
     workloads: Arc<Workloads>,
@@ -187,7 +189,7 @@ impl Work<'_> {
                 };
                 let worker = Worker::new(
                     index,
-                    self.plans.clone(),
+                    self.configs.clone(),
                     gate,
                     self.exporters.handles(),
                     self.shared.clone(),
@@ -198,9 +200,9 @@ impl Work<'_> {
                 thread::Builder::new()
                     .name(format!("worker-{index}"))
                     .spawn_scoped(scope, move || worker.run(queue))
-                    .map_err(|fault| {
+                    .map_err(|error| {
                         queue.close();
-                        Failure::Thread(fault)
+                        Failure::Thread(error)
                     })?;
             }
             Ok(pipeline.run())
@@ -220,8 +222,8 @@ fn control_limits(config: &Config) -> control::Limits {
     }
 }
 
-fn plan(config: &Config) -> Plan {
-    Plan {
+fn runtime_config(config: &Config) -> RuntimeConfig {
+    RuntimeConfig {
         policy: config.policy.clone(),
         redaction: config.redaction.clone(),
         span: config.span.clone(),
@@ -230,7 +232,7 @@ fn plan(config: &Config) -> Plan {
 }
 
 /// Reads the configuration again. Policy, redaction and spans are taken up; the rest needs a restart, and is said to.
-fn reload(args: &RunArgs) -> Box<dyn Fn() -> Result<Plan, String> + Send> {
+fn reload(args: &RunArgs) -> Box<dyn Fn() -> Result<RuntimeConfig, String> + Send> {
     let args = args.clone();
     let first = configure::load(&args).ok();
     Box::new(move || {
@@ -250,7 +252,7 @@ fn reload(args: &RunArgs) -> Box<dyn Fn() -> Result<Plan, String> + Send> {
                 "only `policy`, `redaction` and `span` are taken up while running; the rest needs a restart"
             );
         }
-        Ok(plan(&config))
+        Ok(runtime_config(&config))
     })
 }
 
@@ -267,23 +269,25 @@ fn listen(config: &Config) -> Result<Option<Listener>, Failure> {
     Ok(Some(listener))
 }
 
-fn account(
+fn report_totals(
     ledger: Option<Output>,
     ended: &Ended<Metered>,
     shared: &Shared,
     reports: &[Report],
 ) -> Result<(), Failure> {
     let policy = shared.read().policy;
-    let account = Account {
+    let totals = RunTotals {
         ledger: ended.engine.ledger(),
         overflow: ended.output_full,
         policy: &policy,
         exporters: reports,
     };
-    let json = account.json();
-    match account.imbalance() {
-        0 => info!(account = %json, "ended"),
-        imbalance => error!(imbalance, account = %json, "ended with exchanges unaccounted for"),
+    let json = totals.json();
+    match totals.imbalance() {
+        0 => info!(ledger = %json, "ended"),
+        imbalance => {
+            error!(imbalance, ledger = %json, "ended with exchanges that no total has: a bug")
+        }
     }
     match ledger {
         Some(output) => write_ledger(output, &json),
@@ -362,13 +366,17 @@ fn publish(shared: &Shared, source: &Metered, engine: &Engine, overflow: u64) {
     };
     shared.publish_capture(CaptureView {
         drops: DropReason::ALL.map(|reason| (drops.segments(reason), drops.bytes(reason))),
+        sockets: (source.capture.classified()).map_or_else(
+            |_| Default::default(),
+            |classified| Classification::ALL.map(|kind| classified.sockets(kind)),
+        ),
         malformed: drops.malformed,
         ring_size: source.ring_bytes,
         ring_peak: source.peak,
     });
 }
 
-/// Payload that the kernel side copies per direction and turn while no bodies are told: room for the heads that servers take (8 KiB with
+/// Payload that the BPF programs copy per direction and message while bodies are omitted: room for the heads that servers take (8 KiB with
 /// most), while a longer body stays where it is.
 const HEADS_ONLY: u32 = 16 * 1024;
 
@@ -379,7 +387,7 @@ struct Metered {
     /// Most bytes taken from the ring buffer in one poll since the start.
     peak: u64,
     level: Level,
-    /// What the kernel side copies per direction and turn, and the engine keeps per body, when everything is told.
+    /// What the BPF programs copy per direction and message, and the engine keeps per body, at the full level of service.
     budget: u32,
     body: usize,
 }
@@ -396,7 +404,7 @@ impl Metered {
         }
     }
 
-    /// Takes up another level of service: bodies that are not told are neither copied nor kept.
+    /// Takes up another level of service: bodies that are omitted are neither copied nor kept.
     fn follow(&mut self, level: Level, engine: &mut Engine) {
         if level == self.level {
             return;
@@ -408,7 +416,7 @@ impl Metered {
         };
         engine.limit_bodies(body);
         if let Err(error) = self.capture.set_budget(budget) {
-            warn!(%error, "the kernel side copies as much as before");
+            warn!(%error, "the BPF programs copy as much as before");
         }
     }
 }

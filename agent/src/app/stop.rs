@@ -61,7 +61,7 @@ impl Stop {
                             _ = terminate.recv() => {}
                             _ = hangup.recv() => {}
                             () = until(deadline) => {
-                                say("meshtap: the end takes too long: what is left is given up\n");
+                                say("meshtap: the end takes too long: what is left is dropped\n");
                                 std::process::exit(OVERDUE);
                             }
                         }

@@ -4,7 +4,9 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use meshtap_common::{CaptureConfig, DropReason, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
+use meshtap_common::{
+    CaptureConfig, Classification, DropReason, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER,
+};
 
 use tracing::Level;
 
@@ -61,9 +63,9 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
         )?;
         add_drops(&mut report, &ended.source, args.ring_size);
         let delivered = run::check_delivered(&report.exporters);
-        run::tell(&report, ledger)?;
+        run::report_totals(&report, ledger)?;
         output.map_err(Failure::Output)?;
-        ended.fault.map_err(Failure::Source)?;
+        ended.error.map_err(Failure::Source)?;
         return delivered;
     };
     let meta = Meta {
@@ -75,18 +77,18 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
     };
     let failed = {
         let (stop, path) = (stop.clone(), path.display().to_string());
-        move |fault: &io::Error| {
+        move |error: &io::Error| {
             stop.ask();
-            if fault.kind() != io::ErrorKind::BrokenPipe {
+            if error.kind() != io::ErrorKind::BrokenPipe {
                 say(&format!(
-                    "meshtap: the recording ends here: {path}: {fault}\n"
+                    "meshtap: the recording ends here: {path}: {error}\n"
                 ));
             }
         }
     };
-    let recorder = Recorder::start(file, &meta, failed).map_err(|fault| Failure::Write {
+    let recorder = Recorder::start(file, &meta, failed).map_err(|error| Failure::Write {
         path: path.clone(),
-        fault,
+        error,
     })?;
     let names = recorder.processes();
     let source = RecordingSource::new(capture, recorder);
@@ -107,17 +109,17 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
         own,
     )?;
     let Ended {
-        source, at, fault, ..
+        source, at, error, ..
     } = ended;
     let (capture, recorder) = source.into_parts();
     add_drops(&mut report, &capture, args.ring_size);
     let (recorded, written) = recorder.finish(at);
     report.recorded = Some(recorded);
     let delivered = run::check_delivered(&report.exporters);
-    run::tell(&report, ledger)?;
+    run::report_totals(&report, ledger)?;
     output.map_err(Failure::Output)?;
-    fault.map_err(Failure::Source)?;
-    written.map_err(|fault| Failure::Write { path, fault })?;
+    error.map_err(Failure::Source)?;
+    written.map_err(|error| Failure::Write { path, error })?;
     delivered
 }
 
@@ -178,7 +180,7 @@ pub(super) fn random_key() -> Result<[u8; 16], Failure> {
     Ok(key)
 }
 
-/// What the kernel side and its loader have to say goes to stderr.
+/// What the BPF programs and their loader have to say goes to stderr.
 fn diagnostics(verbose: bool) {
     let level = if verbose { Level::DEBUG } else { Level::WARN };
     // Fails when there is a subscriber already, which is as good.
@@ -245,7 +247,9 @@ fn budget(max_body: usize) -> u32 {
 
 fn add_drops(report: &mut Report, capture: &Capture, ring_bytes: u32) {
     report.ring_bytes = Some(ring_bytes);
-    // Without the counters the account says nothing of the kernel rather than that nothing was lost.
+    report.sockets = (capture.classified().ok())
+        .map(|classified| Classification::ALL.map(|kind| classified.sockets(kind)));
+    // Without the counters the report says nothing of the kernel rather than that nothing was lost.
     report.kernel = capture.drops().ok().map(|drops| {
         DropReason::ALL.map(|reason| Dropped {
             segments: drops.segments(reason),

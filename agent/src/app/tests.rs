@@ -27,7 +27,7 @@ use crate::process::Process;
 use crate::redact::{self, Gate, Secret};
 use crate::tap::{Delivery, Detail, Filter};
 
-/// Connections in a script. One request each, of which the last is never answered.
+/// Connections in a script. One request each, of which the last is without a response.
 const CONNECTIONS: u8 = 20;
 
 /// A capture that gives one connection's events per poll, then asks for the end.
@@ -51,11 +51,17 @@ impl RawSource for Script {
         let request = format!(
             "POST /{id}?token=secret{id} HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
         );
-        let answer =
+        let response =
             format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nSet-Cookie: s={id}\r\n\r\n{id:03}");
         event(handle, id, DIRECTION_INGRESS, FLAG_START, &request);
         if id + 1 < CONNECTIONS {
-            event(handle, id, DIRECTION_EGRESS, FLAG_START | FLAG_FIN, &answer);
+            event(
+                handle,
+                id,
+                DIRECTION_EGRESS,
+                FLAG_START | FLAG_FIN,
+                &response,
+            );
         }
         Ok(Polled::More)
     }
@@ -101,7 +107,7 @@ const META: Meta = Meta {
     key: [7; 16],
 };
 
-/// Runs a source to its end; what was printed, and the account.
+/// Runs a source to its end; what was printed, and what is left.
 fn print<S: Source>(
     source: S,
     time: Time,
@@ -156,12 +162,12 @@ fn print<S: Source>(
 }
 
 /// Records the script to a file; the path, what the live run printed.
-fn record(name: &str, tell: impl FnOnce(&mut ProcessRecorder)) -> (PathBuf, String) {
-    let path = std::env::temp_dir().join(format!("meshtap-app-{name}-{}", std::process::id()));
+fn record(file: &str, name: impl FnOnce(&mut ProcessRecorder)) -> (PathBuf, String) {
+    let path = std::env::temp_dir().join(format!("meshtap-app-{file}-{}", std::process::id()));
     let recorder =
         Recorder::start(fs::File::create(&path).expect("a file"), &META, |_| ()).expect("a thread");
     let mut processes = recorder.processes();
-    tell(&mut processes);
+    name(&mut processes);
     drop(processes);
     let stop = Stop::default();
     let script = Script {
@@ -185,7 +191,7 @@ fn a_replay_prints_the_same_bytes() {
     let lookup = Lookup::Recorded(Owners::open(&path).expect("a recording"));
     let (replayed, delivery, ended) = print(source, Time::Source, Stop::default(), lookup);
     fs::remove_file(&path).expect("removed");
-    ended.fault.expect("read to its end");
+    ended.error.expect("read to its end");
     assert_eq!(live, replayed);
     assert_eq!(delivery.shown, u64::from(CONNECTIONS));
     assert_eq!(live.matches("\"partial\":\"shutdown\"").count(), 1);
@@ -200,7 +206,7 @@ fn a_cut_recording_prints_what_was_good() {
     let source = Reader::open(&path).expect("a recording");
     let (replayed, _, ended) = print(source, Time::Source, Stop::default(), Lookup::None);
     fs::remove_file(&path).expect("removed");
-    let message = ended.fault.expect_err("it is cut").to_string();
+    let message = ended.error.expect_err("it is cut").to_string();
     assert!(message.contains("without its end mark"), "{message}");
     let good: Vec<_> = replayed.lines().collect();
     assert!(good.len() >= usize::from(CONNECTIONS) - 3, "{replayed}");
@@ -217,7 +223,7 @@ fn a_replay_knows_the_processes() {
         pid: 42,
         name: "nginx".into(),
     };
-    let (path, live) = record("process", |names| names.tell(3, SocketId(1003), &process));
+    let (path, live) = record("process", |names| names.name(3, SocketId(1003), &process));
     let source = Reader::open(&path).expect("a recording");
     let lookup = Lookup::Recorded(Owners::open(&path).expect("a recording"));
     let (replayed, ..) = print(source, Time::Source, Stop::default(), lookup);

@@ -16,7 +16,7 @@ use crate::telemetry::guard::Level;
 use crate::telemetry::{Heart, STALLED, Shared};
 use crate::workload::Attribution;
 
-/// How often an idle worker looks at the age of its batches and for a new plan.
+/// How often an idle worker looks at the age of its batches and for a new config.
 const TICK: Duration = Duration::from_millis(50);
 /// How often it looks whether something became known that exchanges wait for.
 const LOOK: Duration = Duration::from_millis(10);
@@ -25,7 +25,7 @@ const CLOCK: Duration = Duration::from_secs(10);
 
 /// What can change while the agent runs.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(super) struct RuntimeConfig {
     pub(super) policy: crate::policy::Config,
     pub(super) redaction: crate::redact::Config,
     pub(super) span: crate::signal::span::Settings,
@@ -33,29 +33,29 @@ pub(super) struct Plan {
     pub(super) reduced_ratio: f64,
 }
 
-/// The plan of all workers. A worker takes a new one up between two batches, so no exchange sees half of it.
+/// The runtime configuration of all workers. A worker takes a new one up between two batches, so no exchange sees half of it.
 #[derive(Debug)]
-pub(super) struct Plans {
+pub(super) struct RuntimeConfigs {
     generation: AtomicU64,
-    current: Mutex<Arc<Plan>>,
+    current: Mutex<Arc<RuntimeConfig>>,
 }
 
-impl Plans {
-    pub(super) fn new(plan: Plan) -> Self {
+impl RuntimeConfigs {
+    pub(super) fn new(config: RuntimeConfig) -> Self {
         Self {
             generation: AtomicU64::new(1),
-            current: Mutex::new(Arc::new(plan)),
+            current: Mutex::new(Arc::new(config)),
         }
     }
 
-    /// Puts another plan in force.
-    pub(super) fn replace(&self, plan: Plan) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
+    /// Puts another one in force.
+    pub(super) fn replace(&self, config: RuntimeConfig) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// The plan in force.
-    pub(super) fn current(&self) -> Arc<Plan> {
+    /// The one in force.
+    pub(super) fn current(&self) -> Arc<RuntimeConfig> {
         self.current
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -71,7 +71,7 @@ pub(super) struct Worker {
     handles: Handles,
     clocks: Clocks,
     clock_read: Instant,
-    plans: Arc<Plans>,
+    configs: Arc<RuntimeConfigs>,
     generation: u64,
     level: Level,
     shared: Arc<Shared>,
@@ -82,26 +82,26 @@ pub(super) struct Worker {
 
 impl Worker {
     /// # Errors
-    /// When the plan's policy cannot be used.
+    /// When its policy cannot be used.
     pub(super) fn new(
         index: usize,
-        plans: Arc<Plans>,
+        configs: Arc<RuntimeConfigs>,
         gate: Gate,
         handles: Handles,
         shared: Arc<Shared>,
         enrichment: Enrichment,
         own: Arc<dyn OwnSockets>,
     ) -> Self {
-        let plan = plans.current();
+        let config = configs.current();
         Self {
             index,
             gate,
-            builder: SpanBuilder::new(plan.span.clone()),
+            builder: SpanBuilder::new(config.span.clone()),
             handles,
             clocks: Clocks::now(),
             clock_read: Instant::now(),
-            generation: plans.generation.load(Ordering::Acquire),
-            plans,
+            generation: configs.generation.load(Ordering::Acquire),
+            configs,
             level: Level::Full,
             heart: shared.heart(&format!("worker-{index}"), STALLED),
             shared,
@@ -128,20 +128,20 @@ impl Worker {
             self.follow();
             let is_end = matches!(popped, Popped::Closed);
             let released = self.enrichment.release(now, is_end);
-            let is_news = !released.is_empty();
+            let is_update = !released.is_empty();
             for (exchange, _, found) in released {
-                self.tell(exchange, &found, now);
+                self.emit(exchange, &found, now);
             }
             match popped {
                 Popped::Batch(batch) => {
                     for exchange in batch.exchanges {
                         if let Some((exchange, _, found)) = self.enrichment.admit(exchange, now) {
-                            self.tell(exchange, &found, now);
+                            self.emit(exchange, &found, now);
                         }
                     }
                     self.publish();
                 }
-                Popped::Nothing if is_news => self.publish(),
+                Popped::Nothing if is_update => self.publish(),
                 Popped::Nothing => {}
                 Popped::Closed => break,
             }
@@ -160,7 +160,7 @@ impl Worker {
     }
 
     /// Makes a span of an exchange that the policy keeps, and hands both on.
-    fn tell(&mut self, exchange: Exchange, found: &Attribution, now: Instant) {
+    fn emit(&mut self, exchange: Exchange, found: &Attribution, now: Instant) {
         let side = exchange.peers.side;
         let clock = self.clocks.at(exchange.request.began);
         let mut context = policy_context(found, &exchange);
@@ -190,13 +190,13 @@ impl Worker {
         self.handles.exchange(&sanitized, now);
     }
 
-    /// Takes up a new plan and a new level of service.
+    /// Takes up a new runtime configuration and a new level of service.
     fn follow(&mut self) {
-        let generation = self.plans.generation.load(Ordering::Acquire);
+        let generation = self.configs.generation.load(Ordering::Acquire);
         if generation != self.generation {
             self.generation = generation;
-            let plan = self.plans.current();
-            if let Err(error) = self.adopt(&plan) {
+            let config = self.configs.current();
+            if let Err(error) = self.adopt(&config) {
                 // It was checked before it was put in force.
                 tracing::error!(%error, "the policy stays as it was");
             }
@@ -206,7 +206,7 @@ impl Worker {
             self.level = level;
             let ratio = match level {
                 Level::Full | Level::Headers => 1.0,
-                Level::Sampled => self.plans.current().reduced_ratio,
+                Level::Sampled => self.configs.current().reduced_ratio,
             };
             self.gate.policy.reduce(ratio);
             self.gate.redactor.set_bodies(match level {
@@ -216,11 +216,11 @@ impl Worker {
         }
     }
 
-    fn adopt(&mut self, plan: &Plan) -> Result<(), GateError> {
+    fn adopt(&mut self, config: &RuntimeConfig) -> Result<(), GateError> {
         // Both were checked before they were put in force.
-        self.gate.policy.reload(&plan.policy)?;
-        self.gate.redactor.reload(&plan.redaction)?;
-        self.builder = SpanBuilder::new(plan.span.clone());
+        self.gate.policy.reload(&config.policy)?;
+        self.gate.redactor.reload(&config.redaction)?;
+        self.builder = SpanBuilder::new(config.span.clone());
         self.enrichment.forget_resources();
         Ok(())
     }

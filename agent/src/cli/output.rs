@@ -46,7 +46,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Output")]
     pub count: Option<u64>,
 
-    /// Write the account of the run (exchanges, losses, CPU time) to a file, as JSON.
+    /// Write the ledger of the run (exchanges, losses, CPU time) to a file, as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub ledger_json: Option<PathBuf>,
 
@@ -76,7 +76,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "METHOD", value_delimiter = ',', value_parser = method, help_heading = FILTERS)]
     pub method: Vec<String>,
 
-    /// Only this status: 200, 4xx, 400-499, or `none` for requests without an answer.
+    /// Only this status: 200, 4xx, 400-499, or `none` for requests without a response.
     #[arg(long, value_name = "STATUS", value_delimiter = ',', help_heading = FILTERS)]
     pub status: Vec<StatusSet>,
 

@@ -25,7 +25,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub no_redact: bool,
 
-    /// Write the account of the run to a file at its end, as JSON.
+    /// Write the ledger of the run to a file at its end, as JSON.
     #[arg(long, value_name = "FILE")]
     pub ledger_json: Option<PathBuf>,
 }

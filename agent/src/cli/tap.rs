@@ -52,7 +52,7 @@ pub struct TapArgs {
     )]
     pub max_exchange_age: Duration,
 
-    /// Leave sockets with this SO_MARK alone: VALUE, VALUE/MASK or `none`. Istio's ztunnel sets 0x539/0xfff; so can others.
+    /// Exclude sockets with this SO_MARK: VALUE, VALUE/MASK or `none`. Istio's ztunnel sets 0x539/0xfff; so can others.
     #[arg(
         long,
         value_name = "MARK",
@@ -61,7 +61,7 @@ pub struct TapArgs {
     )]
     pub ignore_mark: MarkArg,
 
-    /// Show diagnostics of the kernel side on stderr.
+    /// Show diagnostics of the BPF programs on stderr.
     #[arg(long, help_heading = "Capture")]
     pub log: bool,
 }
@@ -99,7 +99,6 @@ impl FromStr for MarkArg {
         Ok(Self { value, mask })
     }
 }
-
 
 fn ring_size(text: &str) -> Result<u32, String> {
     let size: ByteSize = text.parse()?;

@@ -210,8 +210,8 @@ mod tests {
     }
 
     #[test]
-    fn errors_tell_the_line() {
-        let told = |text: &str| parse(text, "m.yaml", &Overrides::default()).unwrap_err();
+    fn errors_name_the_line() {
+        let error = |text: &str| parse(text, "m.yaml", &Overrides::default()).unwrap_err();
         for (text, at, word) in [
             ("limits:\n  bodies: 1\n", (2, 3), "bodies"),
             ("limits:\n  body: x\n", (2, 9), "`x` is not a size"),
@@ -228,7 +228,7 @@ mod tests {
                 column,
                 reason,
                 ..
-            } = told(text)
+            } = error(text)
             else {
                 panic!("{text:?}");
             };

@@ -5,8 +5,6 @@
 mod load;
 mod tree;
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 

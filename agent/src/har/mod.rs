@@ -251,7 +251,7 @@ impl<P: Place> Writer<P> {
 
 impl<P: Place> Drop for Writer<P> {
     fn drop(&mut self) {
-        // Nobody is left to tell; `finish` tells.
+        // Nobody is left to hear of it; `finish` reports it.
         let _ = self.end();
     }
 }

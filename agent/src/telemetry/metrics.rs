@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use meshtap_common::DropReason as KernelDrop;
+use meshtap_common::{Classification, DropReason as KernelDrop};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, NoLabelSet,
@@ -309,6 +309,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
 fn capture(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
     let CaptureView {
         drops,
+        sockets,
         malformed,
         ring_size,
         ring_peak,
@@ -328,6 +329,11 @@ fn capture(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
         "meshtap_kernel_drop_bytes",
         "Payload bytes of those, by reason.",
         by("reason", &KernelDrop::ALL, KernelDrop::label, &bytes),
+    )?;
+    page.counters(
+        "meshtap_sockets",
+        "Sockets by what the BPF programs took them for.",
+        by("kind", &Classification::ALL, Classification::label, sockets),
     )?;
     page.counter(
         "meshtap_kernel_malformed",

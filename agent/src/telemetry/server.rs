@@ -58,7 +58,7 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A socket that listens, before anybody is answered.
+/// A socket that listens, before anybody is served.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
@@ -84,7 +84,7 @@ impl Listener {
 }
 
 impl Server {
-    /// Answers. What it accepts is named as the agent's own by its listener: a socket's cookie is
+    /// Serves. What it accepts is named as the agent's own by its listener: a socket's cookie is
     /// known only once it is accepted, after its first packets.
     ///
     /// # Errors

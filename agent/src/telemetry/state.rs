@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use meshtap_common::DropReason;
+use meshtap_common::{Classification, DropReason};
 
 use super::guard::Level;
 use super::health::{Heart, Part, Pulse};
@@ -19,7 +19,7 @@ use crate::workload::{Directory, Outcomes, View};
 /// The engine's totals.
 #[derive(Clone, Debug, Default)]
 pub struct EngineView {
-    /// The account of exchanges.
+    /// The ledger of exchanges.
     pub ledger: Ledger,
     /// Totals besides it.
     pub stats: Stats,
@@ -32,8 +32,10 @@ pub struct EngineView {
 /// The hook's totals.
 #[derive(Clone, Debug, Default)]
 pub struct CaptureView {
-    /// Segments and bytes that the kernel side left out; index by `DropReason as usize`.
+    /// Segments and bytes that the BPF programs did not hand over; index by `DropReason as usize`.
     pub drops: [(u64, u64); DropReason::ALL.len()],
+    /// Sockets by what they were taken for; index by `Classification as usize`.
+    pub sockets: [u64; Classification::ALL.len()],
     /// Records that could not be read.
     pub malformed: u64,
     /// Size of the ring buffer.

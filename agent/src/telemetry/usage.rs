@@ -21,7 +21,7 @@ pub struct Usages {
 }
 
 impl Usages {
-    /// The first reading tells of the time since now.
+    /// The first reading is of the time since now.
     #[must_use]
     pub fn new() -> Self {
         Self {

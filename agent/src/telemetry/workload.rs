@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_watch_is_told_with_its_reason() {
+    fn a_lost_watch_is_reported_with_its_reason() {
         let reading = Reading {
             workloads: Some(View {
                 watches: vec![WatchView {

@@ -91,8 +91,8 @@ fn record(polls: Vec<Vec<(EventHeader, Vec<u8>)>>) -> (Vec<u8>, Vec<String>) {
         pid: 9,
         name: "nginx".into(),
     };
-    processes.tell(5, SocketId(1), &process);
-    processes.tell(6, SocketId(1), &process);
+    processes.name(5, SocketId(1), &process);
+    processes.name(6, SocketId(1), &process);
     drop(processes);
     let (_, recorder) = source.into_parts();
     let (recorded, result) = recorder.finish(100 + count);

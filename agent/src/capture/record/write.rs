@@ -23,8 +23,8 @@ use crate::flow::{Nanos, Process, SocketId};
 const CHUNK: usize = 256 * 1024;
 /// Chunks waiting for the disk. With [`CHUNK`] 16 MiB: a disk that stalls for a second at 1 Gbit/s of traffic costs little.
 const CHUNKS: usize = 64;
-/// Sockets whose last told process is remembered, so that each is written once.
-const TOLD: usize = 65_536;
+/// Sockets whose last named process is remembered, so that each is written once.
+const NAMED: usize = 65_536;
 /// Process records kept while the disk is busy.
 const PENDING: usize = 256 * 1024;
 
@@ -139,7 +139,7 @@ impl Recorder {
         ProcessRecorder {
             chunks: self.chunks.clone(),
             pending: Vec::new(),
-            told: HashMap::new(),
+            named: HashMap::new(),
         }
     }
 
@@ -173,7 +173,7 @@ impl Recorder {
         }
     }
 
-    /// Room for one more record; makes it where possible, and tells of what was lost before.
+    /// Room for one more record; makes it where possible, and says what was lost before.
     fn room(&mut self) -> bool {
         if self.failed.load(Ordering::Relaxed) || (self.chunk.len() >= CHUNK && !self.hand_over()) {
             return false;
@@ -242,20 +242,20 @@ impl Recorder {
 pub struct ProcessRecorder {
     chunks: SyncSender<Message>,
     pending: Vec<u8>,
-    told: HashMap<SocketId, u32>,
+    named: HashMap<SocketId, u32>,
 }
 
 impl ProcessRecorder {
     /// From the exchange with this index on, the socket is known to be the process's.
-    pub fn tell(&mut self, index: u64, socket: SocketId, process: &Process) {
-        if self.told.get(&socket) == Some(&process.pid) {
+    pub fn name(&mut self, index: u64, socket: SocketId, process: &Process) {
+        if self.named.get(&socket) == Some(&process.pid) {
             return;
         }
-        if self.told.len() >= TOLD {
+        if self.named.len() >= NAMED {
             // Some are written twice then, which a reader does not mind.
-            self.told.clear();
+            self.named.clear();
         }
-        self.told.insert(socket, process.pid);
+        self.named.insert(socket, process.pid);
         if self.pending.len() >= PENDING {
             return;
         }
@@ -268,13 +268,13 @@ impl ProcessRecorder {
     }
 
     /// The socket is known to be the process's, whatever exchanges it has; a socket that was named before keeps its name.
-    pub fn tell_new(&mut self, socket: SocketId, process: &Process) {
-        if !self.told.contains_key(&socket) {
-            self.tell(0, socket, process);
+    pub fn name_new(&mut self, socket: SocketId, process: &Process) {
+        if !self.named.contains_key(&socket) {
+            self.name(0, socket, process);
         }
     }
 
-    /// Hands over what was told, if the writing thread can take it.
+    /// Hands over what was named, if the writing thread can take it.
     pub fn flush(&mut self) {
         if self.pending.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! The whole account of a run: from the first byte of an exchange to the collector's answer.
+//! The totals of a run, over all steps: from the first byte of an exchange to the collector's response.
 
 use serde_json::{Map, Value, json};
 
@@ -7,22 +7,22 @@ use crate::export::Report;
 use crate::ledger::{Dropped, Ledger};
 use crate::policy::{Counts, Skip};
 
-/// The parts of the account.
+/// The totals of each step.
 #[derive(Debug)]
-pub(super) struct Account<'a> {
+pub(super) struct RunTotals<'a> {
     pub(super) ledger: &'a Ledger,
-    /// Exchanges told that found no room before the policy.
+    /// Exchanges emitted that found no room before the policy.
     pub(super) overflow: u64,
     pub(super) policy: &'a Counts,
     pub(super) exporters: &'a [Report],
 }
 
-impl Account<'_> {
-    /// What is not accounted for, over all steps: zero, or there is a bug.
+impl RunTotals<'_> {
+    /// What no total has, over all steps: zero, or there is a bug.
     pub(super) fn imbalance(&self) -> i64 {
         let filtered: u64 = self.policy.skipped.iter().sum();
         let decided = self.overflow + self.policy.kept + filtered;
-        let told = self.ledger.emitted();
+        let emitted = self.ledger.emitted();
         let exported: i64 = self
             .exporters
             .iter()
@@ -32,7 +32,7 @@ impl Account<'_> {
                 handed.abs() + totals.imbalance().abs()
             })
             .sum();
-        let decided = told.cast_signed() - decided.cast_signed();
+        let decided = emitted.cast_signed() - decided.cast_signed();
         self.ledger.imbalance().abs() + decided.abs() + exported
     }
 
@@ -94,14 +94,14 @@ mod tests {
             },
             ..Report::default()
         }];
-        let account = Account {
+        let totals = RunTotals {
             ledger: &ledger,
             overflow: 1,
             policy: &policy,
             exporters: &exporters,
         };
-        assert_eq!(account.imbalance(), imbalance);
-        assert_eq!(account.json()["imbalance"], imbalance);
+        assert_eq!(totals.imbalance(), imbalance);
+        assert_eq!(totals.json()["imbalance"], imbalance);
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
         check(6, 2, 6, 6, 1);
         check(6, 3, 5, 5, 1);
         check(6, 3, 6, 5, 1);
-        // Two faults do not make one right.
+        // Two errors do not make one right.
         check(7, 3, 6, 5, 1 + 1 + 1);
     }
 }
