@@ -151,6 +151,61 @@ impl FieldsBuilder {
     }
 }
 
+/// Parts of a head that are unknown, because header compression refers to what was sent before the agent came (RFC 7541 §2.3.2). A
+/// bit set; empty in HTTP/1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unknown(u8);
+
+impl Unknown {
+    /// The method.
+    pub const METHOD: Self = Self(1);
+    /// The path.
+    pub const PATH: Self = Self(1 << 1);
+    /// The scheme.
+    pub const SCHEME: Self = Self(1 << 2);
+    /// The authority.
+    pub const AUTHORITY: Self = Self(1 << 3);
+    /// The status.
+    pub const STATUS: Self = Self(1 << 4);
+    /// Other fields.
+    pub const FIELDS: Self = Self(1 << 5);
+
+    const NAMED: [(Self, &'static str); 6] = [
+        (Self::METHOD, "method"),
+        (Self::PATH, "path"),
+        (Self::SCHEME, "scheme"),
+        (Self::AUTHORITY, "authority"),
+        (Self::STATUS, "status"),
+        (Self::FIELDS, "fields"),
+    ];
+
+    /// With those of `other` added.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// All of `other` are unknown.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Everything is known.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The names of those that are unknown.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let unknown = Self::NAMED.into_iter();
+        unknown
+            .filter(move |(part, _)| self.contains(*part))
+            .map(|(_, name)| name)
+    }
+}
+
 /// Head of a request. Its parts are slices of the fields' buffer.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
@@ -160,6 +215,8 @@ pub struct RequestHead {
     pub(crate) scheme: Option<Slice>,
     /// Protocol version.
     pub version: Version,
+    /// What of it is unknown.
+    pub unknown: Unknown,
     /// Header fields (HTTP/2 pseudo-fields are not among them).
     pub fields: Fields,
 }
@@ -204,6 +261,8 @@ pub struct ResponseHead {
     pub version: Version,
     /// Reason phrase; none in HTTP/2.
     pub reason: Reason,
+    /// What of it is unknown.
+    pub unknown: Unknown,
     /// Header fields.
     pub fields: Fields,
 }

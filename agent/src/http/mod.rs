@@ -11,6 +11,7 @@ pub mod target;
 
 pub use anomalies::Anomalies;
 pub use message::{
-    Body, Fields, FieldsBuilder, Framing, Method, RequestHead, ResponseHead, Slice, Version,
+    Body, Fields, FieldsBuilder, Framing, Method, RequestHead, ResponseHead, Slice, Unknown,
+    Version,
 };
 pub use reason::Reason;

@@ -27,11 +27,13 @@ pub enum Partial {
     HeadTooLarge,
     /// Which response belongs to the request cannot be known any more after missing bytes.
     Unpaired,
+    /// Header compression refers to what was sent before the agent came: the head says what is unknown.
+    Hpack,
 }
 
 impl Partial {
     /// Every reason, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NoResponse,
         Self::RequestCut,
         Self::ResponseCut,
@@ -43,6 +45,7 @@ impl Partial {
         Self::Malformed,
         Self::HeadTooLarge,
         Self::Unpaired,
+        Self::Hpack,
     ];
 
     /// The metric's label and the JSON value.
@@ -57,6 +60,7 @@ impl Partial {
             Self::Shutdown => "shutdown",
             Self::Evicted => "evicted",
             Self::SizeUnknown => "size_unknown",
+            Self::Hpack => "hpack",
             Self::Malformed => "malformed",
             Self::HeadTooLarge => "head_too_large",
             Self::Unpaired => "unpaired",

@@ -9,7 +9,7 @@ use crate::exchange::{Exchange, Interim, Peers, Request, Response};
 use crate::flow::{CgroupId, ConnectionId, Side, SocketId};
 use crate::http::{
     Anomalies, Body, Fields, FieldsBuilder, Framing, Reason, RequestHead, ResponseHead, Slice,
-    Version,
+    Unknown, Version,
 };
 
 /// An exchange of an HTTP/1 request and its answer, whose bodies are all that follows their heads.
@@ -55,6 +55,7 @@ fn request(text: &[u8]) -> Request {
             .map(|(_, rest)| place(rest.split(['/', '?']).next().unwrap().as_bytes())),
         scheme: absolute.map(|(scheme, _)| place(scheme.as_bytes())),
         version: version(parsed.version),
+        unknown: Unknown::default(),
         fields: self::fields(text, &buffer, parsed.headers),
     };
     Request {
@@ -78,6 +79,7 @@ fn response(text: &[u8]) -> Response {
             status: parsed.code.unwrap(),
             version: version(parsed.version),
             reason: Reason::default(),
+            unknown: Unknown::default(),
             fields: self::fields(text, &buffer, parsed.headers),
         },
         body: body(&text[len..]),

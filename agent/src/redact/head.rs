@@ -147,6 +147,7 @@ pub(super) fn rewrite_request(
         authority,
         scheme,
         version: head.version,
+        unknown: head.unknown,
         fields: build(writer.out, slices),
     }
 }

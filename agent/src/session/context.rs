@@ -6,6 +6,7 @@ use crate::capture::Command;
 use crate::exchange::{Emitter, Exchange};
 use crate::flow::{CgroupId, ConnectionId, Direction, Endpoint, Nanos, Peers, Side, SocketId};
 use crate::http::h1::Bounds;
+use crate::http::h2::hpack;
 use crate::ledger::{Dropped, Ledger};
 
 /// Bounds of the engine. Every buffer has one.
@@ -77,8 +78,14 @@ pub struct Stats {
     pub connections: u64,
     /// Connections that turned out not to be HTTP.
     pub not_http: u64,
-    /// Connections that speak HTTP/2, which is not read yet.
+    /// Connections that speak HTTP/2.
     pub http2: u64,
+    /// Directions of HTTP/2 connections whose frames were found again after bytes were missing.
+    pub http2_resynced: u64,
+    /// HTTP/2 connections that broke the protocol.
+    pub http2_broken: u64,
+    /// Directions of HTTP/2 connections whose header blocks cannot be decoded any more; index by `hpack::Error as usize`.
+    pub hpack_errors: [u64; hpack::Error::ALL.len()],
     /// Pre-accept segments (seen at a listener) that no connection claimed.
     pub pre_accept_dropped: u64,
     /// Connections dropped for room.

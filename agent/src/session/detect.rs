@@ -8,9 +8,10 @@
 use std::sync::Arc;
 
 use super::h1::{End, H1, is_known_request, is_plain_request};
+use super::h2::{H2, who_sends};
 use super::proxy_protocol::{self, Preamble};
 use super::quiescent::Spoken;
-use super::{Context, Origin};
+use super::{Context, Messages, Origin};
 use crate::flow::{Direction, Endpoint, Nanos, Offset};
 use crate::http::h1::{Class, classify, is_binary};
 use crate::ledger::Dropped;
@@ -105,8 +106,8 @@ pub(crate) enum Found {
     Nothing,
     /// HTTP/1: the connection, and what was held, to be given to it first.
     Http1(Box<H1>, Option<Box<Held>>),
-    /// HTTP/2, not read yet.
-    Http2,
+    /// HTTP/2, likewise.
+    Http2(Box<H2>, Option<Box<Held>>),
     /// None of these.
     Other,
 }
@@ -215,7 +216,7 @@ impl Detect {
                 }
                 First::Message { class, preamble } => {
                     chunk.advance(preamble);
-                    self.http1(direction, class, origin)
+                    self.message(direction, class, origin)
                 }
                 First::Unknown => self.unknown(direction, origin),
                 First::Found(found) => found,
@@ -234,7 +235,7 @@ impl Detect {
         self.hold(direction, start);
         match first {
             First::Undecided { .. } => Found::Nothing,
-            First::Message { class, .. } => self.http1(direction, class, origin),
+            First::Message { class, .. } => self.message(direction, class, origin),
             First::Unknown => self.unknown(direction, origin),
             First::Found(found) => found,
         }
@@ -281,7 +282,6 @@ impl Detect {
             // Inside a tunnel, the first bytes may be the rest of the response that opened it.
             Class::Other if !is_binary(message) || origin.outer.is_some() => First::Unknown,
             Class::Other | Class::Foreign => First::Found(Found::Other),
-            Class::Http2 => First::Found(Found::Http2),
             class => First::Message {
                 class,
                 preamble: len,
@@ -313,13 +313,16 @@ impl Detect {
             class if begins && is_plain_message(class, chunk.bytes) => {
                 self.http1(direction, class, origin)
             }
-            Class::Foreign => Found::Other,
             Class::Undecided if begins && is_known_request(chunk.bytes) => {
                 self.hold(direction, Start::new(chunk));
                 Found::Nothing
             }
-            _ if !goes_on => Found::Other,
-            _ => Found::Nothing,
+            class => match who_sends(chunk.bytes) {
+                Some(Messages::Requests) => self.http2(direction, origin),
+                Some(Messages::Responses) => self.http2(direction.opposite(), origin),
+                None if class == Class::Foreign || !goes_on => Found::Other,
+                None => Found::Nothing,
+            },
         }
     }
 
@@ -358,6 +361,22 @@ impl Detect {
         !self.whole[at] && held.is_some_and(|held| held.starts[at].is_some())
     }
 
+    /// A direction begins with a message of HTTP/1, or with the preface of HTTP/2.
+    fn message(&mut self, direction: Direction, class: Class, origin: &Origin) -> Found {
+        match class {
+            Class::Http2 => self.http2(direction, origin),
+            class => self.http1(direction, class, origin),
+        }
+    }
+
+    fn http2(&mut self, requests: Direction, origin: &Origin) -> Found {
+        let held = self.held.take();
+        let source = held.as_ref().and_then(|held| held.preamble?.source);
+        let peers = origin.peers(requests, source);
+        let h2 = H2::new(Arc::new(peers), by_messages(self.whole, requests));
+        Found::Http2(Box::new(h2), held)
+    }
+
     fn http1(&mut self, direction: Direction, class: Class, origin: &Origin) -> Found {
         let requests = match class {
             Class::Request | Class::OddRequest => direction,
@@ -391,11 +410,29 @@ fn by_messages<T>([ingress, egress]: [T; 2], requests: Direction) -> [T; 2] {
 /// What the first bytes of a direction look like, however many came at a time. A method and the beginning of a long target are a
 /// request: the reader finds out.
 fn first_look(bytes: &[u8]) -> Class {
+    if is_server_preface(bytes) {
+        // Servers of HTTP/2 need not wait for the client's (RFC 9113 §3.4).
+        return Class::Undecided;
+    }
     let bytes = skip_empty_lines(bytes);
     match classify(bytes) {
         Class::Undecided if bytes.len() >= ENOUGH => Class::Request,
         class => class,
     }
+}
+
+/// The first frame of a server of HTTP/2: SETTINGS, as far as it has come. Few bytes follow it before the client has spoken.
+fn is_server_preface(bytes: &[u8]) -> bool {
+    /// Bytes held while the client is awaited.
+    const MOST: usize = 4096;
+    // Length (three bytes, a multiple of six), type, flags, stream (four bytes).
+    let fits = |(at, byte): (usize, &u8)| match at {
+        1 => *byte == 0,
+        2 => byte.is_multiple_of(6),
+        3 => *byte == 4,
+        _ => *byte == 0,
+    };
+    !bytes.is_empty() && bytes.len() <= MOST && bytes.iter().take(9).enumerate().all(fits)
 }
 
 fn skip_empty_lines(bytes: &[u8]) -> &[u8] {

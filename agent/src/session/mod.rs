@@ -1,7 +1,8 @@
 //! What a connection speaks: chunks and gaps of its two directions in, exchanges out.
 //!
 //! ```text
-//!            ┌── first bytes of HTTP/1 ──► H1 ──┬── 101 to WebSocket ───────────────► WebSocket
+//!            ┌── preface, frames ────────► H2 ( per stream: 2xx to CONNECT ─► a session of its own )
+//!            ├── first bytes of HTTP/1 ──► H1 ──┬── 101 to WebSocket ───────────────► WebSocket
 //! Detect ────┤                             │    └── other 101, 2xx to CONNECT ──► Tunnel ( Detect … )
 //!            └── of anything else ─────────┴──────── nothing more to emit ──────► Ignored
 //! ```
@@ -12,6 +13,7 @@
 mod context;
 mod detect;
 mod h1;
+mod h2;
 mod proxy_protocol;
 mod quiescent;
 mod tunnel;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 
 use self::detect::{Detect, Found};
 use self::h1::H1;
+use self::h2::H2;
 use self::tunnel::Tunnel;
 use self::websocket::WebSocket;
 use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
@@ -38,6 +41,8 @@ pub(crate) enum Session {
     Detect(Detect),
     /// HTTP/1.
     H1(Box<H1>),
+    /// HTTP/2.
+    H2(Box<H2>),
     /// A connection inside this one.
     Tunnel(Box<Tunnel>),
     /// WebSocket, counted.
@@ -95,6 +100,7 @@ impl Session {
     fn conflict(&mut self, direction: Direction) {
         match self {
             Self::H1(h1) => h1.conflict(direction),
+            Self::H2(h2) => h2.conflict(direction),
             Self::Tunnel(tunnel) => tunnel.conflict(direction),
             Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => {}
         }
@@ -110,6 +116,7 @@ impl Session {
         match self {
             Self::Detect(detect) => detect.opens(direction, offset, start),
             Self::H1(h1) => h1.opens(direction, offset, start, cx),
+            Self::H2(h2) => h2.opens(direction, start),
             Self::Tunnel(tunnel) => tunnel.opens(direction, offset, cx),
             Self::WebSocket(_) | Self::Ignored => {}
         }
@@ -133,6 +140,7 @@ impl Session {
                     self.rest(direction, chunk, origin, cx);
                 }
             }
+            Self::H2(h2) => h2.chunk(direction, &chunk, origin, cx),
             Self::Detect(detect) => match detect.chunk(direction, &mut chunk, origin) {
                 Found::Nothing => {}
                 Found::Http1(h1, held) => {
@@ -142,9 +150,13 @@ impl Session {
                     }
                     self.rest(direction, chunk, origin, cx);
                 }
-                Found::Http2 => {
+                Found::Http2(h2, held) => {
                     cx.stats.http2 += 1;
-                    *self = Self::Ignored;
+                    *self = Self::H2(h2);
+                    for (direction, held) in held.iter().flat_map(|held| held.chunks()) {
+                        self.chunk(direction, held, origin, cx);
+                    }
+                    self.rest(direction, chunk, origin, cx);
                 }
                 Found::Other => {
                     // What is inside a tunnel is no connection that was taken for HTTP.
@@ -207,6 +219,7 @@ impl Session {
         match self {
             Self::Detect(detect) => detect.gap(direction, gap, cx),
             Self::H1(h1) => h1.gap(direction, gap, cx),
+            Self::H2(h2) => h2.gap(direction, gap, cx),
             Self::Tunnel(tunnel) => tunnel.gap(direction, gap, cx),
             Self::WebSocket(websocket) => websocket.gap(direction, gap, cx),
             Self::Ignored => {}
@@ -217,6 +230,7 @@ impl Session {
     fn end(&mut self, direction: Direction, time: Nanos, cx: &mut Context<'_>) {
         match self {
             Self::H1(h1) => h1.end(direction, time, cx),
+            Self::H2(h2) => h2.end(direction),
             Self::Tunnel(tunnel) => tunnel.end(direction, time, cx),
             Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => {}
         }
@@ -227,6 +241,7 @@ impl Session {
         match self {
             Self::Detect(detect) => detect.finish(end, cx),
             Self::H1(h1) => h1.finish(end, now, cx),
+            Self::H2(h2) => h2.finish(end, now, cx),
             Self::Tunnel(tunnel) => tunnel.finish(end, now, cx),
             Self::WebSocket(_) | Self::Ignored => {}
         }
@@ -240,6 +255,7 @@ impl Session {
                     h1.expire(oldest, now, cx);
                 }
             }
+            Self::H2(h2) => h2.expire(now, cx),
             Self::Tunnel(tunnel) => tunnel.expire(now, cx),
             Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => {}
         }
@@ -263,6 +279,15 @@ impl Session {
                     Verdict::Ignore
                 }
             },
+            Self::H2(h2) => match h2.verdict() {
+                h1::Verdict::Go => Verdict::Open,
+                h1::Verdict::Over => Verdict::Over,
+                h1::Verdict::NotHttp | h1::Verdict::Hopeless => {
+                    h2.finish(End::Gone, now, cx);
+                    *self = Self::Ignored;
+                    Verdict::Ignore
+                }
+            },
             Self::Ignored => Verdict::Ignore,
             Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) if ended => Verdict::Over,
             Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) => Verdict::Open,
@@ -271,13 +296,13 @@ impl Session {
 
     /// As [`Self::verdict`], for a session inside another: the outer connection decides when it ends.
     fn settle(&mut self, now: Nanos, cx: &mut Context<'_>) {
-        if let Self::H1(h1) = self
-            && matches!(
-                h1.verdict(),
-                h1::Verdict::NotHttp | h1::Verdict::Hopeless | h1::Verdict::Over
-            )
-        {
-            h1.finish(End::Gone, now, cx);
+        let verdict = match self {
+            Self::H1(h1) => h1.verdict(),
+            Self::H2(h2) => h2.verdict(),
+            _ => return,
+        };
+        if verdict != h1::Verdict::Go {
+            self.finish(End::Gone, now, cx);
             *self = Self::Ignored;
         }
     }
@@ -291,6 +316,7 @@ impl Session {
                 Wanted::After(len) => Demand::From(position + len),
                 Wanted::Nothing => Demand::Nothing,
             },
+            Self::H2(h2) => h2.demand(),
             Self::Tunnel(tunnel) => tunnel.demand(direction, position),
             Self::WebSocket(websocket) => websocket.demand(direction, position),
             Self::Detect(_) | Self::Ignored => Demand::Nothing,
@@ -302,6 +328,7 @@ impl Session {
     pub(crate) fn memory(&self) -> usize {
         match self {
             Self::H1(h1) => h1.memory(),
+            Self::H2(h2) => h2.memory(),
             Self::Detect(detect) => detect.memory(),
             Self::Tunnel(tunnel) => tunnel.inner().memory(),
             Self::WebSocket(_) | Self::Ignored => 0,
@@ -312,6 +339,7 @@ impl Session {
     pub(crate) fn oldest(&self) -> Option<Nanos> {
         match self {
             Self::H1(h1) => h1.oldest(),
+            Self::H2(h2) => h2.oldest(),
             Self::Tunnel(tunnel) => tunnel.inner().oldest(),
             Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => None,
         }
@@ -321,6 +349,7 @@ impl Session {
     pub(crate) fn has_emitted_early(&self) -> bool {
         match self {
             Self::H1(h1) => h1.has_emitted_early(),
+            Self::H2(h2) => h2.has_emitted_early(),
             Self::Tunnel(tunnel) => tunnel.inner().has_emitted_early(),
             Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => false,
         }
@@ -340,6 +369,10 @@ impl Session {
                 let offset = h1.take_news()?;
                 Some((h1.peers(), offset))
             }
+            Self::H2(h2) => {
+                let offset = h2.take_news()?;
+                Some((h2.peers(), offset))
+            }
             Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) | Self::Ignored => None,
         }
     }
@@ -348,6 +381,7 @@ impl Session {
     pub(crate) fn has_request_at(&self, direction: Direction, offset: Offset) -> bool {
         match self {
             Self::H1(h1) => h1.peers().side.requests() == direction && h1.has_request_at(offset),
+            Self::H2(h2) => h2.peers().side.requests() == direction && h2.has_request_at(offset),
             Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) | Self::Ignored => false,
         }
     }

@@ -14,7 +14,7 @@ use super::body::Text;
 use super::escape::hidden;
 use super::{Detail, View};
 use crate::flow::Endpoint;
-use crate::http::{Anomalies, Body, Fields};
+use crate::http::{Anomalies, Body, Fields, Unknown};
 use crate::redact::Content;
 
 /// Appends the object and a line feed.
@@ -62,6 +62,9 @@ struct Record<'a> {
     reset: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     partial: Option<&'static str>,
+    /// Parts of the two heads that are unknown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -141,6 +144,10 @@ impl<'a> Record<'a> {
             upgrade: exchange.upgrade,
             reset: exchange.reset,
             partial: exchange.partial.map(|partial| partial.label()),
+            unknown: (request.head.unknown)
+                .with(response.map_or_else(Unknown::default, |response| response.head.unknown))
+                .names()
+                .collect(),
         }
     }
 }

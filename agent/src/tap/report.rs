@@ -11,6 +11,7 @@ use crate::capture::record::Recorded;
 use crate::engine::Stats;
 use crate::exchange::Partial;
 use crate::export;
+use crate::http::h2::hpack;
 use crate::ledger::Ledger;
 
 /// Where emitted exchanges went. Together they are [`Ledger::told`].
@@ -267,11 +268,17 @@ fn stats_json(stats: &Stats) -> Value {
         connections,
         not_http,
         http2,
+        http2_resynced,
+        http2_broken,
+        hpack_errors,
         pre_accept_dropped,
         evicted_connections,
         upgraded_bytes,
         websocket_messages,
     } = stats;
+    let hpack_errors: Map<_, _> = (hpack::Error::ALL.iter().zip(*hpack_errors))
+        .map(|(reason, count)| (reason.label().to_owned(), count.into()))
+        .collect();
     json!({
         "segments": segments,
         "payload_bytes": payload_bytes,
@@ -281,6 +288,9 @@ fn stats_json(stats: &Stats) -> Value {
         "connections": connections,
         "not_http": not_http,
         "http2": http2,
+        "http2_resynced": http2_resynced,
+        "http2_broken": http2_broken,
+        "hpack_errors": hpack_errors,
         "pre_accept_dropped": pre_accept_dropped,
         "evicted_connections": evicted_connections,
         "upgraded_bytes": upgraded_bytes,

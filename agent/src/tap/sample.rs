@@ -11,7 +11,7 @@ use crate::exchange::{Exchange, Interim, Peers, Request, Response};
 use crate::flow::{CgroupId, ConnectionId, Endpoint, Side, SocketId};
 use crate::http::{
     Anomalies, Body, Fields, FieldsBuilder, Framing, Reason, RequestHead, ResponseHead, Slice,
-    Version,
+    Unknown, Version,
 };
 use crate::process::Process;
 use crate::redact::fixture::sanitize_at;
@@ -51,6 +51,7 @@ pub(crate) fn request_head(method: &[u8], target: &[u8], pairs: &[(&[u8], &[u8])
         authority: None,
         scheme: None,
         version: Version::Http11,
+        unknown: Unknown::default(),
         fields: fields(text, pairs),
     }
 }
@@ -60,6 +61,7 @@ pub(crate) fn response_head(status: u16, pairs: &[(&[u8], &[u8])]) -> ResponseHe
         status,
         version: Version::Http11,
         reason: Reason::default(),
+        unknown: Unknown::default(),
         fields: fields(Text(Vec::new()), pairs),
     }
 }

@@ -21,6 +21,7 @@ use crate::engine::Stats;
 use crate::exchange::Partial;
 use crate::export::Report;
 use crate::export::delivery::{DropReason, LATENCY_BUCKETS_MS, Totals};
+use crate::http::h2::hpack;
 use crate::ledger::Dropped;
 use crate::policy::{self, Skip};
 use crate::redact::{self, Omitted, Rule};
@@ -249,6 +250,9 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
         connections,
         not_http,
         http2,
+        http2_resynced,
+        http2_broken,
+        hpack_errors,
         pre_accept_dropped,
         evicted_connections,
         upgraded_bytes,
@@ -270,10 +274,16 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
             "Connections that were not HTTP.",
             not_http,
         ),
+        ("http2_connections", "Connections that speak HTTP/2.", http2),
         (
-            "http2_connections",
-            "Connections that speak HTTP/2, which is not read.",
-            http2,
+            "http2_resyncs",
+            "Directions of HTTP/2 connections whose frames were found again after missing bytes.",
+            http2_resynced,
+        ),
+        (
+            "http2_broken_connections",
+            "HTTP/2 connections that broke the protocol.",
+            http2_broken,
         ),
         (
             "evicted_connections",
@@ -288,6 +298,16 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
     ] {
         page.counter(&format!("meshtap_{name}"), help, *value)?;
     }
+    page.counters(
+        "meshtap_hpack_errors",
+        "Directions of HTTP/2 connections whose header blocks cannot be decoded any more.",
+        by(
+            "reason",
+            &hpack::Error::ALL,
+            hpack::Error::label,
+            hpack_errors,
+        ),
+    )?;
     for (name, help, values) in [
         ("upgraded_bytes", "Bytes after an upgrade.", upgraded_bytes),
         (

@@ -511,15 +511,6 @@ fn other_protocols() {
             &["GET /a \"\" -> 204 \"\""],
         );
     }
-    let mut run = Run::new(Limits::default());
-    let preface = ["> PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0", "< \0"];
-    let wire = wire(Side::Server, &preface);
-    run.feed(&wire.packets[..1]);
-    // TCP may yet refuse what was received.
-    assert!(run.output.commands.is_empty());
-    run.feed(&wire.packets[1..]);
-    assert_eq!(run.output.commands, [Command::Ignore(SocketId(1))]);
-    assert_eq!(run.engine.stats().http2, 1);
 }
 
 /// Nothing is emitted of it, and the hook is asked to ignore it.

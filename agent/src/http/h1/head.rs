@@ -16,7 +16,7 @@ use super::line;
 use super::mask::{mask_values, name_fields, unfold};
 use super::{Bounds, Class, classify};
 use crate::http::{
-    Anomalies, Fields, FieldsBuilder, Reason, RequestHead, ResponseHead, Slice, Version,
+    Anomalies, Fields, FieldsBuilder, Reason, RequestHead, ResponseHead, Slice, Unknown, Version,
 };
 
 /// Fields parsed without an allocation; heads with more are parsed a second time.
@@ -93,6 +93,7 @@ impl Head for RequestHead {
             authority,
             scheme,
             version,
+            unknown: Unknown::default(),
             fields,
         }
     }
@@ -106,6 +107,7 @@ impl Head for ResponseHead {
             status: line.status,
             version,
             reason: Reason::new(line.status, line.reason.of(fields.buffer())),
+            unknown: Unknown::default(),
             fields,
         }
     }

@@ -5,6 +5,7 @@ use super::body::{self, Keys};
 use super::settings::{Profile, Settings};
 use super::{Status, anomalies, headers, peer};
 use crate::flow::Side;
+use crate::http::Version;
 use crate::http::target::path_and_query;
 use crate::redact::{Known, Sanitized};
 
@@ -39,7 +40,12 @@ pub(super) fn build(out: &mut Builder, settings: &Settings, sanitized: &Sanitize
     }
     out.bytes("http.target", path_and_query(head.target()));
     out.bytes("http.host", head.host().unwrap_or_default());
-    out.fixed("http.flavor", head.version.label());
+    // As Envoy names it, where this attribute comes from.
+    let flavor = match head.version {
+        Version::Http2 => "2.0",
+        version => version.label(),
+    };
+    out.fixed("http.flavor", flavor);
     scheme(out, "http.scheme", settings, sanitized);
     out.write("net.sock.peer.addr", |out| peer::write(out, sanitized));
     out.write("http.request.headers", |out| {

@@ -235,9 +235,12 @@ fn frames_are_found_again() {
     assert_eq!(find(&all, DEFAULT_MAX_SIZE, 9), Some(0));
     // From the middle of the first body: at the next frame.
     assert_eq!(find(&all[100..], DEFAULT_MAX_SIZE, 9), Some(3909));
-    // A chain that is too short is not believed.
     assert_eq!(find(&all[4009..], DEFAULT_MAX_SIZE, 9), Some(0));
-    assert_eq!(find(&all[4022..], DEFAULT_MAX_SIZE, 9), None);
+    // A chain that is short is believed where it ends with the bytes.
+    assert_eq!(find(&all[4022..], DEFAULT_MAX_SIZE, 9), Some(0));
+    assert_eq!(find(&all[4030..], DEFAULT_MAX_SIZE, 9), Some(41));
+    assert_eq!(find(&all[4022..all.len() - 1], DEFAULT_MAX_SIZE, 9), None);
+    assert_eq!(find(&frames[4], DEFAULT_MAX_SIZE, 9), Some(0));
     // A stream that is far off does not fit.
     let far = frame(0, 0, 1 << 30, b"x").repeat(5);
     assert_eq!(find(&far, DEFAULT_MAX_SIZE, 9), None);

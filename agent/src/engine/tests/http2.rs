@@ -1,0 +1,733 @@
+//! Conversations in HTTP/2, frame by frame.
+
+use proptest::prelude::*;
+
+use super::wire::{CLIENT, Run, SERVER, Who, Wire, line};
+use crate::capture::Command;
+use crate::engine::Limits;
+use crate::exchange::Exchange;
+use crate::flow::{Side, SocketId};
+use crate::http::h2::frame::PREFACE;
+use crate::http::h2::hpack;
+use crate::ledger::Dropped;
+
+const SECOND: u64 = 1_000_000_000;
+
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const PRIORITY: u8 = 0x20;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head, payload].concat()
+}
+
+/// A header block of literals, each added to the table; `#62` is an index, an empty name one too large for it.
+fn block(fields: &[&str]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for field in fields {
+        if let Some(index) = field.strip_prefix('#') {
+            out.push(0x80 | index.parse::<u8>().unwrap());
+            continue;
+        }
+        let (name, value) = field.rsplit_once('=').unwrap();
+        out.push(0x40);
+        for text in [name, value] {
+            match u8::try_from(text.len()).unwrap() {
+                len @ 0..127 => out.push(len),
+                len => out.extend_from_slice(&[127, len - 127]),
+            }
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+    out
+}
+
+fn headers(stream: u32, flags: u8, fields: &[&str]) -> Vec<u8> {
+    frame(1, flags | END_HEADERS, stream, &block(fields))
+}
+
+fn get(stream: u32, path: &str) -> Vec<u8> {
+    let path = format!(":path={path}");
+    let fields = [":method=GET", ":scheme=http", &path, ":authority=shop"];
+    headers(stream, END_STREAM, &fields)
+}
+
+fn post(stream: u32, path: &str) -> Vec<u8> {
+    let path = format!(":path={path}");
+    headers(stream, 0, &[":method=POST", ":scheme=http", &path])
+}
+
+fn status(stream: u32, flags: u8, status: &str) -> Vec<u8> {
+    headers(stream, flags, &[&format!(":status={status}")])
+}
+
+fn data(stream: u32, flags: u8, body: &str) -> Vec<u8> {
+    frame(0, flags, stream, body.as_bytes())
+}
+
+fn settings() -> Vec<u8> {
+    frame(4, 0, 0, &[0, 3, 0, 0, 0, 100])
+}
+
+fn reset(stream: u32, code: u8) -> Vec<u8> {
+    frame(3, 0, stream, &[0, 0, 0, code])
+}
+
+/// The stream, the exchange, and what only HTTP/2 has.
+fn told(exchange: &Exchange) -> String {
+    let mut text = format!("{}: {}", exchange.stream.unwrap(), line(exchange));
+    if let Some(code) = exchange.reset {
+        text += &format!(" reset {code}");
+    }
+    let response = exchange
+        .response
+        .as_ref()
+        .map(|response| response.head.unknown);
+    let unknown = exchange.request.head.unknown.names();
+    let unknown: Vec<_> = unknown
+        .chain(response.iter().flat_map(|unknown| unknown.names()))
+        .collect();
+    if !unknown.is_empty() {
+        text += &format!(" unknown {}", unknown.join(" "));
+    }
+    text
+}
+
+/// What is told of segments, and what was dropped.
+fn story(run: &Run) -> Vec<String> {
+    let mut lines: Vec<String> = run
+        .output
+        .exchanges
+        .iter()
+        .map(|exchange| match exchange.stream {
+            Some(_) => told(exchange),
+            None => line(exchange),
+        })
+        .collect();
+    for reason in Dropped::ALL {
+        let count = run.engine.ledger().dropped[reason as usize];
+        if count > 0 {
+            lines.push(format!("dropped {} {count}", reason.label()));
+        }
+    }
+    lines
+}
+
+fn run(side: Side, segments: &[(Who, Vec<u8>)]) -> Run {
+    let mut wire = Wire::new(side);
+    for (who, bytes) in segments {
+        wire.say(*who, bytes);
+    }
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.finish();
+    run
+}
+
+fn opening() -> (Who, Vec<u8>) {
+    (CLIENT, [&PREFACE[..], &settings()].concat())
+}
+
+/// After the preface, from either side, in one segment each and byte by byte.
+fn check(segments: &[(Who, Vec<u8>)], expected: &[&str]) {
+    let segments = [&[opening()], segments].concat();
+    for side in [Side::Server, Side::Client] {
+        assert_eq!(story(&run(side, &segments)), expected);
+    }
+    let bytes = segments
+        .iter()
+        .flat_map(|(who, bytes)| bytes.iter().map(|byte| (*who, vec![*byte])));
+    let bytes: Vec<_> = bytes.collect();
+    assert_eq!(story(&run(Side::Server, &bytes)), expected, "byte by byte");
+}
+
+#[test]
+fn an_exchange() {
+    check(
+        &[
+            (SERVER, settings()),
+            (CLIENT, get(1, "/a")),
+            (
+                SERVER,
+                [status(1, 0, "200"), data(1, END_STREAM, "body")].concat(),
+            ),
+        ],
+        &["1: GET /a \"\" -> 200 \"body\""],
+    );
+}
+
+#[test]
+fn the_server_may_speak_first() {
+    let segments = [
+        (SERVER, settings()),
+        opening(),
+        (CLIENT, get(1, "/a")),
+        (SERVER, status(1, END_STREAM, "204")),
+    ];
+    assert_eq!(
+        story(&run(Side::Server, &segments)),
+        ["1: GET /a \"\" -> 204 \"\""]
+    );
+}
+
+#[test]
+fn streams_interleave() {
+    check(
+        &[
+            (CLIENT, [get(1, "/a"), post(3, "/b"), get(5, "/c")].concat()),
+            (CLIENT, data(3, 0, "up")),
+            (SERVER, [status(5, 0, "200"), data(5, 0, "c")].concat()),
+            (
+                SERVER,
+                [status(1, 0, "404"), data(1, END_STREAM, "a")].concat(),
+            ),
+            (CLIENT, data(3, END_STREAM, "load")),
+            (
+                SERVER,
+                [data(5, END_STREAM, "c"), status(3, END_STREAM, "201")].concat(),
+            ),
+        ],
+        &[
+            "1: GET /a \"\" -> 404 \"a\"",
+            "5: GET /c \"\" -> 200 \"cc\"",
+            "3: POST /b \"upload\" -> 201 \"\"",
+        ],
+    );
+}
+
+#[test]
+fn everything_that_frames_can_carry() {
+    let padded = |stream, body: &str| {
+        let payload = [&[3], body.as_bytes(), &[0; 3]].concat();
+        frame(0, PADDED, stream, &payload)
+    };
+    let (first, rest) = (
+        block(&[":method=POST", ":scheme=http"]),
+        block(&[":path=/a", "x=y"]),
+    );
+    let head = [&[2, 0, 0, 0, 0, 15][..], &first, &[0, 0]].concat();
+    check(
+        &[
+            (CLIENT, frame(1, PADDED | PRIORITY, 1, &head)),
+            (CLIENT, frame(9, 0, 1, &rest[..4])),
+            (CLIENT, frame(9, END_HEADERS, 1, &rest[4..])),
+            (
+                CLIENT,
+                [
+                    padded(1, "bo"),
+                    frame(6, 0, 0, &[0; 8]),
+                    frame(0xfa, 0, 1, b"x"),
+                ]
+                .concat(),
+            ),
+            (
+                CLIENT,
+                [padded(1, "dy"), headers(1, END_STREAM, &["sum=1"])].concat(),
+            ),
+            (
+                SERVER,
+                [
+                    status(1, 0, "100"),
+                    status(1, 0, "103"),
+                    status(1, 0, "200"),
+                ]
+                .concat(),
+            ),
+            (
+                SERVER,
+                [frame(8, 0, 0, &[0, 0, 1, 0]), data(1, 0, "ok")].concat(),
+            ),
+            (SERVER, headers(1, END_STREAM, &["grpc-status=0"])),
+        ],
+        &["1: POST /a \"body\" sum=1 -> 200 \"ok\" grpc-status=0 interim 2"],
+    );
+}
+
+#[test]
+fn streams_that_end_before_their_time() {
+    check(
+        &[
+            (
+                CLIENT,
+                [get(1, "/a"), get(3, "/b"), post(5, "/c"), get(7, "/d")].concat(),
+            ),
+            (SERVER, reset(1, 7)),
+            (SERVER, [status(3, 0, "200"), data(3, 0, "b")].concat()),
+            (CLIENT, reset(3, 8)),
+            (SERVER, [status(5, END_STREAM, "413"), reset(5, 0)].concat()),
+            (SERVER, frame(7, 0, 0, &[0, 0, 0, 5, 0, 0, 0, 0])),
+        ],
+        &[
+            "1: GET /a \"\" !no_response reset 7",
+            "3: GET /b \"\" -> 200 \"b\"/1+ !response_cut reset 8",
+            "5: POST /c \"\"/0+ -> 413 \"\" !request_cut reset 0",
+            "7: GET /d \"\" !no_response",
+        ],
+    );
+}
+
+#[test]
+fn what_is_in_flight_at_the_end_is_emitted() {
+    check(
+        &[
+            (CLIENT, [get(1, "/a"), post(3, "/b")].concat()),
+            (SERVER, [status(1, 0, "200"), data(1, 0, "part")].concat()),
+        ],
+        &[
+            "1: GET /a \"\" -> 200 \"part\"/4+ !shutdown",
+            "3: POST /b \"\"/0+ !shutdown",
+        ],
+    );
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, opening().1);
+    wire.say(CLIENT, [get(1, "/a"), post(3, "/b")].concat());
+    wire.say(SERVER, status(1, 0, "200"));
+    wire.fin(CLIENT);
+    wire.fin(SERVER);
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    let cut = [
+        "1: GET /a \"\" -> 200 \"\"/0+ !response_cut",
+        "3: POST /b \"\"/0+ !request_cut",
+    ];
+    assert_eq!(story(&run), cut);
+    run.finish();
+}
+
+#[test]
+fn promised_streams() {
+    let promise = [
+        &2_u32.to_be_bytes()[..],
+        &block(&[":method=GET", ":path=/style"]),
+    ]
+    .concat();
+    check(
+        &[
+            (CLIENT, get(1, "/a")),
+            (SERVER, frame(5, END_HEADERS, 1, &promise)),
+            (
+                SERVER,
+                [status(1, END_STREAM, "200"), status(2, 0, "200")].concat(),
+            ),
+            (SERVER, data(2, END_STREAM, "css")),
+        ],
+        &[
+            "1: GET /a \"\" -> 200 \"\"",
+            "2: GET /style \"\" -> 200 \"css\"",
+        ],
+    );
+}
+
+#[test]
+fn a_tunnel_is_a_connection_of_its_own() {
+    let connect = headers(1, 0, &[":method=CONNECT", ":authority=shop:80"]);
+    let inner = "GET /inner HTTP/1.1\r\nHost: x\r\n\r\n";
+    let segments = [
+        (CLIENT, connect.clone()),
+        (SERVER, status(1, 0, "200")),
+        (CLIENT, data(1, 0, &inner[..9])),
+        (
+            CLIENT,
+            [get(3, "/beside"), data(1, 0, &inner[9..])].concat(),
+        ),
+        (
+            SERVER,
+            data(1, 0, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        ),
+        (SERVER, status(3, END_STREAM, "204")),
+        (CLIENT, data(1, END_STREAM, "")),
+        (SERVER, data(1, END_STREAM, "")),
+    ];
+    check(
+        &segments,
+        &[
+            "1: CONNECT shop:80 \"\"/0+ -> 200 \"\"/0+ upgrade",
+            "GET /inner \"\" -> 200 \"ok\"",
+            "3: GET /beside \"\" -> 204 \"\"",
+        ],
+    );
+    let run = run(Side::Server, &[&[opening()], &segments[..]].concat());
+    let inside = &run.output.exchanges[1].peers;
+    assert_eq!(inside.connection.streams(), [1]);
+    assert!(inside.outer.is_some());
+    // HTTP/2 in HTTP/2.
+    let inside = [&PREFACE[..], &settings(), &get(1, "/deep")].concat();
+    check(
+        &[
+            (CLIENT, connect.clone()),
+            (SERVER, status(1, 0, "200")),
+            (CLIENT, frame(0, 0, 1, &inside)),
+            (SERVER, frame(0, 0, 1, &status(1, END_STREAM, "200"))),
+        ],
+        &[
+            "1: CONNECT shop:80 \"\"/0+ -> 200 \"\"/0+ upgrade",
+            "1: GET /deep \"\" -> 200 \"\"",
+        ],
+    );
+    // A CONNECT that is refused is an exchange like any other.
+    check(
+        &[
+            (CLIENT, connect),
+            (SERVER, status(1, END_STREAM, "403")),
+            (CLIENT, reset(1, 8)),
+        ],
+        &["1: CONNECT shop:80 \"\"/0+ -> 403 \"\" !request_cut reset 8"],
+    );
+}
+
+#[test]
+fn websocket_in_a_stream() {
+    let fields = [
+        ":method=CONNECT",
+        ":protocol=websocket",
+        ":scheme=http",
+        ":path=/chat",
+    ];
+    let segments = [
+        opening(),
+        (CLIENT, headers(1, 0, &fields)),
+        (SERVER, status(1, 0, "200")),
+        (CLIENT, frame(0, 0, 1, &[0x81, 2, b'h', b'i'])),
+    ];
+    let run = run(Side::Server, &segments);
+    assert_eq!(
+        story(&run),
+        ["1: CONNECT /chat \"\"/0+ -> 200 \"\"/0+ upgrade"]
+    );
+    assert_eq!(run.engine.stats().websocket_messages, [1, 0]);
+    assert_eq!(run.engine.stats().upgraded_bytes, [4, 0]);
+}
+
+/// A connection whose first segments were not seen.
+fn mid_stream(before: &[(Who, Vec<u8>)], segments: &[(Who, Vec<u8>)]) -> Run {
+    let mut wire = Wire::new(Side::Server);
+    for (who, bytes) in [&[opening(), (SERVER, settings())], before].concat() {
+        wire.lose(who, bytes);
+    }
+    for (who, bytes) in segments {
+        wire.say(*who, bytes);
+    }
+    for packet in &mut wire.packets {
+        packet.start = false;
+    }
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.finish();
+    run
+}
+
+#[test]
+fn picked_up_mid_stream() {
+    let before = [
+        (
+            CLIENT,
+            headers(1, END_STREAM, &[":method=PUT", ":path=/secret", "token=t"]),
+        ),
+        (SERVER, status(1, 0, "201")),
+    ];
+    let run = mid_stream(
+        &before,
+        &[
+            // Of the stream that was open.
+            (SERVER, data(1, END_STREAM, "rest")),
+            (
+                CLIENT,
+                headers(3, END_STREAM, &[":path=/new", "#64", "#63", "x=y"]),
+            ),
+            (SERVER, headers(3, END_STREAM, &["#62", "y=z"])),
+            // Now known: what came meanwhile.
+            (CLIENT, headers(5, END_STREAM, &["#2", "#6", "#63", "#62"])),
+            (SERVER, headers(5, END_STREAM, &["#8"])),
+        ],
+    );
+    assert_eq!(
+        story(&run),
+        [
+            "3: /new \"\" -> 0 \"\" !hpack unknown method scheme authority status",
+            "5: GET /new \"\" -> 200 \"\"",
+        ]
+        .map(|line| line.replace("3: /new", "3:  /new"))
+    );
+    assert_eq!(run.engine.stats().http2, 1);
+}
+
+#[test]
+fn responses_of_requests_that_were_not_seen_are_counted() {
+    let run = mid_stream(
+        &[(CLIENT, [get(1, "/a"), get(3, "/b")].concat())],
+        &[
+            (
+                SERVER,
+                [status(1, 0, "200"), data(1, END_STREAM, "a")].concat(),
+            ),
+            (
+                SERVER,
+                [status(3, 0, "200"), data(3, END_STREAM, "b")].concat(),
+            ),
+            (CLIENT, get(5, "/c")),
+            (
+                SERVER,
+                [status(5, 0, "200"), data(5, END_STREAM, "c")].concat(),
+            ),
+        ],
+    );
+    assert_eq!(
+        story(&run),
+        ["5: GET /c \"\" -> 200 \"c\"", "dropped response_only 2"]
+    );
+}
+
+#[test]
+fn bytes_of_a_body_that_are_missing_are_missed_by_nobody_else() {
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, opening().1);
+    wire.say(CLIENT, [get(1, "/a"), get(3, "/b")].concat());
+    let long = data(1, END_STREAM, &"x".repeat(9000));
+    wire.say(SERVER, [&status(1, 0, "200")[..], &long[..4009]].concat());
+    wire.lose(SERVER, &long[4009..8009]);
+    wire.say(
+        SERVER,
+        [&long[8009..], &status(3, END_STREAM, "204")].concat(),
+    );
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.expire(3 * SECOND);
+    run.finish();
+    assert_eq!(
+        story(&run),
+        [
+            "1: GET /a \"\" -> 200 \"<4000>\"/9000 missing 4000 !gap",
+            "3: GET /b \"\" -> 204 \"\"",
+        ]
+    );
+    assert_eq!(run.engine.stats().http2_resynced, 0);
+}
+
+#[test]
+fn frames_that_are_missing_lose_track_until_frames_are_found() {
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, opening().1);
+    wire.say(SERVER, settings());
+    wire.say(CLIENT, [get(1, "/a"), get(3, "/b"), get(5, "/c")].concat());
+    wire.say(SERVER, headers(1, END_STREAM, &["#8", "x=y"]));
+    wire.lose(SERVER, headers(3, END_STREAM, &["#8", "z=z"]));
+    // An index from before: it has moved, and is unknown.
+    wire.say(SERVER, headers(5, END_STREAM, &["#8", "#62"]));
+    wire.say(CLIENT, get(7, "/d"));
+    wire.say(SERVER, headers(7, END_STREAM, &["#8"]));
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.expire(3 * SECOND);
+    run.finish();
+    assert_eq!(
+        story(&run),
+        [
+            "1: GET /a \"\" -> 200 \"\"",
+            "5: GET /c \"\" -> 200 \"\"/0+ !gap unknown fields",
+            "7: GET /d \"\" -> 200 \"\"",
+            "3: GET /b \"\" !gap",
+        ]
+    );
+    assert_eq!(run.engine.stats().http2_resynced, 1);
+}
+
+#[test]
+fn a_header_block_that_cannot_be_decoded_is_counted_once() {
+    let segments = [
+        opening(),
+        (CLIENT, frame(1, END_HEADERS | END_STREAM, 1, &[0x82, 0xc5])),
+        (CLIENT, get(3, "/b")),
+        (SERVER, status(3, END_STREAM, "400")),
+    ];
+    let run = run(Side::Server, &segments);
+    let stats = run.engine.stats();
+    assert_eq!(stats.hpack_errors[hpack::Error::Index as usize], 1);
+    assert_eq!(stats.hpack_errors.iter().sum::<u64>(), 1);
+    let lines = story(&run);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.contains("!hpack")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn a_broken_protocol_ends_the_connection() {
+    for broken in [
+        frame(0, 0, 0, b"on no stream"),
+        [
+            frame(1, 0, 3, &block(&[":method=GET"])),
+            frame(6, 0, 0, &[0; 8]),
+        ]
+        .concat(),
+        frame(0, PADDED, 1, b"\x09"),
+        frame(4, 0, 0, &[0; 7]),
+    ] {
+        let segments = [
+            opening(),
+            (CLIENT, get(1, "/a")),
+            (CLIENT, broken),
+            (CLIENT, get(5, "/never")),
+        ];
+        let run = run(Side::Server, &segments);
+        assert_eq!(story(&run), ["1: GET /a \"\" !no_response"]);
+        assert_eq!(run.engine.stats().http2_broken, 1);
+        assert!(run.output.commands.contains(&Command::Ignore(SocketId(1))));
+    }
+    let run = run(
+        Side::Server,
+        &[(CLIENT, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec())],
+    );
+    assert_eq!(story(&run), [""; 0]);
+}
+
+#[test]
+fn limits() {
+    let limits = Limits {
+        body: 4,
+        pipeline: 2,
+        head: 34,
+        ..Limits::default()
+    };
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, opening().1);
+    wire.say(CLIENT, [get(1, "/a"), get(3, "/b"), get(5, "/c")].concat());
+    wire.say(
+        SERVER,
+        [status(5, 0, "200"), data(5, END_STREAM, "abcdefgh")].concat(),
+    );
+    let long = [":method=GET", "a=b", "a=b", "a=b", "a=b", "a=b", "a=b"];
+    wire.say(CLIENT, headers(7, END_STREAM, &long));
+    wire.say(SERVER, status(7, END_STREAM, "431"));
+    let mut run = Run::new(limits);
+    run.feed(&wire.packets);
+    run.finish();
+    assert_eq!(
+        story(&run),
+        [
+            "1: GET /a \"\" !evicted",
+            "5: GET /c \"\" -> 200 \"abcd\"/8 truncated",
+            "3: GET /b \"\" !shutdown",
+            "dropped head_too_large 1",
+        ]
+    );
+}
+
+#[test]
+fn exchanges_that_are_too_old_are_emitted_as_they_stand() {
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, opening().1);
+    wire.say(CLIENT, get(1, "/stream"));
+    wire.say(SERVER, [status(1, 0, "200"), data(1, 0, "tick")].concat());
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.expire(301 * SECOND);
+    assert_eq!(
+        story(&run),
+        ["1: GET /stream \"\" -> 200 \"tick\"/4+ !max_age"]
+    );
+    wire.packets.clear();
+    wire.time += 302 * SECOND;
+    wire.say(
+        SERVER,
+        [data(1, END_STREAM, "tock"), status(3, END_STREAM, "200")].concat(),
+    );
+    wire.say(CLIENT, get(5, "/next"));
+    wire.say(SERVER, status(5, END_STREAM, "204"));
+    run.feed(&wire.packets);
+    run.finish();
+    assert_eq!(
+        story(&run)[1..],
+        ["5: GET /next \"\" -> 204 \"\"", "dropped response_only 1"]
+    );
+}
+
+#[test]
+fn one_of_two_sockets_of_a_local_connection_emits() {
+    let mut run = Run::new(Limits::default());
+    let mut packets = Vec::new();
+    for (side, socket) in [(Side::Client, 1), (Side::Server, 2)] {
+        let mut wire = Wire::at(side, socket, 5000, [1000, 9000]);
+        wire.say(CLIENT, opening().1);
+        wire.say(CLIENT, get(1, "/a"));
+        wire.say(SERVER, status(1, END_STREAM, "204"));
+        packets.push(wire.packets);
+    }
+    for (client, server) in packets[0].iter().zip(&packets[1]) {
+        run.feed([client, server]);
+    }
+    run.finish();
+    assert_eq!(
+        story(&run),
+        ["1: GET /a \"\" -> 204 \"\"", "dropped folded 1"]
+    );
+}
+
+/// What the two ends say, with an exchange on each stream.
+fn talk(streams: usize) -> [Vec<u8>; 2] {
+    let mut client = opening().1;
+    let mut server = settings();
+    for at in 0..streams {
+        let id = u32::try_from(2 * at + 1).unwrap();
+        client.extend(post(id, &format!("/{id}")));
+        client.extend(data(id, END_STREAM, &"u".repeat(at * 37)));
+        server.extend(status(id, 0, "200"));
+        server.extend(data(id, END_STREAM, &"d".repeat(at * 91)));
+    }
+    [client, server]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// However bytes are cut into segments, and whatever of them is missing: what is emitted is paired right.
+    #[test]
+    fn segments_and_losses(
+        sizes in prop::collection::vec(1..400_usize, 1..20),
+        lost in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+    ) {
+        let streams = 8;
+        let [client, server] = talk(streams);
+        let mut wire = Wire::new(Side::Server);
+        let mut sizes = sizes.iter().cycle();
+        for (who, mut bytes) in [(CLIENT, &client[..]), (SERVER, &server[..])] {
+            while !bytes.is_empty() {
+                let (now, rest) = bytes.split_at((*sizes.next().unwrap()).min(bytes.len()));
+                wire.say(who, now);
+                bytes = rest;
+            }
+        }
+        let lossless = lost.is_empty();
+        for at in lost {
+            let at = at.index(wire.packets.len());
+            wire.packets.remove(at);
+            if wire.packets.is_empty() {
+                break;
+            }
+        }
+        let mut run = Run::new(Limits::default());
+        run.feed(&wire.packets);
+        run.expire(3 * SECOND);
+        run.finish();
+        if lossless {
+            prop_assert_eq!(run.output.exchanges.len(), streams);
+        }
+        for exchange in &run.output.exchanges {
+            let Some(id) = exchange.stream else { continue };
+            let target = exchange.request.head.target();
+            let right = target.is_empty() || target == format!("/{id}").as_bytes();
+            prop_assert!(right);
+            let size = u64::from(id / 2);
+            let whole = exchange.partial.is_none();
+            prop_assert!(!lossless || whole);
+            if whole {
+                let response = exchange.response.as_ref().unwrap();
+                prop_assert_eq!(exchange.request.body.size, size * 37);
+                prop_assert_eq!(response.body.size, size * 91);
+            }
+        }
+    }
+}

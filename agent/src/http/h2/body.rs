@@ -1,0 +1,100 @@
+//! The body of a message: what of it is kept, how large it truly is.
+
+use bytes::Bytes;
+
+use crate::http::{Body, Fields, Framing};
+
+/// A body being read from the DATA of a stream.
+#[derive(Debug, Default)]
+pub struct BodyReader {
+    kept: Vec<u8>,
+    size: u64,
+    missing: u64,
+    /// A byte that was wanted is missing: what follows it is not kept.
+    broken: bool,
+}
+
+impl BodyReader {
+    /// Takes the next bytes; keeps at most `limit` of all.
+    pub fn push(&mut self, bytes: &[u8], limit: usize) {
+        self.size = self.size.saturating_add(bytes.len() as u64);
+        if self.broken {
+            return;
+        }
+        let room = limit.saturating_sub(self.kept.len()).min(bytes.len());
+        if let Some(bytes) = bytes.get(..room) {
+            self.kept.extend_from_slice(bytes);
+        }
+    }
+
+    /// The next bytes are missing. `lost`: not on purpose. True when bytes that were wanted are lost.
+    pub fn miss(&mut self, len: u64, lost: bool, limit: usize) -> bool {
+        let wanted = (limit as u64).saturating_sub(self.size).min(len);
+        self.size = self.size.saturating_add(len);
+        self.broken |= wanted > 0;
+        if lost {
+            self.missing += wanted;
+        }
+        lost && wanted > 0
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub const fn memory(&self) -> usize {
+        self.kept.capacity()
+    }
+
+    /// What there is. `size_exact`: its end was seen, and nothing of unknown length is missing.
+    pub fn finish(&mut self, size_exact: bool, trailers: Option<Box<Fields>>) -> Body {
+        let kept = std::mem::take(&mut self.kept);
+        let truncated = self.missing == 0 && self.size > kept.len() as u64;
+        Body {
+            truncated,
+            bytes: Bytes::from(kept),
+            size: self.size,
+            size_exact,
+            missing: self.missing,
+            framing: match self.size {
+                0 => Framing::None,
+                _ => Framing::Stream,
+            },
+            trailers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steps: bytes, or how many are missing (negative: lost). Then bytes kept, size, missing, truncated.
+    fn check(steps: &[Result<&str, i64>], expected: (&str, u64, u64, bool)) {
+        let mut reader = BodyReader::default();
+        for step in steps {
+            match step {
+                Ok(text) => reader.push(text.as_bytes(), 8),
+                Err(len) => {
+                    reader.miss(len.unsigned_abs(), *len < 0, 8);
+                }
+            }
+        }
+        let body = reader.finish(true, None);
+        let text = std::str::from_utf8(&body.bytes).unwrap();
+        assert_eq!((text, body.size, body.missing, body.truncated), expected);
+    }
+
+    #[test]
+    fn bodies() {
+        check(&[], ("", 0, 0, false));
+        check(&[Ok("abc"), Ok("def")], ("abcdef", 6, 0, false));
+        check(&[Ok("abcdef"), Ok("ghij")], ("abcdefgh", 10, 0, true));
+        // Left out on purpose, and lost: within what is wanted, and past it.
+        check(
+            &[Ok("abcdefgh"), Err(100), Ok("x")],
+            ("abcdefgh", 109, 0, true),
+        );
+        check(&[Ok("abcdefgh"), Err(-100)], ("abcdefgh", 108, 0, true));
+        check(&[Ok("abc"), Err(-2), Ok("fgh")], ("abc", 8, 2, false));
+        check(&[Ok("abc"), Err(-9)], ("abc", 12, 5, false));
+    }
+}

@@ -1,0 +1,114 @@
+//! What runs inside a stream after a CONNECT (RFC 9113 §8.5, RFC 8441): a connection of its own.
+
+use std::sync::Arc;
+
+use super::super::h1::End;
+use super::super::websocket::WebSocket;
+use super::super::{Context, Origin, Session};
+use crate::flow::{Direction, Nanos, Offset, Peers};
+use crate::http::h2::stream::Peer;
+use crate::transport::{Chunk, Gap};
+
+/// The session inside a stream. Its offsets count the bytes of DATA.
+#[derive(Debug)]
+pub(super) struct Inside {
+    session: Session,
+    origin: Origin,
+    requests: Direction,
+    offsets: [Offset; 2],
+}
+
+impl Inside {
+    /// Of a stream between these peers. The session is a fresh one, unless connections are nested too deep already.
+    pub(super) fn new(
+        stream: u32,
+        websocket: bool,
+        peers: &Arc<Peers>,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) -> Self {
+        let requests = peers.side.requests();
+        let connection = origin.connection.inner(stream);
+        let mut session = match connection {
+            _ if websocket => Session::WebSocket(Box::new(WebSocket::new(requests))),
+            Some(_) => Session::default(),
+            None => Session::Ignored,
+        };
+        for direction in [requests, requests.opposite()] {
+            session.opens(direction, Offset::ORIGIN, true, cx);
+        }
+        Self {
+            session,
+            origin: Origin {
+                connection: connection.unwrap_or(origin.connection),
+                outer: Some(Arc::clone(peers)),
+                ..origin.clone()
+            },
+            requests,
+            offsets: [Offset::ORIGIN; 2],
+        }
+    }
+
+    fn direction(&self, from: Peer) -> Direction {
+        match from {
+            Peer::Client => self.requests,
+            Peer::Server => self.requests.opposite(),
+        }
+    }
+
+    fn count(&self, from: Peer, len: u64, cx: &mut Context<'_>) {
+        // WebSocket counts its own.
+        if !matches!(self.session, Session::WebSocket(_)) {
+            cx.stats.upgraded_bytes[from as usize] += len;
+        }
+    }
+
+    pub(super) fn bytes(&mut self, from: Peer, bytes: &[u8], time: Nanos, cx: &mut Context<'_>) {
+        self.count(from, bytes.len() as u64, cx);
+        let offset = self.offsets[from as usize];
+        self.offsets[from as usize] = offset + bytes.len() as u64;
+        let chunk = Chunk {
+            bytes,
+            offset,
+            // Flow control says how much was taken, and only later: nothing is known of what the sender had heard.
+            heard: None,
+            time,
+            boundary: true,
+        };
+        let direction = self.direction(from);
+        self.session.chunk(direction, chunk, &self.origin, cx);
+        self.session.settle(time, cx);
+    }
+
+    pub(super) fn gap(&mut self, from: Peer, gap: &Gap, cx: &mut Context<'_>) {
+        self.count(from, gap.len, cx);
+        let offset = self.offsets[from as usize];
+        self.offsets[from as usize] = offset + gap.len;
+        let direction = self.direction(from);
+        let gap = Gap { offset, ..*gap };
+        self.session.gap(direction, &gap, cx);
+        self.session.settle(gap.time, cx);
+    }
+
+    pub(super) fn end(&mut self, from: Peer, time: Nanos, cx: &mut Context<'_>) {
+        self.session.end(self.direction(from), time, cx);
+        self.session.settle(time, cx);
+    }
+
+    pub(super) fn finish(&mut self, end: End, now: Nanos, cx: &mut Context<'_>) {
+        self.session.finish(end, now, cx);
+    }
+
+    pub(super) fn expire(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        self.session.expire(now, cx);
+        self.session.settle(now, cx);
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.session.memory()
+    }
+
+    pub(super) fn oldest(&self) -> Option<Nanos> {
+        self.session.oldest()
+    }
+}

@@ -1,0 +1,257 @@
+//! HTTP/2 (RFC 9113): the frames of two directions in, exchanges out. Streams interleave, so nothing rests on order, and every exchange
+//! is of one stream.
+//!
+//! ```text
+//! Item ─► Receiver (frames, header blocks of one direction) ─► Streams (one exchange each) ─► Exchange
+//! ```
+//!
+//! * A connection with prior knowledge (§3.3) begins with the client's preface; the server may send first.
+//! * One that is older than the agent is recognised by frames, and by a header block that says who sends requests. What its header
+//!   compression refers to, and was sent before, is unknown: such exchanges are [`Partial::Hpack`].
+//! * Bytes that are missing inside DATA leave all else as it is. Others lose track of a direction: it is found again at a chain of frame
+//!   headers, or given up after [`MAX_SOUGHT`] bytes; what was known for header compression is unknown from there on.
+
+mod inside;
+mod join;
+mod receive;
+mod streams;
+
+pub(crate) use join::who_sends;
+
+use std::sync::Arc;
+
+use self::receive::{Received, Receiver};
+use self::streams::Streams;
+use super::h1::{End, Verdict};
+use super::{Context, Messages, Origin};
+use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
+use crate::http::h2::frame::Setting;
+use crate::http::h2::stream::{Close, Peer};
+use crate::ledger::Partial;
+use crate::transport::{Chunk, Gap};
+
+/// Bytes of a direction looked through for frames before it is given up. A body that is sent without a break is longer only on
+/// connections of few, large frames, whose header blocks are gone anyway.
+const MAX_SOUGHT: u64 = 4 * 1024 * 1024;
+
+/// An HTTP/2 connection.
+#[derive(Debug)]
+pub(crate) struct H2 {
+    receivers: [Receiver; 2],
+    streams: Streams,
+    requests: Direction,
+    /// The protocol is broken: nothing more is read.
+    broken: bool,
+}
+
+impl H2 {
+    /// `start`, by [`Messages`]: nothing came before the direction's first bytes.
+    pub(crate) fn new(peers: Arc<Peers>, start: [bool; 2]) -> Self {
+        let [requests, responses] = start;
+        Self {
+            receivers: [
+                Receiver::new(Peer::Client, requests),
+                Receiver::new(Peer::Server, responses),
+            ],
+            requests: peers.side.requests(),
+            streams: Streams::new(peers),
+            broken: false,
+        }
+    }
+
+    fn peer(&self, direction: Direction) -> Peer {
+        match Messages::of(direction, self.requests) {
+            Messages::Requests => Peer::Client,
+            Messages::Responses => Peer::Server,
+        }
+    }
+
+    /// A direction's position became known. `start`: nothing came before it.
+    pub(crate) fn opens(&mut self, direction: Direction, start: bool) {
+        let peer = self.peer(direction);
+        self.receivers[peer as usize].opens(peer, start);
+    }
+
+    /// Bytes came.
+    pub(crate) fn chunk(
+        &mut self,
+        direction: Direction,
+        chunk: &Chunk<'_>,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) {
+        let from = self.peer(direction);
+        let max_stream = self.streams.max_id();
+        let limit = cx.bounds.head;
+        let Self {
+            receivers: [client, server],
+            streams,
+            broken,
+            ..
+        } = self;
+        let (own, other) = match from {
+            Peer::Client => (client, server),
+            Peer::Server => (server, client),
+        };
+        let mut act = Act {
+            from,
+            now: chunk.time,
+            other,
+            streams,
+            origin,
+        };
+        own.push(chunk, max_stream, limit, &mut |received| {
+            *broken |= act.on(received, cx);
+        });
+    }
+
+    /// Bytes are missing.
+    pub(crate) fn gap(&mut self, direction: Direction, gap: &Gap, cx: &mut Context<'_>) {
+        let from = self.peer(direction);
+        let Self {
+            receivers, streams, ..
+        } = self;
+        let lost = !gap.skipped;
+        let survived = receivers[from as usize].miss(gap.len, &mut |received| match received {
+            Received::Missing(stream, len) => {
+                let bytes = Gap { len, ..*gap };
+                streams.missing(from, stream, &bytes, lost, cx);
+            }
+            Received::End(stream) => streams.end(from, stream, gap.time, cx),
+            _ => {}
+        });
+        if !survived {
+            // Any of them may have had bytes, or its end, among those missing.
+            streams.lost_track(from);
+        }
+    }
+
+    /// TCP may have taken other bytes than the last ones of a direction.
+    pub(crate) fn conflict(&mut self, direction: Direction) {
+        let peer = self.peer(direction);
+        self.receivers[peer as usize].doubt();
+        self.streams.doubt();
+    }
+
+    /// A direction has ended.
+    pub(crate) fn end(&mut self, direction: Direction) {
+        let peer = self.peer(direction);
+        self.receivers[peer as usize].end();
+    }
+
+    /// What becomes of the connection now.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let [client, server] = &self.receivers;
+        if self.broken || client.is_lost() || server.is_lost() {
+            Verdict::Hopeless
+        } else if client.has_ended() && server.has_ended() {
+            Verdict::Over
+        } else {
+            Verdict::Go
+        }
+    }
+
+    /// Bytes held.
+    pub(crate) fn memory(&self) -> usize {
+        let [client, server] = &self.receivers;
+        client.memory() + server.memory() + self.streams.memory()
+    }
+
+    /// When the oldest exchange started that is not emitted yet.
+    pub(crate) fn oldest(&self) -> Option<Nanos> {
+        self.streams.oldest()
+    }
+
+    /// An exchange was emitted before it was over.
+    pub(crate) fn has_emitted_early(&self) -> bool {
+        self.streams.has_emitted_early()
+    }
+
+    /// Where the first request begins that started since the last call.
+    pub(crate) const fn take_news(&mut self) -> Option<Offset> {
+        self.streams.take_news()
+    }
+
+    /// One of its requests that are known begins there.
+    pub(crate) fn has_request_at(&self, offset: Offset) -> bool {
+        self.streams.has_request_at(offset)
+    }
+
+    pub(crate) const fn peers(&self) -> &Arc<Peers> {
+        self.streams.peers()
+    }
+
+    /// Nothing more comes: what is in flight is emitted.
+    pub(crate) fn finish(&mut self, end: End, now: Nanos, cx: &mut Context<'_>) {
+        self.streams.finish_all(end, now, cx);
+    }
+
+    /// Emits what is too old, as it stands. Its stream goes on.
+    pub(crate) fn expire(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        self.streams.expire(now, cx);
+    }
+
+    /// Frames of all streams interleave, and header compression forgives no gap: every byte is wanted.
+    pub(crate) const fn demand(&self) -> Demand {
+        Demand::Unlimited
+    }
+}
+
+/// Acts on what a direction carries.
+struct Act<'a> {
+    from: Peer,
+    now: Nanos,
+    other: &'a mut Receiver,
+    streams: &'a mut Streams,
+    origin: &'a Origin,
+}
+
+impl Act<'_> {
+    /// True: nothing more can be read of the connection.
+    fn on(&mut self, received: Received<'_>, cx: &mut Context<'_>) -> bool {
+        let Self {
+            from,
+            now,
+            other,
+            streams,
+            origin,
+        } = self;
+        let (from, now) = (*from, *now);
+        match received {
+            Received::Block(block) => {
+                if let Some(error) = block.error {
+                    cx.stats.hpack_errors[error as usize] += 1;
+                }
+                streams.block(from, block, now, origin, cx);
+            }
+            Received::BlockTooLong(stream) => streams.too_large(from, stream, now, cx),
+            Received::Bytes(stream, bytes) => streams.bytes(from, stream, bytes, now, cx),
+            Received::Missing(..) => {}
+            Received::End(stream) => streams.end(from, stream, now, cx),
+            Received::Reset(stream, code) => {
+                streams.close(stream, Close::Reset(from, code), now, cx);
+            }
+            Received::GoAway(last) => streams.go_away(from, last, now, cx),
+            Received::Setting(Setting::HeaderTableSize(size)) => other.allow_table(size),
+            Received::Setting(Setting::MaxFrameSize(size)) => other.allow_frames(size),
+            Received::Setting(_) => {}
+            Received::Found => cx.stats.http2_resynced += 1,
+            Received::Broken => {
+                cx.stats.http2_broken += 1;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// For [`Streams`]: why an exchange that ends with its connection is not whole.
+const fn cut(end: End, answered: bool, requested: bool) -> Partial {
+    match end {
+        End::Shutdown => Partial::Shutdown,
+        End::Evicted => Partial::Evicted,
+        End::Gone if !requested => Partial::RequestCut,
+        End::Gone if !answered => Partial::NoResponse,
+        End::Gone => Partial::ResponseCut,
+    }
+}

@@ -1,0 +1,386 @@
+//! One direction of an HTTP/2 connection: from bytes to heads, body bytes and what else matters.
+
+use super::MAX_SOUGHT;
+use crate::flow::Offset;
+use crate::http::h2::HeadBuilder;
+use crate::http::h2::frame::{
+    self, Continuation, DEFAULT_MAX_SIZE, Event, Flags, GoAway, HEADER_LEN, Header, Headers, Kind,
+    PREFACE, PushPromise, Reader, RstStream, Setting, Settings,
+};
+use crate::http::h2::hpack::{self, Decoder};
+use crate::http::h2::stream::Peer;
+use crate::transport::Chunk;
+
+/// Longest header block put together from CONTINUATION frames: four times the longest head kept.
+const MAX_BLOCK: usize = 256 * 1024;
+
+/// The largest frame there is (RFC 9113 §4.2): what a connection that is older than the agent may have agreed on.
+const ANY_SIZE: u32 = 0x00ff_ffff;
+
+/// A header block, decoded.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) stream: u32,
+    /// PUSH_PROMISE: the stream to come.
+    pub(super) promised: Option<u32>,
+    pub(super) end_stream: bool,
+    /// Where its frame begins.
+    pub(super) offset: Offset,
+    pub(super) head: HeadBuilder,
+    /// It could not be decoded, or an earlier one could not.
+    pub(super) undecoded: bool,
+    /// Why, for the first such block.
+    pub(super) error: Option<hpack::Error>,
+}
+
+/// What a direction carries.
+pub(super) enum Received<'a> {
+    Block(Box<Block>),
+    /// A header block that is too long to keep.
+    BlockTooLong(u32),
+    /// Body bytes of a stream.
+    Bytes(u32, &'a [u8]),
+    /// So many body bytes of a stream are missing.
+    Missing(u32, u64),
+    /// DATA that ends its stream.
+    End(u32),
+    Reset(u32, u32),
+    /// The last stream that the sender looks at.
+    GoAway(u32),
+    Setting(Setting),
+    /// Frames were found again.
+    Found,
+    /// The protocol is broken.
+    Broken,
+}
+
+#[derive(Debug)]
+enum Sync {
+    /// In the client's preface: so many bytes of it came.
+    Preface(usize),
+    Frames(Reader),
+    /// Where frames begin is not known; so many bytes were looked through. The flag: they were known before.
+    Sought(u64, bool),
+    Lost,
+    Ended,
+}
+
+/// A header block whose end has not come.
+#[derive(Debug)]
+struct Begun {
+    stream: u32,
+    promised: Option<u32>,
+    end_stream: bool,
+    offset: Offset,
+    bytes: Vec<u8>,
+    too_long: bool,
+}
+
+/// Reads one direction.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    sync: Sync,
+    decoder: Decoder,
+    begun: Option<Begun>,
+    max_size: u32,
+    /// The stream of the DATA frame that is being read.
+    data: u32,
+    /// Where the frame begins that is being read, or the next one.
+    offset: Offset,
+}
+
+impl Receiver {
+    pub(super) fn new(peer: Peer, start: bool) -> Self {
+        let mut receiver = Self {
+            sync: Sync::Sought(0, false),
+            decoder: Decoder::mid_stream(),
+            begun: None,
+            max_size: ANY_SIZE,
+            data: 0,
+            offset: Offset::ORIGIN,
+        };
+        receiver.opens(peer, start);
+        receiver
+    }
+
+    /// The position of the direction became known; `start`: it is its first byte.
+    pub(super) fn opens(&mut self, peer: Peer, start: bool) {
+        if start && matches!(self.sync, Sync::Sought(0, false)) {
+            self.decoder = Decoder::new();
+            self.max_size = DEFAULT_MAX_SIZE;
+            self.sync = match peer {
+                Peer::Client => Sync::Preface(0),
+                Peer::Server => Sync::Frames(Reader::new(self.max_size)),
+            };
+        }
+    }
+
+    /// The other end's `SETTINGS_HEADER_TABLE_SIZE`.
+    pub(super) fn allow_table(&mut self, size: u32) {
+        self.decoder.allow(size);
+    }
+
+    /// The other end's `SETTINGS_MAX_FRAME_SIZE`.
+    pub(super) fn allow_frames(&mut self, size: u32) {
+        self.max_size = self.max_size.max(size);
+        if let Sync::Frames(reader) = &mut self.sync {
+            reader.allow(size);
+        }
+    }
+
+    /// A header block may have been another one.
+    pub(super) fn doubt(&mut self) {
+        self.decoder.forget();
+    }
+
+    pub(super) fn end(&mut self) {
+        self.sync = Sync::Ended;
+    }
+
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.sync, Sync::Ended)
+    }
+
+    /// Frames were not found again.
+    pub(super) const fn is_lost(&self) -> bool {
+        matches!(self.sync, Sync::Lost)
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        let reader = match &self.sync {
+            Sync::Frames(reader) => reader.memory(),
+            _ => 0,
+        };
+        let begun = self
+            .begun
+            .as_ref()
+            .map_or(0, |begun| begun.bytes.capacity());
+        reader + begun + self.decoder.memory()
+    }
+
+    /// Reads the next bytes. `max_stream`: no stream above it is known; `limit`: bytes kept of a head.
+    pub(super) fn push(
+        &mut self,
+        chunk: &Chunk<'_>,
+        max_stream: u32,
+        limit: usize,
+        handle: &mut dyn FnMut(Received<'_>),
+    ) {
+        let mut bytes = chunk.bytes;
+        if let Sync::Preface(have) = &mut self.sync {
+            let (preface, rest) = bytes.split_at((PREFACE.len() - *have).min(bytes.len()));
+            if PREFACE.get(*have..*have + preface.len()) != Some(preface) {
+                self.sync = Sync::Lost;
+                return handle(Received::Broken);
+            }
+            *have += preface.len();
+            if *have < PREFACE.len() {
+                return;
+            }
+            bytes = rest;
+            self.frames_from(chunk, bytes);
+        }
+        if let Sync::Sought(sought, known) = self.sync {
+            let Some(at) = frame::find(bytes, self.max_size, max_stream) else {
+                let sought = sought + bytes.len() as u64;
+                self.sync = match sought > MAX_SOUGHT {
+                    true => Sync::Lost,
+                    false => Sync::Sought(sought, known),
+                };
+                return;
+            };
+            bytes = bytes.get(at..).unwrap_or_default();
+            self.frames_from(chunk, bytes);
+            if known {
+                handle(Received::Found);
+            }
+        }
+        let Sync::Frames(mut reader) = std::mem::replace(&mut self.sync, Sync::Ended) else {
+            return;
+        };
+        reader.push(bytes, &mut |event| self.event(event, limit, handle));
+        self.sync = match reader.is_broken() {
+            true => Sync::Lost,
+            false => Sync::Frames(reader),
+        };
+    }
+
+    /// Frames begin with `bytes`, the last ones of a chunk.
+    fn frames_from(&mut self, chunk: &Chunk<'_>, bytes: &[u8]) {
+        let before = chunk.bytes.len() - bytes.len();
+        self.offset = chunk.offset + before as u64;
+        self.sync = Sync::Frames(Reader::new(self.max_size));
+    }
+
+    /// The next `len` bytes are missing. False: where frames begin is not known any more.
+    pub(super) fn miss(&mut self, len: u64, handle: &mut dyn FnMut(Received<'_>)) -> bool {
+        let Sync::Frames(reader) = &mut self.sync else {
+            return !matches!(self.sync, Sync::Preface(_));
+        };
+        let data = self.data;
+        let offset = &mut self.offset;
+        let survived = reader.miss(len, &mut |event| match event {
+            Event::Missing(len) => handle(Received::Missing(data, u64::from(len))),
+            Event::DataEnd(header) => {
+                *offset = after(*offset, &header);
+                if header.flags.has(Flags::END_STREAM) {
+                    handle(Received::End(data));
+                }
+            }
+            _ => {}
+        });
+        if !survived {
+            // A header block may be among what is missing.
+            self.decoder.forget();
+            self.begun = None;
+            self.sync = Sync::Sought(0, true);
+        }
+        survived
+    }
+
+    fn event(&mut self, event: Event<'_>, limit: usize, handle: &mut dyn FnMut(Received<'_>)) {
+        match event {
+            Event::Frame(header, payload) => {
+                let offset = self.offset;
+                self.offset = after(offset, &header);
+                if self.frame(&header, payload, offset, limit, handle).is_err() {
+                    handle(Received::Broken);
+                }
+            }
+            Event::Data(header, _) => self.data = header.stream,
+            Event::Bytes(bytes) => handle(Received::Bytes(self.data, bytes)),
+            Event::Missing(len) => handle(Received::Missing(self.data, u64::from(len))),
+            Event::DataEnd(header) => {
+                self.offset = after(self.offset, &header);
+                if header.flags.has(Flags::END_STREAM) {
+                    handle(Received::End(header.stream));
+                }
+            }
+            Event::TooLong(header) => {
+                self.offset = after(self.offset, &header);
+                if let Kind::Headers | Kind::Continuation | Kind::PushPromise = header.kind {
+                    self.decoder.forget();
+                    self.begun = None;
+                    handle(Received::BlockTooLong(header.stream));
+                }
+            }
+            Event::Invalid(..) => handle(Received::Broken),
+        }
+    }
+
+    fn frame(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+        offset: Offset,
+        limit: usize,
+        handle: &mut dyn FnMut(Received<'_>),
+    ) -> Result<(), frame::Invalid> {
+        // §6.10: between the frames of a header block there are no others.
+        let continues = self.begun.as_ref().is_some_and(|begun| {
+            header.kind == Kind::Continuation && header.stream == begun.stream
+        });
+        if self.begun.is_some() && !continues {
+            return Err(frame::Invalid::Stream);
+        }
+        match header.kind {
+            Kind::Headers => {
+                let headers = Headers::parse(header, payload)?;
+                let begun = Begun::new(header.stream, None, headers.end_stream, offset);
+                self.block(begun, headers.block, headers.end_headers, limit, handle);
+            }
+            Kind::PushPromise => {
+                let promise = PushPromise::parse(header, payload)?;
+                let begun = Begun::new(header.stream, Some(promise.promised), false, offset);
+                self.block(begun, promise.block, promise.end_headers, limit, handle);
+            }
+            Kind::Continuation => {
+                // The beginning of the block may be among what is missing: then it is of no use.
+                if let Some(begun) = self.begun.take() {
+                    let more = Continuation::parse(header, payload);
+                    self.block(begun, more.block, more.end_headers, limit, handle);
+                } else {
+                    self.decoder.forget();
+                }
+            }
+            Kind::RstStream => {
+                let code = RstStream::parse(payload)?.code;
+                handle(Received::Reset(header.stream, code));
+            }
+            Kind::Settings => {
+                for setting in Settings::parse(header, payload)?.iter() {
+                    handle(Received::Setting(setting?));
+                }
+            }
+            Kind::GoAway => handle(Received::GoAway(GoAway::parse(payload)?.last_stream)),
+            Kind::Data
+            | Kind::Priority
+            | Kind::Ping
+            | Kind::WindowUpdate
+            | Kind::PriorityUpdate
+            | Kind::Other(_) => {}
+        }
+        Ok(())
+    }
+
+    /// More of a header block; decodes it when it is whole.
+    fn block(
+        &mut self,
+        mut begun: Begun,
+        bytes: &[u8],
+        whole: bool,
+        limit: usize,
+        handle: &mut dyn FnMut(Received<'_>),
+    ) {
+        if !begun.bytes.is_empty() || !whole {
+            begun.too_long |= begun.bytes.len() + bytes.len() > MAX_BLOCK;
+            if begun.too_long {
+                begun.bytes = Vec::new();
+            } else {
+                begun.bytes.extend_from_slice(bytes);
+            }
+        }
+        if !whole {
+            self.begun = Some(begun);
+            return;
+        }
+        if begun.too_long {
+            self.decoder.forget();
+            return handle(Received::BlockTooLong(begun.stream));
+        }
+        let bytes = match begun.bytes.is_empty() {
+            true => bytes,
+            false => &begun.bytes,
+        };
+        let failed = self.decoder.failed().is_some();
+        let mut head = HeadBuilder::new(limit);
+        let result = self.decoder.block(bytes, &mut |field| head.push(field));
+        handle(Received::Block(Box::new(Block {
+            stream: begun.stream,
+            promised: begun.promised,
+            end_stream: begun.end_stream,
+            offset: begun.offset,
+            head,
+            undecoded: result.is_err(),
+            error: result.err().filter(|_| !failed),
+        })));
+    }
+}
+
+impl Begun {
+    const fn new(stream: u32, promised: Option<u32>, end_stream: bool, offset: Offset) -> Self {
+        Self {
+            stream,
+            promised,
+            end_stream,
+            offset,
+            bytes: Vec::new(),
+            too_long: false,
+        }
+    }
+}
+
+/// Where the frame after this one begins.
+fn after(offset: Offset, header: &Header) -> Offset {
+    offset + HEADER_LEN as u64 + u64::from(header.length)
+}

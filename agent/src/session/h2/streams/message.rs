@@ -1,0 +1,269 @@
+//! One stream: its two messages, as far as they have come.
+
+use std::sync::Arc;
+
+use super::super::inside::Inside;
+use crate::exchange::{Exchange, Interim, Request, Response};
+use crate::flow::{Nanos, Offset, Peers};
+use crate::http::h2::stream::{Close, Peer, State};
+use crate::http::h2::{BodyReader, HeadBuilder};
+use crate::http::{Anomalies, Body, Fields, RequestHead};
+use crate::ledger::Partial;
+
+/// Counted for each stream beside what its messages hold.
+const OVERHEAD: usize = size_of::<Stream>() + 64;
+
+/// What a 2xx response makes of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connect {
+    /// Nothing: it is no CONNECT.
+    No,
+    /// A tunnel (RFC 9113 §8.5), or one of an extended CONNECT (RFC 8441).
+    Tunnel,
+    /// An extended CONNECT for WebSocket.
+    WebSocket,
+}
+
+/// A stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) state: State,
+    /// Where its first frame begins.
+    pub(super) offset: Offset,
+    /// `None` once emitted, or when it never will be.
+    request: Option<Request>,
+    response: Option<Response>,
+    /// From the client, and from the server.
+    bodies: [BodyReader; 2],
+    trailers: [Option<Box<Fields>>; 2],
+    /// Which ends had sent all before it was closed.
+    ended: [bool; 2],
+    /// Something of unknown length is missing of a direction.
+    inexact: [bool; 2],
+    interim: Interim,
+    partial: Option<Partial>,
+    /// The code of RST_STREAM.
+    reset: Option<u32>,
+    connect: Connect,
+    /// What follows a 2xx to CONNECT.
+    pub(super) inside: Option<Box<Inside>>,
+}
+
+impl Stream {
+    /// A request begins.
+    pub(super) fn new(
+        head: RequestHead,
+        anomalies: Anomalies,
+        websocket: bool,
+        offset: Offset,
+        now: Nanos,
+    ) -> Self {
+        let mut stream = Self::ignored(offset);
+        stream.connect = match head.method() == b"CONNECT" {
+            true if websocket => Connect::WebSocket,
+            true => Connect::Tunnel,
+            false => Connect::No,
+        };
+        if !head.unknown.is_empty() {
+            stream.lacks(Partial::Hpack);
+        }
+        stream.request = Some(Request {
+            began: now,
+            ended: now,
+            head,
+            body: Body::default(),
+            anomalies,
+        });
+        stream
+    }
+
+    /// A stream whose exchange is not emitted: only its place is left.
+    pub(super) fn ignored(offset: Offset) -> Self {
+        Self {
+            state: State::Open,
+            offset,
+            request: None,
+            response: None,
+            bodies: [BodyReader::default(), BodyReader::default()],
+            trailers: [None, None],
+            ended: [false; 2],
+            inexact: [false; 2],
+            interim: Interim::default(),
+            partial: None,
+            reset: None,
+            connect: Connect::No,
+            inside: None,
+        }
+    }
+
+    /// When it started; `None` once emitted.
+    pub(super) fn started(&self) -> Option<Nanos> {
+        self.request.as_ref().map(|request| request.began)
+    }
+
+    /// When the oldest exchange on it started, inside of it too, that is not emitted yet.
+    pub(super) fn oldest(&self) -> Option<Nanos> {
+        let inside = || self.inside.as_ref()?.oldest();
+        self.started().or_else(inside)
+    }
+
+    pub(super) const fn has_response(&self) -> bool {
+        self.response.is_some()
+    }
+
+    /// Bytes held.
+    pub(super) fn memory(&self) -> usize {
+        let request = self.request.as_ref().map(|request| &request.head.fields);
+        let response = self.response.as_ref().map(|response| &response.head.fields);
+        let trailers = self.trailers.iter().flatten().map(AsRef::as_ref);
+        let heads = request.into_iter().chain(response).chain(trailers);
+        let bodies = self.bodies.iter().map(BodyReader::memory).sum::<usize>();
+        OVERHEAD
+            + heads.map(Fields::memory).sum::<usize>()
+            + bodies
+            + self.interim.memory()
+            + self.inside.as_ref().map_or(0, |inside| inside.memory())
+    }
+
+    /// Something is missing. The first reason stays.
+    pub(super) fn lacks(&mut self, reason: Partial) {
+        self.partial.get_or_insert(reason);
+    }
+
+    /// A header block of the server: an interim response, the final one, or trailers. The stream is a tunnel from here on if it says so.
+    pub(super) fn response(&mut self, head: HeadBuilder, undecoded: bool, now: Nanos) -> Connect {
+        self.state = self.state.headers(Peer::Server);
+        if self.request.is_none() {
+            return Connect::No;
+        }
+        if self.response.is_some() {
+            self.trailers(Peer::Server, head.trailers());
+            return Connect::No;
+        }
+        if head.is_too_large() {
+            self.lacks(Partial::HeadTooLarge);
+        }
+        let (head, anomalies) = head.response();
+        if undecoded || !head.unknown.is_empty() {
+            self.lacks(Partial::Hpack);
+        }
+        if (100..200).contains(&head.status) {
+            self.interim.push(head);
+            return Connect::No;
+        }
+        let connect = match head.status {
+            200..300 => self.connect,
+            _ => Connect::No,
+        };
+        self.response = Some(Response {
+            began: now,
+            ended: now,
+            head,
+            body: Body::default(),
+            anomalies,
+        });
+        connect
+    }
+
+    pub(super) fn trailers(&mut self, from: Peer, fields: Fields) {
+        if self.request.is_some() && !fields.is_empty() {
+            self.trailers[from as usize] = Some(Box::new(fields));
+        }
+    }
+
+    pub(super) fn push(&mut self, from: Peer, bytes: &[u8], limit: usize) {
+        let limit = if self.request.is_some() { limit } else { 0 };
+        self.bodies[from as usize].push(bytes, limit);
+    }
+
+    pub(super) fn miss(&mut self, from: Peer, len: u64, lost: bool, limit: usize) {
+        if self.bodies[from as usize].miss(len, lost, limit) {
+            self.lacks(Partial::Gap);
+        }
+    }
+
+    /// Frames of a direction are missing: body bytes, trailers, the end.
+    pub(super) fn lost_track(&mut self, from: Peer) {
+        if !self.state.has_ended(from) {
+            self.inexact[from as usize] = true;
+            self.lacks(Partial::Gap);
+        }
+    }
+
+    /// TCP may have taken other bytes than those that were read.
+    pub(super) fn doubt(&mut self) {
+        let anomalies = match (&mut self.response, &mut self.request) {
+            (Some(response), _) => &mut response.anomalies,
+            (None, Some(request)) => &mut request.anomalies,
+            (None, None) => return,
+        };
+        *anomalies = anomalies.with(Anomalies::CONFLICT);
+    }
+
+    pub(super) fn end(&mut self, from: Peer, now: Nanos) {
+        self.state = self.state.end(from);
+        let ended = match from {
+            Peer::Client => self.request.as_mut().map(|request| &mut request.ended),
+            Peer::Server => self.response.as_mut().map(|response| &mut response.ended),
+        };
+        if let Some(ended) = ended {
+            *ended = now;
+        }
+        if from == Peer::Server && self.response.is_none() {
+            self.lacks(Partial::NoResponse);
+        }
+    }
+
+    /// It ends before its time; why its exchange is not whole.
+    pub(super) fn close(&mut self, close: Close) -> Option<Partial> {
+        if let Close::Reset(_, code) = close {
+            self.reset = Some(code);
+        }
+        let partial = if self.response.is_none() {
+            Some(Partial::NoResponse)
+        } else if !self.state.has_ended(Peer::Server) {
+            Some(Partial::ResponseCut)
+        } else if !self.state.has_ended(Peer::Client) {
+            Some(Partial::RequestCut)
+        } else {
+            None
+        };
+        self.ended = [Peer::Client, Peer::Server].map(|peer| self.state.has_ended(peer));
+        self.state = self.state.close(close);
+        partial
+    }
+
+    /// The exchange, unless it was taken.
+    pub(super) fn take(
+        &mut self,
+        id: u32,
+        peers: Arc<Peers>,
+        upgrade: bool,
+        now: Nanos,
+    ) -> Option<Exchange> {
+        let mut request = self.request.take()?;
+        let exact = |peer: Peer| {
+            let ended = self.ended[peer as usize] || self.state.has_ended(peer);
+            ended && !self.inexact[peer as usize]
+        };
+        let exact = [exact(Peer::Client), exact(Peer::Server)];
+        let [sent, received] = &mut self.bodies;
+        let [trailers, response_trailers] = &mut self.trailers;
+        request.body = sent.finish(exact[0], trailers.take());
+        let response = self.response.take().map(|mut response| {
+            response.body = received.finish(exact[1], response_trailers.take());
+            response
+        });
+        Some(Exchange {
+            peers,
+            stream: Some(id),
+            request,
+            interim: std::mem::take(&mut self.interim),
+            response,
+            upgrade,
+            reset: self.reset,
+            ended: now,
+            partial: self.partial,
+        })
+    }
+}
