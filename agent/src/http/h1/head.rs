@@ -1,7 +1,7 @@
 //! Heads: found, parsed by `httparse`, kept as slices of one buffer.
 //!
 //! Tolerated beyond the grammar, as recipients do (RFC 9112 §2.2, §3, §4, §5.2): lines that end with LF alone, folded
-//! field lines, start lines of odd words and versions ([`line`]), a missing reason, bytes from 0x80 on in targets, reasons
+//! field lines, start lines of odd words and versions ([`lenient`]), a missing reason, bytes from 0x80 on in targets, reasons
 //! and values, control characters in values, field names that are no tokens, field lines without a name. Servers differ in
 //! what they make of these, so nobody may hide behind one.
 //!
@@ -12,9 +12,8 @@ use std::mem::MaybeUninit;
 use bytes::Bytes;
 use httparse::{Header, ParserConfig, Status};
 
-use super::line;
 use super::mask::{mask_values, name_fields, unfold};
-use super::{Bounds, Class, classify};
+use super::{Bounds, lenient};
 use crate::http::{
     Anomalies, Fields, FieldsBuilder, Reason, RequestHead, ResponseHead, Slice, Unknown, Version,
 };
@@ -63,10 +62,10 @@ pub enum Kind {
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Line {
-    method: Slice,
-    target: Slice,
-    status: u16,
-    reason: Slice,
+    pub(super) method: Slice,
+    pub(super) target: Slice,
+    pub(super) status: u16,
+    pub(super) reason: Slice,
 }
 
 /// Where the head at the start of `bytes` ends: after the first empty line. Class from `from` on.
@@ -149,13 +148,13 @@ fn target_parts(buffer: &[u8], method: Slice, target: Slice) -> (Option<Slice>, 
 }
 
 /// What `httparse` found, as positions.
-struct Raw {
-    line: Line,
-    version: Version,
-    len: usize,
+pub(super) struct Raw {
+    pub(super) line: Line,
+    pub(super) version: Version,
+    pub(super) len: usize,
 }
 
-enum Outcome {
+pub(super) enum Outcome {
     Whole(Raw),
     NeedMore,
     Malformed,
@@ -177,113 +176,11 @@ pub(super) fn parse<H: Head>(
         ))),
         Outcome::NeedMore if window.len() >= bounds.head => Err(ReadError::TooLarge),
         Outcome::NeedMore => Ok(None),
-        Outcome::Malformed => lenient(window, bounds),
+        Outcome::Malformed => lenient::parse(window, bounds),
     }
 }
 
-/// Parses what `httparse` refuses and recipients accept. The start line is read here; the fields are parsed in a copy in
-/// which every odd byte is made harmless without moving one, behind a plain start line. So the positions found are right in
-/// the original, once they are moved by the difference of the two lines.
-#[cold]
-fn lenient<H: Head>(window: &[u8], bounds: &Bounds) -> Result<Option<Parsed<H>>, ReadError> {
-    let Some(end) = find_end(window, 0) else {
-        let hopeless = matches!(classify(window), Class::Other | Class::Foreign);
-        return match window.len() >= bounds.head {
-            _ if hopeless => Err(ReadError::Malformed),
-            true => Err(ReadError::TooLarge),
-            false => Ok(None),
-        };
-    };
-    let mut head = window.get(..end).unwrap_or_default().to_vec();
-    let first = memchr::memchr(b'\n', &head).map_or(0, |at| at + 1);
-    let (start, fields) = head.split_at_mut(first);
-    let (line, version, mut anomalies) = start_line(H::KIND, start).ok_or(ReadError::Malformed)?;
-    if unfold(fields) {
-        anomalies = anomalies.with(Anomalies::FOLDED);
-    }
-    let mut invalid = name_fields(H::KIND, fields);
-    let plain: &[u8] = match H::KIND {
-        Kind::Request => b"G / HTTP/1.1\r\n",
-        Kind::Response => b"HTTP/1.1 200\r\n",
-    };
-    let mut masked = [plain, &*fields].concat();
-    invalid |= mask_values(masked.get_mut(plain.len()..).unwrap_or_default());
-    if invalid {
-        anomalies = anomalies.with(Anomalies::INVALID_FIELD);
-    }
-    let mut config = config();
-    config
-        .ignore_invalid_headers_in_requests(true)
-        .ignore_invalid_headers_in_responses(true);
-    let mut spans = Vec::new();
-    let Outcome::Whole(raw) = attempt(H::KIND, &config, &masked, &mut spans) else {
-        return Err(ReadError::Malformed);
-    };
-    for (name, value) in &mut spans {
-        *name = moved(*name, plain.len(), first);
-        *value = moved(*value, plain.len(), first);
-    }
-    let raw = Raw {
-        line,
-        version,
-        len: raw.len + first - plain.len(),
-    };
-    Ok(Some(whole(&raw, head.into(), spans, anomalies)))
-}
-
-/// The start line of a head that is whole, and what is odd about it.
-fn start_line(kind: Kind, start: &[u8]) -> Option<(Line, Version, Anomalies)> {
-    match kind {
-        Kind::Request => {
-            let read = line::request(start)?;
-            let line = Line {
-                method: slice(read.method)?,
-                target: slice(read.target)?,
-                ..Line::default()
-            };
-            Some((line, read.version, odd(read.odd, Anomalies::ODD_LINE)))
-        }
-        Kind::Response => {
-            let read = line::status(start)?;
-            let line = Line {
-                status: read.status,
-                reason: slice(read.reason)?,
-                ..Line::default()
-            };
-            Some((
-                line,
-                read.version,
-                odd(read.odd, Anomalies::ODD_STATUS_LINE),
-            ))
-        }
-    }
-}
-
-const fn odd(odd: bool, anomaly: Anomalies) -> Anomalies {
-    match odd {
-        true => anomaly,
-        false => Anomalies(0),
-    }
-}
-
-/// From positions; `None` beyond what a slice can say, which no head within its bound reaches.
-fn slice((from, to): (usize, usize)) -> Option<Slice> {
-    Some(Slice {
-        start: u16::try_from(from).ok()?,
-        len: u16::try_from(to.checked_sub(from)?).ok()?,
-    })
-}
-
-/// A slice of what came after a start line of `from` bytes, after one of `to` bytes.
-fn moved(slice: Slice, from: usize, to: usize) -> Slice {
-    let start = (usize::from(slice.start) + to).saturating_sub(from);
-    Slice {
-        start: u16::try_from(start).unwrap_or(u16::MAX),
-        len: slice.len,
-    }
-}
-
-fn config() -> ParserConfig {
+pub(super) fn config() -> ParserConfig {
     let mut config = ParserConfig::default();
     config
         .allow_multiple_spaces_in_response_status_delimiters(true)
@@ -291,7 +188,7 @@ fn config() -> ParserConfig {
     config
 }
 
-fn attempt(
+pub(super) fn attempt(
     kind: Kind,
     config: &ParserConfig,
     bytes: &[u8],
@@ -374,7 +271,7 @@ fn slice_of(whole: &[u8], part: &[u8]) -> Slice {
     }
 }
 
-fn whole<H: Head>(
+pub(super) fn whole<H: Head>(
     raw: &Raw,
     buffer: Bytes,
     spans: Vec<(Slice, Slice)>,

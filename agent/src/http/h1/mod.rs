@@ -17,6 +17,7 @@ mod chunked;
 mod classify;
 mod framing;
 mod head;
+mod lenient;
 mod line;
 mod mask;
 mod reader;
