@@ -658,7 +658,7 @@ fn a_budget_counts_from_where_user_space_says() {
     let body_at = told[0].seq.wrapping_add(told[0].wire_len);
     // 1 KiB of marks, 2 MiB into the body.
     const MARKS: usize = 2 << 20;
-    live.capture.command(&[Command::Resume {
+    live.capture.command(&[Command::ResumeOffset {
         socket,
         direction: Direction::Ingress,
         seq: body_at.wrapping_add(u32::try_from(MARKS).unwrap()),

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use meshtap::capture::Segment;
 use meshtap::flow::{CgroupId, Direction, Endpoint, Offset, SocketId};
 use meshtap::transport::Item;
-use meshtap::transport::tcp::{Anchor, Assembler, Bounds, Sink};
+use meshtap::transport::tcp::{Anchor, Assembler, Bounds, Receiver};
 
 const BOUNDS: Bounds = Bounds {
     reorder_bytes: 2048,
@@ -71,10 +71,10 @@ fuzz_target!(|data: &[u8]| {
         let near = |low: u8, high: u8| base.wrapping_add(u32::from(u16::from_le_bytes([low, high & 7])));
         let start = assembler.offset().map(|_| assembler.at().seq(Offset::ORIGIN));
         match op % 8 {
-            0 => assembler.pass_hole(time, &mut Sink::new(peer, |item: Item<'_>| given.item(&item, start))),
+            0 => assembler.pass_hole(time, &mut Receiver::new(peer, |item: Item<'_>| given.item(&item, start))),
             1 => {
-                let mut sink = Sink::new(peer, |item: Item<'_>| given.item(&item, start));
-                assembler.acknowledged(near(a, b), time, &mut sink);
+                let mut receiver = Receiver::new(peer, |item: Item<'_>| given.item(&item, start));
+                assembler.acknowledged(near(a, b), time, &mut receiver);
             },
             2 => assembler.unneeded(near(a, b)),
             _ => {
@@ -94,8 +94,8 @@ fuzz_target!(|data: &[u8]| {
                     skipped: op & 0x10 != 0,
                     ..Segment::new(SocketId(1), Direction::Ingress, (end, end), &payload)
                 };
-                let mut sink = Sink::new(peer, |item: Item<'_>| given.item(&item, start));
-                assembler.push(&segment, &BOUNDS, &mut sink);
+                let mut receiver = Receiver::new(peer, |item: Item<'_>| given.item(&item, start));
+                assembler.push(&segment, &BOUNDS, &mut receiver);
             }
         }
         assert_eq!(assembler.offset(), given.next);
@@ -103,8 +103,8 @@ fuzz_target!(|data: &[u8]| {
         assert!(assembler.memory() <= BOUNDS.reorder_bytes);
     }
     let start = Some(assembler.at().seq(Offset::ORIGIN));
-    let mut sink = Sink::new(peer, |item: Item<'_>| given.item(&item, start));
-    assembler.flush(time, &mut sink);
+    let mut receiver = Receiver::new(peer, |item: Item<'_>| given.item(&item, start));
+    assembler.flush(time, &mut receiver);
     assert_eq!(assembler.memory(), 0);
     assert!(assembler.waiting_since().is_none());
 });

@@ -10,7 +10,7 @@ pub enum Command {
     /// Its peer socket on this node emits the exchanges of both: it need not be copied.
     Fold(SocketId),
     /// Bytes of this direction before `seq` are not needed; from there a new body budget counts.
-    Resume {
+    ResumeOffset {
         /// The socket.
         socket: SocketId,
         /// Which way.
@@ -18,6 +18,7 @@ pub enum Command {
         /// TCP sequence number of the next byte of interest.
         seq: u32,
     },
-    /// Copy all bytes of this socket from now on: what it speaks has no messages in turn, so the body budget does not fit it.
+    /// Copy all bytes of this socket from now on: what it speaks has no messages in turn, so the
+    /// body budget does not fit it.
     Unlimited(SocketId),
 }

@@ -1,4 +1,5 @@
-//! From a record of the kernel's ring buffer (layout: [`meshtap_common::EventHeader`]) to an [`Event`]. Pure.
+//! From a record of the kernel's ring buffer (layout: [`meshtap_common::EventHeader`]) to an
+//! [`Event`]. Pure.
 
 use meshtap_common::{
     DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_LISTENER, FLAG_RST,
@@ -8,8 +9,8 @@ use meshtap_common::{
 use super::{Event, Segment};
 use crate::flow::{CgroupId, Direction, Endpoint, SocketId};
 
-/// Reads a record: its header, and the bytes that follow it (those after the captured payload are left alone). `None` when it is not a segment
-/// or its lengths contradict each other.
+/// Reads a record: its header, and the bytes that follow it (those after the captured payload are
+/// left alone). `None` when it is not a segment or its lengths contradict each other.
 #[must_use]
 pub fn decode<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Event<'a>> {
     if header.kind != KIND_SEGMENT || header.captured_len > header.wire_len {

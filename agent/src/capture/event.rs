@@ -59,7 +59,8 @@ pub struct Segment<'a> {
     pub seq: u32,
     /// TCP acknowledgement number: what the sender had received of the other direction.
     pub ack: u32,
-    /// The socket's position in this direction before the segment: bytes before it were given already, or are missing.
+    /// The socket's position in this direction before the segment: bytes before it were given
+    /// already, or are missing.
     pub expected: u32,
     /// Bytes on the wire; `payload` holds the first of them, fewer when the rest was not copied.
     pub wire_len: u32,
@@ -78,7 +79,8 @@ pub struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// A segment that was copied whole. Its numbers, flags, time and cgroup are zero: set those that matter.
+    /// A segment that was copied whole. Its numbers, flags, time and cgroup are zero: set those
+    /// that matter.
     #[must_use]
     pub fn new(
         socket: SocketId,
@@ -108,7 +110,8 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// A range of one direction of a stream that is in order, given with its offset: a TLS session, for one.
+/// A range of one direction of a stream that is in order, given with its offset: a TLS session, for
+/// one.
 #[derive(Clone, Copy, Debug)]
 pub struct Plaintext<'a> {
     /// When the bytes were read or written.
@@ -125,9 +128,11 @@ pub struct Plaintext<'a> {
     pub local: Endpoint,
     /// The other end.
     pub remote: Endpoint,
-    /// The first byte's offset, counted from the first byte of this direction that the hook knows of.
+    /// The first byte's offset, counted from the first byte of this direction that the hook knows
+    /// of.
     pub offset: Offset,
-    /// How far the sender had read the other direction when it sent these bytes, where the hook counts that.
+    /// How far the sender had read the other direction when it sent these bytes, where the hook
+    /// counts that.
     pub heard: Option<Offset>,
     /// Bytes of the range; `bytes` holds the first of them, fewer when the rest was not copied.
     pub len: u64,

@@ -41,12 +41,14 @@ pub trait Source {
         let _ = commands;
     }
 
-    /// The source's own time after the last poll, where it has one (a recording's); `None`: that of the events, or the machine's.
+    /// The source's own time after the last poll, where it has one (a recording's); `None`: that of
+    /// the events, or the machine's.
     fn time(&self) -> Option<Nanos> {
         None
     }
 
-    /// Is told that the engine was made to let time pass up to `now`, so that a recording can repeat it.
+    /// Learns that the engine was made to let time pass up to `now`, so that a recording can repeat
+    /// it.
     fn expired(&mut self, now: Nanos) {
         let _ = now;
     }

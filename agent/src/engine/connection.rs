@@ -15,8 +15,7 @@ pub(super) struct Connection {
     pub(super) origin: Origin,
     transport: Transport,
     session: Session,
-    /// The hook was asked to ignore it.
-    asked: bool,
+    interest: Interest,
     /// When its last event came.
     pub(super) last: Nanos,
     /// When it is looked at next.
@@ -38,6 +37,17 @@ pub(super) struct Connection {
 enum Transport {
     Tcp(Tcp),
     Plain(Plain),
+}
+
+/// Whether the bytes of a connection are of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Interest {
+    /// They are.
+    Wanted,
+    /// They are not, if TCP has taken what was received before this offset.
+    Doubted(Offset),
+    /// They are not, and the hook was asked to ignore the socket.
+    Refused,
 }
 
 /// What is known of the other end of a connection on this node.
@@ -80,7 +90,7 @@ impl Connection {
             origin,
             transport,
             session: Session::default(),
-            asked: false,
+            interest: Interest::Wanted,
             last: now,
             deadline: Nanos::MAX,
             counted: 0,
@@ -92,7 +102,7 @@ impl Connection {
     #[inline]
     pub(super) fn segment(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> State {
         self.last = segment.time;
-        if self.asked {
+        if self.interest == Interest::Refused {
             return match segment.rst {
                 true => State::Over,
                 false => State::Open,
@@ -163,7 +173,7 @@ impl Connection {
         let socket = self.origin.socket;
         match tcp.demand(direction, demand) {
             None => {}
-            Some(Ask::Resume(seq)) => cx.output.commands.push(Command::Resume {
+            Some(Ask::ResumeOffset(seq)) => cx.output.commands.push(Command::ResumeOffset {
                 socket,
                 direction,
                 seq,
@@ -193,19 +203,28 @@ impl Connection {
     #[cold]
     fn start_over(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> State {
         self.session = Session::default();
+        self.interest = Interest::Wanted;
         self.transport = Transport::Tcp(Tcp::default());
         self.segment(segment, cx)
     }
 
     /// Nothing of it is of use any more, unless that was decided on bytes that TCP may yet refuse.
     fn ignore(&mut self, cx: &mut Context<'_>) {
-        if let Transport::Tcp(tcp) = &mut self.transport
-            && !tcp.is_doubtful()
-        {
-            self.asked = true;
-            *tcp = Tcp::default();
-            cx.output.commands.push(Command::Ignore(self.origin.socket));
+        let Transport::Tcp(tcp) = &mut self.transport else {
+            return;
+        };
+        let decided_at = match self.interest {
+            Interest::Refused => return,
+            Interest::Doubted(decided_at) => decided_at,
+            Interest::Wanted => tcp.position(Direction::Ingress).unwrap_or_default(),
+        };
+        if !tcp.is_taken(decided_at) {
+            self.interest = Interest::Doubted(decided_at);
+            return;
         }
+        self.interest = Interest::Refused;
+        *tcp = Tcp::default();
+        cx.output.commands.push(Command::Ignore(self.origin.socket));
     }
 
     /// Ends it: what is kept early is handed on, what is in flight is emitted or counted.
@@ -283,10 +302,11 @@ impl Connection {
         self.session.memory() + kept
     }
 
-    /// A request that began since the last call: the side of the socket, and where the request is on the wire.
+    /// A request that began since the last call: the side of the socket, and where the request is
+    /// on the wire.
     #[inline]
-    pub(super) fn take_news(&mut self) -> Option<(Side, WirePosition)> {
-        let (peers, offset) = self.session.take_news()?;
+    pub(super) fn take_request_start(&mut self) -> Option<(Side, WirePosition)> {
+        let (peers, offset) = self.session.take_request_start()?;
         let side = peers.side;
         self.wire_position(side, offset)
             .map(|position| (side, position))

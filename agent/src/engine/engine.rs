@@ -54,7 +54,8 @@ impl Engine {
         self.bounds.body = bytes;
     }
 
-    /// Handles one event. Events of one connection come in the order in which the kernel handled them.
+    /// Handles one event. Events of one connection come in the order in which the kernel handled
+    /// them.
     #[inline]
     pub fn event(&mut self, event: &Event<'_>, output: &mut Output) {
         match event {
@@ -139,7 +140,7 @@ impl Engine {
             folded: connection.peer == PeerSocket::Folded,
         };
         let state = take(connection, &mut cx);
-        let news = connection.take_news();
+        let request_start = connection.take_request_start();
         let due = connection.due(&self.limits);
         let memory = connection.memory();
         self.memory = self.memory - connection.counted.min(self.memory) + memory;
@@ -149,7 +150,7 @@ impl Engine {
             return;
         }
         self.table.schedule(key, due);
-        if let Some((side, position)) = news
+        if let Some((side, position)) = request_start
             && self.limits.fold_peers
         {
             self.fold(key, side, position, output);
@@ -243,8 +244,8 @@ impl Engine {
         }
     }
 
-    /// Lets time pass: holes are taken for gaps, long exchanges emitted, idle connections forgotten. Call it about every
-    /// 100 ms.
+    /// Lets time pass: holes are taken for gaps, long exchanges emitted, idle connections
+    /// forgotten. Call it about every 100 ms.
     pub fn expire(&mut self, now: Nanos, output: &mut Output) {
         self.stats.pre_accept_dropped += self.pre_accept.expire(now);
         while let Some(key) = self.table.due(now) {
@@ -272,8 +273,8 @@ impl Engine {
         }
     }
 
-    /// Ends everything: what is in flight is emitted as [`crate::exchange::Partial::Shutdown`] or counted. The ledger then has
-    /// nothing in flight.
+    /// Ends everything: what is in flight is emitted as [`crate::exchange::Partial::Shutdown`] or
+    /// counted. The ledger then has nothing in flight.
     pub fn finish(&mut self, now: Nanos, output: &mut Output) {
         while let Some(key) = self.table.oldest() {
             self.end(key, End::Shutdown, now, output);
@@ -289,7 +290,8 @@ impl Engine {
         self.evict_fairly(enough, |connection| connection.counted, now, output);
     }
 
-    /// Evicts connections of those who have more than their share, until all together have at most `bound`.
+    /// Evicts connections of those who have more than their share, until all together have at most
+    /// `bound`.
     fn evict_fairly(
         &mut self,
         bound: usize,
@@ -322,7 +324,8 @@ impl Engine {
         self.end(key, End::Evicted, now, output);
     }
 
-    /// Connections evicted, by the cgroup of their socket; [`CgroupId`] zero stands for those that are too many to name.
+    /// Connections evicted, by the cgroup of their socket; [`CgroupId`] zero stands for those that
+    /// are too many to name.
     pub fn evictions(&self) -> impl Iterator<Item = (CgroupId, u64)> {
         self.evictions.iter()
     }

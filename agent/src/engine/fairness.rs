@@ -1,18 +1,20 @@
-//! Who makes room when a bound is reached: whoever holds more than a fair share, and loses it first.
+//! Who makes room when a bound is reached: whoever holds more than a fair share, and loses it
+//! first.
 //!
-//! A bound (memory, or the number of connections) is shared between cgroups, and what a cgroup has of it between the
-//! addresses at the other ends of its connections. A share that is not used is there for the others (max-min fairness), so
-//! one holder alone may have all of it. Over its share, a holder's connections that hold more than its average go first, then
-//! the least recently used.
+//! A bound (memory, or the number of connections) is shared between cgroups, and what a cgroup has
+//! of it between the addresses at the other ends of its connections. A share that is not used is
+//! there for the others (max-min fairness), so one holder alone may have all of it. Over its share,
+//! a holder's connections that hold more than its average go first, then the least recently used.
 //!
-//! Shares are worked out when a bound is reached, and an eighth of the bound is freed then, so that the work is a constant per
-//! byte or connection that came in.
+//! Shares are worked out when a bound is reached, and an eighth of the bound is freed then, so that
+//! the work is a constant per byte or connection that came in.
 
 use hashbrown::HashMap;
 
 use crate::flow::CgroupId;
 
-/// Cgroups whose evictions are counted by name. Nodes have some hundred containers; what is over this is counted as one.
+/// Cgroups whose evictions are counted by name. Nodes have some hundred containers; what is over
+/// this is counted as one.
 const COUNTED: usize = 4096;
 
 type Map<K, V> = HashMap<K, V, crate::hash::Keyed>;
@@ -42,7 +44,8 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// Works out who may have what, when all together may have `bound`. `holdings`: what each connection holds.
+    /// Works out who may have what, when all together may have `bound`. `holdings`: what each
+    /// connection holds.
     pub(super) fn new(holdings: impl Iterator<Item = (Holder, usize)>, bound: usize) -> Self {
         let mut shares = Self::default();
         let mut cgroups: Map<CgroupId, usize> = Map::default();
@@ -69,7 +72,8 @@ impl Shares {
         shares
     }
 
-    /// A connection of `holder` has to go, if it holds `size`. `large`: only when that is more than the holder's average.
+    /// A connection of `holder` has to go, if it holds `size`. `large`: only when that is more than
+    /// the holder's average.
     pub(super) fn has_to_go(&self, holder: Holder, size: usize, large: bool) -> bool {
         if self.excess == 0 || size == 0 {
             return false;
@@ -90,7 +94,8 @@ impl Shares {
     }
 }
 
-/// The most that each may have, so that all together have at most `bound`: those that have less keep all of it.
+/// The most that each may have, so that all together have at most `bound`: those that have less
+/// keep all of it.
 fn level(mut sizes: Vec<usize>, bound: usize) -> usize {
     sizes.sort_unstable();
     let mut left = bound;

@@ -1,5 +1,5 @@
-//! An exchange that has started and not ended: it gathers its request and its response, and is emitted or dropped
-//! exactly once.
+//! An exchange that has started and not ended: it gathers its request and its response, and is
+//! emitted or dropped exactly once.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::ledger::{Dropped, Ledger, Partial};
 pub(crate) enum Progress {
     /// No byte of the final response has come.
     Awaited,
-    /// Its head has begun.
+    /// Its head has started.
     Began(Nanos),
     /// Its head is whole, its body is being read.
     Body,
@@ -114,7 +114,7 @@ impl InFlight {
         }
     }
 
-    /// The response has this anomaly, if it has begun.
+    /// The response has this anomaly, if it has started.
     pub(crate) fn response_anomaly(&mut self, anomaly: Anomalies) {
         if let Some(response) = &mut self.response {
             response.anomalies = response.anomalies.with(anomaly);
@@ -162,7 +162,8 @@ impl InFlight {
         }
     }
 
-    /// Emits it, unless it was emitted early. `upgrade`: the connection speaks something else from here on.
+    /// Emits it, unless it was emitted early. `upgrade`: the connection speaks something else from
+    /// here on.
     pub(crate) fn emit(&mut self, upgrade: bool, now: Nanos, emitter: &mut Emitter<'_>) {
         let Some(request) = self.request.take() else {
             return;

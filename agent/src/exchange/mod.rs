@@ -75,18 +75,20 @@ pub struct Exchange {
     pub peers: Arc<Peers>,
     /// The stream of the connection, in a protocol that has streams (RFC 9113 §5.1.1).
     pub stream: Option<u32>,
-    /// The request. Always there: a response whose request was not seen is counted, never guessed at.
+    /// The request. Always there: a response whose request was not seen is counted, never guessed
+    /// at.
     pub request: Request,
     /// Interim responses.
     pub interim: Interim,
     /// The final response, if one began.
     pub response: Option<Response>,
-    /// The connection speaks something else from here on: the response was a 101, or a 2xx to CONNECT.
+    /// The connection speaks something else from here on: the response was a 101, or a 2xx to
+    /// CONNECT.
     pub upgrade: bool,
     /// The error code with which the stream was reset (RFC 9113 §7).
     pub reset: Option<u32>,
-    /// When its last byte came, or when nothing more was awaited: the time of FIN or RST, a time-out, the end of
-    /// the capture.
+    /// When its last byte came, or when nothing more was awaited: the time of FIN or RST, a
+    /// time-out, the end of the capture.
     pub ended: Nanos,
     /// What is missing, if anything.
     pub partial: Option<Partial>,

@@ -5,8 +5,9 @@ use std::hash::{Hash, Hasher};
 
 use super::SocketId;
 
-/// How deep connections nest: a stream inside a TLS session, a tunnel inside it, another one inside that. Real
-/// meshes need two (HBONE inside TLS, and a CONNECT or an upgrade inside); what is deeper is not looked into.
+/// How deep connections nest: a stream inside a TLS session, a tunnel inside it, another one inside
+/// that. Real meshes need two (HBONE inside TLS, and a CONNECT or an upgrade inside); what is
+/// deeper is not looked into.
 pub const MAX_DEPTH: usize = 4;
 
 /// A connection: a socket, a TLS session, or a stream inside another connection.
@@ -32,7 +33,8 @@ impl ConnectionId {
         Self::root(socket.0, Kind::Socket)
     }
 
-    /// A TLS session, by the number that the hook gave it. It is never used again while the hook lives.
+    /// A TLS session, by the number that the hook gave it. It is never used again while the hook
+    /// lives.
     #[must_use]
     pub const fn tls(session: u64) -> Self {
         Self::root(session, Kind::Tls)
@@ -47,8 +49,8 @@ impl ConnectionId {
         }
     }
 
-    /// The stream with this identifier inside this connection; zero for a tunnel that takes all of it. `None`: too
-    /// deep ([`MAX_DEPTH`]).
+    /// The stream with this identifier inside this connection; zero for a tunnel that takes all of
+    /// it. `None`: too deep ([`MAX_DEPTH`]).
     #[must_use]
     pub fn inner(mut self, stream: u32) -> Option<Self> {
         *self.streams.get_mut(usize::from(self.depth))? = stream;

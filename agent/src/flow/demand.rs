@@ -2,8 +2,8 @@
 
 use super::Offset;
 
-/// What is wanted of one direction of a connection. It travels outwards as bytes travel inwards: from a session to
-/// the transport, and from there to the hook.
+/// What is wanted of one direction of a connection. It travels outwards as bytes travel inwards:
+/// from a session to the transport, and from there to the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
     /// The bytes that come next.

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// An address and a port. IPv4 is kept mapped into IPv6 (RFC 4291 §2.5.5.2), so a dual-stack socket and its
-/// IPv4 peer compare equal.
+/// An address and a port. IPv4 is kept mapped into IPv6 (RFC 4291 §2.5.5.2), so a dual-stack socket
+/// and its IPv4 peer compare equal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     addr: [u8; 16],

@@ -1,5 +1,6 @@
-//! Who talks to whom, and where in a stream: the identity of a connection, of its two ends, and of the side it
-//! stands on; positions and demand. Everything else builds on it, so it imports nothing of ours.
+//! Who talks to whom, and where in a stream: the identity of a connection, of its two ends, and of
+//! the side it stands on; positions and demand. Everything else builds on it, so it imports nothing
+//! of ours.
 
 mod connection;
 mod demand;
@@ -13,7 +14,8 @@ pub use endpoint::Endpoint;
 pub use offset::Offset;
 pub use peers::Peers;
 
-/// Nanoseconds of a monotonic clock (CLOCK_MONOTONIC for live capture; of the recording for a replay).
+/// Nanoseconds of a monotonic clock (CLOCK_MONOTONIC for live capture; of the recording for a
+/// replay).
 pub type Nanos = u64;
 
 /// A socket cookie: unique while the machine is up.
@@ -85,7 +87,8 @@ impl Side {
 /// A process that has a socket open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Process id, in the initial PID namespace (or the agent's own, when the BPF program cannot know it).
+    /// Process id, in the initial PID namespace (or the agent's own, when the BPF program cannot
+    /// know it).
     pub pid: u32,
     /// The kernel's name of it (`/proc/PID/comm`).
     pub name: Box<str>,

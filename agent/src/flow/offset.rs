@@ -5,14 +5,16 @@ use std::ops::{Add, Sub};
 
 /// The position of a byte in one direction of a connection: 64 bits, so it never wraps.
 ///
-/// Offsets of one direction compare with each other, and with the `heard` of the other direction. They are not
-/// numbers on the wire: only `transport/tcp` knows how they and TCP sequence numbers belong together.
+/// Offsets of one direction compare with each other, and with the `heard` of the other direction.
+/// They are not numbers on the wire: only `transport/tcp` knows how they and TCP sequence numbers
+/// belong together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Offset(pub u64);
 
 impl Offset {
-    /// Where a stream is taken to begin whose first byte may be preceded by bytes that come later. The room before
-    /// it holds whatever TCP can still bring: sequence numbers reach back 2^31 bytes (RFC 9293 §3.4).
+    /// Where a stream is taken to begin whose first byte may be preceded by bytes that come later.
+    /// The room before it holds whatever TCP can still bring: sequence numbers reach back 2^31
+    /// bytes (RFC 9293 §3.4).
     pub const ORIGIN: Self = Self(1 << 32);
 
     /// How many bytes lie from here to `later`; zero when it is not later.

@@ -5,7 +5,8 @@
 pub struct Anomalies(pub u16);
 
 impl Anomalies {
-    /// `Transfer-Encoding` and `Content-Length` both present (RFC 9112 §6.3: the first wins; a smuggling sign).
+    /// `Transfer-Encoding` and `Content-Length` both present (RFC 9112 §6.3: the first wins; a
+    /// smuggling sign).
     pub const LENGTH_AND_CHUNKED: Self = Self(1);
     /// `Content-Length` repeated with the same value.
     pub const REPEATED_LENGTH: Self = Self(1 << 1);
@@ -15,16 +16,19 @@ impl Anomalies {
     pub const BARE_LF: Self = Self(1 << 3);
     /// `Transfer-Encoding` in an HTTP/1.0 message, or whose last coding is not chunked.
     pub const ODD_CODING: Self = Self(1 << 4);
-    /// A field whose name is no token or whose value holds control characters, or a line that is no field.
+    /// A field whose name is no token or whose value holds control characters, or a line that is no
+    /// field.
     pub const INVALID_FIELD: Self = Self(1 << 5);
-    /// A request line that only a tolerant server takes: other white space than single spaces, no target, white space or
-    /// control characters in it, a version that is not 1.0 or 1.1 (RFC 9112 §3).
+    /// A request line that only a tolerant server takes: other white space than single spaces, no
+    /// target, white space or control characters in it, a version that is not 1.0 or 1.1 (RFC 9112
+    /// §3).
     pub const ODD_LINE: Self = Self(1 << 6);
-    /// A status line with other white space than single spaces, or a minor version above 1 (RFC 9112 §4).
+    /// A status line with other white space than single spaces, or a minor version above 1 (RFC
+    /// 9112 §4).
     pub const ODD_STATUS_LINE: Self = Self(1 << 7);
 
-    /// Not of the head: TCP was given other bytes at the same position before it took any, so the bytes read may not be those
-    /// that the recipient read.
+    /// Not of the head: TCP was given other bytes at the same position before it took any, so the
+    /// bytes read may not be those that the recipient read.
     pub const CONFLICT: Self = Self(1 << 8);
 
     /// Each with its name in output.

@@ -98,7 +98,7 @@ impl Fields {
             .sum()
     }
 
-    /// Bytes held, for memory accounting.
+    /// Bytes held, for the memory bound.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.buffer.len() + self.spans.capacity() * size_of::<(Slice, Slice)>()
@@ -108,7 +108,8 @@ impl Fields {
         &self.buffer
     }
 
-    /// Keeps the fields for which `keep` says so of name, value and the value's place in the buffer.
+    /// Keeps the fields for which `keep` says so of name, value and the value's place in the
+    /// buffer.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8], Slice) -> bool) {
         let buffer = &self.buffer;
         self.spans
@@ -228,13 +229,15 @@ impl RequestHead {
         self.method.of(self.fields.buffer())
     }
 
-    /// The request target as it came: origin, absolute, authority or asterisk form (RFC 9112 §3.2); `:path` in HTTP/2.
+    /// The request target as it came: origin, absolute, authority or asterisk form (RFC 9112 §3.2);
+    /// `:path` in HTTP/2.
     #[must_use]
     pub fn target(&self) -> &[u8] {
         self.target.of(self.fields.buffer())
     }
 
-    /// `:authority` in HTTP/2, the authority of an absolute-form or authority-form target, else the `Host` field.
+    /// `:authority` in HTTP/2, the authority of an absolute-form or authority-form target, else the
+    /// `Host` field.
     #[must_use]
     pub fn host(&self) -> Option<&[u8]> {
         match &self.authority {

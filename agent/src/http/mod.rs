@@ -1,4 +1,5 @@
-//! HTTP messages, whatever protocol version carried them. Each version is a folder beside this file.
+//! HTTP messages, whatever protocol version carried them. Each version is a folder beside this
+//! file.
 
 mod anomalies;
 pub mod coding;

@@ -1,6 +1,7 @@
 //! Percent-encoding (RFC 3986 §2.1) undone, and hexadecimal digits.
 
-/// Percent-decoding, with `+` for a space (forms, WHATWG URL §5.1). Broken escapes stay as they are.
+/// Percent-decoding, with `+` for a space (forms, WHATWG URL §5.1). Broken escapes stay as they
+/// are.
 #[must_use]
 pub fn decode_percent(raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());

@@ -2,7 +2,8 @@
 
 use memchr::{memchr, memchr2, memrchr};
 
-/// Path and query: of an absolute-form target the part after the authority; any other form as it is.
+/// Path and query: of an absolute-form target the part after the authority; any other form as it
+/// is.
 #[must_use]
 pub fn path_and_query(target: &[u8]) -> &[u8] {
     if target.first() == Some(&b'/') {

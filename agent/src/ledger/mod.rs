@@ -1,8 +1,10 @@
-//! The ledger of exchanges: started = emitted complete + emitted partial + dropped, by reason + in flight.
+//! The ledger of exchanges: started = emitted complete + emitted partial + dropped, by reason + in
+//! flight.
 //!
 //! Reasons are enums that index arrays, and the same enums are the labels of the metrics.
 
-/// Why an exchange that is emitted is not whole. One exchange has at most one: the first that happened.
+/// Why an exchange that is emitted is not whole. One exchange has at most one: the first that
+/// happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Partial {
     /// The connection ended before a response began.
@@ -118,7 +120,8 @@ impl Dropped {
     }
 }
 
-/// Counts of exchanges. An exchange starts with the first byte of its request (or of a response without one).
+/// Counts of exchanges. An exchange starts with the first byte of its request (or of a response
+/// without one).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Exchanges started.
@@ -164,9 +167,7 @@ impl Ledger {
     /// started − (emitted + dropped + in flight): zero, or there is a bug.
     #[must_use]
     pub fn imbalance(&self) -> i64 {
-        let accounted = self.emitted() + self.dropped.iter().sum::<u64>() + self.in_flight;
-        self.started
-            .cast_signed()
-            .wrapping_sub(accounted.cast_signed())
+        let sum = self.emitted() + self.dropped.iter().sum::<u64>() + self.in_flight;
+        self.started.cast_signed().wrapping_sub(sum.cast_signed())
     }
 }

@@ -20,9 +20,10 @@ pub struct Limits {
     pub reorder_bytes: usize,
     /// How long an earlier segment is awaited before its absence is a gap.
     pub reorder_wait: Nanos,
-    /// Unanswered requests kept per connection.
+    /// Pending requests kept per connection.
     pub pipeline: usize,
-    /// Connections kept; those of who has more than a fair share go first, the least recently used before others.
+    /// Connections kept; those of who has more than a fair share go first, the least recently used
+    /// before others.
     pub connections: usize,
     /// Bytes of heads, bodies and reordering kept over all connections; shared like `connections`.
     pub memory: usize,
@@ -30,7 +31,8 @@ pub struct Limits {
     pub exchange_age: Nanos,
     /// A connection silent for this long, with nothing in flight, is forgotten.
     pub idle: Nanos,
-    /// The two sockets of one local connection are recognised, and its exchanges emitted by the server's alone.
+    /// The two sockets of one local connection are recognised, and its exchanges emitted by the
+    /// server's alone.
     pub fold_peers: bool,
 }
 

@@ -1,30 +1,34 @@
 //! What a connection speaks, decided from its first bytes: where a further protocol is chosen.
 //!
-//! On a connection whose first byte was seen, the first bytes decide if they name HTTP, or name another protocol for certain
-//! (TLS, SSH, what begins with no word). Anything else decides nothing, and neither does a connection that was picked up
-//! mid-stream: the first chunk that begins like an HTTP message does then. When both sides have spoken in turn for a while
-//! and none came, it is not HTTP.
+//! On a connection whose first byte was seen, the first bytes decide if they name HTTP, or name
+//! another protocol for certain (TLS, SSH, what begins with no word). Anything else decides
+//! nothing, and neither does a connection that was picked up mid-stream: the first chunk that
+//! begins like an HTTP message does then. When both sides have spoken in turn for a while and none
+//! came, it is not HTTP.
 
 use std::sync::Arc;
 
 use super::h1::{End, H1, is_known_request, is_plain_request};
 use super::h2::{H2, who_sends};
+use super::held::{Held, Start, Whole};
 use super::proxy_protocol::{self, Preamble};
 use super::quiescent::Spoken;
 use super::{Context, Messages, Origin};
-use crate::flow::{Direction, Endpoint, Nanos, Offset};
+use crate::flow::{Direction, Offset};
 use crate::http::h1::{Class, classify, is_binary};
 use crate::ledger::Dropped;
 use crate::transport::{Chunk, Gap};
 
-/// Changes of speaker without a message of HTTP after which a mid-stream connection is taken for something else. A
-/// conversation in HTTP has a message after each.
+/// Changes of speaker without a message of HTTP after which a mid-stream connection is taken for
+/// something else. A conversation in HTTP has a message after each.
 const CHANGES: u8 = 8;
 
-/// Bytes that hold a usual method and the beginning of a target, or the whole of anything else that is told apart.
+/// Bytes that hold a usual method and the beginning of a target, or the whole of anything else that
+/// is recognised.
 const ENOUGH: usize = 64;
 
-/// Longest request line that is waited for mid-stream: what servers accept (RFC 9112 §3 asks for 8000 bytes).
+/// Longest request line that is waited for mid-stream: what servers accept (RFC 9112 §3 asks for
+/// 8000 bytes).
 const LINE: usize = 8 * 1024;
 
 /// First bytes that decide nothing yet.
@@ -38,65 +42,6 @@ pub(crate) struct Detect {
     /// What it begins with is no message: not HTTP, unless a message comes.
     unread: bool,
     held: Option<Box<Held>>,
-}
-
-/// What must not be lost while nothing is decided.
-#[derive(Debug, Default)]
-pub(crate) struct Held {
-    starts: [Option<Start>; 2],
-    /// The direction whose bytes came first.
-    first: Option<Direction>,
-    preamble: Option<Whole>,
-}
-
-/// A PROXY preamble was passed over: another is none.
-#[derive(Clone, Copy, Debug)]
-struct Whole {
-    source: Option<Endpoint>,
-}
-
-/// First bytes of a direction.
-#[derive(Debug)]
-struct Start {
-    bytes: Vec<u8>,
-    offset: Offset,
-    heard: Option<Offset>,
-    time: Nanos,
-}
-
-impl Start {
-    fn new(chunk: &Chunk<'_>) -> Self {
-        Self {
-            bytes: chunk.bytes.to_vec(),
-            offset: chunk.offset,
-            heard: chunk.heard,
-            time: chunk.time,
-        }
-    }
-
-    fn chunk(&self) -> Chunk<'_> {
-        Chunk {
-            bytes: &self.bytes,
-            offset: self.offset,
-            heard: self.heard,
-            time: self.time,
-            boundary: true,
-        }
-    }
-}
-
-impl Held {
-    /// The chunks, in the order in which the directions began.
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = (Direction, Chunk<'_>)> {
-        let mut order = [Direction::Ingress, Direction::Egress];
-        if self.first == Some(Direction::Egress) {
-            order.reverse();
-        }
-        order.into_iter().filter_map(|direction| {
-            let start = self.starts.get(direction as usize)?.as_ref()?;
-            (!start.bytes.is_empty()).then(|| (direction, start.chunk()))
-        })
-    }
 }
 
 /// What was found out.
@@ -407,8 +352,8 @@ fn by_messages<T>([ingress, egress]: [T; 2], requests: Direction) -> [T; 2] {
     }
 }
 
-/// What the first bytes of a direction look like, however many came at a time. A method and the beginning of a long target are a
-/// request: the reader finds out.
+/// What the first bytes of a direction look like, however many came at a time. A method and the
+/// beginning of a long target are a request: the reader finds out.
 fn first_look(bytes: &[u8]) -> Class {
     if is_server_preface(bytes) {
         // Servers of HTTP/2 need not wait for the client's (RFC 9113 §3.4).

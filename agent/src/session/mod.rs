@@ -7,13 +7,14 @@
 //!            └── of anything else ─────────┴──────── nothing more to emit ──────► Ignored
 //! ```
 //!
-//! [`Session`] owns every transition. A further protocol is a further variant, a further [`detect::Found`], and an arm in
-//! each method of [`Session`].
+//! [`Session`] owns every transition. A further protocol is a further variant, a further
+//! [`detect::Found`], and an arm in each method of [`Session`].
 
 mod context;
 mod detect;
 mod h1;
 mod h2;
+mod held;
 mod proxy_protocol;
 mod quiescent;
 mod tunnel;
@@ -96,7 +97,8 @@ impl Session {
         }
     }
 
-    /// TCP may have taken other bytes than those that were read: what was read of them last is marked.
+    /// TCP may have taken other bytes than those that were read: what was read of them last is
+    /// marked.
     fn conflict(&mut self, direction: Direction) {
         match self {
             Self::H1(h1) => h1.conflict(direction),
@@ -183,7 +185,8 @@ impl Session {
         }
     }
 
-    /// The connection was switched to something else, with the response that ends where `chunk` begins.
+    /// The connection was switched to something else, with the response that ends where `chunk`
+    /// begins.
     fn switch(
         &mut self,
         peers: &Arc<Peers>,
@@ -294,7 +297,8 @@ impl Session {
         }
     }
 
-    /// As [`Self::verdict`], for a session inside another: the outer connection decides when it ends.
+    /// As [`Self::verdict`], for a session inside another: the outer connection decides when it
+    /// ends.
     fn settle(&mut self, now: Nanos, cx: &mut Context<'_>) {
         let verdict = match self {
             Self::H1(h1) => h1.verdict(),
@@ -363,14 +367,14 @@ impl Session {
 
     /// The peers, and where the first request begins that began since the last call.
     #[inline]
-    pub(crate) fn take_news(&mut self) -> Option<(&Peers, Offset)> {
+    pub(crate) fn take_request_start(&mut self) -> Option<(&Peers, Offset)> {
         match self {
             Self::H1(h1) => {
-                let offset = h1.take_news()?;
+                let offset = h1.take_request_start()?;
                 Some((h1.peers(), offset))
             }
             Self::H2(h2) => {
-                let offset = h2.take_news()?;
+                let offset = h2.take_request_start()?;
                 Some((h2.peers(), offset))
             }
             Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) | Self::Ignored => None,

@@ -1,4 +1,5 @@
-//! PROXY protocol v1 and v2 preambles (haproxy.org, proxy-protocol.txt): passed over, the source address kept.
+//! PROXY protocol v1 and v2 preambles (haproxy.org, proxy-protocol.txt): passed over, the source
+//! address kept.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -15,7 +16,7 @@ const V2_HEADER: usize = 16;
 pub(crate) enum Preamble {
     /// No preamble.
     None,
-    /// Too few bytes to tell.
+    /// Too few bytes to know.
     Undecided,
     /// One that is whole.
     Whole {

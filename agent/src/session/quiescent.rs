@@ -1,10 +1,11 @@
 //! Quiescent points: where one side of a connection finished speaking before the other began.
 //!
-//! When the last bytes of the responses end at `A` and their sender had received the requests up to `S`, and the next bytes
-//! of the requests begin at `S` and their sender had received the responses up to `A`, then everything before (S, A) was
-//! said and heard by both sides. On a connection that does not pipeline, a request that begins at `S` belongs to the
-//! response that begins at `A`, whatever was missing before. Both positions are proven by the transport
-//! ([`Chunk::heard`]); no clock is involved. Where the transport does not know what a sender had heard, there are no
+//! When the last bytes of the responses end at `A` and their sender had received the requests up to
+//! `S`, and the next bytes of the requests begin at `S` and their sender had received the responses
+//! up to `A`, then everything before (S, A) was said and heard by both sides. On a connection that
+//! does not pipeline, a request that begins at `S` belongs to the response that begins at `A`,
+//! whatever was missing before. Both positions are proven by the transport ([`Chunk::heard`]); no
+//! clock is involved. Where the transport does not know what a sender had heard, there are no
 //! quiescent points, and nothing is paired again after a gap.
 
 use crate::flow::{Nanos, Offset};
@@ -68,7 +69,8 @@ impl Spoken {
         self.time = chunk.time;
     }
 
-    /// As [`Self::chunk`], for responses: notes whether the response that began last is an interim one.
+    /// As [`Self::chunk`], for responses: notes whether the response that began last is an interim
+    /// one.
     #[inline]
     pub(crate) fn response(&mut self, chunk: &Chunk<'_>) {
         self.chunk(chunk);
@@ -83,8 +85,8 @@ impl Spoken {
         self.known = Known::End;
     }
 
-    /// Of the responses: all that was said before `request` began was responded to, and both sides know it. After an interim
-    /// response the same request goes on, so that is no quiescent point.
+    /// Of the responses: all that was said before `request` began was responded to, and both sides
+    /// know it. After an interim response the same request goes on, so that is no quiescent point.
     pub(crate) fn is_quiescent(&self, request: &Chunk<'_>) -> bool {
         request.boundary
             && self.end().is_some()
@@ -93,8 +95,8 @@ impl Spoken {
             && !self.interim
     }
 
-    /// Of the responses: nothing speaks against `request` beginning at a quiescent point. Enough where the request is known
-    /// to begin here.
+    /// Of the responses: nothing speaks against `request` beginning at a quiescent point. Enough
+    /// where the request is known to begin here.
     pub(crate) fn may_be_quiescent(&self, request: &Chunk<'_>) -> bool {
         request.boundary
             && self.end().is_some()

@@ -1,7 +1,9 @@
-//! From what a hook saw to ordered bytes with offsets. The only place that knows numbers of the wire.
+//! From what a hook saw to ordered bytes with offsets. The only place that knows numbers of the
+//! wire.
 //!
-//! A transport hands on [`Item`]s: the position of a direction first, then chunks and gaps without overlap, then its
-//! end. Offsets of the two directions of a connection are comparable with each other's [`Chunk::heard`].
+//! A transport hands on [`Item`]s: the position of a direction first, then chunks and gaps without
+//! overlap, then its end. Offsets of the two directions of a connection are comparable with each
+//! other's [`Chunk::heard`].
 
 pub mod plain;
 pub mod tcp;
@@ -41,7 +43,8 @@ pub struct Chunk<'a> {
     pub bytes: &'a [u8],
     /// Offset of the first.
     pub offset: Offset,
-    /// How far the sender had received the other direction when it sent these bytes, where that is known.
+    /// How far the sender had received the other direction when it sent these bytes, where that is
+    /// known.
     pub heard: Option<Offset>,
     /// When the hook saw them.
     pub time: Nanos,

@@ -20,7 +20,7 @@ struct Way {
 
 impl Plain {
     /// Hands on what a range of plaintext brings that is new, and the gap before it.
-    pub(crate) fn range(&mut self, range: &Plaintext<'_>, sink: &mut impl FnMut(Item<'_>)) {
+    pub(crate) fn range(&mut self, range: &Plaintext<'_>, receiver: &mut impl FnMut(Item<'_>)) {
         let [ingress, egress] = &mut self.ways;
         let way = match range.direction {
             Direction::Ingress => ingress,
@@ -37,7 +37,7 @@ impl Plain {
                     true => Offset::default(),
                     false => range.offset,
                 };
-                sink(Item::Opens {
+                receiver(Item::Opens {
                     offset,
                     start: range.start,
                 });
@@ -47,7 +47,7 @@ impl Plain {
         let mut gap = |offset: Offset, to: Offset, skipped| {
             let len = offset.until(to);
             if len > 0 {
-                sink(Item::Gap(Gap {
+                receiver(Item::Gap(Gap {
                     offset,
                     len,
                     skipped,
@@ -68,12 +68,12 @@ impl Plain {
         let copied = chunk.end().max(next);
         let end = (range.offset + range.len).max(copied);
         if !chunk.bytes.is_empty() {
-            sink(Item::Chunk(chunk));
+            receiver(Item::Chunk(chunk));
         }
         let mut gap = |offset: Offset, to: Offset| {
             let len = offset.until(to);
             if len > 0 {
-                sink(Item::Gap(Gap {
+                receiver(Item::Gap(Gap {
                     offset,
                     len,
                     skipped: true,
@@ -85,7 +85,7 @@ impl Plain {
         way.next = Some(end);
         if range.end {
             way.ended = true;
-            sink(Item::End { time });
+            receiver(Item::End { time });
         }
     }
 

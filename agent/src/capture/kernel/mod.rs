@@ -254,7 +254,7 @@ impl Source for Capture {
             // What the kernel has no memory for is copied as before: nothing is lost by it.
             let _refused = match *command {
                 Command::Ignore(socket) | Command::Fold(socket) => asked.ignore(socket),
-                Command::Resume {
+                Command::ResumeOffset {
                     socket,
                     direction,
                     seq,

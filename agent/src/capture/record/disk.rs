@@ -1,4 +1,5 @@
-//! The writing thread's end of a recording: a file that ends with a whole record at any time, as far as its disk allows.
+//! The writing thread's end of a recording: a file that ends with a whole record at any time, as
+//! far as its disk allows.
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write};
@@ -10,7 +11,8 @@ use super::{LOST, put_record};
 pub(super) enum Message {
     /// Whole records, and the events among them.
     Records(Vec<u8>, u64),
-    /// The capture has ended: the end mark, and the events dropped since the last record that says so.
+    /// The capture has ended: the end mark, and the events dropped since the last record that says
+    /// so.
     End(Vec<u8>, u64),
 }
 

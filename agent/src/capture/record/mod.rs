@@ -1,4 +1,5 @@
-//! Recordings: raw kernel events in a file, so that a capture can be turned into exchanges again, anywhere, without privileges.
+//! Recordings: raw kernel events in a file, so that a capture can be turned into exchanges again,
+//! anywhere, without privileges.
 //!
 //! ```text
 //! file    = head record*
@@ -11,8 +12,9 @@
 //! end     = time[8]                              kind 5: the capture ended in good order
 //! ```
 //!
-//! Integers are in the byte order of the machine that recorded, which `order` tells (1 little, 2 big), so recording swaps
-//! nothing and any machine can read it. A recording holds plaintext traffic: its file is made readable by its owner alone.
+//! Integers are in the byte order of the machine that recorded, which `order` gives (1 little, 2
+//! big), so recording swaps nothing and any machine can read it. A recording holds plaintext
+//! traffic: its file is made readable by its owner alone.
 
 #[cfg(feature = "agent")]
 mod disk;
@@ -49,7 +51,8 @@ const PROCESS: u32 = 3;
 const LOST: u32 = 4;
 const END: u32 = 5;
 
-/// Longest content of a record: a whole event. A longer one is corrupt, so a bad length never allocates.
+/// Longest content of a record: a whole event. A longer one is corrupt, so a bad length never
+/// allocates.
 const MAX_CONTENT: usize = HEADER_LEN + MAX_CHUNK;
 
 /// What a recording says of the capture that made it.
@@ -63,8 +66,8 @@ pub struct Meta {
     pub max_body: u64,
     /// Size of the ring buffer.
     pub ring_bytes: u32,
-    /// Key of the hashes that stand for secrets, so that a replay shows the same ones. It gives nothing away: the secrets
-    /// themselves are in the recording.
+    /// Key of the hashes that stand for secrets, so that a replay shows the same ones. It gives
+    /// nothing away: the secrets themselves are in the recording.
     pub key: [u8; 16],
 }
 

@@ -91,7 +91,7 @@ impl<R: Read> Reader<R> {
         self.events
     }
 
-    /// Events that the recorder had to leave out, as told so far.
+    /// Events that the recorder had to drop, as far as was read.
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.lost
@@ -241,8 +241,8 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// Gathers them from a recording in a pass of its own, which skips payload. Stops at the first fault without a word: reading the
-    /// recording for its events meets it again.
+    /// Gathers them from a recording in a pass of its own, which skips payload. Stops at the first
+    /// error without a word: reading the recording for its events meets it again.
     ///
     /// # Errors
     /// As [`Reader::open`].
@@ -290,11 +290,12 @@ impl Owners {
         Ok(())
     }
 
-    /// The process of a socket when the exchange with this index was told.
+    /// The process of a socket when the exchange with this index was emitted.
     #[must_use]
     pub fn get(&self, index: u64, socket: SocketId) -> Option<&Arc<Process>> {
-        let told = self.sockets.get(&socket)?;
-        told.iter()
+        let known = self.sockets.get(&socket)?;
+        known
+            .iter()
             .rev()
             .find(|(from, _)| *from <= index)
             .map(|(_, process)| process)

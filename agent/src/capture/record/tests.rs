@@ -1,4 +1,4 @@
-//! Round trips, faults, and other machines' byte order.
+//! Round trips, errors, and other machines' byte order.
 
 use std::io::Cursor as IoCursor;
 use std::time::Duration;
@@ -62,7 +62,8 @@ fn drain(source: &mut impl Source) -> (Vec<String>, Result<(), String>) {
     }
 }
 
-/// Records `polls`, with a tick after each and an end mark; the file's bytes, and what the live engine saw.
+/// Records `polls`, with a tick after each and an end mark; the file's bytes, and what the live
+/// engine saw.
 fn record(polls: Vec<Vec<(EventHeader, Vec<u8>)>>) -> (Vec<u8>, Vec<String>) {
     let path = std::env::temp_dir().join(format!(
         "meshtap-record-{}-{:?}",
@@ -189,7 +190,8 @@ proptest! {
         if let Some(byte) = bytes.get_mut(at) {
             *byte ^= change;
         }
-        // Payload and most header bytes can be anything; what matters is that reading ends without a panic.
+        // Payload and most header bytes can be anything; what matters is that reading ends without
+        // a panic.
         let _ = read(&bytes);
     }
 }
@@ -197,7 +199,7 @@ proptest! {
 #[track_caller]
 fn check(bytes: &[u8], expected: &str) {
     let (_, result) = read(bytes);
-    let message = result.expect_err("a fault");
+    let message = result.expect_err("an error");
     assert!(message.contains(expected), "{message}");
 }
 
@@ -234,7 +236,7 @@ fn faults_are_named() {
 #[test]
 fn the_other_byte_order_is_read() {
     let (bytes, seen) = record(vec![vec![event(b"abc")]]);
-    // Swaps every integer of head, event, tick and end; the process record is left out.
+    // Swaps every integer of head, event, tick and end; the process record is not among them.
     let mut swapped = Vec::new();
     let mut at = 0;
     let mut take = |widths: &[usize]| {

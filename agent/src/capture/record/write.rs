@@ -19,9 +19,11 @@ use crate::capture::kernel::Capture;
 use crate::capture::{Command, Event, Polled, Source};
 use crate::flow::{Nanos, Process, SocketId};
 
-/// Bytes handed to the writing thread at a time: large enough that the hand-over costs nothing per event.
+/// Bytes handed to the writing thread at a time: large enough that the hand-over costs nothing per
+/// event.
 const CHUNK: usize = 256 * 1024;
-/// Chunks waiting for the disk. With [`CHUNK`] 16 MiB: a disk that stalls for a second at 1 Gbit/s of traffic costs little.
+/// Chunks waiting for the disk. With [`CHUNK`] 16 MiB: a disk that stalls for a second at 1 Gbit/s
+/// of traffic costs little.
 const CHUNKS: usize = 64;
 /// Sockets whose last named process is remembered, so that each is written once.
 const NAMED: usize = 65_536;
@@ -30,8 +32,8 @@ const PENDING: usize = 256 * 1024;
 
 /// A capture whose events can be had as they came.
 pub trait RawSource {
-    /// Waits at most `timeout` for events, then hands over all that are there, in order: the header, and the bytes that follow
-    /// it, of which the first `captured_len` are payload.
+    /// Waits at most `timeout` for events, then hands over all that are there, in order: the
+    /// header, and the bytes that follow it, of which the first `captured_len` are payload.
     ///
     /// # Errors
     /// When the source cannot be read any further.
@@ -64,7 +66,7 @@ impl RawSource for Capture {
 pub struct Recorded {
     /// Events written.
     pub events: u64,
-    /// Events left out because the disk was too slow, or failed.
+    /// Events dropped because the disk was too slow, or failed.
     pub dropped: u64,
     /// Bytes of the file.
     pub bytes: u64,
@@ -86,7 +88,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Writes the head and starts the writing thread. When the file cannot be written any more, `on_error` gets the reason at once.
+    /// Writes the head and starts the writing thread. When the file cannot be written any more,
+    /// `on_error` gets the reason at once.
     ///
     /// # Errors
     /// When the file cannot be written, or no thread be started.
@@ -206,7 +209,8 @@ impl Recorder {
         }
     }
 
-    /// Writes what is left and the end mark, and waits for the disk. Every [`ProcessRecorder`] must be gone.
+    /// Writes what is left and the end mark, and waits for the disk. Every [`ProcessRecorder`] must
+    /// be gone.
     ///
     /// # Errors
     /// The first error of the file: nothing was written after it.
@@ -267,7 +271,8 @@ impl ProcessRecorder {
         self.pending.extend_from_slice(name);
     }
 
-    /// The socket is known to be the process's, whatever exchanges it has; a socket that was named before keeps its name.
+    /// The socket is known to be the process's, whatever exchanges it has; a socket that was named
+    /// before keeps its name.
     pub fn name_new(&mut self, socket: SocketId, process: &Process) {
         if !self.named.contains_key(&socket) {
             self.name(0, socket, process);

@@ -5,7 +5,8 @@ use crate::capture::Command;
 use crate::engine::Limits;
 use crate::flow::{Side, SocketId};
 
-/// Lines of the script: `> text` the client says, `< text` the server says, each in one segment; `>fin`, `<fin`, `>rst`, `<rst`.
+/// Lines of the script: `> text` the client says, `< text` the server says, each in one segment;
+/// `>fin`, `<fin`, `>rst`, `<rst`.
 fn wire(side: Side, script: &[&str]) -> Wire {
     let mut wire = Wire::new(side);
     for step in script {
@@ -134,7 +135,7 @@ fn expectations_that_are_refused() {
             "lost pairing_lost 1",
         ],
     );
-    // A body that only its length tells from what follows.
+    // A body that only its length separates from what follows.
     check(
         &[
             "> POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
@@ -327,7 +328,7 @@ fn ends() {
         &[get, "< HTTP/1.1 200 OK\r\n\r\nhel", "<rst"],
         &["GET /a \"\" -> 200 \"hel\"/3+ !response_cut"],
     );
-    // The client is done before the answer comes.
+    // The client is done before the response comes.
     check(
         &[
             get,
@@ -355,7 +356,7 @@ fn ends() {
 }
 
 #[test]
-fn faults() {
+fn errors() {
     check(
         &[
             "> GET /a HTTP/1.1\r\n\r\n",
@@ -456,7 +457,7 @@ fn faults() {
             "lost head_too_large 1",
         ],
     );
-    // An answer nobody asked for.
+    // A response nobody asked for.
     check(
         &[
             "> GET /a HTTP/1.1\r\n\r\n",
@@ -634,12 +635,12 @@ fn times() {
     let times: Vec<u64> = wire.packets.iter().map(|packet| packet.time).collect();
     let exchange = &run.output.exchanges[0];
     let response = exchange.response.as_ref().unwrap();
-    let told = [
+    let got = [
         exchange.request.began,
         exchange.request.ended,
         response.began,
         response.ended,
     ];
-    assert_eq!(told, [times[0], times[1], times[2], times[4]]);
+    assert_eq!(got, [times[0], times[1], times[2], times[4]]);
     assert_eq!(exchange.duration(), times[4] - times[0]);
 }

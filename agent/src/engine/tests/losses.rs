@@ -1,4 +1,4 @@
-//! Conversations with bytes missing, joined late, mirrored, bounded.
+//! Conversations with bytes missing, mid-stream, folded, bounded.
 
 use super::wire::{CLIENT, Run, SERVER, Wire, line};
 use crate::capture::Command;
@@ -6,7 +6,8 @@ use crate::engine::Limits;
 use crate::flow::{Direction, Side, SocketId};
 use crate::http::Anomalies;
 
-/// Script lines as in the conversations: `> text`, `< text`; `>-` and `<-` are said but never given by the hook.
+/// Script lines as in the conversations: `> text`, `< text`; `>-` and `<-` are said but never given
+/// by the hook.
 fn wire(side: Side, script: &[&str]) -> Wire {
     let mut wire = Wire::new(side);
     for step in script {
@@ -91,7 +92,7 @@ fn inside_a_body_of_known_length() {
             "GET /b \"\" -> 200 \"b\"",
         ],
     );
-    // And beyond: the next request says where its answer begins.
+    // And beyond: the next request says where its response begins.
     check(
         &[
             GET_A,
@@ -223,7 +224,7 @@ fn the_first_bytes() {
 #[test]
 fn a_client_that_pipelines() {
     let both = "> GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
-    // The requests before the gap are answered in order; then nothing is certain any more, and nothing is told.
+    // The requests before the gap are responded to in order; then nothing is certain any more.
     check(
         &[both, &lost(GET_C), GET_A, A, B, C, A, GET_B, B],
         &["GET /a \"\" -> 200 \"a\"", "GET /b \"\" -> 200 \"b\""],
@@ -285,7 +286,7 @@ fn joined_late() {
             run.story(),
             ["GET /b \"\" -> 200 \"b\"", "lost response_only 1"]
         );
-        let run = late(side, &["< of an answer", GET_B, B]);
+        let run = late(side, &["< of a response", GET_B, B]);
         assert_eq!(run.story(), ["GET /b \"\" -> 200 \"b\""]);
         let run = late(side, &["> of a request", A, GET_B, B]);
         assert_eq!(
@@ -396,7 +397,7 @@ fn two_ends_of_one_connection() {
 
 #[test]
 fn reordering_that_waits_for_the_other_direction() {
-    // The request's second segment comes first; the answer shows that the socket had both.
+    // The request's second segment comes first; the response shows that the socket had both.
     let mut wire = wire(Side::Server, &["> GET /a HTTP/1.1\r\n", "> \r\n", A]);
     wire.packets[1].expected = wire.packets[0].seq;
     wire.packets[1].start = true;
@@ -439,7 +440,7 @@ fn what_lasts_too_long_is_told() {
         run.story(),
         ["GET /a \"\" -> 200 \"data: 1\\\\n\"/8+ !max_age"]
     );
-    // It goes on, and ends; it is not told twice.
+    // It goes on, and ends; it is not emitted twice.
     wire.packets.clear();
     wire.say(SERVER, "data: 2\n");
     wire.fin(SERVER);
@@ -447,7 +448,7 @@ fn what_lasts_too_long_is_told() {
     run.finish();
     assert_eq!(run.output.exchanges.len(), 1);
 
-    // With its place kept: the next answer belongs to the next request.
+    // With its place kept: the next response belongs to the next request.
     let mut wire = self::wire(Side::Server, &[GET_A]);
     let mut run = Run::new(Limits::default());
     run.feed(&wire.packets);
@@ -480,7 +481,7 @@ fn silent_connections_are_forgotten() {
     assert_eq!(run.engine.connections(), 1);
     run.expire(1);
     assert_eq!(run.engine.connections(), 0);
-    // A silent one that waits for its answer is not.
+    // A silent one that waits for its response is not.
     let waiting = self::wire(Side::Server, &[GET_A]);
     let mut run = Run::new(Limits::default());
     run.feed(&waiting.packets);
@@ -583,7 +584,8 @@ fn bytes_that_tcp_refuses() {
     }
 }
 
-/// Unfinished heads of one client do not push out what another one waits for, at the same server or at another.
+/// Unfinished heads of one client do not push out what another one waits for, at the same server or
+/// at another.
 #[test]
 fn who_holds_most_makes_room() {
     for shared in [true, false] {
@@ -684,13 +686,14 @@ fn large_bodies_are_skipped_on_purpose() {
     wire.say(SERVER, &head);
     let mut run = Run::new(limits);
     run.feed(&wire.packets);
-    // The rest is declined, as far as sequence numbers reach; the hook gives a byte where it is to go on.
+    // The rest is declined, as far as sequence numbers reach; the hook gives a byte where it is to
+    // go on.
     let end = wire
         .next(SERVER)
         .wrapping_add(u32::try_from(size - 12).unwrap());
-    let mut told = Vec::new();
-    while let Some(Command::Resume { seq, .. }) = run.output.commands.pop() {
-        told.push(seq.wrapping_sub(wire.next(SERVER)));
+    let mut emitted = Vec::new();
+    while let Some(Command::ResumeOffset { seq, .. }) = run.output.commands.pop() {
+        emitted.push(seq.wrapping_sub(wire.next(SERVER)));
         wire.packets.clear();
         wire.skip(SERVER, seq.wrapping_sub(wire.next(SERVER)));
         if seq != end {
@@ -701,7 +704,7 @@ fn large_bodies_are_skipped_on_purpose() {
     let far = 1 << 30;
     // Each command counts from the byte after the one that the hook gave.
     assert_eq!(
-        told,
+        emitted,
         [far, far, u32::try_from(size - 14).unwrap() - 2 * far]
     );
     wire.packets.clear();
@@ -722,7 +725,7 @@ fn large_bodies_are_skipped_on_purpose() {
 }
 
 #[test]
-fn streams_that_are_wanted_get_credit() {
+fn streams_that_are_wanted_get_a_new_window() {
     let mut wire = Wire::new(Side::Client);
     wire.say(CLIENT, &GET_A[2..]);
     wire.say(
@@ -738,14 +741,14 @@ fn streams_that_are_wanted_get_credit() {
         ..Limits::default()
     });
     run.feed(&wire.packets);
-    let credits = run.output.commands.len();
-    assert_eq!(credits, 3, "{:?}", run.output.commands);
+    let windows = run.output.commands.len();
+    assert_eq!(windows, 3, "{:?}", run.output.commands);
     run.finish();
     assert_eq!(run.story(), ["GET /a \"\" -> 200 \"<819200>\""]);
 }
 
 #[test]
-fn a_skipped_stretch_that_breaks_the_framing() {
+fn a_skipped_range_that_breaks_the_framing() {
     let mut wire = Wire::new(Side::Client);
     wire.say(CLIENT, &GET_A[2..]);
     wire.say(

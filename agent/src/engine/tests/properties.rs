@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::talk::{Pipelining, Talk, Travel, at_once, in_pieces, talk, travel};
+use super::talk::{Pipelining, Talk, Travel, at_once, in_chunks, talk, travel};
 use super::wire::{Packet, Run, line};
 use crate::engine::Limits;
 use crate::exchange::Exchange;
@@ -58,15 +58,15 @@ fn same_however_it_travels(talk: &Talk, travel: &Travel) {
             .iter()
             .all(|e| e.partial.is_none() && e.response.is_some())
     );
-    let pieces = run(&in_pieces(talk, travel));
-    let told = |run: &Run| run.output.exchanges.iter().map(whole).collect::<Vec<_>>();
-    assert_eq!(told(&pieces), told(&reference));
-    assert_eq!(pieces.engine.ledger(), reference.engine.ledger());
-    assert_eq!(pieces.engine.stats().gaps, 0);
+    let chunks = run(&in_chunks(talk, travel));
+    let emitted = |run: &Run| run.output.exchanges.iter().map(whole).collect::<Vec<_>>();
+    assert_eq!(emitted(&chunks), emitted(&reference));
+    assert_eq!(chunks.engine.ledger(), reference.engine.ledger());
+    assert_eq!(chunks.engine.stats().gaps, 0);
 }
 
 fn never_a_wrong_pair(talk: &Talk, travel: &Travel, losses: &[bool], keep: usize) {
-    let mut packets = in_pieces(talk, travel);
+    let mut packets = in_chunks(talk, travel);
     let mut lost = losses.iter().cycle();
     let mut at = 0;
     packets.retain(|_| {
@@ -117,7 +117,7 @@ proptest! {
     ) {
         // The first two turns are whole: pipelining is seen.
         let whole = Talk { turns: talk.turns[..2].to_vec(), ends: false };
-        let keep = in_pieces(&whole, &travel).len();
+        let keep = in_chunks(&whole, &travel).len();
         never_a_wrong_pair(&talk, &travel, &losses, keep);
     }
 
@@ -132,7 +132,7 @@ proptest! {
         talk.turns.extend(turns.into_iter().map(|(client, bytes)| {
             (if client { super::wire::CLIENT } else { super::wire::SERVER }, bytes)
         }));
-        run(&in_pieces(&talk, &travel));
+        run(&in_chunks(&talk, &travel));
     }
 
     #[test]
@@ -142,7 +142,7 @@ proptest! {
         talk in talk(Pipelining::Any),
         near in any::<bool>(),
     ) {
-        let mut packets = in_pieces(&talk, &travel);
+        let mut packets = in_chunks(&talk, &travel);
         for ([seq, ack, expected, at], more, [out, start, fin, rst, skipped, listener, other], len) in segments {
             let at = at as usize % packets.len();
             let mut packet = packets[at].clone();

@@ -6,18 +6,18 @@ use proptest::prelude::*;
 use super::wire::{CLIENT, Packet, SERVER, Who, Wire};
 use crate::flow::{Direction, Side};
 
-/// A message's body and how its end is told.
+/// A message's body and how its end is marked.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     None,
     Length(Vec<u8>),
     /// Chunks with extensions; trailers.
     Chunked(Vec<(Vec<u8>, &'static str)>, usize),
-    /// To the connection's end; only for the last answer.
+    /// To the connection's end; only for the last response.
     Close(Vec<u8>),
 }
 
-/// A request and its answer, with the same number in both.
+/// A request and its response, with the same number in both.
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
     pub(crate) method: &'static str,
@@ -26,7 +26,7 @@ pub(crate) struct Pair {
     pub(crate) interim: usize,
     pub(crate) status: u16,
     pub(crate) response: Content,
-    /// The answer comes when half of the request's body is said.
+    /// The response comes when half of the request's body is said.
     pub(crate) early: bool,
 }
 
@@ -90,7 +90,7 @@ fn pair() -> impl Strategy<Value = Pair> {
         )
 }
 
-/// How many requests go out before an answer comes: batches.
+/// How many requests go out before a response comes: batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pipelining {
     Never,
@@ -130,7 +130,7 @@ fn say(batch: &[Pair], id: &mut usize, turns: &mut Vec<(Who, Vec<u8>)>) {
         *id += 1;
         let head = request(pair, *id, &mut requests);
         if batch.len() == 1 && pair.early && requests.len() > head + 1 {
-            // The second half of the body comes after the answer.
+            // The second half of the body comes after the response.
             let half = requests.split_off(usize::midpoint(head, requests.len()));
             turns.push((CLIENT, std::mem::take(&mut requests)));
             response(pair, *id, &mut responses);
@@ -256,19 +256,19 @@ pub(crate) fn at_once(talk: &Talk, travel: &Travel) -> Vec<Packet> {
 }
 
 /// Cut, shuffled and repeated, as TCP and the network do.
-pub(crate) fn in_pieces(talk: &Talk, travel: &Travel) -> Vec<Packet> {
+pub(crate) fn in_chunks(talk: &Talk, travel: &Travel) -> Vec<Packet> {
     let mut wire = Wire::at(travel.side, 1, 5000, travel.first);
     let mut cuts = travel.cuts.iter().cycle().copied();
     let mut late = travel.late.iter().cycle().copied();
     let mut lag = travel.lag.iter().cycle().copied();
     let mut again = travel.again.iter().copied();
     let mut said: [Vec<u8>; 2] = [Vec::new(), Vec::new()];
-    let mut told = Vec::new();
+    let mut emitted = Vec::new();
     for (who, bytes) in &talk.turns {
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
-            let (piece, more) = rest.split_at(cuts.next().unwrap().min(rest.len()));
-            wire.say(*who, piece);
+            let (chunk, more) = rest.split_at(cuts.next().unwrap().min(rest.len()));
+            wire.say(*who, chunk);
             rest = more;
         }
         said[*who as usize].extend(bytes);
@@ -292,17 +292,17 @@ pub(crate) fn in_pieces(talk: &Talk, travel: &Travel) -> Vec<Packet> {
                 bytes.len(),
             );
         }
-        told.append(&mut packets);
+        emitted.append(&mut packets);
     }
     if talk.ends {
         wire.fin(SERVER);
         wire.fin(CLIENT);
-        told.append(&mut wire.packets);
+        emitted.append(&mut wire.packets);
     }
-    for (packet, time) in told.iter_mut().zip(2_000_000_000..) {
+    for (packet, time) in emitted.iter_mut().zip(2_000_000_000..) {
         packet.time = time;
     }
-    told
+    emitted
 }
 
 /// A retransmission of some of what `who` said.

@@ -1,4 +1,5 @@
-//! A TCP connection of a test's own: two ends that say things, and the segments that a hook at one of them would give.
+//! A TCP connection of a test's own: two ends that say things, and the segments that a hook at one
+//! of them would give.
 
 use std::net::SocketAddr;
 
@@ -131,7 +132,7 @@ impl Wire {
         self.packets.pop();
     }
 
-    /// Bytes that the hook left out on purpose; the next packet has to say so.
+    /// Bytes that the hook skipped on purpose; the next packet has to say so.
     pub(crate) fn skip(&mut self, who: Who, len: u32) {
         self.next[who as usize] = self.next[who as usize].wrapping_add(len);
     }
@@ -218,7 +219,7 @@ impl Run {
         assert_eq!(self.engine.connections(), 0);
     }
 
-    /// One line per exchange told, and what was lost.
+    /// One line per exchange emitted, and what was dropped.
     pub(crate) fn story(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.output.exchanges.iter().map(line).collect();
         for loss in crate::ledger::Dropped::ALL {

@@ -97,7 +97,7 @@ impl Reading {
         self.size == 0 && !matches!(&self.rule, Rule::Chunked(chunked) if !chunked.untouched())
     }
 
-    /// Bytes were left out on purpose.
+    /// Bytes were skipped on purpose.
     fn truncated(&self) -> bool {
         self.size > self.limit as u64 || (self.missing == 0 && self.size > self.kept.len() as u64)
     }
@@ -192,7 +192,8 @@ impl Reading {
             return;
         };
         if self.kept.capacity() == 0 {
-            // A body of moderate, known length gets its room at once; a long one grows with what really comes.
+            // A body of moderate, known length gets its room at once; a long one grows with what
+            // really comes.
             let known = match &self.rule {
                 Rule::Length(left) => *left + data.len() as u64,
                 Rule::Chunked(chunked) => chunked.left() + data.len() as u64,
@@ -275,5 +276,6 @@ impl Reading {
     }
 }
 
-/// Room made at once for a body of known length: most bodies, and little to lose when the rest never comes.
+/// Room made at once for a body of known length: most bodies, and little to lose when the rest
+/// never comes.
 const AT_ONCE: usize = 16 * 1024;

@@ -138,7 +138,8 @@ impl Chunked {
         match (self.state, byte) {
             (State::Size(digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 let digit = char::from(byte).to_digit(16)?;
-                // Sixteen digits fill 64 bits; leading zeros count too, or they would go on for ever.
+                // Sixteen digits fill 64 bits; leading zeros count too, or they would go on for
+                // ever.
                 if digits >= 16 {
                     return None;
                 }
@@ -164,7 +165,8 @@ impl Chunked {
         }
     }
 
-    /// The section ends with an empty line; it is one itself when there are no trailers. `None`: go on.
+    /// The section ends with an empty line; it is one itself when there are no trailers. `None`: go
+    /// on.
     fn trailer<'a>(&mut self, input: &mut &'a [u8]) -> Option<Part<'a>> {
         if input.is_empty() {
             return Some(Part::More);
@@ -186,7 +188,8 @@ impl Chunked {
         }
         *input = input.get(room..).unwrap_or_default();
         if self.trailers.len() >= TRAILERS {
-            // The last bytes may be the beginning of the end; what stands before them is no line end.
+            // The last bytes may be the beginning of the end; what stands before them is no line
+            // end.
             self.overflow = true;
             let tail = self.trailers.len() - 2;
             self.trailers.drain(..tail);

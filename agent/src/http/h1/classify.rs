@@ -5,7 +5,7 @@ use super::line::{self, Start, is_token};
 /// What the first bytes of a message look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Too few bytes to tell.
+    /// Too few bytes to know.
     Undecided,
     /// A request line, as far as it goes.
     Request,
@@ -17,7 +17,8 @@ pub enum Class {
     Http2,
     /// None of these.
     Other,
-    /// Another protocol, for certain: a TLS record (RFC 8446 §5.1) or an SSH banner (RFC 4253 §4.2).
+    /// Another protocol, for certain: a TLS record (RFC 8446 §5.1) or an SSH banner (RFC 4253
+    /// §4.2).
     Foreign,
 }
 
@@ -26,7 +27,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Digits of a status.
 const STATUS: usize = 3;
 
-/// Tells from the first bytes what a message is. A request is only certain once its first line is whole and names HTTP.
+/// Says what a message is, from its first bytes. A request is only certain once its first line is
+/// whole and names HTTP.
 #[must_use]
 pub fn classify(bytes: &[u8]) -> Class {
     if let Some(rest) = bytes.strip_prefix(b"HTTP/1.") {
@@ -63,7 +65,8 @@ pub(crate) fn is_binary(bytes: &[u8]) -> bool {
         .is_some_and(|byte| !is_token(*byte) && !byte.is_ascii_whitespace() && *byte != 0x0b)
 }
 
-/// After the major version. The status is part of it: an interim response is told apart from a final one by it.
+/// After the major version. The status is part of it: it separates an interim response from a final
+/// one.
 fn status_line(rest: &[u8]) -> Class {
     let Some((minor, rest)) = rest.split_first() else {
         return Class::Undecided;

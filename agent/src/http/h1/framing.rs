@@ -1,4 +1,4 @@
-//! How the end of a body is told: RFC 9112 §6.3, rule by rule.
+//! How the end of a body is marked: RFC 9112 §6.3, rule by rule.
 
 use super::ReadError;
 use crate::http::{Anomalies, Fields, Method, RequestHead, ResponseHead, Version};
@@ -14,7 +14,8 @@ pub enum Framed {
     Chunked,
     /// With the connection.
     Close,
-    /// There is none, and after the head the connection speaks something else: 101, or 2xx to CONNECT.
+    /// There is none, and after the head the connection speaks something else: 101, or 2xx to
+    /// CONNECT.
     Switched,
 }
 
@@ -129,7 +130,8 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
 }
 
-/// One field, or one of several, or a list: all the same number, or the message is malformed (rule 5).
+/// One field, or one of several, or a list: all the same number, or the message is malformed (rule
+/// 5).
 fn length(found: &mut Found, value: &[u8]) -> Result<(), ReadError> {
     for item in list(value) {
         let number = decimal(item).ok_or(ReadError::Malformed)?;

@@ -1,8 +1,9 @@
 //! Start lines as servers and clients read them, which is more than the grammar allows.
 //!
-//! A recipient may split a request line at white space of any kind and drop what stands around it (RFC 9112 §3). What
-//! remains must name HTTP in its last word: that is the evidence that the line is a request. The target may then be
-//! empty, hold spaces, or name any scheme, and the version may be any.
+//! A recipient may split a request line at white space of any kind and drop what stands around it
+//! (RFC 9112 §3). What remains must name HTTP in its last word: that is the evidence that the line
+//! is a request. The target may then be empty, hold spaces, or name any scheme, and the version may
+//! be any.
 
 use crate::http::Version;
 
@@ -45,7 +46,8 @@ pub(super) enum Start {
     Other,
 }
 
-/// White space between words, line ends apart (RFC 9112 §3: SP, HTAB, VT, FF, and a CR that is alone).
+/// White space between words, line ends apart (RFC 9112 §3: SP, HTAB, VT, FF, and a CR that is
+/// alone).
 pub(super) const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r')
 }
@@ -112,7 +114,8 @@ pub(super) fn request(line: &[u8]) -> Option<RequestLine> {
     })
 }
 
-/// Reads a status line, with or without its line end. `None`: no version of HTTP/1, or no status of three digits.
+/// Reads a status line, with or without its line end. `None`: no version of HTTP/1, or no status of
+/// three digits.
 pub(super) fn status(line: &[u8]) -> Option<StatusLine> {
     let bare = line.strip_suffix(b"\n").unwrap_or(line);
     let bare = bare.strip_suffix(b"\r").unwrap_or(bare);

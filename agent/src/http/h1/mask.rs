@@ -3,7 +3,8 @@
 use super::head::Kind;
 use super::line::is_token;
 
-/// Replaces each line end before a space or a tab by spaces (RFC 9112 §5.2); says whether there was one.
+/// Replaces each line end before a space or a tab by spaces (RFC 9112 §5.2); says whether there was
+/// one.
 pub(super) fn unfold(fields: &mut [u8]) -> bool {
     let mut folded = false;
     for at in 0..fields.len() {
@@ -21,8 +22,8 @@ pub(super) fn unfold(fields: &mut [u8]) -> bool {
     folded
 }
 
-/// Puts an underscore for each byte of a field's name that cannot be in one (RFC 9110 §5.1): the name is told so, and means nothing
-/// to anybody. Says whether there was one.
+/// Puts an underscore for each byte of a field's name that cannot be in one (RFC 9110 §5.1): the
+/// name is emitted so, and means nothing to anybody. Says whether there was one.
 pub(super) fn name_fields(kind: Kind, fields: &mut [u8]) -> bool {
     let mut found = false;
     for line in fields.split_mut(|byte| *byte == b'\n') {
@@ -33,7 +34,8 @@ pub(super) fn name_fields(kind: Kind, fields: &mut [u8]) -> bool {
         };
         let (name, _) = line.split_at_mut(colon);
         found |= name.is_empty();
-        // White space after a name is dropped from responses, and makes a request's field another one (RFC 9112 §5.1).
+        // White space after a name is dropped from responses, and makes a request's field another
+        // one (RFC 9112 §5.1).
         let name = match kind {
             Kind::Request => name,
             Kind::Response => {

@@ -1,7 +1,8 @@
 //! HTTP/1.0 and HTTP/1.1 (RFC 9112): heads by `httparse`, framing and bodies here.
 //!
-//! One [`Reader`] per direction turns bytes and gaps into messages. It knows nothing of pairing: when a head is whole, the
-//! caller says how its body ends ([`framing`]), because that depends on the request.
+//! One [`Reader`] per direction turns bytes and gaps into messages. It knows nothing of pairing:
+//! when a head is whole, the caller says how its body ends ([`framing`]), because that depends on
+//! the request.
 //!
 //! ```text
 //!            begins             head whole, body follows

@@ -19,7 +19,7 @@ pub struct Bounds {
 pub enum Event<H> {
     /// All of it was taken, and no message has got any further.
     More,
-    /// A head is whole. [`Reader::body`] must be told how its body ends before anything else.
+    /// A head is whole. [`Reader::body`] must know how its body ends before anything else.
     Head {
         /// The head.
         head: H,
@@ -137,7 +137,8 @@ impl Reader {
         }
     }
 
-    /// How the body ends whose head was just given. A message without one is over at once: its body is returned.
+    /// How the body ends whose head was just given. A message without one is over at once: its body
+    /// is returned.
     pub fn body(&mut self, framed: Framed, bounds: &Bounds) -> Option<Body> {
         match Reading::new(framed, bounds) {
             Some(reading) => {
@@ -163,7 +164,8 @@ impl Reader {
         Some(damage)
     }
 
-    /// The direction has ended inside a body: `Ok` if that is how it ends. `None` when there is none being read.
+    /// The direction has ended inside a body: `Ok` if that is how it ends. `None` when there is
+    /// none being read.
     pub fn fin(&mut self) -> Option<Result<Body, Body>> {
         let State::Body(reading) = &mut self.state else {
             return None;
@@ -173,7 +175,8 @@ impl Reader {
         Some(end)
     }
 
-    /// The body as far as it goes, without an end. Nothing more of it is kept, but its end is still looked for.
+    /// The body as far as it goes, without an end. Nothing more of it is kept, but its end is still
+    /// looked for.
     pub fn so_far(&mut self) -> Option<Body> {
         match &mut self.state {
             State::Body(reading) => Some(reading.so_far()),
@@ -190,7 +193,8 @@ impl Partial {
         }
     }
 
-    /// Adds input until the head is whole. Only then is it parsed, so single bytes do not cost a parse each.
+    /// Adds input until the head is whole. Only then is it parsed, so single bytes do not cost a
+    /// parse each.
     fn push<H: Head>(
         &mut self,
         input: &mut &[u8],
@@ -204,7 +208,7 @@ impl Partial {
             if self.buffer.len() >= bounds.head {
                 return Err(ReadError::TooLarge);
             }
-            // An empty line may have begun with the last two bytes.
+            // An empty line may have started with the last two bytes.
             self.searched = self.buffer.len().saturating_sub(2);
             *input = &[];
             return Ok(None);

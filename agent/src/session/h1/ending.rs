@@ -1,7 +1,9 @@
-//! Exchanges that are emitted before both directions are over: the connection is gone, capture stops, or they are too old.
+//! Exchanges that are emitted before both directions are over: the connection is gone, capture
+//! stops, or they are too old.
 
 use super::super::Context;
-use super::{H1, Requests, Responses};
+use super::H1;
+use super::state::{Requests, Responses};
 use crate::exchange::{InFlight, Partial, Progress};
 use crate::flow::Nanos;
 use crate::ledger::Dropped;

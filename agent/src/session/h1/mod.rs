@@ -19,43 +19,56 @@
 //!
 //! # Which response belongs to which request
 //!
-//! Answers come in the order of their requests (RFC 9112 §9.3.2), so as long as both directions are whole, the n-th response
-//! belongs to the n-th request. Bytes may be missing, and then it depends on where:
+//! Responses come in the order of their requests (RFC 9112 §9.3.2), so as long as both directions
+//! are whole, the n-th response belongs to the n-th request. Bytes may be missing, and then it
+//! depends on where:
 //!
-//! * **Inside a body of known length** (`Content-Length`, or within one chunk): nothing is lost but those bytes.
-//! * **Elsewhere in the requests**: how many requests the gap holds is unknown. Those before it are still responded to in
-//!   order; an response after those is not paired.
-//! * **Elsewhere in the responses**: how many responses the gap holds is unknown. No pending request is paired any more,
-//!   except the one whose response was being read; it is emitted with what there was.
+//! * **Inside a body of known length** (`Content-Length`, or within one chunk): nothing is lost but
+//!   those bytes.
+//! * **Elsewhere in the requests**: how many requests the gap holds is unknown. Those before it are
+//!   still responded to in order; an response after those is not paired.
+//! * **Elsewhere in the responses**: how many responses the gap holds is unknown. No pending
+//!   request is paired any more, except the one whose response was being read; it is emitted with
+//!   what there was.
 //!
-//! What comes after is paired again only where the transport proves that both sides had nothing left to say: at a turning
-//! point ([`super::quiescent`]). On a connection whose client waits for each response, every request begins at one, and its
-//! response begins exactly at the request's `heard`. So:
+//! What comes after is paired again only where the transport proves that both sides had nothing
+//! left to say: at a turning point ([`super::quiescent`]). On a connection whose client waits for
+//! each response, every request begins at one, and its response begins exactly at the request's
+//! `heard`. So:
 //!
-//! * if only the responses were lost track of, the next request to begin says where its response will begin;
-//! * if the requests were lost track of, a request is believed only at a quiescent point whose two sides were both seen:
-//!   then the first bytes after it are not in the middle of anything;
-//! * a connection that was there before the agent is picked up at the first bytes of a request, if they are a whole request
-//!   line at the start of a segment, and if, when the response begins, they are a whole request and nothing else, all of
-//!   which the server had received. (The middle of a body does not look like that; a body that ends with exactly one
-//!   request in a segment of its own would.)
+//! * if only the responses were lost track of, the next request to begin says where its response
+//!   will begin;
+//! * if the requests were lost track of, a request is believed only at a quiescent point whose two
+//!   sides were both seen: then the first bytes after it are not in the middle of anything;
+//! * a connection that was there before the agent is picked up at the first bytes of a request, if
+//!   they are a whole request line at the start of a segment, and if, when the response begins,
+//!   they are a whole request and nothing else, all of which the server had received. (The middle
+//!   of a body does not look like that; a body that ends with exactly one request in a segment of
+//!   its own would.)
 //!
-//! A client that pipelines has no quiescent points to rely on: once a request was seen to begin while an earlier one was
-//! pending, a loss of track is final. Its later requests are counted as [`Dropped::PairingLost`] as far as they can be made
-//! out, and when they cannot, the socket is left alone. (A client that pipelines for the first time exactly within a gap,
-//! in such a way that no acknowledgement shows it, cannot be emitted from one that does not.)
+//! A client that pipelines has no quiescent points to rely on: once a request was seen to begin
+//! while an earlier one was pending, a loss of track is final. Its later requests are counted as
+//! [`Dropped::PairingLost`] as far as they can be made out, and when they cannot, the socket is
+//! left alone. (A client that pipelines for the first time exactly within a gap, in such a way that
+//! no acknowledgement shows it, cannot be emitted from one that does not.)
 
+mod beginning;
 mod ending;
+mod expectation;
 mod requests;
 mod responses;
 mod resync;
+mod state;
+mod switched;
 
+pub(crate) use beginning::{is_known_request, is_plain_request};
 pub(crate) use ending::End;
-pub(crate) use requests::{is_known_request, is_plain_request};
+pub(crate) use switched::Switched;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use self::state::{LastRequest, Pairing, Pickup, Recognition, Requests, Responses, Started};
 use super::quiescent::Spoken;
 use super::{Context, Messages};
 use crate::exchange::{InFlight, Progress};
@@ -64,9 +77,6 @@ use crate::http::Anomalies;
 use crate::http::h1::{Reader, Wanted};
 use crate::ledger::{Dropped, Partial};
 use crate::transport::{Chunk, Gap};
-
-/// Bytes kept that came after a CONNECT and before its response. Clients that do not wait send a TLS hello, or one request.
-const EARLY: usize = 16 * 1024;
 
 /// An HTTP/1 connection.
 #[derive(Debug)]
@@ -91,143 +101,8 @@ pub(crate) struct H1 {
     held: usize,
     last_request: LastRequest,
     /// A request that began since the last look.
-    news: Option<Offset>,
+    request_start: Option<Offset>,
     switched: Option<Box<Switched>>,
-}
-
-/// A request whose head is not whole.
-#[derive(Clone, Copy, Debug)]
-struct Started {
-    time: Nanos,
-    offset: Offset,
-    /// It is in the ledger. The first bytes of a connection are not, before they are known to be HTTP.
-    counted: bool,
-    /// TCP may have taken other bytes of its head.
-    conflict: bool,
-}
-
-/// The first byte of the last request.
-#[derive(Clone, Copy, Debug, Default)]
-struct LastRequest {
-    offset: Offset,
-    heard: Option<Offset>,
-}
-
-/// Whether it is HTTP at all.
-///
-/// ```text
-/// FirstBytes ── a whole request line ──► Proven
-///     │   └──── bytes are missing ─────► Unproven ── a whole request line ──► Proven
-///     └──────── no request line ───────► Refuted
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Recognition {
-    /// The first byte of the connection was seen, no whole request line yet.
-    FirstBytes,
-    /// Mid-stream, or bytes are missing: what is not HTTP proves nothing.
-    Unproven,
-    /// A whole request line was seen.
-    Proven,
-    /// Not HTTP after all.
-    Refuted,
-}
-
-/// What a loss of track costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Pairing {
-    /// Every request so far began after the response to the one before: quiescent points can be relied on.
-    InOrder,
-    /// A request began while an earlier one was pending: the next loss of track is final.
-    Pipelined,
-    /// Nothing more can be paired.
-    Lost,
-}
-
-/// What vouches for the first request of a connection that was picked up mid-stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pickup {
-    /// Its first byte, or a quiescent point.
-    Certain,
-    /// Nothing but its looks: its response has to confirm it.
-    Unconfirmed,
-}
-
-#[derive(Debug)]
-enum Requests {
-    Reading(Reader),
-    Seek,
-    /// After a CONNECT: what came before its response.
-    Hold(Box<Early>),
-    Ended,
-}
-
-#[derive(Debug)]
-enum Responses {
-    /// Nothing of this direction was seen. The response begins at this offset, or with the first byte of all.
-    Await(Option<Offset>),
-    Reading(Reader),
-    Seek,
-    Ended,
-}
-
-/// Bytes that came after a CONNECT and before its response.
-#[derive(Debug, Default)]
-pub(crate) struct Early {
-    bytes: Vec<u8>,
-    offset: Offset,
-    heard: Option<Offset>,
-    time: Nanos,
-    /// How many came; `bytes` has the first of them.
-    len: u64,
-}
-
-impl Early {
-    fn push(&mut self, chunk: &Chunk<'_>) {
-        if self.len == 0 {
-            self.offset = chunk.offset;
-            self.heard = chunk.heard;
-            self.time = chunk.time;
-        }
-        if self.len == self.bytes.len() as u64 {
-            let room = EARLY.saturating_sub(self.bytes.len());
-            let kept = chunk.bytes.get(..room).unwrap_or(chunk.bytes);
-            self.bytes.extend_from_slice(kept);
-        }
-        self.len += chunk.bytes.len() as u64;
-    }
-
-    /// What was kept.
-    pub(crate) fn chunk(&self) -> Option<Chunk<'_>> {
-        (!self.bytes.is_empty()).then_some(Chunk {
-            bytes: &self.bytes,
-            offset: self.offset,
-            heard: self.heard,
-            time: self.time,
-            boundary: true,
-        })
-    }
-
-    /// What was not.
-    pub(crate) fn gap(&self, time: Nanos) -> Option<Gap> {
-        let kept = self.bytes.len() as u64;
-        (self.len > kept).then_some(Gap {
-            offset: self.offset + kept,
-            len: self.len - kept,
-            skipped: true,
-            time,
-        })
-    }
-}
-
-/// From here on the connection speaks something else.
-#[derive(Debug)]
-pub(crate) struct Switched {
-    /// It is WebSocket (RFC 6455).
-    pub(crate) websocket: bool,
-    /// What the client sent before it knew.
-    pub(crate) early: Early,
-    /// The client has ended its direction.
-    pub(crate) requests_ended: bool,
 }
 
 /// What becomes of the connection.
@@ -244,7 +119,8 @@ pub(crate) enum Verdict {
 }
 
 impl H1 {
-    /// `start`: nothing came before what the direction's first item will be. Both arguments by [`Messages`].
+    /// `start`: nothing came before what the direction's first item will be. Both arguments by
+    /// [`Messages`].
     pub(crate) fn new(peers: Arc<Peers>, spoken: [Spoken; 2], start: [bool; 2]) -> Self {
         let [_, responses] = &spoken;
         let [requests_start, responses_start] = start;
@@ -274,7 +150,7 @@ impl H1 {
             pickup: Pickup::Certain,
             held: 0,
             last_request: LastRequest::default(),
-            news: None,
+            request_start: None,
             switched: None,
         }
     }
@@ -402,8 +278,8 @@ impl H1 {
 
     /// Where the first request that began since the last call begins.
     #[inline]
-    pub(crate) const fn take_news(&mut self) -> Option<Offset> {
-        self.news.take()
+    pub(crate) const fn take_request_start(&mut self) -> Option<Offset> {
+        self.request_start.take()
     }
 
     /// One of its requests that are known begins at `offset`.
@@ -468,8 +344,8 @@ impl H1 {
         }
     }
 
-    /// Waits for no response any more: every exchange is emitted but one that only waits for the end of its request. What was
-    /// taken for a request on its looks alone is dropped.
+    /// Waits for no response any more: every exchange is emitted but one that only waits for the
+    /// end of its request. What was taken for a request on its looks alone is dropped.
     fn abandon(&mut self, now: Nanos, cx: &mut Context<'_>) {
         self.take_bodies(|exchange| exchange.progress != Progress::Done);
         let reason = self.unpaired();

@@ -1,7 +1,9 @@
 //! The requests' side.
 
 use super::super::Context;
-use super::{H1, LastRequest, Pairing, Pickup, Recognition, Requests, Responses, Started};
+use super::H1;
+use super::beginning::{empty_lines, is_known_request};
+use super::state::{LastRequest, Pairing, Pickup, Recognition, Requests, Responses, Started};
 use crate::exchange::{InFlight, Partial, Progress};
 use crate::flow::Nanos;
 use crate::http::h1::{self, Class, Damage, Event, Framed, ReadError, Reader, Traits, classify};
@@ -130,7 +132,7 @@ impl H1 {
         {
             started.counted = true;
             cx.ledger.start();
-            self.news.get_or_insert(started.offset);
+            self.request_start.get_or_insert(started.offset);
         }
     }
 
@@ -325,34 +327,6 @@ impl H1 {
         self.lose_track();
     }
 
-    /// The client asked whether to send its body (`Expect: 100-continue`), was given a final response instead, has not
-    /// sent a byte of the body, and now sends what looks like another request (RFC 9110 §10.1.1).
-    fn may_give_up_its_body(&self, chunk: &Chunk<'_>) -> bool {
-        let Requests::Reading(reader) = &self.requests else {
-            return false;
-        };
-        let [_, responses] = &self.spoken;
-        self.current
-            && self.in_flight.back().is_some_and(|exchange| {
-                exchange.expects
-                    && exchange.interim.count == 0
-                    && exchange.progress == Progress::Done
-            })
-            && reader.reading().is_some_and(h1::Reading::untouched)
-            && responses.is_quiescent(chunk)
-            && is_known_request(chunk.bytes)
-            && classify(chunk.bytes) == Class::Request
-    }
-
-    /// The body, or another request: only the two ends know. Neither is emitted, one is counted.
-    fn ambiguous(&mut self, now: Nanos, cx: &mut Context<'_>) {
-        self.request_cut(now, cx);
-        cx.ledger.start();
-        cx.drop_with(Dropped::PairingLost);
-        self.owed += 1;
-        self.requests_lost();
-    }
-
     /// The request ends before its body does.
     pub(super) fn request_cut(&mut self, now: Nanos, cx: &mut Context<'_>) {
         let Requests::Reading(reader) = &mut self.requests else {
@@ -389,42 +363,4 @@ impl H1 {
             cx.drop_with(reason);
         }
     }
-}
-
-/// A request line that may be believed where nothing before it vouches for it. The end of another line may look like an
-/// odd one, so that must begin with a known method.
-pub(crate) fn is_plain_request(class: Class, bytes: &[u8]) -> bool {
-    match class {
-        Class::Request => true,
-        Class::OddRequest => is_known_request(bytes),
-        _ => false,
-    }
-}
-
-/// A request line that is not whole, but begins with a method of RFC 9110 and a target.
-pub(crate) fn is_known_request(bytes: &[u8]) -> bool {
-    const METHODS: [&[u8]; 9] = [
-        b"GET ",
-        b"HEAD ",
-        b"POST ",
-        b"PUT ",
-        b"DELETE ",
-        b"CONNECT ",
-        b"OPTIONS ",
-        b"TRACE ",
-        b"PATCH ",
-    ];
-    METHODS
-        .iter()
-        .filter_map(|method| bytes.strip_prefix(*method))
-        .any(|target| matches!(target, [b'/' | b'*' | b'h', ..]))
-}
-
-/// Empty lines before a message are passed over (RFC 9112 §2.2).
-#[inline]
-pub(super) fn empty_lines(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .count()
 }

@@ -2,8 +2,10 @@
 
 use super::super::Context;
 use super::super::quiescent::is_interim;
-use super::requests::empty_lines;
-use super::{Early, H1, Pairing, Pickup, Requests, Responses, Switched};
+use super::H1;
+use super::beginning::empty_lines;
+use super::state::{Pairing, Pickup, Requests, Responses};
+use super::switched::{Early, Switched};
 use crate::exchange::{InFlight, Partial, Progress};
 use crate::flow::{Nanos, Offset};
 use crate::http::h1::{self, Class, Damage, Event, Framed, ReadError, Reader, classify};
@@ -78,7 +80,8 @@ impl H1 {
     /// Counts a response without its request, if that is what begins here.
     fn response_alone(&mut self, chunk: &Chunk<'_>, in_step: bool, cx: &mut Context<'_>) {
         let [requests, responses] = &self.spoken;
-        // It begins after the last message, where both sides had nothing else left to say, or with the first bytes seen.
+        // It begins after the last message, where both sides had nothing else left to say, or with
+        // the first bytes seen.
         let begins = in_step
             || (chunk.boundary
                 && (responses.is_unseen()
@@ -251,7 +254,8 @@ impl H1 {
         }
     }
 
-    /// The response that is being read cannot be read any further: its request is known all the same.
+    /// The response that is being read cannot be read any further: its request is known all the
+    /// same.
     fn unreadable(&mut self, reason: Partial) {
         self.responding(|exchange| {
             exchange.mark(reason);

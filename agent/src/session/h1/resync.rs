@@ -1,15 +1,17 @@
 //! Finding the way back after a loss of track; see the rules in [`super`].
 
 use super::super::Context;
-use super::requests::is_plain_request;
-use super::{H1, Pairing, Pickup, Recognition, Requests, Responses};
+use super::H1;
+use super::beginning::is_plain_request;
+use super::state::{Pairing, Pickup, Recognition, Requests, Responses};
 use crate::exchange::Partial;
 use crate::flow::Nanos;
 use crate::http::h1::{Class, Reader, classify};
 use crate::transport::Chunk;
 
 impl H1 {
-    /// More comes after the request at which the connection was picked up: it was none, or the client pipelines.
+    /// More comes after the request at which the connection was picked up: it was none, or the
+    /// client pipelines.
     pub(super) fn misjoined(&mut self, now: Nanos, cx: &mut Context<'_>) {
         self.abandon(now, cx);
         self.pickup = Pickup::Certain;
@@ -17,8 +19,8 @@ impl H1 {
         self.responses = Responses::Seek;
     }
 
-    /// Answers were lost track of, requests were not. A client that waits for each response has had the whole of the last one:
-    /// the next begins where it says.
+    /// Responses were lost track of, requests were not. A client that waits for each response has
+    /// had the whole of the last one: the next begins where it says.
     pub(super) fn find_response(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) {
         let [_, responses] = &self.spoken;
         if self.recognition == Recognition::Proven && self.last_request.heard == chunk.heard {
@@ -71,7 +73,8 @@ impl H1 {
         };
     }
 
-    /// What has come of the requests is one whole request, and the sender of `response` had received all of it.
+    /// What has come of the requests is one whole request, and the sender of `response` had
+    /// received all of it.
     pub(super) fn asked_once(&self, response: &Chunk<'_>) -> bool {
         let [requests, _] = &self.spoken;
         let whole = match &self.requests {

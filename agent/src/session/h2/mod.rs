@@ -168,8 +168,8 @@ impl H2 {
     }
 
     /// Where the first request begins that started since the last call.
-    pub(crate) const fn take_news(&mut self) -> Option<Offset> {
-        self.streams.take_news()
+    pub(crate) const fn take_request_start(&mut self) -> Option<Offset> {
+        self.streams.take_request_start()
     }
 
     /// One of its requests that are known begins there.

@@ -54,7 +54,7 @@ impl Streams {
         self.held
     }
 
-    pub(super) const fn take_news(&mut self) -> Option<Offset> {
+    pub(super) const fn take_request_start(&mut self) -> Option<Offset> {
         self.news.take()
     }
 

@@ -1,14 +1,16 @@
 //! One direction's position, its holes, its end.
 
+use super::advance::Receiver;
 use super::doubt::Doubt;
 use super::reorder::Reorder;
 use super::{Anchor, Range, distance, length};
 use crate::capture::Segment;
 use crate::flow::{Direction, Nanos, Offset};
-use crate::transport::{Chunk, Gap, Item};
+use crate::transport::Item;
 
-/// How far ahead of its position a direction believes a sequence number that nothing but a packet vouches for. Larger
-/// than the receive windows in use (6 MiB by default), small enough that a forged number cannot put a connection out for long.
+/// How far ahead of its position a direction believes a sequence number that nothing but a packet
+/// vouches for. Larger than the receive windows in use (6 MiB by default), small enough that a
+/// forged number cannot put a connection out for long.
 const AHEAD: i32 = 16 * 1024 * 1024;
 
 /// Bounds of reordering.
@@ -18,53 +20,24 @@ pub struct Bounds {
     pub reorder_bytes: usize,
 }
 
-/// Where items go, and what acknowledgement numbers of this direction mean in the other.
-#[derive(Debug)]
-pub struct Sink<F> {
-    peer: Anchor,
-    item: F,
-}
-
-impl<F: FnMut(Item<'_>)> Sink<F> {
-    /// `peer`: how the other direction's numbers and offsets belong together.
-    pub const fn new(peer: Anchor, item: F) -> Self {
-        Self { peer, item }
-    }
-
-    fn item(&mut self, item: Item<'_>) {
-        (self.item)(item);
-    }
-
-    #[inline]
-    fn chunk(&mut self, range: &Range<'_>, offset: Offset) {
-        (self.item)(Item::Chunk(Chunk {
-            bytes: range.bytes,
-            offset,
-            heard: Some(self.peer.offset(range.ack)),
-            time: range.time,
-            boundary: range.boundary,
-        }));
-    }
-}
-
 /// Puts the segments of one direction in order.
 #[derive(Debug, Default)]
 pub struct Assembler {
     /// The next byte to hand on.
-    at: Anchor,
+    pub(super) at: Anchor,
     /// An offset of `at` was chosen.
     anchored: bool,
     /// Where the direction ends, and since when that is known.
-    fin: Option<(u32, Nanos)>,
+    pub(super) fin: Option<(u32, Nanos)>,
     /// Bytes before this are not wanted: a hole there is on purpose.
-    unneeded: Option<u32>,
+    pub(super) unneeded: Option<u32>,
     opened: bool,
-    ended: bool,
+    pub(super) ended: bool,
     /// Received bytes that TCP is not known to have taken yet.
     doubt: Option<Doubt>,
     /// Bytes or a gap were handed on.
-    given: bool,
-    reorder: Option<Box<Reorder>>,
+    pub(super) given: bool,
+    pub(super) reorder: Option<Box<Reorder>>,
 }
 
 impl Assembler {
@@ -133,10 +106,10 @@ impl Assembler {
         &mut self,
         segment: &Segment<'_>,
         bounds: &Bounds,
-        sink: &mut Sink<impl FnMut(Item<'_>)>,
+        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
     ) {
         if !self.opened {
-            self.open(segment, sink);
+            self.open(segment, receiver);
         }
         if self.ended {
             return;
@@ -148,20 +121,21 @@ impl Assembler {
             self.unneeded = None;
         }
         if self.doubt.is_some() {
-            self.doubt(segment, sink);
+            self.doubt(segment, receiver);
         }
         // What lies before `expected` was given, or is lost: no later segment brings it.
         if distance(self.at.seq, segment.expected) > 0 {
-            self.pass(segment.expected, segment.skipped, segment.time, sink);
+            self.pass(segment.expected, segment.skipped, segment.time, receiver);
         }
         let len = length(segment.payload).min(segment.wire_len);
         let end = segment.seq.wrapping_add(segment.wire_len);
-        // The socket's position may lag behind what is told here; nobody waits for what nobody wants.
+        // The socket's position may lag behind what the hook skips; nobody waits for what nobody
+        // wants.
         let idle = segment.skipped
             && len == 0
             && self.unneeded.is_some_and(|until| distance(end, until) >= 0);
         if segment.skipped && len < segment.wire_len {
-            // The hook leaves bytes out here; those before were left out too, or are not wanted either.
+            // The hook skips bytes here; those before were skipped too, or are not wanted either.
             self.declined(end);
         }
         let offset = distance(self.at.seq, segment.seq);
@@ -172,35 +146,37 @@ impl Assembler {
             self.fin = Some((end, segment.time));
         }
         if offset <= 0 {
-            self.in_order(segment, offset.unsigned_abs(), len, sink);
+            self.in_order(segment, offset.unsigned_abs(), len, receiver);
         } else if idle {
-            self.pass(end, true, segment.time, sink);
+            self.pass(end, true, segment.time, receiver);
         } else if len > 0 && self.believable(segment.seq, segment.skipped) {
-            self.keep(segment, len, bounds, sink);
+            self.keep(segment, len, bounds, receiver);
         }
-        self.end(segment.time, sink);
+        self.end(segment.time, receiver);
     }
 
     /// Looks at bytes that TCP was not known to have taken.
-    fn doubt(&mut self, segment: &Segment<'_>, sink: &mut Sink<impl FnMut(Item<'_>)>) {
+    fn doubt(&mut self, segment: &Segment<'_>, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
         Doubt::settle(&mut self.doubt, segment.expected);
         if let Some(doubt) = self.doubt
             && doubt.conflicts(segment)
         {
             self.doubt = None;
             let first = doubt.is_first(segment);
-            sink.item(Item::Conflict { first });
+            receiver.item(Item::Conflict { first });
         }
     }
 
-    /// Bytes were handed on that TCP is not known to have taken.
+    /// TCP is known to have taken every byte before this offset that was handed on.
     #[must_use]
-    pub const fn is_doubtful(&self) -> bool {
-        self.doubt.is_some()
+    pub fn is_taken(&self, offset: Offset) -> bool {
+        let seq = self.at.seq(offset);
+        self.doubt.is_none_or(|doubt| doubt.begins_after(seq))
     }
 
-    /// Learns the position from the first segment. `expected` is where the socket stands; a replay may not know it.
-    fn open(&mut self, segment: &Segment<'_>, sink: &mut Sink<impl FnMut(Item<'_>)>) {
+    /// Learns the position from the first segment. `expected` is where the socket stands; a replay
+    /// may not know it.
+    fn open(&mut self, segment: &Segment<'_>, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
         let ahead = distance(segment.expected, segment.seq);
         // Behind it, the segment is a retransmission; too far ahead, `expected` is not known.
         let known = ahead < AHEAD || segment.skipped;
@@ -208,7 +184,7 @@ impl Assembler {
         self.anchor(first);
         self.at.pass(first);
         self.opened = true;
-        sink.item(Item::Opens {
+        receiver.item(Item::Opens {
             offset: self.at.offset,
             start: segment.start && known,
         });
@@ -220,7 +196,7 @@ impl Assembler {
         segment: &Segment<'_>,
         behind: u32,
         len: u32,
-        sink: &mut Sink<impl FnMut(Item<'_>)>,
+        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
     ) {
         if behind < len {
             let mut range = Range {
@@ -235,10 +211,10 @@ impl Assembler {
                 && distance(first.seq, range.end()) > 0
             {
                 // Reaches into what is kept: the first copy wins.
-                self.overlapping(range, segment, sink);
+                self.overlapping(range, segment, receiver);
                 return;
             }
-            sink.chunk(&range, self.at.offset);
+            receiver.chunk(&range, self.at.offset);
             self.at.pass(range.end());
             let first = !std::mem::replace(&mut self.given, true);
             if segment.direction == Direction::Ingress {
@@ -247,10 +223,10 @@ impl Assembler {
         }
         let end = segment.seq.wrapping_add(segment.wire_len);
         if segment.wire_len > len && distance(self.at.seq, end) > 0 {
-            self.pass(end, segment.skipped, segment.time, sink);
+            self.pass(end, segment.skipped, segment.time, receiver);
         }
         if self.reorder.is_some() {
-            self.drain(sink);
+            self.drain(receiver);
         }
     }
 
@@ -258,15 +234,15 @@ impl Assembler {
         &mut self,
         range: Range<'_>,
         segment: &Segment<'_>,
-        sink: &mut Sink<impl FnMut(Item<'_>)>,
+        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
     ) {
         let uncopied = segment.wire_len.saturating_sub(length(segment.payload));
         if let Some(reorder) = &mut self.reorder
             && reorder.insert(&range, uncopied, segment.skipped)
         {
-            sink.item(Item::Conflict { first: false });
+            receiver.item(Item::Conflict { first: false });
         }
-        self.drain(sink);
+        self.drain(receiver);
     }
 
     fn keep(
@@ -274,7 +250,7 @@ impl Assembler {
         segment: &Segment<'_>,
         len: u32,
         bounds: &Bounds,
-        sink: &mut Sink<impl FnMut(Item<'_>)>,
+        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
     ) {
         let range = Range {
             bytes: segment.payload.get(..len as usize).unwrap_or_default(),
@@ -285,16 +261,22 @@ impl Assembler {
         };
         let reorder = self.reorder.get_or_insert_with(|| Box::new(Reorder::new()));
         if reorder.insert(&range, segment.wire_len - len, segment.skipped) {
-            sink.item(Item::Conflict { first: false });
+            receiver.item(Item::Conflict { first: false });
         }
         while self.memory() > bounds.reorder_bytes {
-            self.pass_hole(segment.time, sink);
+            self.pass_hole(segment.time, receiver);
         }
     }
 
-    /// Something vouches that no byte before `seq` will come any more: an acknowledgement by the other end.
+    /// Something vouches that no byte before `seq` will come any more: an acknowledgement by the
+    /// other end.
     #[inline]
-    pub fn acknowledged(&mut self, seq: u32, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
+    pub fn acknowledged(
+        &mut self,
+        seq: u32,
+        time: Nanos,
+        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
+    ) {
         Doubt::settle(&mut self.doubt, seq);
         if self.ended || !self.anchored || distance(self.at.seq, seq) <= 0 {
             return;
@@ -302,7 +284,7 @@ impl Assembler {
         if !self.opened && self.believable(seq, false) {
             // Bytes after the anchor were received, and no segment of this direction was seen.
             self.opened = true;
-            sink.item(Item::Opens {
+            receiver.item(Item::Opens {
                 offset: self.at.offset,
                 start: false,
             });
@@ -313,28 +295,28 @@ impl Assembler {
             _ => seq,
         };
         if self.believable(seq, false) {
-            self.pass(seq, false, time, sink);
-            self.end(time, sink);
+            self.pass(seq, false, time, receiver);
+            self.end(time, receiver);
         }
     }
 
     /// Takes the first hole for missing.
-    pub fn pass_hole(&mut self, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
+    pub fn pass_hole(&mut self, time: Nanos, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
         let to = self.first_kept().or(self.fin.map(|(fin, _)| fin));
         if let Some(seq) = to {
-            self.pass(seq, false, time, sink);
+            self.pass(seq, false, time, receiver);
         }
-        self.end(time, sink);
+        self.end(time, receiver);
     }
 
     /// Takes every hole for missing: nothing more comes.
-    pub fn flush(&mut self, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
+    pub fn flush(&mut self, time: Nanos, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
         while self.waiting_since().is_some() {
-            self.pass_hole(time, sink);
+            self.pass_hole(time, receiver);
         }
     }
 
-    fn first_kept(&self) -> Option<u32> {
+    pub(super) fn first_kept(&self) -> Option<u32> {
         self.reorder.as_ref()?.first().map(|kept| kept.seq)
     }
 
@@ -344,101 +326,6 @@ impl Assembler {
             .unneeded
             .map_or(0, |until| distance(self.at.seq, until).max(0));
         skipped || ahead <= AHEAD.saturating_add(unneeded)
-    }
-
-    /// Moves the position to `to` at least: what is kept before it is handed on, the holes between are gaps.
-    fn pass(&mut self, to: u32, skipped: bool, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
-        while distance(self.at.seq, to) > 0 {
-            let first = self
-                .reorder
-                .as_ref()
-                .and_then(|reorder| reorder.first())
-                .map(|kept| (kept.seq, kept.skipped));
-            match first {
-                Some((seq, kept_skipped)) if distance(seq, to) > 0 => {
-                    self.gap(seq, kept_skipped, time, sink);
-                    self.drain(sink);
-                }
-                _ => self.gap(to, skipped, time, sink),
-            }
-        }
-        self.drain(sink);
-    }
-
-    /// Hands on kept ranges that are in order now.
-    fn drain(&mut self, sink: &mut Sink<impl FnMut(Item<'_>)>) {
-        while let Some(reorder) = &mut self.reorder {
-            let Some(first) = reorder.first() else {
-                self.reorder = None;
-                return;
-            };
-            let behind = distance(first.seq, self.at.seq);
-            let Ok(behind) = usize::try_from(behind) else {
-                return;
-            };
-            let Some(kept) = reorder.pop() else { return };
-            let end = kept.end().wrapping_add(kept.uncopied);
-            let mut range = Range {
-                bytes: &kept.bytes,
-                seq: kept.seq,
-                ack: kept.ack,
-                time: kept.time,
-                boundary: kept.boundary,
-            };
-            range.advance(behind);
-            if !range.bytes.is_empty() {
-                sink.chunk(&range, self.at.offset);
-                self.at.pass(range.end());
-            }
-            if kept.uncopied > 0 && distance(self.at.seq, end) > 0 {
-                let to = match self.first_kept() {
-                    Some(seq) if distance(seq, end) > 0 => seq,
-                    _ => end,
-                };
-                self.gap(to, kept.skipped, kept.time, sink);
-            }
-        }
-    }
-
-    /// Hands on the hole up to `to`; the part that nobody wanted is on purpose.
-    fn gap(&mut self, to: u32, skipped: bool, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
-        let unneeded = self
-            .unneeded
-            .map_or(0, |until| distance(self.at.seq, until));
-        if unneeded > 0 {
-            let middle = match distance(self.at.seq, to) > unneeded {
-                true => self.at.seq.wrapping_add(unneeded.unsigned_abs()),
-                false => to,
-            };
-            self.part(middle, true, time, sink);
-        }
-        self.part(to, skipped, time, sink);
-    }
-
-    fn part(&mut self, to: u32, skipped: bool, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
-        let offset = self.at.offset;
-        self.at.pass(to);
-        self.given = true;
-        let len = offset.until(self.at.offset);
-        if len > 0 {
-            sink.item(Item::Gap(Gap {
-                offset,
-                len,
-                skipped,
-                time,
-            }));
-        }
-    }
-
-    fn end(&mut self, time: Nanos, sink: &mut Sink<impl FnMut(Item<'_>)>) {
-        if let Some((fin, _)) = self.fin
-            && !self.ended
-            && distance(fin, self.at.seq) >= 0
-        {
-            self.ended = true;
-            self.reorder = None;
-            sink.item(Item::End { time });
-        }
     }
 }
 
@@ -512,8 +399,8 @@ mod tests {
                     segment.text.as_bytes(),
                 )
             };
-            let mut sink = Sink::new(PEER, |item: Item<'_>| items.push(shown(item)));
-            assembler.push(&segment, &BOUNDS, &mut sink);
+            let mut receiver = Receiver::new(PEER, |item: Item<'_>| items.push(shown(item)));
+            assembler.push(&segment, &BOUNDS, &mut receiver);
         }
         if let Some(first @ ("at" | "fresh")) = items.first().map(String::as_str) {
             items[0] = format!("{first} {}", assembler.at().seq(Offset::ORIGIN));
@@ -707,7 +594,7 @@ mod tests {
             assembler.acknowledged(
                 seq,
                 0,
-                &mut Sink::new(PEER, |item: Item<'_>| items.push(shown(item))),
+                &mut Receiver::new(PEER, |item: Item<'_>| items.push(shown(item))),
             );
         }
         assert_eq!(items, ["gap 4", "gap 5", "b", "gap 4"]);
@@ -722,7 +609,7 @@ mod tests {
         assembler.acknowledged(
             14,
             0,
-            &mut Sink::new(PEER, |item: Item<'_>| items.push(shown(item))),
+            &mut Receiver::new(PEER, |item: Item<'_>| items.push(shown(item))),
         );
         assert_eq!(items, ["gap 2", "fin"]);
     }
@@ -733,8 +620,8 @@ mod tests {
         let mut items = Vec::new();
         for seq in [100, 100, 90, 900_000_000, 130, 130] {
             assembler.anchor(seq);
-            let mut sink = Sink::new(PEER, |item: Item<'_>| items.push(shown(item)));
-            assembler.acknowledged(seq, 0, &mut sink);
+            let mut receiver = Receiver::new(PEER, |item: Item<'_>| items.push(shown(item)));
+            assembler.acknowledged(seq, 0, &mut receiver);
         }
         assert_eq!(items, ["at", "gap 30"]);
     }
@@ -766,9 +653,10 @@ mod tests {
         );
         let mut assembler = Assembler::default();
         run(&mut assembler, &[s(10, 10, "ab")]);
-        assert!(assembler.is_doubtful());
-        assembler.acknowledged(12, 0, &mut Sink::new(PEER, |_: Item<'_>| ()));
-        assert!(!assembler.is_doubtful());
+        let end = assembler.offset().unwrap();
+        assert!(!assembler.is_taken(end));
+        assembler.acknowledged(12, 0, &mut Receiver::new(PEER, |_: Item<'_>| ()));
+        assert!(assembler.is_taken(end));
     }
 
     #[test]
@@ -787,7 +675,7 @@ mod tests {
         let mut items = Vec::new();
         assembler.flush(
             0,
-            &mut Sink::new(PEER, |item: Item<'_>| items.push(shown(item))),
+            &mut Receiver::new(PEER, |item: Item<'_>| items.push(shown(item))),
         );
         assert_eq!(assembler.memory(), 0);
         assert!(assembler.waiting_since().is_none());

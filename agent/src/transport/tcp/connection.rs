@@ -1,6 +1,6 @@
 //! Both directions of a TCP connection.
 
-use super::assembler::Sink;
+use super::advance::Receiver;
 use super::reset::{self, Reset, Verdict};
 use super::window::Window;
 use super::{Assembler, Bounds};
@@ -36,24 +36,25 @@ pub(crate) enum Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// To go on at this sequence number.
-    Resume(u32),
+    ResumeOffset(u32),
     /// To copy everything.
     Unlimited,
 }
 
-/// Where a byte is on the wire: the same at both ends of a connection, when nothing between them rewrites it.
+/// Where a byte is on the wire: the same at both ends of a connection, when nothing between them
+/// rewrites it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WirePosition(u32);
 
 impl Tcp {
-    /// Takes a segment; hands on what became known, first of the other direction: what the sender had received of it, the
-    /// hook was given before.
+    /// Takes a segment; hands on what became known, first of the other direction: what the sender
+    /// had received of it, the hook was given before.
     #[inline]
     pub(crate) fn segment(
         &mut self,
         segment: &Segment<'_>,
         bounds: &Bounds,
-        sink: &mut impl FnMut(Direction, Item<'_>),
+        receiver: &mut impl FnMut(Direction, Item<'_>),
     ) -> Progress {
         let direction = segment.direction;
         let Self {
@@ -81,9 +82,9 @@ impl Tcp {
         other.assembler.acknowledged(
             segment.ack,
             segment.time,
-            &mut Sink::new(own.assembler.at(), |item: Item<'_>| {
+            &mut Receiver::new(own.assembler.at(), |item: Item<'_>| {
                 note(&mut spoken, &item);
-                sink(direction.opposite(), item);
+                receiver(direction.opposite(), item);
             }),
         );
         if let Some(offset) = spoken.take() {
@@ -93,9 +94,9 @@ impl Tcp {
         own.assembler.push(
             segment,
             bounds,
-            &mut Sink::new(other.assembler.at(), |item: Item<'_>| {
+            &mut Receiver::new(other.assembler.at(), |item: Item<'_>| {
                 note(&mut spoken, &item);
-                sink(direction, item);
+                receiver(direction, item);
             }),
         );
         if let Some(offset) = spoken {
@@ -113,7 +114,7 @@ impl Tcp {
         &mut self,
         now: Nanos,
         wait: Nanos,
-        sink: &mut impl FnMut(Direction, Item<'_>),
+        receiver: &mut impl FnMut(Direction, Item<'_>),
     ) -> Progress {
         for direction in [Direction::Ingress, Direction::Egress] {
             let (own, other) = self.pair(direction);
@@ -125,7 +126,7 @@ impl Tcp {
             {
                 own.assembler.pass_hole(
                     now,
-                    &mut Sink::new(peer, |item: Item<'_>| sink(direction, item)),
+                    &mut Receiver::new(peer, |item: Item<'_>| receiver(direction, item)),
                 );
             }
         }
@@ -136,13 +137,13 @@ impl Tcp {
     }
 
     /// Nothing more comes: hands on what is kept early.
-    pub(crate) fn flush(&mut self, now: Nanos, sink: &mut impl FnMut(Direction, Item<'_>)) {
+    pub(crate) fn flush(&mut self, now: Nanos, receiver: &mut impl FnMut(Direction, Item<'_>)) {
         for direction in [Direction::Ingress, Direction::Egress] {
             let (own, other) = self.pair(direction);
             let peer = other.assembler.at();
             own.assembler.flush(
                 now,
-                &mut Sink::new(peer, |item: Item<'_>| sink(direction, item)),
+                &mut Receiver::new(peer, |item: Item<'_>| receiver(direction, item)),
             );
         }
     }
@@ -169,7 +170,7 @@ impl Tcp {
         }
         match wanted? {
             super::window::Wanted::From(offset) => {
-                Some(Ask::Resume(own.assembler.at().seq(offset)))
+                Some(Ask::ResumeOffset(own.assembler.at().seq(offset)))
             }
             super::window::Wanted::Everything => Some(Ask::Unlimited),
         }
@@ -196,9 +197,9 @@ impl Tcp {
         self.ingress.assembler.ended() && self.egress.assembler.ended()
     }
 
-    /// Bytes were handed on that TCP is not known to have taken.
-    pub(crate) const fn is_doubtful(&self) -> bool {
-        self.ingress.assembler.is_doubtful()
+    /// TCP is known to have taken every byte received before this offset that was handed on.
+    pub(crate) fn is_taken(&self, offset: Offset) -> bool {
+        self.ingress.assembler.is_taken(offset)
     }
 
     /// Bytes kept early.

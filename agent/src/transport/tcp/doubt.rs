@@ -1,8 +1,9 @@
 //! Received bytes that were handed on before it is known that TCP took them.
 //!
-//! The hook runs before TCP validates. A segment with a wrong checksum, or one that TCP refuses for another reason, looks like
-//! data; the genuine bytes then come at the same sequence number while the socket's position is where it was. Bytes are taken
-//! once the position has passed them (`rcv_nxt` with a later segment) or the socket has acknowledged them.
+//! The hook runs before TCP validates. A segment with a wrong checksum, or one that TCP refuses for
+//! another reason, looks like data; the genuine bytes then come at the same sequence number while
+//! the socket's position is where it was. Bytes are taken once the position has passed them
+//! (`rcv_nxt` with a later segment) or the socket has acknowledged them.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::OnceLock;
@@ -19,8 +20,8 @@ pub(super) struct Doubt {
     end: u32,
     /// Nothing of the direction was handed on before.
     first: bool,
-    /// Of the bytes, as long as they came in one segment.
-    hash: Option<u64>,
+    /// Where the bytes of the last segment begin, and their hash.
+    last: (u32, u64),
 }
 
 impl Doubt {
@@ -30,14 +31,14 @@ impl Doubt {
         match doubt {
             Some(doubt) if doubt.end == range.seq => {
                 doubt.end = range.end();
-                doubt.hash = None;
+                doubt.last = (range.seq, hash(range.bytes));
             }
             _ => {
                 *doubt = Some(Self {
                     seq: range.seq,
                     end: range.end(),
                     first,
-                    hash: Some(hash(range.bytes)),
+                    last: (range.seq, hash(range.bytes)),
                 });
             }
         }
@@ -54,28 +55,35 @@ impl Doubt {
                 false => {
                     open.seq = seq;
                     open.first = false;
-                    open.hash = None;
                 }
             }
         }
     }
 
-    /// The segment brings bytes at a position that was handed on and that TCP has not passed, and they are not known to be the
-    /// same.
+    /// The segment brings bytes at a position that was handed on and that TCP has not passed, and
+    /// they are not known to be the same.
     pub(super) fn conflicts(&self, segment: &Segment<'_>) -> bool {
         let overlaps = distance(segment.seq, self.end) > 0
             && distance(self.seq, segment.seq.wrapping_add(length(segment.payload))) > 0;
         if !overlaps || segment.payload.is_empty() {
             return false;
         }
-        let before = usize::try_from(distance(segment.seq, self.seq)).ok();
-        let len = self.end.wrapping_sub(self.seq) as usize;
-        let again = before.and_then(|from| segment.payload.get(from..)?.get(..len));
-        let same = self
-            .hash
-            .zip(again)
-            .is_some_and(|(known, again)| hash(again) == known);
+        // What overlaps begins with the later of the two. Only the last segment can be compared.
+        let (last, known) = self.last;
+        let from = match distance(segment.seq, self.seq) > 0 {
+            true => self.seq,
+            false => segment.seq,
+        };
+        let skip = from.wrapping_sub(segment.seq) as usize;
+        let len = self.end.wrapping_sub(last) as usize;
+        let again = segment.payload.get(skip..).and_then(|rest| rest.get(..len));
+        let same = from == last && again.is_some_and(|again| hash(again) == known);
         !same
+    }
+
+    /// All of the bytes lie at this sequence number or after it.
+    pub(super) const fn begins_after(&self, seq: u32) -> bool {
+        distance(seq, self.seq) >= 0
     }
 
     /// The segment begins where the first bytes of the direction began.
@@ -98,7 +106,8 @@ mod tests {
     use super::*;
     use crate::flow::{Direction, SocketId};
 
-    /// What was handed on at 10, how far TCP came, and what comes then: its sequence number and bytes.
+    /// What was handed on at 10, how far TCP came, and what comes then: its sequence number and
+    /// bytes.
     fn check(ranges: &[&str], taken: u32, seq: u32, text: &str, expected: bool) {
         let mut doubt = None;
         let mut at = 10;
@@ -131,12 +140,15 @@ mod tests {
         check(&["abc"], 10, 8, "XXX", true);
         check(&["abc"], 10, 8, "--XXX", true);
         check(&["abc", "def"], 10, 13, "XXX", true);
+        check(&["abc", "def"], 10, 10, "abcdef", true);
         check(&["abc", "def"], 13, 13, "XXX", true);
     }
 
     #[test]
     fn the_same_again_and_what_tcp_has_taken() {
         check(&["abc"], 10, 10, "abc", false);
+        check(&["abc", "def"], 13, 13, "def", false);
+        check(&["abc", "def"], 13, 10, "abcdef", false);
         check(&["abc"], 10, 10, "abcdef", false);
         check(&["abc"], 10, 8, "--abcdef", false);
         check(&["abc"], 13, 10, "XXX", false);

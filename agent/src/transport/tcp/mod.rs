@@ -1,9 +1,9 @@
 //! Order and gaps of a TCP connection (RFC 9293). Sequence numbers stay in this folder.
 //!
-//! An [`Assembler`] takes the segments of one direction as the hook gave them (reordered, repeated, overlapping, with
-//! holes) and hands on [`Item`](super::Item)s in order. Nothing is copied as long as segments come in order; what comes
-//! early is kept, bounded, in a [`reorder`] buffer. `Tcp` holds both directions, and what a reset and the demand of a
-//! session mean to them.
+//! An [`Assembler`] takes the segments of one direction as the hook gave them (reordered, repeated,
+//! overlapping, with holes) and hands on [`Item`](super::Item)s in order. Nothing is copied as long
+//! as segments come in order; what comes early is kept, bounded, in a [`reorder`] buffer. `Tcp`
+//! holds both directions, and what a reset and the demand of a session mean to them.
 //!
 //! A hole becomes a gap only on evidence that its bytes will never come:
 //!
@@ -16,6 +16,7 @@
 //!
 //! Sequence numbers are compared modulo 2^32 (RFC 9293 §3.4).
 
+mod advance;
 mod assembler;
 mod connection;
 mod doubt;
@@ -24,7 +25,8 @@ mod reorder;
 mod reset;
 mod window;
 
-pub use assembler::{Assembler, Bounds, Sink};
+pub use advance::Receiver;
+pub use assembler::{Assembler, Bounds};
 pub(crate) use connection::{Ask, Progress, Tcp, WirePosition};
 
 use crate::capture::Segment;
@@ -125,7 +127,8 @@ pub const fn length(bytes: &[u8]) -> u32 {
     len
 }
 
-/// Nothing new comes with it: a retransmission after the end of its connection, or a bare FIN or RST.
+/// Nothing new comes with it: a retransmission after the end of its connection, or a bare FIN or
+/// RST.
 pub(crate) fn is_old(segment: &Segment<'_>) -> bool {
     let end = segment.seq.wrapping_add(segment.wire_len);
     segment.wire_len == 0 || segment.rst || distance(end, segment.expected) >= 0

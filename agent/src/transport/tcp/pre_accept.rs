@@ -1,8 +1,9 @@
 //! First segments that the hook saw at a listener, until their connection shows.
 //!
-//! With TCP_DEFER_ACCEPT (Apache httpd's default), TCP Fast Open or a lost last ACK of the handshake, the segment that carries
-//! the request completes the handshake: its socket is still the listener. It is kept by the two ends of the connection and
-//! joined to the first segment of a real socket between them, if their sequence numbers fit.
+//! With TCP_DEFER_ACCEPT (Apache httpd's default), TCP Fast Open or a lost last ACK of the
+//! handshake, the segment that carries the request completes the handshake: its socket is still the
+//! listener. It is kept by the two ends of the connection and joined to the first segment of a real
+//! socket between them, if their sequence numbers fit.
 
 use std::collections::VecDeque;
 
@@ -14,7 +15,7 @@ use crate::flow::{CgroupId, Direction, Endpoint, Nanos, SocketId};
 const MOST: usize = 1024;
 /// Bytes kept: 4 KiB for each of them.
 const BYTES: usize = 4 * 1024 * 1024;
-/// How long: a server that has not accepted by then answers nobody.
+/// How long: a server that has not accepted by then responds to nobody.
 const AGE: Nanos = 10_000_000_000;
 /// Sequence numbers of one connection's first segments lie this near.
 const NEAR: u32 = 1024 * 1024;
@@ -104,7 +105,8 @@ impl PreAccept {
         true
     }
 
-    /// Takes the segments of the connection that `first` is the first segment of, in the order in which they came.
+    /// Takes the segments of the connection that `first` is the first segment of, in the order in
+    /// which they came.
     pub(crate) fn take(&mut self, first: &Segment<'_>) -> Vec<Kept> {
         // What this socket had received, or is about to.
         let position = match first.direction {

@@ -3,8 +3,8 @@
 use super::{distance, length};
 use crate::flow::Nanos;
 
-/// What one kept range costs besides its bytes, rounded up: counts towards the bound, so that many tiny segments are
-/// bounded too.
+/// What one kept range costs besides its bytes, rounded up: counts towards the bound, so that many
+/// tiny segments are bounded too.
 const OVERHEAD: usize = 96;
 
 /// A range kept for later.
@@ -15,7 +15,7 @@ pub(super) struct Kept {
     pub(super) time: Nanos,
     /// The first byte is the first byte of its segment.
     pub(super) boundary: bool,
-    /// The hook said that it left out bytes on purpose, before these or after them.
+    /// The hook said that it skipped bytes on purpose, before these or after them.
     pub(super) skipped: bool,
     /// Bytes that follow on the wire and were not copied.
     pub(super) uncopied: u32,
@@ -58,8 +58,8 @@ impl Reorder {
         Some(kept)
     }
 
-    /// Keeps those bytes of a range that are not kept yet: the first copy of a byte wins. Says whether another copy of a byte
-    /// differs from the one that is kept.
+    /// Keeps those bytes of a range that are not kept yet: the first copy of a byte wins. Says
+    /// whether another copy of a byte differs from the one that is kept.
     #[must_use]
     pub(super) fn insert(
         &mut self,

@@ -1,16 +1,20 @@
 //! The capture window: when to ask the hook for more of a direction, and from where.
 //!
-//! The hook copies a budget of bytes (1 MiB by default) per direction, counted from where the other direction last spoke, and
-//! then looks whether it was given a sequence number to count from. So a direction whose bytes are wanted gets a new
-//! budget in good time, and one whose bytes are not wanted is asked to go on where they are wanted again.
+//! The hook copies a budget of bytes (1 MiB by default) per direction, counted from where the other
+//! direction last spoke, and then looks whether it was given a sequence number to count from. So a
+//! direction whose bytes are wanted gets a new budget in good time, and one whose bytes are not
+//! wanted is asked to go on where they are wanted again.
 
 use crate::flow::{Demand, Offset};
 
-/// Bytes after which a direction that is wanted gets a new budget: a quarter of the hook's, so that the command arrives in time.
+/// Bytes after which a direction that is wanted gets a new budget: a quarter of the hook's, so that
+/// the command arrives in time.
 const RENEW: u64 = 256 * 1024;
-/// Fewer unwanted bytes than this are not worth a command: the hook reads it only when its budget is spent.
+/// Fewer unwanted bytes than this are not worth a command: the hook reads it only when its budget
+/// is spent.
 const WORTH: u64 = 64 * 1024;
-/// Farthest position that is asked for. The hook compares sequence numbers modulo 2^32, so half of that is the limit.
+/// Farthest position that is asked for. The hook compares sequence numbers modulo 2^32, so half of
+/// that is the limit.
 const FAR: u64 = 1 << 30;
 
 /// What the hook was asked for of one direction.

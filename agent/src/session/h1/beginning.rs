@@ -1,0 +1,41 @@
+//! What a request begins with, where bytes have to be recognised without what came before.
+
+use crate::http::h1::Class;
+
+/// A request line that may be believed where nothing before it vouches for it. The end of another
+/// line may look like an odd one, so that must begin with a known method.
+pub(crate) fn is_plain_request(class: Class, bytes: &[u8]) -> bool {
+    match class {
+        Class::Request => true,
+        Class::OddRequest => is_known_request(bytes),
+        _ => false,
+    }
+}
+
+/// A request line that is not whole, but begins with a method of RFC 9110 and a target.
+pub(crate) fn is_known_request(bytes: &[u8]) -> bool {
+    const METHODS: [&[u8]; 9] = [
+        b"GET ",
+        b"HEAD ",
+        b"POST ",
+        b"PUT ",
+        b"DELETE ",
+        b"CONNECT ",
+        b"OPTIONS ",
+        b"TRACE ",
+        b"PATCH ",
+    ];
+    METHODS
+        .iter()
+        .filter_map(|method| bytes.strip_prefix(*method))
+        .any(|target| matches!(target, [b'/' | b'*' | b'h', ..]))
+}
+
+/// Empty lines before a message are passed over (RFC 9112 §2.2).
+#[inline]
+pub(super) fn empty_lines(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+        .count()
+}

@@ -1,0 +1,83 @@
+//! The states of an HTTP/1 connection; which of them follows which, the drawing in [`super`] shows.
+
+use super::switched::Early;
+use crate::flow::{Nanos, Offset};
+use crate::http::h1::Reader;
+
+/// A request whose head is not whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Started {
+    pub(super) time: Nanos,
+    pub(super) offset: Offset,
+    /// It is in the ledger. The first bytes of a connection are not, before they are known to be
+    /// HTTP.
+    pub(super) counted: bool,
+    /// TCP may have taken other bytes of its head.
+    pub(super) conflict: bool,
+}
+
+/// The first byte of the last request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LastRequest {
+    pub(super) offset: Offset,
+    pub(super) heard: Option<Offset>,
+}
+
+/// Whether it is HTTP at all.
+///
+/// ```text
+/// FirstBytes ── a whole request line ──► Proven
+///     │   └──── bytes are missing ─────► Unproven ── a whole request line ──► Proven
+///     └──────── no request line ───────► Refuted
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recognition {
+    /// The first byte of the connection was seen, no whole request line yet.
+    FirstBytes,
+    /// Mid-stream, or bytes are missing: what is not HTTP proves nothing.
+    Unproven,
+    /// A whole request line was seen.
+    Proven,
+    /// Not HTTP after all.
+    Refuted,
+}
+
+/// What a loss of track costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Pairing {
+    /// Every request so far began after the response to the one before: quiescent points can be
+    /// relied on.
+    InOrder,
+    /// A request began while an earlier one was pending: the next loss of track is final.
+    Pipelined,
+    /// Nothing more can be paired.
+    Lost,
+}
+
+/// What vouches for the first request of a connection that was picked up mid-stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pickup {
+    /// Its first byte, or a quiescent point.
+    Certain,
+    /// Nothing but its looks: its response has to confirm it.
+    Unconfirmed,
+}
+
+#[derive(Debug)]
+pub(super) enum Requests {
+    Reading(Reader),
+    Seek,
+    /// After a CONNECT: what came before its response.
+    Hold(Box<Early>),
+    Ended,
+}
+
+#[derive(Debug)]
+pub(super) enum Responses {
+    /// Nothing of this direction was seen. The response begins at this offset, or with the first
+    /// byte of all.
+    Await(Option<Offset>),
+    Reading(Reader),
+    Seek,
+    Ended,
+}

@@ -1,0 +1,63 @@
+//! First bytes of a connection that decide nothing yet, kept for what it turns out to speak.
+
+use crate::flow::{Direction, Endpoint, Nanos, Offset};
+use crate::transport::Chunk;
+
+/// What must not be lost while nothing is decided.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    pub(super) starts: [Option<Start>; 2],
+    /// The direction whose bytes came first.
+    pub(super) first: Option<Direction>,
+    pub(super) preamble: Option<Whole>,
+}
+
+/// A PROXY preamble was passed over: another is none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole {
+    pub(super) source: Option<Endpoint>,
+}
+
+/// First bytes of a direction.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) bytes: Vec<u8>,
+    pub(super) offset: Offset,
+    heard: Option<Offset>,
+    time: Nanos,
+}
+
+impl Start {
+    pub(super) fn new(chunk: &Chunk<'_>) -> Self {
+        Self {
+            bytes: chunk.bytes.to_vec(),
+            offset: chunk.offset,
+            heard: chunk.heard,
+            time: chunk.time,
+        }
+    }
+
+    fn chunk(&self) -> Chunk<'_> {
+        Chunk {
+            bytes: &self.bytes,
+            offset: self.offset,
+            heard: self.heard,
+            time: self.time,
+            boundary: true,
+        }
+    }
+}
+
+impl Held {
+    /// The chunks, in the order in which the directions began.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = (Direction, Chunk<'_>)> {
+        let mut order = [Direction::Ingress, Direction::Egress];
+        if self.first == Some(Direction::Egress) {
+            order.reverse();
+        }
+        order.into_iter().filter_map(|direction| {
+            let start = self.starts.get(direction as usize)?.as_ref()?;
+            (!start.bytes.is_empty()).then(|| (direction, start.chunk()))
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! How a direction's position moves on: over kept ranges, over holes, to the end.
+
+use super::assembler::Assembler;
+use super::{Anchor, Range, distance};
+use crate::flow::{Nanos, Offset};
+use crate::transport::{Chunk, Gap, Item};
+
+/// Where items go, and what acknowledgement numbers of this direction mean in the other.
+#[derive(Debug)]
+pub struct Receiver<F> {
+    peer: Anchor,
+    item: F,
+}
+
+impl<F: FnMut(Item<'_>)> Receiver<F> {
+    /// `peer`: how the other direction's numbers and offsets belong together.
+    pub const fn new(peer: Anchor, item: F) -> Self {
+        Self { peer, item }
+    }
+
+    pub(super) fn item(&mut self, item: Item<'_>) {
+        (self.item)(item);
+    }
+
+    #[inline]
+    pub(super) fn chunk(&mut self, range: &Range<'_>, offset: Offset) {
+        (self.item)(Item::Chunk(Chunk {
+            bytes: range.bytes,
+            offset,
+            heard: Some(self.peer.offset(range.ack)),
+            time: range.time,
+            boundary: range.boundary,
+        }));
+    }
+}
+
+impl Assembler {
+    /// Moves the position to `to` at least: what is kept before it is handed on, the holes between
+    /// are gaps.
+    pub(super) fn pass(
+        &mut self,
+        to: u32,
+        skipped: bool,
+        time: Nanos,
+        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
+    ) {
+        while distance(self.at.seq, to) > 0 {
+            let first = self
+                .reorder
+                .as_ref()
+                .and_then(|reorder| reorder.first())
+                .map(|kept| (kept.seq, kept.skipped));
+            match first {
+                Some((seq, kept_skipped)) if distance(seq, to) > 0 => {
+                    self.gap(seq, kept_skipped, time, receiver);
+                    self.drain(receiver);
+                }
+                _ => self.gap(to, skipped, time, receiver),
+            }
+        }
+        self.drain(receiver);
+    }
+
+    /// Hands on kept ranges that are in order now.
+    pub(super) fn drain(&mut self, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
+        while let Some(reorder) = &mut self.reorder {
+            let Some(first) = reorder.first() else {
+                self.reorder = None;
+                return;
+            };
+            let behind = distance(first.seq, self.at.seq);
+            let Ok(behind) = usize::try_from(behind) else {
+                return;
+            };
+            let Some(kept) = reorder.pop() else { return };
+            let end = kept.end().wrapping_add(kept.uncopied);
+            let mut range = Range {
+                bytes: &kept.bytes,
+                seq: kept.seq,
+                ack: kept.ack,
+                time: kept.time,
+                boundary: kept.boundary,
+            };
+            range.advance(behind);
+            if !range.bytes.is_empty() {
+                receiver.chunk(&range, self.at.offset);
+                self.at.pass(range.end());
+            }
+            if kept.uncopied > 0 && distance(self.at.seq, end) > 0 {
+                let to = match self.first_kept() {
+                    Some(seq) if distance(seq, end) > 0 => seq,
+                    _ => end,
+                };
+                self.gap(to, kept.skipped, kept.time, receiver);
+            }
+        }
+    }
+
+    /// Hands on the hole up to `to`; the part that nobody wanted is on purpose.
+    pub(super) fn gap(
+        &mut self,
+        to: u32,
+        skipped: bool,
+        time: Nanos,
+        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
+    ) {
+        let unneeded = self
+            .unneeded
+            .map_or(0, |until| distance(self.at.seq, until));
+        if unneeded > 0 {
+            let middle = match distance(self.at.seq, to) > unneeded {
+                true => self.at.seq.wrapping_add(unneeded.unsigned_abs()),
+                false => to,
+            };
+            self.part(middle, true, time, receiver);
+        }
+        self.part(to, skipped, time, receiver);
+    }
+
+    fn part(
+        &mut self,
+        to: u32,
+        skipped: bool,
+        time: Nanos,
+        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
+    ) {
+        let offset = self.at.offset;
+        self.at.pass(to);
+        self.given = true;
+        let len = offset.until(self.at.offset);
+        if len > 0 {
+            receiver.item(Item::Gap(Gap {
+                offset,
+                len,
+                skipped,
+                time,
+            }));
+        }
+    }
+
+    pub(super) fn end(&mut self, time: Nanos, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
+        if let Some((fin, _)) = self.fin
+            && !self.ended
+            && distance(fin, self.at.seq) >= 0
+        {
+            self.ended = true;
+            self.reorder = None;
+            receiver.item(Item::End { time });
+        }
+    }
+}
