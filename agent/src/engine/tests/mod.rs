@@ -3,6 +3,7 @@
 mod conversations;
 mod http2;
 mod losses;
+mod plaintext;
 mod properties;
 mod talk;
 mod wire;

@@ -1,0 +1,112 @@
+//! Streams that come in order, without TCP: what a TLS session carries.
+
+use std::net::SocketAddr;
+
+use super::wire::{CLIENT, Run, SERVER, Who};
+use crate::capture::{Event, Plaintext};
+use crate::engine::Limits;
+use crate::flow::{CgroupId, ConnectionId, Direction, Offset, SocketId};
+
+/// Steps of a conversation at the server's end: who, what, and how many bytes of the sender's
+/// before that were lost.
+type Step<'a> = (Who, &'a str, u64);
+
+fn feed(run: &mut Run, counts_reads: bool, steps: &[Step<'_>]) {
+    let mut sent = [0_u64; 2];
+    for (who, text, lost) in steps {
+        let own = *who as usize;
+        sent[own] += lost;
+        run.now += 1_000_000;
+        let range = Plaintext {
+            time: run.now,
+            connection: ConnectionId::tls(9),
+            socket: SocketId(1),
+            cgroup: CgroupId(7),
+            direction: match *who {
+                CLIENT => Direction::Ingress,
+                SERVER => Direction::Egress,
+            },
+            local: SocketAddr::from(([192, 0, 2, 1], 443)).into(),
+            remote: SocketAddr::from(([192, 0, 2, 2], 5000)).into(),
+            offset: Offset(sent[own]),
+            heard: counts_reads.then_some(Offset(sent[1 - own])),
+            len: text.len() as u64,
+            start: true,
+            end: false,
+            bytes: text.as_bytes(),
+        };
+        sent[own] += text.len() as u64;
+        let event = Event::Plaintext(range);
+        run.engine.event(&event, &mut run.output);
+        assert_eq!(run.engine.ledger().imbalance(), 0);
+    }
+}
+
+fn check(counts_reads: bool, steps: &[Step<'_>], expected: &[&str]) {
+    let mut run = Run::new(Limits::default());
+    feed(&mut run, counts_reads, steps);
+    let closed = Event::Closed {
+        connection: ConnectionId::tls(9),
+        time: run.now,
+    };
+    run.engine.event(&closed, &mut run.output);
+    assert_eq!(run.engine.connections(), 0);
+    run.finish();
+    assert_eq!(run.story(), expected);
+    for exchange in &run.output.exchanges {
+        assert_eq!(exchange.peers.connection, ConnectionId::tls(9));
+        assert_eq!(exchange.peers.server.port(), 443);
+    }
+    // There is no socket whose bytes a hook could be asked for.
+    assert!(run.output.commands.is_empty());
+}
+
+const GET_A: &str = "GET /a HTTP/1.1\r\n\r\n";
+const GET_B: &str = "GET /b HTTP/1.1\r\n\r\n";
+const A: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
+const B: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb";
+
+#[test]
+fn whole_streams() {
+    for counts_reads in [true, false] {
+        check(
+            counts_reads,
+            &[(CLIENT, GET_A, 0), (SERVER, A, 0), (CLIENT, GET_B, 0)],
+            &["GET /a \"\" -> 200 \"a\"", "GET /b \"\" !no_response"],
+        );
+    }
+}
+
+#[test]
+fn a_lost_response_to_pipelined_requests() {
+    check(
+        false,
+        &[
+            (CLIENT, GET_A, 0),
+            (CLIENT, GET_B, 0),
+            (SERVER, B, A.len() as u64),
+        ],
+        &["GET /a \"\" !unpaired", "GET /b \"\" !unpaired"],
+    );
+}
+
+/// Without knowing what a sender had read, nothing is paired again after a gap.
+#[test]
+fn pairing_after_a_gap() {
+    let steps = [
+        (CLIENT, GET_A, 0),
+        (SERVER, "HTTP/1.1 200 OK\r\n\r\n", 10),
+        (CLIENT, GET_B, 0),
+        (SERVER, B, 0),
+    ];
+    check(
+        true,
+        &steps,
+        &["GET /a \"\" !gap", "GET /b \"\" -> 200 \"b\""],
+    );
+    check(
+        false,
+        &steps,
+        &["GET /a \"\" !gap", "GET /b \"\" !unpaired"],
+    );
+}
