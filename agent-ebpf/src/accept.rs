@@ -6,7 +6,7 @@
 
 use crate::distance;
 use crate::flow::DirectionState;
-use crate::read::{Numbers, Packet, TCP_ACK, TCP_RST, TCP_SYN};
+use crate::read::{Numbers, Packet, Socket, TCP_ACK, TCP_RST, TCP_SYN};
 
 /// Farthest that a segment may reach past the socket's position: TCP's largest window (RFC 7323
 /// §2.3).
@@ -15,13 +15,18 @@ const WINDOW: i32 = 1 << 30;
 /// May TCP accept this segment, which the socket has received? `egress` is what the socket has sent
 /// as far as the hook has seen it.
 #[inline(always)]
-pub(crate) fn is_acceptable(packet: &Packet, numbers: &Numbers, egress: &DirectionState) -> bool {
-    let ahead = distance(numbers.received, packet.end());
-    if packet.flags & TCP_SYN != 0 {
-        // A SYN-ACK, whose numbers the socket learns from it.
-        return packet.flags & TCP_ACK != 0 && numbers.bytes_received == 0;
+pub(crate) fn is_acceptable(
+    socket: Socket,
+    packet: &Packet,
+    numbers: &Numbers,
+    egress: &DirectionState,
+) -> bool {
+    if packet.flags & TCP_SYN != 0 || socket.is_connecting() {
+        // What a connecting socket waits for: the SYN-ACK, from which it learns its numbers, or a
+        // refusal.
+        return socket.is_connecting() && packet.flags & (TCP_SYN | TCP_RST) != 0;
     }
-    if ahead > WINDOW {
+    if distance(numbers.received, packet.end()) > WINDOW {
         return false;
     }
     if packet.flags & TCP_RST != 0 {
@@ -30,13 +35,11 @@ pub(crate) fn is_acceptable(packet: &Packet, numbers: &Numbers, egress: &Directi
     packet.flags & TCP_ACK != 0 && acknowledges(packet.ack, numbers, egress)
 }
 
-/// An acknowledgement of what the socket has sent, and not of what it never sent.
+/// An acknowledgement of nothing that the socket never sent. An old one may be of any age: Linux
+/// takes the data of a segment that is in order without looking (`tcp_rcv_established`, the fast
+/// path).
 #[inline(always)]
 fn acknowledges(ack: u32, numbers: &Numbers, egress: &DirectionState) -> bool {
-    let old = distance(ack, numbers.unacknowledged);
-    if old > 0 && u64::from(old.unsigned_abs()) > numbers.bytes_acked {
-        return false;
-    }
     // `snd_nxt` moves after a segment has left, so the acknowledgement may be here before.
     let sent = match egress.sent() {
         Some(next) if distance(numbers.sent, next) > 0 => next,

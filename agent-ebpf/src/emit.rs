@@ -1,7 +1,8 @@
 //! The one writer to the ring buffer.
 //!
-//! A record is reserved in the smallest bucket that holds it (the verifier wants a constant size), filled in place, and submitted
-//! without a wake-up; the reader has a timer. Once per packet the writer looks how much is pending and wakes the reader when that is a lot.
+//! A record is reserved in the smallest bucket that holds it (the verifier wants a constant
+//! size), filled in place, and submitted without a wake-up; the reader has a timer. Once per
+//! packet the writer looks how much is pending and wakes the reader when that is a lot.
 
 use aya_ebpf::bindings::{__sk_buff, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_ringbuf_reserve, bpf_ringbuf_submit};
@@ -13,8 +14,8 @@ use crate::read;
 const CHUNK: u32 = MAX_CHUNK as u32;
 const CHUNKS: u32 = (MAX_SKB / MAX_CHUNK) as u32;
 
-/// Writes a packet's record, or several: each has at most [`MAX_CHUNK`] bytes. `header` is that of the whole, and its `captured_len` says how
-/// much payload is wanted: all, or none.
+/// Writes a packet's record, or several: each has at most [`MAX_CHUNK`] bytes. `header` is that
+/// of the whole, and its `captured_len` says how much payload is wanted: all, or none.
 #[inline(always)]
 pub(crate) fn segment(
     skb: *mut __sk_buff,
@@ -57,8 +58,9 @@ pub(crate) fn segment(
 /// Writes one record. False when the ring is full.
 #[inline(always)]
 fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> bool {
-    // Less one, so that the comparisons in `reserve` give the verifier of kernel 5.10 both bounds of the length: it learns nothing from a
-    // comparison with zero. Opaque, because the compiler knows the upper bound and would leave out the last comparison.
+    // Less one, so that the comparisons in `reserve` give the verifier of kernel 5.10 both bounds
+    // of the length: it learns nothing from a comparison with zero. Opaque, because the compiler
+    // knows the upper bound and would leave out the last comparison.
     let last = read::opaque(header.captured_len.wrapping_sub(1));
     let entry = if header.captured_len == 0 {
         reserve_exactly(HEADER_LEN)
@@ -84,7 +86,8 @@ fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> 
 
 /// Room for a header and payload bytes with indices up to `last`, or null.
 ///
-/// Steps of half an octave keep the waste under a third; below 512 bytes, where most heads are, they are finer.
+/// Steps of half an octave keep the waste under a third; below 512 bytes, where most heads are,
+/// they are finer.
 #[inline(always)]
 fn reserve(last: u32) -> *mut u8 {
     macro_rules! buckets {

@@ -1,5 +1,5 @@
-//! What is kept of a socket: in socket-local storage, so that it lives as long as the socket, and no
-//! other socket can push it out (`BPF_MAP_TYPE_SK_STORAGE`).
+//! What is kept of a socket: in socket-local storage, so that it lives as long as the socket, and
+//! no other socket can push it out (`BPF_MAP_TYPE_SK_STORAGE`).
 
 use core::mem::offset_of;
 use core::ptr::null;
@@ -48,10 +48,11 @@ pub(crate) const WAITING: u8 = 1;
 /// `state`: so many changes of direction without a message that only one packet in
 /// [`DORMANT_PACKETS`] is looked at.
 pub(crate) const DORMANT: u8 = 2;
-/// `state`: to be ignored for `reason` once TCP has taken the bytes up to `evidence`. A segment that
-/// TCP refuses proves nothing.
+/// `state`: to be ignored for `reason` once TCP has taken the bytes up to `evidence`. A segment
+/// that TCP refuses proves nothing.
 pub(crate) const PENDING: u8 = 3;
-/// `state`: Multipath TCP by the options of a received packet; what the socket itself sends decides.
+/// `state`: Multipath TCP by the options of a received packet; what the socket itself sends
+/// decides.
 pub(crate) const SUSPECTED: u8 = 4;
 /// `state`: copied.
 pub(crate) const FOLLOWED: u8 = 5;

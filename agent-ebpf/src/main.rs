@@ -1,19 +1,22 @@
-//! The BPF programs of meshtap: they select the sockets of interest and copy their TCP payload into
-//! a ring buffer.
+//! The BPF programs of meshtap: they select the sockets of interest and copy their TCP payload
+//! into a ring buffer.
 //!
 //! They never parse HTTP. The first bytes of a connection are looked at, so that everything else
 //! costs one storage look-up per packet. One hook per file under [`hooks`]; every read of kernel
 //! memory is in [`read`]; [`emit`] alone writes to the ring.
 //!
-//! The programs always let traffic pass: whatever goes wrong here costs a record (counted), never a packet.
+//! The programs always let traffic pass: whatever goes wrong here costs a record (counted), never
+//! a packet.
 //!
-//! Kernel documentation: `Documentation/bpf/prog_cgroup_sockopt.rst` (cgroup programs), `ringbuf.rst`, `include/uapi/linux/bpf.h`.
+//! Kernel documentation: `Documentation/bpf/prog_cgroup_sockopt.rst` (cgroup programs),
+//! `ringbuf.rst`, `include/uapi/linux/bpf.h`.
 
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 // An atomic addition needs inline assembly, which is unstable for this target.
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod accept;
+mod classify;
 mod emit;
 mod flow;
 mod hooks;
@@ -22,6 +25,7 @@ mod maps;
 mod mptcp;
 mod read;
 mod scope;
+mod segment;
 mod window;
 
 /// Bytes from one sequence number to another, modulo 2^32 (RFC 9293 §3.4).

@@ -1,8 +1,10 @@
-//! `cgroup/connect4`, `cgroup/connect6`, `cgroup/sock_release`: which process a socket belongs to, where the process itself is running.
+//! `cgroup/connect4`, `cgroup/connect6`, `cgroup/sock_release`: which process a socket belongs
+//! to, where the process itself is running.
 //!
-//! A socket that lives for a millisecond is gone before anyone can look for it in `/proc`. `connect` runs in the process that asks, closing in the
-//! one that ends it; both helpers that name it are allowed here since 5.7. What cannot be told here (a socket that was accepted, and is still
-//! open) is there to be found from user space.
+//! A socket that lives for a millisecond is gone before anyone can look for it in `/proc`.
+//! `connect` runs in the process that asks, closing in the one that ends it; both helpers that
+//! name it are allowed here since 5.7. What cannot be known here (a socket that was accepted, and
+//! is still open) is there to be found from user space.
 
 use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_socket_cookie};
@@ -13,7 +15,8 @@ use meshtap_common::Owner;
 
 use crate::{flow, read};
 
-/// Owners kept. User space asks within milliseconds: this is what 10 000 connections a second leave behind in three seconds.
+/// Owners kept. User space asks within milliseconds: this is what 10 000 connections a second
+/// leave behind in three seconds.
 const OWNERS_MAX: u32 = 32_768;
 
 /// The call goes on its way, always.

@@ -9,16 +9,17 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use aya_log_ebpf::{debug, warn};
 use meshtap_common::{
-    CaptureConfig, Classification, DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader,
-    FLAG_FIN, FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, KIND_SEGMENT,
+    Classification, DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader, FLAG_FIN,
+    FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, KIND_SEGMENT,
 };
 
-use crate::flow::{self, FOLLOWED, FlowState, NEW, PENDING, SUSPECTED};
+use crate::flow::{self, FOLLOWED, FlowState, NEW, SUSPECTED};
 use crate::look::{self, Look};
 use crate::maps::{self, Ends};
 use crate::mptcp::{self, Path};
-use crate::read::{self, Numbers, Packet, Rejected, Socket, TCP_FIN, TCP_RST, TCP_SYN};
+use crate::read::{self, Numbers, Packet, Rejected, Socket, TCP_FIN, TCP_RST};
 use crate::scope::{self, Role};
+use crate::segment::{Position, Segment};
 use crate::{accept, distance, emit, window};
 
 /// The packet goes on its way, always.
@@ -38,14 +39,6 @@ fn meshtap_ingress(ctx: SkBuffContext) -> i32 {
 fn meshtap_egress(ctx: SkBuffContext) -> i32 {
     inspect::<DIRECTION_EGRESS>(&ctx);
     PASS
-}
-
-/// A packet of interest, in `DIRECTION`.
-struct Segment<const DIRECTION: u8> {
-    skb: *mut __sk_buff,
-    socket: Socket,
-    packet: Packet,
-    config: &'static CaptureConfig,
 }
 
 /// What of a segment is written into the ring.
@@ -68,15 +61,6 @@ enum Content {
     Length,
     /// That the stream ends where the segment ends.
     End,
-}
-
-/// Where a direction stood before the segment.
-#[derive(Clone, Copy)]
-struct Position {
-    /// Payload before it is a retransmission.
-    expected: u32,
-    /// `expected` is the first byte of the direction.
-    start: bool,
 }
 
 #[inline(always)]
@@ -178,11 +162,6 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
     }
 
     #[inline(always)]
-    fn is_selected(&self, remote_port: u16) -> bool {
-        scope::is_selected(self.config, self.socket.local_port(), remote_port)
-    }
-
-    #[inline(always)]
     fn on_connection(
         &self,
         known: Option<&'static mut FlowState>,
@@ -212,7 +191,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         }
         let numbers = self.socket.numbers()?;
         if DIRECTION == DIRECTION_INGRESS
-            && !accept::is_acceptable(&self.packet, &numbers, &flow.egress)
+            && !accept::is_acceptable(self.socket, &self.packet, &numbers, &flow.egress)
         {
             maps::count(DropReason::Unaccepted, payload_len);
             return None;
@@ -274,103 +253,6 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             flow.ignore(Classification::Requested);
         }
         stays
-    }
-
-    #[inline(always)]
-    fn position(&self, numbers: &Numbers, flow: &FlowState) -> Position {
-        let packet = &self.packet;
-        if DIRECTION == DIRECTION_INGRESS {
-            let start = numbers.bytes_received == 0;
-            // A SYN-ACK gives the socket its position.
-            let is_syn = packet.flags & TCP_SYN != 0;
-            return Position {
-                expected: if is_syn { packet.seq } else { numbers.received },
-                start,
-            };
-        }
-        if numbers.is_first_sent(self.skb, packet) {
-            return Position {
-                expected: packet.seq,
-                start: true,
-            };
-        }
-        // Behind `snd_nxt`: a retransmission, or a packet that was held up on its way here
-        // (netfilter queue). What was seen decides.
-        let is_behind = distance(numbers.sent, packet.seq) < 0;
-        Position {
-            expected: match flow.egress.sent() {
-                Some(next) if is_behind => next,
-                _ => numbers.sent,
-            },
-            start: false,
-        }
-    }
-
-    /// A socket that is not followed yet. Says whether the segment is to be emitted.
-    #[inline(always)]
-    fn classify(&self, flow: &mut FlowState, numbers: &Numbers, position: Position) -> bool {
-        let packet = &self.packet;
-        let was_pending = flow.state == PENDING;
-        if was_pending {
-            flow.settle(numbers.received);
-            if flow.state != PENDING {
-                return false;
-            }
-        }
-        if distance(position.expected, packet.end()) <= 0 {
-            return false;
-        }
-        if position.start {
-            if DIRECTION == DIRECTION_INGRESS && distance(position.expected, packet.seq) > 0 {
-                // Out of order: what this is shows when the first segment is here.
-                return !was_pending;
-            }
-            return match look::first(self.skb, packet) {
-                Look::Request | Look::Token => self.meet(flow, scope::requests(DIRECTION)),
-                Look::Response => self.meet(flow, scope::responses(DIRECTION)),
-                Look::Tls => self.leave(flow, Classification::Tls),
-                Look::Other => {
-                    flow.wait(DIRECTION);
-                    false
-                }
-            };
-        }
-        if flow.state == NEW
-            && let Some(ends) = self.socket.ends()
-            && maps::take_listener_flow(&ends)
-        {
-            return self.meet(flow, Role::Server);
-        }
-        if !flow.wait(DIRECTION) {
-            return false;
-        }
-        match look::later(self.skb, packet) {
-            Look::Request if flow.is_turn() => self.meet(flow, scope::requests(DIRECTION)),
-            Look::Response if flow.is_turn() => self.meet(flow, scope::responses(DIRECTION)),
-            // In the middle of a message anything may look like the beginning of another.
-            Look::Request | Look::Token | Look::Response => self.meet(flow, Role::Unknown),
-            Look::Tls | Look::Other => false,
-        }
-    }
-
-    #[inline(always)]
-    fn meet(&self, flow: &mut FlowState, role: Role) -> bool {
-        if scope::is_wanted(self.config, role) {
-            flow.follow();
-            return true;
-        }
-        self.leave(flow, Classification::Side)
-    }
-
-    /// Leaves the socket alone: at once for what it sent itself, else when TCP has taken it.
-    #[inline(always)]
-    fn leave(&self, flow: &mut FlowState, reason: Classification) -> bool {
-        if DIRECTION == DIRECTION_INGRESS {
-            flow.ignore_after(reason, self.packet.end());
-        } else {
-            flow.ignore(reason);
-        }
-        false
     }
 
     /// What of the segment is new, and within the capture window.

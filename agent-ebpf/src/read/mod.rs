@@ -1,10 +1,13 @@
-//! Every read of kernel memory: the packet's headers and payload, the socket's identity and positions.
+//! Every read of kernel memory: the packet's headers and payload, the socket's identity and
+//! positions.
 //!
-//! The verifier accepts a field of `struct __sk_buff`, `struct bpf_sock` or `struct bpf_tcp_sock` only at its own width and at a constant offset.
-//! The compiler would merge neighbours into wider loads, and the same load of two branches into one at a computed offset, so each is an
+//! The verifier accepts a field of `struct __sk_buff`, `struct bpf_sock` or `struct bpf_tcp_sock`
+//! only at its own width and at a constant offset. The compiler would merge neighbours into wider
+//! loads, and the same load of two branches into one at a computed offset, so each is an
 //! instruction of its own (`field`).
 
-/// One load instruction: the field of a kernel object that the verifier knows. In the order written, never merged.
+/// One load instruction: the field of a kernel object that the verifier knows. In the order
+/// written, never merged.
 macro_rules! field {
     ($object:expr, $type:ty, $field:ident $(+ $more:literal)?, u64) => {
         field!(@ $object, offset_of!($type, $field) $(+ $more)?, "u64", u64)

@@ -65,7 +65,8 @@ impl Packet {
         self.flags & (TCP_FIN | TCP_RST) != 0
     }
 
-    /// Ends what its sender had to say for now: TCP sets the flag on the last segment of a write (RFC 9293 §3.9.1.2).
+    /// Ends what its sender had to say for now: TCP sets the flag on the last segment of a write
+    /// (RFC 9293 §3.9.1.2).
     #[inline(always)]
     pub(crate) const fn is_push(&self) -> bool {
         self.flags & TCP_PSH != 0
@@ -81,8 +82,8 @@ pub(crate) enum Rejected {
     Headers,
 }
 
-/// Bytes from the network header on. With segmentation offload this is the whole super-packet, whatever its IP header says (which is 0
-/// past 64 KiB, RFC 2675 and Linux BIG TCP).
+/// Bytes from the network header on. With segmentation offload this is the whole super-packet,
+/// whatever its IP header says (which is 0 past 64 KiB, RFC 2675 and Linux BIG TCP).
 #[inline(always)]
 fn skb_len(skb: *mut __sk_buff) -> u32 {
     // SAFETY: `skb` is the program's context.
@@ -101,7 +102,8 @@ pub(crate) fn packet(skb: *mut __sk_buff) -> Result<Packet, Rejected> {
             if byte(ip[2], 1) != IPPROTO_TCP {
                 return Err(Rejected::Other);
             }
-            // The hook sits after reassembly (ingress) and before fragmentation (egress): a fragment here is not whole.
+            // The hook sits after reassembly (ingress) and before fragmentation (egress): a
+            // fragment here is not whole.
             if u32::from_be(ip[1]) & 0x3fff != 0 {
                 return Err(Rejected::Headers);
             }
@@ -154,7 +156,8 @@ fn after_extensions(skb: *mut __sk_buff, first: u8) -> Result<u32, Rejected> {
 #[inline(always)]
 pub(super) fn words<const N: usize>(skb: *mut __sk_buff, offset: u32) -> Option<[u32; N]> {
     let mut words = MaybeUninit::<[u32; N]>::uninit();
-    // SAFETY: `words` is writable for its size; the kernel checks offset and length against the packet, and fills all of it or fails.
+    // SAFETY: `words` is writable for its size; the kernel checks offset and length against the
+    // packet, and fills all of it or fails.
     unsafe {
         let loaded =
             bpf_skb_load_bytes(skb.cast(), offset, words.as_mut_ptr().cast(), N as u32 * 4);
@@ -237,7 +240,8 @@ impl Head {
     }
 }
 
-/// Hides from the compiler where a value comes from, so that it keeps the comparisons that the verifier needs to see.
+/// Hides from the compiler where a value comes from, so that it keeps the comparisons that the
+/// verifier needs to see.
 #[inline(always)]
 pub(crate) fn opaque(value: u32) -> u32 {
     #[cfg(target_arch = "bpf")]

@@ -11,6 +11,7 @@ use crate::maps::Ends;
 
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
+const TCP_SYN_SENT: u32 = 2;
 const TCP_LISTEN: u32 = 10;
 
 /// `::ffff:0:0/96`, the third word in network order (RFC 4291 §2.5.5.2).
@@ -65,6 +66,13 @@ impl Socket {
         unsafe { field!(self.0, bpf_sock, state, u32) == TCP_LISTEN }
     }
 
+    /// It waits for the SYN-ACK.
+    #[inline(always)]
+    pub(crate) fn is_connecting(self) -> bool {
+        // SAFETY: checked when made.
+        unsafe { field!(self.0, bpf_sock, state, u32) == TCP_SYN_SENT }
+    }
+
     #[inline(always)]
     pub(crate) fn mark(self) -> u32 {
         // SAFETY: checked when made.
@@ -79,12 +87,13 @@ impl Socket {
 
     #[inline(always)]
     pub(crate) fn remote_port(self) -> u16 {
-        // SAFETY: checked when made. `dst_port` is in network order; two bytes at its offset are right both where it is a 16-bit field
-        // (Linux 5.18) and where it was a 32-bit one.
+        // SAFETY: checked when made. `dst_port` is in network order; two bytes at its offset are
+        // right both where it is a 16-bit field (Linux 5.18) and where it was a 32-bit one.
         u16::from_be(unsafe { field!(self.0, bpf_sock, dst_port, u16) })
     }
 
-    /// Both ends, by the socket's own account: packet addresses differ where there is NAT inside the pod.
+    /// Both ends, as the socket has them: packet addresses differ where there is NAT inside
+    /// the pod.
     #[inline(always)]
     pub(crate) fn ends(self) -> Option<Ends> {
         let sk = self.0;
@@ -120,7 +129,8 @@ impl Socket {
         })
     }
 
-    /// Both ends of a connection that the listener is about to make: those of the packet, which the new socket takes over.
+    /// Both ends of a connection that the listener is about to make: those of the packet, which
+    /// the new socket takes over.
     #[inline(always)]
     pub(crate) fn accepted_ends(self, skb: *mut __sk_buff, packet: &Packet) -> Option<Ends> {
         let (remote_addr, local_addr) = if packet.ipv6 {
@@ -165,9 +175,9 @@ impl Socket {
 impl Numbers {
     /// Is the segment that is about to leave the first one with payload?
     ///
-    /// `snd_nxt` moves after the segment is sent (`tcp_event_new_data_sent`), `data_segs_out` before
-    /// (`__tcp_transmit_skb`), so the first data is what makes all of `data_segs_out`. `bytes_acked`
-    /// is 1 after an active open (the SYN), 0 after a passive one.
+    /// `snd_nxt` moves after the segment is sent (`tcp_event_new_data_sent`), `data_segs_out`
+    /// before (`__tcp_transmit_skb`), so the first data is what makes all of `data_segs_out`.
+    /// `bytes_acked` is 1 after an active open (the SYN), 0 after a passive one.
     #[inline(always)]
     pub(crate) fn is_first_sent(&self, skb: *mut __sk_buff, packet: &Packet) -> bool {
         // SAFETY: `skb` is the program's context.
