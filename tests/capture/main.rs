@@ -6,6 +6,7 @@ mod conformance;
 mod encrypted;
 mod envoy;
 mod false_positives;
+mod flows;
 mod harness;
 mod limits;
 mod lossy_link;
