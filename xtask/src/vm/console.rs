@@ -80,8 +80,28 @@ impl Console {
             problems.push(format!("meshtap's exit status: {:?}", self.exit));
         }
         let expected = [
-            ("127.0.0.1", "/hello?from=vm", 200, Some(BODY.len())),
-            ("::1", "/absent", 404, None),
+            Expected {
+                method: "GET",
+                target: "/hello?from=vm",
+                server: ("127.0.0.1", 8080),
+                status: 200,
+                size: Some(("/response/body_size", BODY.len())),
+            },
+            Expected {
+                method: "GET",
+                target: "/absent",
+                server: ("::1", 8080),
+                status: 404,
+                size: None,
+            },
+            // Half of its body came before a flood of connections (`flood.rs`).
+            Expected {
+                method: "POST",
+                target: "/upload",
+                server: ("127.0.0.1", 8081),
+                status: 204,
+                size: Some(("/request/body_size", 1 << 20)),
+            },
         ];
         if self.exchanges.len() != expected.len() {
             problems.push(format!(
@@ -100,9 +120,19 @@ impl Console {
     }
 }
 
-type Expected = (&'static str, &'static str, u64, Option<usize>);
+/// An exchange as it should be.
+struct Expected {
+    method: &'static str,
+    target: &'static str,
+    /// Address and port.
+    server: (&'static str, u16),
+    status: u64,
+    /// Where in the line a size stands, and which.
+    size: Option<(&'static str, usize)>,
+}
 
-fn differences(line: &str, (address, target, status, size): Expected) -> Vec<String> {
+fn differences(line: &str, expected: Expected) -> Vec<String> {
+    let target = expected.target;
     let Ok(exchange) = serde_json::from_str::<Value>(line) else {
         return vec![format!("not JSON: {line}")];
     };
@@ -113,14 +143,14 @@ fn differences(line: &str, (address, target, status, size): Expected) -> Vec<Str
             differences.push(format!("{target}: {pointer} is {found}, not {expected}"));
         }
     };
-    compare("/method", "GET".into());
+    compare("/method", expected.method.into());
     compare("/target", target.into());
-    compare("/status", status.into());
-    compare("/server/address", address.into());
-    compare("/server/port", 8080.into());
+    compare("/status", expected.status.into());
+    compare("/server/address", expected.server.0.into());
+    compare("/server/port", expected.server.1.into());
     compare("/partial", Value::Null);
-    if let Some(size) = size {
-        compare("/response/body_size", size.into());
+    if let Some((pointer, size)) = expected.size {
+        compare(pointer, size.into());
     }
     differences
 }
@@ -132,7 +162,8 @@ mod tests {
     const GOOD: &str = "SeaBIOS\r\n\u{1b}c@vm kernel 6.1.0-50-cloud-amd64\r\n@vm link_type:\tcgroup\r\n@vm attach_type:\t0\r\n\
         @vm attach_type:\t1\r\n@vm exit 0\r\n\
         @vm json {\"method\":\"GET\",\"target\":\"/hello?from=vm\",\"status\":200,\"server\":{\"address\":\"127.0.0.1\",\"port\":8080},\"response\":{\"body_size\":21}}\r\n\
-        @vm json {\"method\":\"GET\",\"target\":\"/absent\",\"status\":404,\"server\":{\"address\":\"::1\",\"port\":8080}}\r\n@vm end\r\n";
+        @vm json {\"method\":\"GET\",\"target\":\"/absent\",\"status\":404,\"server\":{\"address\":\"::1\",\"port\":8080}}\r\n\
+        @vm json {\"method\":\"POST\",\"target\":\"/upload\",\"status\":204,\"server\":{\"address\":\"127.0.0.1\",\"port\":8081},\"request\":{\"body_size\":1048576}}\r\n@vm end\r\n";
 
     /// `expected` is part of the first problem, or empty when there is none.
     fn check(text: &str, expected: &str) {
@@ -179,7 +210,11 @@ mod tests {
         );
         check(
             &GOOD.replace("json {\"method\":\"GET\",\"target\":\"/absent\"", "x "),
-            "1 exchanges, not 2",
+            "2 exchanges, not 3",
+        );
+        check(
+            &GOOD.replace("\"body_size\":1048576", "\"body_size\":524288"),
+            "/request/body_size is 524288",
         );
         check(
             &GOOD.replace("\"status\":404", "\"status\":404,\"partial\":\"gap\""),

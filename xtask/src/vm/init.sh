@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# First process of the kernel matrix: brings the machine up just far enough to capture two
+# First process of the kernel matrix: brings the machine up just far enough to capture three
 # exchanges, and says what it saw on the console in lines that start with "@vm".
 busybox=/bin/busybox
 $busybox mkdir -p /proc /sys /dev /tmp /bin
@@ -15,7 +15,7 @@ say kernel "$(uname -r)"
 ip link set lo up
 
 httpd -p '[::]:8080' -h /www
-/bin/meshtap tap --json --port 8080 --count 2 --duration 60s </dev/null >/tmp/out 2>/tmp/err &
+/bin/meshtap tap --json --side server --port 8080 --port 8081 --port 8082 --count 3 --duration 240s </dev/null >/tmp/out 2>/tmp/err &
 agent=$!
 
 # The kernel's own word on what is attached: one fdinfo of the agent per link.
@@ -30,6 +30,7 @@ links | sed 's/^/@vm /'
 if kill -0 $agent 2>/dev/null; then
     wget -q -O /tmp/body 'http://127.0.0.1:8080/hello?from=vm'; say wget $? "$(cat /tmp/body)"
     wget -q -O /dev/null 'http://[::1]:8080/absent' 2>/dev/null; say wget $?
+    flood; say flood $?
 fi
 wait $agent; say exit $?
 sed 's/^/@vm json /' /tmp/out

@@ -65,7 +65,9 @@ pub fn run(options: &Options) -> Result<()> {
     let folder = command::target().join("vm");
     fs::create_dir_all(&folder)?;
     let initramfs = folder.join("initramfs.cpio");
-    write_initramfs(&initramfs, &agent)?;
+    let flood = folder.join("flood");
+    build_flood(&flood)?;
+    write_initramfs(&initramfs, &agent, &flood)?;
     let mut verdicts = Vec::new();
     for series in matrix {
         let image = series.image(options.update)?;
@@ -87,7 +89,19 @@ fn matrix(names: &[String]) -> Result<Vec<Series>> {
     names.iter().map(find).collect()
 }
 
-fn write_initramfs(path: &Path, agent: &Path) -> Result<()> {
+/// The guest's own traffic, as one static file.
+fn build_flood(path: &Path) -> Result<()> {
+    let source = command::workspace().join("xtask/src/vm/flood.rs");
+    command::run(
+        Command::new("rustc")
+            .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static"])
+            .args(["--target", "x86_64-unknown-linux-gnu", "-o"])
+            .arg(path)
+            .arg(source),
+    )
+}
+
+fn write_initramfs(path: &Path, agent: &Path, flood: &Path) -> Result<()> {
     let busybox = command::find("busybox").context("no busybox")?;
     let read =
         |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
@@ -103,6 +117,7 @@ fn write_initramfs(path: &Path, agent: &Path) -> Result<()> {
     archive.program("init", init.as_bytes())?;
     archive.program("bin/busybox", &read(&busybox)?)?;
     archive.program("bin/meshtap", &read(agent)?)?;
+    archive.program("bin/flood", &read(flood)?)?;
     archive.program("www/hello", BODY.as_bytes())?;
     archive.finish()?;
     Ok(())
