@@ -1,4 +1,4 @@
-//! Which process a socket belongs to, as the kernel side saw it connect or close.
+//! Which process a socket belongs to, as a BPF program saw it connect or close.
 
 /// Value of the owner table; its key is the socket cookie.
 #[repr(C)]

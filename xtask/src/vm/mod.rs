@@ -94,7 +94,13 @@ fn build_flood(path: &Path) -> Result<()> {
     let source = command::workspace().join("xtask/src/vm/flood.rs");
     command::run(
         Command::new("rustc")
-            .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static"])
+            .args([
+                "--edition",
+                "2024",
+                "-O",
+                "-C",
+                "target-feature=+crt-static",
+            ])
             .args(["--target", "x86_64-unknown-linux-gnu", "-o"])
             .arg(path)
             .arg(source),

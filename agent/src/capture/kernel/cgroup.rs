@@ -1,5 +1,6 @@
-//! Finds the cgroup v2 hierarchy. It may be the only one (`/sys/fs/cgroup`) or stand beside v1 (`/sys/fs/cgroup/unified`), so
-//! `/proc/self/mountinfo` is asked (proc_pid_mountinfo(5)), never a path assumed.
+//! Finds the cgroup v2 hierarchy. It may be the only one (`/sys/fs/cgroup`) or stand beside v1
+//! (`/sys/fs/cgroup/unified`), so `/proc/self/mountinfo` is asked (proc_pid_mountinfo(5)), never
+//! a path assumed.
 
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStringExt;
@@ -37,8 +38,8 @@ pub(super) fn open(chosen: Option<&Path>) -> Result<(PathBuf, File), CaptureErro
 
 /// The mount point of cgroup v2: of several, the one that shows most of the hierarchy.
 ///
-/// In a container with a cgroup namespace of its own, `/` is the container's own cgroup; the machine's, mounted from outside, is
-/// above it and begins with `/..` (cgroup_namespaces(7)).
+/// In a container with a cgroup namespace of its own, `/` is the container's own cgroup; the
+/// machine's, mounted from outside, is above it and begins with `/..` (cgroup_namespaces(7)).
 fn find(mountinfo: &[u8]) -> Option<PathBuf> {
     let mut found: Option<(Height, PathBuf)> = None;
     for line in mountinfo.split(|&byte| byte == b'\n') {
@@ -59,7 +60,8 @@ fn find(mountinfo: &[u8]) -> Option<PathBuf> {
     found.map(|(_, path)| path)
 }
 
-/// How far above the reader's own root a mount begins; less than that are parts of what the reader has.
+/// How far above the reader's own root a mount begins; less than that are parts of what the
+/// reader has.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Height {
     Part,

@@ -1,9 +1,10 @@
 //! What the agent asks of the BPF programs for single sockets.
 //!
 //! User space cannot write to a socket's storage by its cookie. So requests stand in a hash by
-//! cookie, which a program asks only when a generation counter has moved since the flow last asked.
-//! The hash is bounded. User space alone removes from it, and what goes first is harmless: a request
-//! to ignore a socket costs time when it is forgotten, a resume offset would cost bytes.
+//! cookie, which a program asks only when a generation counter has moved since the flow last
+//! asked. The hash is bounded. User space alone removes from it, and what goes first is harmless:
+//! a request to ignore a socket costs time when it is forgotten, a resume offset would cost
+//! bytes.
 
 use std::collections::VecDeque;
 use std::io;

@@ -131,7 +131,8 @@ fn memory(error: &io::Error) -> CaptureError {
     }
 }
 
-/// The capabilities are there and the kernel still says no: a user namespace, a security module, seccomp.
+/// The capabilities are there and the kernel still says no: a user namespace, a security module,
+/// seccomp.
 fn forbidden() -> CaptureError {
     CaptureError::Privilege {
         missing: "the bpf() system call in the initial user namespace".to_owned(),

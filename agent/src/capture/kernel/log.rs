@@ -1,4 +1,5 @@
-//! The kernel side's own diagnostics (aya-log), handed to `tracing`. Loaded and drained only when asked for.
+//! The BPF programs' own diagnostics (aya-log), handed to `tracing`. Loaded and drained only when
+//! asked for.
 
 use aya::Ebpf;
 use aya_log::EbpfLogger;
@@ -13,7 +14,7 @@ impl Diagnostics {
         match EbpfLogger::init_with_logger(ebpf, ToTracing) {
             Ok(logger) => Some(Self(logger)),
             Err(error) => {
-                tracing::warn!(%error, "no diagnostics from the kernel side");
+                tracing::warn!(%error, "no diagnostics from the BPF programs");
                 None
             }
         }

@@ -1,5 +1,5 @@
-//! Live capture: loads the BPF programs, attaches them to a cgroup, reads what they record, and passes
-//! on what the engine asks of them.
+//! Live capture: loads the BPF programs, attaches them to a cgroup, reads what they record, and
+//! passes on what the engine asks of them.
 
 mod cgroup;
 mod commands;
@@ -139,14 +139,15 @@ impl Capture {
         &self.cgroup
     }
 
-    /// Payload bytes copied per direction before the other direction speaks, or user space asks for more.
+    /// Payload bytes copied per direction before the other direction speaks, or user space asks
+    /// for more.
     #[must_use]
     pub const fn budget(&self) -> u32 {
         self.config.budget
     }
 
-    /// Sets it. Directions that have used up more than that are cut off at once, and begin again when
-    /// the other direction speaks; what is not copied is counted
+    /// Sets it. Directions that have used up more than that are cut off at once, and begin again
+    /// when the other direction speaks; what is not copied is counted
     /// ([`meshtap_common::DropReason::Budget`]).
     ///
     /// # Errors
@@ -161,8 +162,8 @@ impl Capture {
         Ok(())
     }
 
-    /// Which process connected or closed a socket; at the first call. The error says why that is not
-    /// known.
+    /// Which process connected or closed a socket; at the first call. The error says why that is
+    /// not known.
     pub fn take_owners(&mut self) -> Option<Result<Owners, String>> {
         self.owners.take()
     }
@@ -179,8 +180,9 @@ impl Capture {
         self.scope.clone()
     }
 
-    /// Like [`Source::poll`], with the records as they are: the header, and the bytes that follow it, of which the first
-    /// `captured_len` are payload. [`decode::decode`] makes a segment of them.
+    /// Like [`Source::poll`], with the records as they are: the header, and the bytes that follow
+    /// it, of which the first `captured_len` are payload. [`decode::decode`] makes a segment of
+    /// them.
     ///
     /// # Errors
     /// When the ring buffer cannot be waited on.
@@ -303,8 +305,8 @@ fn owners(ebpf: &mut Ebpf, hooks: &[HookStatus]) -> Result<Result<Owners, String
 }
 
 /// Gives the programs their configuration, which starts them: until then they let everything pass
-/// unseen. Attaching takes the kernel milliseconds per direction, and a connection seen from one side
-/// only looks like one that lost its responses.
+/// unseen. Attaching takes the kernel milliseconds per direction, and a connection seen from one
+/// side only looks like one that lost its responses.
 fn enable(
     map: &mut Array<MapData, CaptureConfig>,
     config: CaptureConfig,

@@ -1,4 +1,5 @@
-//! Whether this process may load and attach the programs: capabilities(7), asked before the kernel says no without saying why.
+//! Whether this process may load and attach the programs: capabilities(7), asked before the
+//! kernel says no without saying why.
 
 /// Capabilities by bit number. CAP_SYS_ADMIN stands in for CAP_BPF and CAP_PERFMON.
 const NET_ADMIN: (u32, &str) = (12, "CAP_NET_ADMIN");
@@ -6,7 +7,8 @@ const SYS_ADMIN: u32 = 21;
 const PERFMON: (u32, &str) = (38, "CAP_PERFMON");
 const BPF: (u32, &str) = (39, "CAP_BPF");
 
-/// Names of the capabilities that are missing, or `None` when nothing is. Unknown (no /proc) counts as nothing missing: the kernel decides.
+/// Names of the capabilities that are missing, or `None` when nothing is. Unknown (no /proc)
+/// counts as nothing missing: the kernel decides.
 pub(super) fn missing() -> Option<String> {
     missing_of(effective(
         &std::fs::read_to_string("/proc/self/status").ok()?,

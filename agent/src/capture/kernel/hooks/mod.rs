@@ -1,7 +1,7 @@
 //! The hooks as a table: each has a name, its BPF programs, and where they attach.
 //!
-//! A hook is attached whole or not at all, and on its own: one that a kernel refuses is recorded with
-//! the reason, and the others stay. A new hook is a file here and a line in [`TABLE`].
+//! A hook is attached whole or not at all, and on its own: one that a kernel refuses is recorded
+//! with the reason, and the others stay. A new hook is a file here and a line in [`TABLE`].
 
 mod owner;
 mod socket;
