@@ -42,17 +42,20 @@ pub(super) fn authorization(value: &[u8], edits: &mut Edits) {
 /// The same for a part of a text.
 pub(super) fn authorization_in(text: &[u8], range: Range<usize>, edits: &mut Edits) {
     let value = text.get(range.clone()).unwrap_or_default();
-    let scheme = memchr(b' ', value).filter(|&space| {
-        let scheme = value.get(..space).unwrap_or_default();
-        SCHEMES
-            .iter()
-            .any(|known| known.as_bytes().eq_ignore_ascii_case(scheme))
-    });
+    let scheme =
+        memchr(b' ', value).filter(|&space| is_scheme(value.get(..space).unwrap_or_default()));
     let start = scheme.map_or(0, |space| {
         let after = value.get(space..).unwrap_or_default();
         space + after.iter().take_while(|&&b| b == b' ').count()
     });
     edits.push_plain(text, range.start + start..range.end, Rule::Authorization);
+}
+
+/// The name of an authentication scheme.
+pub(super) fn is_scheme(word: &[u8]) -> bool {
+    SCHEMES
+        .iter()
+        .any(|known| known.as_bytes().eq_ignore_ascii_case(word))
 }
 
 /// What a challenge has beside its scheme and its parameters (RFC 9110 §11.6.1): the token of `Negotiate` and `NTLM`.

@@ -67,6 +67,9 @@ impl Search {
         edits: &mut Edits,
     ) {
         self.document(b"", text, 0, room, effort, edits);
+        if memchr(b'%', text).is_some() {
+            query::scan_encoded(text, 0..text.len(), self.tools(), effort, edits);
+        }
         edits.settle();
     }
 

@@ -5,6 +5,7 @@
 //! (RFC 8259 §7, applied `d` times), which tells the quotes of one depth from those of another.
 
 mod pair;
+mod quote;
 
 use std::ops::Range;
 
@@ -15,12 +16,11 @@ use super::edit::{Coding, Edit, Edits};
 use super::effort::Effort;
 use super::names::{Names, Sensitivity, is_label};
 use super::sieve::Traces;
+pub(super) use quote::string_at;
+use quote::{block, quote_at, slashes_at, slashes_at_depth, slashes_before, string};
 
 /// Longest key in raw bytes. `pass` spelt in escapes takes 24; real keys are below 64.
 const KEY: usize = 512;
-
-/// Deepest JSON in JSON that is told apart: three times in strings. Each level doubles the backslashes.
-const DEPTH: u32 = 3;
 
 /// Shortest `code` that is a secret, as in forms: those of errors and countries are shorter.
 const CODE: usize = 6;
@@ -32,6 +32,8 @@ struct Document {
     exchanges_code: bool,
     /// It has a Secret of Kubernetes: `data` and `stringData` are.
     is_kubernetes: bool,
+    /// It has a JSON Web Key: what only its owner knows (RFC 7518 §6) is.
+    is_jwk: bool,
 }
 
 impl Document {
@@ -39,12 +41,14 @@ impl Document {
         Self {
             exchanges_code: traces.is_oauth,
             is_kubernetes: has_kubernetes_secret(text, traces),
+            is_jwk: traces.is_jwk,
         }
     }
 
     /// What a plain name means here.
     fn sensitivity(self, key: &[u8]) -> Sensitivity {
         let is_secret = self.exchanges_code && key == b"code"
+            || self.is_jwk && matches!(key, b"d" | b"k" | b"p" | b"q" | b"dp" | b"dq" | b"qi")
             || self.is_kubernetes && matches!(key, b"data" | b"stringData");
         if is_secret {
             Sensitivity::SecretText
@@ -105,12 +109,6 @@ pub(super) fn scan(
         }
     }
     pair::lists(text, traces, effort, edits);
-}
-
-/// The content of the string that begins at `start`, with its quote's backslashes.
-pub(super) fn string_at(text: &[u8], start: usize) -> Option<Range<usize>> {
-    let (quote, depth) = quote_at(text, start)?;
-    Some(string(text, quote + 1, depth))
 }
 
 struct Key<'a> {
@@ -288,83 +286,6 @@ impl Value<'_> {
         }
         text.len()
     }
-}
-
-/// The content of a string whose opening quote, at depth `depth`, is just before `start`; without an end, all there is.
-fn string(text: &[u8], start: usize, depth: u32) -> Range<usize> {
-    let mut from = start;
-    while let Some(found) = text.get(from..).and_then(|rest| memchr(b'"', rest)) {
-        let quote = from + found;
-        let slashes = slashes_before(&text[start..], quote - start);
-        match closes(slashes, depth) {
-            Quote::Closes => return start..quote - slashes_at_depth(depth),
-            Quote::ClosesOuter => return start..quote,
-            Quote::Content => from = quote + 1,
-        }
-    }
-    start..text.len()
-}
-
-/// The content of a GraphQL block string, of whose three opening quotes the second closed an empty string before `end`; else nothing.
-fn block(text: &[u8], end: usize, depth: u32) -> Range<usize> {
-    let len = slashes_at_depth(depth) + 1;
-    let third = end + len;
-    let quote = text.get(end..third).unwrap_or_default();
-    if quote.is_empty() || text.get(third..third + len) != Some(quote) {
-        return end..end;
-    }
-    let start = third + len;
-    let rest = text.get(start..).unwrap_or_default();
-    start..start + memmem::find(rest, &quote.repeat(3)).unwrap_or(rest.len())
-}
-
-enum Quote {
-    /// The string at this depth ends.
-    Closes,
-    /// A string around it ends.
-    ClosesOuter,
-    /// An escaped quote of the string's own.
-    Content,
-}
-
-/// What a quote after `slashes` backslashes is to a string at `depth`.
-fn closes(mut slashes: usize, depth: u32) -> Quote {
-    for _ in 0..depth {
-        if slashes.is_multiple_of(2) {
-            return Quote::ClosesOuter;
-        }
-        slashes = (slashes - 1) / 2;
-    }
-    if slashes.is_multiple_of(2) {
-        Quote::Closes
-    } else {
-        Quote::Content
-    }
-}
-
-/// The quote at `at`, behind its backslashes, and its depth.
-fn quote_at(text: &[u8], at: usize) -> Option<(usize, u32)> {
-    let rest = text.get(at..)?;
-    let slashes = slashes_at(text, at);
-    if rest.get(slashes) != Some(&b'"') {
-        return None;
-    }
-    (0..=DEPTH)
-        .find(|&depth| slashes_at_depth(depth) == slashes)
-        .map(|depth| (at + slashes, depth))
-}
-
-const fn slashes_at_depth(depth: u32) -> usize {
-    (1 << depth) - 1
-}
-
-fn slashes_at(text: &[u8], at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
-    rest.iter().take_while(|&&b| b == b'\\').count()
-}
-
-fn slashes_before(text: &[u8], at: usize) -> usize {
-    text[..at].iter().rev().take_while(|&&b| b == b'\\').count()
 }
 
 fn push_string(text: &[u8], range: Range<usize>, edits: &mut Edits) {
@@ -673,6 +594,11 @@ mod tests {
         );
         check(r#"{"tokens":["S",1]}"#, r##"{"tokens":["#",1]}"##);
         check(r#"{"tokens":12}"#, r#"{"tokens":12}"#);
+        check(
+            r#"{"kty":"RSA","n":"x","e":"AQAB","d":"S","qi":"T"}"#,
+            r##"{"kty":"RSA","n":"x","e":"AQAB","d":"#","qi":"#"}"##,
+        );
+        check(r#"{"d":"x","k":"y"}"#, r#"{"d":"x","k":"y"}"#);
     }
 
     #[test]

@@ -1,196 +1,21 @@
 //! Secrets that are recognised by their own form, wherever they stand: tokens with a prefix that their issuer gave them for this purpose,
 //! JSON Web Tokens, private keys in PEM, payment cards, and e-mail addresses where that is asked for.
 
+mod card;
+mod forms;
+
 use std::ops::Range;
 
 use memchr::memchr_iter;
 
 use super::config::Pattern;
 use super::counts::Rule;
-use super::edit::{Coding, Edit, Edits};
+use super::edit::Edits;
 use super::effort::Effort;
 use crate::http::percent::hex;
-
-/// What such values begin with, in lower case. Where one stands, [`FORMS`] and the like decide.
-pub(super) const SIGNS: [&str; 59] = [
-    "eyj",
-    "-----begin",
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "gldt-",
-    "glrt-",
-    "glptt-",
-    "xox",
-    "xapp-",
-    "slack.com/",
-    "/webhooks/",
-    "webhookb2/",
-    "k_live_",
-    "k_test_",
-    "whsec_",
-    "akia",
-    "asia",
-    "abia",
-    "acca",
-    "aiza",
-    "ya29.",
-    "gocspx-",
-    "1//0",
-    "npm_",
-    "pypi-",
-    "_v1_",
-    "hf_",
-    "sk-",
-    "sg.",
-    "key-",
-    "shpat_",
-    "shpss_",
-    "shpca_",
-    "shppa_",
-    "sq0",
-    "xkeysib-",
-    "lin_api_",
-    "ntn_",
-    "figd_",
-    "dckr_pat_",
-    "hvs.",
-    "hvb.",
-    "glsa_",
-    "pmak-",
-    "sntry",
-    "atatt3x",
-    "rubygems_",
-    "pul-",
-    "dapi",
-    "gsk_",
-    "tskey-",
-    "sbp_",
-    ":aa",
-    "secret-key-1",
-];
-
-/// Which bytes a token goes on with.
-#[derive(Clone, Copy)]
-enum Alphabet {
-    Word,
-    Dotted,
-    Path,
-    Upper,
-    Hex,
-    Alnum,
-}
-
-impl Alphabet {
-    const fn has(self, byte: u8) -> bool {
-        match self {
-            Self::Word => is_base64url(byte),
-            Self::Dotted => is_base64url(byte) || byte == b'.',
-            Self::Path => is_base64url(byte) || matches!(byte, b'/' | b'@'),
-            Self::Upper => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
-            Self::Hex => byte.is_ascii_hexdigit(),
-            Self::Alnum => byte.is_ascii_alphanumeric(),
-        }
-    }
-}
-
-/// A prefix, what follows it and at least how much, and how much of the prefix stays.
-struct Form(&'static str, Alphabet, usize, usize);
-
-/// From their issuers' documentation and the patterns of GitHub's secret scanning. Public identifiers (Stripe's `pk_`) are not among them.
-const FORMS: [Form; 72] = {
-    use Alphabet::{Alnum, Dotted, Hex, Path, Upper, Word};
-    [
-        Form("ghp_", Word, 20, 0),
-        Form("gho_", Word, 20, 0),
-        Form("ghu_", Word, 20, 0),
-        Form("ghs_", Word, 20, 0),
-        Form("ghr_", Word, 20, 0),
-        Form("github_pat_", Word, 20, 0),
-        Form("glpat-", Word, 16, 0),
-        Form("gldt-", Word, 16, 0),
-        Form("glrt-", Word, 16, 0),
-        Form("glptt-", Word, 16, 0),
-        Form("xoxa-", Word, 10, 0),
-        Form("xoxb-", Word, 10, 0),
-        Form("xoxc-", Word, 10, 0),
-        Form("xoxd-", Word, 10, 0),
-        Form("xoxe-", Word, 10, 0),
-        Form("xoxe.", Dotted, 10, 0),
-        Form("xoxo-", Word, 10, 0),
-        Form("xoxp-", Word, 10, 0),
-        Form("xoxr-", Word, 10, 0),
-        Form("xoxs-", Word, 10, 0),
-        Form("xapp-", Word, 10, 0),
-        Form("slack.com/services/", Path, 10, 19),
-        Form("slack.com/workflows/", Path, 10, 20),
-        Form("slack.com/triggers/", Path, 10, 19),
-        Form("/webhooks/", Path, 40, 10),
-        Form("webhookb2/", Path, 40, 10),
-        Form("sk_live_", Word, 10, 0),
-        Form("sk_test_", Word, 10, 0),
-        Form("rk_live_", Word, 10, 0),
-        Form("rk_test_", Word, 10, 0),
-        Form("whsec_", Word, 16, 0),
-        Form("AKIA", Upper, 16, 0),
-        Form("ASIA", Upper, 16, 0),
-        Form("ABIA", Upper, 16, 0),
-        Form("ACCA", Upper, 16, 0),
-        Form("AIza", Word, 30, 0),
-        Form("ya29.", Word, 20, 0),
-        Form("GOCSPX-", Word, 20, 0),
-        Form("1//0", Word, 30, 0),
-        Form("npm_", Alnum, 30, 0),
-        Form("pypi-", Word, 40, 0),
-        Form("dop_v1_", Hex, 40, 0),
-        Form("doo_v1_", Hex, 40, 0),
-        Form("dor_v1_", Hex, 40, 0),
-        Form("hf_", Alnum, 30, 0),
-        Form("sk-ant-", Word, 20, 0),
-        Form("sk-proj-", Word, 20, 0),
-        Form("sk-svcacct-", Word, 20, 0),
-        Form("sk-or-", Word, 20, 0),
-        Form("sk-", Alnum, 32, 0),
-        Form("SG.", Dotted, 40, 0),
-        Form("key-", Hex, 32, 0),
-        Form("shpat_", Hex, 32, 0),
-        Form("shpss_", Hex, 32, 0),
-        Form("shpca_", Hex, 32, 0),
-        Form("shppa_", Hex, 32, 0),
-        Form("sq0atp-", Word, 20, 0),
-        Form("sq0csp-", Word, 20, 0),
-        Form("xkeysib-", Word, 40, 0),
-        Form("lin_api_", Alnum, 30, 0),
-        Form("ntn_", Alnum, 40, 0),
-        Form("figd_", Word, 30, 0),
-        Form("dckr_pat_", Word, 20, 0),
-        Form("hvs.", Word, 20, 0),
-        Form("hvb.", Word, 20, 0),
-        Form("glsa_", Word, 30, 0),
-        Form("PMAK-", Word, 40, 0),
-        Form("sntrys_", Word, 30, 0),
-        Form("sntryu_", Hex, 40, 0),
-        Form("ATATT3x", Word, 40, 0),
-        Form("rubygems_", Hex, 40, 0),
-        Form("gsk_", Alnum, 40, 0),
-    ]
-};
-
-/// Those whose prefix is written in too many ways for [`FORMS`], or whose number matters.
-const MORE_FORMS: [Form; 5] = {
-    use Alphabet::{Alnum, Hex, Upper, Word};
-    [
-        Form("pul-", Hex, 40, 0),
-        Form("dapi", Hex, 32, 0),
-        Form("tskey-", Word, 20, 0),
-        Form("sbp_", Alnum, 40, 0),
-        Form("SECRET-KEY-1", Upper, 50, 0),
-    ]
-};
+use card::cards;
+pub(super) use forms::SIGNS;
+use forms::{Alphabet, FORMS, Form, MORE_FORMS, is_base64url, run};
 
 /// Finds tokens and keys. `signs`: where [`SIGNS`] stand, in order.
 pub(super) fn scan(
@@ -279,11 +104,6 @@ fn bot_token(text: &[u8], at: usize) -> Option<Range<usize>> {
     fits.then_some(at - digits..at + 1 + len)
 }
 
-/// How many bytes are of an alphabet.
-fn run(text: &[u8], alphabet: Alphabet) -> usize {
-    text.iter().take_while(|&&b| alphabet.has(b)).count()
-}
-
 /// A word begins at `at`: what stands before it is none of it, be it the end of an escape.
 fn begins(text: &[u8], at: usize) -> bool {
     let before = text.get(..at).unwrap_or_default();
@@ -362,111 +182,6 @@ fn private_key(text: &[u8], start: usize) -> Option<Range<usize>> {
     Some(start..start + at)
 }
 
-/// Payment card numbers (ISO/IEC 7812): the digits of a network, single spaces or dashes between them allowed, that pass the Luhn check.
-fn cards(text: &[u8], effort: &mut Effort, edits: &mut Edits) {
-    /// Fewest digits. Of two neighbours in a number at least one is a digit, so a look at every twelfth byte and the next misses none.
-    const STEP: usize = 12;
-    let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
-    effort.spend(text.len() / STEP);
-    let mut done = 0;
-    let mut at = 0;
-    while at < text.len() {
-        if !is_digit(at) && !is_digit(at + 1) {
-            at += STEP;
-            continue;
-        }
-        let start = digits_start(text, if is_digit(at) { at } else { at + 1 }, done);
-        let end = digits_end(text, start);
-        if !effort.spend(end - start) {
-            return;
-        }
-        if begins(text, start) && is_card(text.get(start..end).unwrap_or_default()) {
-            let edit = Edit {
-                range: start..end,
-                rule: Rule::Card,
-                coding: Coding::Plain,
-                quote: json_number(text, start..end).then_some(0),
-            };
-            edits.push(text, edit);
-        }
-        done = end;
-        at = at.max(end) + 1;
-    }
-}
-
-fn digits_start(text: &[u8], from: usize, done: usize) -> usize {
-    let mut start = from;
-    while start > done {
-        match text.get(..start) {
-            Some([.., b'0'..=b'9']) => start -= 1,
-            Some([.., b'0'..=b'9', b' ' | b'-']) if start > done + 1 => start -= 2,
-            _ => break,
-        }
-    }
-    start
-}
-
-fn digits_end(text: &[u8], start: usize) -> usize {
-    let mut end = start;
-    loop {
-        match text.get(end..) {
-            Some([b'0'..=b'9', ..]) => end += 1,
-            Some([b' ' | b'-', b'0'..=b'9', ..]) if end > start => end += 2,
-            _ => return end,
-        }
-    }
-}
-
-/// The number of digits and the first of them are those of a network, and the last one is right.
-fn is_card(text: &[u8]) -> bool {
-    const MOST: usize = 19;
-    let digits = || text.iter().filter(|b| b.is_ascii_digit()).map(|b| b - b'0');
-    let len = digits().take(MOST + 1).count();
-    let first = digits()
-        .take(4)
-        .fold(0_u16, |number, digit| number * 10 + u16::from(digit));
-    let network = match first {
-        // Visa
-        4000..=4999 => matches!(len, 13 | 16 | 19),
-        // American Express
-        3400..=3499 | 3700..=3799 => len == 15,
-        // Diners Club
-        3000..=3059 | 3600..=3699 | 3800..=3999 => (14..=MOST).contains(&len),
-        // JCB
-        3528..=3589 => (16..=MOST).contains(&len),
-        // Mastercard
-        2221..=2720 | 5100..=5599 => len == 16,
-        // Maestro, Discover, UnionPay
-        5000..=5099 | 5600..=6999 => (16..=MOST).contains(&len),
-        _ => false,
-    };
-    network && luhn(digits())
-}
-
-fn luhn(digits: impl DoubleEndedIterator<Item = u8>) -> bool {
-    let sum: u32 = digits
-        .rev()
-        .enumerate()
-        .map(|(i, digit)| match (i % 2, u32::from(digit) * 2) {
-            (0, double) => double / 2,
-            (_, double) => double % 10 + double / 10,
-        })
-        .sum();
-    sum.is_multiple_of(10)
-}
-
-/// The digits stand where JSON has a value.
-fn json_number(text: &[u8], range: Range<usize>) -> bool {
-    /// White space looked through on either side.
-    const SPACE: usize = 16;
-    let before = text.get(range.start.saturating_sub(SPACE)..range.start);
-    let after = text.get(range.end..).unwrap_or_default();
-    let after = after.get(..SPACE).unwrap_or(after);
-    let before = before.unwrap_or_default().trim_ascii_end().last();
-    matches!(before, Some(b':' | b',' | b'['))
-        && matches!(after.trim_ascii_start().first(), Some(b',' | b'}' | b']'))
-}
-
 /// `local@domain.tld`, as people write it (a subset of RFC 5321).
 fn emails(text: &[u8], effort: &mut Effort, edits: &mut Edits) {
     for at in memchr_iter(b'@', text) {
@@ -495,10 +210,6 @@ fn emails(text: &[u8], effort: &mut Effort, edits: &mut Edits) {
             edits.push_plain(text, at - local..at + 1 + host.len(), Rule::Email);
         }
     }
-}
-
-pub(super) const fn is_base64url(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
 #[cfg(test)]

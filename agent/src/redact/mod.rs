@@ -35,10 +35,12 @@ mod known;
 mod multipart;
 mod names;
 mod query;
+mod rules;
 mod sanitized;
 mod secret;
 mod sieve;
 mod text;
+mod words;
 mod xml;
 
 #[cfg(test)]
@@ -64,16 +66,15 @@ pub use secret::Secret;
 use crate::clock::WallClock;
 use crate::exchange::Request;
 use crate::http::{Body, Fields};
-use crate::policy::{Choice, Sampled, random};
+use crate::policy::{Sampled, random};
 use digest::Digest;
-use document::{Room, Search};
+use document::Room;
 use edit::Edits;
 use effort::Effort;
-use fields::{KnownFields, Look, Table};
+use fields::KnownFields;
 use head::HeadEdits;
-use names::Names;
+use rules::Rules;
 use sanitized::Message;
-use sieve::Sieve;
 
 /// Why a configuration cannot be used.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -118,15 +119,6 @@ pub enum Bodies {
     Kept,
     /// None: the agent is over its budget.
     Omitted,
-}
-
-#[derive(Clone, Debug)]
-struct Rules {
-    table: Table,
-    search: Search,
-    bodies: body::Rules,
-    mode: Mode,
-    digest: Digest,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -341,63 +333,6 @@ fn key(config: &Config) -> Result<Option<&str>, RedactError> {
         return Err(RedactError::Key);
     }
     Ok(key)
-}
-
-impl Rules {
-    fn new(config: &Config, digest: Digest) -> Result<Self, RedactError> {
-        let names = Names::new(&config.names)?;
-        Ok(Self {
-            table: Table::new(config, &names),
-            bodies: body::Rules {
-                wanted: Choice::globs(&config.bodies),
-                decoded_limit: config.max_decoded_bytes,
-                uninspected: config.uninspected,
-                inspect: config.mode != Mode::Off,
-            },
-            search: Search {
-                sieve: Sieve::new(&names),
-                names,
-                patterns: config.patterns.clone(),
-            },
-            mode: config.mode,
-            digest,
-        })
-    }
-
-    /// Drops the fields that are not kept; notes what is known of all, and what is to be hidden in those that stay.
-    fn look(&self, fields: &mut Fields, scratch: &mut Scratch) -> KnownFields {
-        let mut known = KnownFields::over(fields.buffer());
-        let Scratch { found, head, room } = scratch;
-        let mut kept = 0;
-        fields.retain(|name, value, place| {
-            found.clear();
-            let tools = self.search.tools();
-            let field = (name, value);
-            let look = self.table.look(field, place, &mut known, tools, found);
-            let keep = look != Look::Drop;
-            if matches!(look, Look::Search | Look::SearchTokens) {
-                let mut effort = Effort::for_len(value.len());
-                match look {
-                    Look::Search => self.search.value(value, room, &mut effort, found),
-                    _ => self.search.tokens(value, room, &mut effort, found),
-                }
-                if effort.is_spent() {
-                    found.clear();
-                    found.push_plain(value, 0..value.len(), Rule::Header);
-                }
-                if !found.is_empty() && self.mode == Mode::On {
-                    known.forget(place);
-                }
-            }
-            if keep {
-                head.fields
-                    .extend(found.as_slice().iter().map(|edit| (kept, edit.clone())));
-                kept += 1;
-            }
-            keep
-        });
-        known
-    }
 }
 
 #[cfg(test)]

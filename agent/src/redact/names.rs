@@ -7,20 +7,19 @@
 //! What follows a term may say that the value is none: `password_policy`, `token_count`, `secretName`. So may what stands before `token`:
 //! `next_page_token`, `max_tokens`.
 
+mod name;
+
 use std::borrow::Cow;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, automaton::OverlappingState};
 
 use super::RedactError;
-use super::defaults::{
-    EXCEPTIONS, HARMLESS_AFTER, HARMLESS_BEFORE, HARMLESS_PASSES, NAMES, VALUE_WORDS,
-};
+use super::defaults::NAMES;
 use super::edit::Coding;
 use super::escape::decode_json;
+use super::words::{EXCEPTIONS, HARMLESS_AFTER, HARMLESS_BEFORE, HARMLESS_PASSES, VALUE_WORDS};
 use crate::http::percent::{decode_percent, hex_pair};
-
-/// Most letters and digits of a name that are looked at, of a longer one the last. Real names are below 64.
-const LONGEST: usize = 127;
+use name::Name;
 
 /// What a name says of its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -214,7 +213,7 @@ impl Term {
 
     /// Ids of tokens are as good as tokens, ids of keys are public; AWS calls its user name one.
     fn has_secret_id(&self) -> bool {
-        ["token", "tok", "jwt", "accesskey", "credential"]
+        ["token", "tok", "jwt", "accesskey"]
             .iter()
             .any(|text| self.text.ends_with(text))
     }
@@ -230,101 +229,6 @@ fn is_harmless_rest(rest: &str) -> bool {
 /// Without the digits at its end: `password1`, `cvv2`, `tokens[0]`.
 fn without_number(word: &str) -> &str {
     word.trim_end_matches(|c: char| c.is_ascii_digit())
-}
-
-/// A name's letters and digits in lower case, and where its words begin.
-struct Name {
-    text: [u8; LONGEST],
-    len: usize,
-    /// Bit `n`: a word begins at letter `n`.
-    starts: u128,
-}
-
-/// What the byte before was.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Before {
-    Separator,
-    Lower,
-    Upper,
-}
-
-impl Name {
-    fn new(raw: &[u8]) -> Self {
-        let raw = raw.get(raw.len().saturating_sub(LONGEST)..).unwrap_or(raw);
-        let mut name = Self {
-            text: [0; LONGEST],
-            len: 0,
-            starts: 0,
-        };
-        let mut before = [Before::Separator; 2];
-        for &byte in raw {
-            let now = match byte {
-                b'A'..=b'Z' => Before::Upper,
-                b'a'..=b'z' | b'0'..=b'9' => Before::Lower,
-                // Letters of other scripts are left out, and end no word.
-                0x80.. => continue,
-                _ => {
-                    before = [Before::Separator; 2];
-                    continue;
-                }
-            };
-            let begins = match (before[1], now) {
-                (Before::Separator, _) | (Before::Lower, Before::Upper) => true,
-                // `APIKey`: the last capital begins a word.
-                (Before::Upper, Before::Lower) if before[0] == Before::Upper => {
-                    name.starts |= 1 << (name.len - 1);
-                    false
-                }
-                _ => false,
-            };
-            name.starts |= u128::from(begins) << name.len;
-            // `raw` has at most `LONGEST` bytes, and each adds one letter at most.
-            name.text[name.len] = byte.to_ascii_lowercase();
-            name.len += 1;
-            before = [before[1], now];
-        }
-        name
-    }
-
-    fn text(&self) -> &[u8] {
-        self.text.get(..self.len).unwrap_or_default()
-    }
-
-    /// A part of it, all of whose bytes are ASCII.
-    fn part(&self, start: usize, end: usize) -> &str {
-        let part = self.text().get(start..end).unwrap_or_default();
-        str::from_utf8(part).unwrap_or_default()
-    }
-
-    fn is_start(&self, at: usize) -> bool {
-        self.starts >> at & 1 == 1
-    }
-
-    /// Where the word that `at` is in begins.
-    fn start_of_word(&self, at: usize) -> usize {
-        (0..=at).rev().find(|&at| self.is_start(at)).unwrap_or(0)
-    }
-
-    /// Where the word that ends at `at` or goes on there ends.
-    fn end_of_word(&self, at: usize) -> usize {
-        (at..self.len)
-            .find(|&at| self.is_start(at))
-            .unwrap_or(self.len)
-    }
-
-    /// The words from `from`, where one begins.
-    fn words(&self, from: usize) -> impl Iterator<Item = &str> {
-        let mut at = from;
-        std::iter::from_fn(move || {
-            if at >= self.len {
-                return None;
-            }
-            let end = self.end_of_word(at + 1);
-            let word = self.part(at, end);
-            at = end;
-            Some(word)
-        })
-    }
 }
 
 /// Times that a name is decoded: URLs in URLs.

@@ -6,7 +6,9 @@
 //!
 //! Some names are those of secrets in one place and of harmless things in another (`code`, `key`, `state`): [`AMBIGUOUS`].
 
-use memchr::{memchr, memchr_iter, memchr2_iter, memmem};
+use std::ops::Range;
+
+use memchr::{memchr, memchr_iter, memchr2_iter, memchr3, memmem};
 
 use super::counts::Rule;
 use super::edit::{Coding, Edit, Edits};
@@ -15,6 +17,7 @@ use super::escape::percent;
 use super::json;
 use super::names::{Names, short};
 use super::sieve::{Sieve, Traces};
+use super::text::{self, Shape};
 use crate::http::percent::hex_pair;
 
 /// Longest name in raw bytes; see [`super::names`].
@@ -118,6 +121,7 @@ pub(super) fn scan_host(text: &[u8], edits: &mut Edits) {
 
 fn scan_pairs(text: &[u8], rule: Rule, tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
     let mut done = 0;
+    let mut decoded = 0;
     let mut oauth = None;
     for at in memchr2_iter(b'=', b'%', text) {
         if at < done {
@@ -156,9 +160,20 @@ fn scan_pairs(text: &[u8], rule: Rule, tools: Tools<'_>, effort: &mut Effort, ed
         } else if !nested && begins_json(text, value) {
             // Whatever else it holds, it is looked at once, so that no text costs more than its length.
             done = end();
-            scan_json_value(text, value, done, tools, effort, edits);
+            scan_encoded(text, value..done, tools, effort, edits);
+        } else if !nested && at >= decoded {
+            decoded = end();
+            if holds_text(text.get(value..decoded).unwrap_or_default()) {
+                scan_encoded(text, value..decoded, tools, effort, edits);
+            }
         }
     }
+}
+
+/// A value may hold more than a word: what names and values in it would stand beside.
+fn holds_text(value: &[u8]) -> bool {
+    const LEAST: usize = 8;
+    value.len() >= LEAST && memchr3(b'"', b':', b'%', value).is_some()
 }
 
 /// See [`AMBIGUOUS`] and [`OAUTH`]. `oauth`: whether the text is one of OAuth's, once somebody asked.
@@ -237,15 +252,16 @@ fn begins_json(text: &[u8], value: usize) -> bool {
         || matches!(escape_once(text, value), Some(b'{' | b'['))
 }
 
-fn scan_json_value(
+/// Looks into a percent-encoded part of a text: JSON, GraphQL, lines, URLs.
+pub(super) fn scan_encoded(
     text: &[u8],
-    start: usize,
-    end: usize,
+    range: Range<usize>,
     tools: Tools<'_>,
     effort: &mut Effort,
     edits: &mut Edits,
 ) {
-    let value = text.get(start..end).unwrap_or_default();
+    let (start, end) = (range.start, range.end);
+    let value = text.get(range).unwrap_or_default();
     // Each decoded byte with the place it came from.
     let mut decoded = Vec::with_capacity(value.len());
     let mut origin = Vec::with_capacity(value.len() + 1);
@@ -273,6 +289,9 @@ fn scan_json_value(
         return;
     }
     json::scan(&decoded, names, &traces, effort, &mut found);
+    if !matches!(decoded.first(), Some(b'{' | b'[')) {
+        text::scan(&decoded, &traces, Shape::Quoted, effort, &mut found);
+    }
     found.settle();
     for edit in found.as_slice() {
         if let (Some(&from), Some(&to)) = (origin.get(edit.range.start), origin.get(edit.range.end))
@@ -519,6 +538,25 @@ mod tests {
         check(scan_form, "password=", "password=");
         check(scan_form, "a=%", "a=%");
         check(scan_form, "a=%3", "a=%3");
+    }
+
+    #[test]
+    fn text_in_a_value() {
+        check(
+            scan_url,
+            "/graphql?query=mutation%7Blogin(user:%22a%22,password:%22S%22)%7Bid%7D%7D&a=b",
+            "/graphql?query=mutation%7Blogin(user:%22a%22,password:%22*%22)%7Bid%7D%7D&a=b",
+        );
+        check(
+            scan_form,
+            "log=sent+Authorization%3A+Bearer+abc1def2&b=c",
+            "log=sent+Authorization%3A+Bearer+*&b=c",
+        );
+        check(
+            scan_form,
+            "note=the+author%3A+ann&b=c",
+            "note=the+author%3A+ann&b=c",
+        );
     }
 
     #[test]

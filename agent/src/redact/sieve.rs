@@ -17,15 +17,16 @@ use super::names::{Names, Sensitivity};
 use crate::http::percent::hex_pair;
 
 /// In every default name, however its words are joined, there is one of these.
-const STEMS: [&str; 44] = [
+const STEMS: [&str; 45] = [
     "pass", "pwd", "pw\"", "pw=", "pw:", "pw\\", "pw]", "pw>", "pw_", "pw-", "pwo", "psw", "pswd",
     "tok", "pin", "otp", "sid", "sig", "jwt", "ssn", "cvv", "cvc", "csc", "cvn", "key", "auth",
     "cred", "cooki", "csrf", "xsrf", "hmac", "beare", "assert", "saml", "secr", "sess", "mnemo",
-    "phras", "verif", "code", "docker", "kennw", "seed", "conn",
+    "phras", "verif", "code", "docker", "kennw", "seed", "conn", "card",
 ];
 
 /// The others: rare letters in a row.
-const MORE_STEMS: [&str; 8] = [
+const MORE_STEMS: [&str; 9] = [
+    JWK,
     "contras",
     "motde",
     "senha",
@@ -35,6 +36,9 @@ const MORE_STEMS: [&str; 8] = [
     "redirect_uri",
     "redirecturi",
 ];
+
+/// The member that every JSON Web Key has (RFC 7517 §4.1).
+const JWK: &str = "\"kty\"";
 
 /// Those of [`MORE_STEMS`] that are as long as this are words of OAuth.
 const OAUTH: usize = "granttype".len();
@@ -64,6 +68,8 @@ pub(super) struct Traces {
     pub(super) is_escaped: bool,
     /// It speaks of OAuth (RFC 6749 §4.1.3), where `code` is a secret.
     pub(super) is_oauth: bool,
+    /// It has a JSON Web Key, whose parts have names of one letter.
+    pub(super) is_jwk: bool,
 }
 
 impl Traces {
@@ -73,6 +79,7 @@ impl Traces {
         self.tokens.clear();
         self.is_escaped = false;
         self.is_oauth = false;
+        self.is_jwk = false;
     }
 
     /// Part of a name stands in this range, or may be there behind escapes.
@@ -85,7 +92,7 @@ impl Traces {
 
     /// Nothing that scanners which look for names could find.
     pub(super) const fn has_no_names(&self) -> bool {
-        self.idents.is_empty() && !self.is_escaped && !self.is_oauth
+        self.idents.is_empty() && !self.is_escaped && !self.is_oauth && !self.is_jwk
     }
 }
 
@@ -171,6 +178,7 @@ impl Sieve {
         self.more.each(lower, |at, end| {
             traces.stems.push(at);
             traces.is_oauth |= end - at >= OAUTH;
+            traces.is_jwk |= lower.get(at..end) == Some(JWK.as_bytes());
         });
         if traces.stems.len() > before {
             traces.stems.sort_unstable();

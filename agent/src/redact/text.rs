@@ -3,6 +3,8 @@
 //!
 //! Every name is looked at once, and what follows it: the scanner only moves forward.
 
+mod yaml;
+
 use std::ops::Range;
 
 use super::counts::Rule;
@@ -10,7 +12,7 @@ use super::credentials;
 use super::edit::{Coding, Edit, Edits};
 use super::effort::Effort;
 use super::json;
-use super::names::{Sensitivity, is_label, is_value};
+use super::names::Sensitivity;
 use super::sieve::{Ident, Traces, is_name};
 
 /// Most white space between a name, its sign, and its value.
@@ -179,6 +181,10 @@ impl<'a> Scan<'a, '_> {
     fn value(&mut self, ident: &Ident, sign: Sign, from: usize) -> usize {
         let start = self.skip_space(from);
         let rest = self.text.get(start..).unwrap_or_default();
+        if sign == Sign::Colon && start == from && !self.is_likely_secret(start) {
+            // `tokens:read`: names of rights, of keys in a store, of parts.
+            return start;
+        }
         let is_line = self.begins_line(ident.range.start);
         let name = self.bytes(ident.range.clone());
         if sign == Sign::Equals || !is_line {
@@ -201,6 +207,12 @@ impl<'a> Scan<'a, '_> {
         }
         if !is_line {
             let end = self.end_of_word(start);
+            if credentials::is_scheme(self.bytes(start..end)) {
+                // `Authorization: Bearer x` within a line: the scheme stays.
+                let end = self.end_of_word(self.skip_space(end));
+                credentials::authorization_in(self.text, start..end, self.edits);
+                return end;
+            }
             return self.hide(ident, start..end);
         }
         let end = self.end_of_line(start);
@@ -226,6 +238,20 @@ impl<'a> Scan<'a, '_> {
         self.hide(ident, start..end)
     }
 
+    /// A word that is none of a language: long enough, and mixed.
+    fn is_likely_secret(&mut self, start: usize) -> bool {
+        const LEAST: usize = 8;
+        let end = self.end_of_word(start);
+        let word = self.bytes(start..end);
+        let has = |test: fn(&u8) -> bool| word.iter().any(test);
+        matches!(
+            self.text.get(start),
+            Some(b'"' | b'\'' | b'\\' | b'\n' | b'\r')
+        ) || word.len() >= LEAST
+            && (has(u8::is_ascii_digit)
+                || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase))
+    }
+
     /// A value in quotes.
     fn string(&mut self, ident: &Ident, start: usize) -> Option<usize> {
         let rest = self.text.get(start..)?;
@@ -242,85 +268,6 @@ impl<'a> Scan<'a, '_> {
             }
             _ => None,
         }
-    }
-
-    /// Everything below a key of YAML: lines that stand deeper than it.
-    fn block(&mut self, key: usize, from: usize) -> usize {
-        let line_start = |at: usize| {
-            let before = self.bytes(at.saturating_sub(SPACE * 4)..at);
-            at - before.iter().rev().take_while(|&&b| b != b'\n').count()
-        };
-        let indent = key - line_start(key);
-        let mut at = from;
-        loop {
-            // `at` is at a line's end.
-            let start = at + 1;
-            let line_end = self.until(start, |b| b == b'\n');
-            let line = self.bytes(start..line_end);
-            let blanks = line
-                .iter()
-                .take_while(|b| matches!(b, b' ' | b'\t'))
-                .count();
-            let content = line.get(blanks..).unwrap_or_default().trim_ascii_end();
-            let is_item = content.starts_with(b"- ") && blanks == indent;
-            if start >= self.text.len() || !content.is_empty() && blanks <= indent && !is_item {
-                return at;
-            }
-            if !self.effort.spend(line.len()) {
-                return self.text.len();
-            }
-            let value = start + blanks + plain_scalar(content);
-            let end = start + blanks + content.len();
-            self.edits
-                .push_plain(self.text, value.min(end)..end, Rule::Text);
-            at = line_end;
-        }
-    }
-
-    /// What a Secret of Kubernetes holds: everything below `data` and `stringData`.
-    fn kubernetes(&mut self) {
-        let mut done = 0;
-        self.effort.spend(self.text.len() / 8);
-        for at in memchr::memmem::find_iter(self.text, b"ata:") {
-            let start = [b"data".len(), b"stringData".len()]
-                .into_iter()
-                .filter_map(|len| (at + 3).checked_sub(len))
-                .find(|&start| matches!(self.bytes(start..at + 3), b"data" | b"stringData"));
-            let Some(start) = start.filter(|&start| start >= done && self.begins_line(start))
-            else {
-                continue;
-            };
-            let end = self.end_of_line(at + 4);
-            if self.bytes(at + 4..end).trim_ascii().is_empty() {
-                done = self.block(start, end);
-            }
-        }
-    }
-
-    /// `name: DB_PASSWORD`, and `value:` on the line below: the value. `from`: what follows the name.
-    fn value_below(&mut self, start: usize, from: usize) -> Option<usize> {
-        let line = self.bytes(start.saturating_sub(SPACE * 2)..start);
-        let line = line.rsplit(|&b| b == b'\n').next()?;
-        let label = line.trim_ascii_end().strip_suffix(b"\"").unwrap_or(line);
-        let label = label.trim_ascii().strip_suffix(b":")?;
-        let label = label.strip_prefix(b"- ").unwrap_or(label).trim_ascii();
-        let is_end = matches!(self.text.get(from), Some(b'\n' | b'\r'));
-        if !is_end || !is_label(label) {
-            return None;
-        }
-        let next = self.until(from, |b| b == b'\n') + 1;
-        let end = self.until(next, |b| b == b'\n');
-        let line = self.bytes(next..end);
-        let colon = memchr::memchr(b':', line)?;
-        if !is_value(line.get(..colon)?.trim_ascii()) {
-            return None;
-        }
-        let value = line.get(colon + 1..)?;
-        let start = next + colon + 1 + (value.len() - value.trim_ascii_start().len());
-        let end = next + line.trim_ascii_end().len();
-        self.edits
-            .push_plain(self.text, start.min(end)..end, Rule::Text);
-        Some(end)
     }
 
     /// `Bearer <token>`: the token, when it looks like one and not like a word.
@@ -346,11 +293,19 @@ impl<'a> Scan<'a, '_> {
         Some(stop)
     }
 
-    /// `--password x`.
+    /// `--password x`, `PASSWORD 'x'` in SQL, `login ann password x` in `.netrc`.
     fn option(&mut self, start: usize, end: usize) -> usize {
         let name = self.bytes(start..end);
-        let is_option = name.starts_with(b"--") && self.byte_before(start) != Some(b'-');
         let at = self.skip_space(end);
+        if self.text.get(at) == Some(&b'\'') && at > end {
+            let stop = self.until(at + 1, |b| matches!(b, b'\'' | b'"' | b'\n'));
+            self.edits.push_plain(self.text, at + 1..stop, Rule::Text);
+            return stop;
+        }
+        let before = self.bytes(start.saturating_sub(SPACE * 2)..start);
+        let is_netrc = || name == b"password" && memchr::memmem::find(before, b"login ").is_some();
+        let is_option =
+            name.starts_with(b"--") && self.byte_before(start) != Some(b'-') || is_netrc();
         if !is_option || at == end || matches!(self.text.get(at), Some(b'-') | None) {
             return end;
         }
@@ -446,24 +401,6 @@ impl<'a> Scan<'a, '_> {
     }
 }
 
-/// Where the value of a line of YAML begins: after `key: ` or `- `, at the line's beginning otherwise.
-fn plain_scalar(line: &[u8]) -> usize {
-    let item = if line.starts_with(b"- ") { 2 } else { 0 };
-    let rest = line.get(item..).unwrap_or_default();
-    let key = rest
-        .iter()
-        .take_while(|&&b| is_name(b) || matches!(b, b'"' | b'\'' | b'/'))
-        .count();
-    match rest.get(key..) {
-        Some([b':']) => line.len(),
-        Some([b':', b' ', ..]) => {
-            let value = rest.get(key + 1..).unwrap_or_default();
-            item + key + 1 + (value.len() - value.trim_ascii_start().len())
-        }
-        _ => item,
-    }
-}
-
 /// Values that are none.
 fn says_nothing(value: &[u8]) -> bool {
     const WORDS: [&[u8]; 9] = [
@@ -549,6 +486,16 @@ mod tests {
                 "os.environ[\"API_TOKEN\"] = \"S\"",
                 "os.environ[\"API_TOKEN\"] = \"#\"",
             );
+            check(
+                shape,
+                "ALTER USER a WITH PASSWORD 'S';",
+                "ALTER USER a WITH PASSWORD '#';",
+            );
+            check(
+                shape,
+                "machine h login a password S",
+                "machine h login a password #",
+            );
             check(shape, "password == x", "password == x");
             check(shape, "x password=true", "x password=true");
         }
@@ -573,6 +520,11 @@ mod tests {
     fn lines_of_headers_and_logs() {
         use Shape::{Lines, Quoted};
         check(Lines, "Authorization: Bearer S", "Authorization: Bearer #");
+        check(
+            Lines,
+            "INFO sent Authorization: Bearer S to h",
+            "INFO sent Authorization: Bearer # to h",
+        );
         check(
             Lines,
             "X-Api-Key: S\r\nHost: h\r\n",
@@ -651,6 +603,7 @@ mod tests {
             "password",
             "token://x",
             "std::secret::x",
+            "\"scope\":\"tokens:read secrets:write\"",
         ] {
             for shape in [Shape::Lines, Shape::Quoted] {
                 check(shape, text, text);

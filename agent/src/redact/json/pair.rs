@@ -3,9 +3,10 @@
 //! From a name that is a secret's, the members of the same object are looked at in both directions, a few and not far: such objects are
 //! small. Before the name, strings, numbers and literals are passed over, objects and lists are not.
 
+use super::quote::{quote_at, slashes_at_depth, slashes_before, string};
 use super::{
-    KEY, Key, Value, is_space, is_word, key_before, push_scalar, push_string, quote_at, quoted,
-    scalar_end, skip_space, slashes_at_depth, slashes_before, string,
+    KEY, Key, Value, is_space, is_word, key_before, push_scalar, push_string, quoted, scalar_end,
+    skip_space,
 };
 use crate::redact::edit::{Coding, Edits};
 use crate::redact::effort::Effort;
