@@ -185,12 +185,17 @@ impl Report {
         let mut none = true;
         for (reason, dropped) in DropReason::ALL.iter().zip(kernel) {
             if dropped.segments > 0 {
-                // Not copied on purpose is no loss.
-                let verb = match reason {
-                    DropReason::Budget => "not copied past the body limit",
-                    _ => "dropped",
+                let (verb, is_loss) = match reason {
+                    DropReason::Budget => ("not copied past the body limit", false),
+                    DropReason::Unaccepted => ("not accepted by TCP", false),
+                    DropReason::Mptcp => ("excluded", false),
+                    DropReason::RingFull
+                    | DropReason::Unreadable
+                    | DropReason::Oversize
+                    | DropReason::Headers
+                    | DropReason::FlowState => ("dropped", true),
                 };
-                none &= *reason == DropReason::Budget;
+                none &= !is_loss;
                 let _ = write!(
                     text,
                     ", {} {verb} ({}, {} segments)",
@@ -381,6 +386,37 @@ mod tests {
         assert_eq!(report.imbalance(), 2);
         assert!(report.text().contains("+ 2 unaccounted"));
         assert_eq!(report.json()["ledger"]["imbalance"], 2);
+    }
+
+    #[test]
+    fn every_word_is_explained() {
+        let page = include_str!("../../../docs/ledger.md");
+        let stats = stats_json(&Stats::default());
+        let stats = stats.as_object().expect("an object").keys();
+        let totals = crate::export::Report::default().json();
+        let totals = totals.as_object().expect("an object").keys();
+        let words = (Partial::ALL.iter().map(|reason| reason.label()))
+            .chain(
+                crate::ledger::Dropped::ALL
+                    .iter()
+                    .map(|reason| reason.label()),
+            )
+            .chain(DropReason::ALL.iter().map(|reason| reason.label()))
+            .chain(Classification::ALL.iter().map(|kind| kind.label()))
+            .chain(
+                export::delivery::DropReason::ALL
+                    .iter()
+                    .map(|reason| reason.label()),
+            )
+            .chain(crate::policy::Skip::ALL.iter().map(|rule| rule.label()))
+            .chain(Delivery::default().entries().map(|(label, _)| label))
+            .chain(stats.chain(totals).map(String::as_str));
+        for word in words {
+            assert!(
+                page.contains(&format!("`{word}`")),
+                "{word} is not in docs/ledger.md"
+            );
+        }
     }
 
     #[test]
