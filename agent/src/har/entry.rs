@@ -120,7 +120,8 @@ fn timings(out: &mut Vec<u8>, exchange: &Exchange) {
         b"{\"blocked\":-1,\"dns\":-1,\"connect\":-1,\"ssl\":-1,\"send\":",
     );
     let (send, wait, receive) = match &exchange.response {
-        // An early answer begins before the request has ended: no part may be negative, and their sum is the whole time.
+        // An early answer begins before the request has ended: no part may be negative, and their
+        // sum is the whole time.
         Some(response) => {
             let sent = request.ended.min(response.began);
             let send = sent.saturating_sub(request.began);
@@ -220,7 +221,8 @@ fn request_cookies(out: &mut Vec<u8>, fields: &Fields) {
     out.push(b']');
 }
 
-/// RFC 6265 §4.1; `expires` must be ISO 8601 in HAR, and is left to the header where it is not understood.
+/// RFC 6265 §4.1; `expires` must be ISO 8601 in HAR, and is left to the header where it is not
+/// understood.
 fn response_cookies(out: &mut Vec<u8>, fields: &Fields) {
     out.push(b'[');
     for (i, line) in fields.get_all("set-cookie").enumerate() {
@@ -325,7 +327,8 @@ fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// Reason phrases of RFC 9110 §15 and the commonest others; the format wants one, the captured one is not kept.
+/// Reason phrases of RFC 9110 §15 and the commonest others; the format wants one, the captured one
+/// is not kept.
 const fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",

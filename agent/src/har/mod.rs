@@ -1,7 +1,9 @@
-//! HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>): exchanges in a file that browser developer tools open.
+//! HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>): exchanges in a file that browser
+//! developer tools open.
 //!
-//! A file is a whole document after every write: entries and the document's end go out in one, over the end that was there before. So it is whole
-//! whatever stops the agent, a kill or a full disk included.
+//! A file is a whole document after every write: entries and the document's end go out in one, over
+//! the end that was there before. So it is whole whatever stops the agent, a kill or a full disk
+//! included.
 
 mod entry;
 
@@ -44,6 +46,10 @@ pub trait Place {
     /// # Errors
     /// As above.
     fn finish(&mut self) -> io::Result<()>;
+    /// After an error it is as it was before, and takes entries again.
+    fn recovers(&self) -> bool {
+        false
+    }
 }
 
 /// A pipe, a terminal: whole once it is finished.
@@ -99,7 +105,8 @@ pub struct Document<D> {
 }
 
 impl<D: Disk> Document<D> {
-    /// Writes `bytes` and the end mark over the one that is there. On failure the document is as it was before.
+    /// Writes `bytes` and the end mark over the one that is there. On failure the document is as it
+    /// was before.
     fn commit(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut text = Vec::with_capacity(bytes.len() + TAIL.len());
         text.extend_from_slice(bytes);
@@ -128,6 +135,11 @@ impl<D: Disk> Place for Document<D> {
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    /// Once there is room on the disk again.
+    fn recovers(&self) -> bool {
+        true
+    }
 }
 
 /// What a file, a pipe or a device is to a [`Writer`].
@@ -140,7 +152,8 @@ pub struct Writer<P: Place> {
     /// Entries that are not written yet, with their separators.
     gathered: Vec<u8>,
     entry: Vec<u8>,
-    is_first: bool,
+    /// No entry was written so far.
+    is_empty: bool,
     is_finished: bool,
     has_failed: bool,
 }
@@ -181,7 +194,7 @@ impl<P: Place> Writer<P> {
             place,
             gathered: Vec::new(),
             entry: Vec::new(),
-            is_first: true,
+            is_empty: true,
             is_finished: false,
             has_failed: false,
         })
@@ -190,7 +203,8 @@ impl<P: Place> Writer<P> {
     /// Adds an exchange.
     ///
     /// # Errors
-    /// When it cannot be written. The document takes no more entries then.
+    /// When it cannot be written. These entries are dropped then; a stream takes no more, a file
+    /// does once there is room again.
     pub fn write(&mut self, sanitized: &Sanitized) -> io::Result<()> {
         let mut entry = std::mem::take(&mut self.entry);
         entry.clear();
@@ -205,8 +219,8 @@ impl<P: Place> Writer<P> {
     /// # Errors
     /// As [`Self::write`].
     pub(crate) fn append(&mut self, entries: &[u8]) -> io::Result<()> {
-        let separator: &[u8] = if self.is_first { b"\n" } else { b",\n" };
-        self.is_first = false;
+        let is_first = self.is_empty && self.gathered.is_empty();
+        let separator: &[u8] = if is_first { b"\n" } else { b",\n" };
         self.gathered.extend_from_slice(separator);
         self.gathered.extend_from_slice(entries);
         if self.gathered.len() < BUFFER {
@@ -228,7 +242,10 @@ impl<P: Place> Writer<P> {
         }
         let written = self.place.add(&self.gathered);
         self.gathered.clear();
-        self.has_failed = written.is_err();
+        match &written {
+            Ok(()) => self.is_empty = false,
+            Err(_) => self.has_failed = !self.place.recovers(),
+        }
         written
     }
 
@@ -267,6 +284,10 @@ impl Place for OutputPlace {
 
     fn finish(&mut self) -> io::Result<()> {
         (**self).finish()
+    }
+
+    fn recovers(&self) -> bool {
+        (**self).recovers()
     }
 }
 
