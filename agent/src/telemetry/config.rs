@@ -22,7 +22,8 @@ pub struct TelemetrySection {
 impl Default for TelemetrySection {
     fn default() -> Self {
         Self {
-            // The port that OpenTelemetry's Prometheus exporters use; on loopback, until someone says who may ask.
+            // The port that OpenTelemetry's Prometheus exporters use; on loopback, until someone
+            // says who may ask.
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
             log_level: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -41,7 +42,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// What the agent may use. Over it, it does less, step by step: no bodies, then only a part of the traces.
+/// What the agent may use. Over it, it does less, step by step: no bodies, then only a part of the
+/// traces.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BudgetSection {

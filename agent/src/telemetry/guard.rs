@@ -1,4 +1,5 @@
-//! The overload guard: over its budget of processor time or memory the agent does less, one step at a time, and comes back slowly.
+//! The overload guard: over its budget of processor time or memory the agent does less, one step at
+//! a time, and comes back slowly.
 //!
 //! Pure: a reading of the usage goes in every second ([`PERIOD`]), a change of level comes out.
 
@@ -8,9 +9,11 @@ use super::{BudgetSection, Usage};
 
 /// Time between two readings.
 pub const PERIOD: Duration = Duration::from_secs(1);
-/// Readings in a row over the budget before a step down in service: a burst of a second or two is not an overload.
+/// Readings in a row over the budget before a step down in service: a burst of a second or two is
+/// not an overload.
 const READINGS: u32 = 3;
-/// Readings in a row well below the budget before a step back: longer than it takes load to come back, so the level does not swing.
+/// Readings in a row well below the budget before a step back: longer than it takes load to come
+/// back, so the level does not swing.
 const RECOVERY: u32 = 30;
 /// What "well below" is, in parts of the budget.
 const RELIEF: f64 = 0.8;
@@ -119,7 +122,8 @@ mod tests {
     use super::*;
     use crate::units::ByteSize;
 
-    /// Readings as (times, processor time, memory): the changes of level, with the number of the reading that made each.
+    /// Readings as (times, processor time, memory): the changes of level, with the number of the
+    /// reading that made each.
     fn check(readings: &[(usize, f64, u64)], expected: &[(usize, Level)]) {
         let mut guard = Guard::new(BudgetSection {
             cpu: Some(0.5),

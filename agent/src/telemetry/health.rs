@@ -1,4 +1,5 @@
-//! Whether the agent moves: every thread that does its work gives a sign of life, and every exporter with something to deliver gets on with it.
+//! Whether the agent moves: every thread that does its work gives a sign of life, and every
+//! exporter with something to deliver gets on with it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -113,12 +114,14 @@ impl Part {
     }
 }
 
-/// Watches exporters: one that holds items and has neither tried, delivered nor dropped any for long is stuck. One whose collector is away tries.
+/// Watches exporters: one that holds items and has neither tried, delivered nor dropped any for
+/// long is stuck. One whose collector is away tries.
 #[derive(Debug, Default)]
 pub struct ExporterWatch(Vec<(String, [u64; 4], Nanos)>);
 
 impl ExporterWatch {
-    /// Takes a reading; how each exporter does. `limit`: the longest that one may rest between two attempts, and a while.
+    /// Takes a reading; how each exporter does. `limit`: the longest that one may rest between two
+    /// attempts, and a while.
     pub fn observe(&mut self, reports: &[Report], limit: Duration, now: Nanos) -> Vec<Part> {
         reports
             .iter()

@@ -11,7 +11,8 @@ use crate::flow::Nanos;
 const LINES: u32 = 10;
 /// How long a kind of line is bounded together.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Kinds of line kept apart, each from one place in the code: more than there are. The rest share one.
+/// Kinds of line kept apart, each from one place in the code: more than there are. The rest share
+/// one.
 const KINDS: usize = 1024;
 
 /// What becomes of a line.
@@ -74,7 +75,8 @@ impl<K: std::hash::Hash + Eq> Limit<K> {
 mod tests {
     use super::*;
 
-    /// So many lines of each kind at each second: those written, and those said to have been suppressed.
+    /// So many lines of each kind at each second: those written, and those said to have been
+    /// suppressed.
     #[track_caller]
     fn check(lines: &[(u64, u32, u64)], written: u64, said: u64) {
         let mut limit = Limit::new();

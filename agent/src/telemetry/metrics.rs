@@ -1,71 +1,26 @@
 //! A reading as a page of metrics, in OpenMetrics text or the text format of Prometheus.
 //!
-//! Every total of the ledger is there, with its reasons as labels. The structs with totals are taken apart without `..`: one that gets a counter more does
-//! not compile before the counter is on the page.
+//! Every total of the ledger is there, with its reasons as labels. The structs with totals are
+//! taken apart without `..`: one that gets a counter more does not compile before the counter is on
+//! the page.
 
 use std::fmt;
 
 use meshtap_common::{Classification, DropReason as KernelDrop};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, NoLabelSet,
-    prometheus_text, text,
-};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::{DescriptorEncoder, prometheus_text, text};
 use prometheus_client::registry::Registry;
 
+use super::families::{Families, Format, by};
 use super::guard::Level;
 use super::state::{CaptureView, EngineView, HookState, Reading};
-use super::{usage, workload};
+use super::{exporters, usage, workload};
 use crate::engine::Stats;
 use crate::exchange::Partial;
-use crate::export::Report;
-use crate::export::delivery::{DropReason, LATENCY_BUCKETS_MS, Totals};
 use crate::http::h2::hpack;
 use crate::ledger::Dropped;
 use crate::policy::{self, Skip};
 use crate::redact::{self, Omitted, Rule};
-
-/// How a page is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    /// Prometheus 0.0.4 (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
-    Prometheus,
-    /// OpenMetrics 1.0 (<https://prometheus.io/docs/specs/om/open_metrics_spec/>).
-    OpenMetrics,
-}
-
-impl Format {
-    /// What a scraper accepts (RFC 9110 §12.5.1): OpenMetrics where it is named and liked no less than plain text.
-    pub(super) fn accepted(accept: &str) -> Self {
-        let weight = |media: &str| {
-            accept
-                .split(',')
-                .filter_map(|range| {
-                    let mut parts = range.split(';').map(str::trim);
-                    let is_it = parts.next()?.eq_ignore_ascii_case(media);
-                    let quality = parts.find_map(|part| part.strip_prefix("q="));
-                    is_it.then_some(quality.map_or(1.0, |q| q.parse().unwrap_or(0.0)))
-                })
-                .fold(None, |best: Option<f64>, q| {
-                    Some(best.map_or(q, |b| b.max(q)))
-                })
-        };
-        let open = weight("application/openmetrics-text").unwrap_or(0.0);
-        match open > 0.0 && open >= weight("text/plain").unwrap_or(0.0) {
-            true => Self::OpenMetrics,
-            false => Self::Prometheus,
-        }
-    }
-
-    /// The media type of a page.
-    pub(super) const fn content_type(self) -> &'static str {
-        match self {
-            Self::Prometheus => prometheus_text::CONTENT_TYPE,
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
 
 /// The page.
 pub(super) fn page(reading: Reading, format: Format) -> String {
@@ -104,93 +59,10 @@ impl Collector for Page {
         capture(&mut page, reading)?;
         policy(&mut page, &reading.policy)?;
         redaction(&mut page, &reading.redaction)?;
-        exporters(&mut page, &reading.exporters)?;
+        exporters::metrics(&mut page, &reading.exporters)?;
         workload::metrics(&mut page, reading)?;
         process(&mut page, reading)
     }
-}
-
-/// Adds families of metrics. Names of counters are without `_total`, which the formats add.
-pub(super) struct Families<'a>(DescriptorEncoder<'a>);
-
-impl Families<'_> {
-    /// A counter without labels.
-    pub(super) fn counter(
-        &mut self,
-        name: &str,
-        help: &str,
-        value: impl EncodeCounterValue,
-    ) -> fmt::Result {
-        let mut family = (self.0).encode_descriptor(name, help, None, MetricType::Counter)?;
-        family.encode_counter::<NoLabelSet, _, u64>(&value, None)
-    }
-
-    /// A counter with a sample for each label set.
-    pub(super) fn counters<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (L, u64)>,
-    ) -> fmt::Result {
-        let mut family = (self.0).encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in samples {
-            let mut sample = family.encode_family(&labels)?;
-            sample.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
-        }
-        Ok(())
-    }
-
-    /// A gauge without labels.
-    pub(super) fn gauge(
-        &mut self,
-        name: &str,
-        help: &str,
-        value: impl EncodeGaugeValue,
-    ) -> fmt::Result {
-        let mut family = (self.0).encode_descriptor(name, help, None, MetricType::Gauge)?;
-        family.encode_gauge(&value)
-    }
-
-    /// A gauge with a sample for each label set.
-    pub(super) fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (L, V)>,
-    ) -> fmt::Result {
-        let mut family = (self.0).encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, value) in samples {
-            family.encode_family(&labels)?.encode_gauge(&value)?;
-        }
-        Ok(())
-    }
-
-    /// Histograms: label set, sum, and per bucket its upper bound with the samples within it, the last without a bound.
-    fn histograms<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (L, f64, Vec<(f64, u64)>)>,
-    ) -> fmt::Result {
-        let mut family = (self.0).encode_descriptor(name, help, None, MetricType::Histogram)?;
-        for (labels, sum, buckets) in samples {
-            let count = buckets.iter().map(|(_, count)| count).sum();
-            let mut sample = family.encode_family(&labels)?;
-            sample.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
-        }
-        Ok(())
-    }
-}
-
-/// One label, by the names of an enum.
-fn by<T: Copy>(
-    label: &'static str,
-    all: &'static [T],
-    name: fn(T) -> &'static str,
-    counts: &[u64],
-) -> impl Iterator<Item = ([(&'static str, &'static str); 1], u64)> {
-    let names = all.iter().map(move |value| [(label, name(*value))]);
-    names.zip(counts.iter().copied())
 }
 
 fn engine(page: &mut Families<'_>, view: &EngineView) -> fmt::Result {
@@ -308,12 +180,17 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
             hpack_errors,
         ),
     )?;
+    upgrades(page, upgraded_bytes, websocket_messages)
+}
+
+/// By direction: to the server, to the client.
+fn upgrades(page: &mut Families<'_>, bytes: &[u64; 2], messages: &[u64; 2]) -> fmt::Result {
     for (name, help, values) in [
-        ("upgraded_bytes", "Bytes after an upgrade.", upgraded_bytes),
+        ("upgraded_bytes", "Bytes after an upgrade.", bytes),
         (
             "websocket_messages",
             "WebSocket messages after an upgrade.",
-            websocket_messages,
+            messages,
         ),
     ] {
         let [to_server, to_client] = *values;
@@ -417,91 +294,6 @@ fn redaction(page: &mut Families<'_>, counts: &redact::Counts) -> fmt::Result {
     )
 }
 
-fn exporters(page: &mut Families<'_>, reports: &[Report]) -> fmt::Result {
-    type Read = fn(&Totals) -> u64;
-    let each = |read: Read| {
-        let sample = move |report: &Report| {
-            let labels = [
-                ("exporter", report.name.clone()),
-                ("item", report.kind.label().to_owned()),
-            ];
-            (labels, read(&report.totals))
-        };
-        reports.iter().map(sample).collect::<Vec<_>>()
-    };
-    let counters: [(&str, &str, Read); 7] = [
-        (
-            "items_accepted",
-            "Items (spans, HAR entries) handed to the exporter.",
-            |a| a.accepted,
-        ),
-        ("items_exported", "Items that the destination took.", |a| {
-            a.exported
-        }),
-        (
-            "items_rejected",
-            "Items that the destination rejected (partial success).",
-            |a| a.rejected,
-        ),
-        ("export_batches", "Batches taken.", |a| a.batches),
-        ("export_bytes", "Bytes taken, before compression.", |a| {
-            a.bytes
-        }),
-        ("export_attempts", "Requests made.", |a| a.attempts),
-        ("export_failures", "Requests that failed.", |a| a.failures),
-    ];
-    for (name, help, read) in counters {
-        page.counters(&format!("meshtap_{name}"), help, each(read))?;
-    }
-    let queued = each(Totals::queued);
-    page.gauges("meshtap_items_queued", "Items on their way.", queued)?;
-    let size = |read: fn(&Report) -> usize| {
-        let sample = move |report: &Report| ([("exporter", report.name.clone())], read(report));
-        reports.iter().map(sample)
-    };
-    page.gauges(
-        "meshtap_export_queue_bytes",
-        "Bytes that wait.",
-        size(|report| report.queue_bytes),
-    )?;
-    page.gauges(
-        "meshtap_export_queue_limit_bytes",
-        "Most bytes that may wait.",
-        size(|report| report.queue_limit),
-    )?;
-    page.gauges(
-        "meshtap_exporter_stopped",
-        "Whether a file or pipe takes nothing just now: a full disk, a reader that has gone.",
-        size(|report| usize::from(report.stopped.is_some())),
-    )?;
-    page.counters(
-        "meshtap_items_dropped",
-        "Items accepted and not delivered, by reason.",
-        reports.iter().flat_map(|report| {
-            let reasons = DropReason::ALL.iter().zip(report.totals.dropped);
-            reasons.map(|(reason, count)| {
-                let labels = [
-                    ("exporter", report.name.as_str()),
-                    ("item", report.kind.label()),
-                    ("reason", reason.label()),
-                ];
-                (labels, count)
-            })
-        }),
-    )?;
-    page.histograms(
-        "meshtap_export_duration_seconds",
-        "Time of one request to the destination.",
-        reports.iter().map(|report| {
-            let bounds = LATENCY_BUCKETS_MS.iter().map(|ms| *ms as f64 / 1000.0);
-            let bounds = bounds.chain(std::iter::once(f64::INFINITY));
-            let buckets = bounds.zip(report.totals.latency).collect();
-            let sum = report.totals.latency_micros as f64 / 1e6;
-            ([("exporter", report.name.as_str())], sum, buckets)
-        }),
-    )
-}
-
 fn process(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
     page.gauge(
         "meshtap_service_level",
@@ -556,6 +348,8 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::export::Report;
+    use crate::export::delivery::Totals;
 
     fn reading() -> Reading {
         let mut reading = Reading::default();
@@ -635,24 +429,5 @@ mod tests {
             }
         }
         assert!(described.len() > 40);
-    }
-
-    #[test]
-    fn what_a_scraper_accepts() {
-        let check = |accept, expected| assert_eq!(Format::accepted(accept), expected, "{accept}");
-        check("", Format::Prometheus);
-        check("*/*", Format::Prometheus);
-        check("text/plain", Format::Prometheus);
-        check("application/openmetrics-text", Format::OpenMetrics);
-        check(
-            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-            Format::OpenMetrics,
-        );
-        check(
-            "text/plain;q=0.9, application/openmetrics-text; version=1.0.0; q=0.8",
-            Format::Prometheus,
-        );
-        check("application/openmetrics-text;q=0", Format::Prometheus);
-        check("application/openmetrics-text;q=x", Format::Prometheus);
     }
 }

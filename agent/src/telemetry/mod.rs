@@ -1,6 +1,9 @@
-//! What the agent reports about itself: metrics, health, log lines, and the guard that keeps it within its budget.
+//! What the agent reports about itself: metrics, health, log lines, and the guard that keeps it
+//! within its budget.
 
 mod config;
+mod exporters;
+mod families;
 pub mod guard;
 mod health;
 mod limit;

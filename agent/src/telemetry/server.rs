@@ -1,7 +1,9 @@
-//! `/metrics`, `/healthz` and `/readyz`, on a thread and a runtime of their own: a slow scraper never holds up the data.
+//! `/metrics`, `/healthz` and `/readyz`, on a thread and a runtime of their own: a slow scraper
+//! never holds up the data.
 //!
-//! A connection carries one request and lives for seconds, whatever its peer does or leaves undone. When all places are taken the oldest connection of
-//! the peer that holds most gives way: nobody keeps others from asking.
+//! A connection carries one request and lives for seconds, whatever its peer does or leaves undone.
+//! When all places are taken the oldest connection of the peer that holds most gives way: nobody
+//! keeps others from asking.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -27,12 +29,13 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::health;
-use super::metrics::{self, Format};
+use super::families::Format;
 use super::state::Shared;
+use super::{health, metrics};
 use crate::export::OwnSockets;
 
-/// A scraper, a kubelet, a person, and many to spare: what one peer can open between a probe's connection and its response.
+/// A scraper, a kubelet, a person, and many to spare: what one peer can open between a probe's
+/// connection and its response.
 const CONNECTIONS: usize = 128;
 /// Connections that the kernel holds until they are accepted, which takes microseconds each.
 const BACKLOG: i32 = 1024;
@@ -40,7 +43,8 @@ const BACKLOG: i32 = 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest life of a connection: a page over a slow network.
 const LIFETIME: Duration = Duration::from_secs(10);
-/// After the response: how long, and for how many bytes, the rest of what the peer sends is read, so that no reset overtakes the response.
+/// After the response: how long, and for how many bytes, the rest of what the peer sends is read,
+/// so that no reset overtakes the response.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;
 /// Largest head: the least that hyper can be told.
@@ -193,7 +197,8 @@ async fn serve(listener: TcpListener, pages: Arc<Pages>, own: Arc<dyn OwnSockets
                     };
                     let pages = pages.clone();
                     let abort = tasks.spawn(async move {
-                        // A connection that breaks off, or that takes too long, is the other end's affair.
+                        // A connection that breaks off, or that takes too long, is the other end's
+                        // affair.
                         let _ = timeout(LIFETIME, connection(stream, &pages)).await;
                         drop(registered);
                     });
@@ -215,7 +220,8 @@ async fn serve(listener: TcpListener, pages: Arc<Pages>, own: Arc<dyn OwnSockets
     }
 }
 
-/// Which of these connections, the oldest first, gives way: the oldest of the peer that has most of them.
+/// Which of these connections, the oldest first, gives way: the oldest of the peer that has most of
+/// them.
 fn victim(peers: impl Iterator<Item = IpAddr> + Clone) -> Option<usize> {
     let count = |peer| peers.clone().filter(|other| *other == peer).count();
     let most = peers.clone().map(count).max()?;

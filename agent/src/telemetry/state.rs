@@ -1,5 +1,5 @@
-//! What the threads of the agent publish for the metrics, and read for their own work. Published about ten times a second, never per
-//! exchange.
+//! What the threads of the agent publish for the metrics, and read for their own work. Published
+//! about ten times a second, never per exchange.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -85,7 +85,8 @@ pub struct Shared {
     failed_reloads: AtomicU64,
 }
 
-/// What is behind these locks is replaced as a whole: a thread that panicked left nothing half done.
+/// What is behind these locks is replaced as a whole: a thread that panicked left nothing half
+/// done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -178,7 +179,8 @@ impl Shared {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A thread that must move is about to start: it is stuck when it gives no sign of life for `limit`.
+    /// A thread that must move is about to start: it is stuck when it gives no sign of life for
+    /// `limit`.
     #[must_use]
     pub fn heart(&self, name: &str, limit: Duration) -> Heart {
         let (heart, pulse) = Heart::new(name, limit);

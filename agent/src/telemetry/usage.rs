@@ -1,4 +1,5 @@
-//! What the process uses: processor time (CLOCK_PROCESS_CPUTIME_ID) and resident memory (proc_pid_status(5), `VmRSS`).
+//! What the process uses: processor time (CLOCK_PROCESS_CPUTIME_ID) and resident memory
+//! (proc_pid_status(5), `VmRSS`).
 
 use rustix::time::{ClockId, clock_gettime};
 

@@ -1,11 +1,11 @@
-//! What is known of workloads, as metrics and in the detail of readiness. A Kubernetes API that does not respond costs
-//! names, so it is reported, but the agent is ready without it.
+//! What is known of workloads, as metrics and in the detail of readiness. A Kubernetes API that
+//! does not respond costs names, so it is reported, but the agent is ready without it.
 
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::metrics::Families;
+use super::families::Families;
 use super::state::Reading;
 use crate::workload::{Missing, Reason, View, WatchState, WatchView};
 
@@ -50,6 +50,11 @@ pub(super) fn metrics(page: &mut Families<'_>, reading: &Reading) -> fmt::Result
         "Objects of the Kubernetes API that found no room.",
         view.refused,
     )?;
+    attribution(page, reading)
+}
+
+/// What became of exchanges as far as their pods go.
+fn attribution(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
     let outcomes = &reading.outcomes;
     let without = Missing::ALL.iter().zip(outcomes.without);
     let without = without.map(|(missing, n)| (format!("without_{}", missing.label()), n));
@@ -115,7 +120,8 @@ pub(super) fn detail(reading: &Reading) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::metrics::{Format, page};
+    use super::super::families::Format;
+    use super::super::metrics::page;
     use super::*;
 
     #[test]
