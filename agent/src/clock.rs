@@ -12,7 +12,8 @@ pub fn nanos(time: Duration) -> Nanos {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Adds the offset between CLOCK_REALTIME and CLOCK_MONOTONIC; a replay carries the offset of its recording.
+/// Adds the offset between CLOCK_REALTIME and CLOCK_MONOTONIC; a replay carries the offset of its
+/// recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WallClock {
     /// Nanoseconds since 1970-01-01T00:00:00Z at monotonic zero.
@@ -39,8 +40,8 @@ impl WallClock {
     }
 }
 
-/// Nanoseconds of the machine's CLOCK_MONOTONIC, by which the BPF programs stamp segments: without what a time namespace adds to this process's view
-/// (time_namespaces(7)).
+/// Nanoseconds of the machine's CLOCK_MONOTONIC, by which the BPF programs stamp segments: without
+/// what a time namespace adds to this process's view (time_namespaces(7)).
 #[must_use]
 pub fn monotonic() -> Nanos {
     static NAMESPACE: OnceLock<i64> = OnceLock::new();
@@ -50,8 +51,8 @@ pub fn monotonic() -> Nanos {
     u64::try_from(seen - i128::from(*added)).unwrap_or(0)
 }
 
-/// Nanoseconds that this process's time namespace adds to CLOCK_MONOTONIC. The file speaks of the namespace of children to come, which is this process's
-/// own unless it has just made another.
+/// Nanoseconds that this process's time namespace adds to CLOCK_MONOTONIC. The file speaks of the
+/// namespace of children to come, which is this process's own unless it has just made another.
 fn added_by_namespace() -> i64 {
     let link = |name: &str| std::fs::read_link(format!("/proc/self/ns/{name}")).ok();
     if link("time").is_none() || link("time") != link("time_for_children") {
@@ -69,14 +70,16 @@ fn offset_of_monotonic(text: &str) -> Option<i64> {
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
-/// Wall-clock time while the clock is set: what happened before has the time of the clock as it was then.
+/// Wall-clock time while the clock is set: what happened before has the time of the clock as it was
+/// then.
 #[derive(Clone, Debug)]
 pub struct Clocks {
     /// From when on, and the clock since; the latest last.
     known: VecDeque<(Nanos, WallClock)>,
 }
 
-/// A correction below this is NTP's slewing, 500 ppm at most: it needs no memory. One above is a step.
+/// A correction below this is NTP's slewing, 500 ppm at most: it needs no memory. One above is a
+/// step.
 const STEP: u64 = 10_000_000;
 /// Steps remembered: more than a machine makes while an exchange lasts.
 const STEPS: usize = 16;

@@ -1,8 +1,11 @@
-//! Files that the agent writes: never through a link that a stranger made, never into a file of somebody else, never over its own input.
+//! Files that the agent writes: never through a link that a stranger made, never into a file of
+//! somebody else, never over its own input.
 //!
-//! The agent is privileged and what it writes is secret. A folder that others can write to (`/tmp`) may hold whatever they put there under the name that
-//! is asked for: a symbolic link (symlink(7)), a hard link, a named pipe, a file of theirs. So a path is walked part by part, each below the folder
-//! opened before (openat(2)); what is found at its end is opened without following, and looked at before a byte is written.
+//! The agent is privileged and what it writes is secret. A folder that others can write to (`/tmp`)
+//! may hold whatever they put there under the name that is asked for: a symbolic link (symlink(7)),
+//! a hard link, a named pipe, a file of theirs. So a path is walked part by part, each below the
+//! folder opened before (openat(2)); what is found at its end is opened without following, and
+//! looked at before a byte is written.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -128,7 +131,7 @@ impl Files {
 fn identity(stat: &Stat) -> Option<Identity> {
     let kind = FileType::from_raw_mode(stat.st_mode);
     matches!(kind, FileType::RegularFile | FileType::Fifo)
-        .then(|| Identity(stat.st_dev as u64, stat.st_ino as u64))
+        .then_some(Identity(stat.st_dev, stat.st_ino))
 }
 
 /// What an output is.
@@ -138,7 +141,8 @@ pub enum Kind {
     File,
     /// A device or a named pipe: bytes that are gone once written.
     Stream,
-    /// A descriptor that the agent was started with (`-`, `/dev/stdout`, `/dev/fd/N`): left as it is.
+    /// A descriptor that the agent was started with (`-`, `/dev/stdout`, `/dev/fd/N`): left as it
+    /// is.
     Inherited,
 }
 
@@ -251,7 +255,8 @@ fn duplicate(number: i32) -> io::Result<OwnedFd> {
     if number < 0 {
         return Err(Errno::BADF.into());
     }
-    // SAFETY: the descriptor is only asked to be duplicated while this call lasts; where there is none the system says so (EBADF).
+    // SAFETY: the descriptor is only asked to be duplicated while this call lasts; where there is
+    // none the system says so (EBADF).
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     Ok(rustix::io::fcntl_dupfd_cloexec(borrowed, 3)?)
 }
@@ -279,7 +284,7 @@ fn existing(folder: BorrowedFd<'_>, name: &OsString) -> Result<(File, Kind), Ref
             return Err(Refused::Owner(stat.st_uid));
         }
         FileType::RegularFile if stat.st_nlink > 1 => {
-            return Err(Refused::HardLinks(stat.st_nlink as u64));
+            return Err(Refused::HardLinks(stat.st_nlink));
         }
         FileType::RegularFile => Kind::File,
         FileType::Fifo => Kind::Stream,

@@ -1,4 +1,5 @@
-//! Keys of hash maps: random numbers of the operating system, never times or addresses, which others can guess.
+//! Keys of hash maps: random numbers of the operating system, never times or addresses, which
+//! others can guess.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;

@@ -1,4 +1,5 @@
-//! Quantities as people write them, the same on the command line, in variables and in files: `64MiB`, `5s`, `1.5`.
+//! Quantities as people write them, the same on the command line, in variables and in files:
+//! `64MiB`, `5s`, `1.5`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,8 +10,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A number of bytes: a plain number, or one with a unit, in upper or lower case. `KB`, `MB`, `GB` are powers of 1000 (SI); `KiB`, `MiB`, `GiB`
-/// are powers of 1024 (IEC 80000-13), and so are the letters alone (`K`, `M`, `G`), as in GNU's tools.
+/// A number of bytes: a plain number, or one with a unit, in upper or lower case. `KB`, `MB`, `GB`
+/// are powers of 1000 (SI); `KiB`, `MiB`, `GiB` are powers of 1024 (IEC 80000-13), and so are the
+/// letters alone (`K`, `M`, `G`), as in GNU's tools.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 

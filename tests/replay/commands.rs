@@ -1,4 +1,5 @@
-//! What a person meets at the command line, without privileges: files, pipes, standard streams, mistakes.
+//! What a person meets at the command line, without privileges: files, pipes, standard streams,
+//! mistakes.
 
 use std::fs::{self, File};
 use std::io::{Read as _, pipe};

@@ -1,4 +1,5 @@
-//! The control thread of the service: signals, the overload guard, housekeeping. None of it touches the data path.
+//! The control thread of the service: signals, the overload guard, housekeeping. None of it touches
+//! the data path.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! A worker's view of workloads: waits for what is not known yet, and keeps the resource of each workload.
+//! A worker's view of workloads: waits for what is not known yet, and keeps the resource of each
+//! workload.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,8 @@ use crate::policy::{ClientOrigin, PolicyContext};
 use crate::signal::span::{Resource, SpanBuilder};
 use crate::workload::{Attribution, Caller, Identity, Lookup, Outcomes, Reason, Workloads};
 
-/// Resources kept: every container of a full node, and those that it had before. Made again when there are more.
+/// Resources kept: every container of a full node, and those that it had before. Made again when
+/// there are more.
 const MAX_RESOURCES: usize = 2048;
 
 /// See the module.

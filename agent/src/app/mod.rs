@@ -9,6 +9,8 @@
 mod configure;
 mod control;
 mod enrich;
+mod lookup;
+mod metered;
 mod output;
 mod outputs;
 mod own;

@@ -1,4 +1,5 @@
-//! The output thread: queue → filters → process → format → writer. Slow is fine here; the queue bounds what that costs.
+//! The output thread: queue → filters → process → format → writer. Slow is fine here; the queue
+//! bounds what that costs.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,24 +11,26 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{isatty, tcgetwinsize};
 
+use super::lookup::Lookup;
 use super::queue::{Batch, Popped, Queue};
 use super::stop::Stop;
-use crate::capture::record::{Owners, ProcessRecorder};
 use crate::clock::WallClock;
 use crate::exchange::Exchange;
 use crate::export;
 use crate::har;
 use crate::policy::{ClientOrigin, PolicyContext};
-use crate::process::{PATIENCE, Process, Processes};
+use crate::process::PATIENCE;
 use crate::redact::{Gate, Sanitized};
 use crate::signal::span::{Origin, SpanBuilder};
 use crate::tap::{Delivery, Detail, Filter, Line, Style, View, write_json, write_verbose};
 
-/// Bytes gathered before a write: few system calls under load. Written earlier whenever nothing is waiting.
+/// Bytes gathered before a write: few system calls under load. Written earlier whenever nothing is
+/// waiting.
 const BUFFER: usize = 256 * 1024;
 /// How often an idle output looks whether its reader is still there.
 const IDLE: Duration = Duration::from_millis(250);
-/// How often a recording gets the names of sockets that are not shown. A kill costs those of the last such time.
+/// How often a recording gets the names of sockets that are not shown. A kill costs those of the
+/// last such time.
 const NAMING: Duration = Duration::from_secs(1);
 
 /// How exchanges are written.
@@ -39,55 +42,6 @@ pub(super) enum Format {
     Json,
     /// Not at all: something else has standard output.
     Nothing,
-}
-
-/// Where the process of a socket is known from.
-pub(super) enum Lookup {
-    /// Nowhere: a packet capture.
-    None,
-    /// The running machine, and the recording that is made of it.
-    Live(Processes, Option<ProcessRecorder>),
-    /// A recording.
-    Recorded(Owners),
-}
-
-impl Lookup {
-    const fn records(&self) -> bool {
-        matches!(self, Self::Live(_, Some(_)))
-    }
-
-    /// Names the other sockets in a recording, too: those whose exchanges the end that was looked up has, and those without exchanges so far.
-    fn name_others(&mut self, deadline: Instant) {
-        if let Self::Live(processes, Some(recorder)) = self {
-            for (socket, process) in processes.known(deadline) {
-                recorder.name_new(socket, &process);
-            }
-            recorder.flush();
-        }
-    }
-
-    /// The process at the other end of a server's socket, where that is a socket of this machine.
-    fn caller_of(&self, exchange: &Exchange, deadline: Instant) -> Option<Arc<Process>> {
-        match self {
-            Self::Live(processes, _) => processes.caller_of(&exchange.peers, deadline),
-            Self::None | Self::Recorded(_) => None,
-        }
-    }
-
-    fn of(&mut self, index: u64, exchange: &Exchange, deadline: Instant) -> Option<Arc<Process>> {
-        let peers = &exchange.peers;
-        match self {
-            Self::None => None,
-            Self::Recorded(owners) => owners.get(index, peers.socket).cloned(),
-            Self::Live(processes, recorder) => {
-                let process = processes.of(peers, deadline)?;
-                if let Some(recorder) = recorder {
-                    recorder.name(index, peers.socket, &process);
-                }
-                Some(process)
-            }
-        }
-    }
 }
 
 /// A writer that knows whether it is a terminal.
@@ -302,7 +256,9 @@ impl<W: Terminal> Printer<W> {
         if self.detail < Detail::Bodies && self.har.is_none() && self.exporting.is_none() {
             forget_bodies(&mut exchange);
         }
+        let own = process.as_ref().map(|process| process.pid);
         let caller = self.lookup.caller_of(&exchange, deadline);
+        let caller = caller.filter(|caller| own != Some(caller.pid));
         let context = PolicyContext {
             client: match self.own.is_own(&exchange.peers.client) {
                 true => ClientOrigin::Agent,

@@ -1,4 +1,5 @@
-//! The files that a command writes besides what it prints: all opened before anything is captured, so that a mistaken path costs nothing.
+//! The files that a command writes besides what it prints: all opened before anything is captured,
+//! so that a mistaken path costs nothing.
 
 use std::fs::File;
 use std::io::Write as _;

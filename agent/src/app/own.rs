@@ -17,11 +17,13 @@ pub(super) struct OwnTable {
     sockets: Mutex<Sockets>,
 }
 
-/// How long the address of a closed socket is the agent's: exchanges wait for what is known of their pods, and are handed over in
-/// batches. No other process is given an address so soon after it was in use (TIME-WAIT, RFC 9293 §3.6.1).
+/// How long the address of a closed socket is the agent's: exchanges wait for what is known of
+/// their pods, and are handed over in batches. No other process is given an address so soon after
+/// it was in use (TIME-WAIT, RFC 9293 §3.6.1).
 const CLOSED: Duration = Duration::from_secs(60);
 
-/// Most addresses of closed sockets that are kept; exporters keep their connections, so there are few.
+/// Most addresses of closed sockets that are kept; exporters keep their connections, so there are
+/// few.
 const MOST_CLOSED: usize = 1024;
 
 /// The sockets, and the addresses that they are connected from.

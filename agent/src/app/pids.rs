@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::Failure;
 
-/// What helps: the three that capture takes, and two to look at the sockets of other users' processes.
+/// What helps: the three that capture takes, and two to look at the sockets of other users'
+/// processes.
 const CAPABILITIES: &str =
     "cap_bpf,cap_net_admin,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep";
 

@@ -12,8 +12,9 @@ use crate::engine::{Engine, Output};
 use crate::flow::Nanos;
 use crate::process::Announcer;
 
-/// How long a poll may wait when nothing happens; the capture itself takes what is there every few milliseconds while traffic flows.
-/// Short enough for an end to be noticed at once, long enough for an idle machine to stay idle.
+/// How long a poll may wait when nothing happens; the capture itself takes what is there every few
+/// milliseconds while traffic flows. Short enough for an end to be noticed at once, long enough for
+/// an idle machine to stay idle.
 const POLL: Duration = Duration::from_millis(50);
 /// How often the engine lets time pass.
 const EXPIRE: Nanos = 100_000_000;
@@ -59,8 +60,8 @@ pub(super) struct Ended<S> {
 }
 
 impl<S: Source> Pipeline<'_, S> {
-    /// Runs until the source ends or fails, a stop is asked for, or the deadline; then emits what is still in flight, and closes
-    /// the queue.
+    /// Runs until the source ends or fails, a stop is asked for, or the deadline; then emits what
+    /// is still in flight, and closes the queue.
     pub(super) fn run(mut self) -> Ended<S> {
         let mut output = Output::default();
         let mut emitted = Emitted::default();

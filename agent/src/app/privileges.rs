@@ -1,28 +1,31 @@
-//! What the process may do: no more than it needs, from the moment on at which it does not need it any more.
+//! What the process may do: no more than it needs, from the moment on at which it does not need it
+//! any more.
 
 use std::fs;
 use std::io;
 
-use aya::util::KernelVersion;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
     set_no_new_privs,
 };
 
-/// From this version on, maps that are open can be used without CAP_BPF, whatever `kernel.unprivileged_bpf_disabled` says.
-const OPEN_MAPS: KernelVersion = KernelVersion::new(5, 19, 0);
+/// From this version on, maps that are open can be used without CAP_BPF, whatever
+/// `kernel.unprivileged_bpf_disabled` says.
+const OPEN_MAPS: (u32, u32) = (5, 19);
 
 /// What stays after the capture was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     /// Nothing but the open maps.
     Capture,
-    /// And the names of processes: `/proc/PID/fd` of other users, sockets of other network namespaces.
+    /// And the names of processes: `/proc/PID/fd` of other users, sockets of other network
+    /// namespaces.
     Processes,
 }
 
-/// Nobody else reads what this process holds: no core dump, no ptrace by the same user, no new rights by exec.
+/// Nobody else reads what this process holds: no core dump, no ptrace by the same user, no new
+/// rights by exec.
 pub(super) fn harden() {
     // Each can only fail where a sandbox forbids the call, and then forbids more than this.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
@@ -34,7 +37,8 @@ pub(super) fn harden() {
     let _ = set_no_new_privs(true);
 }
 
-/// Gives up the capabilities that are not needed any more, for this thread and those that it starts from now on.
+/// Gives up the capabilities that are not needed any more, for this thread and those that it starts
+/// from now on.
 ///
 /// # Errors
 /// When the kernel refuses, which it never does for fewer capabilities.
@@ -63,17 +67,36 @@ fn kept(needed: Use, maps_need_bpf: bool) -> CapabilitySet {
     kept
 }
 
-/// Older kernels ask for CAP_BPF at every use of a map, where unprivileged use of BPF is off (bpf(2); kernel commit c8644cd0efe7).
+/// Older kernels ask for CAP_BPF at every use of a map, where unprivileged use of BPF is off
+/// (bpf(2); kernel commit c8644cd0efe7).
 fn open_maps_need_bpf() -> bool {
     let is_off = fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled")
         .map_or(true, |text| text.trim() != "0");
-    let is_old = KernelVersion::current().map_or(true, |version| version < OPEN_MAPS);
+    let release = rustix::system::uname();
+    let is_old = version(&release.release().to_string_lossy()).is_none_or(|v| v < OPEN_MAPS);
     is_off && is_old
+}
+
+/// The first two numbers of a release: `6.1.0-13-amd64`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn releases() {
+        let check = |release, expected| assert_eq!(version(release), expected, "{release}");
+        check("6.1.0-13-amd64", Some((6, 1)));
+        check("5.10.0", Some((5, 10)));
+        check("6.18+", Some((6, 18)));
+        check("6", None);
+        check("", None);
+        assert!(version("5.19.0") >= Some(OPEN_MAPS) && version("5.18.99") < Some(OPEN_MAPS));
+    }
 
     #[test]
     fn only_what_is_needed_is_kept() {

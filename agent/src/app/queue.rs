@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use crate::exchange::Exchange;
 
-/// Exchanges waiting for output: what a busy node emits in about half a second, so a short stall of the reader loses nothing.
+/// Exchanges waiting for output: what a busy node emits in about half a second, so a short stall of
+/// the reader loses nothing.
 const MAX_EXCHANGES: usize = 65_536;
-/// Bytes of them: a quarter of the engine's own bound, or a thousand exchanges whose bodies are all at the default limit.
+/// Bytes of them: a quarter of the engine's own bound, or a thousand exchanges whose bodies are all
+/// at the default limit.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Exchanges that ended in one poll.
@@ -80,7 +82,8 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands over exchanges, the first of which has index `first`; the number of those that found no room.
+    /// Hands over exchanges, the first of which has index `first`; the number of those that found
+    /// no room.
     pub(super) fn push(&self, first: u64, exchanges: Vec<Exchange>, when_full: WhenFull) -> u64 {
         let bytes = exchanges.iter().map(held).sum();
         let mut batch = Batch {
@@ -190,7 +193,8 @@ mod tests {
         vec![sample::exchange(); count]
     }
 
-    /// Pushes batches of the given sizes with nobody reading; what is left in the queue, and dropped.
+    /// Pushes batches of the given sizes with nobody reading; what is left in the queue, and
+    /// dropped.
     #[track_caller]
     fn check(queue: &Queue, batches: &[usize], kept: &[usize], dropped: u64) {
         let lost: u64 = batches

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::output::Lookup;
+use super::lookup::Lookup;
 use super::outputs::Outputs;
 use super::pipeline::Time;
 use super::queue::WhenFull;
@@ -25,7 +25,8 @@ use crate::engine::Limits;
 struct Input {
     path: PathBuf,
     file: File,
-    /// The first bytes, which say what it is. They were taken from the file when it is no regular one.
+    /// The first bytes, which say what it is. They were taken from the file when it is no regular
+    /// one.
     head: Vec<u8>,
     is_regular: bool,
 }
@@ -61,7 +62,8 @@ impl Input {
         }
     }
 
-    /// A file that can be read twice. What comes from a pipe goes to one without a name, which is gone when the replay is.
+    /// A file that can be read twice. What comes from a pipe goes to one without a name, which is
+    /// gone when the replay is.
     fn spool(&self) -> io::Result<File> {
         if self.is_regular {
             return self.file.try_clone();
@@ -198,7 +200,8 @@ fn packets(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), Fai
     delivered
 }
 
-/// What the file did not give: packets that were skipped, and those that the capture cut. Nothing when it gave all it has.
+/// What the file did not give: packets that were skipped, and those that the capture cut. Nothing
+/// when it gave all it has.
 fn remarks(totals: &Totals) -> Option<String> {
     let mut text = String::new();
     if let Some(unread) = totals.unread() {

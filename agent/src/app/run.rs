@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::output::{Archive, Exporting, Format, Lookup, Printer, terminal_width};
+use super::lookup::Lookup;
+use super::output::{Archive, Exporting, Format, Printer, terminal_width};
 use super::outputs::{Outputs, write_ledger};
 use super::pipeline::{Ended, Pipeline, Time};
 use super::queue::{Queue, WhenFull};
@@ -44,7 +45,8 @@ pub(super) struct Run<'a, S> {
     pub(super) own: Arc<dyn OwnSockets>,
 }
 
-/// How long exporters may take with what is left at the end: as long as the service by default; a person waits.
+/// How long exporters may take with what is left at the end: as long as the service by default; a
+/// person waits.
 const DELIVERY: Duration = Duration::from_secs(10);
 
 /// What is left of a run.
@@ -56,7 +58,8 @@ pub(super) struct Finished<S> {
     pub(super) ledger: Option<Output>,
 }
 
-/// Runs until the source, a limit, a signal or the reader of the output ends it. The calling thread is the data thread.
+/// Runs until the source, a limit, a signal or the reader of the output ends it. The calling thread
+/// is the data thread.
 pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
     let began = Instant::now();
     let startup_cpu = usage::cpu_time();
@@ -147,8 +150,9 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
     })
 }
 
-/// Bounds of the engine: no body bytes are kept that nobody will see (sizes are true all the same), and of the two ends of a local
-/// connection each is emitted when only one side, or one process, is looked at.
+/// Bounds of the engine: no body bytes are kept that nobody will see (sizes are true all the same),
+/// and of the two ends of a local connection each is emitted when only one side, or one process, is
+/// looked at.
 pub(super) fn limits(output: &OutputArgs, body: usize) -> Limits {
     let seen =
         output.detail() >= Detail::Bodies || output.har.is_some() || output.export.otlp.is_some();

@@ -14,13 +14,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use meshtap_common::{
-    CaptureConfig, Classification, DropReason, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER,
-};
+use meshtap_common::{CaptureConfig, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
 use tracing::{error, info, warn};
 
 use super::control::{self, Control};
 use super::enrich::Enrichment;
+use super::metered::{Metered, publish};
 use super::outputs::{output, write_ledger};
 use super::own::OwnTable;
 use super::pipeline::{Ended, Pipeline, Time};
@@ -31,7 +30,6 @@ use super::totals::RunTotals;
 use super::worker::{RuntimeConfig, RuntimeConfigs, Worker};
 use super::{Failure, configure};
 use crate::capture::kernel::{self, Capture, CaptureOptions, HookStatus};
-use crate::capture::{Command, Event, Polled, Source};
 use crate::cli::RunArgs;
 use crate::clock::nanos;
 use crate::config::{Config, SideChoice};
@@ -39,38 +37,20 @@ use crate::engine::{Engine, Limits};
 use crate::export::delivery::DropReason as DeliveryDrop;
 use crate::export::{Exporters, OwnSockets, Report, Target};
 use crate::files::{Files, Output};
-use crate::flow::Nanos;
 use crate::policy::Policy;
 use crate::redact::{Gate, Redactor};
-use crate::telemetry::guard::Level;
-use crate::telemetry::{
-    CaptureView, EngineView, Hook, HookState, Listener, STALLED, Server, Shared, to_stderr,
-};
+use crate::telemetry::{Hook, HookState, Listener, STALLED, Server, Shared, to_stderr};
 use crate::workload::Workloads;
 
 /// Runs the command.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let config = configure::load(args)?;
-    let mut files = Files::new();
-    if let Some(path) = &args.config
-        && let Ok(file) = File::open(path)
-    {
-        files.input("the configuration", &file);
-    }
-    let targets = configure::targets(&config, &mut files)?;
-    let ledger = args.ledger_json.as_deref();
-    let ledger = ledger.map(|path| output(&mut files, path)).transpose()?;
+    let (targets, ledger) = open_outputs(args, &config)?;
     let runtime = runtime_config(&config);
     // One redactor that all workers copy: they share its hash key.
     let redactor = Redactor::new(&runtime.redaction)?;
     let shared = Arc::new(Shared::default());
-    let telemetry = &config.telemetry;
-    to_stderr(
-        &telemetry.log_level,
-        telemetry.log_format,
-        shared.suppressed(),
-    )
-    .map_err(|reason| Failure::Setting(format!("telemetry.log_level: {reason}")))?;
+    log(&config, &shared)?;
 
     let capture = Capture::start(&options(&config))?;
     shared.set_hooks(capture.hooks().iter().map(hook).collect());
@@ -80,14 +60,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let listener = listen(&config)?;
     // Before any thread is started: threads have what the one that started them had.
     privileges::drop_capabilities(Use::Capture).map_err(Failure::Privileges)?;
-    let workloads = Workloads::start(
-        capture.cgroup().to_owned(),
-        &config.kubernetes,
-        &config.scope,
-        &config.trust,
-        Some(Box::new(capture.cgroup_scope())),
-    );
-    let workloads = Arc::new(workloads.map_err(Failure::Workloads)?);
+    let workloads = start_workloads(&config, &capture)?;
     shared.set_directory(workloads.directory());
 
     let ends_with_reader = matches!(targets.as_slice(), [Target::Stdout]);
@@ -120,18 +93,59 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         stop,
     };
     let ended = work.run(&config)?;
+    let reports = deliver(exporters, config.export.shutdown_timeout.0);
+    drop(server);
+    report_totals(ledger, &ended, &shared, &reports)?;
+    ended.error.map_err(Failure::Source)?;
+    check_delivered(&reports)
+}
+
+/// The destinations and the file of the ledger.
+fn open_outputs(args: &RunArgs, config: &Config) -> Result<(Vec<Target>, Option<Output>), Failure> {
+    let mut files = Files::new();
+    if let Some(path) = &args.config
+        && let Ok(file) = File::open(path)
+    {
+        files.input("the configuration", &file);
+    }
+    let targets = configure::targets(config, &mut files)?;
+    let ledger = args.ledger_json.as_deref();
+    let ledger = ledger.map(|path| output(&mut files, path)).transpose()?;
+    Ok((targets, ledger))
+}
+
+fn log(config: &Config, shared: &Shared) -> Result<(), Failure> {
+    let section = &config.telemetry;
+    to_stderr(&section.log_level, section.log_format, shared.suppressed())
+        .map_err(|reason| Failure::Setting(format!("telemetry.log_level: {reason}")))
+}
+
+fn start_workloads(config: &Config, capture: &Capture) -> Result<Arc<Workloads>, Failure> {
+    let workloads = Workloads::start(
+        capture.cgroup().to_owned(),
+        &config.kubernetes,
+        &config.scope,
+        &config.trust,
+        Some(Box::new(capture.cgroup_scope())),
+    );
+    workloads.map(Arc::new).map_err(Failure::Workloads)
+}
+
+/// Delivers what waits, for `timeout` at most.
+fn deliver(exporters: Exporters, timeout: Duration) -> Vec<Report> {
     for report in exporters.reports().read() {
         let (exporter, waiting) = (report.name, report.totals.queued());
-        let seconds = config.export.shutdown_timeout.0.as_secs_f64();
+        let seconds = timeout.as_secs_f64();
         info!(
             exporter,
             waiting, seconds, "stopping: delivering what waits, for so long at most"
         );
     }
-    let reports = exporters.shutdown(config.export.shutdown_timeout.0);
-    drop(server);
-    report_totals(ledger, &ended, &shared, &reports)?;
-    ended.error.map_err(Failure::Source)?;
+    exporters.shutdown(timeout)
+}
+
+/// An error when items were left behind.
+fn check_delivered(reports: &[Report]) -> Result<(), Failure> {
     let left = reports.iter().filter(|report| {
         let dropped = report.totals.dropped.get(DeliveryDrop::Shutdown as usize);
         dropped.is_some_and(|count| *count > 0)
@@ -143,7 +157,8 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     }
 }
 
-/// Longest wait for a response of a collector where nothing is configured (OpenTelemetry's default).
+/// Longest wait for a response of a collector where nothing is configured (OpenTelemetry's
+/// default).
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the end of the agent may take besides delivery: the queue's rest, the ledger.
 const GRACE: Duration = Duration::from_secs(5);
@@ -231,7 +246,8 @@ fn runtime_config(config: &Config) -> RuntimeConfig {
     }
 }
 
-/// Reads the configuration again. Policy, redaction and spans are taken up; the rest needs a restart, and is said to.
+/// Reads the configuration again. Policy, redaction and spans are taken up; the rest needs a
+/// restart, and is said to.
 fn reload(args: &RunArgs) -> Box<dyn Fn() -> Result<RuntimeConfig, String> + Send> {
     let args = args.clone();
     let first = configure::load(&args).ok();
@@ -350,101 +366,5 @@ fn hook(status: &HookStatus) -> Hook {
             kernel::HookState::Attached => HookState::Attached,
             kernel::HookState::Refused { reason } => HookState::Failed(reason.clone()),
         },
-    }
-}
-
-fn publish(shared: &Shared, source: &Metered, engine: &Engine, overflow: u64) {
-    shared.set_overflow(overflow);
-    shared.publish_engine(EngineView {
-        ledger: engine.ledger().clone(),
-        stats: engine.stats().clone(),
-        memory: engine.memory(),
-        connections: engine.connections(),
-    });
-    let Ok(drops) = source.capture.drops() else {
-        return;
-    };
-    shared.publish_capture(CaptureView {
-        drops: DropReason::ALL.map(|reason| (drops.segments(reason), drops.bytes(reason))),
-        sockets: (source.capture.classified()).map_or_else(
-            |_| Default::default(),
-            |classified| Classification::ALL.map(|kind| classified.sockets(kind)),
-        ),
-        malformed: drops.malformed,
-        ring_size: source.ring_bytes,
-        ring_peak: source.peak,
-    });
-}
-
-/// Payload that the BPF programs copy per direction and message while bodies are omitted: room for the heads that servers take (8 KiB with
-/// most), while a longer body stays where it is.
-const HEADS_ONLY: u32 = 16 * 1024;
-
-/// The capture, with a look at how much it hands over at a time.
-struct Metered {
-    capture: Capture,
-    ring_bytes: u64,
-    /// Most bytes taken from the ring buffer in one poll since the start.
-    peak: u64,
-    level: Level,
-    /// What the BPF programs copy per direction and message, and the engine keeps per body, at the full level of service.
-    budget: u32,
-    body: usize,
-}
-
-impl Metered {
-    fn new(capture: Capture, config: &Config) -> Self {
-        Self {
-            budget: capture.budget(),
-            capture,
-            ring_bytes: config.capture.ring.0,
-            peak: 0,
-            level: Level::Full,
-            body: config.limits.body.bytes(),
-        }
-    }
-
-    /// Takes up another level of service: bodies that are omitted are neither copied nor kept.
-    fn follow(&mut self, level: Level, engine: &mut Engine) {
-        if level == self.level {
-            return;
-        }
-        self.level = level;
-        let (budget, body) = match level {
-            Level::Full => (self.budget, self.body),
-            Level::Headers | Level::Sampled => (HEADS_ONLY.min(self.budget), 0),
-        };
-        engine.limit_bodies(body);
-        if let Err(error) = self.capture.set_budget(budget) {
-            warn!(%error, "the BPF programs copy as much as before");
-        }
-    }
-}
-
-impl Source for Metered {
-    fn poll(
-        &mut self,
-        timeout: Duration,
-        handle: &mut dyn FnMut(&Event<'_>),
-    ) -> std::io::Result<Polled> {
-        let mut taken = 0;
-        let polled = self.capture.poll(timeout, &mut |event| {
-            taken += (meshtap_common::HEADER_LEN + event.bytes().len()) as u64;
-            handle(event);
-        });
-        self.peak = self.peak.max(taken);
-        polled
-    }
-
-    fn command(&mut self, commands: &[Command]) {
-        self.capture.command(commands);
-    }
-
-    fn time(&self) -> Option<Nanos> {
-        self.capture.time()
-    }
-
-    fn expired(&mut self, now: Nanos) {
-        self.capture.expired(now);
     }
 }

@@ -10,6 +10,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
+use super::privileges::{Use, drop_capabilities};
 use super::say;
 
 /// Exit code of a process ended by SIGINT, as shells report it.
@@ -40,7 +41,8 @@ impl Stop {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Asks on SIGINT, SIGTERM and SIGHUP. A second one ends the process at once, and so does the deadline.
+    /// Asks on SIGINT, SIGTERM and SIGHUP. A second one ends the process at once, and so does the
+    /// deadline.
     pub(super) fn on_signals(&self) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
@@ -53,6 +55,9 @@ impl Stop {
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
+                // Started before the capture, with all that this takes. It needs nothing of it, and
+                // is well without.
+                let _ = drop_capabilities(Use::Capture);
                 runtime.block_on(async {
                     let mut deadline = None;
                     loop {

@@ -1,7 +1,9 @@
 //! `meshtap tap`: live capture → exchanges.
 
+use std::fs::File;
 use std::io;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use meshtap_common::{
@@ -10,7 +12,7 @@ use meshtap_common::{
 
 use tracing::Level;
 
-use super::output::Lookup;
+use super::lookup::Lookup;
 use super::outputs::{self, Outputs};
 use super::own::OwnTable;
 use super::pipeline::{Ended, Time};
@@ -21,7 +23,7 @@ use super::stop::Stop;
 use super::{Failure, pids, say};
 use crate::capture::Source;
 use crate::capture::kernel::{Capture, CaptureOptions};
-use crate::capture::record::{Meta, Recorder, RecordingSource};
+use crate::capture::record::{Meta, ProcessRecorder, Recorder, RecordingSource};
 use crate::cli::{SideChoice, TapArgs};
 use crate::clock::{WallClock, monotonic, nanos};
 use crate::engine::Limits;
@@ -43,120 +45,133 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
     stop.on_signals().map_err(Failure::Thread)?;
     let mut capture = Capture::start(&options(args))?;
     privileges::drop_capabilities(Use::Processes).map_err(Failure::Privileges)?;
-    let own: Arc<dyn OwnSockets> = Arc::new(OwnTable::new(capture.own_sockets()));
-    let processes = processes(&mut capture)?;
-    let clock = WallClock::now();
-    let key = random_key()?;
+    let live = Live {
+        own: Arc::new(OwnTable::new(capture.own_sockets())),
+        processes: processes(&mut capture)?,
+        clock: WallClock::now(),
+        key: random_key()?,
+        outputs,
+        stop,
+    };
     say(&format!(
         "meshtap: capturing in {} with a ring buffer of {}iB; Ctrl-C ends it\n",
         capture.cgroup().display(),
         size_text(args.ring_size.into()),
     ));
-    let Some((path, file)) = record else {
+    match record {
+        Some((path, file)) => live.record(args, capture, path, file),
+        None => live.show(args, capture),
+    }
+}
+
+/// What a live run works with besides its source.
+struct Live {
+    own: Arc<dyn OwnSockets>,
+    processes: Processes,
+    clock: WallClock,
+    key: [u8; 16],
+    outputs: Outputs,
+    stop: Stop,
+}
+
+impl Live {
+    fn show(self, args: &TapArgs, capture: Capture) -> Result<(), Failure> {
         let Finished {
             ended,
             mut report,
             output,
             ledger,
-        } = start(
-            args, outputs, stop, clock, key, processes, capture, None, own,
-        )?;
+        } = self.run(args, capture, None)?;
         add_drops(&mut report, &ended.source, args.ring_size);
         let delivered = run::check_delivered(&report.exporters);
         run::report_totals(&report, ledger)?;
         output.map_err(Failure::Output)?;
         ended.error.map_err(Failure::Source)?;
-        return delivered;
-    };
-    let meta = Meta {
-        offset: clock.offset,
-        started: monotonic(),
-        max_body: args.max_body as u64,
-        ring_bytes: args.ring_size,
-        key,
-    };
-    let failed = {
-        let (stop, path) = (stop.clone(), path.display().to_string());
-        move |error: &io::Error| {
+        delivered
+    }
+
+    /// Records besides.
+    fn record(
+        self,
+        args: &TapArgs,
+        capture: Capture,
+        path: PathBuf,
+        file: File,
+    ) -> Result<(), Failure> {
+        let recorder = self.recorder(args, &path, file)?;
+        let names = recorder.processes();
+        let source = RecordingSource::new(capture, recorder);
+        let Finished {
+            ended,
+            mut report,
+            output,
+            ledger,
+        } = self.run(args, source, Some(names))?;
+        let Ended {
+            source, at, error, ..
+        } = ended;
+        let (capture, recorder) = source.into_parts();
+        add_drops(&mut report, &capture, args.ring_size);
+        let (recorded, written) = recorder.finish(at);
+        report.recorded = Some(recorded);
+        let delivered = run::check_delivered(&report.exporters);
+        run::report_totals(&report, ledger)?;
+        output.map_err(Failure::Output)?;
+        error.map_err(Failure::Source)?;
+        written.map_err(|error| Failure::Write { path, error })?;
+        delivered
+    }
+
+    /// One whose disk fails ends the run, and says so at once.
+    fn recorder(&self, args: &TapArgs, path: &Path, file: File) -> Result<Recorder, Failure> {
+        let meta = Meta {
+            offset: self.clock.offset,
+            started: monotonic(),
+            max_body: args.max_body as u64,
+            ring_bytes: args.ring_size,
+            key: self.key,
+        };
+        let (stop, name) = (self.stop.clone(), path.display().to_string());
+        let failed = move |error: &io::Error| {
             stop.ask();
             if error.kind() != io::ErrorKind::BrokenPipe {
                 say(&format!(
-                    "meshtap: the recording ends here: {path}: {error}\n"
+                    "meshtap: the recording ends here: {name}: {error}\n"
                 ));
             }
-        }
-    };
-    let recorder = Recorder::start(file, &meta, failed).map_err(|error| Failure::Write {
-        path: path.clone(),
-        error,
-    })?;
-    let names = recorder.processes();
-    let source = RecordingSource::new(capture, recorder);
-    let Finished {
-        ended,
-        mut report,
-        output,
-        ledger,
-    } = start(
-        args,
-        outputs,
-        stop,
-        clock,
-        key,
-        processes,
-        source,
-        Some(names),
-        own,
-    )?;
-    let Ended {
-        source, at, error, ..
-    } = ended;
-    let (capture, recorder) = source.into_parts();
-    add_drops(&mut report, &capture, args.ring_size);
-    let (recorded, written) = recorder.finish(at);
-    report.recorded = Some(recorded);
-    let delivered = run::check_delivered(&report.exporters);
-    run::report_totals(&report, ledger)?;
-    output.map_err(Failure::Output)?;
-    error.map_err(Failure::Source)?;
-    written.map_err(|error| Failure::Write { path, error })?;
-    delivered
-}
+        };
+        Recorder::start(file, &meta, failed).map_err(|error| Failure::Write {
+            path: path.to_owned(),
+            error,
+        })
+    }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is a part of the run, named there"
-)]
-fn start<S: Source>(
-    args: &TapArgs,
-    outputs: Outputs,
-    stop: Stop,
-    clock: WallClock,
-    key: [u8; 16],
-    processes: Processes,
-    source: S,
-    recorder: Option<crate::capture::record::ProcessRecorder>,
-    own: Arc<dyn OwnSockets>,
-) -> Result<Finished<S>, Failure> {
-    let announcer = processes.announcer();
-    run::run(Run {
-        source,
-        limits: Limits {
-            exchange_age: nanos(args.max_exchange_age),
-            ..limits(&args.output, args.max_body)
-        },
-        time: Time::Machine,
-        when_full: WhenFull::Drop,
-        clock,
-        lookup: Lookup::Live(processes, recorder),
-        announcer: Some(announcer),
-        duration: args.duration,
-        stop,
-        key,
-        output: &args.output,
-        outputs,
-        own,
-    })
+    fn run<S: Source>(
+        self,
+        args: &TapArgs,
+        source: S,
+        recorder: Option<ProcessRecorder>,
+    ) -> Result<Finished<S>, Failure> {
+        let announcer = self.processes.announcer();
+        run::run(Run {
+            source,
+            limits: Limits {
+                exchange_age: nanos(args.max_exchange_age),
+                ..limits(&args.output, args.max_body)
+            },
+            time: Time::Machine,
+            when_full: WhenFull::Drop,
+            clock: self.clock,
+            lookup: Lookup::Live(self.processes, recorder),
+            announcer: Some(announcer),
+            duration: args.duration,
+            stop: self.stop,
+            key: self.key,
+            output: &args.output,
+            outputs: self.outputs,
+            own: self.own,
+        })
+    }
 }
 
 fn processes(capture: &mut Capture) -> Result<Processes, Failure> {
@@ -219,8 +234,9 @@ fn options(args: &TapArgs) -> CaptureOptions {
     }
 }
 
-/// Whether the BPF programs may leave out sockets without one of these ports. Not more ports than they take; and not those that a client's socket gets
-/// (ip(7)), for a PROXY line may name one of those, and no socket here has it then.
+/// Whether the BPF programs may leave out sockets without one of these ports. Not more ports than
+/// they take; and not those that a client's socket gets (ip(7)), for a PROXY line may name one of
+/// those, and no socket here has it then.
 fn narrows_in_kernel(ports: &[u16], ephemeral: RangeInclusive<u16>) -> bool {
     ports.len() <= MAX_PORTS && !ports.iter().any(|port| ephemeral.contains(port))
 }
@@ -236,8 +252,9 @@ fn ephemeral_ports() -> RangeInclusive<u16> {
     }
 }
 
-/// Payload that the kernel copies per direction before it may stop: a whole body of the limit besides a head, and never less than the
-/// default, which lets small messages that follow each other be read without asking for more.
+/// Payload that the kernel copies per direction before it may stop: a whole body of the limit
+/// besides a head, and never less than the default, which lets small messages that follow each
+/// other be read without asking for more.
 fn budget(max_body: usize) -> u32 {
     let least = CaptureConfig::default().budget;
     u32::try_from(max_body)

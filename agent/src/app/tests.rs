@@ -11,7 +11,8 @@ use meshtap_common::{
     DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_START, KIND_SEGMENT,
 };
 
-use super::output::{Format, Lookup, Printer};
+use super::lookup::Lookup;
+use super::output::{Format, Printer};
 use super::pipeline::{Ended, Pipeline, Time};
 use super::queue::{Queue, WhenFull};
 use super::stop::Stop;

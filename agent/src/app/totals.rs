@@ -1,4 +1,5 @@
-//! The totals of a run, over all steps: from the first byte of an exchange to the collector's response.
+//! The totals of a run, over all steps: from the first byte of an exchange to the collector's
+//! response.
 
 use serde_json::{Map, Value, json};
 

@@ -1,5 +1,5 @@
-//! Exchanges that wait for what is known of their pods: for a bounded time, and in bounded memory. Nothing is dropped
-//! here: one that finds no room goes on at once, with what is known.
+//! Exchanges that wait for what is known of their pods: for a bounded time, and in bounded memory.
+//! Nothing is dropped here: one that finds no room goes on at once, with what is known.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,8 +8,8 @@ use super::queue::held;
 use crate::exchange::Exchange;
 use crate::workload::{Attribution, Lookup, Outcomes};
 
-/// Exchanges that may wait per worker: 13 000 a second while updates settle, or those of a thousand new containers'
-/// connections a second for twice the default wait.
+/// Exchanges that may wait per worker: 13 000 a second while updates settle, or those of a thousand
+/// new containers' connections a second for twice the default wait.
 const MAX_EXCHANGES: usize = 4096;
 /// Bytes of them: half of what the queue before may hold.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -32,7 +32,8 @@ type Ready = (Exchange, Lookup, Attribution);
 #[derive(Debug)]
 pub(super) struct Waiting {
     wait: Duration,
-    /// They lack nothing, but an update that would change the result may be on its way. In the order of their times.
+    /// They lack nothing, but an update that would change the result may be on its way. In the
+    /// order of their times.
     settling: VecDeque<Waiter>,
     /// They lack something. In the order of their deadlines.
     lacking: VecDeque<Waiter>,
@@ -69,7 +70,8 @@ impl Waiting {
         self.settling.is_empty() && self.lacking.is_empty()
     }
 
-    /// Takes an exchange, and gives it back when it need not wait, or when there is no time or no room to.
+    /// Takes an exchange, and gives it back when it need not wait, or when there is no time or no
+    /// room to.
     pub(super) fn admit(
         &mut self,
         exchange: Exchange,
@@ -111,7 +113,8 @@ impl Waiting {
         None
     }
 
-    /// Looks again at those whose time has come; with `is_changed` at all that lack something; when `is_end`, passes all on as they are.
+    /// Looks again at those whose time has come; with `is_changed` at all that lack something; when
+    /// `is_end`, passes all on as they are.
     pub(super) fn release(
         &mut self,
         now: Instant,

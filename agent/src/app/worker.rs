@@ -20,7 +20,8 @@ use crate::workload::Attribution;
 const TICK: Duration = Duration::from_millis(50);
 /// How often it looks whether something became known that exchanges wait for.
 const LOOK: Duration = Duration::from_millis(10);
-/// How often the offset between the clocks is read again: they drift apart when NTP slews one of them.
+/// How often the offset between the clocks is read again: they drift apart when NTP slews one of
+/// them.
 const CLOCK: Duration = Duration::from_secs(10);
 
 /// What can change while the agent runs.
@@ -33,7 +34,8 @@ pub(super) struct RuntimeConfig {
     pub(super) reduced_ratio: f64,
 }
 
-/// The runtime configuration of all workers. A worker takes a new one up between two batches, so no exchange sees half of it.
+/// The runtime configuration of all workers. A worker takes a new one up between two batches, so no
+/// exchange sees half of it.
 #[derive(Debug)]
 pub(super) struct RuntimeConfigs {
     generation: AtomicU64,

@@ -22,8 +22,9 @@ const STYLES: Styles = Styles::styled()
 
 /// Shows the HTTP traffic of this machine, request by request, without touching it.
 ///
-/// meshtap reads the plaintext of TCP connections in the kernel (eBPF), pairs each HTTP request with its own response, and shows or
-/// exports them. Applications, proxies and packets are left as they are.
+/// meshtap reads the plaintext of TCP connections in the kernel (eBPF), pairs each HTTP request
+/// with its own response, and shows or exports them. Applications, proxies and packets are left as
+/// they are.
 #[derive(Debug, Parser)]
 #[command(name = "meshtap", version, styles = STYLES, max_term_width = 100)]
 pub struct Cli {

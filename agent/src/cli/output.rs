@@ -26,7 +26,8 @@ pub struct OutputArgs {
     #[arg(long, help_heading = "Output")]
     pub no_redact: bool,
 
-    /// Write the exchanges to a HAR file too, with their bodies, for browser developer tools and other readers.
+    /// Write the exchanges to a HAR file too, with their bodies, for browser developer tools and
+    /// other readers.
     ///
     /// `-` is standard output, and then nothing else is printed there.
     #[arg(long, value_name = "FILE", help_heading = "Output")]

@@ -10,7 +10,8 @@ use super::tap::body_size;
 /// Arguments of `meshtap replay`.
 #[derive(Clone, Debug, Args)]
 pub struct ReplayArgs {
-    /// A file made by `meshtap tap --record`, or a packet capture (pcap or pcapng); `-` for standard input.
+    /// A file made by `meshtap tap --record`, or a packet capture (pcap or pcapng); `-` for
+    /// standard input.
     pub file: PathBuf,
 
     /// Body bytes kept per message [default: as recorded, 64k for a packet capture].

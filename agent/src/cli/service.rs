@@ -13,7 +13,8 @@ pub struct RunArgs {
     #[arg(long, short, value_name = "FILE", env = "MESHTAP_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// Set one key of the configuration, for example limits.body=16KiB. Goes before the file and MESHTAP_* variables.
+    /// Set one key of the configuration, for example limits.body=16KiB. Goes before the file and
+    /// MESHTAP_* variables.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
@@ -41,7 +42,8 @@ pub struct ConfigArgs {
 /// What to do with the configuration.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Say whether a file can be used, and if not, which line is wrong. MESHTAP_* and OTEL_* variables count.
+    /// Say whether a file can be used, and if not, which line is wrong. MESHTAP_* and OTEL_*
+    /// variables count.
     Check {
         /// The file.
         file: PathBuf,

@@ -23,14 +23,16 @@ pub struct TapArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Output")]
     pub duration: Option<Duration>,
 
-    /// Also write the raw kernel events to a file, for `meshtap replay`. It holds plaintext traffic.
+    /// Also write the raw kernel events to a file, for `meshtap replay`. It holds plaintext
+    /// traffic.
     ///
-    /// `-` is standard output, and then nothing else is printed there. Only --cgroup, --port, --side and --ignore-mark narrow a recording; the other filters
-    /// narrow what is shown.
+    /// `-` is standard output, and then nothing else is printed there. Only --cgroup, --port,
+    /// --side and --ignore-mark narrow a recording; the other filters narrow what is shown.
     #[arg(long, value_name = "FILE", help_heading = "Capture")]
     pub record: Option<PathBuf>,
 
-    /// Capture only the sockets of this cgroup v2 folder and those below it [default: the root, found by itself].
+    /// Capture only the sockets of this cgroup v2 folder and those below it [default: the root,
+    /// found by itself].
     #[arg(long, value_name = "DIR", help_heading = "Capture")]
     pub cgroup: Option<PathBuf>,
 
@@ -42,7 +44,8 @@ pub struct TapArgs {
     #[arg(long, value_name = "SIZE", value_parser = body_size, default_value = "64KiB", help_heading = "Capture")]
     pub max_body: usize,
 
-    /// Show an exchange that takes longer than this as it stands, marked `max_age`: a stream, a long poll.
+    /// Show an exchange that takes longer than this as it stands, marked `max_age`: a stream, a
+    /// long poll.
     #[arg(
         long,
         value_name = "TIME",
@@ -52,7 +55,8 @@ pub struct TapArgs {
     )]
     pub max_exchange_age: Duration,
 
-    /// Exclude sockets with this SO_MARK: VALUE, VALUE/MASK or `none`. Istio's ztunnel sets 0x539/0xfff; so can others.
+    /// Exclude sockets with this SO_MARK: VALUE, VALUE/MASK or `none`. Istio's ztunnel sets
+    /// 0x539/0xfff; so can others.
     #[arg(
         long,
         value_name = "MARK",

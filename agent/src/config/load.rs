@@ -1,8 +1,8 @@
 //! Reads the file, then what goes before it: `MESHTAP_*` variables, then flags.
 //!
-//! `MESHTAP_EXPORT__OTLP__0__ENDPOINT=…` and `--set export.otlp.0.endpoint=…` set the same key. Two underscores part the names, for
-//! names have single ones; a variable without them is not ours (Kubernetes makes `MESHTAP_SERVICE_HOST` for a service of that
-//! name). Values are YAML.
+//! `MESHTAP_EXPORT__OTLP__0__ENDPOINT=…` and `--set export.otlp.0.endpoint=…` set the same key. Two
+//! underscores part the names, for names have single ones; a variable without them is not ours
+//! (Kubernetes makes `MESHTAP_SERVICE_HOST` for a service of that name). Values are YAML.
 
 use std::path::Path;
 
@@ -71,7 +71,8 @@ impl Overrides {
                 })
             })
             .collect();
-        // The order of the environment means nothing; a list's elements are added from the first on.
+        // The order of the environment means nothing; a list's elements are added from the first
+        // on.
         found.sort_by(|a, b| a.path.cmp(&b.path));
         Self(found)
     }

@@ -1,7 +1,9 @@
-//! A configuration as a tree that overrides are put into, whose plain words mean what they mean in a file.
+//! A configuration as a tree that overrides are put into, whose plain words mean what they mean in
+//! a file.
 //!
-//! YAML 1.1 reads `off` as false, YAML 1.2 as a word. A file is read with the type of each key at hand, so `mode: off` is a word and `host: off` is
-//! false. A tree has no types; so it keeps both readings, and hands out the one that the key's type asks for.
+//! YAML 1.1 reads `off` as false, YAML 1.2 as a word. A file is read with the type of each key at
+//! hand, so `mode: off` is a word and `host: off` is false. A tree has no types; so it keeps both
+//! readings, and hands out the one that the key's type asks for.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer, StringDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};

@@ -178,7 +178,7 @@ fn a_file_is_used_once() {
     let input = scratch.path("input");
     fs::write(&input, "precious").unwrap();
     let mut files = Files::default();
-    files.input("the recording", &File::open(&input).unwrap());
+    files.input("the recording", File::open(&input).unwrap());
     let refused = files.output(&input).unwrap_err().to_string();
     assert_eq!(refused, "it is the same file as the recording");
     let first = files.output(&scratch.path("out")).unwrap();

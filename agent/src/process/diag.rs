@@ -20,7 +20,8 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use super::Query;
 use crate::flow::SocketId;
 
-/// The kernel answers at once; this only keeps a kernel without inet_diag from holding the thread for ever.
+/// The kernel answers at once; this only keeps a kernel without inet_diag from holding the thread
+/// for ever.
 const TIMEOUT: Duration = Duration::from_millis(500);
 /// A dump comes in messages of at most 32 KiB (`netlink_dump`).
 const BUFFER: usize = 64 * 1024;
@@ -48,8 +49,8 @@ impl Diag {
         })
     }
 
-    /// Puts the inode of every socket of `queries` that this namespace has into `inodes`. A socket that no process holds any
-    /// more (TIME_WAIT) has none.
+    /// Puts the inode of every socket of `queries` that this namespace has into `inodes`. A socket
+    /// that no process holds any more (TIME_WAIT) has none.
     pub(super) fn inodes(
         &mut self,
         queries: &[Query],
@@ -140,7 +141,8 @@ impl Diag {
                             return Ok(());
                         }
                     }
-                    // Done, or an error: no such socket (ENOENT), or another one at these addresses (ESTALE).
+                    // Done, or an error: no such socket (ENOENT), or another one at these addresses
+                    // (ESTALE).
                     _ => return Ok(()),
                 }
             }

@@ -12,16 +12,19 @@ use super::finder::Finder;
 use super::{Process, Query, Witness};
 use crate::flow::{Endpoint, SocketId};
 
-/// Answers kept in each of two generations: the sockets of a busy node's last seconds, in about 10 MB.
+/// Answers kept in each of two generations: the sockets of a busy node's last seconds, in about 10
+/// MB.
 const GENERATION: usize = 32_768;
-/// A socket without an answer is looked up again after this, if it still has exchanges: its process may have been hidden by a
-/// fork, a hand-over or a namespace that appeared just then.
+/// A socket without an answer is looked up again after this, if it still has exchanges: its process
+/// may have been hidden by a fork, a hand-over or a namespace that appeared just then.
 const RETRY: Duration = Duration::from_secs(1);
 /// Sockets waiting for a look-up; more are answered as unknown.
 const PENDING: usize = 16_384;
-/// Two sockets with the same addresses within this time are of two network namespaces: one that closes keeps its port for 60 s (TCP_TIMEWAIT_LEN).
+/// Two sockets with the same addresses within this time are of two network namespaces: one that
+/// closes keeps its port for 60 s (TCP_TIMEWAIT_LEN).
 pub(super) const AMBIGUOUS: Duration = Duration::from_secs(60);
-/// The thread rests this many times as long as it worked, so it takes at most a tenth of a core however many sockets come.
+/// The thread rests this many times as long as it worked, so it takes at most a tenth of a core
+/// however many sockets come.
 const REST: u32 = 9;
 /// Longest rest: with [`super::PATIENCE`] a line still gets its answer.
 const LONGEST_REST: Duration = Duration::from_millis(200);
@@ -29,7 +32,8 @@ const LONGEST_REST: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 enum Answer {
     Known(Arc<Process>),
-    /// Not found when its first segment was seen. A server may not have accepted it by then: no process has it yet.
+    /// Not found when its first segment was seen. A server may not have accepted it by then: no
+    /// process has it yet.
     TooEarly(Query),
     /// Not found when it was asked for.
     Unknown(Instant),
@@ -319,7 +323,8 @@ fn find(
         let searched = finder.find(&left);
         let slots = found.iter_mut().filter(|process| unseen(process));
         for ((slot, process), query) in slots.zip(searched).zip(&left) {
-            // One that is not found may have been closed while it was searched for, and so been seen.
+            // One that is not found may have been closed while it was searched for, and so been
+            // seen.
             *slot = process.or_else(|| shared.witnessed(query.socket));
         }
     }

@@ -5,9 +5,10 @@
 //! cookie + addresses ─ sock_diag(7) ─► inode ─ /proc/PID/fd ─► pid ─ /proc/PID/comm ─► name
 //! ```
 //!
-//! The kernel gives both the event's cookie and sock_diag's from one counter (`sock_gen_cookie`), so a socket is never taken
-//! for another one that reuses its addresses. All of this is slow beside a packet and runs on a thread of its own, which starts
-//! on a socket when its first segment is seen; the data thread only says that there is one.
+//! The kernel gives both the event's cookie and sock_diag's from one counter (`sock_gen_cookie`),
+//! so a socket is never taken for another one that reuses its addresses. All of this is slow beside
+//! a packet and runs on a thread of its own, which starts on a socket when its first segment is
+//! seen; the data thread only says that there is one.
 
 mod diag;
 mod finder;
@@ -41,9 +42,11 @@ struct Query {
     remote: Endpoint,
 }
 
-/// Sockets remembered as announced, one per slot: collisions announce a socket again, which costs a cache hit.
+/// Sockets remembered as announced, one per slot: collisions announce a socket again, which costs a
+/// cache hit.
 const SEEN: usize = 4096;
-/// Sockets noted while the lookup thread holds the lock, which it does for microseconds; more are looked up on demand.
+/// Sockets noted while the lookup thread holds the lock, which it does for microseconds; more are
+/// looked up on demand.
 const FRESH: usize = 4096;
 
 /// The lookup service. Its thread ends when this is dropped.
@@ -73,7 +76,8 @@ impl Processes {
         }
     }
 
-    /// The process of an exchange's socket; waits until `deadline` at most when a look-up is under way.
+    /// The process of an exchange's socket; waits until `deadline` at most when a look-up is under
+    /// way.
     #[must_use]
     pub fn of(&self, peers: &Peers, deadline: Instant) -> Option<Arc<Process>> {
         let (local, remote) = match peers.side {
@@ -91,9 +95,10 @@ impl Processes {
 }
 
 impl Processes {
-    /// The process at the client's end of a server's socket, when that is a socket of this machine that was seen too: the one with the same two
-    /// addresses the other way round. Nothing where two sockets had them within [`lookup::AMBIGUOUS`]: loopback addresses are in every
-    /// network namespace.
+    /// The process at the client's end of a server's socket, when that is a socket of this machine
+    /// that was seen too: the one with the same two addresses the other way round. Nothing where
+    /// two sockets had them within [`lookup::AMBIGUOUS`]: loopback addresses are in every network
+    /// namespace.
     #[must_use]
     pub fn caller_of(&self, peers: &Peers, deadline: Instant) -> Option<Arc<Process>> {
         if peers.side != Side::Server {
@@ -103,8 +108,8 @@ impl Processes {
         self.shared.wait(query, deadline)
     }
 
-    /// Every socket of the last seconds whose process is known. Waits until `deadline` at most for look-ups that are under way, and has those made
-    /// again that came too early.
+    /// Every socket of the last seconds whose process is known. Waits until `deadline` at most for
+    /// look-ups that are under way, and has those made again that came too early.
     #[must_use]
     pub fn known(&self, deadline: Instant) -> Vec<(SocketId, Arc<Process>)> {
         self.shared.known(deadline)
@@ -163,5 +168,6 @@ impl Announcer {
     }
 }
 
-/// How long an exchange's line waits for its process at most: several look-ups on a busy node, and hardly felt by a reader.
+/// How long an exchange's line waits for its process at most: several look-ups on a busy node, and
+/// hardly felt by a reader.
 pub const PATIENCE: Duration = Duration::from_millis(250);

@@ -1,6 +1,8 @@
-//! Network namespaces other than the agent's own: a container's sockets are seen only from inside its namespace (setns(2)).
+//! Network namespaces other than the agent's own: a container's sockets are seen only from inside
+//! its namespace (setns(2)).
 //!
-//! Nothing here keeps a namespace alive: one is entered by way of a process that lives in it, for as long as one look-up takes.
+//! Nothing here keeps a namespace alive: one is entered by way of a process that lives in it, for
+//! as long as one look-up takes.
 
 use std::fs::File;
 use std::io;
@@ -107,7 +109,8 @@ impl Namespaces {
         move_into_link_name_space(File::open(path)?.as_fd(), kind)?;
         let result = work();
         if let Err(error) = move_into_link_name_space(own.as_fd(), kind) {
-            // The thread stays where it is; its sockets of its own namespace are open already. It enters no other.
+            // The thread stays where it is; its sockets of its own namespace are open already. It
+            // enters no other.
             self.own = None;
             self.known.clear();
             return Err(error.into());

@@ -16,9 +16,11 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    /// Takes inodes off `wanted` and gives the process of each. Those left have no process that can be seen.
+    /// Takes inodes off `wanted` and gives the process of each. Those left have no process that can
+    /// be seen.
     ///
-    /// Recent owners come first, then the newest process: a short-lived client is both new and soon gone.
+    /// Recent owners come first, then the newest process: a short-lived client is both new and soon
+    /// gone.
     pub(super) fn find(&mut self, wanted: &mut HashMap<u32, ()>) -> HashMap<u32, u32> {
         let mut found = HashMap::new();
         let recent: Vec<u32> = self.recent.iter().copied().collect();

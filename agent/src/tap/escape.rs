@@ -1,7 +1,8 @@
 //! Captured text made safe for a terminal.
 //!
-//! A request can carry escape sequences that move the cursor, set the title or hide text, and Unicode controls that reorder it
-//! (Trojan Source, CVE-2021-42574). Everything that is not plainly visible is written as `\xNN` or `\u{NNNN}`.
+//! A request can carry escape sequences that move the cursor, set the title or hide text, and
+//! Unicode controls that reorder it (Trojan Source, CVE-2021-42574). Everything that is not plainly
+//! visible is written as `\xNN` or `\u{NNNN}`.
 
 use std::io::Write as _;
 

@@ -28,7 +28,8 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail) {
     }
 }
 
-/// The members, in their order. Those that are `Option`s are there only where there is something to say.
+/// The members, in their order. Those that are `Option`s are there only where there is something to
+/// say.
 #[derive(Serialize)]
 struct Record<'a> {
     time: Shown<humantime::Rfc3339Timestamp>,
@@ -239,7 +240,8 @@ impl Serialize for BodyText<'_> {
     }
 }
 
-/// Writes compact JSON in which characters that a terminal would obey or hide are escaped, which JSON allows for any character.
+/// Writes compact JSON in which characters that a terminal would obey or hide are escaped, which
+/// JSON allows for any character.
 struct Visible;
 
 impl Formatter for Visible {

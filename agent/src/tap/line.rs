@@ -4,9 +4,10 @@
 //! 12:34:56.000  In   10.0.0.1:40000 → 10.0.0.2:8080  shop[4321]  POST shop.example/cart?id=7   201    14→10    1.50ms
 //! ```
 //!
-//! `In`: the request arrived at a socket of this machine; `Out`: it left from one. Columns keep the widest value seen so far, so lines align without
-//! knowing what comes. In a terminal a line never exceeds its width: what does not fit gives way in the order of [`Layout`], the path last. Elsewhere
-//! nothing is ever shortened.
+//! `In`: the request arrived at a socket of this machine; `Out`: it left from one. Columns keep the
+//! widest value seen so far, so lines align without knowing what comes. In a terminal a line never
+//! exceeds its width: what does not fit gives way in the order of [`Layout`], the path last.
+//! Elsewhere nothing is ever shortened.
 
 use std::io::Write as _;
 
@@ -24,9 +25,11 @@ use crate::http::Body;
 const ENDS: usize = 33;
 /// Width of the process column to begin with.
 const PROCESS: usize = 12;
-/// Width that the endpoints' column grows to at most: two IPv4 ends. A longer one (IPv6) shifts its own line only.
+/// Width that the endpoints' column grows to at most: two IPv4 ends. A longer one (IPv6) shifts its
+/// own line only.
 const MAX_ENDS: usize = 45;
-/// Width that the process column grows to at most: a name of 15 characters (TASK_COMM_LEN − 1) and a 7-digit pid.
+/// Width that the process column grows to at most: a name of 15 characters (TASK_COMM_LEN − 1) and
+/// a 7-digit pid.
 const MAX_PROCESS: usize = 24;
 /// Room for method and target that makes a column of less use than a longer path.
 const MIN_TARGET: usize = 24;
@@ -80,7 +83,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// For a terminal of `width` columns, or for anything else; with `dates` for what was captured some other day.
+    /// For a terminal of `width` columns, or for anything else; with `dates` for what was captured
+    /// some other day.
     #[must_use]
     pub const fn new(palette: Palette, width: Option<usize>, dates: bool) -> Self {
         Self {
@@ -248,7 +252,8 @@ fn processes(out: &mut Vec<u8>, view: &View<'_>) {
     }
 }
 
-/// Method, host and target, and where the method ends. A host goes first when there is no room for both.
+/// Method, host and target, and where the method ends. A host goes first when there is no room for
+/// both.
 fn request(exchange: &Exchange, with_host: bool) -> (usize, String) {
     let head = &exchange.request.head;
     let mut text = Vec::new();
@@ -311,7 +316,8 @@ fn column(out: &mut Vec<u8>, text: &[u8], widest: &mut usize, most: usize) -> us
     width + pad + 2
 }
 
-/// The longest prefix of at most `room` columns, less one for an ellipsis when it is cut; and its width.
+/// The longest prefix of at most `room` columns, less one for an ellipsis when it is cut; and its
+/// width.
 fn fit(text: &str, room: usize) -> (&str, usize) {
     let width = text.width();
     if width <= room {

@@ -1,6 +1,7 @@
 //! `meshtap tap` and `meshtap replay`: exchanges for a person or a script to read.
 //!
-//! Formats work from a [`View`] into a caller's buffer and know nothing of threads, files or terminals' state.
+//! Formats work from a [`View`] into a caller's buffer and know nothing of threads, files or
+//! terminals' state.
 
 mod body;
 mod colour;
@@ -39,7 +40,8 @@ pub struct View<'a> {
     pub sanitized: &'a Sanitized,
     /// Whose socket it was, where known.
     pub process: Option<Arc<Process>>,
-    /// The process at the client's end of a connection within this machine, when it is another one and known.
+    /// The process at the client's end of a connection within this machine, when it is another one
+    /// and known.
     pub caller: Option<Arc<Process>>,
     /// From the capture's time to wall-clock time.
     pub clock: WallClock,

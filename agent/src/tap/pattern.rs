@@ -1,4 +1,5 @@
-//! Patterns of `--host` and `--path`. The one wildcard is `*`: any run of characters, `/` and none at all included.
+//! Patterns of `--host` and `--path`. The one wildcard is `*`: any run of characters, `/` and none
+//! at all included.
 //!
 //! Without a `*` a host is compared whole, a path as a prefix.
 
@@ -36,7 +37,8 @@ impl HostPattern {
     }
 }
 
-/// A pattern of `--path`: a prefix, or the whole path when it has a `*`. The query is looked at only when the pattern has a `?`.
+/// A pattern of `--path`: a prefix, or the whole path when it has a `*`. The query is looked at
+/// only when the pattern has a `?`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
     text: Vec<u8>,
@@ -49,7 +51,8 @@ impl FromStr for PathPattern {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "" => Err(EMPTY.to_owned()),
-            // A path begins with `/`, a query alone with `?`; what precedes them in a URL is not looked at.
+            // A path begins with `/`, a query alone with `?`; what precedes them in a URL is not
+            // looked at.
             _ if !text.starts_with(['/', '*', '?']) => Err(format!(
                 "no path can match `{text}`: it begins with none of `/`, `*`, `?`; write for example /{path} or */{path}",
                 path = text.rsplit("://").next().unwrap_or(text).trim_start(),

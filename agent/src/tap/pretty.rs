@@ -1,4 +1,5 @@
-//! JSON for a person: a member or element a line, indented. Names, numbers and strings stay as they came.
+//! JSON for a person: a member or element a line, indented. Names, numbers and strings stay as they
+//! came.
 
 use std::borrow::Cow;
 
@@ -6,10 +7,12 @@ use serde::de::IgnoredAny;
 
 /// Spaces of one level.
 const INDENT: usize = 2;
-/// Deepest level that is indented, as deep as most parsers go: the indentation of deeper ones would be most of the output.
+/// Deepest level that is indented, as deep as most parsers go: the indentation of deeper ones would
+/// be most of the output.
 const MAX_LEVELS: usize = 128;
 
-/// The text over several lines, if it is JSON; as it came otherwise. Linear in the text, save for the indentation of up to 128 levels.
+/// The text over several lines, if it is JSON; as it came otherwise. Linear in the text, save for
+/// the indentation of up to 128 levels.
 pub(super) fn json(text: &str) -> Cow<'_, str> {
     let is_structured = text.trim_start().starts_with(['{', '[']);
     if !is_structured || serde_json::from_str::<IgnoredAny>(text).is_err() {
@@ -53,12 +56,11 @@ impl Pretty {
     fn token(&mut self, c: char, previous: char) {
         let is_first = matches!(previous, '{' | '[');
         match c {
+            // An empty one opens no level.
+            '}' | ']' if is_first => {}
             '}' | ']' => {
-                // An empty one opens no level.
-                if !is_first {
-                    self.level = self.level.saturating_sub(1);
-                    self.line();
-                }
+                self.level = self.level.saturating_sub(1);
+                self.line();
             }
             _ if is_first => {
                 self.level += 1;

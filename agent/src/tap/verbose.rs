@@ -1,4 +1,5 @@
-//! Header fields (`-v`) and bodies (`-vv`) below an exchange's line, in curl's manner: `>` to the server, `<` to the client.
+//! Header fields (`-v`) and bodies (`-vv`) below an exchange's line, in curl's manner: `>` to the
+//! server, `<` to the client.
 
 use std::io::Write as _;
 

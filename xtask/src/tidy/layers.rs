@@ -10,6 +10,7 @@ use super::source::Source;
 /// others stand where what they need is to their left.
 const ORDER: &[&str] = &[
     "flow",
+    "hash",
     "clock",
     "units",
     "files",

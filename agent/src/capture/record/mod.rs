@@ -222,5 +222,6 @@ fn head(bytes: &[u8; HEAD_LEN]) -> Result<(Meta, Order), RecordError> {
     Ok((meta, cursor.order))
 }
 
-#[cfg(all(test, feature = "agent"))]
+#[cfg(test)]
+#[cfg(feature = "agent")]
 mod tests;
