@@ -151,13 +151,11 @@ impl Report {
             stats.connections,
             duration_text(u64::try_from(self.elapsed.as_nanos()).unwrap_or(u64::MAX)),
         );
-        let kinds = [("HTTP/2", stats.http2), ("not HTTP", stats.not_http)];
-        let ignored: Vec<_> = (kinds.iter())
-            .filter(|(_, count)| *count > 0)
-            .map(|(kind, count)| format!("{count} {kind}"))
-            .collect();
-        if !ignored.is_empty() {
-            let _ = write!(text, "; not read: {}", ignored.join(", "));
+        if stats.http2 > 0 {
+            let _ = write!(text, "; {} HTTP/2", stats.http2);
+        }
+        if stats.not_http > 0 {
+            let _ = write!(text, "; {} not HTTP, and not read", stats.not_http);
         }
         if stats.evicted_connections > 0 {
             let _ = write!(text, "; {} dropped for room", stats.evicted_connections);
@@ -375,7 +373,7 @@ mod tests {
         report.stats.not_http = 5;
         report.stats.http2 = 2;
         let text = report.text();
-        let line = "on 9 connections in 2.50s; not read: 2 HTTP/2, 5 not HTTP\n";
+        let line = "on 9 connections in 2.50s; 2 HTTP/2; 5 not HTTP, and not read\n";
         assert!(text.contains(line), "{text}");
     }
 
