@@ -63,28 +63,30 @@ fn traffic(
                 order.insert(usize::try_from(at).expect("small"), (*request, *response));
             }
         }
-        let mut connection = None;
+        let mut kept: Option<Connection> = None;
         let mut completed = Vec::new();
         for (n, (request, response)) in order.into_iter().enumerate() {
             let id = format!("{client}-{n}");
-            let connection = connection.get_or_insert_with(|| Connection::open(address));
-            let fresh = connections == Connections::Fresh || n == 0;
-            // A request that does not fit the buffers of a socket is read only once it is accepted.
+            let fresh = kept.is_none();
+            let mut connection = kept.take().unwrap_or_else(|| Connection::open(address));
+            // A request that does not fit the buffers of a socket is read only once it is
+            // accepted.
             if fresh && request > 10_000 {
                 let _ = sent.send(());
             }
-            send(connection, &id, request, response);
+            send(&mut connection, &id, request, response);
             if fresh && request <= 10_000 {
                 let _ = sent.send(());
             }
-            received(connection, &id, response);
+            received(&mut connection, &id, response);
             completed.push(Completed {
                 id,
                 request,
                 response,
             });
-            if connections == Connections::Fresh {
-                close(connection);
+            match connections {
+                Connections::Kept => kept = Some(connection),
+                Connections::Fresh => close(&connection),
             }
         }
         completed

@@ -64,11 +64,10 @@ impl MessageServer {
 impl Drop for MessageServer {
     fn drop(&mut self) {
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
-        let ended = self.acceptor.take().map(JoinHandle::join);
-        assert!(
-            std::thread::panicking() || matches!(ended, Some(Ok(()))),
-            "the server failed"
-        );
+        // Where the test has failed, its clients may still be there, and nobody ends the wait.
+        if let Some(acceptor) = self.acceptor.take().filter(|_| !std::thread::panicking()) {
+            acceptor.join().expect("the server");
+        }
     }
 }
 
