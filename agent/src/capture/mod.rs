@@ -3,6 +3,7 @@
 mod command;
 pub mod decode;
 mod event;
+mod interface;
 #[cfg(feature = "agent")]
 pub mod kernel;
 pub mod pcap;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use command::Command;
 pub use event::{Event, Plaintext, Segment};
+pub use interface::{Exclusions, Witness};
 
 use crate::flow::Nanos;
 

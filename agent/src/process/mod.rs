@@ -20,18 +20,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use crate::capture::Witness;
 pub use crate::flow::Process;
 
 use crate::capture::{Event, Segment};
 use crate::flow::{CgroupId, Endpoint, Peers, Side, SocketId};
 
 use lookup::Shared;
-
-/// Someone who saw which process connected or closed a socket.
-pub trait Witness: Send + Sync {
-    /// The process, if it was seen.
-    fn owner(&self, socket: SocketId) -> Option<Process>;
-}
 
 /// What is known of a socket whose process is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

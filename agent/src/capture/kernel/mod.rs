@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, MapError, RingBuf};
+pub use aya::util::KernelVersion;
 use meshtap_common::{CaptureConfig, DEFAULT_RING_BYTES, EventHeader};
 
 use self::commands::Commands;

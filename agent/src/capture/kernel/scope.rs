@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aya::maps::{HashMap, Map, MapData, MapError};
 
 use super::commands::Commands;
+use crate::capture::Exclusions;
 use crate::flow::CgroupId;
-use crate::workload::Exclusions;
 
 /// Leaves cgroups alone. Cheap to clone; works while the capture lives.
 #[derive(Clone)]

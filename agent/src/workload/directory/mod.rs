@@ -11,7 +11,6 @@ mod pods;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -28,6 +27,7 @@ use super::identity::{Identity, Service, WorkloadName};
 use super::node::{NodeAddresses, OwnNetwork};
 use super::pod::{Choice, Pod};
 use super::scope::Reason;
+pub use crate::capture::Exclusions;
 use crate::flow::{CgroupId, Nanos};
 use cgroups::Cgroup;
 use pods::Stored;
@@ -45,15 +45,6 @@ const NETWORK: Nanos = 10_000_000_000;
 const MAX_PODS: usize = 150_000;
 /// Services and namespaces kept: likewise (10 000 each), and some to spare.
 const MAX_NAMED: usize = 50_000;
-
-/// Who keeps the kernel from copying what is out of scope.
-pub trait Exclusions: Send + Sync {
-    /// New connections of a cgroup's sockets are ignored, or no more.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    fn set(&self, cgroup: CgroupId, excluded: bool) -> io::Result<()>;
-}
 
 /// What is known.
 pub struct Directory {

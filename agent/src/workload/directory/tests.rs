@@ -22,7 +22,7 @@ const OTHER: &str = "99999999-2222-4333-8444-555555555555";
 struct Kernel(Arc<Mutex<std::collections::BTreeSet<u64>>>);
 
 impl Exclusions for Kernel {
-    fn set(&self, cgroup: CgroupId, excluded: bool) -> io::Result<()> {
+    fn set(&self, cgroup: CgroupId, excluded: bool) -> std::io::Result<()> {
         let mut set = self.0.lock().unwrap();
         let changed = if excluded {
             set.insert(cgroup.0)

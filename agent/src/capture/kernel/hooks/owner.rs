@@ -8,8 +8,8 @@ use aya::maps::{HashMap, Map, MapData, MapError};
 use meshtap_common::Owner;
 
 use super::{AttachPoint, Hook, HookName, Program};
-use crate::flow::SocketId;
-use crate::process::{Process, Witness};
+use crate::capture::Witness;
+use crate::flow::{Process, SocketId};
 
 pub(super) static HOOK: Hook = Hook {
     name: HookName::Owner,
