@@ -6,12 +6,10 @@ use super::source::{Source, within};
 const PURE: &[&str] = &[
     "agent/src/flow/",
     "agent/src/transport/",
-    "agent/src/stream/",
     "agent/src/http/",
     "agent/src/exchange/",
     "agent/src/session/",
     "agent/src/engine/",
-    "agent/src/connection/",
     "agent/src/policy/",
     "agent/src/redact/",
     "agent/src/signal/",

@@ -45,12 +45,12 @@ pub fn run(options: Options) -> Result<()> {
     let mut findings = Vec::new();
     for source in &sources {
         names::check(source, &mut findings);
-        size::check(source, exceptions::FUNCTIONS, &mut findings);
+        size::check(source, exceptions::LONG, &mut findings);
         confined::check(source, &mut findings);
         references::check(source, &root, &mut findings);
     }
     layers::check(&graph, exceptions::RISING, &mut findings);
-    size::check_exceptions(&sources, exceptions::FUNCTIONS, &mut findings);
+    size::check_exceptions(&sources, exceptions::LONG, &mut findings);
     let prose = prose::check(&sources, exceptions::LONG_PROSE, &mut findings);
     let words = words::check(&sources, exceptions::RETIRED_WORDS, &mut findings);
     commits::check(&root, &mut findings)?;
