@@ -162,7 +162,8 @@ impl Exchange {
     #[track_caller]
     #[must_use]
     pub fn parse(line: &str) -> Self {
-        Self(serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        let shown = || line.chars().take(200).collect::<String>();
+        Self(serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}", shown())))
     }
 
     fn text(&self, pointer: &str) -> Option<&str> {
