@@ -5,7 +5,10 @@
 //! the end that was there before. So it is whole whatever stops the agent, a kill or a full disk
 //! included.
 
+mod cookies;
 mod entry;
+mod pairs;
+mod text;
 
 use std::fs::File;
 use std::io::{self, Write};
