@@ -60,7 +60,7 @@ pub(super) fn has_repeated(fields: &Fields) -> bool {
 }
 
 /// Appends the content of a JSON string.
-pub(crate) fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     if is_plain(bytes) {
         out.extend_from_slice(bytes);
     } else if str::from_utf8(bytes).is_ok() {

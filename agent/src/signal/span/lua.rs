@@ -3,7 +3,7 @@
 use super::attributes::Builder;
 use super::body::{self, Keys};
 use super::settings::{Profile, Settings};
-use super::{Status, anomalies, headers, peer};
+use super::{Status, details, headers, peer};
 use crate::flow::Side;
 use crate::http::Version;
 use crate::http::target::path_and_query;
@@ -78,7 +78,7 @@ pub(super) fn build(out: &mut Builder, settings: &Settings, sanitized: &Sanitize
         out.str("sensor.id", &settings.sensor_id);
     }
     out.fixed("meshtap.side", exchange.peers.side.label());
-    anomalies::push(out, exchange);
+    details::push(out, exchange);
     match response {
         Some(response) if response.head.status >= 500 => Status::Error,
         _ => Status::Unset,

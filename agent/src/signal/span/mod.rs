@@ -1,9 +1,9 @@
 //! A sanitized exchange as a span, in the attribute schema of a profile. Pure, and without OpenTelemetry's types: an exporter
 //! reads a [`Span`] and writes its own format.
 
-mod anomalies;
 mod attributes;
 mod body;
+mod details;
 mod headers;
 mod lua;
 mod peer;
@@ -13,7 +13,6 @@ mod settings;
 use std::sync::Arc;
 
 pub use attributes::{Attributes, List, Value};
-pub(crate) use headers::push_escaped;
 pub use settings::{Profile, Settings};
 
 use crate::flow::Process;

@@ -4,7 +4,7 @@ use super::attributes::{Builder, push_text};
 use super::body::{self, Keys};
 use super::headers::has_repeated;
 use super::settings::Settings;
-use super::{Kind, Status, anomalies, lua, peer};
+use super::{Kind, Status, details, lua, peer};
 use crate::exchange::Exchange;
 use crate::flow::Side;
 use crate::http::Fields;
@@ -73,7 +73,7 @@ pub(super) fn build(
         );
         out.size("http.response.body.size", response.body.size);
     }
-    anomalies::push(out, exchange);
+    details::push(out, exchange);
     let kind = match exchange.peers.side {
         Side::Server => Kind::Server,
         Side::Client => Kind::Client,

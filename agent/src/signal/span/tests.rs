@@ -5,7 +5,7 @@ use crate::exchange::{Exchange, Partial};
 use crate::flow::Side;
 use crate::policy::fixture;
 use crate::redact::fixture::sanitize_at;
-use crate::redact::{Config, Mode};
+use crate::redact::{Config, Mode, Uninspected};
 
 const REQUEST: &str = "POST /a?token=t&b=c HTTP/1.1\r\nHost: shop:8080\r\nUser-Agent: curl/8\r\nAccept: x\r\naccept: y\r\nContent-Type: text/plain\r\n\r\nhello";
 const RESPONSE: &str = "HTTP/1.1 404 X\r\ncontent-type: text/plain\r\n\r\ngone";
@@ -369,5 +369,109 @@ fn a_span_without_its_bodies_says_so() {
         }
         let size = light.attributes.get("http.request.body.size");
         assert_eq!(size, Some(Value::Int(8)));
+    }
+}
+
+/// The keys that `docs/span-attributes.md` gives a profile.
+fn documented(profile: &str) -> std::collections::BTreeSet<String> {
+    let page = include_str!("../../../../docs/span-attributes.md");
+    let (_, table) = page.split_once("\n## Attributes\n").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    rows.filter_map(|row| {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 7, "{row}");
+        let mut profiles = cells[2].split(", ");
+        let key = cells[1].trim_matches('`').to_owned();
+        profiles.any(|p| p == profile).then_some(key)
+    })
+    .collect()
+}
+
+/// Exchanges that have something to say of everything.
+fn exchanges() -> Vec<Sanitized> {
+    const BREW: &str = "BREW /p?q=1 HTTP/1.1\r\nhost: h\r\nuser-agent: u\r\n\r\nbody";
+    let off = Config {
+        mode: Mode::Off,
+        ..Config::default()
+    };
+    let omitting = Config {
+        uninspected: Uninspected::Omit,
+        ..Config::default()
+    };
+    let mut whole = fixture::exchange(BREW, "HTTP/1.1 500 X\r\nx-request-id: y\r\n\r\nno");
+    let trailers = fixture::exchange(
+        "GET / HTTP/1.1\r\nx-request-id: 1\r\n\r\n",
+        "HTTP/1.1 103 X\r\n\r\n",
+    );
+    let fields = Box::new(trailers.request.head.fields);
+    let response = whole.response.as_mut().unwrap();
+    response.head.reason = crate::http::Reason::new(500, b"Odd");
+    for (body, anomalies) in [
+        (&mut whole.request.body, &mut whole.request.anomalies),
+        (&mut response.body, &mut response.anomalies),
+    ] {
+        body.truncated = true;
+        body.trailers = Some(fields.clone());
+        *anomalies = crate::http::Anomalies::BARE_LF;
+    }
+    whole.interim.push(trailers.response.unwrap().head);
+    whole.stream = Some(3);
+    whole.reset = Some(8);
+    whole.upgrade = true;
+    whole.partial = Some(Partial::Gap);
+    let outer = whole.peers.clone();
+    Arc::make_mut(&mut whole.peers).outer = Some(outer);
+    let binary = || {
+        fixture::exchange(
+            b"POST / HTTP/1.1\r\n\r\n\xff\0",
+            b"HTTP/1.1 200 X\r\n\r\n\xff\0",
+        )
+    };
+    let odd = "content-encoding: odd\r\n\r\ntext";
+    let undecoded = fixture::exchange(
+        format!("POST / HTTP/1.1\r\n{odd}"),
+        format!("HTTP/1.1 200 X\r\n{odd}"),
+    );
+    let mut client = fixture::exchange(BREW, "HTTP/1.1 200 X\r\n\r\n");
+    Arc::make_mut(&mut client.peers).side = Side::Client;
+    vec![
+        sanitize_at(&off, whole, 0),
+        sanitize_at(&off, binary(), 0),
+        sanitize_at(&omitting, binary(), 0),
+        sanitize_at(&off, undecoded, 0),
+        sanitize_at(&off, client, 0),
+    ]
+}
+
+#[test]
+fn every_attribute_is_documented() {
+    let process = crate::flow::Process {
+        pid: 7,
+        name: "nginx".into(),
+    };
+    let origin = Origin {
+        process: Some(&process),
+        ..Origin::default()
+    };
+    for (name, profile) in [
+        ("mesh", Profile::Mesh),
+        ("gateway", Profile::Gateway),
+        ("semconv", Profile::Semconv),
+    ] {
+        let builder = SpanBuilder::new(self::profile(profile));
+        let mut found = std::collections::BTreeSet::new();
+        for sanitized in exchanges() {
+            let span = builder.build(&sanitized, &origin);
+            found.extend(span.attributes.iter().map(|(key, _)| {
+                for prefix in ["http.request.header.", "http.response.header."] {
+                    if key.starts_with(prefix) {
+                        return format!("{prefix}<name>");
+                    }
+                }
+                key.to_owned()
+            }));
+        }
+        assert_eq!(found, documented(name), "{name}");
     }
 }
