@@ -8,7 +8,9 @@ use hashbrown::HashMap;
 
 use super::waiting::Waiting;
 use crate::exchange::Exchange;
+use crate::flow::{Peers, Process};
 use crate::policy::{ClientOrigin, PolicyContext};
+use crate::process::Processes;
 use crate::signal::span::{Resource, SpanBuilder};
 use crate::workload::{Attribution, Caller, Identity, Lookup, Outcomes, Reason, Workloads};
 
@@ -20,6 +22,8 @@ const MAX_RESOURCES: usize = 2048;
 #[derive(Debug)]
 pub(super) struct Enrichment {
     workloads: Arc<Workloads>,
+    /// Where spans have a place for the process of a socket.
+    processes: Option<Arc<Processes>>,
     waiting: Waiting,
     /// What was known when those that wait were looked at last.
     generation: u64,
@@ -29,14 +33,24 @@ pub(super) struct Enrichment {
 }
 
 impl Enrichment {
-    pub(super) fn new(workloads: Arc<Workloads>, wait: Duration) -> Self {
+    pub(super) fn new(
+        workloads: Arc<Workloads>,
+        processes: Option<Arc<Processes>>,
+        wait: Duration,
+    ) -> Self {
         Self {
             generation: workloads.generation(),
             workloads,
+            processes,
             waiting: Waiting::new(wait),
             resources: HashMap::default(),
             excluded: [0; Reason::ALL.len()],
         }
+    }
+
+    /// The process that has the socket, where it is known by now: nobody waits for a name.
+    pub(super) fn process(&self, peers: &Peers, now: Instant) -> Option<Arc<Process>> {
+        self.processes.as_ref()?.of(peers, now)
     }
 
     pub(super) const fn workloads(&self) -> &Arc<Workloads> {

@@ -111,6 +111,7 @@ impl Exporting {
     fn export(
         &mut self,
         exchange: Exchange,
+        process: Option<&Process>,
         context: &PolicyContext,
         clock: &WallClock,
         stop: &Stop,
@@ -118,7 +119,11 @@ impl Exporting {
         let Ok(sanitized) = self.gate.pass(exchange, context, clock) else {
             return;
         };
-        let span = self.builder.build(&sanitized, &Origin::default());
+        let origin = Origin {
+            process,
+            ..Origin::default()
+        };
+        let span = self.builder.build(&sanitized, &origin);
         self.handles.span(&span, Instant::now());
         while self.wait && !stop.asked() && !self.handles.wait_for_room(IDLE) {}
     }
@@ -273,7 +278,13 @@ impl<W: Terminal> Printer<W> {
             return;
         };
         if let Some((exporting, exchange)) = self.exporting.as_mut().zip(exported) {
-            exporting.export(exchange, &context, &self.clock, &self.stop);
+            exporting.export(
+                exchange,
+                process.as_deref(),
+                &context,
+                &self.clock,
+                &self.stop,
+            );
         }
         let view = View {
             sanitized: &sanitized,

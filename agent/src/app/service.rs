@@ -26,6 +26,7 @@ use super::pipeline::{Ended, Pipeline, Time};
 use super::privileges::{self, Use};
 use super::queue::{Queue, WhenFull};
 use super::stop::Stop;
+use super::tap::processes;
 use super::totals::RunTotals;
 use super::worker::{RuntimeConfig, RuntimeConfigs, Worker};
 use super::{Failure, configure};
@@ -38,7 +39,9 @@ use crate::export::delivery::DropReason as DeliveryDrop;
 use crate::export::{Exporters, OwnSockets, Report, Target};
 use crate::files::{Files, Output};
 use crate::policy::Policy;
+use crate::process::Processes;
 use crate::redact::{Gate, Redactor};
+use crate::signal::span::Profile;
 use crate::telemetry::{Hook, HookState, Listener, STALLED, Server, Shared, to_stderr};
 use crate::workload::Workloads;
 
@@ -52,14 +55,22 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let shared = Arc::new(Shared::default());
     log(&config, &shared)?;
 
-    let capture = Capture::start(&options(&config))?;
+    let mut capture = Capture::start(&options(&config))?;
     shared.set_hooks(capture.hooks().iter().map(hook).collect());
     info!(cgroup = %capture.cgroup().display(), "capturing");
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
     let sockets: Arc<dyn OwnSockets> = own.clone();
     let listener = listen(&config)?;
     // Before any thread is started: threads have what the one that started them had.
-    privileges::drop_capabilities(Use::Capture).map_err(Failure::Privileges)?;
+    let needed = match config.span.profile {
+        Profile::Semconv => Use::Processes,
+        _ => Use::Capture,
+    };
+    privileges::drop_capabilities(needed).map_err(Failure::Privileges)?;
+    let processes = (needed == Use::Processes)
+        .then(|| processes(&mut capture))
+        .transpose()?;
+    let processes = processes.map(Arc::new);
     let workloads = start_workloads(&config, &capture)?;
     shared.set_directory(workloads.directory());
 
@@ -84,6 +95,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
 
     let work = Work {
         capture,
+        processes,
         exporters: &exporters,
         configs: &configs,
         redactor: &redactor,
@@ -166,6 +178,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// What the threads work with.
 struct Work<'a> {
     capture: Capture,
+    processes: Option<Arc<Processes>>,
     exporters: &'a Exporters,
     configs: &'a Arc<RuntimeConfigs>,
     redactor: &'a Redactor,
@@ -189,7 +202,7 @@ impl Work<'_> {
             time: Time::Machine,
             stop: self.stop,
             deadline: None,
-            announcer: None,
+            announcer: self.processes.as_deref().map(Processes::announcer),
             observer: Some(Box::new(move |source, engine, overflow| {
                 heart.beat();
                 source.follow(shared.level(), engine);
@@ -208,7 +221,11 @@ impl Work<'_> {
                     gate,
                     self.exporters.handles(),
                     self.shared.clone(),
-                    Enrichment::new(self.workloads.clone(), config.kubernetes.enrich_wait.0),
+                    Enrichment::new(
+                        self.workloads.clone(),
+                        self.processes.clone(),
+                        config.kubernetes.enrich_wait.0,
+                    ),
                     self.own.clone(),
                 );
                 let queue = &queue;

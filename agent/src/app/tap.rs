@@ -174,7 +174,8 @@ impl Live {
     }
 }
 
-fn processes(capture: &mut Capture) -> Result<Processes, Failure> {
+/// Looks up the processes of sockets; the kernel's notes of them go first.
+pub(super) fn processes(capture: &mut Capture) -> Result<Processes, Failure> {
     let witness = match capture.take_owners() {
         Some(Ok(owners)) => Some(Box::new(owners) as Box<dyn Witness>),
         Some(Err(reason)) => {

@@ -164,6 +164,7 @@ impl Worker {
     /// Makes a span of an exchange that the policy keeps, and hands both on.
     fn emit(&mut self, exchange: Exchange, found: &Attribution, now: Instant) {
         let side = exchange.peers.side;
+        let process = self.enrichment.process(&exchange.peers, now);
         let clock = self.clocks.at(exchange.request.began);
         let mut context = policy_context(found, &exchange);
         if self.own.is_own(&exchange.peers.client) {
@@ -185,7 +186,7 @@ impl Worker {
             attributes: own.map_or(&[], |own| own.attributes()),
             resource: resource.as_ref(),
             ends: workloads.ends(found, side),
-            process: None,
+            process: process.as_deref(),
         };
         let span = self.builder.build(&sanitized, &origin);
         self.handles.span(&span, now);
