@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -115,6 +116,22 @@ impl Fake {
     /// What came so far.
     pub(crate) fn received(&self) -> Vec<Received> {
         self.shared.0.lock().unwrap().received.clone()
+    }
+
+    /// A text attribute of the span of this target, among those that were taken.
+    pub(crate) fn text(&self, target: &str, key: &str) -> Option<String> {
+        let received = self.received();
+        let resources = received.iter().flat_map(|r| &r.request.resource_spans);
+        let spans = resources.flat_map(|r| r.scope_spans.iter().flat_map(|scope| &scope.spans));
+        let text = |span: &Span, key: &str| {
+            let pair = span.attributes.iter().find(|pair| pair.key == key)?;
+            match pair.value.as_ref()?.value.as_ref()? {
+                Value::StringValue(text) => Some(text.clone()),
+                _ => None,
+            }
+        };
+        let mut spans = spans.filter(|span| text(span, "http.target").as_deref() == Some(target));
+        text(spans.next().expect("the span"), key)
     }
 
     /// How often each span was taken, by its request's target.

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 use meshtap::export::delivery::{DropReason, Totals};
 use meshtap::export::otlp::{OtlpConfig, Settings};
 use meshtap::export::{Exporters, Handles, Target};
+use meshtap::signal::span::Span;
 
 use crate::fake::{Answer, Fake, names_of};
 use crate::source::Source;
 
 const PROTOCOLS: [&str; 3] = ["grpc", "http/protobuf", "http/json"];
 /// Spans of one batch in these tests.
-const BATCH: u64 = 10;
+pub(crate) const BATCH: u64 = 10;
 
-struct Agent {
+pub(crate) struct Agent {
     exporters: Exporters,
     handles: Handles,
     source: Source,
@@ -23,12 +24,22 @@ struct Agent {
 
 impl Agent {
     /// Exports to `address`; `more` are further lines of the configuration.
-    fn new(address: std::net::SocketAddr, protocol: &str, more: &str) -> Self {
+    fn new(address: SocketAddr, protocol: &str, more: &str) -> Self {
+        Self::to(&format!("http://{address}"), protocol, more, &|_| None)
+    }
+
+    /// Exports to an endpoint, with these variables.
+    pub(crate) fn to(
+        endpoint: &str,
+        protocol: &str,
+        more: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Self {
         let yaml = format!(
-            "endpoint: http://{address}\nprotocol: {protocol}\nbatch: {{spans: {BATCH}, age: 1h}}\n{more}"
+            "endpoint: {endpoint}\nprotocol: {protocol}\nbatch: {{spans: {BATCH}, age: 1h}}\n{more}"
         );
         let config: OtlpConfig = serde_saphyr::from_str(&yaml).unwrap();
-        let settings = Settings::resolve(&config, "otlp", &|_| None).unwrap();
+        let settings = Settings::resolve(&config, "otlp", env).unwrap();
         let targets = vec![Target::Otlp(Box::new(settings))];
         let exporters = Exporters::start(targets, &(Arc::new(()) as _)).unwrap();
         let handles = exporters.handles();
@@ -39,7 +50,7 @@ impl Agent {
         }
     }
 
-    fn send(&mut self, spans: std::ops::Range<u64>) {
+    pub(crate) fn send(&mut self, spans: std::ops::Range<u64>) {
         let now = Instant::now();
         for n in spans {
             let span = self.source.span(&format!("/span-{n}"));
@@ -52,10 +63,36 @@ impl Agent {
         self.exporters.reports().read().remove(0).totals
     }
 
+    pub(crate) fn span(&mut self, span: &Span) {
+        self.handles.span(span, Instant::now());
+    }
+
+    /// Waits until the totals are so.
+    pub(crate) fn wait_until(&self, enough: impl Fn(&Totals) -> bool) {
+        let end = Instant::now() + Duration::from_secs(120);
+        while !enough(&self.totals()) {
+            assert!(Instant::now() < end, "{:?}", self.totals());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until every span is exported, rejected or dropped.
+    pub(crate) fn settle(&self) {
+        self.wait_until(|totals| {
+            let decided = totals.exported + totals.rejected + totals.dropped_total();
+            decided == totals.accepted
+        });
+    }
+
+    /// Why the last attempt or batch failed.
+    pub(crate) fn error(&self) -> Option<String> {
+        self.exporters.reports().read().remove(0).error
+    }
+
     /// Stops, and checks that every span is accounted for.
-    fn stop(self, patience: Duration) -> Totals {
+    pub(crate) fn stop(self, timeout: Duration) -> Totals {
         drop(self.handles);
-        let totals = self.exporters.shutdown(patience).remove(0).totals;
+        let totals = self.exporters.shutdown(timeout).remove(0).totals;
         assert_eq!(totals.imbalance(), 0, "{totals:?}");
         assert_eq!(totals.queued(), 0, "{totals:?}");
         totals
@@ -63,7 +100,7 @@ impl Agent {
 }
 
 /// Quick retries: what is tried is whether, not how slowly.
-const QUICK: &str = "retry: {initial: 10ms, max: 50ms, give_up: 60s}\nconcurrency: 1\n";
+pub(crate) const QUICK: &str = "retry: {initial: 10ms, max: 50ms, give_up: 60s}\nconcurrency: 1\n";
 
 /// Sends three batches to a collector with this script; the account must be (exported, rejected, dropped).
 fn check(script: &[Answer], more: &str, expected: (u64, u64, &[(DropReason, u64)])) {
@@ -161,7 +198,8 @@ fn the_collector_says_when() {
     ];
     for (protocol, answer) in cases {
         let fake = Fake::start(vec![answer], Answer::Take);
-        let mut agent = Agent::new(fake.address, protocol, QUICK);
+        let patient = "retry: {initial: 10ms, max: 10s, give_up: 60s}\nconcurrency: 1\n";
+        let mut agent = Agent::new(fake.address, protocol, patient);
         agent.send(0..2 * BATCH);
         let totals = agent.stop(Duration::from_secs(60));
         assert_eq!(totals.exported, 2 * BATCH, "{protocol}");

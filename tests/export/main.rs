@@ -3,6 +3,8 @@
 #[allow(dead_code, reason = "what one test binary does not need another does")]
 mod fake;
 mod faults;
+mod misbehaving;
 mod official;
 mod payloads;
+mod raw;
 mod source;

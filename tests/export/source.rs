@@ -8,7 +8,7 @@ use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{self, Gate};
 use meshtap::signal::span::{Origin, Profile, Span, SpanBuilder};
 
-/// One connection on which requests are answered one after the other.
+/// One connection on which requests are responseed one after the other.
 pub(crate) struct Source {
     engine: Engine,
     gate: Gate,
@@ -16,7 +16,7 @@ pub(crate) struct Source {
     output: Output,
     time: u64,
     request_seq: u32,
-    answer_seq: u32,
+    response_seq: u32,
 }
 
 impl Source {
@@ -28,7 +28,23 @@ impl Source {
             output: Output::default(),
             time: 1,
             request_seq: 1,
-            answer_seq: 1,
+            response_seq: 1,
+        }
+    }
+
+    /// Spans with bodies up to this size, which nobody searches.
+    pub(crate) fn with_bodies(size: usize) -> Self {
+        let config = redact::Config {
+            mode: redact::Mode::Off,
+            ..redact::Config::default()
+        };
+        Self {
+            gate: Gate::new(&policy::Config::default(), &config).unwrap(),
+            engine: Engine::new(Limits {
+                body: size,
+                ..Limits::default()
+            }),
+            ..Self::new()
         }
     }
 
@@ -44,36 +60,38 @@ impl Source {
         }
     }
 
-    /// The span of a request for this target, whose answer has a body of 1000 bytes.
+    /// The span of a request for this target, whose response has a body of 1000 bytes.
     pub(crate) fn span(&mut self, target: &str) -> Span {
         let request = format!("GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n");
         let body = "x".repeat(1000);
-        let answer = format!(
+        let response = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n{body}"
         );
-        self.exchange(request.as_bytes(), answer.as_bytes())
+        self.exchange(request.as_bytes(), response.as_bytes())
     }
 
-    /// The span of this request and this answer.
-    pub(crate) fn exchange(&mut self, request: &[u8], answer: &[u8]) -> Span {
+    /// The span of this request and this response.
+    pub(crate) fn exchange(&mut self, request: &[u8], response: &[u8]) -> Span {
         self.segment(Direction::Ingress, request);
-        self.segment(Direction::Egress, answer);
+        for part in response.chunks(16 * 1024) {
+            self.segment(Direction::Egress, part);
+        }
         self.time += 1_000_000_000;
         self.engine.expire(self.time, &mut self.output);
-        self.told()
+        self.take()
     }
 
-    /// The span of this request and of as much of an answer as there is when the connection is given up.
-    pub(crate) fn exchange_to_the_end(mut self, request: &[u8], answer: &[u8]) -> Span {
+    /// The span of this request and of as much of an response as there is when the connection is given up.
+    pub(crate) fn exchange_to_the_end(mut self, request: &[u8], response: &[u8]) -> Span {
         self.segment(Direction::Ingress, request);
-        for part in answer.chunks(16 * 1024) {
+        for part in response.chunks(16 * 1024) {
             self.segment(Direction::Egress, part);
         }
         self.engine.finish(self.time, &mut self.output);
-        self.told()
+        self.take()
     }
 
-    fn told(&mut self) -> Span {
+    fn take(&mut self) -> Span {
         let exchange = self.output.exchanges.pop().expect("an exchange");
         assert!(self.output.exchanges.is_empty());
         let clock = WallClock { offset: 0 };
@@ -86,8 +104,8 @@ impl Source {
 
     fn segment(&mut self, direction: Direction, payload: &[u8]) {
         let (seq, ack) = match direction {
-            Direction::Ingress => (self.request_seq, self.answer_seq),
-            Direction::Egress => (self.answer_seq, self.request_seq),
+            Direction::Ingress => (self.request_seq, self.response_seq),
+            Direction::Egress => (self.response_seq, self.request_seq),
         };
         self.time += 1000;
         let segment = Segment {
@@ -111,7 +129,7 @@ impl Source {
         self.engine.event(&Event::Tcp(segment), &mut self.output);
         match direction {
             Direction::Ingress => self.request_seq += payload.len() as u32,
-            Direction::Egress => self.answer_seq += payload.len() as u32,
+            Direction::Egress => self.response_seq += payload.len() as u32,
         }
     }
 }

@@ -188,8 +188,10 @@ impl Worker {
             ends: workloads.ends(found, side),
             process: process.as_deref(),
         };
-        let span = self.builder.build(&sanitized, &origin);
-        self.handles.span(&span, now);
+        if self.handles.take_spans() {
+            let span = self.builder.build(&sanitized, &origin);
+            self.handles.span(&span, now);
+        }
         self.handles.exchange(&sanitized, now);
     }
 

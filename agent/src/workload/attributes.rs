@@ -250,4 +250,38 @@ mod tests {
             &[("service.name", "web"), ("service.namespace", "shop")],
         );
     }
+
+    /// The page has every key, with `<kind>` for owners and `<name>` for labels and annotations.
+    #[test]
+    fn every_key_is_documented() {
+        const PAGE: &str = include_str!("../../../docs/span-attributes.md");
+        let path = format!(
+            "/kubepods/pod11111111-2222-4333-8444-555555555555/{:064x}",
+            7
+        );
+        let place = Place::of(&path, path.len());
+        let cluster = ClusterInfo {
+            cluster: Some("prod".to_owned()),
+            node: Some("n1".to_owned()),
+            trust_domain: "td".to_owned(),
+        };
+        let ends = [Prefix::Source, Prefix::Destination];
+        let keys = own(place.as_ref(), Some(&web()), Some("web"), &cluster)
+            .into_iter()
+            .chain(ends.into_iter().flat_map(|end| peer(&web(), end, "td")))
+            .chain(destination_service("shop", "web"))
+            .chain(service(&web()));
+        for (key, _) in keys {
+            let mut name = key.clone();
+            for kind in ["replicaset", "deployment"] {
+                name = name.replace(&format!("{kind}.name"), "<kind>.name");
+            }
+            for list in ["pod.label.", "pod.annotation."] {
+                if let Some((before, _)) = name.clone().split_once(list) {
+                    name = format!("{before}{list}<name>");
+                }
+            }
+            assert!(PAGE.contains(&format!("`{name}`")), "{key}");
+        }
+    }
 }
