@@ -1,4 +1,5 @@
-//! `meshtap tap` and `meshtap replay` with `--otlp` and `--har`: what they show, send and write is the same.
+//! `meshtap tap` and `meshtap replay` with `--otlp` and `--har`: what they show, send and write is
+//! the same.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::real::{self, Collector, Security, Span, all};
 const PROTOCOLS: [&str; 3] = ["grpc", "http/protobuf", "http/json"];
 const PROFILES: [&str; 3] = ["mesh", "gateway", "semconv"];
 
-/// Names of what every profile tells.
+/// Names of what every profile has.
 struct Keys {
     method: &'static str,
     target: &'static str,
@@ -42,7 +43,7 @@ const SEMCONV: Keys = Keys {
     response_encoding: "http.response.body.encoding",
 };
 
-/// The span tells of the exchange.
+/// The span says what the exchange was.
 fn assert_same(profile: &str, span: &Span, exchange: &Exchange) {
     let keys = if profile == "semconv" { SEMCONV } else { LUA };
     assert_eq!(span.text(keys.method), exchange.method());
@@ -167,7 +168,7 @@ fn replay_in_every_profile() {
     }
 }
 
-/// Live: what the pod's server answered is shown, at the collector, and in the file.
+/// Live: what the pod's server replied to is shown, at the collector, and in the file.
 fn check_tap(protocol: &str, profile: &str) {
     if !real::available() {
         return;

@@ -1,4 +1,5 @@
-//! The exporter alone, without capture: every protocol, with and without TLS, with and without compression. Needs no privileges.
+//! The exporter alone, without capture: every protocol, with and without TLS, with and without
+//! compression. Needs no privileges.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::certificates;
-use crate::fake::{Answer, Fake};
+use crate::fake::{Fake, Reply};
 use crate::official;
 use crate::real::{self, Collector, Security, Span, all, spans};
 use crate::service::{Service, total};
@@ -20,7 +20,8 @@ use crate::service::{Service, total};
 pub(crate) const GRPC: u16 = 4317;
 pub(crate) const HTTP: u16 = 4318;
 
-/// Runs `body` with a collector, which is not in the pod that is watched: it is an HTTP server, too.
+/// Runs `body` with a collector, which is not in the pod that is watched: it is an HTTP server,
+/// too.
 fn collected(security: Security, body: impl FnOnce(&Bench, &Pod, Collector) + Send) {
     if !real::available() {
         return;
@@ -81,7 +82,8 @@ fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// Attributes for which the raw bytes are not what Envoy's filter saw (the same ones as in the golden test of recordings).
+/// Attributes for which the raw bytes are not what Envoy's filter saw (the same ones as in the
+/// golden test of recordings).
 const REWRITTEN: [(&str, &str); 6] = [
     ("post_chunked", "http.request.headers"),
     ("empty_post", "http.response.headers"),
@@ -110,7 +112,8 @@ fn same_as_filter(case: &Case, span: &Span) {
     }
 }
 
-/// The recorded exchanges, sent between two sockets of the pod, arrive at the collector as the Lua filter would have sent them.
+/// The recorded exchanges, sent between two sockets of the pod, arrive at the collector as the Lua
+/// filter would have sent them.
 fn check_conformance(security: Security, protocol: &str) {
     collected(security, |bench, pod, collector| {
         let sensor = "11111111-aaaa-bbbb-cccc-222222222222";
@@ -131,16 +134,12 @@ fn check_conformance(security: Security, protocol: &str) {
                 pair.respond(&case.response);
             }
         });
-        let account = service.finish();
-        assert_eq!(account["emitted_complete"], cases.len(), "{account}");
-        let skipped = account["filtered"]["path"].as_u64().unwrap();
+        let ledger = service.finish();
+        assert_eq!(ledger["emitted_complete"], cases.len(), "{ledger}");
+        let skipped = ledger["filtered"]["path"].as_u64().unwrap();
         let spans = all(&collector.finish());
-        assert_eq!(
-            spans.len() as u64 + skipped,
-            cases.len() as u64,
-            "{account}"
-        );
-        assert_eq!(account["exporters"]["otlp"]["exported"], spans.len());
+        assert_eq!(spans.len() as u64 + skipped, cases.len() as u64, "{ledger}");
+        assert_eq!(ledger["exporters"]["otlp"]["exported"], spans.len());
         let mut spans = spans.iter();
         for case in cases.iter().filter(|case| !is_static(case)) {
             let span = spans.next().unwrap();
@@ -173,7 +172,8 @@ fn conformance_over_http_json() {
     check_conformance(Security::Tls, "http/json");
 }
 
-/// How often each id was answered by itself at the collector; fails on an answer that is another request's.
+/// How often each id was replied to by itself at the collector; fails on an reply that is another
+/// request's.
 pub(crate) fn pairs(file: &Path) -> HashMap<String, usize> {
     let mut ids = HashMap::new();
     let mut mispaired = Vec::new();
@@ -203,18 +203,18 @@ fn a_hundred_thousand_requests_of_64_clients() {
             &export(bench, Security::Plain, "grpc", more),
         );
         let ids = swarm(([127, 0, 0, 1], HTTP_PORT).into(), CLIENTS, REQUESTS);
-        let account = service.finish();
-        assert_eq!(account["emitted_complete"], ids.len(), "{account}");
+        let ledger = service.finish();
+        assert_eq!(ledger["emitted_complete"], ids.len(), "{ledger}");
         assert_eq!(
-            account["exporters"]["otlp"]["exported"],
+            ledger["exporters"]["otlp"]["exported"],
             ids.len(),
-            "{account}"
+            "{ledger}"
         );
-        let told = pairs(&collector.finish());
-        assert_eq!(told.len(), ids.len());
-        assert!(told.values().all(|times| *times == 1));
-        assert!(ids.iter().all(|id| told.contains_key(id)));
-        figure(&format!("{} requests, 0 mispaired, 0 lost", ids.len()));
+        let found = pairs(&collector.finish());
+        assert_eq!(found.len(), ids.len());
+        assert!(found.values().all(|times| *times == 1));
+        assert!(ids.iter().all(|id| found.contains_key(id)));
+        figure(&format!("{} requests, 0 mispaired, 0 missing", ids.len()));
     });
 }
 
@@ -225,7 +225,7 @@ fn a_real_envoy_before_nginx() {
         let _nginx = pod.inside(|| Nginx::start(bench, ECHO));
         let _envoy = envoy_pod.inside(|| Envoy::start(bench, "127.0.0.1"));
         // The same spans go to a second destination, which keeps the payloads.
-        let keeper = Fake::start(Vec::new(), Answer::Take);
+        let keeper = Fake::start(Vec::new(), Reply::Take);
         let second = format!(
             "}}, {{name: keeper, protocol: grpc, endpoint: 'http://{}'}}]}}",
             keeper.address
@@ -233,10 +233,10 @@ fn a_real_envoy_before_nginx() {
         let export = export(bench, Security::Plain, "http/protobuf", "").replace("}]}", &second);
         let service = Service::start(bench, pod, "server", &export);
         let ids = swarm(([127, 0, 0, 1], ENVOY_PORT).into(), 16, 50);
-        let account = service.finish();
+        let ledger = service.finish();
         for exporter in ["otlp-1", "keeper"] {
-            let exported = &account["exporters"][exporter]["exported"];
-            assert_eq!(*exported, ids.len(), "{exporter}: {account}");
+            let exported = &ledger["exporters"][exporter]["exported"];
+            assert_eq!(*exported, ids.len(), "{exporter}: {ledger}");
         }
         if let Some(decoded) = official::decode(&keeper.received()) {
             let has = |span: &Value, id: &String| {
@@ -253,10 +253,10 @@ fn a_real_envoy_before_nginx() {
             }
         }
         let file = collector.finish();
-        let told = pairs(&file);
-        assert!(ids.iter().all(|id| told.get(id) == Some(&1)));
+        let found = pairs(&file);
+        assert!(ids.iter().all(|id| found.get(id) == Some(&1)));
         for span in all(&file) {
-            // Envoy tells where the request came from.
+            // Envoy says where the request came from.
             assert_eq!(span.text("net.sock.peer.addr"), "127.0.0.1");
             let fields: BTreeMap<String, Value> =
                 serde_json::from_str(&span.text("http.request.headers")).unwrap();
@@ -266,8 +266,8 @@ fn a_real_envoy_before_nginx() {
     });
 }
 
-/// Application, agent and collector in one pod: the agent tells neither its own requests, nor those for its own pages, nor its
-/// exports as the collector receives them.
+/// Application, agent and collector in one pod: the agent exports neither its own requests, nor
+/// those for its own pages, nor its exports as the collector receives them.
 #[test]
 fn the_agents_own_traffic_is_not_told() {
     if !real::available() {
@@ -284,7 +284,7 @@ fn the_agents_own_traffic_is_not_told() {
             let service = Service::start(bench, &pod, "both", &export);
             (nginx, collector, service)
         });
-        // Ready once the data thread has told of itself for the first time.
+        // Ready once the data thread has reported for the first time.
         until(|| service.metric("meshtap_ring_size_bytes") > 0.0);
         for _ in 0..20 {
             assert!(service.page("/metrics").contains("meshtap_build_info"));
@@ -296,14 +296,14 @@ fn the_agents_own_traffic_is_not_told() {
         });
         let own = "meshtap_exchanges_filtered_total{rule=\"own\"}";
         until(|| service.metric(own) >= 20.0);
-        let account = service.finish();
+        let ledger = service.finish();
         assert_eq!(
-            account["exporters"]["otlp"]["exported"],
+            ledger["exporters"]["otlp"]["exported"],
             ids.len(),
-            "{account}"
+            "{ledger}"
         );
-        assert_eq!(account["filtered"]["own"], ids.len(), "{account}");
-        assert_eq!(total(&account["partial"]), 0, "{account}");
+        assert_eq!(ledger["filtered"]["own"], ids.len(), "{ledger}");
+        assert_eq!(total(&ledger["partial"]), 0, "{ledger}");
         for span in all(&collector.finish()) {
             assert!(
                 span.text("http.target").starts_with("/echo"),
@@ -341,15 +341,15 @@ fn a_reload_changes_the_policy_and_keeps_the_flows() {
         service.signal(Signal::HUP);
         until(|| service.metric(applied) == 1.0);
         connection.get("/echo?id=after");
-        let account = service.finish();
+        let ledger = service.finish();
         assert_eq!(
-            account["emitted_complete"], 3,
-            "one connection, never lost: {account}"
+            ledger["emitted_complete"], 3,
+            "one connection, nothing missing: {ledger}"
         );
-        assert_eq!(account["filtered"]["path"], 1, "{account}");
-        let told = pairs(&collector.finish());
-        assert_eq!(told.len(), 2);
-        assert!(told.contains_key("before") && told.contains_key("between"));
+        assert_eq!(ledger["filtered"]["path"], 1, "{ledger}");
+        let found = pairs(&collector.finish());
+        assert_eq!(found.len(), 2);
+        assert!(found.contains_key("before") && found.contains_key("between"));
     });
 }
 

@@ -1,5 +1,6 @@
-//! At a real OpenTelemetry Collector: spans arrive over every protocol, with TLS and without, with the right attributes; live
-//! traffic loses and mixes up nothing; a collector that hangs or is away costs spans, counted, and the application nothing.
+//! At a real OpenTelemetry Collector: spans arrive over every protocol, with TLS and without, with
+//! the right attributes; live traffic loses and mixes up nothing; a collector that hangs or is away
+//! costs spans, counted, and the application nothing.
 
 mod certificates;
 mod commands;
@@ -7,10 +8,10 @@ mod delivery;
 #[allow(dead_code, reason = "what one test binary does not need another does")]
 #[path = "../export/fake.rs"]
 mod fake;
-mod faults;
 mod live;
 #[path = "../export/official.rs"]
 mod official;
+mod outages;
 #[allow(dead_code, reason = "what one test binary does not need another does")]
 mod real;
 mod service;

@@ -42,7 +42,8 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// Starts one with its files in `folder`, on free ports. `None`, and the test says that it is skipped, where it cannot be built.
+    /// Starts one with its files in `folder`, on free ports. `None`, and the test says that it is
+    /// skipped, where it cannot be built.
     pub(crate) fn start(folder: &Path, security: Security) -> Option<Self> {
         Self::listen(folder, security, free_port(), free_port())
     }
@@ -83,7 +84,7 @@ impl Collector {
             let log = || fs::read_to_string(folder.join("collector.log")).unwrap_or_default();
             assert!(ended.is_none(), "the collector ended: {}", log());
             assert!(Instant::now() < deadline, "it does not listen: {}", log());
-            // It tells nobody when it is ready.
+            // It does not say when it is ready.
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(collector)

@@ -16,7 +16,8 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Captures `side` of `pod`. `more` are further lines of the configuration. When this returns, it captures.
+    /// Captures `side` of `pod`. `more` are further lines of the configuration. When this returns,
+    /// it captures.
     pub(crate) fn start(bench: &Bench, pod: &Pod, side: &str, more: &str) -> Self {
         let ledger = bench.scratch.path().join("service.json");
         let config = bench.scratch.write(
@@ -40,9 +41,9 @@ impl Service {
     /// The body of a page of its own.
     pub(crate) fn page(&self, path: &str) -> String {
         let mut connection = Connection::open(([127, 0, 0, 1], ADMIN));
-        let answer = connection.get(path);
-        assert_eq!(answer.status, 200, "{path}");
-        String::from_utf8(answer.body).expect("text")
+        let reply = connection.get(path);
+        assert_eq!(reply.status, 200, "{path}");
+        String::from_utf8(reply.body).expect("text")
     }
 
     /// The sample of a metric.
@@ -64,19 +65,19 @@ impl Service {
         self.daemon.log()
     }
 
-    /// Ends it in good order; its account, which balances.
+    /// Ends it in good order; its ledger, which balances.
     pub(crate) fn finish(mut self) -> Value {
         self.signal(Signal::TERM);
         let status = self.daemon.wait();
         assert!(status.success(), "{status}: {}", self.log());
-        let text = std::fs::read_to_string(&self.ledger).expect("the account");
-        let account: Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(account["imbalance"], 0, "{text}");
-        assert_eq!(account["in_flight"], 0, "{text}");
-        for (_, exporter) in account["exporters"].as_object().expect("exporters") {
+        let text = std::fs::read_to_string(&self.ledger).expect("the ledger");
+        let ledger: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(ledger["imbalance"], 0, "{text}");
+        assert_eq!(ledger["in_flight"], 0, "{text}");
+        for (_, exporter) in ledger["exporters"].as_object().expect("exporters") {
             assert_eq!(exporter["queued"], 0, "{text}");
         }
-        account
+        ledger
     }
 }
 

@@ -1,4 +1,5 @@
-//! A collector that answers as a script says, over HTTP/1.1 and over gRPC, and keeps what it was sent.
+//! A collector that replies as a script says, over HTTP/1.1 and over gRPC, and keeps what it was
+//! sent.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -26,7 +27,7 @@ use tokio::runtime::Runtime;
 
 /// What to do with one request.
 #[derive(Clone, Debug)]
-pub(crate) enum Answer {
+pub(crate) enum Reply {
     /// Takes it.
     Take,
     /// Takes it but for so many spans.
@@ -35,11 +36,11 @@ pub(crate) enum Answer {
     Http(u16, Option<&'static str>),
     /// A gRPC status, with `RetryInfo` if given.
     Grpc(i32, Option<Duration>),
-    /// Never answers.
+    /// Never replies.
     Hang,
-    /// Closes the connection with the request half read.
+    /// Closes the connection with the request read in part.
     CloseEarly,
-    /// Closes the connection once the request is read, without an answer.
+    /// Closes the connection once the request is read, without an reply.
     CloseLate,
 }
 
@@ -56,11 +57,11 @@ pub(crate) struct Received {
 
 #[derive(Debug, Default)]
 struct State {
-    script: VecDeque<Answer>,
-    otherwise: Option<Answer>,
+    script: VecDeque<Reply>,
+    otherwise: Option<Reply>,
     received: Vec<Received>,
-    /// Requests begun, read or not.
-    begun: usize,
+    /// Requests started, read or not.
+    started: usize,
 }
 
 /// The collector. Ends when dropped.
@@ -72,11 +73,11 @@ pub(crate) struct Fake {
 
 impl Fake {
     /// Follows `script`, then gives `otherwise` for ever.
-    pub(crate) fn start(script: Vec<Answer>, otherwise: Answer) -> Self {
+    pub(crate) fn start(script: Vec<Reply>, otherwise: Reply) -> Self {
         Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), script, otherwise)
     }
 
-    pub(crate) fn listen(address: SocketAddr, script: Vec<Answer>, otherwise: Answer) -> Self {
+    pub(crate) fn listen(address: SocketAddr, script: Vec<Reply>, otherwise: Reply) -> Self {
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind(address)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -96,9 +97,9 @@ impl Fake {
         }
     }
 
-    /// Gives another answer from now on.
-    pub(crate) fn answer(&self, answer: Answer) {
-        self.shared.0.lock().unwrap().otherwise = Some(answer);
+    /// Gives another reply from now on.
+    pub(crate) fn reply(&self, reply: Reply) {
+        self.shared.0.lock().unwrap().otherwise = Some(reply);
     }
 
     /// Waits until `enough` of what came so far.
@@ -107,7 +108,7 @@ impl Fake {
         let state = state.lock().unwrap();
         let (_state, wait) = changed
             .wait_timeout_while(state, Duration::from_secs(120), |state| {
-                !enough(state.begun, &state.received)
+                !enough(state.started, &state.received)
             })
             .unwrap();
         assert!(!wait.timed_out(), "what was expected did not come");
@@ -177,7 +178,7 @@ async fn accept(listener: TcpListener, shared: Arc<(Mutex<State>, Condvar)>) {
         let shared = shared.clone();
         tokio::spawn(async move {
             let (io, cut) = Cut::new(stream);
-            let service = service_fn(|request| answer(request, shared.clone(), cut.clone()));
+            let service = service_fn(|request| serve(request, shared.clone(), cut.clone()));
             // Connections break here on purpose.
             let _ = auto::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(io), service)
@@ -188,21 +189,21 @@ async fn accept(listener: TcpListener, shared: Arc<(Mutex<State>, Condvar)>) {
 
 type Body = BoxBody<Bytes, Infallible>;
 
-async fn answer(
+async fn serve(
     request: Request<Incoming>,
     shared: Arc<(Mutex<State>, Condvar)>,
     cut: Arc<Mutex<bool>>,
 ) -> Result<Response<Body>, io::Error> {
     let (state, changed) = &*shared;
-    let answer = {
+    let reply = {
         let mut state = state.lock().unwrap();
-        state.begun += 1;
+        state.started += 1;
         changed.notify_all();
         let next = state.script.pop_front();
         next.or_else(|| state.otherwise.clone()).unwrap()
     };
     let broken = || io::Error::new(io::ErrorKind::ConnectionAborted, "on purpose");
-    if matches!(answer, Answer::CloseEarly) {
+    if matches!(reply, Reply::CloseEarly) {
         *cut.lock().unwrap() = true;
         return Err(broken());
     }
@@ -214,7 +215,7 @@ async fn answer(
         .to_owned();
     let payload = plain(&kind, &head.headers, &body);
     let request = decode(&kind, &payload);
-    let taken = matches!(answer, Answer::Take | Answer::Reject(_));
+    let taken = matches!(reply, Reply::Take | Reply::Reject(_));
     state.lock().unwrap().received.push(Received {
         at: Instant::now(),
         headers: head.headers,
@@ -223,10 +224,10 @@ async fn answer(
         taken,
     });
     changed.notify_all();
-    match answer {
-        Answer::Take => Ok(success(&kind, 0)),
-        Answer::Reject(spans) => Ok(success(&kind, spans)),
-        Answer::Http(status, after) => {
+    match reply {
+        Reply::Take => Ok(success(&kind, 0)),
+        Reply::Reject(spans) => Ok(success(&kind, spans)),
+        Reply::Http(status, after) => {
             let mut response = respond(Vec::new(), None);
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
             if let Some(after) = after {
@@ -235,9 +236,9 @@ async fn answer(
             }
             Ok(response)
         }
-        Answer::Grpc(code, retry) => Ok(respond(Vec::new(), Some(trailers(code, retry)))),
-        Answer::Hang => std::future::pending().await,
-        Answer::CloseEarly | Answer::CloseLate => {
+        Reply::Grpc(code, retry) => Ok(respond(Vec::new(), Some(trailers(code, retry)))),
+        Reply::Hang => std::future::pending().await,
+        Reply::CloseEarly | Reply::CloseLate => {
             *cut.lock().unwrap() = true;
             Err(broken())
         }
@@ -308,7 +309,8 @@ fn trailers(code: i32, retry: Option<Duration>) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", code.into());
     if let Some(delay) = retry {
-        // Status { details: [Any { type_url, value: RetryInfo { retry_delay: seconds } }] }, all lengths below 128.
+        // Status { details: [Any { type_url, value: RetryInfo { retry_delay: seconds } }] }, all
+        // lengths below 128.
         let url = b"type.googleapis.com/google.rpc.RetryInfo";
         let mut any = vec![0x0a, url.len() as u8];
         any.extend_from_slice(url);

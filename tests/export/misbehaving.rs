@@ -1,4 +1,5 @@
-//! Receivers that are no collectors, or bad ones: what is lost, what is tried again and how often, and what a user reads of it.
+//! Receivers that are no collectors, or bad ones: what is dropped, what is tried again and how
+//! often, and what a user reads of it.
 
 use std::io::{self, Write as _};
 use std::net::TcpStream;
@@ -8,8 +9,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use meshtap::export::delivery::{DropReason, Totals};
 
-use crate::fake::{Answer, Fake};
-use crate::faults::{Agent, BATCH, QUICK};
+use crate::delivery::{Agent, BATCH, QUICK};
+use crate::fake::{Fake, Reply};
 use crate::raw::Raw;
 use crate::source::Source;
 
@@ -41,7 +42,8 @@ fn deliver(endpoint: &str, protocol: &str, more: &str) -> (Totals, Option<String
     (agent.stop(Duration::from_secs(60)), error)
 }
 
-/// Delivers one batch to `server`: what becomes of it, after how many requests, and what the last error says.
+/// Delivers one batch to `server`: what becomes of it, after how many requests, and what the last
+/// error says.
 #[track_caller]
 fn check(
     server: &Raw,
@@ -303,7 +305,8 @@ fn bodies_without_an_end_are_not_waited_for() {
     );
 }
 
-/// One batch that a receiver never takes: dropped after `give_up`, and after no more attempts than the backoff has room for.
+/// One batch that a receiver never takes: dropped after `give_up`, and after no more attempts than
+/// the backoff has room for.
 #[test]
 fn a_busy_receiver_is_not_hammered() {
     let retry = "retry: {initial: 100ms, max: 400ms, give_up: 1s}\nconcurrency: 4\n";
@@ -468,7 +471,7 @@ fn requests_go_through_a_proxy() {
         );
     }
     // gRPC gets a connection.
-    let fake = Fake::start(Vec::new(), Answer::Take);
+    let fake = Fake::start(Vec::new(), Reply::Take);
     let proxy = Raw::proxy(fake.address);
     let (fate_of, error, heads) = through(&proxy, "grpc", "http", "HTTP_PROXY");
     assert_eq!(fate_of, Fate::Exported, "{error:?}");
@@ -512,7 +515,7 @@ fn requests_go_through_a_proxy() {
 #[test]
 fn a_span_that_no_collector_takes_goes_without_its_bodies() {
     for protocol in ["grpc", HTTP, "http/json"] {
-        let fake = Fake::start(Vec::new(), Answer::Take);
+        let fake = Fake::start(Vec::new(), Reply::Take);
         let mut agent = Agent::to(
             &format!("http://{}", fake.address),
             protocol,

@@ -10,7 +10,8 @@ use serde_json::{Value as Json, json};
 
 use crate::fake::Received;
 
-/// Every span in these requests, or nothing, and the test says that it is skipped, where the package is not there.
+/// Every span in these requests, or nothing, and the test says that it is skipped, where the
+/// package is not there.
 pub(crate) fn decode(received: &[Received]) -> Option<Vec<Json>> {
     let Some(python) = std::env::var_os("MESHTAP_PYTHON") else {
         skip("there is no Python with opentelemetry-proto: run `cargo xtask test`");

@@ -1,4 +1,5 @@
-//! The agent's payloads, over every protocol, say to OpenTelemetry's own Python package what the spans said.
+//! The agent's payloads, over every protocol, say to OpenTelemetry's own Python package what the
+//! spans said.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use meshtap::export::{Exporters, Target};
 use meshtap::signal::span::{Profile, ResourceValue, Span, Value};
 use serde_json::{Value as Json, json};
 
-use crate::fake::{Answer, Fake};
+use crate::fake::{Fake, Reply};
 use crate::official::decode;
 use crate::source::Source;
 
@@ -54,7 +55,8 @@ fn expected(span: &Span) -> Json {
     })
 }
 
-/// Spans of every kind that there is: with and without a parent, texts of every sort, numbers, truths, lists, errors.
+/// Spans of every kind that there is: with and without a parent, texts of every sort, numbers,
+/// truths, lists, errors.
 fn spans(profile: Profile) -> Vec<Span> {
     let parent = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let requests = [
@@ -62,7 +64,7 @@ fn spans(profile: Profile) -> Vec<Span> {
         format!("POST /child HTTP/1.1\r\nhost: h\r\n{parent}\r\ncontent-length: 4\r\n\r\nbody"),
         "PURGE /caf\u{e9} HTTP/1.1\r\nhost: h\r\naccept: a\r\naccept: \"b\\c\"\r\n\r\n".to_owned(),
     ];
-    let answers: [&[u8]; 5] = [
+    let replies: [&[u8]; 5] = [
         b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
         b"HTTP/1.1 500 No\r\nset-cookie: a=b\r\nset-cookie: c=d\r\ncontent-length: 9\r\n\r\n\xff\x00binary\xfe",
         "HTTP/1.1 404 No\r\ncontent-type: text/plain\r\ncontent-length: 12\r\n\r\n\u{1f980}\u{0}\"\\\n\u{e9}\u{7f}".as_bytes(),
@@ -72,15 +74,15 @@ fn spans(profile: Profile) -> Vec<Span> {
     requests
         .iter()
         .flat_map(|request| {
-            answers
+            replies
                 .iter()
-                .map(|answer| Source::of(profile).exchange_to_the_end(request.as_bytes(), answer))
+                .map(|reply| Source::of(profile).exchange_to_the_end(request.as_bytes(), reply))
         })
         .collect()
 }
 
 fn check(protocol: &str, compression: &str) {
-    let fake = Fake::start(Vec::new(), Answer::Take);
+    let fake = Fake::start(Vec::new(), Reply::Take);
     let yaml = format!(
         "{{endpoint: 'http://{}', protocol: {protocol}, compression: {compression}, batch: {{spans: 20, bytes: 200KB}}}}",
         fake.address

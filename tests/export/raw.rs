@@ -1,10 +1,12 @@
-//! A server that sends the bytes that a test gives: what no HTTP library would send. Its connections are threads.
+//! A server that sends the bytes that a test gives: what no HTTP library would send. Its
+//! connections are threads.
 
 use std::io::{self, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// What a connection does with the request of this number, counted over all connections. An error ends the connection.
+/// What a connection does with the request of this number, counted over all connections. An error
+/// ends the connection.
 type Reply = dyn Fn(usize, &mut TcpStream) -> io::Result<()> + Send + Sync;
 
 /// The server. Its threads end with the test.

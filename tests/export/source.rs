@@ -81,7 +81,7 @@ impl Source {
         self.take()
     }
 
-    /// The span of this request and of as much of an response as there is when the connection is given up.
+    /// The span of this request and of as much of an response as there is when the connection ends.
     pub(crate) fn exchange_to_the_end(mut self, request: &[u8], response: &[u8]) -> Span {
         self.segment(Direction::Ingress, request);
         for part in response.chunks(16 * 1024) {

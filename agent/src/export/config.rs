@@ -12,11 +12,13 @@ use crate::units::Interval;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExportSection {
-    /// OpenTelemetry collectors. With no destination at all, the standard `OTEL_EXPORTER_OTLP_*` variables name one.
+    /// OpenTelemetry collectors. With no destination at all, the standard `OTEL_EXPORTER_OTLP_*`
+    /// variables name one.
     pub otlp: Vec<OtlpConfig>,
     /// One JSON object a line on standard output.
     pub stdout: bool,
-    /// A HAR file that every exchange is written to, for browser developer tools. It grows as long as the agent runs.
+    /// A HAR file that every exchange is written to, for browser developer tools. It grows as long
+    /// as the agent runs.
     pub har: Option<PathBuf>,
     /// Longest wait for delivery when the agent stops.
     pub shutdown_timeout: Interval,

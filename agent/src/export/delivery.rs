@@ -1,4 +1,5 @@
-//! The totals of delivery: every item that an exporter accepted is exported, rejected, dropped for one reason, or queued.
+//! The totals of delivery: every item that an exporter accepted is exported, rejected, dropped for
+//! one reason, or queued.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -38,7 +39,8 @@ impl DropReason {
     }
 }
 
-/// Upper bounds of the latency histogram's buckets, in milliseconds: from a collector on the same node to the default timeout.
+/// Upper bounds of the latency histogram's buckets, in milliseconds: from a collector on the same
+/// node to the default timeout.
 pub const LATENCY_BUCKETS_MS: [u64; 10] = [1, 2, 5, 10, 25, 100, 250, 1000, 2500, 10_000];
 
 /// Counters of one exporter.
@@ -125,7 +127,8 @@ impl Delivery {
         self.latency_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// The totals now. `filling` and `waiting` are the items in unfinished batches and in the queue.
+    /// The totals now. `filling` and `waiting` are the items in unfinished batches and in the
+    /// queue.
     #[must_use]
     pub fn totals(&self, filling: u64, waiting: u64) -> Totals {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -197,7 +200,8 @@ impl Totals {
         self.filling + self.waiting + self.in_flight
     }
 
-    /// accepted − (exported + rejected + dropped + queued): zero once nothing moves, or there is a bug.
+    /// accepted − (exported + rejected + dropped + queued): zero once nothing moves, or there is a
+    /// bug.
     #[must_use]
     pub fn imbalance(&self) -> i64 {
         let accounted = self.exported + self.rejected + self.dropped_total() + self.queued();

@@ -164,7 +164,8 @@ impl Exporters {
         self.reports.clone()
     }
 
-    /// Delivers what waits, within `timeout`; what is left then is counted as dropped. Every [`Handles`] must be gone.
+    /// Delivers what waits, within `timeout`; what is left then is counted as dropped. Every
+    /// [`Handles`] must be gone.
     pub fn shutdown(mut self, timeout: Duration) -> Vec<Report> {
         let deadline = Instant::now() + timeout.min(LONGEST_SHUTDOWN);
         for destination in &self.destinations {
@@ -181,7 +182,8 @@ impl Exporters {
             tokio::time::timeout_at((deadline + GRACE).into(), all).await
         });
         for writer in self.writers {
-            // A reader of standard output that hangs must not keep the process: its thread is left behind.
+            // A reader of standard output that hangs must not keep the process: its thread is left
+            // behind.
             while !writer.is_finished() && Instant::now() < deadline {
                 std::thread::park_timeout(Duration::from_millis(5));
             }

@@ -1,5 +1,5 @@
-//! The handles of exporters: a worker's end of each. They encode items on the thread that makes them, and close batches by size and
-//! age.
+//! The handles of exporters: a worker's end of each. They encode items on the thread that makes
+//! them, and close batches by size and age.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,8 +24,8 @@ pub(crate) enum Input<'a> {
 
 /// Turns items into batches of one destination's format.
 pub(crate) trait Encode: Send {
-    /// Adds an item. Returns the batch that had to be closed to make room, if any. Only called with input for its
-    /// exporter's kind of items.
+    /// Adds an item. Returns the batch that had to be closed to make room, if any. Only called with
+    /// input for its exporter's kind of items.
     fn add(&mut self, input: Input<'_>) -> Option<Batch>;
     /// Ends the open batch, if it holds anything.
     fn close(&mut self) -> Option<Batch>;
@@ -165,7 +165,8 @@ impl Handles {
         }
     }
 
-    /// Waits, at most `timeout`, until every exporter's queue is half empty; whether it is. For who would rather wait than drop.
+    /// Waits, at most `timeout`, until every exporter's queue is half empty; whether it is. For who
+    /// would rather wait than drop.
     pub fn wait_for_room(&self, timeout: Duration) -> bool {
         let start = Instant::now();
         self.handles.iter().all(|handle| {

@@ -1,4 +1,5 @@
-//! Exchanges to a HAR file: unlike spans, they keep every header field and both bodies as they came.
+//! Exchanges to a HAR file: unlike spans, they keep every header field and both bodies as they
+//! came.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -50,7 +51,8 @@ impl Encode for Entries {
     }
 }
 
-/// A HAR file as a writer of whole batches: each write is the entries of one, and a flush makes the document whole.
+/// A HAR file as a writer of whole batches: each write is the entries of one, and a flush makes the
+/// document whole.
 pub(super) struct Document(Writer<OutputPlace>);
 
 impl Document {

@@ -1,6 +1,7 @@
 //! What is exported: items of a named kind.
 
-/// The kind of the items that an exporter takes. It is the label of metrics and the member `item` of reports.
+/// The kind of the items that an exporter takes. It is the label of metrics and the member `item`
+/// of reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ItemKind {
     /// One span of one exchange.

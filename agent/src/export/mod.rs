@@ -4,7 +4,8 @@
 //! item ─► Handles (encode, per thread) ─► Queue (bounded by bytes) ─► OTLP tasks │ writer threads
 //! ```
 //!
-//! Nothing here makes the caller wait. What cannot be delivered is dropped and counted ([`delivery`]).
+//! Nothing here makes the caller wait. What cannot be delivered is dropped and counted
+//! ([`delivery`]).
 
 mod batch;
 mod config;
@@ -31,11 +32,13 @@ pub use report::{Report, Reports};
 
 use crate::flow::Endpoint;
 
-/// Hears of every socket that the agent opens, before it is connected, so that it is never captured.
+/// Hears of every socket that the agent opens, before it is connected, so that it is never
+/// captured.
 pub trait OwnSockets: Send + Sync {
     /// `cookie` is the socket's (SO_COOKIE).
     fn register(&self, cookie: u64);
-    /// The socket is connected, from this address: whoever accepts the connection sees it as the client's.
+    /// The socket is connected, from this address: whoever accepts the connection sees it as the
+    /// client's.
     fn connected(&self, cookie: u64, local: SocketAddr);
     /// The socket was closed.
     fn forget(&self, cookie: u64);

@@ -1,6 +1,7 @@
 //! A queue bounded by bytes between the threads that make batches and the ones that deliver them.
 //!
-//! Pushing never waits: a slow collector costs items, which are counted, never memory and never the data path.
+//! Pushing never waits: a slow collector costs items, which are counted, never memory and never the
+//! data path.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -79,7 +80,8 @@ impl<T: Measured> Queue<T> {
         }
     }
 
-    /// A thread that panicked while it held the lock left nothing half done: every change below is complete before the next.
+    /// A thread that panicked while it held the lock left nothing half done: every change below is
+    /// complete before the next.
     fn state(&self) -> MutexGuard<'_, Entries<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,7 +144,8 @@ impl<T: Measured> Queue<T> {
             let notified = self.notify.notified();
             match self.try_pop() {
                 Popped::Item(item) => {
-                    // One permit at most is stored: with several tasks waiting, each wakes the next.
+                    // One permit at most is stored: with several tasks waiting, each wakes the
+                    // next.
                     self.notify.notify_one();
                     return Some(item);
                 }
@@ -225,7 +228,8 @@ mod tests {
         }
     }
 
-    /// Pushes entries of (bytes, items) into a queue of 10 bytes: items dropped in all, then what is left.
+    /// Pushes entries of (bytes, items) into a queue of 10 bytes: items dropped in all, then what
+    /// is left.
     fn check(policy: DropPolicy, items: &[(usize, u64)], dropped: u64, left: &[(usize, u64)]) {
         let queue = Queue::new(10, policy);
         let refused: u64 = items.iter().map(|item| queue.push(*item)).sum();

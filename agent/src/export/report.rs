@@ -50,7 +50,8 @@ impl Report {
         })
     }
 
-    /// The totals, for a person: `otlp: 20 spans = 18 exported + 2 rejected`, and why items were dropped.
+    /// The totals, for a person: `otlp: 20 spans = 18 exported + 2 rejected`, and why items were
+    /// dropped.
     #[must_use]
     pub fn text(&self) -> String {
         let totals = &self.totals;

@@ -30,7 +30,8 @@ impl Encode for Lines {
         let full = self.buffer.len() >= BATCH;
         let closed = if full { self.close() } else { None };
         let before = self.buffer.len();
-        // Writing JSON into memory fails for no input that a span can hold; half a line would spoil the next.
+        // Writing JSON into memory fails for no input that a span can hold; half a line would spoil
+        // the next.
         if serde_json::to_writer(&mut self.buffer, &Line(span)).is_err() {
             self.buffer.truncate(before);
         } else {

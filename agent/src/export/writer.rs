@@ -13,7 +13,8 @@ use super::queue::Popped;
 /// How often a writer with nothing to do looks at the clock.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Writes batches until the channel is closed and empty, or until `deadline` says so. Flushes whenever nothing waits.
+/// Writes batches until the channel is closed and empty, or until `deadline` says so. Flushes
+/// whenever nothing waits.
 pub(super) fn run(
     channel: &Arc<Channel>,
     mut out: impl Write,

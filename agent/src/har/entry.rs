@@ -1,4 +1,5 @@
-//! One entry of a HAR document, as the specification names its members. Those that begin with `_` are ours.
+//! One entry of a HAR document, as the specification names its members. Those that begin with `_`
+//! are ours.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -19,7 +20,8 @@ const UNKNOWN: i64 = -1;
 /// Appends the entry.
 pub(crate) fn write(out: &mut Vec<u8>, sanitized: &Sanitized) {
     let before = out.len();
-    // Writing into memory does not fail, and an entry has no map whose key is not text; half an entry would spoil the document.
+    // Writing into memory does not fail, and an entry has no map whose key is not text; half an
+    // entry would spoil the document.
     if serde_json::to_writer(&mut *out, &Entry::new(sanitized)).is_err() {
         out.truncate(before);
         out.extend_from_slice(b"{}");
@@ -280,7 +282,8 @@ impl<'a> ResponsePart<'a> {
 }
 
 impl Timings {
-    /// An early response begins before the request has ended: no part may be negative, and their sum is the whole time.
+    /// An early response begins before the request has ended: no part may be negative, and their
+    /// sum is the whole time.
     fn of(exchange: &Exchange) -> Self {
         let request = &exchange.request;
         let whole = exchange.duration();

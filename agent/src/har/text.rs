@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 use crate::http::Body;
 use crate::redact::Content;
 
-/// Bytes as text. What is not UTF-8 is taken for ISO-8859-1, which HTTP's field values were in before (RFC 9110 §5.5).
+/// Bytes as text. What is not UTF-8 is taken for ISO-8859-1, which HTTP's field values were in
+/// before (RFC 9110 §5.5).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Text<'a>(pub(super) &'a [u8]);
 
@@ -38,7 +39,8 @@ pub(super) enum BodyText<'a> {
 }
 
 impl<'a> BodyText<'a> {
-    /// `None` when nothing of the body is there. A last character that the end of a cut body broke is left out.
+    /// `None` when nothing of the body is there. A last character that the end of a cut body broke
+    /// is removed.
     pub(super) fn of(body: &'a Body, content: &Content) -> Option<Self> {
         let bytes = &*body.bytes;
         if bytes.is_empty() {

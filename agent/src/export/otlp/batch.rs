@@ -1,8 +1,9 @@
-//! Spans on their way into one `ExportTraceServiceRequest`: grouped by resource, already in protobuf.
+//! Spans on their way into one `ExportTraceServiceRequest`: grouped by resource, already in
+//! protobuf.
 //!
-//! A group's buffer begins with room for everything that comes before its spans (lengths, resource, scope). When the batch is closed,
-//! that is written right before the first span, so no span is ever copied again. The groups follow each other on the wire, which
-//! is what a repeated field is.
+//! A group's buffer begins with room for everything that comes before its spans (lengths, resource,
+//! scope). When the batch is closed, that is written right before the first span, so no span is
+//! ever copied again. The groups follow each other on the wire, which is what a repeated field is.
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -104,8 +105,9 @@ impl Builder {
         }
     }
 
-    /// Adds a span of `len` bytes, which `write` appends. `key` identifies its origin while the batch is open; `origin` is asked
-    /// for at the first span of each. Returns the batch that had to be closed to make room, if any.
+    /// Adds a span of `len` bytes, which `write` appends. `key` identifies its origin while the
+    /// batch is open; `origin` is asked for at the first span of each. Returns the batch that had
+    /// to be closed to make room, if any.
     pub(super) fn add(
         &mut self,
         key: Key,
@@ -134,7 +136,8 @@ impl Builder {
             Some(at) => *at,
             None => {
                 let origin = origin();
-                // Batches are alike: the last one tells how much room this one takes, and so does its number of groups.
+                // Batches are alike: the last one says how much room this one takes, and so does
+                // its number of groups.
                 let capacity = if self.groups.is_empty() {
                     self.expected
                 } else {
@@ -178,7 +181,8 @@ mod tests {
 
     use super::*;
 
-    /// Adds spans named by (origin, name) and compares the decoded requests: per batch, per resource, the names.
+    /// Adds spans named by (origin, name) and compares the decoded requests: per batch, per
+    /// resource, the names.
     fn check(max_bytes: usize, max_spans: u64, spans: &[(usize, &str)], expected: &[&[&[&str]]]) {
         let mut builder = Builder::new(max_bytes, max_spans);
         let mut batches = Vec::new();

@@ -1,8 +1,9 @@
 //! One request to a collector, over any of the three protocols.
 //!
-//! A unary gRPC call is an HTTP/2 POST whose body is one length-prefixed message and whose response ends with trailers
-//! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>); with hyper's client it shares everything with the HTTP
-//! protocols, and an attempt that broke on the way is never mistaken for a status that the server sent.
+//! A unary gRPC call is an HTTP/2 POST whose body is one length-prefixed message and whose response
+//! ends with trailers (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>); with
+//! hyper's client it shares everything with the HTTP protocols, and an attempt that broke on the
+//! way is never mistaken for a status that the server sent.
 
 mod payload;
 
@@ -29,7 +30,8 @@ use super::settings::Settings;
 use super::worker::Transport;
 use crate::export::{Batch, OwnSockets};
 
-/// An HTTP/2 connection whose other end went away is given up after this much silence, and as long again for the response to a ping.
+/// An HTTP/2 connection whose other end went away is closed after this much silence, and as long
+/// again for the response to a ping.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// An idle connection is closed before the other end is likely to.
 const IDLE: Duration = Duration::from_secs(50);
@@ -126,7 +128,8 @@ impl Client {
         }
     }
 
-    /// A message with the endpoint before it, and without the configured headers' values: a server may repeat them.
+    /// A message with the endpoint before it, and without the configured headers' values: a server
+    /// may repeat them.
     fn complete(&self, message: &str) -> String {
         let mut message = message.to_owned();
         let values = self.template.headers.values().filter(|v| v.is_sensitive());

@@ -1,5 +1,6 @@
-//! The `export.otlp` section: what a file says of one OTLP destination. What it leaves out comes from the standard
-//! `OTEL_EXPORTER_OTLP_*` variables, then from the defaults of the OpenTelemetry specification.
+//! The `export.otlp` section: what a file says of one OTLP destination. What it leaves out comes
+//! from the standard `OTEL_EXPORTER_OTLP_*` variables, then from the defaults of the OpenTelemetry
+//! specification.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,8 +18,8 @@ use crate::units::{ByteSize, Interval};
 pub struct OtlpConfig {
     /// Name in metrics and logs. Default: `otlp`, with a number when there are several.
     pub name: Option<String>,
-    /// `http://host:4318`, `https://host:4317`, `host:4317`. For the HTTP protocols `/v1/traces` is appended to a path that does not
-    /// end with it; a query is kept.
+    /// `http://host:4318`, `https://host:4317`, `host:4317`. For the HTTP protocols `/v1/traces` is
+    /// appended to a path that does not end with it; a query is kept.
     pub endpoint: Option<String>,
     /// Default: `grpc` when the port is 4317 and there is no path, else `http/protobuf`.
     pub protocol: Option<Protocol>,
@@ -113,8 +114,8 @@ pub enum Compression {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchConfig {
-    /// Bytes. A single larger span makes a batch of its own; one over 4 MiB, which is all that a collector takes by default, is sent
-    /// without its bodies.
+    /// Bytes. A single larger span makes a batch of its own; one over 4 MiB, which is all that a
+    /// collector takes by default, is sent without its bodies.
     pub bytes: ByteSize,
     /// Spans.
     pub spans: u64,
@@ -125,7 +126,8 @@ pub struct BatchConfig {
 impl Default for BatchConfig {
     fn default() -> Self {
         Self {
-            // A quarter of the 4 MiB that gRPC servers accept by default, so that no encoding of it comes near.
+            // A quarter of the 4 MiB that gRPC servers accept by default, so that no encoding of it
+            // comes near.
             bytes: ByteSize::mib(1),
             // The collector's own batch processor sends 8192.
             spans: 8192,
@@ -147,15 +149,16 @@ pub struct QueueConfig {
 impl Default for QueueConfig {
     fn default() -> Self {
         Self {
-            // Half a minute of 500 exchanges a second at 4 KiB, and an eighth of the default memory budget.
+            // Half a minute of 500 exchanges a second at 4 KiB, and an eighth of the default memory
+            // budget.
             bytes: ByteSize::mib(64),
             drop: DropPolicy::Oldest,
         }
     }
 }
 
-/// Exponential backoff with jitter. Between two attempts is at least the longer of the backoff and of the destination's
-/// `Retry-After` or `RetryInfo`, and at most `max`.
+/// Exponential backoff with jitter. Between two attempts is at least the longer of the backoff and
+/// of the destination's `Retry-After` or `RetryInfo`, and at most `max`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryConfig {

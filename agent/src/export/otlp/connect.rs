@@ -1,5 +1,6 @@
-//! Connections to a collector, made here so that the kernel side hears of the agent's own sockets before their first byte, and never
-//! captures them: TCP, through a proxy or not, with TLS or without.
+//! Connections to a collector, made here so that the BPF programs hear of the agent's own sockets
+//! before their first byte, and never captures them: TCP, through a proxy or not, with TLS or
+//! without.
 
 mod stream;
 
@@ -70,7 +71,8 @@ impl Connector {
             .ok_or_else(|| invalid("the endpoint has no host"))?;
         let secure = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        // Plain HTTP/1 requests are given to the proxy as they are; everything else gets a connection through it.
+        // Plain HTTP/1 requests are given to the proxy as they are; everything else gets a
+        // connection through it.
         let tunnels = secure || self.expected == Expected::Http2;
         let name = host.trim_start_matches('[').trim_end_matches(']');
         let (tcp, cookie, prefix) = match self.proxy.as_deref() {

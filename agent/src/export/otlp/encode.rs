@@ -1,4 +1,5 @@
-//! Spans, resources and scopes in protobuf (`opentelemetry/proto/trace/v1/trace.proto`, `.../common/v1/common.proto`).
+//! Spans, resources and scopes in protobuf (`opentelemetry/proto/trace/v1/trace.proto`,
+//! `.../common/v1/common.proto`).
 
 use super::wire;
 use crate::signal::span::{List, Value};
@@ -76,7 +77,7 @@ fn attribute_len(key: &str, value: Value<'_>) -> usize {
     optional(KEY, key.len()) + wire::bytes_len(VALUE, value_len(value))
 }
 
-/// Size of a text that is left out when it is empty.
+/// Size of a text that is not written when it is empty.
 #[inline]
 fn optional(field: u32, len: usize) -> usize {
     if len == 0 {
@@ -148,7 +149,7 @@ impl<'a, A: Iterator<Item = (&'a str, Value<'a>)> + Clone> View<'a, A> {
             + flags
     }
 
-    /// Appends the span, in the order of its fields, default values left out.
+    /// Appends the span, in the order of its fields, default values not written.
     pub(super) fn write(self, out: &mut Vec<u8>) {
         wire::bytes(out, field::TRACE_ID, &self.trace_id);
         wire::bytes(out, field::SPAN_ID, &self.span_id);

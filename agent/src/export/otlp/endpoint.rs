@@ -21,8 +21,8 @@ const GRPC_METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/
 /// The port registered for OTLP over gRPC (IANA).
 const GRPC_PORT: u16 = 4317;
 
-/// The protocol of an endpoint without one. The specification's default is http/protobuf; the gRPC port without a path leaves no
-/// doubt, though.
+/// The protocol of an endpoint without one. The specification's default is http/protobuf; the gRPC
+/// port without a path leaves no doubt, though.
 pub(super) fn implied_protocol(endpoint: Option<&Endpoint>) -> Protocol {
     let (Some(Endpoint::Exact(text)) | Some(Endpoint::Base(text))) = endpoint else {
         return Protocol::HttpProtobuf;
@@ -54,7 +54,8 @@ pub(super) fn url(endpoint: &Endpoint, protocol: Protocol, insecure: bool) -> Re
         Endpoint::Exact(text) => (text.trim(), true),
         Endpoint::Base(text) => (text.trim(), false),
     };
-    // The authority ends at the first of these (RFC 3986 §3.2). What is before `@` in it is not repeated in a message.
+    // The authority ends at the first of these (RFC 3986 §3.2). What is before `@` in it is not
+    // repeated in a message.
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     if authority.contains('@') {

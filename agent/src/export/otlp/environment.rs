@@ -1,8 +1,9 @@
 //! The standard variables of the OTLP exporters
 //! (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/#configuration-options>).
 //!
-//! The variable of the trace signal goes before the general one; an empty one is not set. A value that cannot be understood is
-//! an error that names its variable: an agent that silently sends somewhere else is worse than one that does not start.
+//! The variable of the trace signal goes before the general one; an empty one is not set. A value
+//! that cannot be understood is an error that names its variable: an agent that silently sends
+//! somewhere else is worse than one that does not start.
 
 use opentelemetry_otlp::{
     OTEL_EXPORTER_OTLP_COMPRESSION, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS,
@@ -128,13 +129,14 @@ pub(super) fn headers(env: Lookup<'_>) -> Result<Vec<(String, String)>, String> 
     })
 }
 
-/// The file that one of the `..._CERTIFICATE`, `..._CLIENT_CERTIFICATE`, `..._CLIENT_KEY` variables names.
+/// The file that one of the `..._CERTIFICATE`, `..._CLIENT_CERTIFICATE`, `..._CLIENT_KEY` variables
+/// names.
 pub(super) fn file(env: Lookup<'_>, traces: &'static str, all: &'static str) -> Option<String> {
     first(env, &[traces, all]).map(|(_, value)| value)
 }
 
-/// What `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` add to every resource; the latter goes before a `service.name` of the
-/// former.
+/// What `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` add to every resource; the latter goes
+/// before a `service.name` of the former.
 ///
 /// # Errors
 /// When the list is not one.

@@ -1,4 +1,5 @@
-//! The first bytes that a server sends: do they speak the protocol that is expected of the port? Pure.
+//! The first bytes that a server sends: do they speak the protocol that is expected of the port?
+//! Pure.
 
 use super::response::one_line;
 

@@ -1,11 +1,13 @@
 //! The OTLP exporter: batches of spans to a collector over gRPC, HTTP/protobuf or HTTP/JSON.
 //!
-//! What the OpenTelemetry crates are used for, and what not. `opentelemetry-proto` gives the generated messages, with which responses
-//! are read, JSON is written, and the tests decode what this module encodes; `opentelemetry-otlp` the names and defaults of the
-//! standard variables. Its `SpanExporter` (0.33) does not fit an exact account of what a node sent: it logs a partial success but
-//! does not return it, it takes one resource per exporter where a node has one per pod, it copies every batch for each attempt
-//! (`SpanData` owns its strings), and its connections cannot be told to the kernel side, which would capture them. So spans are
-//! written straight into protobuf as they are made ([`batch`]), and requests are made with hyper ([`client`]), under the rules of the
+//! What the OpenTelemetry crates are used for, and what not. `opentelemetry-proto` gives the
+//! generated messages, with which responses are read, JSON is written, and the tests decode what
+//! this module encodes; `opentelemetry-otlp` the names and defaults of the standard variables. Its
+//! `SpanExporter` (0.33) does not fit exact totals of what a node sent: it logs a partial success
+//! but does not return it, it takes one resource per exporter where a node has one per pod, it
+//! copies every batch for each attempt (`SpanData` owns its strings), and the BPF programs cannot
+//! hear of its connections, and would capture them. So spans are written straight into protobuf as
+//! they are made ([`batch`]), and requests are made with hyper ([`client`]), under the rules of the
 //! OTLP specification ([`response`], [`retry`], [`worker`]).
 
 mod batch;
@@ -135,7 +137,8 @@ const RECEIVER_LIMIT: usize = 4 * 1024 * 1024;
 /// Room for what a request holds besides a span: its resource and scope.
 const ORIGIN_ROOM: usize = 64 * 1024;
 
-/// A collector takes [`RECEIVER_LIMIT`], or more if batches are configured to be larger; the queue must have room, too.
+/// A collector takes [`RECEIVER_LIMIT`], or more if batches are configured to be larger; the queue
+/// must have room, too.
 fn longest_span(config: &BatchConfig, queue: usize) -> usize {
     let most = RECEIVER_LIMIT.max(config.bytes.bytes()).min(queue);
     most - ORIGIN_ROOM.min(most / 2)

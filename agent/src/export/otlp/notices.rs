@@ -1,5 +1,5 @@
-//! What of deliveries is worth a log line. A destination that fails for hours says the same with every batch. Pure: time is an
-//! argument.
+//! What of deliveries is worth a log line. A destination that fails for hours says the same with
+//! every batch. Pure: time is an argument.
 
 use std::time::Duration;
 

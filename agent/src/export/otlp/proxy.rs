@@ -1,8 +1,9 @@
-//! Which proxy the requests to a destination go through: the configured one, else the one of the usual variables.
+//! Which proxy the requests to a destination go through: the configured one, else the one of the
+//! usual variables.
 //!
-//! `HTTP_PROXY` is for `http://` endpoints, `HTTPS_PROXY` for `https://` ones; `NO_PROXY` lists hosts that are reached without.
-//! Each may be in lower case, which goes first, as with curl. Like Go, and so like most that runs in a cluster, loopback is always
-//! reached directly.
+//! `HTTP_PROXY` is for `http://` endpoints, `HTTPS_PROXY` for `https://` ones; `NO_PROXY` lists
+//! hosts that are reached without. Each may be in lower case, which goes first, as with curl. Like
+//! Go, and so like most that runs in a cluster, loopback is always reached directly.
 
 use std::net::IpAddr;
 
@@ -120,8 +121,8 @@ fn authorization(user: &str) -> Result<Option<HeaderValue>, String> {
     Ok(Some(value))
 }
 
-/// Loopback, or one of the exceptions: `*`, names (with those below them), addresses, networks (`10.0.0.0/8`), each with a port or
-/// without.
+/// Loopback, or one of the exceptions: `*`, names (with those below them), addresses, networks
+/// (`10.0.0.0/8`), each with a port or without.
 fn is_direct(url: &Uri, exceptions: &str) -> bool {
     let host = url.host().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use super::config::RetryConfig;
 
-/// Longest time that can be configured or asked for: more cannot be added to a clock, and is no different to anybody.
+/// Longest time that can be configured or asked for: more cannot be added to a clock, and is no
+/// different to anybody.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The attempts for one batch.
 ///
-/// Between two of them is at least the longer of the backoff and of what the destination asked for, and at most `retry.max`. The
-/// backoff doubles with each attempt. A part of each wait is up to chance, so that agents that failed together do not come back
-/// together.
+/// Between two of them is at least the longer of the backoff and of what the destination asked for,
+/// and at most `retry.max`. The backoff doubles with each attempt. A part of each wait is up to
+/// chance, so that agents that failed together do not come back together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     backoff: Duration,
@@ -34,7 +35,8 @@ impl Schedule {
         self.give_up
     }
 
-    /// The wait after a failed attempt. `asked` is what the destination asked for, `chance` from 0 to 1.
+    /// The wait after a failed attempt. `asked` is what the destination asked for, `chance` from 0
+    /// to 1.
     pub(super) fn wait(&mut self, asked: Option<Duration>, chance: f64) -> Duration {
         let chance = chance.clamp(0.0, 1.0);
         let backoff = self
@@ -64,7 +66,8 @@ mod tests {
         }
     }
 
-    /// The times of all attempts, on a clock that stands still but for the waits, at a destination that asks for `asked` each time.
+    /// The times of all attempts, on a clock that stands still but for the waits, at a destination
+    /// that asks for `asked` each time.
     fn attempts(config: &RetryConfig, asked: Option<Duration>, chance: f64) -> Vec<Duration> {
         let mut schedule = Schedule::new(config);
         let mut times = vec![Duration::ZERO];
@@ -78,7 +81,8 @@ mod tests {
         }
     }
 
-    /// Attempts with the default settings within 3 s, within 60 s and until the batch is dropped, whatever chance says.
+    /// Attempts with the default settings within 3 s, within 60 s and until the batch is dropped,
+    /// whatever chance says.
     fn check(asked: Option<Duration>, expected: [usize; 3]) {
         let config = RetryConfig::default();
         let counts = |chance| {

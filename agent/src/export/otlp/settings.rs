@@ -1,4 +1,5 @@
-//! Where to send, and how: the file's section, completed from the environment and the specification's defaults, and checked.
+//! Where to send, and how: the file's section, completed from the environment and the
+//! specification's defaults, and checked.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -119,7 +120,8 @@ fn headers(config: &OtlpConfig, env: Lookup<'_>) -> Result<HeaderMap, String> {
     Ok(map)
 }
 
-/// Fields that frame a message or describe it (RFC 9110 §7.6.1, §8; gRPC): another value breaks every request.
+/// Fields that frame a message or describe it (RFC 9110 §7.6.1, §8; gRPC): another value breaks
+/// every request.
 fn is_ours(name: &HeaderName) -> bool {
     let ours = [
         header::CONNECTION,

@@ -12,8 +12,8 @@ use super::response::one_line;
 /// Longest head of a proxy's response: what servers commonly take.
 const HEAD_LIMIT: usize = 8 * 1024;
 
-/// Asks the proxy at the other end of `tcp` for a connection to `target` (`host:port`). Returns what came behind its response: the
-/// target may speak first.
+/// Asks the proxy at the other end of `tcp` for a connection to `target` (`host:port`). Returns
+/// what came behind its response: the target may speak first.
 ///
 /// # Errors
 /// What the proxy responds instead.

@@ -1,7 +1,9 @@
-//! The protobuf wire format, writing half (<https://protobuf.dev/programming-guides/encoding/>).
+//! The protobuf wire format, the writing part
+//! (<https://protobuf.dev/programming-guides/encoding/>).
 //!
-//! A nested message is preceded by its length, so each thing that is written has a function that tells its size first: two passes
-//! over borrowed data, no allocation, and the canonical bytes that any encoder would make.
+//! A nested message is preceded by its length, so each thing that is written has a function that
+//! gives its size first: two passes over borrowed data, no allocation, and the canonical bytes that
+//! any encoder would make.
 
 /// Wire type 0: an integer of variable length.
 const VARINT: u64 = 0;
@@ -20,7 +22,8 @@ pub(super) const fn varint_len(value: u64) -> usize {
     ((70 - (value | 1).leading_zeros()) / 7) as usize
 }
 
-/// Size of a field's tag. Every field number used here is below 16, which `tag_len` does not take for granted.
+/// Size of a field's tag. Every field number used here is below 16, which `tag_len` does not take
+/// for granted.
 #[inline]
 const fn tag_len(field: u32) -> usize {
     varint_len((field as u64) << 3)

@@ -25,7 +25,7 @@ pub(super) trait Transport: Send + Sync + 'static {
     /// Gives a batch its final form.
     ///
     /// # Errors
-    /// When it has none, which would be a fault of the encoder.
+    /// When it has none, which would be an error of the encoder.
     fn prepare(&self, batch: &Batch) -> Result<Self::Payload, String>;
 
     /// Makes one attempt, within bounded time.
@@ -243,7 +243,8 @@ mod tests {
         }
     }
 
-    /// Delivers two batches of ten items, one after the other, without waits: the totals and the last error.
+    /// Delivers two batches of ten items, one after the other, without waits: the totals and the
+    /// last error.
     fn check(script: Vec<Outcome>, expected: (u64, u64, u64), error: Option<&str>) -> Totals {
         let queue = Queue::new(1000, DropPolicy::Oldest);
         let channel = Arc::new(Channel::new("x".to_owned(), ItemKind::Span, queue));

@@ -32,7 +32,8 @@ impl<'a> List<'a> {
     }
 }
 
-/// A range of the text buffer. Four bytes are enough: heads are below 64 KiB, and bodies stand apart or are cut.
+/// A range of the text buffer. Four bytes are enough: heads are below 64 KiB, and bodies stand
+/// apart or are cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Place {
     start: u32,
@@ -57,7 +58,8 @@ impl Text {
     }
 
     fn as_str(&self) -> &str {
-        // SAFETY: `new` is the only constructor and checked that the bytes, which never change, are UTF-8.
+        // SAFETY: `new` is the only constructor and checked that the bytes, which never change, are
+        // UTF-8.
         unsafe { str::from_utf8_unchecked(&self.0) }
     }
 }
@@ -276,8 +278,8 @@ fn position(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// Appends bytes as UTF-8. What is not UTF-8 is taken for ISO-8859-1, which HTTP's field values were in before (RFC 9110 §5.5),
-/// so no byte is lost.
+/// Appends bytes as UTF-8. What is not UTF-8 is taken for ISO-8859-1, which HTTP's field values
+/// were in before (RFC 9110 §5.5), so no byte is lost.
 pub(super) fn push_text(out: &mut Vec<u8>, bytes: &[u8]) {
     if bytes.is_ascii() || str::from_utf8(bytes).is_ok() {
         out.extend_from_slice(bytes);

@@ -8,7 +8,7 @@ use super::attributes::{Builder, Text};
 use crate::http::Body;
 use crate::redact::Content;
 
-/// The keys of a request's or an answer's body.
+/// The keys of a request's or a response's body.
 pub(super) struct Keys {
     pub(super) body: &'static str,
     pub(super) encoding: &'static str,
@@ -17,10 +17,10 @@ pub(super) struct Keys {
     pub(super) omitted: &'static str,
 }
 
-/// Adds the body, of which at most `limit` bytes are told, and how it is told.
+/// Adds the body, of which at most `limit` bytes are shown, and how it is encoded.
 ///
-/// A text that is cut says so at its end. Base64 is cut at a whole group and says nothing, so that it still decodes; the size
-/// stands beside it.
+/// A text that is cut says so at its end. Base64 is cut at a whole group and says nothing, so that
+/// it still decodes; the size stands beside it.
 pub(super) fn push(
     out: &mut Builder,
     keys: &Keys,
@@ -75,7 +75,8 @@ fn push_whole(out: &mut Builder, keys: &Keys, text: Bytes) {
     }
 }
 
-/// The body as UTF-8, without a last character that its cut end broke; `None` when it is something else.
+/// The body as UTF-8, without a last character that its cut end broke; `None` when it is something
+/// else.
 fn text(bytes: &Bytes, cut: bool) -> Option<Bytes> {
     match str::from_utf8(bytes) {
         Ok(_) => Some(bytes.clone()),

@@ -1,5 +1,6 @@
-//! What the schemas have no place for, as attributes of ours: what of an exchange is missing, the anomalies of its heads, trailers,
-//! interim responses, and where it ran. Each is there only where there is something to say.
+//! What the schemas have no place for, as attributes of ours: what of an exchange is missing, the
+//! anomalies of its heads, trailers, interim responses, and where it ran. Each is there only where
+//! there is something to say.
 
 use std::io::Write as _;
 

@@ -1,4 +1,5 @@
-//! Header fields as the text of a JSON object (RFC 8259): names in lower case, values of repeated fields joined with `,`.
+//! Header fields as the text of a JSON object (RFC 8259): names in lower case, values of repeated
+//! fields joined with `,`.
 
 use super::attributes::push_text;
 use crate::http::Fields;
@@ -39,7 +40,7 @@ pub(super) fn write_json(out: &mut Vec<u8>, fields: &Fields) {
     out.push(b'}');
 }
 
-/// Some name occurs twice. Length and outer letters tell most names apart.
+/// Some name occurs twice. Length and outer letters distinguish most names.
 pub(super) fn has_repeated(fields: &Fields) -> bool {
     let mut seen = [0_u64; 16];
     fields.iter().enumerate().any(|(index, (name, _))| {
@@ -112,7 +113,8 @@ fn is_plain(bytes: &[u8]) -> bool {
             return false;
         };
         let word = u64::from_le_bytes(array);
-        // Zero bytes of x show in (x - ONES) & !x & HIGH; bytes below 0x20 in (word - 0x20…) likewise.
+        // Zero bytes of x show in (x - ONES) & !x & HIGH; bytes below 0x20 in (word - 0x20…)
+        // likewise.
         let quote = word ^ (ONES * b'"' as u64);
         let slash = word ^ (ONES * b'\\' as u64);
         odd |= word

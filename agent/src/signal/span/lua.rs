@@ -1,4 +1,5 @@
-//! The schemas of the two Lua filters, with what they got wrong put right: profiles `mesh` and `gateway`.
+//! The schemas of the two Lua filters, with what they got wrong put right: profiles `mesh` and
+//! `gateway`.
 
 use super::attributes::Builder;
 use super::body::{self, Keys};
@@ -28,7 +29,8 @@ pub(super) const RESPONSE: Keys = Keys {
     omitted: "meshtap.response.body.omitted",
 };
 
-/// Adds the attributes; returns the status of the span, which the schema leaves free: a server's own error is one.
+/// Adds the attributes; returns the status of the span, which the schema leaves free: a server's
+/// own error is one.
 pub(super) fn build(out: &mut Builder, settings: &Settings, sanitized: &Sanitized) -> Status {
     let exchange = sanitized.exchange();
     let (request, response) = (&exchange.request, exchange.response.as_ref());
@@ -99,8 +101,8 @@ pub(super) fn scheme(
     }
 }
 
-/// `https` when a proxy in front of a server says so, else as configured, else as the request itself says, else what the socket
-/// carried.
+/// `https` when a proxy in front of a server says so, else as configured, else as the request
+/// itself says, else what the socket carried.
 pub(super) fn scheme_of<'a>(settings: &'a Settings, sanitized: &'a Sanitized) -> &'a [u8] {
     let is_server = sanitized.exchange().peers.side == Side::Server;
     let forwarded = sanitized

@@ -1,5 +1,5 @@
-//! A sanitized exchange as a span, in the attribute schema of a profile. Pure, and without OpenTelemetry's types: an exporter
-//! reads a [`Span`] and writes its own format.
+//! A sanitized exchange as a span, in the attribute schema of a profile. Pure, and without
+//! OpenTelemetry's types: an exporter reads a [`Span`] and writes its own format.
 
 mod attributes;
 mod body;
@@ -79,7 +79,8 @@ pub struct Scope {
 pub struct Origin<'a> {
     /// Attributes of the workload (`k8s.*`, `process.*`).
     pub attributes: &'a [(String, ResourceValue)],
-    /// Its resource, from [`SpanBuilder::resource`], made once per workload. In the profile `semconv` it stands for the attributes.
+    /// Its resource, from [`SpanBuilder::resource`], made once per workload. In the profile
+    /// `semconv` it stands for the attributes.
     pub resource: Option<&'a Arc<Resource>>,
     /// Attributes of the exchange's two ends: the client, and the server.
     pub ends: [&'a [(String, ResourceValue)]; 2],
@@ -135,8 +136,8 @@ impl Span {
         self.context.parent
     }
 
-    /// The span without the bodies that stand in attributes of their own, each of which says so: for a receiver that takes no span
-    /// of this size.
+    /// The span without the bodies that stand in attributes of their own, each of which says so:
+    /// for a receiver that takes no span of this size.
     #[must_use]
     pub fn without_bodies(&self) -> Self {
         let keys = [
@@ -197,7 +198,8 @@ impl SpanBuilder {
         }
     }
 
-    /// The resource of a workload: what the settings say, under what is known of the workload itself.
+    /// The resource of a workload: what the settings say, under what is known of the workload
+    /// itself.
     #[must_use]
     pub fn resource(&self, workload: &[(String, ResourceValue)]) -> Arc<Resource> {
         if self.settings.profile != Profile::Semconv || workload.is_empty() {
@@ -226,7 +228,8 @@ impl SpanBuilder {
             .response
             .as_ref()
             .map(|response| &response.head.fields);
-        // Heads in JSON take a few bytes more per field; 512 is for addresses, numbers and workload attributes.
+        // Heads in JSON take a few bytes more per field; 512 is for addresses, numbers and workload
+        // attributes.
         let head = fields.bytes() + response.map_or(0, crate::http::Fields::bytes);
         let count = fields.len() + response.map_or(0, crate::http::Fields::len);
         let ends: usize = origin.ends.iter().map(|end| end.len()).sum();

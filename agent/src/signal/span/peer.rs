@@ -1,4 +1,5 @@
-//! Who is at the other end: as proxies before a server's socket say, else as the socket itself knows.
+//! Who is at the other end: as proxies before a server's socket say, else as the socket itself
+//! knows.
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -9,9 +10,10 @@ use crate::redact::{Known, Sanitized};
 
 /// Appends the address of the peer.
 ///
-/// At the server's side, the pod of `x-envoy-peer-metadata-id` (`sidecar~IP~POD.NAMESPACE~…`) goes before the first of
-/// `x-forwarded-for`, `x-envoy-external-address` and `x-real-ip` that is there, and those before the socket. Headers speak of who
-/// called; at the client's side the peer is the server that was dialled, which the socket knows.
+/// At the server's side, the pod of `x-envoy-peer-metadata-id` (`sidecar~IP~POD.NAMESPACE~…`) goes
+/// before the first of `x-forwarded-for`, `x-envoy-external-address` and `x-real-ip` that is there,
+/// and those before the socket. Headers speak of who called; at the client's side the peer is the
+/// server that was dialled, which the socket knows.
 pub(super) fn write(out: &mut Vec<u8>, sanitized: &Sanitized) {
     match claimed(sanitized) {
         Some(peer) => push_text(out, peer),

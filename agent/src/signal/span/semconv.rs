@@ -1,4 +1,5 @@
-//! OpenTelemetry's stable HTTP conventions (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/>, 1.23 and later).
+//! OpenTelemetry's stable HTTP conventions
+//! (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/>, 1.23 and later).
 
 use super::attributes::{Builder, push_text};
 use super::body::{self, Keys};
@@ -11,7 +12,8 @@ use crate::http::Fields;
 use crate::http::target::{path_and_query, split_port, split_query};
 use crate::redact::{Known, Sanitized};
 
-/// Methods that keep their name: RFC 9110 §9 and PATCH (RFC 5789). Others are `_OTHER`, so that names stay few.
+/// Methods that keep their name: RFC 9110 §9 and PATCH (RFC 5789). Others are `_OTHER`, so that
+/// names stay few.
 const METHODS: [&str; 9] = [
     "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
 ];

@@ -28,11 +28,12 @@ pub struct Settings {
     pub service_name: Option<String>,
     /// `service.version` of the resource.
     pub service_version: Option<String>,
-    /// `sensor.id`: which sensor this is. Left out when empty.
+    /// `sensor.id`: which sensor this is. Absent when empty.
     pub sensor_id: String,
     /// Name of every span (in the profile `semconv` it is made from the request).
     pub span_name: Option<String>,
-    /// The scheme to tell instead of the one that was detected. `x-forwarded-proto: https` still goes before it.
+    /// The scheme to report instead of the one that was detected. `x-forwarded-proto: https` still
+    /// goes before it.
     pub scheme: Option<String>,
     /// Further attributes of the resource.
     pub resource: Vec<(String, String)>,

@@ -26,7 +26,7 @@ impl Payload {
     /// Gives a batch its final form.
     ///
     /// # Errors
-    /// When it cannot be written in JSON, which would be a fault of the encoder.
+    /// When it cannot be written in JSON, which would be an error of the encoder.
     pub(super) fn new(
         batch: &Batch,
         protocol: Protocol,
@@ -51,7 +51,8 @@ impl Payload {
     }
 }
 
-/// By way of the generated types: the JSON mapping of OTLP has its own rules (hexadecimal ids, numbers for enumerations).
+/// By way of the generated types: the JSON mapping of OTLP has its own rules (hexadecimal ids,
+/// numbers for enumerations).
 fn json(batch: &Batch) -> Result<Bytes, String> {
     let message = batch.parts.concat();
     let request =

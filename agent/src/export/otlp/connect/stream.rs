@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use super::super::greeting::{Expected, Greeting, Heard};
 use crate::export::OwnSockets;
 
-/// The kernel side ignores a socket for as long as this lives.
+/// The BPF programs ignore a socket for as long as this lives.
 pub(super) struct Cookie {
     cookie: u64,
     own: Arc<dyn OwnSockets>,

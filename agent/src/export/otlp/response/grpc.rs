@@ -78,7 +78,8 @@ fn field<'a>(reply: &'a Reply, name: &str) -> Option<Cow<'a, str>> {
     Some(String::from_utf8_lossy(value.as_bytes()))
 }
 
-/// Not (all of) a response of a gRPC server: it was cut off, or a proxy or a server of something else sent it.
+/// Not (all of) a response of a gRPC server: it was cut off, or a proxy or a server of something
+/// else sent it.
 fn without_status(reply: &Reply) -> Outcome {
     let kind = reply.content_type();
     if let End::Broken(reason) = &reply.end {
@@ -134,7 +135,8 @@ fn taken(reply: &Reply) -> Outcome {
     }
 }
 
-/// One length-prefixed message: a byte that says whether it is compressed, four bytes of length, the message. Some servers send none.
+/// One length-prefixed message: a byte that says whether it is compressed, four bytes of length,
+/// the message. Some servers send none.
 fn read(reply: &Reply) -> Option<Partial> {
     if reply.body.is_empty() {
         return Some(Partial::default());

@@ -35,7 +35,8 @@ pub(in super::super) fn judge(protocol: Protocol, reply: &Reply, now: SystemTime
     }
 }
 
-/// Only an `ExportTraceServiceResponse` says that the batch was taken: a login page does not, whatever its status.
+/// Only an `ExportTraceServiceResponse` says that the batch was taken: a login page does not,
+/// whatever its status.
 fn success(protocol: Protocol, reply: &Reply, content: Option<&Bytes>) -> Outcome {
     if let End::Broken(reason) = &reply.end {
         return Outcome::Retry {
@@ -81,7 +82,8 @@ fn named(kind: &str) -> String {
     }
 }
 
-/// The message, in the form that the content type names, else in the one that was sent. Nothing is an empty message.
+/// The message, in the form that the content type names, else in the one that was sent. Nothing is
+/// an empty message.
 fn read(protocol: Protocol, kind: &str, content: &Bytes) -> Option<Partial> {
     let is_json = content.trim_ascii_start().first() == Some(&b'{');
     if content.trim_ascii().is_empty() && protocol == Protocol::HttpJson || content.is_empty() {
@@ -109,7 +111,8 @@ fn is_expected(protocol: Protocol, status: StatusCode, kind: &str) -> bool {
     status == StatusCode::OK && kinds.contains(&kind)
 }
 
-/// What the server says of an error: the message of a `google.rpc.Status`, or the text of whatever it sent.
+/// What the server says of an error: the message of a `google.rpc.Status`, or the text of whatever
+/// it sent.
 fn detail(reply: &Reply, content: Option<&Bytes>) -> String {
     let kind = reply.content_type();
     let status = content

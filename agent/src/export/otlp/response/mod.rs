@@ -1,5 +1,6 @@
-//! What a response says of a batch: taken, worth another attempt, or refused for good. The rules are the OTLP specification's
-//! (<https://opentelemetry.io/docs/specs/otlp/#failures>). Pure: the response has been read, and the time is an argument.
+//! What a response says of a batch: taken, worth another attempt, or refused for good. The rules
+//! are the OTLP specification's (<https://opentelemetry.io/docs/specs/otlp/#failures>). Pure: the
+//! response has been read, and the time is an argument.
 
 mod grpc;
 mod http;
@@ -18,8 +19,8 @@ use bytes::Bytes;
 
 use crate::http::coding::{self, Decoded};
 
-/// Longest response that is read: a partial success with a message, or an error with its details. It is also the most that its
-/// content codings may expand to.
+/// Longest response that is read: a partial success with a message, or an error with its details.
+/// It is also the most that its content codings may expand to.
 pub(super) const RESPONSE_LIMIT: usize = 64 * 1024;
 
 /// The outcome of one attempt. Messages are one line, bounded, without control characters.
@@ -76,7 +77,8 @@ impl Reply {
         String::from_utf8_lossy(essence.trim_ascii()).to_ascii_lowercase()
     }
 
-    /// The body without its content codings, which a server may apply unasked (RFC 9110 §12.5.3). `None` when they cannot be removed.
+    /// The body without its content codings, which a server may apply unasked (RFC 9110 §12.5.3).
+    /// `None` when they cannot be removed.
     fn content(&self) -> Option<Bytes> {
         let codings = self.headers.get_all(header::CONTENT_ENCODING);
         let codings = codings.iter().map(|value| value.as_bytes());
@@ -95,8 +97,8 @@ impl Reply {
     }
 }
 
-/// Status codes that a server sends when it, or what is behind it, cannot take the batch now. Every other 4xx and 5xx, 408 among
-/// them, must not be tried again, the specification says.
+/// Status codes that a server sends when it, or what is behind it, cannot take the batch now. Every
+/// other 4xx and 5xx, 408 among them, must not be tried again, the specification says.
 const fn is_temporary(status: StatusCode) -> bool {
     matches!(
         status,

@@ -1,4 +1,5 @@
-//! `ExportTraceServiceResponse`: the message that says that a batch was taken, in protobuf or in JSON.
+//! `ExportTraceServiceResponse`: the message that says that a batch was taken, in protobuf or in
+//! JSON.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
@@ -29,9 +30,11 @@ pub(super) fn protobuf(message: &[u8]) -> Option<Partial> {
     Some(Partial::new(partial.rejected_spans, &partial.error_message))
 }
 
-/// `None` when it is no such message: an object with other members alone says something else, such as `{"error":"log in"}`.
+/// `None` when it is no such message: an object with other members alone says something else, such
+/// as `{"error":"log in"}`.
 ///
-/// 64-bit numbers are strings in protobuf's JSON; plain ones are understood, as are the names of the `.proto` file.
+/// 64-bit numbers are strings in protobuf's JSON; plain ones are understood, as are the names of
+/// the `.proto` file.
 pub(super) fn json(message: &[u8]) -> Option<Partial> {
     let value: Value = serde_json::from_slice(message).ok()?;
     let object = value.as_object()?;

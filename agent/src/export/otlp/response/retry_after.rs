@@ -4,10 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use ::http::{HeaderMap, header};
 
-/// The longest wait that the response asks for. What is neither a number nor a date asks for nothing; a time that has passed asks for
-/// zero. A fraction of a second, which the grammar does not have, is understood.
+/// The longest wait that the response asks for. What is neither a number nor a date asks for
+/// nothing; a time that has passed asks for zero. A fraction of a second, which the grammar does
+/// not have, is understood.
 pub(super) fn parse(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    // A date is in the server's time, which the response gives (RFC 9110 §6.6.1): clocks that differ do no harm.
+    // A date is in the server's time, which the response gives (RFC 9110 §6.6.1): clocks that
+    // differ do no harm.
     let now = headers.get(header::DATE).and_then(date).unwrap_or(now);
     let values = headers.get_all(header::RETRY_AFTER).iter();
     let waits = values.filter_map(|value| {

@@ -6,11 +6,12 @@ use super::Reply;
 
 /// Most characters of a server's text that are repeated: an error and its reason, not a page.
 const TEXT_LIMIT: usize = 256;
-/// Bytes of a body in which the text is looked for. A page's own text may stand behind some KiB of style.
+/// Bytes of a body in which the text is looked for. A page's own text may stand behind some KiB of
+/// style.
 const SOURCE_LIMIT: usize = 8 * 1024;
 
-/// `text` in one line of at most [`TEXT_LIMIT`] characters: runs of space and of control characters become one space, characters
-/// that change the direction of text are left out.
+/// `text` in one line of at most [`TEXT_LIMIT`] characters: runs of space and of control characters
+/// become one space, characters that change the direction of text are removed.
 pub(in super::super) fn one_line(text: &str) -> String {
     let mut line = String::new();
     let mut count = 0;

@@ -1,5 +1,5 @@
-//! A collector that fails while the application is under load: spans are lost at most, each counted once, and the application does not
-//! notice.
+//! A collector that fails while the application is under load: spans are dropped at most, each
+//! counted once, and the application does not notice.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -7,13 +7,13 @@ use std::process::Command;
 use meshtap_tests::{ECHO, HTTP_PORT, Nginx, figure, live};
 use serde_json::Value;
 
-use crate::fake::{Answer, Fake, names_of};
+use crate::fake::{Fake, Reply, names_of};
 use crate::live::{GRPC, HTTP, export, until, until_within};
 use crate::real::{self, Collector, Security, spans};
 use crate::service::{Service, total};
 
-/// Most that a fault of the collector may change the 99th percentile of the application's latency, by the median of several faults: other
-/// work on the machine changes a single one by more.
+/// Most that a outage of the collector may change the 99th percentile of the application's latency,
+/// by the median of several outages: other work on the machine changes a single one by more.
 const UNCHANGED: f64 = 1.5;
 
 /// What wrk saw: requests a second and the 99th percentile of latency in microseconds.
@@ -69,15 +69,15 @@ fn a_hanging_collector_costs_spans_and_nothing_else() {
             service.metric("meshtap_items_exported_total{exporter=\"otlp\",item=\"span\"}") > 0.0
         });
         let (working, p99_working) = load(5);
-        let account = service.finish();
-        let exported = account["exporters"]["otlp"]["exported"].as_u64().unwrap();
+        let ledger = service.finish();
+        let exported = ledger["exporters"]["otlp"]["exported"].as_u64().unwrap();
         let mut arrived = 0;
         spans(&collector.finish(), |_| arrived += 1);
-        // What hung may have arrived without an answer: never fewer than were counted.
-        assert!(arrived >= exported, "{arrived} {account}");
+        // What hung may have arrived without an reply: never fewer than were counted.
+        assert!(arrived >= exported, "{arrived} {ledger}");
         figure(&format!(
             "nginx alone {alone:.0} req/s, p99 {p99_alone:.0} µs; collector hanging {hung:.0} req/s, p99 {p99_hung:.0} µs; working \
-             {working:.0} req/s, p99 {p99_working:.0} µs; p99 hanging/working {:.2}; agent {:.0} MiB; {account}",
+             {working:.0} req/s, p99 {p99_working:.0} µs; p99 hanging/working {:.2}; agent {:.0} MiB; {ledger}",
             p99_hung / p99_working,
             memory / f64::from(1 << 20),
         ));
@@ -108,27 +108,27 @@ fn a_collector_that_is_away_for_a_minute() {
             service.metric("meshtap_items_exported_total{exporter=\"otlp\",item=\"span\"}") > 0.0
         });
         let (working, p99_working) = load(10);
-        let account = service.finish();
-        let sent = &account["exporters"]["otlp"];
+        let ledger = service.finish();
+        let sent = &ledger["exporters"]["otlp"];
         let count = |key: &str| sent[key].as_u64().unwrap();
         assert!(
             sent["dropped"]["queue_full"].as_u64().unwrap() > 0,
-            "a minute of load fills 16 MiB: {account}"
+            "a minute of load fills 16 MiB: {ledger}"
         );
         assert_eq!(
             count("accepted"),
             count("exported") + total(&sent["dropped"]),
-            "{account}"
+            "{ledger}"
         );
         let mut arrived = 0;
         spans(&collector.finish(), |span| {
             assert_eq!(span.text("http.response.body"), "load");
             arrived += 1;
         });
-        assert_eq!(arrived, count("exported"), "{account}");
+        assert_eq!(arrived, count("exported"), "{ledger}");
         figure(&format!(
             "collector away {away:.0} req/s, p99 {p99_away:.0} µs; working {working:.0} req/s, p99 {p99_working:.0} µs; p99 away/working \
-             {:.2}; agent {:.0} MiB; {account}",
+             {:.2}; agent {:.0} MiB; {ledger}",
             p99_away / p99_working,
             memory / f64::from(1 << 20),
         ));
@@ -139,24 +139,25 @@ fn a_collector_that_is_away_for_a_minute() {
     });
 }
 
-/// Every fault in its turn, each between two times in which the collector works.
+/// Every outage in its turn, each between two times in which the collector works.
 #[test]
 fn every_fault_under_load() {
-    let faults = [
-        ("503 with Retry-After", Answer::Http(503, Some("1"))),
-        ("429 with Retry-After", Answer::Http(429, Some("1"))),
-        ("400", Answer::Http(400, None)),
-        ("partial success", Answer::Reject(1)),
-        ("closing mid-request", Answer::CloseEarly),
-        ("closing before the answer", Answer::CloseLate),
-        ("hanging", Answer::Hang),
+    let outages = [
+        ("503 with Retry-After", Reply::Http(503, Some("1"))),
+        ("429 with Retry-After", Reply::Http(429, Some("1"))),
+        ("400", Reply::Http(400, None)),
+        ("partial success", Reply::Reject(1)),
+        ("closing mid-request", Reply::CloseEarly),
+        ("closing before the reply", Reply::CloseLate),
+        ("hanging", Reply::Hang),
     ];
     live(|bench| {
         let pod = bench.cgroup.pod(0xa1);
         let _nginx = pod.inside(|| Nginx::start(bench, ECHO));
         let address = ([127, 0, 0, 1], HTTP).into();
-        let fake = Fake::listen(address, Vec::new(), Answer::Take);
-        // A part of the traces, so that what this process keeps of them fits its memory; the agent reads them all.
+        let fake = Fake::listen(address, Vec::new(), Reply::Take);
+        // A part of the traces, so that what this process keeps of them fits its memory; the agent
+        // reads them all.
         let more = ", timeout: 1s, batch: {spans: 20, age: 100ms}, retry: {initial: 50ms, max: 200ms, give_up: 60s}";
         let config = format!(
             "{}policy: {{sampling_ratio: 0.02}}\n",
@@ -164,54 +165,55 @@ fn every_fault_under_load() {
         );
         let service = Service::start(bench, &pod, "server", &config);
         let mut ratios = Vec::new();
-        let mut told = Vec::new();
-        for (name, answer) in faults {
-            fake.answer(Answer::Take);
+        let mut found = Vec::new();
+        for (name, reply) in outages {
+            fake.reply(Reply::Take);
             let (_, before) = load(2);
-            fake.answer(answer);
+            fake.reply(reply);
             let (_, during) = load(2);
             ratios.push(during / before);
-            told.push(format!("{name} {:.2}", during / before));
+            found.push(format!("{name} {:.2}", during / before));
         }
-        fake.answer(Answer::Take);
-        let account = service.finish();
-        let sent = &account["exporters"]["otlp"];
+        fake.reply(Reply::Take);
+        let ledger = service.finish();
+        let sent = &ledger["exporters"]["otlp"];
         let count = |key: &str| sent[key].as_u64().unwrap();
         let dropped = |key: &str| sent["dropped"][key].as_u64().unwrap();
         assert_eq!(
             count("accepted"),
             count("exported") + count("rejected") + total(&sent["dropped"]),
-            "{account}"
+            "{ledger}"
         );
         assert!(
             count("rejected") > 0 && dropped("permanent_error") > 0,
-            "{account}"
+            "{ledger}"
         );
-        assert!(count("failures") > 0, "{account}");
+        assert!(count("failures") > 0, "{ledger}");
         let rest = ["queue_full", "retries_exhausted", "shutdown"];
         assert_eq!(
             rest.map(dropped),
             [0; 3],
-            "what can be tried again was: {account}"
+            "what can be tried again was: {ledger}"
         );
         let taken = fake.received().into_iter().filter(|request| request.taken);
         let arrived: usize = taken.map(|request| names_of(&request.request).len()).sum();
         assert_eq!(
             arrived as u64,
             count("exported") + count("rejected"),
-            "{account}"
+            "{ledger}"
         );
         ratios.sort_by(f64::total_cmp);
         let median = ratios[ratios.len() / 2];
         figure(&format!(
             "p99 during/before: {}; median {median:.2}",
-            told.join(", ")
+            found.join(", ")
         ));
         assert!(median <= UNCHANGED, "{ratios:?}");
     });
 }
 
-/// Over its processor budget the agent tells no bodies, and the kernel side stops copying them; below it they come back.
+/// Over its processor budget the agent exports no bodies, and the BPF program stops copying them;
+/// below it they come back.
 #[test]
 fn over_its_budget_bodies_stay_in_the_kernel() {
     const SIZE: usize = 300_000;
@@ -253,8 +255,8 @@ fn over_its_budget_bodies_stay_in_the_kernel() {
         for _ in 0..20 {
             download("again");
         }
-        let account = service.finish();
-        assert_eq!(total(&account["partial"]), 0, "{account}");
+        let ledger = service.finish();
+        assert_eq!(total(&ledger["partial"]), 0, "{ledger}");
         let mut seen = [0, 0, 0];
         spans(&collector.finish(), |span| {
             let target = span.text("http.target");
@@ -267,7 +269,8 @@ fn over_its_budget_bodies_stay_in_the_kernel() {
             );
             let whole = span.text("http.response.body").len() == SIZE;
             let omitted = span.text("meshtap.response.body.omitted") == "overload";
-            // On the way back the first bodies may be those that the kernel still cut: the data thread follows.
+            // On the way back the first bodies may be those that the kernel still cut: the data
+            // thread follows.
             assert!(whole != omitted || name == "again", "{target}");
             match name {
                 "full" if whole => seen[0] += 1,

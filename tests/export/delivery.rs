@@ -9,7 +9,7 @@ use meshtap::export::otlp::{OtlpConfig, Settings};
 use meshtap::export::{Exporters, Handles, Target};
 use meshtap::signal::span::Span;
 
-use crate::fake::{Answer, Fake, names_of};
+use crate::fake::{Fake, Reply, names_of};
 use crate::source::Source;
 
 const PROTOCOLS: [&str; 3] = ["grpc", "http/protobuf", "http/json"];
@@ -89,7 +89,7 @@ impl Agent {
         self.exporters.reports().read().remove(0).error
     }
 
-    /// Stops, and checks that every span is accounted for.
+    /// Stops, and checks that every span is counted.
     pub(crate) fn stop(self, timeout: Duration) -> Totals {
         drop(self.handles);
         let totals = self.exporters.shutdown(timeout).remove(0).totals;
@@ -102,10 +102,11 @@ impl Agent {
 /// Quick retries: what is tried is whether, not how slowly.
 pub(crate) const QUICK: &str = "retry: {initial: 10ms, max: 50ms, give_up: 60s}\nconcurrency: 1\n";
 
-/// Sends three batches to a collector with this script; the account must be (exported, rejected, dropped).
-fn check(script: &[Answer], more: &str, expected: (u64, u64, &[(DropReason, u64)])) {
+/// Sends three batches to a collector with this script; the totals must be (exported, rejected,
+/// dropped).
+fn check(script: &[Reply], more: &str, expected: (u64, u64, &[(DropReason, u64)])) {
     for protocol in PROTOCOLS {
-        let fake = Fake::start(script.to_vec(), Answer::Take);
+        let fake = Fake::start(script.to_vec(), Reply::Take);
         let mut agent = Agent::new(fake.address, protocol, more);
         agent.send(0..3 * BATCH);
         let totals = agent.stop(Duration::from_secs(60));
@@ -137,10 +138,10 @@ fn everything_arrives() {
 #[test]
 fn what_can_be_tried_again_is() {
     for status in [429, 502, 503, 504] {
-        check(&[Answer::Http(status, None)], QUICK, (30, 0, &[]));
+        check(&[Reply::Http(status, None)], QUICK, (30, 0, &[]));
     }
     check(
-        &[Answer::CloseEarly, Answer::CloseLate, Answer::CloseEarly],
+        &[Reply::CloseEarly, Reply::CloseLate, Reply::CloseEarly],
         QUICK,
         (30, 0, &[]),
     );
@@ -150,61 +151,61 @@ fn what_can_be_tried_again_is() {
 fn what_was_refused_is_not_tried_again() {
     for status in [400, 401, 404, 413, 500, 501] {
         let refused = [(DropReason::Permanent, 10)];
-        check(&[Answer::Http(status, Some("1"))], QUICK, (20, 0, &refused));
+        check(&[Reply::Http(status, Some("1"))], QUICK, (20, 0, &refused));
     }
 }
 
 #[test]
 fn partial_success_is_counted() {
     check(
-        &[Answer::Reject(3), Answer::Take, Answer::Reject(4)],
+        &[Reply::Reject(3), Reply::Take, Reply::Reject(4)],
         QUICK,
         (23, 7, &[]),
     );
-    check(&[Answer::Reject(100)], QUICK, (20, 10, &[]));
+    check(&[Reply::Reject(100)], QUICK, (20, 10, &[]));
 }
 
 #[test]
 fn a_hanging_collector_is_bounded_by_the_timeout() {
     let more = format!("{QUICK}timeout: 200ms\n");
-    check(&[Answer::Hang, Answer::Hang], &more, (30, 0, &[]));
+    check(&[Reply::Hang, Reply::Hang], &more, (30, 0, &[]));
 }
 
 #[test]
 fn grpc_codes() {
-    let run = |answer: Answer| {
-        let fake = Fake::start(vec![answer], Answer::Take);
+    let run = |reply: Reply| {
+        let fake = Fake::start(vec![reply], Reply::Take);
         let mut agent = Agent::new(fake.address, "grpc", QUICK);
         agent.send(0..BATCH);
         agent.stop(Duration::from_secs(60)).exported
     };
     for code in [1, 4, 10, 11, 14, 15] {
-        assert_eq!(run(Answer::Grpc(code, None)), BATCH, "{code}");
+        assert_eq!(run(Reply::Grpc(code, None)), BATCH, "{code}");
     }
     for code in [2, 3, 5, 6, 7, 8, 9, 12, 13, 16] {
-        assert_eq!(run(Answer::Grpc(code, None)), 0, "{code}");
+        assert_eq!(run(Reply::Grpc(code, None)), 0, "{code}");
     }
-    let slow_down = Answer::Grpc(8, Some(Duration::from_secs(1)));
+    let slow_down = Reply::Grpc(8, Some(Duration::from_secs(1)));
     assert_eq!(run(slow_down), BATCH, "RESOURCE_EXHAUSTED with RetryInfo");
 }
 
 #[test]
 fn the_collector_says_when() {
     let cases = [
-        ("grpc", Answer::Grpc(8, Some(Duration::from_secs(2)))),
-        ("grpc", Answer::Grpc(14, Some(Duration::from_secs(2)))),
-        ("http/protobuf", Answer::Http(429, Some("2"))),
-        ("http/json", Answer::Http(503, Some("2"))),
+        ("grpc", Reply::Grpc(8, Some(Duration::from_secs(2)))),
+        ("grpc", Reply::Grpc(14, Some(Duration::from_secs(2)))),
+        ("http/protobuf", Reply::Http(429, Some("2"))),
+        ("http/json", Reply::Http(503, Some("2"))),
     ];
-    for (protocol, answer) in cases {
-        let fake = Fake::start(vec![answer], Answer::Take);
+    for (protocol, reply) in cases {
+        let fake = Fake::start(vec![reply], Reply::Take);
         let patient = "retry: {initial: 10ms, max: 10s, give_up: 60s}\nconcurrency: 1\n";
         let mut agent = Agent::new(fake.address, protocol, patient);
         agent.send(0..2 * BATCH);
         let totals = agent.stop(Duration::from_secs(60));
         assert_eq!(totals.exported, 2 * BATCH, "{protocol}");
         let received = fake.received();
-        // It holds for every request, not only for the batch that was told.
+        // It holds for every request, not only for the batch that was refused.
         let waited = received[1].at - received[0].at;
         assert!(waited >= Duration::from_secs(2), "{protocol}: {waited:?}");
         assert_eq!(
@@ -217,7 +218,7 @@ fn the_collector_says_when() {
 #[test]
 fn retries_end() {
     for protocol in PROTOCOLS {
-        let fake = Fake::start(Vec::new(), Answer::Http(503, None));
+        let fake = Fake::start(Vec::new(), Reply::Http(503, None));
         let more = "retry: {initial: 10ms, max: 20ms, give_up: 300ms}\n";
         let mut agent = Agent::new(fake.address, protocol, more);
         agent.send(0..BATCH);
@@ -230,15 +231,15 @@ fn retries_end() {
 
 #[test]
 fn a_stop_is_bounded() {
-    for (protocol, answer) in [
-        ("grpc", Answer::Hang),
-        ("http/protobuf", Answer::Hang),
-        ("http/json", Answer::Http(503, Some("3600"))),
+    for (protocol, reply) in [
+        ("grpc", Reply::Hang),
+        ("http/protobuf", Reply::Hang),
+        ("http/json", Reply::Http(503, Some("3600"))),
     ] {
-        let fake = Fake::start(Vec::new(), answer);
+        let fake = Fake::start(Vec::new(), reply);
         let mut agent = Agent::new(fake.address, protocol, "retry: {give_up: 2h}\n");
         agent.send(0..10 * BATCH);
-        fake.wait_until(|begun, _| begun >= 1);
+        fake.wait_until(|started, _| started >= 1);
         let began = Instant::now();
         let totals = agent.stop(Duration::from_millis(500));
         assert!(began.elapsed() < Duration::from_secs(30), "{protocol}");
@@ -247,7 +248,8 @@ fn a_stop_is_bounded() {
     }
 }
 
-/// An address of loopback that no other test uses, so that its port is free for whoever listens there again.
+/// An address of loopback that no other test uses, so that its port is free for whoever listens
+/// there again.
 fn alone(test: u8) -> SocketAddr {
     SocketAddr::from(([127, 1, 0, test], 0))
 }
@@ -256,18 +258,18 @@ fn alone(test: u8) -> SocketAddr {
 fn a_full_queue_drops_by_policy() {
     // 20 KB hold no more than one batch of ten spans of more than 1 KB; one more is being sent.
     for (policy, last) in [("oldest", "/span-49"), ("newest", "/span-19")] {
-        let fake = Fake::listen(alone(1), Vec::new(), Answer::Hang);
+        let fake = Fake::listen(alone(1), Vec::new(), Reply::Hang);
         let more = format!("{QUICK}queue: {{bytes: 20KB, drop: {policy}}}\ntimeout: 1h\n");
         let address = fake.address;
         let mut agent = Agent::new(address, "http/protobuf", &more);
         agent.send(0..BATCH);
-        fake.wait_until(|begun, _| begun == 1);
+        fake.wait_until(|started, _| started == 1);
         agent.send(BATCH..5 * BATCH);
         let totals = agent.totals();
         assert_eq!(totals.dropped[DropReason::QueueFull as usize], 3 * BATCH);
         assert_eq!((totals.waiting, totals.in_flight), (BATCH, BATCH));
         drop(fake);
-        let second = Fake::listen(address, Vec::new(), Answer::Take);
+        let second = Fake::listen(address, Vec::new(), Reply::Take);
         let totals = agent.stop(Duration::from_secs(60));
         assert_eq!(totals.exported, 2 * BATCH, "{policy}");
         assert!(
@@ -281,13 +283,13 @@ fn a_full_queue_drops_by_policy() {
 #[test]
 fn a_collector_that_was_down_gets_what_waited() {
     for protocol in PROTOCOLS {
-        let address = Fake::listen(alone(2), Vec::new(), Answer::Take).address;
+        let address = Fake::listen(alone(2), Vec::new(), Reply::Take).address;
         let mut agent = Agent::new(address, protocol, QUICK);
         agent.send(0..5 * BATCH);
         while agent.totals().failures < 3 {
             std::thread::yield_now();
         }
-        let fake = Fake::listen(address, Vec::new(), Answer::Take);
+        let fake = Fake::listen(address, Vec::new(), Reply::Take);
         let totals = agent.stop(Duration::from_secs(60));
         assert_eq!(totals.exported, 5 * BATCH, "{protocol}");
         assert_eq!(fake.taken().len() as u64, 5 * BATCH, "{protocol}");
@@ -297,7 +299,7 @@ fn a_collector_that_was_down_gets_what_waited() {
 #[test]
 fn headers_and_batches_are_as_configured() {
     for protocol in PROTOCOLS {
-        let fake = Fake::start(Vec::new(), Answer::Take);
+        let fake = Fake::start(Vec::new(), Reply::Take);
         let mut agent = Agent::new(fake.address, protocol, "headers: {x-tenant: blue}\n");
         agent.send(0..25);
         agent.stop(Duration::from_secs(60));
