@@ -19,7 +19,7 @@ use crate::exchange::Exchange;
 use crate::export;
 use crate::har;
 use crate::policy::{ClientOrigin, PolicyContext};
-use crate::process::PATIENCE;
+use crate::process::{PATIENCE, Process};
 use crate::redact::{Gate, Sanitized};
 use crate::signal::span::{Origin, SpanBuilder};
 use crate::tap::{Delivery, Detail, Filter, Line, Style, View, write_json, write_verbose};
