@@ -27,6 +27,8 @@ pub mod export;
 pub mod files;
 pub mod flow;
 #[cfg(feature = "agent")]
+pub mod handover;
+#[cfg(feature = "agent")]
 pub mod har;
 pub mod hash;
 pub mod http;

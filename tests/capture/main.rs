@@ -7,6 +7,7 @@ mod encrypted;
 mod envoy;
 mod false_positives;
 mod flows;
+mod handover;
 mod harness;
 mod limits;
 mod lossy_link;

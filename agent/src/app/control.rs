@@ -16,6 +16,7 @@ use super::stop::{INTERRUPTED, OVERDUE, Stop};
 use super::worker::{RuntimeConfig, RuntimeConfigs};
 use crate::clock::monotonic;
 use crate::export::Stopped;
+use crate::handover::{Handover, Phase};
 use crate::telemetry::guard::{Guard, Level, PERIOD};
 use crate::telemetry::{BudgetSection, ExporterWatch, Heart, STALLED, Shared, Usages};
 
@@ -33,6 +34,7 @@ pub(super) struct Control {
     pub(super) limits: Limits,
     /// The only destination is standard output: the agent ends when its reader goes.
     pub(super) ends_with_reader: bool,
+    pub(super) handover: Arc<Handover>,
 }
 
 /// Longest waits.
@@ -98,6 +100,10 @@ impl Control {
 
     /// The first time in good order, the second time at once.
     fn end(&self) {
+        if self.handover.request_end() {
+            // Another agent has taken over: this one ends by itself once its own exchanges are delivered.
+            return;
+        }
         if self.stop.asked() {
             std::process::exit(INTERRUPTED);
         }
@@ -106,7 +112,7 @@ impl Control {
 
     /// Ends a process that does not end.
     fn enforce_deadline(&self, watch: &mut Watch) {
-        if !self.stop.asked() {
+        if !self.stop.asked() || self.handover.phase() == Phase::StandingBy {
             return;
         }
         let now = Instant::now();

@@ -8,7 +8,8 @@ use hashbrown::HashMap;
 
 use super::waiting::Waiting;
 use crate::exchange::Exchange;
-use crate::flow::{Peers, Process};
+use crate::flow::{Peers, Process, Side};
+use crate::handover::Handover;
 use crate::policy::{ClientOrigin, PolicyContext};
 use crate::process::Processes;
 use crate::signal::span::{Resource, SpanBuilder};
@@ -25,6 +26,9 @@ pub(super) struct Enrichment {
     /// Where spans have a place for the process of a socket.
     processes: Option<Arc<Processes>>,
     waiting: Waiting,
+    handover: Arc<Handover>,
+    /// The end of connections that is asked for; `None`: both.
+    side: Option<Side>,
     /// What was known when those that wait were looked at last.
     generation: u64,
     resources: HashMap<u64, Arc<Resource>, crate::hash::Keyed>,
@@ -37,12 +41,16 @@ impl Enrichment {
         workloads: Arc<Workloads>,
         processes: Option<Arc<Processes>>,
         wait: Duration,
+        handover: Arc<Handover>,
+        side: Option<Side>,
     ) -> Self {
         Self {
             generation: workloads.generation(),
             workloads,
             processes,
             waiting: Waiting::new(wait),
+            handover,
+            side,
             resources: HashMap::default(),
             excluded: [0; Reason::ALL.len()],
         }
@@ -64,10 +72,31 @@ impl Enrichment {
         }
     }
 
-    /// Counts an exchange that is not emitted.
-    pub(super) fn note_excluded(&mut self, reason: Option<Reason>) {
-        if let Some(count) = reason.and_then(|reason| self.excluded.get_mut(reason as usize)) {
+    /// Which exchanges are this agent's.
+    pub(super) fn handover(&self) -> &Handover {
+        &self.handover
+    }
+
+    /// What the policy may know of an exchange. One that is not to be emitted is counted by its reason.
+    pub(super) fn context(&mut self, found: &Attribution, exchange: &Exchange) -> PolicyContext {
+        let is_handed_over = !self.handover.is_own(exchange.request.began);
+        let is_other_side = self.side.is_some_and(|side| side != exchange.peers.side);
+        let reason = (found.excluded(exchange)).or(is_other_side.then_some(Reason::Side));
+        if !is_handed_over
+            && let Some(count) = reason.and_then(|reason| self.excluded.get_mut(reason as usize))
+        {
             *count += 1;
+        }
+        PolicyContext {
+            is_handed_over,
+            out_of_scope: reason.is_some(),
+            client: match found.caller() {
+                Caller::Node => ClientOrigin::Node,
+                Caller::Pod | Caller::SamePod => ClientOrigin::Pod,
+                Caller::Agent => ClientOrigin::Agent,
+                Caller::Unknown => ClientOrigin::Unknown,
+            },
+            is_declared_probe: found.is_declared_probe(exchange),
         }
     }
 
@@ -128,19 +157,5 @@ impl Enrichment {
     /// Resources are to be made anew.
     pub(super) fn forget_resources(&mut self) {
         self.resources.clear();
-    }
-}
-
-/// What the policy may know of an exchange.
-pub(super) fn policy_context(found: &Attribution, exchange: &Exchange) -> PolicyContext {
-    PolicyContext {
-        out_of_scope: found.excluded(exchange).is_some(),
-        client: match found.caller() {
-            Caller::Node => ClientOrigin::Node,
-            Caller::Pod | Caller::SamePod => ClientOrigin::Pod,
-            Caller::Agent => ClientOrigin::Agent,
-            Caller::Unknown => ClientOrigin::Unknown,
-        },
-        is_declared_probe: found.is_declared_probe(exchange),
     }
 }

@@ -1,5 +1,6 @@
 //! The capture of the service: measured, and turned down and up with the level of service.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshtap_common::{Classification, DropReason};
@@ -7,9 +8,11 @@ use tracing::warn;
 
 use crate::capture::kernel::Capture;
 use crate::capture::{Command, Event, Polled, Source};
+use crate::clock::monotonic;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::flow::Nanos;
+use crate::handover::Handover;
 use crate::telemetry::guard::Level;
 use crate::telemetry::{CaptureView, EngineView, Shared};
 
@@ -28,11 +31,13 @@ pub(super) struct Metered {
     /// full level of service.
     budget: u32,
     body: usize,
+    handover: Arc<Handover>,
 }
 
 impl Metered {
-    pub(super) fn new(capture: Capture, config: &Config) -> Self {
+    pub(super) fn new(capture: Capture, config: &Config, handover: Arc<Handover>) -> Self {
         Self {
+            handover,
             budget: capture.budget(),
             capture,
             ring_bytes: config.capture.ring.0,
@@ -68,8 +73,12 @@ impl Source for Metered {
         let mut taken = 0;
         let polled = self.capture.poll(timeout, &mut |event| {
             taken += (meshtap_common::HEADER_LEN + event.bytes().len()) as u64;
+            self.handover.packet(event.time());
             handle(event);
         });
+        if taken == 0 {
+            self.handover.caught_up(monotonic());
+        }
         self.peak = self.peak.max(taken);
         polled
     }
@@ -95,6 +104,7 @@ pub(super) fn publish(shared: &Shared, source: &Metered, engine: &Engine, overfl
         stats: engine.stats().clone(),
         memory: engine.memory(),
         connections: engine.connections(),
+        evictions: engine.evictions().collect(),
     });
     let Ok(drops) = source.capture.drops() else {
         return;

@@ -22,6 +22,7 @@ mod replay;
 mod run;
 mod service;
 mod stop;
+mod takeover;
 mod tap;
 mod totals;
 mod usage;

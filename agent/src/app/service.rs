@@ -26,6 +26,7 @@ use super::pipeline::{Ended, Pipeline, Time};
 use super::privileges::{self, Use};
 use super::queue::{Queue, WhenFull};
 use super::stop::Stop;
+use super::takeover::Takeover;
 use super::tap::processes;
 use super::totals::RunTotals;
 use super::worker::{RuntimeConfig, RuntimeConfigs, Worker};
@@ -38,6 +39,8 @@ use crate::engine::{Engine, Limits};
 use crate::export::delivery::DropReason as DeliveryDrop;
 use crate::export::{Exporters, OwnSockets, Report, Target};
 use crate::files::{Files, Output};
+use crate::flow::Side;
+use crate::handover::Handover;
 use crate::policy::Policy;
 use crate::process::Processes;
 use crate::redact::{Gate, Redactor};
@@ -55,8 +58,10 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let shared = Arc::new(Shared::default());
     log(&config, &shared)?;
 
+    let takeover = Takeover::new(&config.handover);
+    let handover = takeover.handover.clone();
     let mut capture = Capture::start(&options(&config))?;
-    shared.set_hooks(capture.hooks().iter().map(hook).collect());
+    let hooks: Vec<_> = capture.hooks().iter().map(hook).collect();
     info!(cgroup = %capture.cgroup().display(), "capturing");
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
     let sockets: Arc<dyn OwnSockets> = own.clone();
@@ -90,8 +95,15 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         reload: reload(args),
         limits: control_limits(&config),
         ends_with_reader,
+        handover: handover.clone(),
     };
     control.start().map_err(Failure::Thread)?;
+    // An agent is ready when it emits: one that is to take over is not yet.
+    let hooked = shared.clone();
+    let ready = move || hooked.set_hooks(hooks);
+    let standby = takeover
+        .start(stop.clone(), ready)
+        .map_err(Failure::Thread)?;
 
     let work = Work {
         capture,
@@ -103,12 +115,16 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         workloads,
         own: sockets,
         stop,
+        handover,
     };
     let ended = work.run(&config)?;
     let reports = deliver(exporters, config.export.shutdown_timeout.0);
-    drop(server);
     report_totals(ledger, &ended, &shared, &reports)?;
-    ended.error.map_err(Failure::Source)?;
+    let Ended { source, error, .. } = ended;
+    drop(source);
+    error.map_err(Failure::Source)?;
+    standby.wait();
+    drop(server);
     check_delivered(&reports)
 }
 
@@ -186,6 +202,7 @@ struct Work<'a> {
     workloads: Arc<Workloads>,
     own: Arc<dyn OwnSockets>,
     stop: Stop,
+    handover: Arc<Handover>,
 }
 
 impl Work<'_> {
@@ -195,7 +212,7 @@ impl Work<'_> {
         let shared = self.shared.clone();
         let heart = shared.heart("data thread", STALLED);
         let pipeline = Pipeline {
-            source: Metered::new(self.capture, config),
+            source: Metered::new(self.capture, config, self.handover.clone()),
             engine: Engine::new(limits(config)),
             queue: &queue,
             when_full: WhenFull::Drop,
@@ -225,6 +242,8 @@ impl Work<'_> {
                         self.workloads.clone(),
                         self.processes.clone(),
                         config.kubernetes.enrich_wait.0,
+                        self.handover.clone(),
+                        side(config),
                     ),
                     self.own.clone(),
                 );
@@ -239,6 +258,15 @@ impl Work<'_> {
             }
             Ok(pipeline.run())
         })
+    }
+}
+
+/// The end of connections that is asked for; `None`: both.
+const fn side(config: &Config) -> Option<Side> {
+    match config.capture.side {
+        SideChoice::Both => None,
+        SideChoice::Server => Some(Side::Server),
+        SideChoice::Client => Some(Side::Client),
     }
 }
 

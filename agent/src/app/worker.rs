@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::enrich::{Enrichment, policy_context};
+use super::enrich::Enrichment;
 use super::queue::{Popped, Queue};
 use crate::clock::Clocks;
 use crate::exchange::Exchange;
@@ -114,6 +114,10 @@ impl Worker {
 
     /// Runs until the queue is closed and empty, then closes its batches.
     pub(super) fn run(mut self, queue: &Queue) {
+        // What is this agent's is not agreed on yet: exchanges wait in the queue, for a second or so.
+        while !self.enrichment.handover().wait(TICK) {
+            self.heart.beat();
+        }
         loop {
             let tick = if self.enrichment.is_idle() {
                 TICK
@@ -166,11 +170,10 @@ impl Worker {
         let side = exchange.peers.side;
         let process = self.enrichment.process(&exchange.peers, now);
         let clock = self.clocks.at(exchange.request.began);
-        let mut context = policy_context(found, &exchange);
+        let mut context = self.enrichment.context(found, &exchange);
         if self.own.is_own(&exchange.peers.client) {
             context.client = ClientOrigin::Agent;
         }
-        self.enrichment.note_excluded(found.excluded(&exchange));
         let Gate { policy, redactor } = &mut self.gate;
         let Ok(admitted) = policy.admit(exchange, &context) else {
             return;

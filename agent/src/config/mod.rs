@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 pub use crate::capture::kernel::{CaptureSection, SideChoice};
 pub use crate::engine::LimitsSection;
+pub use crate::handover::HandoverSection;
 pub use crate::telemetry::{BudgetSection, LogFormat, TelemetrySection};
 pub use crate::units::{ByteSize, Interval};
 pub use crate::workload::{
@@ -29,6 +30,8 @@ pub struct Config {
     pub kubernetes: KubernetesSection,
     /// Which proxies are believed when they say for whom they speak.
     pub trust: TrustSection,
+    /// How an agent takes over from the one that runs on the node.
+    pub handover: HandoverSection,
     /// Bounds of what is kept while exchanges are put together.
     pub limits: LimitsSection,
     /// Which exchanges are kept.

@@ -40,6 +40,9 @@ impl Admission {
 
     /// The first reason not to keep it, if any.
     pub(super) fn skip(&self, exchange: &Exchange, context: &PolicyContext) -> Option<Skip> {
+        if context.is_handed_over {
+            return Some(Skip::HandedOver);
+        }
         if context.out_of_scope {
             return Some(Skip::Workload);
         }

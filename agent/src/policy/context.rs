@@ -4,6 +4,8 @@
 /// What is known of an exchange beside what is in it. The default is: nothing, and then nothing is skipped for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PolicyContext {
+    /// Another agent of this node emits it.
+    pub is_handed_over: bool,
     /// Its workload is not to be captured.
     pub out_of_scope: bool,
     /// Who made the request, as far as that is proven.

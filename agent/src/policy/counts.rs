@@ -7,6 +7,8 @@ pub enum Skip {
     Sampling,
     /// Its trace is not among those sampled while the agent is over its budget.
     Overload,
+    /// Another agent of this node emits it: they hand over.
+    HandedOver,
     /// Its workload is out of scope.
     Workload,
     /// A kubelet probe.
@@ -25,9 +27,10 @@ pub enum Skip {
 
 impl Skip {
     /// Every reason, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Sampling,
         Self::Overload,
+        Self::HandedOver,
         Self::Workload,
         Self::Probe,
         Self::Own,
@@ -43,6 +46,7 @@ impl Skip {
         match self {
             Self::Sampling => "sampling",
             Self::Overload => "overload",
+            Self::HandedOver => "handed_over",
             Self::Workload => "workload",
             Self::Probe => "probe",
             Self::Own => "own",

@@ -71,6 +71,8 @@ fn engine(page: &mut Families<'_>, view: &EngineView) -> fmt::Result {
         stats,
         memory,
         connections,
+        // By workload: `super::workload`.
+        evictions: _,
     } = view;
     page.counter(
         "meshtap_exchanges_started",

@@ -1,6 +1,7 @@
 //! What the threads of the agent publish for the metrics, and read for their own work. Published
 //! about ten times a second, never per exchange.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -13,8 +14,9 @@ use super::usage::Usage;
 use crate::clock::monotonic;
 use crate::engine::Stats;
 use crate::export::Reports;
+use crate::flow::CgroupId;
 use crate::ledger::Ledger;
-use crate::workload::{Directory, Outcomes, View};
+use crate::workload::{Directory, Outcomes, View, WorkloadName};
 
 /// The engine's totals.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +29,8 @@ pub struct EngineView {
     pub memory: usize,
     /// Connections held.
     pub connections: usize,
+    /// Connections evicted, by the cgroup of their socket.
+    pub evictions: Vec<(CgroupId, u64)>,
 }
 
 /// The hook's totals.
@@ -74,6 +78,8 @@ pub struct Shared {
     policy: Mutex<Vec<(crate::policy::Counts, crate::redact::Counts)>>,
     outcomes: Mutex<Vec<Outcomes>>,
     directory: OnceLock<Arc<Directory>>,
+    /// Names of cgroups that had something evicted: a total stays with the name that it had.
+    evicted: Mutex<BTreeMap<u64, WorkloadName>>,
     reports: OnceLock<Reports>,
     pulses: Mutex<Vec<Arc<Pulse>>>,
     exporters: Mutex<Vec<Part>>,
@@ -230,6 +236,7 @@ impl Shared {
         Reading {
             workloads: self.directory.get().map(|directory| directory.view()),
             outcomes,
+            evictions: self.evictions(),
             engine: lock(&self.engine).clone(),
             capture: lock(&self.capture).clone(),
             hooks: lock(&self.hooks).clone(),
@@ -248,6 +255,23 @@ impl Shared {
             failed_reloads: self.failed_reloads.load(Ordering::Relaxed),
         }
     }
+
+    /// As many as the engine counts cgroups: it has a bound.
+    fn evictions(&self) -> BTreeMap<WorkloadName, u64> {
+        let mut totals = BTreeMap::new();
+        let Some(directory) = self.directory.get() else {
+            return totals;
+        };
+        let evictions = lock(&self.engine).evictions.clone();
+        let mut names = lock(&self.evicted);
+        for (cgroup, count) in evictions {
+            let name = names
+                .entry(cgroup.0)
+                .or_insert_with(|| directory.workload_name(cgroup));
+            *totals.entry(name.clone()).or_default() += count;
+        }
+        totals
+    }
 }
 
 /// A reading of [`Shared`].
@@ -255,6 +279,8 @@ impl Shared {
 pub struct Reading {
     /// See [`EngineView`].
     pub engine: EngineView,
+    /// Connections evicted, by workload.
+    pub evictions: BTreeMap<WorkloadName, u64>,
     /// See [`CaptureView`].
     pub capture: CaptureView,
     /// The hooks.

@@ -69,6 +69,15 @@ fn attribution(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
         "Exchanges by the result of the lookup of their pods: known at once, after a wait, uncertain, or emitted without.",
         results.into_iter().chain(without).map(|(result, n)| ([("result", result)], n)),
     )?;
+    let evicted = reading.evictions.iter();
+    page.counters(
+        "meshtap_workload_evicted_connections",
+        "Connections dropped for room, by the workload that held more than its share.",
+        evicted.map(|(name, n)| {
+            let labels = [("namespace", &*name.namespace), ("workload", &*name.name)];
+            (labels, *n)
+        }),
+    )?;
     let excluded = Reason::ALL.iter().zip(outcomes.excluded);
     page.counters(
         "meshtap_exchanges_excluded",

@@ -30,11 +30,14 @@ pub enum Reason {
     /// A gateway's or waypoint's proxy and its own business: its admin interface, its metrics, the kubelet's probes of
     /// it, what it asks itself over loopback.
     Proxy,
+    /// The socket is the end of the connection that is not asked for (`capture.side`). The BPF programs cannot know the
+    /// end of a connection that was there before them.
+    Side,
 }
 
 impl Reason {
     /// Every reason, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Mesh,
         Self::Rule,
         Self::OptedOut,
@@ -42,6 +45,7 @@ impl Reason {
         Self::Host,
         Self::Unidentified,
         Self::Proxy,
+        Self::Side,
     ];
 
     /// The metric's label.
@@ -55,6 +59,7 @@ impl Reason {
             Self::Host => "host",
             Self::Unidentified => "unidentified",
             Self::Proxy => "proxy",
+            Self::Side => "side",
         }
     }
 }

@@ -15,6 +15,7 @@ const ORDER: &[&str] = &[
     "units",
     "files",
     "ledger",
+    "handover",
     "capture",
     "transport",
     "http",

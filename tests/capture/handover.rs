@@ -1,0 +1,131 @@
+//! An agent takes over from the one that runs, under load: every request is emitted once.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use meshtap_tests::{
+    Bench, Connection, Daemon, ECHO, HTTP_PORT, Nginx, binary, figure, live, until,
+};
+use serde_json::Value;
+
+const CLIENTS: usize = 3;
+/// Clients that send a request every few milliseconds: there is one in flight whenever an agent takes over.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Starts an agent that serves metrics at this port.
+fn agent(bench: &Bench, port: u16) -> Daemon {
+    let folder = bench.scratch.path().join("handover");
+    let config = bench.scratch.write(
+        &format!("meshtap-{port}.yaml"),
+        format!(
+            "telemetry: {{listen: '127.0.0.1:{port}'}}\nexport: {{stdout: true}}\n\
+             capture: {{side: server, cgroup: '{}'}}\nkubernetes: {{mode: 'off'}}\n\
+             handover: {{folder: '{}'}}\n",
+            bench.cgroup.path().display(),
+            folder.display(),
+        ),
+    );
+    let mut command = Command::new(binary().expect("a meshtap binary"));
+    command.args(["run", "--config"]).arg(config);
+    let agent = Daemon::start(bench, &mut command).listening(port);
+    until("the agent is ready", || {
+        let response = Connection::open(([127, 0, 0, 1], port)).get("/readyz");
+        response.status == 200
+    });
+    agent
+}
+
+/// Sends requests, most of them over one connection, until there are enough; their targets.
+fn load(client: usize, done: &AtomicBool) -> Vec<String> {
+    let address = ([127, 0, 0, 1], HTTP_PORT);
+    let mut kept = Connection::open(address);
+    let mut targets = Vec::new();
+    while !done.load(Ordering::Relaxed) {
+        let target = format!("/echo?id={client}-{}", targets.len());
+        let response = if targets.len() % 5 == 0 {
+            Connection::open(address).get(&target)
+        } else {
+            kept.get(&target)
+        };
+        assert_eq!(response.status, 200, "{target}");
+        targets.push(target);
+        thread::sleep(PAUSE);
+    }
+    targets
+}
+
+/// How often each target of the load was emitted by these agents.
+fn emitted(agents: &[&Daemon]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for agent in agents {
+        let log = agent.log();
+        let spans = log.lines().filter(|line| line.starts_with("{\"trace_id\""));
+        for line in spans {
+            let span: Value = serde_json::from_str(line).expect("JSON");
+            let target = span["attributes"]["http.target"]
+                .as_str()
+                .expect("a target");
+            if target.starts_with("/echo") {
+                *counts.entry(target.to_owned()).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
+fn await_log(agent: &Daemon, text: &str) {
+    until(text, || agent.log().contains(text));
+}
+
+#[test]
+fn every_request_is_emitted_once() {
+    live(|bench| {
+        let _nginx = Nginx::start(bench, ECHO);
+        let mut first = agent(bench, 9464);
+        let done = AtomicBool::new(false);
+        let (targets, mut second, third) = thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|client| {
+                    scope.spawn({
+                        let done = &done;
+                        move || load(client, done)
+                    })
+                })
+                .collect();
+            let second = agent(bench, 9465);
+            await_log(&first, "standing by");
+            let third = agent(bench, 9466);
+            await_log(&second, "standing by");
+            done.store(true, Ordering::Relaxed);
+            let targets = clients
+                .into_iter()
+                .map(|client| client.join().expect("a client"));
+            let targets: Vec<_> = targets.flatten().collect();
+            (targets, second, third)
+        });
+        // One that stands by ends as it is asked to, or by itself once it is alone.
+        first.terminate();
+        assert!(first.wait().success());
+        third.terminate();
+        let mut third = third;
+        assert!(third.wait().success());
+        assert!(second.wait().success());
+
+        let counts = emitted(&[&first, &second, &third]);
+        for target in &targets {
+            assert_eq!(counts.get(target), Some(&1), "{target}");
+        }
+        assert_eq!(counts.len(), targets.len());
+        for agent in [&first, &second, &third] {
+            assert!(!emitted(&[agent]).is_empty(), "each has emitted some");
+            assert!(agent.log().contains("\"imbalance\":0"));
+        }
+        figure(&format!(
+            "{} requests over two hand-overs, each emitted once",
+            targets.len()
+        ));
+    });
+}
