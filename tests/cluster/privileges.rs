@@ -1,6 +1,7 @@
 //! What the agent may do on a node: what `deploy/README.md` says, and nothing else.
 
 use std::fs;
+use std::path::PathBuf;
 
 use crate::shop::Shop;
 
@@ -15,7 +16,8 @@ fn the_agent_has_three_capabilities_and_nothing_else() {
     };
     let agent = shop.agent();
     let uid = agent["metadata"]["uid"].as_str().expect("a uid");
-    let status = status_of_container(uid);
+    let process = process_of(uid);
+    let status = fs::read_to_string(process.join("status")).expect("its status");
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.unwrap_or_else(|| panic!("no {name} in {status}"))
@@ -36,25 +38,59 @@ fn the_agent_has_three_capabilities_and_nothing_else() {
     for shared in ["hostNetwork", "hostPID", "hostIPC"] {
         assert!(spec[shared].is_null(), "{shared}");
     }
-    let mounts = spec["containers"][0]["volumeMounts"]
-        .as_array()
-        .expect("mounts");
-    assert!(
-        mounts.iter().all(|mount| mount["readOnly"] == true),
-        "{mounts:?}"
-    );
     let log = shop
         .cluster
         .kubectl("--namespace meshtap logs daemonset/meshtap");
     assert!(log.contains("capturing"), "{log}");
 }
 
-/// `/proc/PID/status` of the process that is in a pod's cgroup and is the agent.
-fn status_of_container(uid: &str) -> String {
+#[test]
+#[ignore = "needs a cluster: cargo xtask cluster test"]
+fn the_agent_cannot_change_a_cgroup() {
+    let Some(shop) = Shop::open(&["capture: {side: server}"]) else {
+        return;
+    };
+    let agent = shop.agent();
+    let process = process_of(agent["metadata"]["uid"].as_str().expect("a uid"));
+    // Below this, paths lead through the agent's own mounts; the test may write wherever the mount allows it.
+    let root = process.join("root");
+    let mounts = fs::read_to_string(process.join("mountinfo")).expect("its mounts");
+    let cgroups: Vec<_> = mounts.lines().filter_map(cgroup_mount).collect();
+    let of_node = cgroups.iter().filter(|mount| mount.starts_with("/host/"));
+    assert!(of_node.count() > 0, "no cgroup of the node in {mounts}");
+    for mount in &cgroups {
+        let folder = root.join(mount.trim_start_matches('/'));
+        let procs = folder.join("cgroup.procs");
+        let made = fs::create_dir(folder.join("meshtap-writes"));
+        let opened = fs::OpenOptions::new().write(true).open(procs);
+        for error in [made.err(), opened.map(drop).err()] {
+            let code = error.as_ref().and_then(std::io::Error::raw_os_error);
+            assert_eq!(code, Some(EROFS), "{mount}: {error:?}");
+        }
+    }
+    // The same way does write where the agent may.
+    let own = root.join("run/meshtap/written-by-a-test");
+    fs::write(&own, "").expect("the folder of the hand-over");
+    fs::remove_file(&own).expect("the file");
+}
+
+/// `EROFS` of asm-generic/errno-base.h.
+const EROFS: i32 = 30;
+
+/// The mount point of a cgroup hierarchy (proc_pid_mountinfo(5)).
+fn cgroup_mount(line: &str) -> Option<&str> {
+    let (mount, rest) = line.split_once(" - ")?;
+    let kind = rest.split(' ').next()?;
+    let point = mount.split(' ').nth(4)?;
+    matches!(kind, "cgroup" | "cgroup2").then_some(point)
+}
+
+/// `/proc/PID` of the process that is in a pod's cgroup and is the agent.
+fn process_of(uid: &str) -> PathBuf {
     for entry in fs::read_dir("/proc").expect("/proc").flatten() {
         let read = |file: &str| fs::read_to_string(entry.path().join(file)).unwrap_or_default();
         if read("comm").trim() == "meshtap" && read("cgroup").contains(&format!("pod{uid}/")) {
-            return read("status");
+            return entry.path();
         }
     }
     panic!("no process of the pod {uid}");

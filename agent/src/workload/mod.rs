@@ -65,6 +65,20 @@ pub struct Workloads {
     _following: Option<Following>,
 }
 
+/// In a pod the cgroup mounts are the node's: deploy/README.md says how to have them read-only all the way down.
+fn warn_of_writable_mounts() {
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
+        return;
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    for mount in cgroup::writable(&mounts) {
+        tracing::warn!(
+            mount,
+            "a cgroup mount is writable: set recursiveReadOnly, or mount cgroup v2 alone"
+        );
+    }
+}
+
 impl Workloads {
     /// Reads the cgroups below `root`, and starts to follow them and the Kubernetes API.
     ///
@@ -89,6 +103,7 @@ impl Workloads {
         let trust_domain = cluster_info.trust_domain.clone();
         let directory = Arc::new(Directory::new(choice, cluster_info, exclusions));
         directory.read_network(monotonic());
+        warn_of_writable_mounts();
         // The cgroups first: what the API reports then finds them there.
         let rescan = cgroup::start(root, directory.clone())?;
         let following = watch::start(kubernetes, &directory)?;

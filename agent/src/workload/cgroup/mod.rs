@@ -5,10 +5,12 @@
 //! container is known before its first process runs. Reading them all again, on demand, is the fallback for whatever
 //! that missed.
 
+mod mounts;
 mod path;
 mod tree;
 mod watch;
 
+pub(crate) use mounts::writable;
 pub use path::Place;
 pub(crate) use tree::Change;
 pub(crate) use watch::{Listener, RescanTrigger, start};
