@@ -84,6 +84,22 @@ impl InFlight {
         self.request.as_ref().map(|request| request.began)
     }
 
+    /// The response switches the connection to the protocol of this name (RFC 9110 §7.8).
+    pub(crate) fn switches_to(&self, protocol: &[u8]) -> bool {
+        let names = |response: &Response| {
+            let mut values = response.head.fields.get_all("upgrade");
+            values.any(|value| value.trim_ascii().eq_ignore_ascii_case(protocol))
+        };
+        self.response
+            .as_ref()
+            .is_some_and(|response| response.head.status == 101 && names(response))
+    }
+
+    /// The request, which another protocol goes on with. It stays started.
+    pub(crate) const fn hand_over(&mut self) -> Option<Request> {
+        self.request.take()
+    }
+
     /// It was emitted early: only its place in the order is left.
     pub(crate) const fn is_emitted(&self) -> bool {
         self.request.is_none()

@@ -4,6 +4,7 @@
 //!            ┌── preface, frames ────────► H2 ( per stream: 2xx to CONNECT ─► a session of its own )
 //!            ├── first bytes of HTTP/1 ──► H1 ──┬── 101 to WebSocket ───────────────► WebSocket
 //! Detect ────┤                             │    └── other 101, 2xx to CONNECT ──► Tunnel ( Detect … )
+//!            │                             ├── 101 to h2c ──► H2
 //!            └── of anything else ─────────┴──────── nothing more to emit ──────► Ignored
 //! ```
 //!
@@ -196,9 +197,13 @@ impl Session {
         cx: &mut Context<'_>,
     ) {
         let requests = peers.side.requests();
-        *self = match switched.websocket {
-            true => Self::WebSocket(Box::new(WebSocket::new(requests))),
-            false => Self::Tunnel(Box::new(Tunnel::new(peers, origin))),
+        *self = match switched.upgraded {
+            Some(request) => {
+                cx.stats.http2 += 1;
+                Self::H2(Box::new(H2::upgraded(Arc::clone(peers), *request)))
+            }
+            None if switched.websocket => Self::WebSocket(Box::new(WebSocket::new(requests))),
+            None => Self::Tunnel(Box::new(Tunnel::new(peers, origin))),
         };
         self.opens(requests.opposite(), chunk.offset, true, cx);
         // Where the next request bytes are not known yet, the sender of the response says.

@@ -379,6 +379,34 @@ fn a_tunnel_is_a_connection_of_its_own() {
 }
 
 #[test]
+fn upgraded_from_http_1() {
+    let fields =
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+    let request = format!("POST /first HTTP/1.1\r\n{fields}Content-Length: 2\r\n\r\nup");
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    let segments = [
+        (CLIENT, request.into_bytes()),
+        (SERVER, [switch.as_bytes(), &settings()].concat()),
+        opening(),
+        (SERVER, status(1, 0, "200")),
+        (CLIENT, get(3, "/second")),
+        (
+            SERVER,
+            [data(1, END_STREAM, "one"), status(3, END_STREAM, "204")].concat(),
+        ),
+    ];
+    let expected = [
+        "1: POST /first \"up\" -> 200 \"one\"",
+        "3: GET /second \"\" -> 204 \"\"",
+    ];
+    for side in [Side::Server, Side::Client] {
+        let run = run(side, &segments);
+        assert_eq!(story(&run), expected);
+        assert_eq!(run.engine.stats().http2, 1);
+    }
+}
+
+#[test]
 fn websocket_in_a_stream() {
     let fields = [
         ":method=CONNECT",
@@ -570,6 +598,8 @@ fn a_broken_protocol_ends_the_connection() {
             opening(),
             (CLIENT, get(1, "/a")),
             (CLIENT, broken),
+            // TCP has taken it.
+            (SERVER, settings()),
             (CLIENT, get(5, "/never")),
         ];
         let run = run(Side::Server, &segments);

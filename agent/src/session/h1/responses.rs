@@ -226,6 +226,12 @@ impl H1 {
         {
             cx.drop_with(Dropped::PairingLost);
         }
+        let upgraded = self
+            .in_flight
+            .front_mut()
+            .filter(|exchange| exchange.switches_to(b"h2c"))
+            .and_then(InFlight::hand_over)
+            .map(Box::new);
         let mut emitter = cx.emitter(&self.peers);
         if let Some(exchange) = self.in_flight.front_mut() {
             exchange.emit(true, now, &mut emitter);
@@ -239,6 +245,7 @@ impl H1 {
         self.current = false;
         self.switched = Some(Box::new(Switched {
             websocket,
+            upgraded,
             requests_ended: matches!(self.requests, Requests::Ended),
             early: match &mut self.requests {
                 Requests::Hold(early) => std::mem::take(early),

@@ -1,5 +1,6 @@
 //! From HTTP/1 to something else: after a 101, or a 2xx to CONNECT.
 
+use crate::exchange::Request;
 use crate::flow::{Nanos, Offset};
 use crate::transport::{Chunk, Gap};
 
@@ -61,6 +62,8 @@ impl Early {
 pub(crate) struct Switched {
     /// It is WebSocket (RFC 6455).
     pub(crate) websocket: bool,
+    /// It is HTTP/2 (RFC 7540 §3.2): the request, which is its first stream.
+    pub(crate) upgraded: Option<Box<Request>>,
     /// What the client sent before it knew.
     pub(crate) early: Early,
     /// The client has ended its direction.

@@ -5,7 +5,8 @@
 //! Item ─► Receiver (frames, header blocks of one direction) ─► Streams (one exchange each) ─► Exchange
 //! ```
 //!
-//! * A connection with prior knowledge (§3.3) begins with the client's preface; the server may send first.
+//! * A connection with prior knowledge (§3.3) begins with the client's preface; the server may send first. So does one that was
+//!   upgraded, after its first request.
 //! * One that is older than the agent is recognised by frames, and by a header block that says who sends requests. What its header
 //!   compression refers to, and was sent before, is unknown: such exchanges are [`Partial::Hpack`].
 //! * Bytes that are missing inside DATA leave all else as it is. Others lose track of a direction: it is found again at a chain of frame
@@ -24,6 +25,7 @@ use self::receive::{Received, Receiver};
 use self::streams::Streams;
 use super::h1::{End, Verdict};
 use super::{Context, Messages, Origin};
+use crate::exchange::Request;
 use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
 use crate::http::h2::frame::Setting;
 use crate::http::h2::stream::{Close, Peer};
@@ -57,6 +59,15 @@ impl H2 {
             streams: Streams::new(peers),
             broken: false,
         }
+    }
+
+    /// After an upgrade from HTTP/1.1 (RFC 7540 §3.2): the request is the first stream, and whole. What the client allows, its
+    /// `HTTP2-Settings` say, which are not looked into: any table is allowed.
+    pub(crate) fn upgraded(peers: Arc<Peers>, request: Request) -> Self {
+        let mut h2 = Self::new(peers, [true; 2]);
+        h2.receivers[Peer::Server as usize].allow_table(u32::MAX);
+        h2.streams.upgraded(request);
+        h2
     }
 
     fn peer(&self, direction: Direction) -> Peer {

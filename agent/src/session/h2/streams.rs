@@ -10,6 +10,7 @@ use super::super::h1::End;
 use super::super::{Context, Origin};
 use super::inside::Inside;
 use super::receive::Block;
+use crate::exchange::Request;
 use crate::flow::{Nanos, Offset, Peers};
 use crate::http::h2::HeadBuilder;
 use crate::http::h2::stream::{Close, Peer, State};
@@ -40,6 +41,12 @@ impl Streams {
             news: None,
             last_request: None,
         }
+    }
+
+    /// The first stream is this request.
+    pub(super) fn upgraded(&mut self, request: Request) {
+        self.max_id = 1;
+        self.insert(1, Stream::upgraded(request));
     }
 
     pub(super) const fn peers(&self) -> &Arc<Peers> {

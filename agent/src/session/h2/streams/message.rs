@@ -77,6 +77,14 @@ impl Stream {
         stream
     }
 
+    /// A request that came before the connection spoke HTTP/2.
+    pub(super) fn upgraded(request: Request) -> Self {
+        let mut stream = Self::ignored(Offset::default());
+        stream.state = State::HalfClosed(Peer::Client);
+        stream.request = Some(request);
+        stream
+    }
+
     /// A stream whose exchange is not emitted: only its place is left.
     pub(super) fn ignored(offset: Offset) -> Self {
         Self {
@@ -249,7 +257,10 @@ impl Stream {
         let exact = [exact(Peer::Client), exact(Peer::Server)];
         let [sent, received] = &mut self.bodies;
         let [trailers, response_trailers] = &mut self.trailers;
-        request.body = sent.finish(exact[0], trailers.take());
+        // The body of an upgraded request came before.
+        if request.body.size == 0 {
+            request.body = sent.finish(exact[0], trailers.take());
+        }
         let response = self.response.take().map(|mut response| {
             response.body = received.finish(exact[1], response_trailers.take());
             response
