@@ -1,5 +1,5 @@
-//! Embeds the kernel programs that `cargo xtask build` made, named by `MESHTAP_EBPF`. Without it the agent builds too, and says so when asked to
-//! capture.
+//! Embeds the kernel programs that `cargo xtask build` made, named by `MESHTAP_EBPF`. Without it
+//! the agent builds too, and says so when asked to capture.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! What the BPF programs made of the sockets that they met. Index into their per-CPU counters, and metric label.
+//! What the BPF programs made of the sockets that they met. Index into their per-CPU counters, and
+//! metric label.
 
 /// Number of [`Classification`]s.
 pub const CLASSIFICATIONS: u32 = 7;

@@ -5,14 +5,16 @@ pub const COMMAND_IGNORE: u32 = 1;
 /// `flags`: copy every byte, whatever the capture window says; a resume offset still skips.
 pub const COMMAND_UNLIMITED: u32 = 1 << 1;
 
-/// Value of the command table; its key is the socket cookie. All that was asked so far, not only the last request.
+/// Value of the command table; its key is the socket cookie. All that was asked so far, not only
+/// the last request.
 ///
-/// The programs look a socket up there once for each move of the generation counter, which user space raises after it has written.
+/// The programs look a socket up there once for each move of the generation counter, which user
+/// space raises after it has written.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketCommand {
-    /// The key once more. The kernel may hand the memory of a replaced entry to another one at any time: a program that reads a foreign
-    /// cookie here reads nothing else.
+    /// The key once more. The kernel may hand the memory of a replaced entry to another one at any
+    /// time: a program that reads a foreign cookie here reads nothing else.
     pub cookie: u64,
     /// `COMMAND_*`.
     pub flags: u32,
@@ -26,7 +28,8 @@ pub struct SocketCommand {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resume {
-    /// Differs from that of the request before: a request counts once. Zero: nothing was asked yet.
+    /// Differs from that of the request before: a request counts once. Zero: nothing was asked
+    /// yet.
     pub serial: u32,
     /// TCP sequence number. Payload before it is not needed; the window counts from there.
     pub seq: u32,
@@ -34,6 +37,7 @@ pub struct Resume {
 
 const _: () = assert!(core::mem::size_of::<SocketCommand>() == 32);
 
-// SAFETY: `repr(C)`, integers only, no padding (8 + 2 × 4 + 2 × 8 = 32, asserted above): any bytes are a value.
+// SAFETY: `repr(C)`, integers only, no padding (8 + 2 × 4 + 2 × 8 = 32, asserted above): any bytes
+// are a value.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for SocketCommand {}

@@ -14,28 +14,31 @@ pub const MAX_PORTS: usize = 16;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaptureConfig {
-    /// Sockets with `sk->mark & mark_mask == ignored_mark` are left alone, whoever set the mark (CAP_NET_ADMIN, or CAP_NET_RAW since
-    /// Linux 5.17). A mask of zero, the default, turns this off.
+    /// Sockets with `sk->mark & mark_mask == ignored_mark` are left alone, whoever set the mark
+    /// (CAP_NET_ADMIN, or CAP_NET_RAW since Linux 5.17). A mask of zero, the default, turns
+    /// this off.
     pub ignored_mark: u32,
     /// See `ignored_mark`.
     pub mark_mask: u32,
     /// `SIDE_*`.
     pub side: u32,
-    /// The capture window: payload bytes copied per direction before the other direction speaks, or user space asks for more.
+    /// The capture window: payload bytes copied per direction before the other direction speaks,
+    /// or user space asks for more.
     pub budget: u32,
     /// Pending ring-buffer bytes at which the reader is woken before its timer.
     pub wakeup_bytes: u32,
-    /// Level of the aya-log diagnostics, 1 (error) to 5 (trace); zero is off. Fixed at load: when it is zero the kernel's verifier
-    /// removes the logging code.
+    /// Level of the aya-log diagnostics, 1 (error) to 5 (trace); zero is off. Fixed at load: when
+    /// it is zero the kernel's verifier removes the logging code.
     pub log: u32,
     /// Number of valid entries in `ports`, the others being zero; zero means every port.
     pub port_count: u32,
     /// A socket is recorded when its local or its remote port is one of these.
     pub ports: [u16; MAX_PORTS],
-    /// Zero lets everything pass unseen. Set once both directions are attached, so that no connection is seen from one side only.
+    /// Zero lets everything pass unseen. Set once both directions are attached, so that no
+    /// connection is seen from one side only.
     pub enabled: u32,
-    /// A window that is used up goes on, to four times its size, while less than this is pending in the ring buffer: user space is about
-    /// to ask for more, and there is room.
+    /// A window that is used up goes on, to four times its size, while less than this is pending
+    /// in the ring buffer: user space is about to ask for more, and there is room.
     pub overrun_bytes: u32,
 }
 
@@ -58,6 +61,7 @@ impl Default for CaptureConfig {
 
 const _: () = assert!(core::mem::size_of::<CaptureConfig>() == 68);
 
-// SAFETY: `repr(C)`, integers only, no padding (7 × 4 + 16 × 2 + 2 × 4 = 68, asserted above): any bytes are a value.
+// SAFETY: `repr(C)`, integers only, no padding (7 × 4 + 16 × 2 + 2 × 4 = 68, asserted above): any
+// bytes are a value.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for CaptureConfig {}

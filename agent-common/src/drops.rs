@@ -1,9 +1,11 @@
-//! Why the BPF programs did not give a payload to user space. Index into its per-CPU counters, and metric label.
+//! Why the BPF programs did not give a payload to user space. Index into its per-CPU counters, and
+//! metric label.
 
 /// Number of [`DropReason`]s.
 pub const DROP_REASONS: u32 = 8;
 
-/// What the BPF programs count when they do not copy payload, per CPU: number of segments and their payload bytes.
+/// What the BPF programs count when they do not copy payload, per CPU: number of segments and their
+/// payload bytes.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DropReason {
@@ -17,7 +19,8 @@ pub enum DropReason {
     Headers = 3,
     /// Past the capture window: not copied on purpose, known by sequence numbers.
     Budget = 4,
-    /// The kernel had no room for the socket's state (`net.core.optmem_max`): the socket was not followed.
+    /// The kernel had no room for the socket's state (`net.core.optmem_max`): the socket was not
+    /// followed.
     FlowState = 5,
     /// TCP does not accept a segment with such flags or numbers (RFC 9293 §3.10.7.4).
     Unaccepted = 6,

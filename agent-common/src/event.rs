@@ -12,8 +12,9 @@ pub const DIRECTION_EGRESS: u8 = 1;
 pub const FLAG_FIN: u16 = 1;
 /// The segment carries RST: the connection is gone.
 pub const FLAG_RST: u16 = 1 << 1;
-/// The socket is still the listener (TCP_DEFER_ACCEPT, TCP Fast Open, a lost last ACK): `cookie` and `cgroup_id` are the
-/// listener's, and the segment belongs to the connection with the same addresses and ports.
+/// The socket is still the listener (TCP_DEFER_ACCEPT, TCP Fast Open, a lost last ACK): `cookie`
+/// and `cgroup_id` are the listener's, and the segment belongs to the connection with the same
+/// addresses and ports.
 pub const FLAG_LISTENER: u16 = 1 << 3;
 /// `expected` is the first byte of this direction of the connection: nothing came before it.
 pub const FLAG_START: u16 = 1 << 4;
@@ -23,7 +24,8 @@ pub const FLAG_SKIPPED: u16 = 1 << 5;
 /// Bytes of an [`EventHeader`].
 pub const HEADER_LEN: usize = core::mem::size_of::<EventHeader>();
 
-/// Head of every record. Integers are in host order; addresses are IPv6, or IPv4 mapped into it (`::ffff:a.b.c.d`).
+/// Head of every record. Integers are in host order; addresses are IPv6, or IPv4 mapped into it
+/// (`::ffff:a.b.c.d`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventHeader {
@@ -33,12 +35,15 @@ pub struct EventHeader {
     pub cookie: u64,
     /// `bpf_skb_cgroup_id()`: cgroup v2 id of the socket.
     pub cgroup_id: u64,
-    /// TCP sequence number of the first payload byte this record stands for; a SYN before it has been counted.
+    /// TCP sequence number of the first payload byte this record stands for; a SYN before it has
+    /// been counted.
     pub seq: u32,
-    /// TCP acknowledgement number of the segment: what its sender had received of the other direction.
+    /// TCP acknowledgement number of the segment: what its sender had received of the other
+    /// direction.
     pub ack: u32,
-    /// The socket's own position in this direction before the segment: `rcv_nxt` on ingress (a lower bound of what has
-    /// been received in order), `snd_nxt` on egress. Payload before it is a retransmission.
+    /// The socket's own position in this direction before the segment: `rcv_nxt` on ingress (a
+    /// lower bound of what has been received in order), `snd_nxt` on egress. Payload before it
+    /// is a retransmission.
     pub expected: u32,
     /// Payload bytes this record stands for on the wire.
     pub wire_len: u32,

@@ -7,8 +7,8 @@ pub const FLOW_STATE_OFFSET: usize = 8;
 /// The state of a socket that is left alone as long as it lives.
 pub const FLOW_STATE_IGNORED: u8 = 6;
 
-/// What user space puts into the socket-local storage of a listener of its own. The kernel copies it
-/// to every socket that the listener accepts (`BPF_F_CLONE`), before that gets its first packet.
+/// What user space puts into the socket-local storage of a listener of its own. The kernel copies
+/// it to every socket that the listener accepts (`BPF_F_CLONE`), before that gets its first packet.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IgnoredFlow([u8; FLOW_LEN]);

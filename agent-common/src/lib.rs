@@ -1,9 +1,11 @@
 //! What the BPF programs and user space share: the layout of events and maps, drop reasons, limits.
 //!
-//! Everything here is plain data, `#[repr(C)]`, with its layout asserted at compile time. No dependencies, no `std`.
+//! Everything here is plain data, `#[repr(C)]`, with its layout asserted at compile time. No
+//! dependencies, no `std`.
 //!
-//! One record of the ring buffer is an [`EventHeader`] followed by [`EventHeader::captured_len`] bytes of TCP payload; what
-//! remains of the reserved bucket after that is undefined and must not be read.
+//! One record of the ring buffer is an [`EventHeader`] followed by [`EventHeader::captured_len`]
+//! bytes of TCP payload; what remains of the reserved bucket after that is undefined and must not
+//! be read.
 
 #![no_std]
 
@@ -29,14 +31,17 @@ pub use owner::Owner;
 /// Most payload bytes of one record. A larger skb makes several records, in order.
 pub const MAX_CHUNK: usize = 32 * 1024;
 
-/// Largest skb that is copied: BIG TCP's 512 KiB. Bytes past it are a gap that sequence numbers show.
+/// Largest skb that is copied: BIG TCP's 512 KiB. Bytes past it are a gap that sequence numbers
+/// show.
 pub const MAX_SKB: usize = 512 * 1024;
 
 /// Default size of the ring buffer in bytes (a power of two).
 pub const DEFAULT_RING_BYTES: u32 = 16 * 1024 * 1024;
 
-/// Sockets with a command at a time, which is as many as the engine keeps connections. An entry takes about 100 bytes.
+/// Sockets with a command at a time, which is as many as the engine keeps connections. An entry
+/// takes about 100 bytes.
 pub const MAX_COMMANDS: u32 = 65_536;
 
-/// Cgroups that can be left alone at a time: every container of the fullest node, and what is nested in them.
+/// Cgroups that can be left alone at a time: every container of the fullest node, and what is
+/// nested in them.
 pub const MAX_EXCLUDED_CGROUPS: u32 = 16_384;

@@ -1,4 +1,5 @@
-//! How many exchanges one core turns segments into, by CPU time. No framework, so that it runs under callgrind as well:
+//! How many exchanges one core turns segments into, by CPU time. No framework, so that it runs
+//! under callgrind as well:
 //!
 //! ```text
 //! cargo bench --bench engine                    every case
@@ -168,7 +169,8 @@ fn socket(n: u16) -> Socket {
     }
 }
 
-/// CPU time of this thread: other work on the machine does not count. (The clock's own call does not run under callgrind.)
+/// CPU time of this thread: other work on the machine does not count. (The clock's own call does
+/// not run under callgrind.)
 fn cpu() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())

@@ -1,8 +1,10 @@
-//! The user-space pipeline without a kernel: segments kept in memory → engine → policy → span → OTLP bytes, on one thread.
+//! The user-space pipeline without a kernel: segments kept in memory → engine → policy → span →
+//! OTLP bytes, on one thread.
 //!
-//! Prints, for bodies of 1 KB and of 4 KB (half of it in the request, half in the answer), exchanges per second of processor time and
-//! the time of each step. `MESHTAP_BENCH_EXCHANGES` sets how many exchanges a round has; `MESHTAP_BENCH_STEP` ends the pipeline
-//! early (none, engine, policy, span, otlp), which is what a profiler that counts instructions is run with.
+//! Prints, for bodies of 1 KB and of 4 KB (half of it in the request, half in the answer),
+//! exchanges per second of processor time and the time of each step. `MESHTAP_BENCH_EXCHANGES` sets
+//! how many exchanges a round has; `MESHTAP_BENCH_STEP` ends the pipeline early (none, engine,
+//! policy, span, otlp), which is what a profiler that counts instructions is run with.
 
 #![expect(
     clippy::print_stdout,

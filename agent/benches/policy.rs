@@ -1,6 +1,7 @@
 //! Time that policy and span take per exchange: `cargo bench -p meshtap --bench policy`.
 //!
-//! Exchanges are made before the clock runs; the best of many rounds is shown, since other work on the machine only adds to it.
+//! Exchanges are made before the clock runs; the best of many rounds is shown, since other work on
+//! the machine only adds to it.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,8 +1,8 @@
 //! Time that redaction takes per KB of body, by shape and size:
 //! `cargo bench -p meshtap --no-default-features --features redact --bench redact`.
 //!
-//! Shapes are what clients and servers send, and what was made to be expensive. The best of many rounds is shown: other work on the
-//! machine only adds to it.
+//! Shapes are what clients and servers send, and what was made to be expensive. The best of many
+//! rounds is shown: other work on the machine only adds to it.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,9 +1,11 @@
 //! meshtap: a per-node HTTP capture agent.
 //!
-//! Data runs one way: `capture` → `engine` { `transport` → `session` { `http` → `exchange` } } → `policy` → `redact` → `signal` → `export`. The middle is
-//! pure: no tokio, no clock, no aya; time is an argument.
+//! Data runs one way: `capture` → `engine` { `transport` → `session` { `http` → `exchange` } } →
+//! `policy` → `redact` → `signal` → `export`. The middle is pure: no tokio, no clock, no aya; time
+//! is an argument.
 //!
-//! Without the feature `agent`, which is on by default, the library is the engine and what reads files for it; with `redact`, policy and redaction besides.
+//! Without the feature `agent`, which is on by default, the library is the engine and what reads
+//! files for it; with `redact`, policy and redaction besides.
 
 #![cfg_attr(
     not(feature = "agent"),

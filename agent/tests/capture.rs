@@ -1,5 +1,6 @@
-//! The kernel side on the running kernel, with sockets of the test's own on loopback. Needs root and the kernel programs (`cargo xtask test`
-//! brings both); says that it was skipped without them, and fails instead where `CI` is set.
+//! The kernel side on the running kernel, with sockets of the test's own on loopback. Needs root
+//! and the kernel programs (`cargo xtask test` brings both); says that it was skipped without them,
+//! and fails instead where `CI` is set.
 
 #![expect(
     clippy::unwrap_used,
@@ -106,7 +107,8 @@ impl Live {
         &self.told
     }
 
-    /// Polls until both ends of the client's connection have received the end of the other's stream.
+    /// Polls until both ends of the client's connection have received the end of the other's
+    /// stream.
     fn until_closed(&mut self, client: SocketAddr) -> &[Told] {
         self.until("end of the connection", |told| {
             let ended = |segment: &&Told| {
@@ -132,7 +134,8 @@ fn ends_at(segment: &Told, client: SocketAddr) -> bool {
     segment.local.port() == client.port() || segment.remote.port() == client.port()
 }
 
-/// What went one way at one socket, put together by sequence numbers; `None` when bytes are missing.
+/// What went one way at one socket, put together by sequence numbers; `None` when bytes are
+/// missing.
 fn stream(told: &[Told], local: SocketAddr, direction: Direction) -> Option<Vec<u8>> {
     let mut segments: Vec<&Told> = told
         .iter()
@@ -301,8 +304,9 @@ fn large_segments_come_whole_and_in_order() {
     assert!(stream(told, server, Direction::Ingress).as_ref() == Some(&upload));
 }
 
-/// Sends what is given on a new connection, then an exchange on the same, then an exchange on another one. Of the first connection, the
-/// payloads that are emitted at both ends are exactly `expected`.
+/// Sends what is given on a new connection, then an exchange on the same, then an exchange on
+/// another one. Of the first connection, the payloads that are emitted at both ends are exactly
+/// `expected`.
 fn check_first(first: &[&[u8]], by_server: bool, expected: &[&[u8]]) {
     let (listener, port) = listen(Ipv4Addr::LOCALHOST);
     let Some(mut live) = Live::start(port, |_| ()) else {

@@ -1,5 +1,5 @@
-//! One credential, put wherever clients and servers put theirs: nothing that leaves the node shows it, be it a span of any profile, a HAR
-//! entry, a line of JSON or one for a person.
+//! One credential, put wherever clients and servers put theirs: nothing that leaves the node shows
+//! it, be it a span of any profile, a HAR entry, a line of JSON or one for a person.
 
 #![expect(
     clippy::unwrap_used,

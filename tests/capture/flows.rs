@@ -1,5 +1,5 @@
-//! What the kernel keeps of a connection: nobody else can push it out, or change it with segments that TCP
-//! does not take.
+//! What the kernel keeps of a connection: nobody else can push it out, or change it with segments
+//! that TCP does not take.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -29,8 +29,8 @@ fn flood(address: SocketAddr, bytes: &[u8]) {
     }
 }
 
-/// A body of 1 MiB is half read while another client floods the node: it is whole, and so is what follows
-/// on its connection.
+/// A body of 1 MiB is half read while another client floods the node: it is whole, and so is what
+/// follows on its connection.
 fn half_read_during_a_flood(bytes: &[u8]) {
     live(|bench| {
         let tap = Tap::new(bench).server_side().start();
@@ -77,8 +77,8 @@ fn request(id: &str, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// A peer made by hand sends the request `one` as `talk` does, then another. Both are emitted as the server
-/// read them.
+/// A peer made by hand sends the request `one` as `talk` does, then another. Both are emitted as
+/// the server read them.
 fn check(talk: impl Fn(&mut RawConnection<'_>, &[u8]) + Send + Sync) -> Vec<Report> {
     let reports = std::sync::Mutex::new(Vec::new());
     for v6 in [false, true] {

@@ -12,7 +12,8 @@ use meshtap_tests::{
 use serde_json::Value;
 
 const CLIENTS: usize = 3;
-/// Clients that send a request every few milliseconds: there is one in flight whenever an agent takes over.
+/// Clients that send a request every few milliseconds: there is one in flight whenever an agent
+/// takes over.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Starts an agent that serves metrics at this port.

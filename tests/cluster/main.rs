@@ -1,5 +1,5 @@
-//! On a real Kubernetes of one node (`cargo xtask cluster test`): the agent as `deploy/` puts it there, a real OpenTelemetry Collector
-//! and applications as pods.
+//! On a real Kubernetes of one node (`cargo xtask cluster test`): the agent as `deploy/` puts it
+//! there, a real OpenTelemetry Collector and applications as pods.
 
 mod outage;
 mod privileges;

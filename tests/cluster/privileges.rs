@@ -52,7 +52,8 @@ fn the_agent_cannot_change_a_cgroup() {
     };
     let agent = shop.agent();
     let process = process_of(agent["metadata"]["uid"].as_str().expect("a uid"));
-    // Below this, paths lead through the agent's own mounts; the test may write wherever the mount allows it.
+    // Below this, paths lead through the agent's own mounts; the test may write wherever the mount
+    // allows it.
     let root = process.join("root");
     let mounts = fs::read_to_string(process.join("mountinfo")).expect("its mounts");
     let cgroups: Vec<_> = mounts.lines().filter_map(cgroup_mount).collect();

@@ -26,7 +26,8 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// Everything in it, and ready; the agent with these lines in its configuration. What earlier tests sent is forgotten.
+    /// Everything in it, and ready; the agent with these lines in its configuration. What earlier
+    /// tests sent is forgotten.
     pub(crate) fn open(configuration: &[&str]) -> Option<Self> {
         let cluster = Cluster::running()?;
         let folder = cluster.folder("collected");
@@ -49,8 +50,8 @@ impl Shop {
         Some(shop)
     }
 
-    /// The agent as `deploy/` has it, but for where spans go and these lines of its configuration. It sees the whole machine: unless they
-    /// say otherwise, it leaves what is no pod alone.
+    /// The agent as `deploy/` has it, but for where spans go and these lines of its configuration.
+    /// It sees the whole machine: unless they say otherwise, it leaves what is no pod alone.
     fn deploy(&self, configuration: &[&str]) {
         // There is no DNS in this cluster.
         let endpoint = "otel-collector.observability.svc";
@@ -177,7 +178,8 @@ impl Shop {
         spans_in(&text[..end], each);
     }
 
-    /// Waits until the spans of these targets have arrived, `each` of them so many times: those spans.
+    /// Waits until the spans of these targets have arrived, `each` of them so many times: those
+    /// spans.
     pub(crate) fn told(&self, targets: &[String], each: usize) -> Vec<Span> {
         let mut told = Vec::new();
         until(&format!("{} spans are there", targets.len() * each), || {

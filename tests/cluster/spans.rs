@@ -1,4 +1,5 @@
-//! Spans arrive: each exchange once from each end, with the right pod, whatever becomes of the pods.
+//! Spans arrive: each exchange once from each end, with the right pod, whatever becomes of the
+//! pods.
 
 use std::collections::BTreeSet;
 

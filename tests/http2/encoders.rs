@@ -1,4 +1,5 @@
-//! Header blocks of encoders that are not ours, decoded: those of `h2`, of nghttp2 and of `httlib-hpack`, with tables of many sizes.
+//! Header blocks of encoders that are not ours, decoded: those of `h2`, of nghttp2 and of
+//! `httlib-hpack`, with tables of many sizes.
 
 use std::io;
 
@@ -91,7 +92,8 @@ fn decode(decoder: &mut Decoder, block: &[u8]) -> Vec<(Option<Vec<u8>>, Option<V
     fields
 }
 
-/// Decodes the blocks of a connection from its beginning, where all is known, and from later ones, where nothing may be wrong.
+/// Decodes the blocks of a connection from its beginning, where all is known, and from later ones,
+/// where nothing may be wrong.
 fn check(blocks: &[Vec<u8>], expected: &[Vec<Field>], limit: u32) {
     assert_eq!(blocks.len(), expected.len());
     let mut exact = Decoder::new();
@@ -178,7 +180,8 @@ fn blocks_of_httlib() {
     }
 }
 
-/// A connection of `h2`'s client, whose peer is played by hand: what it sends, cut into header blocks.
+/// A connection of `h2`'s client, whose peer is played by hand: what it sends, cut into header
+/// blocks.
 struct Peer {
     io: DuplexStream,
     reader: Reader,

@@ -1,4 +1,5 @@
-//! `meshtap run` at an API server, watching pods made of cgroups and network namespaces; its spans come as lines.
+//! `meshtap run` at an API server, watching pods made of cgroups and network namespaces; its spans
+//! come as lines.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -36,7 +37,8 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts it on the bench's cgroup. `kubernetes` and `more` are lines of its configuration. When this returns, it captures.
+    /// Starts it on the bench's cgroup. `kubernetes` and `more` are lines of its configuration.
+    /// When this returns, it captures.
     pub(crate) fn start(bench: &Bench, kubernetes: &str, more: &str) -> Self {
         let ledger = bench.scratch.path().join("ledger.json");
         // The test's own requests come from the bench's cgroup, which is no pod's.

@@ -1,8 +1,10 @@
-//! The paths of an ambient mesh, as istio-cni and ztunnel make them in pods: each request is emitted once by each application, with the right pods,
-//! however many sockets carried it in plain text.
+//! The paths of an ambient mesh, as istio-cni and ztunnel make them in pods: each request is
+//! emitted once by each application, with the right pods, however many sockets carried it in plain
+//! text.
 //!
-//! The node's proxy is a small one of this test's with what matters here of the real one: its sockets are in the pods' networks, in its own
-//! cgroup, marked 0x539; it keeps the source's address towards the application; between pods it does not speak HTTP.
+//! The node's proxy is a small one of this test's with what matters here of the real one: its
+//! sockets are in the pods' networks, in its own cgroup, marked 0x539; it keeps the source's
+//! address towards the application; between pods it does not speak HTTP.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -88,7 +90,8 @@ impl Mesh {
         mesh
     }
 
-    /// One request from a place to an address, and its answer by the application of another; who the application takes the client for.
+    /// One request from a place to an address, and its answer by the application of another; who
+    /// the application takes the client for.
     fn ask(&self, from: &Place, dialled: SocketAddrV4, to: &Place, target: &str) -> SocketAddr {
         let listener = listen(to);
         let client = from.inside(|| connect(dialled, None, None));

@@ -1,4 +1,5 @@
-//! The API server by itself: that a test's own words decide what is a pod, that access rules hold, and that what is gone is gone.
+//! The API server by itself: that a test's own words decide what is a pod, that access rules hold,
+//! and that what is gone is gone.
 
 use meshtap_tests::{ApiServer, isolated};
 use serde_json::{Value, json};

@@ -11,7 +11,8 @@ use crate::agent::{Agent, Wire, container, resident, uid, until};
 const PODS: &str = "/api/v1/namespaces/shop/pods";
 const ACCESS: &str = include_str!("../../deploy/meshtap.yaml");
 
-/// An API server with the namespace `shop`, the agent's access rules, and two pods on a wire that it knows nothing of yet.
+/// An API server with the namespace `shop`, the agent's access rules, and two pods on a wire that
+/// it knows nothing of yet.
 pub(crate) fn bench(body: impl FnOnce(&Bench, Cluster<'_>) + Send) {
     if !ApiServer::available() {
         return;
@@ -53,8 +54,8 @@ impl Cluster<'_> {
         }
     }
 
-    /// A pod of `shop` on this node, with its address. `place` gives it its id: the API server takes none from a client, so its cgroup
-    /// names it as a static pod's does.
+    /// A pod of `shop` on this node, with its address. `place` gives it its id: the API server
+    /// takes none from a client, so its cgroup names it as a static pod's does.
     pub(crate) fn pod(&self, name: &str, place: Option<&Pod>, address: &str, more: Value) -> Value {
         let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod",
@@ -69,7 +70,8 @@ impl Cluster<'_> {
         self.address(name, address)
     }
 
-    /// Ends the server as a crash does. In good order it would first wait for its watchers, half a minute or more.
+    /// Ends the server as a crash does. In good order it would first wait for its watchers, half a
+    /// minute or more.
     fn kill(&mut self) {
         let (pid, _) = self.server.pids();
         signal(pid.expect("a running server"), "-KILL");
@@ -335,7 +337,8 @@ fn one_that_is_too_far_behind_lists_again() {
         agent.await_watch("node_pods", "synced");
         let listings = "meshtap_kubernetes_listings_total{watch=\"node_pods\"}";
         assert_eq!(agent.metric(listings), 1.0);
-        // It hears of nothing while the world moves on and the past is forgotten. It is not connected then: the server would wait for it.
+        // It hears of nothing while the world moves on and the past is forgotten. It is not
+        // connected then: the server would wait for it.
         cluster.kill();
         agent.await_watch("node_pods", "lost");
         signal(agent.pid(), "-STOP");
@@ -462,7 +465,8 @@ fn annotations_reach_the_kernel() {
         namespace(json!("false"));
         until("the kernel knows", || (excluded() > before).then_some(()));
         wire.ask("/out");
-        // Another pod of the same node, on the same path: what comes after it is emitted shows that nothing came before.
+        // Another pod of the same node, on the same path: what comes after it is emitted shows that
+        // nothing came before.
         namespace(Value::Null);
         until("the kernel knows", || (excluded() == before).then_some(()));
         assert_eq!(

@@ -21,8 +21,8 @@ pub struct Options {
     /// Test the program without shared libraries, as images and virtual machines have it
     #[arg(long = "static", conflicts_with = "quick")]
     is_static: bool,
-    /// Given to `cargo test` as they are: `cargo xtask test -- stream::` runs the tests whose names
-    /// hold `stream::`
+    /// Given to `cargo test` as they are: `cargo xtask test -- stream::` runs the tests whose
+    /// names hold `stream::`
     #[arg(last = true)]
     arguments: Vec<String>,
 }

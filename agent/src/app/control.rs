@@ -101,7 +101,8 @@ impl Control {
     /// The first time in good order, the second time at once.
     fn end(&self) {
         if self.handover.request_end() {
-            // Another agent has taken over: this one ends by itself once its own exchanges are delivered.
+            // Another agent has taken over: this one ends by itself once its own exchanges are
+            // delivered.
             return;
         }
         if self.stop.asked() {

@@ -77,7 +77,8 @@ impl Enrichment {
         &self.handover
     }
 
-    /// What the policy may know of an exchange. One that is not to be emitted is counted by its reason.
+    /// What the policy may know of an exchange. One that is not to be emitted is counted by its
+    /// reason.
     pub(super) fn context(&mut self, found: &Attribution, exchange: &Exchange) -> PolicyContext {
         let is_handed_over = !self.handover.is_own(exchange.request.began);
         let is_other_side = self.side.is_some_and(|side| side != exchange.peers.side);

@@ -14,7 +14,8 @@ use crate::handover::{
     DRAIN, Handover, HandoverSection, Listener, Phase, Predecessor, SETTLE, Successor,
 };
 
-/// Longest search for the moment of a hand-over: it takes a tenth of a second, and the data thread may be busy.
+/// Longest search for the moment of a hand-over: it takes a tenth of a second, and the data thread
+/// may be busy.
 const CUT: Duration = Duration::from_secs(1);
 /// How often an agent that stands by looks whether the other one lives.
 const LOOK: Duration = Duration::from_secs(1);
@@ -47,7 +48,8 @@ impl Takeover {
         }
     }
 
-    /// Starts the thread. `ready` is called when the agent emits; `stop` is asked when it is to emit no more.
+    /// Starts the thread. `ready` is called when the agent emits; `stop` is asked when it is to
+    /// emit no more.
     ///
     /// # Errors
     /// When there is no thread.
@@ -134,8 +136,8 @@ pub(super) struct Standby {
 }
 
 impl Standby {
-    /// Waits to be ended, when another agent has taken over: whoever started this one would start it again. Ends when
-    /// the other agent does, to be started again.
+    /// Waits to be ended, when another agent has taken over: whoever started this one would start
+    /// it again. Ends when the other agent does, to be started again.
     pub(super) fn wait(&self) {
         let Ok(successor) = self.successor.try_recv() else {
             return;

@@ -114,7 +114,8 @@ impl Worker {
 
     /// Runs until the queue is closed and empty, then closes its batches.
     pub(super) fn run(mut self, queue: &Queue) {
-        // What is this agent's is not agreed on yet: exchanges wait in the queue, for a second or so.
+        // What is this agent's is not agreed on yet: exchanges wait in the queue, for a second or
+        // so.
         while !self.enrichment.handover().wait(TICK) {
             self.heart.beat();
         }

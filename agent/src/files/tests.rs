@@ -29,7 +29,8 @@ impl Drop for Scratch {
     }
 }
 
-/// In a folder with a file `victim`: what is made under `out`, and what comes of writing to it. The victim never changes.
+/// In a folder with a file `victim`: what is made under `out`, and what comes of writing to it. The
+/// victim never changes.
 #[track_caller]
 fn check(make: impl FnOnce(&Scratch), expected: Result<Kind, &str>) {
     let scratch = Scratch::new();

@@ -2,11 +2,11 @@
 
 use crate::flow::Nanos;
 
-/// No packet within this of the moment. The two programs on a packet's way run within a microsecond or two of each
-/// other; an interrupt between them takes some more.
+/// No packet within this of the moment. The two programs on a packet's way run within a microsecond
+/// or two of each other; an interrupt between them takes some more.
 const QUIET: Nanos = 50_000;
-/// How long such a pause is looked for. At 10 000 packets a second there is one within a millisecond; where there is
-/// none, the moment lies between two packets anyhow.
+/// How long such a pause is looked for. At 10 000 packets a second there is one within a
+/// millisecond; where there is none, the moment lies between two packets anyhow.
 const PATIENCE: Nanos = 100_000_000;
 
 /// The search.

@@ -1,9 +1,9 @@
 //! How the agents of a node meet: a socket in a folder of the node.
 //!
-//! The new agent connects and sends [`HELLO`]; the old one responds with `from NANOSECONDS`, the moment on the monotonic
-//! clock. The connection stays for as long as the new agent lives: an old one that stands by sees by its end that it is
-//! alone. Only a process of the same user is listened to (SO_PEERCRED, unix(7)), and the folder must be that user's
-//! alone.
+//! The new agent connects and sends [`HELLO`]; the old one responds with `from NANOSECONDS`, the
+//! moment on the monotonic clock. The connection stays for as long as the new agent lives: an old
+//! one that stands by sees by its end that it is alone. Only a process of the same user is listened
+//! to (SO_PEERCRED, unix(7)), and the folder must be that user's alone.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -23,7 +23,8 @@ const HELLO: &str = "meshtap handover 1\n";
 const SOCKET: &str = "handover.sock";
 /// Longest line: the greeting, or a response with 20 digits.
 const LINE: u64 = 64;
-/// Longest wait for a line of a process that is there. The search for the moment takes a tenth of a second.
+/// Longest wait for a line of a process that is there. The search for the moment takes a tenth of a
+/// second.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The agent that runs, as the new one sees it.
@@ -32,7 +33,8 @@ pub struct Predecessor {
     socket: PathBuf,
 }
 
-/// What the new agent has taken over. Keep it for as long as the agent lives: the other one sees its end.
+/// What the new agent has taken over. Keep it for as long as the agent lives: the other one sees
+/// its end.
 #[derive(Debug)]
 pub struct Taken {
     /// Exchanges that start at this or later are the new agent's.

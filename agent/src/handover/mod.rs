@@ -1,4 +1,5 @@
-//! Hand-over from one agent of a node to the next, so that an update misses nothing and emits nothing twice.
+//! Hand-over from one agent of a node to the next, so that an update misses nothing and emits
+//! nothing twice.
 //!
 //! ```text
 //!  old  ── captures ──────────────────┬─ emits what started before T ─┐ stands by
@@ -6,14 +7,16 @@
 //!                                     T
 //! ```
 //!
-//! Both capture for a while. They agree on a moment `T` of the monotonic clock, which is the machine's: an exchange is
-//! the old agent's when its request started before `T`, else the new one's. Both see each packet at slightly different
-//! times, for one program runs after the other; so `T` lies where no packet was near ([`Cut`]). The old agent goes on
-//! for [`DRAIN`] with what is its own, then detaches. What is the other's is counted (`handed_over`) and not emitted.
+//! Both capture for a while. They agree on a moment `T` of the monotonic clock, which is the
+//! machine's: an exchange is the old agent's when its request started before `T`, else the new
+//! one's. Both see each packet at slightly different times, for one program runs after the other;
+//! so `T` lies where no packet was near ([`Cut`]). The old agent goes on for [`DRAIN`] with what is
+//! its own, then detaches. What is the other's is counted (`handed_over`) and not emitted.
 //!
-//! The agents meet at a socket in a folder of the node that only root can enter ([`link`]). An agent that finds nobody
-//! there begins at once. One that is not understood, or gets no response in time, goes on as if it had found nobody: an
-//! exchange may then be emitted twice, but none is missed.
+//! The agents meet at a socket in a folder of the node that only root can enter ([`link`]). An
+//! agent that finds nobody there begins at once. One that is not understood, or gets no response in
+//! time, goes on as if it had found nobody: an exchange may then be emitted twice, but none is
+//! missed.
 
 mod config;
 mod cut;
@@ -31,7 +34,8 @@ use cut::Cut;
 
 /// How long an agent goes on with the exchanges that are its own after another took over.
 pub const DRAIN: Duration = Duration::from_secs(5);
-/// How long an agent captures before it takes over: connections of another agent's time come to the end of a message.
+/// How long an agent captures before it takes over: connections of another agent's time come to the
+/// end of a message.
 pub const SETTLE: Duration = Duration::from_millis(300);
 
 /// Where an agent stands.
@@ -129,7 +133,8 @@ impl Handover {
         (from..self.until.load(Ordering::Acquire)).contains(&at)
     }
 
-    /// Ends what is this agent's at a moment that the data thread finds, and gives it. `None` when no data thread runs.
+    /// Ends what is this agent's at a moment that the data thread finds, and gives it. `None` when
+    /// no data thread runs.
     #[must_use]
     pub fn cut(&self, timeout: Duration) -> Option<Nanos> {
         let deadline = Instant::now() + timeout;
@@ -190,7 +195,8 @@ impl Handover {
         matches!(state.phase, Phase::Draining | Phase::StandingBy)
     }
 
-    /// Waits until somebody asks for the end, or `is_alone` says that the other agent is gone; looks every `interval`.
+    /// Waits until somebody asks for the end, or `is_alone` says that the other agent is gone;
+    /// looks every `interval`.
     pub fn stand_by(&self, interval: Duration, mut is_alone: impl FnMut() -> bool) {
         self.enter(Phase::StandingBy);
         let mut state = self.state();

@@ -152,8 +152,8 @@ impl FieldsBuilder {
     }
 }
 
-/// Parts of a head that are unknown, because header compression refers to what was sent before the agent came (RFC 7541 §2.3.2). A
-/// bit set; empty in HTTP/1.
+/// Parts of a head that are unknown, because header compression refers to what was sent before the
+/// agent came (RFC 7541 §2.3.2). A bit set; empty in HTTP/1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unknown(u8);
 

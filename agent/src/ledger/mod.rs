@@ -29,7 +29,8 @@ pub enum Partial {
     HeadTooLarge,
     /// Which response belongs to the request cannot be known any more after missing bytes.
     Unpaired,
-    /// Header compression refers to what was sent before the agent came: the head says what is unknown.
+    /// Header compression refers to what was sent before the agent came: the head says what is
+    /// unknown.
     Hpack,
 }
 

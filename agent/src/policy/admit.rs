@@ -1,4 +1,5 @@
-//! Which exchanges are in scope: rules on path, host, method, status; kubelet probes; the agent's own exports.
+//! Which exchanges are in scope: rules on path, host, method, status; kubelet probes; the agent's
+//! own exports.
 
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
@@ -90,8 +91,9 @@ impl Admission {
     }
 }
 
-/// A probe comes from the node, and is one by what it calls itself or by what the pod's spec declares. Neither alone is
-/// enough: an ambient mesh gives every request of the host the probe address, and everybody can write any user agent.
+/// A probe comes from the node, and is one by what it calls itself or by what the pod's spec
+/// declares. Neither alone is enough: an ambient mesh gives every request of the host the probe
+/// address, and everybody can write any user agent.
 fn is_probe(exchange: &Exchange, context: &PolicyContext) -> bool {
     let agent = exchange.request.head.fields.get("user-agent");
     let is_called_so = || agent.is_some_and(|agent| agent.starts_with(b"kube-probe/"));

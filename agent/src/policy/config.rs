@@ -1,4 +1,5 @@
-//! Section `policy` of the configuration: which exchanges are kept. Every value has a default, unknown keys are errors.
+//! Section `policy` of the configuration: which exchanges are kept. Every value has a default,
+//! unknown keys are errors.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -7,10 +8,11 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Part of the traces that is kept, 0 to 1. Decided by trace id, so a trace is kept or dropped whole.
+    /// Part of the traces that is kept, 0 to 1. Decided by trace id, so a trace is kept or dropped
+    /// whole.
     pub sampling_ratio: f64,
-    /// Regular expressions on the path (the target without its query), as servers read it: percent-decoded, without dot segments and
-    /// repeated slashes.
+    /// Regular expressions on the path (the target without its query), as servers read it:
+    /// percent-decoded, without dot segments and repeated slashes.
     pub paths: Select,
     /// Host names, `*` for any run of characters; the port is not compared.
     pub hosts: Select,
@@ -18,11 +20,12 @@ pub struct Config {
     pub methods: Select,
     /// Status codes: `404`, `5xx`, `500-503`. An exchange without a response is always kept.
     pub statuses: Select,
-    /// Kubelet probes are skipped: requests that come from the node and that call themselves `kube-probe` or ask for what the pod's spec
-    /// declares as a probe.
+    /// Kubelet probes are skipped: requests that come from the node and that call themselves
+    /// `kube-probe` or ask for what the pod's spec declares as a probe.
     pub skip_probes: bool,
-    /// Exports of spans by meshtap itself are skipped where a collector receives them: they would be exported with the next batch,
-    /// and so on for ever. Recognised by the agent's own sockets.
+    /// Exports of spans by meshtap itself are skipped where a collector receives them: they would
+    /// be exported with the next batch, and so on for ever. Recognised by the agent's own
+    /// sockets.
     pub skip_own: bool,
 }
 

@@ -5,10 +5,11 @@
 //!                └────────────────────────── Skip, counted ──────────────────────────────┘
 //! ```
 //!
-//! The steps have typed results: what counts requests sees every [`Admitted`] exchange, sampled or not; only a [`Sampled`] one can be
-//! made fit to leave ([`crate::redact`]).
+//! The steps have typed results: what counts requests sees every [`Admitted`] exchange, sampled or
+//! not; only a [`Sampled`] one can be made fit to leave ([`crate::redact`]).
 //!
-//! What a peer claims (a header, a user agent, a forwarded address) never hides an exchange by itself: see [`PolicyContext`].
+//! What a peer claims (a header, a user agent, a forwarded address) never hides an exchange by
+//! itself: see [`PolicyContext`].
 
 mod admit;
 mod choice;
@@ -129,7 +130,8 @@ impl Policy {
         Ok(())
     }
 
-    /// Keeps a part of the traces only while the agent is over its budget (on top of the configuration's ratio).
+    /// Keeps a part of the traces only while the agent is over its budget (on top of the
+    /// configuration's ratio).
     pub fn reduce(&mut self, sampling_ratio: f64) {
         self.reduced = Threshold::of(sampling_ratio);
     }

@@ -1,5 +1,5 @@
-//! The ways in which servers read one path. A rule that hides must hold for each of them, or whoever sends a request could choose to be
-//! hidden: `/static/../admin` is no static file.
+//! The ways in which servers read one path. A rule that hides must hold for each of them, or
+//! whoever sends a request could choose to be hidden: `/static/../admin` is no static file.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,8 @@ use memchr::{memchr3, memmem};
 
 use crate::http::percent::hex_pair;
 
-/// Times that a path is decoded. Servers behind a proxy decode what it has decoded already; no chain is longer than this.
+/// Times that a path is decoded. Servers behind a proxy decode what it has decoded already; no
+/// chain is longer than this.
 const DECODED: usize = 3;
 
 /// What servers make of a path.
@@ -47,9 +48,10 @@ impl<'a> Readings<'a> {
     }
 }
 
-/// Percent-decoded, without dot segments (RFC 3986 §5.2.4) and without repeated slashes: with the slashes merged last (as the RFC has
-/// it), merged first (as nginx does), and decoded again and again, with backslashes as slashes and without the parameters of segments
-/// (as IIS and Java's servers do).
+/// Percent-decoded, without dot segments (RFC 3986 §5.2.4) and without repeated slashes: with the
+/// slashes merged last (as the RFC has it), merged first (as nginx does), and decoded again and
+/// again, with backslashes as slashes and without the parameters of segments (as IIS and Java's
+/// servers do).
 fn read(path: &[u8]) -> [Cow<'_, [u8]>; 3] {
     let once = decode(path);
     let rfc = merge(&without_dots(&once));

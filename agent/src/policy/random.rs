@@ -1,4 +1,5 @@
-//! Random numbers of the kernel, for keys and seeds. There is no other source: a key that follows from time and addresses can be guessed.
+//! Random numbers of the kernel, for keys and seeds. There is no other source: a key that follows
+//! from time and addresses can be guessed.
 
 use rustix::rand::{GetRandomFlags, getrandom};
 

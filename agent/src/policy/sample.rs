@@ -2,8 +2,9 @@
 
 use super::trace::TraceId;
 
-/// A trace is kept when the upper 63 bits of its id's last eight bytes are below this, as OpenTelemetry's `TraceIdRatioBased` has it:
-/// agents and applications with one ratio keep the same traces.
+/// A trace is kept when the upper 63 bits of its id's last eight bytes are below this, as
+/// OpenTelemetry's `TraceIdRatioBased` has it: agents and applications with one ratio keep the same
+/// traces.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Threshold(u64);
 

@@ -1,6 +1,8 @@
-//! The trace that a request belongs to: W3C Trace Context (`traceparent`, level 1) and B3 (one header or several).
+//! The trace that a request belongs to: W3C Trace Context (`traceparent`, level 1) and B3 (one
+//! header or several).
 //!
-//! A malformed context is ignored, as both specifications ask, and the request begins a trace of its own.
+//! A malformed context is ignored, as both specifications ask, and the request begins a trace of
+//! its own.
 
 use std::fmt;
 
@@ -66,7 +68,8 @@ pub struct TraceContext {
 /// W3C trace flag: sampled.
 pub(super) const SAMPLED: u8 = 1;
 
-/// The caller's context: `traceparent`, else `b3`, else `x-b3-traceid` and `x-b3-spanid`. A field that comes more than once says nothing.
+/// The caller's context: `traceparent`, else `b3`, else `x-b3-traceid` and `x-b3-spanid`. A field
+/// that comes more than once says nothing.
 pub(super) fn caller(fields: &Fields) -> Option<Caller> {
     const NAMES: [&[u8]; 4] = [b"traceparent", b"b3", b"x-b3-traceid", b"x-b3-spanid"];
     let mut values: [Value<'_>; 4] = [Value::Absent; 4];

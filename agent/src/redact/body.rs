@@ -19,7 +19,8 @@ pub(super) struct Rules {
     pub(super) inspect: bool,
 }
 
-/// Prepares `body` for inspection: what it holds after its coding is removed, or that it is left out.
+/// Prepares `body` for inspection: what it holds after its coding is removed, or that it is left
+/// out.
 pub(super) fn open(rules: &Rules, known: &KnownFields, body: &mut Body) -> Content {
     let mut content = Content::of(body);
     if body.bytes.is_empty() {
@@ -61,7 +62,8 @@ pub(super) fn open(rules: &Rules, known: &KnownFields, body: &mut Body) -> Conte
     content
 }
 
-/// The body is one JSON Web Token (RFC 7519 §10.3, RFC 8417 §7.2, RFC 9701 §5) or another JOSE object (RFC 7515 §9.2).
+/// The body is one JSON Web Token (RFC 7519 §10.3, RFC 8417 §7.2, RFC 9701 §5) or another JOSE
+/// object (RFC 7515 §9.2).
 pub(super) fn is_token(media_type: &[u8]) -> bool {
     let essence = media_type.split(|&b| b == b';').next().unwrap_or_default();
     let essence = essence.trim_ascii_end();
@@ -78,8 +80,8 @@ pub(super) fn starts_with(media_type: &[u8], start: &[u8]) -> bool {
         .is_some_and(|head| head.eq_ignore_ascii_case(start))
 }
 
-/// Names of secrets cannot be found in it: compressed without saying so (gzip, Zstandard, LZ4, xz, bzip2, zlib at its default level:
-/// RFC 1952 §2.3, RFC 8878 §3.1.1, RFC 1950 §2.2), or wide text.
+/// Names of secrets cannot be found in it: compressed without saying so (gzip, Zstandard, LZ4, xz,
+/// bzip2, zlib at its default level: RFC 1952 §2.3, RFC 8878 §3.1.1, RFC 1950 §2.2), or wide text.
 fn is_opaque(media_type: &[u8], bytes: &[u8]) -> bool {
     let compressed = matches!(
         bytes,
@@ -95,7 +97,8 @@ fn is_opaque(media_type: &[u8], bytes: &[u8]) -> bool {
 
 /// Text whose characters are two or four bytes.
 fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
-    // A byte order mark and an ASCII character, or without the mark a character that JSON and XML begin with.
+    // A byte order mark and an ASCII character, or without the mark a character that JSON and XML
+    // begin with.
     let by_bytes = matches!(
         bytes,
         [0xff, 0xfe, 1..0x80, 0, ..]
@@ -110,7 +113,8 @@ fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
             .windows(name.len())
             .any(|window| window.eq_ignore_ascii_case(name))
     };
-    // Binary data may begin like that; only what calls itself text, or nothing, is taken at its byte order mark.
+    // Binary data may begin like that; only what calls itself text, or nothing, is taken at its
+    // byte order mark.
     let binary = [&b"image/"[..], b"audio/", b"video/", b"font/"]
         .iter()
         .any(|kind| starts_with(media_type, kind));

@@ -1,4 +1,5 @@
-//! Section `redaction` of the configuration: what of an exchange may leave the node. Every value has a default, unknown keys are errors.
+//! Section `redaction` of the configuration: what of an exchange may leave the node. Every value
+//! has a default, unknown keys are errors.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,22 +15,24 @@ pub struct Config {
     pub mode: Mode,
     /// Names of the header fields that are kept; `*` keeps all.
     pub allowed_headers: Vec<String>,
-    /// Media types of bodies that are kept, `*` for any run of characters: `application/json`, `text/*`.
+    /// Media types of bodies that are kept, `*` for any run of characters: `application/json`,
+    /// `text/*`.
     pub bodies: Select,
     /// Most bytes that come out of a content-coded body.
     pub max_decoded_bytes: usize,
     /// Further header fields whose whole value is hidden.
     pub headers: Vec<String>,
-    /// Names of query parameters, of form, JSON, XML and header fields whose value is hidden: `api-key` stands for these words in a row
-    /// in a name (`X-Api-Key`, `my_api_key`, `apiKey`), `*` at either end for anything before or after, `=` before all for the whole
+    /// Names of query parameters, of form, JSON, XML and header fields whose value is hidden:
+    /// `api-key` stands for these words in a row in a name (`X-Api-Key`, `my_api_key`,
+    /// `apiKey`), `*` at either end for anything before or after, `=` before all for the whole
     /// name. Compared by letters and digits alone, without case.
     pub names: Vec<String>,
     /// Kinds of values that are hidden wherever they stand.
     pub patterns: Vec<Pattern>,
     /// What becomes of a body that could not be decoded, and so not be inspected.
     pub uninspected: Uninspected,
-    /// Secret that keys the hashes, at least 16 bytes. Agents with the same key give equal hashes for equal values; with none, a random key
-    /// lives as long as the process.
+    /// Secret that keys the hashes, at least 16 bytes. Agents with the same key give equal hashes
+    /// for equal values; with none, a random key lives as long as the process.
     pub key: Option<Secret>,
 }
 
@@ -56,14 +59,15 @@ pub enum Pattern {
     Email,
     /// JSON Web Tokens (RFC 7519, compact form).
     Jwt,
-    /// Tokens with a prefix of their issuer: cloud providers, GitHub, GitLab, Slack, Stripe and others.
+    /// Tokens with a prefix of their issuer: cloud providers, GitHub, GitLab, Slack, Stripe and
+    /// others.
     KnownToken,
     /// Private keys in PEM (RFC 7468).
     PrivateKey,
 }
 
-/// What becomes of a body that could not be inspected: content-coded by a coding that is unknown or broken, or text in
-/// UTF-16 or UTF-32.
+/// What becomes of a body that could not be inspected: content-coded by a coding that is unknown or
+/// broken, or text in UTF-16 or UTF-32.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Uninspected {

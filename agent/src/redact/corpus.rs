@@ -1,5 +1,5 @@
-//! Secrets and harmless values under the names and in the places that clients and servers put them, as a table of data
-//! (`tests/secrets/*.json`): no secret leaves, and every harmless value does.
+//! Secrets and harmless values under the names and in the places that clients and servers put them,
+//! as a table of data (`tests/secrets/*.json`): no secret leaves, and every harmless value does.
 
 use serde::Deserialize;
 
@@ -15,8 +15,9 @@ const SECRET: &str = "zqS3cr07tQ7xK9vB2nM";
 
 #[derive(Debug, Deserialize)]
 struct Row {
-    /// `request header`, `response header`, `query`, `target`, or a kind of body: alone for one field of this name, with `document` for a
-    /// whole request body, with `answer` for a whole response body.
+    /// `request header`, `response header`, `query`, `target`, or a kind of body: alone for one
+    /// field of this name, with `document` for a whole request body, with `answer` for a whole
+    /// response body.
     place: String,
     name: String,
     value: String,

@@ -1,4 +1,5 @@
-//! What was hidden and omitted, by reason. The enums index arrays and are the labels of the metrics.
+//! What was hidden and omitted, by reason. The enums index arrays and are the labels of the
+//! metrics.
 
 use super::sanitized::Omitted;
 

@@ -1,5 +1,5 @@
-//! Secrets in header fields: `Authorization` (RFC 9110 §11.6.2), `Cookie` and `Set-Cookie` (RFC 6265 §4), and tokens that stand among
-//! WebSocket subprotocols (RFC 6455 §11.3.4).
+//! Secrets in header fields: `Authorization` (RFC 9110 §11.6.2), `Cookie` and `Set-Cookie` (RFC
+//! 6265 §4), and tokens that stand among WebSocket subprotocols (RFC 6455 §11.3.4).
 
 use std::ops::Range;
 
@@ -8,7 +8,8 @@ use memchr::{memchr, memchr_iter};
 use super::counts::Rule;
 use super::edit::Edits;
 
-/// Schemes of the IANA registry and those in common use. Anything else in their place may be the secret itself.
+/// Schemes of the IANA registry and those in common use. Anything else in their place may be the
+/// secret itself.
 const SCHEMES: [&str; 22] = [
     "ApiKey",
     "AWS4-HMAC-SHA256",
@@ -58,7 +59,8 @@ pub(super) fn is_scheme(word: &[u8]) -> bool {
         .any(|known| known.as_bytes().eq_ignore_ascii_case(word))
 }
 
-/// What a challenge has beside its scheme and its parameters (RFC 9110 §11.6.1): the token of `Negotiate` and `NTLM`.
+/// What a challenge has beside its scheme and its parameters (RFC 9110 §11.6.1): the token of
+/// `Negotiate` and `NTLM`.
 pub(super) fn challenge(value: &[u8], edits: &mut Edits) {
     let mut at = 0;
     for word in value.split(|b| matches!(b, b' ' | b',')) {
@@ -127,11 +129,13 @@ pub(super) fn set_cookie_in(text: &[u8], range: Range<usize>, edits: &mut Edits)
     pair(text, range.start, range.start + end, Rule::SetCookie, edits);
 }
 
-/// What Kubernetes puts before the bearer token of a browser's WebSocket, which cannot send `Authorization`.
+/// What Kubernetes puts before the bearer token of a browser's WebSocket, which cannot send
+/// `Authorization`.
 const KUBERNETES: &[u8] = b"base64url.bearer.authorization.k8s.io.";
 
-/// Tokens among the subprotocols of `Sec-WebSocket-Protocol`: browsers have no other place for them. There is no common form: hidden are
-/// what follows the name of a scheme (`bearer, <token>`), and what does not look like the name of a protocol.
+/// Tokens among the subprotocols of `Sec-WebSocket-Protocol`: browsers have no other place for
+/// them. There is no common form: hidden are what follows the name of a scheme (`bearer, <token>`),
+/// and what does not look like the name of a protocol.
 pub(super) fn subprotocols(value: &[u8], edits: &mut Edits) {
     let mut start = 0;
     let mut announced = false;

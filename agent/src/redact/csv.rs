@@ -1,4 +1,5 @@
-//! Secrets in tables of text (RFC 4180, and with semicolons or tabs): the cells below a column's name.
+//! Secrets in tables of text (RFC 4180, and with semicolons or tabs): the cells below a column's
+//! name.
 
 use std::ops::Range;
 
@@ -15,8 +16,8 @@ const HEADER: usize = 4096;
 /// Most columns of a table that are told apart.
 const COLUMNS: usize = 128;
 
-/// Hides the cells of secret columns when the text is a table: by its media type, or because its first line is a list of names and its
-/// second has as many cells.
+/// Hides the cells of secret columns when the text is a table: by its media type, or because its
+/// first line is a list of names and its second has as many cells.
 pub(super) fn scan(
     text: &[u8],
     media_type: &[u8],

@@ -98,8 +98,9 @@ pub const HEADERS: [&str; 94] = [
     "sec-websocket-extensions",
 ];
 
-/// Names whose values are secrets, in queries, forms, JSON, XML, and header fields. Letters and digits only: these words in a row,
-/// however they are joined. `*` for anything before or after, `=` for the whole name; a number may follow.
+/// Names whose values are secrets, in queries, forms, JSON, XML, and header fields. Letters and
+/// digits only: these words in a row, however they are joined. `*` for anything before or after,
+/// `=` for the whole name; a number may follow.
 pub const NAMES: [&str; 136] = [
     // Passwords. What follows one may say that it is none: [`super::words::HARMLESS_AFTER`].
     "*password*",

@@ -1,5 +1,5 @@
-//! The keyed hash that stands for a secret: SipHash-2-4 (a pseudo-random function under a secret 128-bit key), so equal
-//! values are recognised and nobody without the key can test a guess.
+//! The keyed hash that stands for a secret: SipHash-2-4 (a pseudo-random function under a secret
+//! 128-bit key), so equal values are recognised and nobody without the key can test a guess.
 
 use std::hash::Hasher;
 
@@ -14,7 +14,8 @@ use crate::policy::random;
 /// What stands before the hash.
 const OPEN: &[u8] = b"[redacted:";
 
-/// Hexadecimal digits of the hash: 48 bits tell values apart, and are too few to be of use to anyone else.
+/// Hexadecimal digits of the hash: 48 bits tell values apart, and are too few to be of use to
+/// anyone else.
 const DIGITS: usize = 12;
 
 /// Bytes of a replacement.
@@ -49,7 +50,8 @@ impl Digest {
         Ok(Self(SipHasher24::new_with_key(&key)))
     }
 
-    /// Appends what stands for `value`. Encoded values hash as what they mean, so one secret has one hash everywhere.
+    /// Appends what stands for `value`. Encoded values hash as what they mean, so one secret has
+    /// one hash everywhere.
     pub(super) fn replace(&self, value: &[u8], coding: Coding, out: &mut Vec<u8>) {
         let mut hasher = self.0;
         match coding {

@@ -1,5 +1,5 @@
-//! A document of any kind: which scanners look at it. The first pass looks at all; most documents have no trace of a secret, and no
-//! other scanner looks at those.
+//! A document of any kind: which scanners look at it. The first pass looks at all; most documents
+//! have no trace of a secret, and no other scanner looks at those.
 
 use memchr::{memchr, memmem};
 
@@ -41,7 +41,8 @@ impl Search {
         }
     }
 
-    /// Finds what is to be hidden in a body. When the effort is spent it was not searched to its end.
+    /// Finds what is to be hidden in a body. When the effort is spent it was not searched to its
+    /// end.
     pub(super) fn body(
         &self,
         media_type: &[u8],
@@ -142,7 +143,8 @@ impl Search {
     }
 }
 
-/// JSON under the media type of a form is common (curl's default), and `=` in it begins no value. Forms come under every media type.
+/// JSON under the media type of a form is common (curl's default), and `=` in it begins no value.
+/// Forms come under every media type.
 fn is_form(media_type: &[u8], text: &[u8]) -> bool {
     let labelled = starts_with(media_type, b"application/x-www-form-urlencoded");
     labelled && !looks_like_json(text) && is_printable(text) || looks_like_form(text)
@@ -162,8 +164,8 @@ fn shape(text: &[u8], is_xml: bool) -> Shape {
     }
 }
 
-/// No control characters at its beginning. Binary data goes under a form's media type too (curl's default), and somewhere in
-/// megabytes of it there is a `pwd=`.
+/// No control characters at its beginning. Binary data goes under a form's media type too (curl's
+/// default), and somewhere in megabytes of it there is a `pwd=`.
 fn is_printable(text: &[u8]) -> bool {
     let head = text.get(..512).unwrap_or(text);
     !head
@@ -181,7 +183,8 @@ fn looks_like_json(text: &[u8]) -> bool {
     }
 }
 
-/// A name and `=` before anything that a form cannot have, and no line's end: lines are settings, not a form.
+/// A name and `=` before anything that a form cannot have, and no line's end: lines are settings,
+/// not a form.
 fn looks_like_form(text: &[u8]) -> bool {
     let head = text.get(..256).unwrap_or(text);
     let is_of_name = |b: &u8| b.is_ascii_alphanumeric() || b"_.%+-[]*$!~:@,/?&;".contains(b);

@@ -1,5 +1,5 @@
-//! The work is linear: twice the text costs at most two and a half times the steps, and no text costs more than the effort allows,
-//! whatever it is made of and whatever it is called.
+//! The work is linear: twice the text costs at most two and a half times the steps, and no text
+//! costs more than the effort allows, whatever it is made of and whatever it is called.
 
 use super::document::Room;
 use super::edit::Edits;

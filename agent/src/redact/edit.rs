@@ -25,7 +25,8 @@ pub(super) struct Edit {
     pub(super) rule: Rule,
     /// How the value is encoded.
     pub(super) coding: Coding,
-    /// The replacement is quoted, each quote after this many backslashes: it stands where JSON has a number.
+    /// The replacement is quoted, each quote after this many backslashes: it stands where JSON has
+    /// a number.
     pub(super) quote: Option<u8>,
 }
 
@@ -78,8 +79,8 @@ impl Edits {
         &self.0
     }
 
-    /// Puts what several scanners found in order. Of two that overlap the first stays, and goes as far as either: what one scanner wants
-    /// hidden is hidden.
+    /// Puts what several scanners found in order. Of two that overlap the first stays, and goes as
+    /// far as either: what one scanner wants hidden is hidden.
     pub(super) fn settle(&mut self) {
         if self.0.len() < 2 {
             return;

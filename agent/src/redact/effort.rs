@@ -1,7 +1,8 @@
-//! The work that a message may cost. Every scanner counts its steps, and none goes on when they are spent: whatever a message is made
-//! of, it costs no more than a constant times its length.
+//! The work that a message may cost. Every scanner counts its steps, and none goes on when they are
+//! spent: whatever a message is made of, it costs no more than a constant times its length.
 
-/// Steps per byte. What clients and servers send costs 1 to 10; texts made only to be expensive reach 30.
+/// Steps per byte. What clients and servers send costs 1 to 10; texts made only to be expensive
+/// reach 30.
 const PER_BYTE: u64 = 40;
 
 /// Steps for the shortest text: a name is looked at as a whole wherever it stands.

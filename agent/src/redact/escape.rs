@@ -2,7 +2,8 @@
 
 use crate::http::percent::hex_pair;
 
-/// JSON string escapes undone, at any depth of strings within strings: a run of backslashes and what follows it is one escape.
+/// JSON string escapes undone, at any depth of strings within strings: a run of backslashes and
+/// what follows it is one escape.
 pub(super) fn decode_json(raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = raw;
@@ -40,7 +41,8 @@ pub(super) fn decode_json(raw: &[u8]) -> Vec<u8> {
 /// Longest percent escape that is read: a sign that was escaped seven times.
 const ESCAPE: usize = 3 + 2 * 7;
 
-/// What the percent escape at `at` stands for, and its length; a percent sign that was escaped itself is one.
+/// What the percent escape at `at` stands for, and its length; a percent sign that was escaped
+/// itself is one.
 pub(super) fn percent(text: &[u8], at: usize) -> Option<(u8, usize)> {
     let rest = text.get(at..)?;
     let rest = rest.get(..ESCAPE).unwrap_or(rest).strip_prefix(b"%")?;

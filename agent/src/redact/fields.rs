@@ -1,4 +1,5 @@
-//! Header fields: which are kept, which are hidden, and which tell something that a span needs. One look-up per field.
+//! Header fields: which are kept, which are hidden, and which tell something that a span needs. One
+//! look-up per field.
 
 use bytes::Bytes;
 
@@ -251,8 +252,9 @@ impl Table {
         }
     }
 
-    /// Whether a field is kept. Notes what is known of it, and adds what is to be hidden in its value.
-    /// What is to be done with a field. Notes what is known of it, and adds what is to be hidden in its value.
+    /// Whether a field is kept. Notes what is known of it, and adds what is to be hidden in its
+    /// value. What is to be done with a field. Notes what is known of it, and adds what is to
+    /// be hidden in its value.
     #[inline]
     pub(super) fn look(
         &self,

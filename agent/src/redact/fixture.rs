@@ -14,7 +14,8 @@ use crate::clock::WallClock;
 use crate::exchange::Exchange;
 use crate::policy::{self, PolicyContext};
 
-/// As a policy that keeps everything and this redaction let it pass, with a clock that starts at `offset`.
+/// As a policy that keeps everything and this redaction let it pass, with a clock that starts at
+/// `offset`.
 pub(crate) fn sanitize_at(config: &Config, exchange: Exchange, offset: i64) -> Sanitized {
     thread_local! {
         /// Made once for each configuration: tests are not optimised, and it takes them long.
@@ -71,7 +72,8 @@ pub(super) fn apply(text: &str, scan: impl FnOnce(&[u8], &mut Edits)) -> String 
     String::from_utf8(out).expect("UTF-8")
 }
 
-/// What the default configuration searches with. Made once: tests are not optimised, and it takes them long.
+/// What the default configuration searches with. Made once: tests are not optimised, and it takes
+/// them long.
 pub(super) fn search() -> &'static Search {
     static SEARCH: LazyLock<Search> = LazyLock::new(|| {
         let names = Names::new(&NAMES.map(str::to_owned)).expect("default names");

@@ -115,7 +115,8 @@ pub(super) fn rewrite_fields(fields: &Fields, edits: &HeadEdits, digest: &Digest
     build(writer.out, slices)
 }
 
-/// A request's head with its edits made. The authority of an absolute-form target loses its user name and password.
+/// A request's head with its edits made. The authority of an absolute-form target loses its user
+/// name and password.
 pub(super) fn rewrite_request(
     head: &RequestHead,
     edits: &HeadEdits,

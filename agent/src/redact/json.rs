@@ -1,8 +1,9 @@
 //! Secrets in JSON fields, found by a scanner that works from each `:` outwards instead of parsing.
 //!
-//! It so needs no whole document: one that was cut anywhere, JSON lines, server-sent events, a GraphQL query or JSON inside a
-//! JSON string are all read alike. A quote at depth `d` of strings within strings stands after `2^d - 1` backslashes
-//! (RFC 8259 §7, applied `d` times), which tells the quotes of one depth from those of another.
+//! It so needs no whole document: one that was cut anywhere, JSON lines, server-sent events, a
+//! GraphQL query or JSON inside a JSON string are all read alike. A quote at depth `d` of strings
+//! within strings stands after `2^d - 1` backslashes (RFC 8259 §7, applied `d` times), which tells
+//! the quotes of one depth from those of another.
 
 mod pair;
 mod quote;

@@ -1,5 +1,6 @@
-//! Secrets that are recognised by their own form, wherever they stand: tokens with a prefix that their issuer gave them for this purpose,
-//! JSON Web Tokens, private keys in PEM, payment cards, and e-mail addresses where that is asked for.
+//! Secrets that are recognised by their own form, wherever they stand: tokens with a prefix that
+//! their issuer gave them for this purpose, JSON Web Tokens, private keys in PEM, payment cards,
+//! and e-mail addresses where that is asked for.
 
 mod card;
 mod forms;
@@ -142,8 +143,8 @@ fn token(text: &[u8], start: usize) -> Option<Range<usize>> {
     Some(start..end)
 }
 
-/// From `-----BEGIN … PRIVATE KEY-----` to its end, or as far as it goes (RFC 7468; also with the headers of RFC 1421, within JSON strings
-/// and in forms).
+/// From `-----BEGIN … PRIVATE KEY-----` to its end, or as far as it goes (RFC 7468; also with the
+/// headers of RFC 1421, within JSON strings and in forms).
 fn private_key(text: &[u8], start: usize) -> Option<Range<usize>> {
     /// Longest label: `-----BEGIN ENCRYPTED PRIVATE KEY-----` percent-encoded.
     const LABEL: usize = 80;

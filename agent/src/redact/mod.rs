@@ -4,17 +4,19 @@
 //! Sampled ─► fields (allowed or not, secrets) ─► target ─► bodies (wanted or not, content coding, secrets) ─► Sanitized
 //! ```
 //!
-//! Redaction is on unless it is turned off. Secrets are found by their names ([`names`]) in queries, forms, multipart parts, JSON, GraphQL,
-//! XML, HTML, YAML, tables and lines of text, also where such text was cut or stands in another; by their place (`Authorization`, cookies,
-//! passwords in URLs); and by their form ([`known`]: tokens of well-known issuers, JSON Web Tokens, private keys, payment cards). It
-//! works on decoded bodies. **A body that could not be decoded cannot be inspected and is omitted** (counted, and said in the span);
-//! with redaction off, or `uninspected: keep`, it stays as it came.
+//! Redaction is on unless it is turned off. Secrets are found by their names ([`names`]) in
+//! queries, forms, multipart parts, JSON, GraphQL, XML, HTML, YAML, tables and lines of text, also
+//! where such text was cut or stands in another; by their place (`Authorization`, cookies,
+//! passwords in URLs); and by their form ([`known`]: tokens of well-known issuers, JSON Web Tokens,
+//! private keys, payment cards). It works on decoded bodies. **A body that could not be decoded
+//! cannot be inspected and is omitted** (counted, and said in the span); with redaction off, or
+//! `uninspected: keep`, it stays as it came.
 //!
-//! The work is linear: one first pass ([`sieve`]) refuses nearly every text, scanners only move forward, and all share an [`effort`]
-//! per message. A body that costs more is omitted and counted.
+//! The work is linear: one first pass ([`sieve`]) refuses nearly every text, scanners only move
+//! forward, and all share an [`effort`] per message. A body that costs more is omitted and counted.
 //!
-//! What it does not know: secrets under names that say nothing, in paths, in prose, and in binary encodings such as protobuf; for
-//! those there are the rules on paths and on media types.
+//! What it does not know: secrets under names that say nothing, in paths, in prose, and in binary
+//! encodings such as protobuf; for those there are the rules on paths and on media types.
 
 mod body;
 mod config;
@@ -99,7 +101,8 @@ impl From<random::NoRandom> for RedactError {
     }
 }
 
-/// Shortest hash key: whoever guesses it can test guesses of secrets, and 16 bytes of random text are beyond that.
+/// Shortest hash key: whoever guesses it can test guesses of secrets, and 16 bytes of random text
+/// are beyond that.
 const KEY: usize = 16;
 
 /// The redactor of one worker. A clone shares the hash key, and has counts of its own.

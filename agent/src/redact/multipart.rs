@@ -1,4 +1,5 @@
-//! Secrets in multipart bodies (RFC 7578): a part whose name is a secret's is hidden whole, every other one is a document of its own.
+//! Secrets in multipart bodies (RFC 7578): a part whose name is a secret's is hidden whole, every
+//! other one is a document of its own.
 
 use std::ops::Range;
 
@@ -9,7 +10,8 @@ use super::edit::{Coding, Edits};
 use super::effort::Effort;
 use super::names::Names;
 
-/// Longest head of a part. Browsers and libraries stay below 1 KiB; a file name is at most 255 bytes on any system.
+/// Longest head of a part. Browsers and libraries stay below 1 KiB; a file name is at most 255
+/// bytes on any system.
 const PART_HEAD: usize = 8 * 1024;
 
 /// A part that is a document of its own.
@@ -20,8 +22,9 @@ pub(super) struct Part<'a> {
     pub(super) media_type: &'a [u8],
 }
 
-/// Hides secret parts; the others go to `each`. The boundary is taken from the body's own first line, so a wrong one in the head does no
-/// harm. Each byte belongs to one part, and is looked at once.
+/// Hides secret parts; the others go to `each`. The boundary is taken from the body's own first
+/// line, so a wrong one in the head does no harm. Each byte belongs to one part, and is looked at
+/// once.
 pub(super) fn scan<'a>(
     text: &'a [u8],
     names: &Names,

@@ -1,11 +1,12 @@
 //! Names of secrets: which names mean that a value must not be seen.
 //!
-//! A name is a sequence of words: `X-Api-Key`, `api_key`, `apiKey`, `user[api.key]`, `api%5Fkey` and `api\u005fkey` all have the words
-//! `api` and `key`. Terms are looked for in the letters and digits of all words in a row, so `apikey` is found in each of them, and
-//! where a term has to begin or end with a word, `monkey` and `keyboard` are not `key`.
+//! A name is a sequence of words: `X-Api-Key`, `api_key`, `apiKey`, `user[api.key]`, `api%5Fkey`
+//! and `api\u005fkey` all have the words `api` and `key`. Terms are looked for in the letters and
+//! digits of all words in a row, so `apikey` is found in each of them, and where a term has to
+//! begin or end with a word, `monkey` and `keyboard` are not `key`.
 //!
-//! What follows a term may say that the value is none: `password_policy`, `token_count`, `secretName`. So may what stands before `token`:
-//! `next_page_token`, `max_tokens`.
+//! What follows a term may say that the value is none: `password_policy`, `token_count`,
+//! `secretName`. So may what stands before `token`: `next_page_token`, `max_tokens`.
 
 mod name;
 
@@ -69,8 +70,9 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// From patterns: `name` stands for these words in a row, `*` at either end for anything before or after, `=` before all for the whole
-    /// name. A pattern of fewer than two letters is refused.
+    /// From patterns: `name` stands for these words in a row, `*` at either end for anything before
+    /// or after, `=` before all for the whole name. A pattern of fewer than two letters is
+    /// refused.
     pub(super) fn new(patterns: &[String]) -> Result<Self, RedactError> {
         let mut terms = Vec::with_capacity(patterns.len());
         for pattern in patterns {
@@ -95,7 +97,8 @@ impl Names {
                 origin,
             });
         }
-        // Patterns are a configuration's: what does not fit into an automaton's 2^31 states is a mistake.
+        // Patterns are a configuration's: what does not fit into an automaton's 2^31 states is a
+        // mistake.
         let search = AhoCorasick::builder()
             .kind(Some(AhoCorasickKind::DFA))
             .build(terms.iter().map(|term| &*term.text))
@@ -177,7 +180,8 @@ impl Term {
         }
     }
 
-    /// What stands before it says that it is something else: the words of paging, of language models, of parsers.
+    /// What stands before it says that it is something else: the words of paging, of language
+    /// models, of parsers.
     fn is_harmless_before(&self, name: &Name, word_start: usize, start: usize) -> bool {
         let list: &[&str] = match &*self.text {
             "token" | "tokens" => &HARMLESS_BEFORE,
@@ -310,7 +314,8 @@ fn is_one_of(list: &[&str], raw: &[u8]) -> bool {
     })
 }
 
-/// A name of at most `N` letters and digits, percent-decoded and folded; nothing when there are more.
+/// A name of at most `N` letters and digits, percent-decoded and folded; nothing when there are
+/// more.
 pub(super) fn short<const N: usize>(raw: &[u8]) -> Option<([u8; N], usize)> {
     let (mut name, mut len) = ([0; N], 0);
     let mut rest = raw;

@@ -1,7 +1,8 @@
-//! Properties of redaction over generated documents: nothing of a secret is told, wherever the document is cut; everything else is
-//! told byte for byte; a second pass changes nothing.
+//! Properties of redaction over generated documents: nothing of a secret is told, wherever the
+//! document is cut; everything else is told byte for byte; a second pass changes nothing.
 //!
-//! Secrets are made of `Q`, `Z` and the digit 7, which occur nowhere else, so one leaked byte is seen.
+//! Secrets are made of `Q`, `Z` and the digit 7, which occur nowhere else, so one leaked byte is
+//! seen.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -200,7 +201,8 @@ impl Document {
             while !piece.text.is_char_boundary(end) {
                 end -= 1;
             }
-            // A cut inside a quote and its backslashes is told in more than one way; `check_safe` looks at those.
+            // A cut inside a quote and its backslashes is told in more than one way; `check_safe`
+            // looks at those.
             if piece.text.ends_with('"') && piece.hidden.is_none() && end < piece.text.len() {
                 break;
             }

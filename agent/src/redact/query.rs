@@ -1,10 +1,12 @@
-//! Secrets in `name=value` pairs: queries (RFC 3986 §3.4), urlencoded forms (WHATWG URL §5), and user names and passwords in
-//! URLs (RFC 3986 §3.2.1).
+//! Secrets in `name=value` pairs: queries (RFC 3986 §3.4), urlencoded forms (WHATWG URL §5), and
+//! user names and passwords in URLs (RFC 3986 §3.2.1).
 //!
-//! A value ends at `&` and nowhere else: whatever else follows may belong to it. Percent-encoded pairs are looked into, however often
-//! they were encoded (`next=https%3A%2F%2Fa%2F%3Ftoken%3Dx`), and JSON that is the value of a pair.
+//! A value ends at `&` and nowhere else: whatever else follows may belong to it. Percent-encoded
+//! pairs are looked into, however often they were encoded (`next=https%3A%2F%2Fa%2F%3Ftoken%3Dx`),
+//! and JSON that is the value of a pair.
 //!
-//! Some names are those of secrets in one place and of harmless things in another (`code`, `key`, `state`): [`AMBIGUOUS`].
+//! Some names are those of secrets in one place and of harmless things in another (`code`, `key`,
+//! `state`): [`AMBIGUOUS`].
 
 use std::ops::Range;
 
@@ -23,8 +25,9 @@ use crate::http::percent::hex_pair;
 /// Longest name in raw bytes; see [`super::names`].
 const NAME: usize = 512;
 
-/// Names that are a secret's only where they stand in a query or a form, and then only when the value is as long as the secret is at
-/// least: `code=` of an OAuth redirect or a text message and not `code=404`, Google's `key=` and not `key=color`.
+/// Names that are a secret's only where they stand in a query or a form, and then only when the
+/// value is as long as the secret is at least: `code=` of an OAuth redirect or a text message and
+/// not `code=404`, Google's `key=` and not `key=color`.
 const AMBIGUOUS: [(&[u8], usize); 9] = [
     (b"code", 6),
     (b"hash", 16),
@@ -39,11 +42,12 @@ const AMBIGUOUS: [(&[u8], usize); 9] = [
     (b"codechallenge", 1),
 ];
 
-/// Names that bind an OAuth redirect to the browser that began it, so that they are as good as a cookie while it lasts.
+/// Names that bind an OAuth redirect to the browser that began it, so that they are as good as a
+/// cookie while it lasts.
 const OAUTH: [&[u8]; 2] = [b"state", b"nonce"];
 
-/// What else stands in an OAuth redirect or request (RFC 6749 §4, OpenID Connect Core §3). Other `state`s are those of orders and
-/// tickets.
+/// What else stands in an OAuth redirect or request (RFC 6749 §4, OpenID Connect Core §3). Other
+/// `state`s are those of orders and tickets.
 const OAUTH_SIGNS: [&[u8]; 5] = [
     b"client_id=",
     b"redirect_uri=",
@@ -60,8 +64,8 @@ pub(super) struct Tools<'a> {
     pub(super) sieve: &'a Sieve,
 }
 
-/// Finds the values of secret parameters in a URL, or in a part of one, and its password. The caller
-/// settles the edits.
+/// Finds the values of secret parameters in a URL, or in a part of one, and its password. The
+/// caller settles the edits.
 pub(super) fn scan_url(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
     if memchr(b'@', text).is_some() {
         for slashes in memmem::find_iter(text, b"//") {
@@ -81,7 +85,8 @@ pub(super) fn scan_form(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edit
     scan_pairs(text, Rule::Form, tools, effort, edits);
 }
 
-/// Finds what [`scan_url`] does in every URL with a scheme that stands in a text, also where JSON escaped its slashes.
+/// Finds what [`scan_url`] does in every URL with a scheme that stands in a text, also where JSON
+/// escaped its slashes.
 pub(super) fn scan_text(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
     for start in [&b"://"[..], br":\/\/"] {
         let mut done = 0;
@@ -158,7 +163,8 @@ fn scan_pairs(text: &[u8], rule: Rule, tools: Tools<'_>, effort: &mut Effort, ed
             };
             edits.push(text, edit);
         } else if !nested && begins_json(text, value) {
-            // Whatever else it holds, it is looked at once, so that no text costs more than its length.
+            // Whatever else it holds, it is looked at once, so that no text costs more than its
+            // length.
             done = end();
             scan_encoded(text, value..done, tools, effort, edits);
         } else if !nested && at >= decoded {
@@ -176,7 +182,8 @@ fn holds_text(value: &[u8]) -> bool {
     value.len() >= LEAST && memchr3(b'"', b':', b'%', value).is_some()
 }
 
-/// See [`AMBIGUOUS`] and [`OAUTH`]. `oauth`: whether the text is one of OAuth's, once somebody asked.
+/// See [`AMBIGUOUS`] and [`OAUTH`]. `oauth`: whether the text is one of OAuth's, once somebody
+/// asked.
 fn is_secret_here(
     text: &[u8],
     name: &[u8],
@@ -305,8 +312,8 @@ pub(super) fn scan_encoded(
     }
 }
 
-/// The password of the authority `user:password@host` that begins at `start`, or all before the `@` when there is no colon. Returns how
-/// many bytes it looked at.
+/// The password of the authority `user:password@host` that begins at `start`, or all before the `@`
+/// when there is no colon. Returns how many bytes it looked at.
 fn scan_authority(text: &[u8], start: usize, edits: &mut Edits) -> usize {
     let rest = text.get(start..).unwrap_or_default();
     let len = rest
@@ -337,7 +344,8 @@ fn decoded(text: &[u8], at: usize) -> Option<(u8, usize)> {
     percent(text, at).or_else(|| Some((*text.get(at)?, 1)))
 }
 
-/// As [`scan_authority`], where `://` is percent-encoded and its colon is just before `start`; returns up to where it looked.
+/// As [`scan_authority`], where `://` is percent-encoded and its colon is just before `start`;
+/// returns up to where it looked.
 fn scan_encoded_authority(text: &[u8], start: usize, edits: &mut Edits) -> usize {
     let mut at = start;
     for _ in 0..2 {

@@ -42,7 +42,8 @@ impl Rules {
         })
     }
 
-    /// Drops the fields that are not kept; notes what is known of all, and what is to be hidden in those that stay.
+    /// Drops the fields that are not kept; notes what is known of all, and what is to be hidden in
+    /// those that stay.
     pub(super) fn look(&self, fields: &mut Fields, scratch: &mut Scratch) -> KnownFields {
         let mut known = KnownFields::over(fields.buffer());
         let Scratch { found, head, room } = scratch;

@@ -42,7 +42,8 @@ impl Omitted {
 /// What is known of a body besides its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Content {
-    /// Bytes of the whole body as it was meant, secrets and all; of a decoded one that was cut, what was decoded.
+    /// Bytes of the whole body as it was meant, secrets and all; of a decoded one that was cut,
+    /// what was decoded.
     pub full_size: u64,
     /// Its end is not there.
     pub cut: bool,
@@ -93,7 +94,8 @@ pub struct Sanitized {
 }
 
 impl Sanitized {
-    /// The exchange: secrets hidden, fields that are not kept gone, content codings removed from bodies.
+    /// The exchange: secrets hidden, fields that are not kept gone, content codings removed from
+    /// bodies.
     #[must_use]
     pub const fn exchange(&self) -> &Exchange {
         &self.exchange
@@ -141,7 +143,8 @@ impl Sanitized {
         &self.response.content
     }
 
-    /// The value of a request field that says something of the request even where it is not kept. What a client or a proxy claims: no proof.
+    /// The value of a request field that says something of the request even where it is not kept.
+    /// What a client or a proxy claims: no proof.
     pub(crate) fn request_field(&self, known: Known) -> Option<&[u8]> {
         self.request.known.get(known)
     }

@@ -1,8 +1,9 @@
-//! The first pass over every text: one search for what names of secrets are made of, one for the beginnings of well-known tokens. Most
-//! texts have neither, and no other scanner looks at them.
+//! The first pass over every text: one search for what names of secrets are made of, one for the
+//! beginnings of well-known tokens. Most texts have neither, and no other scanner looks at them.
 //!
-//! Each place where part of a name stands is looked at once: the whole name around it is read, and judged by [`Names`]. So a text that
-//! speaks of authors and keyboards costs little more than one that does not.
+//! Each place where part of a name stands is looked at once: the whole name around it is read, and
+//! judged by [`Names`]. So a text that speaks of authors and keyboards costs little more than one
+//! that does not.
 
 use std::ops::Range;
 
@@ -260,7 +261,8 @@ fn start_of_name(text: &[u8], from: usize, done: usize) -> usize {
     while start > least {
         match text.get(start - 1) {
             Some(&b) if is_name(b) => start -= 1,
-            // An escape of something that is in no name ends it: what was taken for its first letters are its digits.
+            // An escape of something that is in no name ends it: what was taken for its first
+            // letters are its digits.
             Some(b'%') => match percent(text, start - 1) {
                 Some((meant, _)) if is_name(meant) => start -= 1,
                 Some((_, len)) => return (start - 1 + len).min(from),
@@ -288,7 +290,8 @@ fn end_of_name(text: &[u8], from: usize) -> usize {
     end
 }
 
-/// A letter or a digit is written as `\u0070` or `%70`: nobody does that who has nothing to hide, or writes to a scanner.
+/// A letter or a digit is written as `\u0070` or `%70`: nobody does that who has nothing to hide,
+/// or writes to a scanner.
 fn has_escaped_letters(text: &[u8]) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric();
     memmem::find_iter(text, br"\u00").any(|at| {

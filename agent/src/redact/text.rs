@@ -1,5 +1,6 @@
-//! Secrets in text of any kind, beside a name that the first pass found: `DB_PASSWORD=x`, `password: x` (YAML, logs, headers in a text),
-//! `'password' => 'x'`, `var token = "x"`, `--password x`, `Bearer x`, `<password>x</password>` within JSON.
+//! Secrets in text of any kind, beside a name that the first pass found: `DB_PASSWORD=x`,
+//! `password: x` (YAML, logs, headers in a text), `'password' => 'x'`, `var token = "x"`,
+//! `--password x`, `Bearer x`, `<password>x</password>` within JSON.
 //!
 //! Every name is looked at once, and what follows it: the scanner only moves forward.
 
@@ -99,7 +100,8 @@ impl<'a> Scan<'a, '_> {
         match sign {
             // JSON, whose scanner knows more of it.
             Sign::Colon if quoted.is_some() => end,
-            // A variable's type (`$password: String!`), a scheme (`token://`), a path of names (`a:secret:b`).
+            // A variable's type (`$password: String!`), a scheme (`token://`), a path of names
+            // (`a:secret:b`).
             Sign::Colon
                 if name.first() == Some(&b'$')
                     || matches!(self.text.get(after), Some(b':'))
@@ -151,7 +153,8 @@ impl<'a> Scan<'a, '_> {
         }
     }
 
-    /// The name is the first thing on its line, or in its string, but for what lines begin with: `export `, `- `, `set `.
+    /// The name is the first thing on its line, or in its string, but for what lines begin with:
+    /// `export `, `- `, `set `.
     fn begins_line(&self, start: usize) -> bool {
         const WORDS: [&[u8]; 5] = [b"export ", b"set ", b"- ", b"ENV ", b"env "];
         let mut at = start;

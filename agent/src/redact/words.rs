@@ -1,4 +1,5 @@
-//! Words around the names of secrets: which of them leave a name that of a secret, and which say that it is something else.
+//! Words around the names of secrets: which of them leave a name that of a secret, and which say
+//! that it is something else.
 
 /// Words that may follow a term in a name and leave it the name of a secret.
 pub(super) const VALUE_WORDS: [&str; 67] = [
@@ -162,7 +163,8 @@ pub(super) const HARMLESS_AFTER: [&str; 87] = [
     "version",
 ];
 
-/// What stands before `token` and says that it marks a place: in a listing, in a text, in a model's vocabulary.
+/// What stands before `token` and says that it marks a place: in a listing, in a text, in a model's
+/// vocabulary.
 pub(super) const HARMLESS_BEFORE: [&str; 62] = [
     "accepted",
     "audio",

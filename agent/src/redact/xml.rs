@@ -1,9 +1,11 @@
-//! Secrets in XML and HTML: the text of an element with a secret's name and of all within it (SOAP's `wsse:Password`, a SAML
-//! assertion), attributes with such names, and names that stand apart from their values (`<add key="ApiKey" value="x"/>`,
-//! `<name>password</name><value>x</value>`, `<input name="csrf" value="x">`).
+//! Secrets in XML and HTML: the text of an element with a secret's name and of all within it
+//! (SOAP's `wsse:Password`, a SAML assertion), attributes with such names, and names that stand
+//! apart from their values (`<add key="ApiKey" value="x"/>`, `<name>password</name><value>x</
+//! value>`, `<input name="csrf" value="x">`).
 //!
-//! A scanner from tag to tag instead of a parser: it needs no whole document, no well-formed one, and reads HTML alike. Prefixes of
-//! namespaces are not looked at. An element that does not end hides all that follows.
+//! A scanner from tag to tag instead of a parser: it needs no whole document, no well-formed one,
+//! and reads HTML alike. Prefixes of namespaces are not looked at. An element that does not end
+//! hides all that follows.
 
 use std::ops::Range;
 

@@ -86,7 +86,8 @@ pub struct Stats {
     pub http2_resynced: u64,
     /// HTTP/2 connections that broke the protocol.
     pub http2_broken: u64,
-    /// Directions of HTTP/2 connections whose header blocks cannot be decoded any more; index by `hpack::Error as usize`.
+    /// Directions of HTTP/2 connections whose header blocks cannot be decoded any more; index by
+    /// `hpack::Error as usize`.
     pub hpack_errors: [u64; hpack::Error::ALL.len()],
     /// Pre-accept segments (seen at a listener) that no connection claimed.
     pub pre_accept_dropped: u64,

@@ -1,8 +1,8 @@
 //! Who held an address when. Pure.
 //!
-//! Addresses of pods are used again, so a name without a time means nothing: an exchange belongs to who held the
-//! address *while it happened*, not to who holds it when the exchange is exported. An address has one holder at a
-//! time. What is known of the time:
+//! Addresses of pods are used again, so a name without a time means nothing: an exchange belongs to
+//! who held the address *while it happened*, not to who holds it when the exchange is exported. An
+//! address has one holder at a time. What is known of the time:
 //!
 //! | bound | from |
 //! |---|---|
@@ -25,10 +25,11 @@ use crate::flow::Nanos;
 const GRAIN: Nanos = 1_000_000_000;
 /// How far a start may seem to lie in the future: the clock of another node.
 const SKEW: Nanos = 2_000_000_000;
-/// How long the processes of a pod may outlive its object in the API: a deletion with grace period 0 does not wait
-/// for the kubelet, which kills within seconds of it on a node that is well.
+/// How long the processes of a pod may outlive its object in the API: a deletion with grace period
+/// 0 does not wait for the kubelet, which kills within seconds of it on a node that is well.
 const OUTLIVES: Nanos = 60_000_000_000;
-/// Former holders of one address that are remembered: an address is not used so often within the time that matters.
+/// Former holders of one address that are remembered: an address is not used so often within the
+/// time that matters.
 const FORMER: usize = 8;
 
 /// Who held an address.
@@ -62,8 +63,8 @@ impl Since {
         }
     }
 
-    /// The start of a pod's life is `start`; one of its containers ran at `running` (both in whole seconds, by the
-    /// clock of its node), and `heard` is when the API reported the address.
+    /// The start of a pod's life is `start`; one of its containers ran at `running` (both in whole
+    /// seconds, by the clock of its node), and `heard` is when the API reported the address.
     pub(crate) fn of_pod(start: Nanos, running: Option<Nanos>, heard: Nanos) -> Self {
         let ran = running.map_or(heard, |time| time.saturating_add(GRAIN + SKEW));
         Self {
@@ -139,8 +140,8 @@ impl<T> Default for Addresses<T> {
 }
 
 impl<T> Addresses<T> {
-    /// `key` holds an address. Again for one that it holds already: the value is replaced, and the beginning is known
-    /// better.
+    /// `key` holds an address. Again for one that it holds already: the value is replaced, and the
+    /// beginning is known better.
     pub(crate) fn hold(&mut self, ip: IpAddr, key: &Arc<str>, value: T, since: Since) {
         let holders = self.holders.entry(ip).or_insert_with(|| {
             *self.networks.entry(network(ip)).or_default() += 1;
@@ -152,8 +153,8 @@ impl<T> Addresses<T> {
             holding.since.proven = holding.since.proven.min(since.proven);
             return;
         }
-        // The one before began, was asked to end, or ended within the second that the start is given in: a better
-        // bound.
+        // The one before began, was asked to end, or ended within the second that the start is
+        // given in: a better bound.
         let bound = |holding: &Holding<T>| match (holding.ending, holding.release) {
             (Some(at), _) | (None, Some(Release::Ended(at))) => Some(at),
             (None, Some(Release::Forgotten(_))) => Some(holding.since.from),
@@ -217,7 +218,8 @@ impl<T> Addresses<T> {
         let started = holders.partition_point(|holding| holding.since.from <= at);
         let (before, after) = holders.split_at(started);
         let mut found: Option<&Holding<T>> = None;
-        // The address is one's alone: whoever is proven to have it ends all holdings that began before.
+        // The address is one's alone: whoever is proven to have it ends all holdings that began
+        // before.
         let mut superseded = Nanos::MAX;
         for holding in before.iter().rev() {
             if holding.may_hold(at, superseded) {
@@ -246,8 +248,8 @@ impl<T> Addresses<T> {
         self.holders.contains_key(&ip)
     }
 
-    /// Is there any holder in the address's network? Pods of a node have addresses of one or a few, so this one may be
-    /// of a pod that is not known yet.
+    /// Is there any holder in the address's network? Pods of a node have addresses of one or a few,
+    /// so this one may be of a pod that is not known yet.
     pub(crate) fn is_near(&self, ip: IpAddr) -> bool {
         self.networks.contains_key(&network(ip))
     }
@@ -399,7 +401,8 @@ mod tests {
         forget(&mut addresses, "a", 200 * S + 500_000_000);
         check(&addresses, 200 * S, "a");
         check(&addresses, 201 * S, "?");
-        // The next was accepted by the kubelet before, and its address is reported three seconds later.
+        // The next was accepted by the kubelet before, and its address is reported three seconds
+        // later.
         hold_late(&mut addresses, "b", [200 * S, 203 * S]);
         check(&addresses, 199 * S, "a");
         check(&addresses, 200 * S + 400_000_000, "?");

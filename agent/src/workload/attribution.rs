@@ -13,7 +13,8 @@ use crate::exchange::Exchange;
 use crate::flow::{CgroupId, Nanos, Side};
 use crate::signal::span::ResourceValue;
 
-/// Where a sidecar's requests to its application come from over IPv6 (over IPv4 it is 127.0.0.6, a loopback address).
+/// Where a sidecar's requests to its application come from over IPv6 (over IPv4 it is 127.0.0.6, a
+/// loopback address).
 const SIDECAR_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
 
 /// Whose ends are looked up: what the kernel knows of the socket, and what the client's end claims.
@@ -184,7 +185,8 @@ impl Attribution {
         self.awaited
     }
 
-    /// Why the exchange is not to be emitted, if so: by its workload, or because a proxy of the mesh talks to itself.
+    /// Why the exchange is not to be emitted, if so: by its workload, or because a proxy of the
+    /// mesh talks to itself.
     #[must_use]
     pub fn excluded(&self, exchange: &Exchange) -> Option<Reason> {
         self.excluded
@@ -209,8 +211,9 @@ impl Attribution {
         self.caller
     }
 
-    /// Does the spec of the server's pod declare this request, as a probe or a lifecycle hook of the kubelet's? It comes
-    /// from the node, or from the pod's sidecar on the kubelet's behalf; nobody else makes it.
+    /// Does the spec of the server's pod declare this request, as a probe or a lifecycle hook of
+    /// the kubelet's? It comes from the node, or from the pod's sidecar on the kubelet's
+    /// behalf; nobody else makes it.
     #[must_use]
     pub fn is_declared_probe(&self, exchange: &Exchange) -> bool {
         let Some(pod) = self.own.as_ref().and_then(|own| own.pod()) else {

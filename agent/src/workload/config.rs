@@ -1,4 +1,5 @@
-//! Configuration of workloads: how the Kubernetes API is asked, which workloads are captured, and whose claims count.
+//! Configuration of workloads: how the Kubernetes API is asked, which workloads are captured, and
+//! whose claims count.
 
 use std::path::PathBuf;
 
@@ -16,7 +17,8 @@ use crate::units::Interval;
 pub struct KubernetesSection {
     /// Whether the Kubernetes API is asked.
     pub mode: KubernetesMode,
-    /// A kubeconfig file. Default: the pod's service account; with `mode: on` also what kubectl would use.
+    /// A kubeconfig file. Default: the pod's service account; with `mode: on` also what kubectl
+    /// would use.
     pub kubeconfig: Option<PathBuf>,
     /// Name of this node, as the API has it (`spec.nodeName`).
     pub node: Option<String>,
@@ -32,8 +34,8 @@ pub struct KubernetesSection {
     pub annotations: Vec<String>,
     /// Longest wait of an exchange for what is known of its pods.
     pub enrich_wait: Interval,
-    /// The listing of other nodes' pods begins after a random part of this, so that the agents of a cluster do not come
-    /// at once.
+    /// The listing of other nodes' pods begins after a random part of this, so that the agents of
+    /// a cluster do not come at once.
     pub spread: Interval,
 }
 
@@ -86,7 +88,8 @@ pub struct ScopeSection {
     pub namespaces: Select,
     /// Label selectors of pods, such as `app=web,tier!=db`; one that fits is enough.
     pub labels: Select,
-    /// Only pods with the annotation `meshtap.dev/capture: "true"`, their own or their namespace's.
+    /// Only pods with the annotation `meshtap.dev/capture: "true"`, their own or their
+    /// namespace's.
     pub opt_in: bool,
     /// Also processes and containers that belong to no pod.
     pub host: bool,
@@ -103,8 +106,9 @@ impl Default for ScopeSection {
     }
 }
 
-/// Which proxies are believed when they say for whom they speak: in a PROXY protocol preamble, or in the last address of
-/// `x-forwarded-for`. That client is then looked up as the other end (`k8s.src.*`). Nobody else's word names a pod.
+/// Which proxies are believed when they say for whom they speak: in a PROXY protocol preamble, or
+/// in the last address of `x-forwarded-for`. That client is then looked up as the other end
+/// (`k8s.src.*`). Nobody else's word names a pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrustSection {
@@ -112,11 +116,12 @@ pub struct TrustSection {
     pub proxies: Vec<String>,
     /// Addresses or networks of other proxies, such as `192.0.2.0/24`.
     pub networks: Vec<String>,
-    /// Also the sidecar of a pod, for the requests that it passes to its application. Istio's sidecars pass on the
-    /// `x-forwarded-for` that they get, so their clients can choose the name.
+    /// Also the sidecar of a pod, for the requests that it passes to its application. Istio's
+    /// sidecars pass on the `x-forwarded-for` that they get, so their clients can choose the
+    /// name.
     pub sidecars: bool,
-    /// Ports of servers that expect a PROXY protocol preamble. Elsewhere one counts when the server responds to it as one
-    /// that understands it.
+    /// Ports of servers that expect a PROXY protocol preamble. Elsewhere one counts when the
+    /// server responds to it as one that understands it.
     pub proxy_protocol_ports: Vec<u16>,
 }
 
@@ -136,8 +141,8 @@ impl KubernetesSection {
     /// # Errors
     /// Names the key and what it may be.
     pub fn check(&self) -> Result<(), String> {
-        // A label's value is a quarter of that at most; an empty variable of the downward API is a mistake worth
-        // reporting.
+        // A label's value is a quarter of that at most; an empty variable of the downward API is a
+        // mistake worth reporting.
         let is_empty = |text: &Option<String>| text.as_deref() == Some("");
         if is_empty(&self.node) {
             return Err("kubernetes.node: must not be empty".to_owned());

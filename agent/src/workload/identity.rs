@@ -97,8 +97,8 @@ impl Identity {
 pub struct WorkloadName {
     /// Its namespace; empty when it has none.
     pub namespace: Arc<str>,
-    /// What made the pod (a Deployment, a DaemonSet, …), or the pod itself; `host` for a process outside of any pod,
-    /// `unknown` when nothing is known of it.
+    /// What made the pod (a Deployment, a DaemonSet, …), or the pod itself; `host` for a process
+    /// outside of any pod, `unknown` when nothing is known of it.
     pub name: Box<str>,
 }
 

@@ -1,7 +1,8 @@
 //! What part a pod plays in a mesh, and which of its traffic is the mesh's own. Pure.
 //!
-//! A proxy talks to itself: its agent asks its admin interface, passes on the kubelet's probes, and serves its own
-//! metrics. That is no traffic of the mesh's users, and it is excluded and counted ([`is_internal`]).
+//! A proxy talks to itself: its agent asks its admin interface, passes on the kubelet's probes, and
+//! serves its own metrics. That is no traffic of the mesh's users, and it is excluded and counted
+//! ([`is_internal`]).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,8 +15,8 @@ const SIDECAR_STATUS: &str = "sidecar.istio.io/status";
 const REDIRECTION: &str = "ambient.istio.io/redirection";
 /// Container of a sidecar, a gateway, a waypoint, and of ztunnel.
 const PROXY: &str = "istio-proxy";
-/// Ports of a proxy itself (istio.io, "Ports used by Istio"): Envoy's admin interface, merged metrics and the agent's
-/// health, the kubelet's probes, Envoy's metrics.
+/// Ports of a proxy itself (istio.io, "Ports used by Istio"): Envoy's admin interface, merged
+/// metrics and the agent's health, the kubelet's probes, Envoy's metrics.
 const PROXY_PORTS: [u16; 4] = [15000, 15020, 15021, 15090];
 
 /// What part a pod plays in a mesh.
@@ -32,7 +33,8 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The role of a pod. The name `istio-proxy` alone says nothing: ztunnel's container has it as well.
+    /// The role of a pod. The name `istio-proxy` alone says nothing: ztunnel's container has it as
+    /// well.
     pub(crate) fn of(
         labels: &BTreeMap<String, String>,
         annotations: &BTreeMap<String, String>,
@@ -51,7 +53,8 @@ impl Role {
         if !has_proxy {
             return Self::Application;
         }
-        // A gateway made from the injector's template has the annotation, too, but nothing beside its proxy.
+        // A gateway made from the injector's template has the annotation, too, but nothing beside
+        // its proxy.
         if annotations.contains_key(SIDECAR_STATUS) && regular.any(|name| name != PROXY) {
             return Self::Sidecar;
         }
@@ -85,9 +88,9 @@ impl Role {
     }
 }
 
-/// Is a request at a socket of a gateway's or waypoint's proxy its own business? `server` is the end that responds,
-/// `peer` the socket's other end. A waypoint that ztunnel hands traffic to over loopback gets a PROXY protocol preamble
-/// with it (`is_proxied`): that is the mesh's traffic.
+/// Is a request at a socket of a gateway's or waypoint's proxy its own business? `server` is the
+/// end that responds, `peer` the socket's other end. A waypoint that ztunnel hands traffic to over
+/// loopback gets a PROXY protocol preamble with it (`is_proxied`): that is the mesh's traffic.
 pub(crate) fn is_internal(server_port: u16, peer: IpAddr, is_proxied: bool) -> bool {
     PROXY_PORTS.contains(&server_port) || (peer.is_loopback() && !is_proxied)
 }

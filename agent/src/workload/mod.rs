@@ -1,4 +1,5 @@
-//! Attribution: from a socket's cgroup to its container and pod, from an address to the pod at the other end.
+//! Attribution: from a socket's cgroup to its container and pod, from an address to the pod at the
+//! other end.
 //!
 //! ```text
 //! cgroup v2 folders ─ inotify ─► cgroup::Tree ─────┐
@@ -6,12 +7,12 @@
 //! Kubernetes API ─ list, watch ─► pods, services ──┘        └─────► the kernel's table of excluded cgroups
 //! ```
 //!
-//! The captured socket's own pod is found by its cgroup, which is exact. The other end has only an address, and
-//! addresses are used again: see `addresses`. What parses and decides is pure; `cgroup` and `watch` have a thread each,
-//! and neither is in the data path.
+//! The captured socket's own pod is found by its cgroup, which is exact. The other end has only an
+//! address, and addresses are used again: see `addresses`. What parses and decides is pure;
+//! `cgroup` and `watch` have a thread each, and neither is in the data path.
 //!
-//! Names come from what the kernel and the API prove. What a peer claims (`x-forwarded-for`, a PROXY protocol preamble)
-//! names nobody, unless the configuration trusts that peer: see `trust`.
+//! Names come from what the kernel and the API prove. What a peer claims (`x-forwarded-for`, a
+//! PROXY protocol preamble) names nobody, unless the configuration trusts that peer: see `trust`.
 
 mod addresses;
 mod attributes;
@@ -65,7 +66,8 @@ pub struct Workloads {
     _following: Option<Following>,
 }
 
-/// In a pod the cgroup mounts are the node's: deploy/README.md says how to have them read-only all the way down.
+/// In a pod the cgroup mounts are the node's: deploy/README.md says how to have them read-only all
+/// the way down.
 fn warn_of_writable_mounts() {
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
         return;

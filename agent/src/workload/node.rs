@@ -7,14 +7,15 @@
 //! | the gateway of the agent's own network | the kernel: the node's end of a pod's network (a bridge, a veth pair) |
 //! | 169.254.7.127, fd16:9254:7127:1337:ffff:ffff:ffff:ffff | istio-cni: what it gives all of the node that talks to a pod of an ambient mesh |
 //!
-//! The gateway of a network counts only in a pod: on the node it is a router, and may stand for anyone. Nothing here
-//! says who on the node it is.
+//! The gateway of a network counts only in a pod: on the node it is a router, and may stand for
+//! anyone. Nothing here says who on the node it is.
 
 use std::collections::HashSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What istio-cni rewrites the source of every socket of the node to (`HOST_PROBE_SNAT_IP` and its IPv6 peer).
+/// What istio-cni rewrites the source of every socket of the node to (`HOST_PROBE_SNAT_IP` and its
+/// IPv6 peer).
 const MESH: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 7, 127)),
     IpAddr::V6(Ipv6Addr::new(
@@ -69,7 +70,8 @@ impl NodeAddresses {
         self.own = own;
     }
 
-    /// Is this the node? What a mesh gives it is an address like others where no pod's socket has it at its other end.
+    /// Is this the node? What a mesh gives it is an address like others where no pod's socket has
+    /// it at its other end.
     pub(crate) fn contain(&self, ip: IpAddr, is_at_pod: bool) -> bool {
         (is_at_pod && MESH.contains(&ip))
             || self.reported.contains(&ip)

@@ -1,18 +1,20 @@
 //! What made a pod: the chain of its owners, as far as the pod itself shows. Pure.
 //!
-//! A pod names its direct owner alone. The Deployment of a ReplicaSet and the CronJob of a Job are read off names that their controllers make,
-//! so neither ReplicaSets nor Jobs are watched: a cluster has ten times as many (old revisions), and the agent would need a right to
-//! read them for nothing.
+//! A pod names its direct owner alone. The Deployment of a ReplicaSet and the CronJob of a Job are
+//! read off names that their controllers make, so neither ReplicaSets nor Jobs are watched: a
+//! cluster has ten times as many (old revisions), and the agent would need a right to read them for
+//! nothing.
 //!
-//! * The Deployment controller names a ReplicaSet `DEPLOYMENT-HASH`, and gives its pods the label `pod-template-hash: HASH`. A ReplicaSet
-//!   that stands alone has no such label.
-//! * The CronJob controller names a Job `CRONJOB-MINUTES`: the scheduled time in minutes since 1970. A Job that a person named with a
-//!   number is distinguished from it by the pod's age.
+//! * The Deployment controller names a ReplicaSet `DEPLOYMENT-HASH`, and gives its pods the label
+//!   `pod-template-hash: HASH`. A ReplicaSet that stands alone has no such label.
+//! * The CronJob controller names a Job `CRONJOB-MINUTES`: the scheduled time in minutes since
+//!   1970. A Job that a person named with a number is distinguished from it by the pod's age.
 
 /// The label that the Deployment controller gives.
 pub(crate) const TEMPLATE_HASH: &str = "pod-template-hash";
 
-/// How long before its pod a Job may have been scheduled, in minutes: a week, for Jobs that waited or try again.
+/// How long before its pod a Job may have been scheduled, in minutes: a week, for Jobs that waited
+/// or try again.
 const EARLY: i64 = 7 * 24 * 60;
 /// How long after it, for clocks that differ.
 const LATE: i64 = 5;

@@ -1,5 +1,5 @@
-//! What is kept of a pod: enough to name it, to find it by cgroup and by address, and to decide whether it is captured.
-//! Pure.
+//! What is kept of a pod: enough to name it, to find it by cgroup and by address, and to decide
+//! whether it is captured. Pure.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -118,7 +118,8 @@ pub(crate) fn capture(annotations: &BTreeMap<String, String>) -> Option<bool> {
 }
 
 impl Pod {
-    /// What is kept of the API's object. `None` for one without an id or a name, which the API does not give.
+    /// What is kept of the API's object. `None` for one without an id or a name, which the API does
+    /// not give.
     pub(crate) fn new(object: objects::Pod, choice: &Choice) -> Option<Self> {
         let objects::Pod {
             metadata,
@@ -197,7 +198,8 @@ impl Pod {
             .or(self.only_container.as_deref())
     }
 
-    /// The attributes of this pod as the other end of an exchange: the one that sends requests, or the one that responds.
+    /// The attributes of this pod as the other end of an exchange: the one that sends requests, or
+    /// the one that responds.
     pub(crate) fn as_peer(&self, prefix: Prefix, trust_domain: &str) -> &Attributes {
         let slot = match prefix {
             Prefix::Source => &self.as_peer[0],

@@ -1,4 +1,5 @@
-//! The probes and lifecycle hooks that a pod's spec declares, as the requests that its containers get. Pure.
+//! The probes and lifecycle hooks that a pod's spec declares, as the requests that its containers
+//! get. Pure.
 //!
 //! | declared | who sends it | request |
 //! |---|---|---|
@@ -7,9 +8,10 @@
 //! | `lifecycle.postStart`, `lifecycle.preStop`: `httpGet` | kubelet | as a probe's |
 //! | `ISTIO_KUBE_APP_PROBERS` of the sidecar | the sidecar, for the kubelet | the application's own, before the injector rewrote it |
 //!
-//! The injector rewrites an application's probes to `/app-health/CONTAINER/livez` and the like at the sidecar's port
-//! (15020, 15021), and keeps the original in that variable of the sidecar's container (istio.io, "Health Checking of
-//! Istio Services"). Probes with `scheme: HTTPS` are no plain text at a socket, and `tcpSocket` and `exec` send none.
+//! The injector rewrites an application's probes to `/app-health/CONTAINER/livez` and the like at
+//! the sidecar's port (15020, 15021), and keeps the original in that variable of the sidecar's
+//! container (istio.io, "Health Checking of Istio Services"). Probes with `scheme: HTTPS` are no
+//! plain text at a socket, and `tcpSocket` and `exec` send none.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +21,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::watch::objects::{ContainerSpec, Handler, HttpGet};
 use crate::http::RequestHead;
 
-/// Probes kept of one pod: five of each of a dozen containers. The API has no bound but the size of an object.
+/// Probes kept of one pod: five of each of a dozen containers. The API has no bound but the size of
+/// an object.
 const MAX_PROBES: usize = 64;
 /// What a kubelet's gRPC probe calls (grpc.health.v1).
 const GRPC_PATH: &[u8] = b"/grpc.health.v1.Health/Check";
@@ -102,8 +105,9 @@ impl Probes {
         self.matches(Prober::Kubelet, port, head)
     }
 
-    /// Is this one that the spec has the pod's sidecar make for the kubelet? What comes from outside by way of the
-    /// sidecar's Envoy has fields that Envoy adds; the sidecar passes the kubelet's name on.
+    /// Is this one that the spec has the pod's sidecar make for the kubelet? What comes from
+    /// outside by way of the sidecar's Envoy has fields that Envoy adds; the sidecar passes the
+    /// kubelet's name on.
     pub(crate) fn declare_to_sidecar(&self, port: u16, head: &RequestHead) -> bool {
         let is_kubelet = |agent: &[u8]| agent.starts_with(USER_AGENT);
         self.matches(Prober::Sidecar, port, head)
@@ -161,8 +165,8 @@ fn port(port: &IntOrString, container: &ContainerSpec) -> Option<u16> {
     }
 }
 
-/// What a kubelet makes of a path: with a slash before it, without a fragment, and with what a URL must not have
-/// escaped (net/url).
+/// What a kubelet makes of a path: with a slash before it, without a fragment, and with what a URL
+/// must not have escaped (net/url).
 fn target(path: &str) -> Box<[u8]> {
     let path = path.split_once('#').map_or(path, |(path, _)| path);
     let mut target = Vec::with_capacity(path.len() + 1);

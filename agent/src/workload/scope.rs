@@ -1,9 +1,11 @@
-//! Which workloads are captured: rules on namespaces and labels, annotations, the mesh's own proxies. Pure.
+//! Which workloads are captured: rules on namespaces and labels, annotations, the mesh's own
+//! proxies. Pure.
 //!
-//! In this order: a proxy whose traffic is emitted at the applications is out; what the configuration excludes is out;
-//! what an annotation opts out is out, and what one opts in is in (the pod's before its namespace's); the rest is in
-//! when the rules include it and nobody need opt in. So the cluster's administrator has the last word on what is never
-//! captured, and its users on what else is not.
+//! In this order: a proxy whose traffic is emitted at the applications is out; what the
+//! configuration excludes is out; what an annotation opts out is out, and what one opts in is in
+//! (the pod's before its namespace's); the rest is in when the rules include it and nobody need opt
+//! in. So the cluster's administrator has the last word on what is never captured, and its users on
+//! what else is not.
 
 use std::collections::BTreeMap;
 
@@ -27,11 +29,11 @@ pub enum Reason {
     Host,
     /// There are rules, and nothing is known of its pod.
     Unidentified,
-    /// A gateway's or waypoint's proxy and its own business: its admin interface, its metrics, the kubelet's probes of
-    /// it, what it asks itself over loopback.
+    /// A gateway's or waypoint's proxy and its own business: its admin interface, its metrics, the
+    /// kubelet's probes of it, what it asks itself over loopback.
     Proxy,
-    /// The socket is the end of the connection that is not asked for (`capture.side`). The BPF programs cannot know the
-    /// end of a connection that was there before them.
+    /// The socket is the end of the connection that is not asked for (`capture.side`). The BPF
+    /// programs cannot know the end of a connection that was there before them.
     Side,
 }
 
@@ -117,7 +119,8 @@ impl Scope {
         }
     }
 
-    /// Why a pod's container is out of scope, if it is. `namespace` is what its namespace's annotation says.
+    /// Why a pod's container is out of scope, if it is. `namespace` is what its namespace's
+    /// annotation says.
     pub(crate) fn excludes(
         &self,
         pod: &Pod,
@@ -143,7 +146,8 @@ impl Scope {
         (!self.host).then_some(Reason::Host)
     }
 
-    /// The same for a pod that nothing is known of: where there are rules, nobody can say that they allow it.
+    /// The same for a pod that nothing is known of: where there are rules, nobody can say that they
+    /// allow it.
     pub(crate) fn excludes_unidentified(&self) -> Option<Reason> {
         let rules = self.opt_in
             || self.namespaces.iter().any(|list| !list.is_empty())

@@ -1,4 +1,5 @@
-//! Label selectors as `kubectl -l` takes them, without sets: `app=web,tier!=db,canary,!legacy`. Pure.
+//! Label selectors as `kubectl -l` takes them, without sets: `app=web,tier!=db,canary,!legacy`.
+//! Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Whose word counts: proxies that the configuration says to trust. Pure.
 //!
-//! A PROXY protocol preamble and `x-forwarded-for` are claims: whoever connects can write them. They say who is at the
-//! other end only where the one that connects is trusted, by its address or by the labels of its pod. Without a rule
-//! nobody is.
+//! A PROXY protocol preamble and `x-forwarded-for` are claims: whoever connects can write them.
+//! They say who is at the other end only where the one that connects is trusted, by its address or
+//! by the labels of its pod. Without a rule nobody is.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -56,8 +56,9 @@ impl Trust {
     }
 }
 
-/// The client that the end that connects claims to speak for: of a PROXY protocol preamble, else the last address of
-/// `x-forwarded-for`, which is the one that a proxy adds (its predecessors are what the proxy was sent).
+/// The client that the end that connects claims to speak for: of a PROXY protocol preamble, else
+/// the last address of `x-forwarded-for`, which is the one that a proxy adds (its predecessors are
+/// what the proxy was sent).
 pub(crate) fn claimed_client(exchange: &Exchange) -> Option<IpAddr> {
     let proxied = exchange.peers.proxied_client.as_ref();
     proxied.map(|client| client.ip()).or_else(|| {
@@ -73,7 +74,8 @@ fn last_address(value: &[u8]) -> Option<IpAddr> {
     Some(ip.to_canonical())
 }
 
-/// An address, or all with the same beginning: `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32` (RFC 4632, RFC 4291 §2.3).
+/// An address, or all with the same beginning: `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32` (RFC
+/// 4632, RFC 4291 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Network {
     first: IpAddr,

@@ -16,15 +16,16 @@ const MAX_RING: ByteSize = ByteSize::mib(1024);
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CaptureSection {
-    /// The cgroup v2 folder whose sockets are captured. Default: the root of the mounted hierarchy.
+    /// The cgroup v2 folder whose sockets are captured. Default: the root of the mounted
+    /// hierarchy.
     pub cgroup: Option<PathBuf>,
     /// Which end of a connection is recorded.
     pub side: SideChoice,
     /// Only sockets with one of these ports, local or remote; at most 16. Empty: all.
     pub ports: Vec<u16>,
-    /// Sockets whose SO_MARK is this are left alone. Any process with CAP_NET_ADMIN, or CAP_NET_RAW
-    /// since Linux 5.17, can set one, so the default is null: none. With Kubernetes, ztunnel's
-    /// sockets (1337) are known by their cgroup.
+    /// Sockets whose SO_MARK is this are left alone. Any process with CAP_NET_ADMIN, or
+    /// CAP_NET_RAW since Linux 5.17, can set one, so the default is null: none. With
+    /// Kubernetes, ztunnel's sockets (1337) are known by their cgroup.
     pub ignored_mark: Option<u32>,
     /// Buffer between the kernel and the agent: a power of two from 64KiB to 1GiB.
     pub ring: ByteSize,

@@ -6,8 +6,8 @@
 //! pending, and there would be no batch. (`ringbuf_map_poll_user`, kernel/bpf/ringbuf.c.)
 //!
 //! The tick follows the rate of records. At a high rate a long one makes large batches, which hold
-//! the application's processor for long at a time: flat out its 99th percentile is half as long with
-//! 1 ms as with 5 ms. At a low rate a short one wakes up for nothing.
+//! the application's processor for long at a time: flat out its 99th percentile is half as long
+//! with 1 ms as with 5 ms. At a low rate a short one wakes up for nothing.
 
 use std::io;
 use std::mem::MaybeUninit;

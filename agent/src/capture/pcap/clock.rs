@@ -1,13 +1,15 @@
 //! The time of a file, as the engine may believe it.
 //!
-//! Stamps jump: files are merged from machines with other clocks, cards are bad. Time passes for all connections, so it follows what
-//! many packets say, and never one. The stamps themselves stay with their packets.
+//! Stamps jump: files are merged from machines with other clocks, cards are bad. Time passes for
+//! all connections, so it follows what many packets say, and never one. The stamps themselves stay
+//! with their packets.
 
 use crate::flow::Nanos;
 
 const SECOND: Nanos = 1_000_000_000;
 
-/// A step that is believed at once: less than ages that end anything (an exchange's is 300 s by default).
+/// A step that is believed at once: less than ages that end anything (an exchange's is 300 s by
+/// default).
 const STEP: Nanos = 60 * SECOND;
 
 /// Stamps that say where time begins. Until then none passes, which ends nothing.
@@ -17,10 +19,12 @@ const FIRST: usize = 32;
 const SILENCE: Nanos = 3600 * SECOND;
 const SOON: u32 = 16;
 
-/// Packets without any older one between them that prove a longer silence: more than a foreign connection of a merged file has.
+/// Packets without any older one between them that prove a longer silence: more than a foreign
+/// connection of a merged file has.
 const LATE: u32 = 256;
 
-/// The end of a file may lie so far behind what is believed: its last packets cannot be outvoted any more.
+/// The end of a file may lie so far behind what is believed: its last packets cannot be outvoted
+/// any more.
 const DAY: Nanos = 24 * SILENCE;
 
 /// Time, which never runs backwards.
@@ -34,7 +38,8 @@ pub(super) struct Clock {
 enum State {
     /// The first stamps.
     Starting(Vec<Nanos>),
-    /// Stamps that are later by more than a step, without any other between them: how many, the earliest and the last.
+    /// Stamps that are later by more than a step, without any other between them: how many, the
+    /// earliest and the last.
     Running {
         ahead: u32,
         earliest: Nanos,
@@ -131,7 +136,8 @@ mod tests {
     const DAY_ONE: Nanos = 1_700_000_000 * SECOND;
     const WILD: Nanos = 4_200_000_000 * SECOND;
 
-    /// Seconds from the first day on, for stamps (count, from, step), each `wild` one far ahead; then the time believed at the end.
+    /// Seconds from the first day on, for stamps (count, from, step), each `wild` one far ahead;
+    /// then the time believed at the end.
     fn check(runs: &[(u64, u64, u64)], expected: u64, at_end: u64) {
         let mut clock = Clock::default();
         for (count, from, step) in runs {

@@ -1,8 +1,9 @@
 //! One connection of a capture file, as the virtual socket of its server.
 //!
-//! A connection that is older than the file, or whose handshake is not all there, *settles* first: its packets wait a moment, so that
-//! the earliest byte of each direction is known before any is handed over. A guess of who serves from the ports is dropped when a
-//! message contradicts it; the connection is then a new socket.
+//! A connection that is older than the file, or whose handshake is not all there, *settles* first:
+//! its packets wait a moment, so that the earliest byte of each direction is known before any is
+//! handed over. A guess of who serves from the ports is dropped when a message contradicts it; the
+//! connection is then a new socket.
 
 use super::ends::Ends;
 use super::held::{self, GRACE, Held, MAX_PACKETS};
@@ -101,7 +102,8 @@ impl Flow {
         }
     }
 
-    /// Learns who serves. `socket` is what the connection becomes when that was guessed wrong; false when it is not used.
+    /// Learns who serves. `socket` is what the connection becomes when that was guessed wrong;
+    /// false when it is not used.
     pub(super) fn learn(&mut self, packet: &Packet<'_>, socket: SocketId) -> bool {
         let (sender_serves, evidence) = judge(packet);
         if evidence <= self.evidence {
@@ -124,8 +126,8 @@ impl Flow {
         !self.held.is_empty()
     }
 
-    /// Hands over what the virtual socket saw of the packet, or keeps the packet until it has seen what the packet acknowledges.
-    /// Gives the change in bytes kept.
+    /// Hands over what the virtual socket saw of the packet, or keeps the packet until it has seen
+    /// what the packet acknowledges. Gives the change in bytes kept.
     pub(super) fn take(
         &mut self,
         packet: &Packet<'_>,
@@ -259,8 +261,8 @@ impl Flow {
         bytes.cast_signed()
     }
 
-    /// Hands over each packet that waits for nothing any more; then, as far as `release` says so, those that do: the bytes they wait
-    /// for are missing. Each may be what another waits for.
+    /// Hands over each packet that waits for nothing any more; then, as far as `release` says so,
+    /// those that do: the bytes they wait for are missing. Each may be what another waits for.
     fn release(&mut self, release: Release, handle: &mut dyn FnMut(&Segment<'_>)) {
         loop {
             let ready = self.held.iter().position(|held| !self.waits(held));
@@ -300,7 +302,8 @@ impl Flow {
         let Some(ack) = packet.ack else { return };
         let low_sent = self.ends.low_sent(packet);
         let (sent, received) = self.directions(low_sent);
-        // The receiver of these bytes is the packet's sender, of whom they may have acknowledged all that is known.
+        // The receiver of these bytes is the packet's sender, of whom they may have acknowledged
+        // all that is known.
         let heard = sent.expected().unwrap_or(packet.seq);
         let start = received.at_start();
         let mut missing = Vec::new();

@@ -1,5 +1,5 @@
-//! The connections of a capture file. A file has packets and no sockets, so each connection in it becomes a socket with an identity
-//! of its own, a new one when its ports are used again.
+//! The connections of a capture file. A file has packets and no sockets, so each connection in it
+//! becomes a socket with an identity of its own, a new one when its ports are used again.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,8 @@ use super::packet::Packet;
 use crate::capture::Segment;
 use crate::flow::{Nanos, SocketId};
 
-/// Connections of one generation. Two generations are kept: at about 400 bytes each, some 100 MB when a file is all handshakes.
+/// Connections of one generation. Two generations are kept: at about 400 bytes each, some 100 MB
+/// when a file is all handshakes.
 const GENERATION: usize = 131_072;
 
 /// The connections, bounded: of two generations the older is forgotten when the younger is full.
@@ -132,7 +133,8 @@ impl Flows {
         }
     }
 
-    /// Makes room for one more connection, and brings back the one between `ends` from the older generation if it is there.
+    /// Makes room for one more connection, and brings back the one between `ends` from the older
+    /// generation if it is there.
     fn promote(&mut self, ends: &Ends, handle: &mut dyn FnMut(&Segment<'_>)) -> bool {
         let full = self.young.len() >= self.generation;
         if full {

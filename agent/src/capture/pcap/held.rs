@@ -1,11 +1,13 @@
-//! Packets that came before what they acknowledge. Capture queues write within milliseconds of each other, so a file may have a
-//! response before its request; the packet then waits for the bytes that it acknowledges.
+//! Packets that came before what they acknowledge. Capture queues write within milliseconds of each
+//! other, so a file may have a response before its request; the packet then waits for the bytes
+//! that it acknowledges.
 
 use super::packet::Packet;
 use super::progress::distance;
 use crate::flow::{Endpoint, Nanos};
 
-/// How long a packet waits, in recorded time. What has not been written by then was lost by the capture.
+/// How long a packet waits, in recorded time. What has not been written by then was lost by the
+/// capture.
 pub(super) const GRACE: Nanos = 200_000_000;
 
 /// Most packets that wait on one connection: several times what a capture queue holds back at once.
@@ -78,7 +80,8 @@ impl Held {
     }
 }
 
-/// Orders the packets of each direction by their numbers: of the end `low`, and of the other one. `firsts`: where each begins.
+/// Orders the packets of each direction by their numbers: of the end `low`, and of the other one.
+/// `firsts`: where each begins.
 pub(super) fn sort(held: &mut Vec<Held>, low: Endpoint, firsts: [u32; 2]) {
     let from_low: Vec<bool> = held.iter().map(|held| held.source == low).collect();
     let mut parts: (Vec<_>, Vec<_>) = held.drain(..).partition(|held| held.source == low);

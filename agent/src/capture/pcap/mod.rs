@@ -4,8 +4,8 @@
 //! file (records) ─► frame (link, tunnels, IP, TCP) ─► flows (a virtual socket each) ─► Segment
 //! ```
 //!
-//! What cannot give a segment is counted under exactly one [`Skip`]; it is never an error. A file that ends inside a record is one,
-//! after everything before that has been handed over.
+//! What cannot give a segment is counted under exactly one [`Skip`]; it is never an error. A file
+//! that ends inside a record is one, after everything before that has been handed over.
 
 mod clock;
 mod ends;
@@ -39,7 +39,8 @@ use crate::flow::Nanos;
 /// Most blocks read in one poll, so that a caller can let time pass and look up in between.
 const BATCH: usize = 512;
 
-/// Recorded time that one poll covers at most, but for its last packet: what the engine asks to be told of time's passing.
+/// Recorded time that one poll covers at most, but for its last packet: what the engine asks to be
+/// told of time's passing.
 const TICK: Nanos = 100_000_000;
 
 /// A capture file.

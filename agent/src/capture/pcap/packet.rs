@@ -38,7 +38,8 @@ pub(super) struct Packet<'a> {
 impl<'a> Packet<'a> {
     pub(super) fn new(time: Nanos, addresses: &Addresses, tcp: &Tcp<'a>) -> Result<Self, Skip> {
         let header = &tcp.header;
-        // More than any frame holds contradicts itself, and would move positions by half their space.
+        // More than any frame holds contradicts itself, and would move positions by half their
+        // space.
         if tcp.wire_len > 1 << 20 {
             return Err(Skip::Header);
         }

@@ -1,9 +1,12 @@
-//! One direction of a captured connection: what a socket at its receiving end would know, as far as the file shows it.
+//! One direction of a captured connection: what a socket at its receiving end would know, as far as
+//! the file shows it.
 
-/// Ranges remembered beyond a hole. A window of reordered packets is smaller; past this the position only lags.
+/// Ranges remembered beyond a hole. A window of reordered packets is smaller; past this the
+/// position only lags.
 const MAX_EARLY: usize = 64;
 
-/// A sequence number this far off the position is of another time: no window is larger (RFC 7323 §2.3).
+/// A sequence number this far off the position is of another time: no window is larger (RFC 7323
+/// §2.3).
 const MAX_WINDOW: i32 = 1 << 30;
 
 /// `to − from` modulo 2^32.
@@ -16,7 +19,8 @@ pub(super) const fn distance(from: u32, to: u32) -> i32 {
 enum Origin {
     /// Not decided yet; the earliest number of each kind of evidence.
     Unknown(Evidence),
-    /// In the middle of the connection: the earliest byte that the file has, or that its receiver asked for.
+    /// In the middle of the connection: the earliest byte that the file has, or that its receiver
+    /// asked for.
     Middle,
     /// With the byte after the SYN.
     Opened,
@@ -44,7 +48,8 @@ impl Evidence {
     }
 }
 
-/// The earlier one of two numbers. Numbers that are no window apart are not compared: the first stays.
+/// The earlier one of two numbers. Numbers that are no window apart are not compared: the first
+/// stays.
 fn earlier(a: Option<u32>, b: Option<u32>) -> Option<u32> {
     match (a, b) {
         (Some(a), Some(b)) => {
@@ -187,7 +192,8 @@ impl Progress {
         self.expected().is_some() && ahead > 0 && ahead <= MAX_WINDOW
     }
 
-    /// Bytes that are acknowledged and not in the file are missing for good: `missing` gets each range, from where and how long.
+    /// Bytes that are acknowledged and not in the file are missing for good: `missing` gets each
+    /// range, from where and how long.
     pub(super) fn give_up(&mut self, ack: u32, missing: &mut impl FnMut(u32, u32)) {
         while self.lacks(ack) {
             let covered = self.covered(ack);

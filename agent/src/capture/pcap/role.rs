@@ -1,5 +1,5 @@
-//! Which end of a connection serves: told, in this order, by the handshake, by the first bytes of a message, and by the ports (the
-//! lower one serves).
+//! Which end of a connection serves: told, in this order, by the handshake, by the first bytes of a
+//! message, and by the ports (the lower one serves).
 
 use memchr::memmem;
 
@@ -29,7 +29,8 @@ pub(super) fn judge(packet: &Packet<'_>) -> (bool, Evidence) {
     }
 }
 
-/// The first line is a request line of HTTP/1, or the bytes begin an HTTP/2 connection (RFC 9113 §3.4).
+/// The first line is a request line of HTTP/1, or the bytes begin an HTTP/2 connection (RFC 9113
+/// §3.4).
 fn begins_request(bytes: &[u8]) -> bool {
     /// Longest request line looked through; a longer one leaves the decision to the ports.
     const LINE: usize = 8192;

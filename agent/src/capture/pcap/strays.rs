@@ -1,7 +1,7 @@
 //! SYNs that agree with nothing that is known of a connection.
 //!
-//! A connection that is open does not end by one (RFC 9293 §3.10.7.4). It is the first packet of a new connection between the same
-//! ends only when packets follow that go with it.
+//! A connection that is open does not end by one (RFC 9293 §3.10.7.4). It is the first packet of a
+//! new connection between the same ends only when packets follow that go with it.
 
 use super::held::Held;
 use super::packet::Packet;
@@ -22,7 +22,8 @@ impl Strays {
         std::mem::take(&mut self.0)
     }
 
-    /// The packet's acknowledgement is of a stray SYN, and of nothing else if that is what `received` expects.
+    /// The packet's acknowledgement is of a stray SYN, and of nothing else if that is what
+    /// `received` expects.
     pub(super) fn acknowledged(&self, packet: &Packet<'_>, received: Option<u32>) -> bool {
         self.0.iter().any(|stray| {
             let first = stray.seq.wrapping_add(1);
@@ -30,7 +31,8 @@ impl Strays {
         })
     }
 
-    /// The packet carries the first byte after a stray SYN of its own end, which is not what the connection expects next.
+    /// The packet carries the first byte after a stray SYN of its own end, which is not what the
+    /// connection expects next.
     pub(super) fn continued(&self, packet: &Packet<'_>, sent: Option<u32>) -> bool {
         self.0.iter().any(|stray| {
             let first = stray.seq.wrapping_add(1);

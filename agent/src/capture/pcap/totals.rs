@@ -5,7 +5,8 @@ use std::fmt;
 
 use etherparse::IpNumber;
 
-/// Most different reasons counted each on its own: a bound for files that are made of nothing but oddities.
+/// Most different reasons counted each on its own: a bound for files that are made of nothing but
+/// oddities.
 const MAX_REASONS: usize = 1024;
 
 /// Reasons named in a summary; the rest is one number.
@@ -197,9 +198,11 @@ pub struct Totals {
     pub packets: u64,
     /// Packets among them that gave a TCP segment.
     pub tcp: u64,
-    /// Fragments that were put together with a later one, which then counts as TCP or under its own reason.
+    /// Fragments that were put together with a later one, which then counts as TCP or under its
+    /// own reason.
     pub joined: u64,
-    /// Segments handed over: TCP packets with payload, or that end a direction; and bytes that are acknowledged and not in the file.
+    /// Segments handed over: TCP packets with payload, or that end a direction; and bytes that are
+    /// acknowledged and not in the file.
     pub segments: u64,
     /// TCP packets of whose payload the capture kept only a part.
     pub cut: u64,
@@ -256,7 +259,8 @@ impl Totals {
         }
     }
 
-    /// The reasons for which packets were skipped, most frequent first; nothing when there were none.
+    /// The reasons for which packets were skipped, most frequent first; nothing when there were
+    /// none.
     #[must_use]
     pub fn unread(&self) -> Option<String> {
         let mut reasons: Vec<(Skip, u64)> = self.reasons().collect();

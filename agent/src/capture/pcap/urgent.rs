@@ -1,12 +1,13 @@
-//! Urgent data, as Linux delivers it: the urgent byte is not in the stream that an application reads (RFC 6093 §3.2, without
-//! `SO_OOBINLINE`), so sequence numbers are counted without it here.
+//! Urgent data, as Linux delivers it: the urgent byte is not in the stream that an application
+//! reads (RFC 6093 §3.2, without `SO_OOBINLINE`), so sequence numbers are counted without it here.
 
 use std::borrow::Cow;
 
 use super::packet::Packet;
 use super::progress::distance;
 
-/// Urgent bytes of a direction remembered one by one. What lies before the oldest of them is older than a window.
+/// Urgent bytes of a direction remembered one by one. What lies before the oldest of them is older
+/// than a window.
 const MAX_BYTES: usize = 64;
 
 /// The urgent bytes of the two directions of a connection.
@@ -33,7 +34,8 @@ impl Marks {
     }
 
     fn add(&mut self, seq: u32) {
-        // Sorted, and the pointer only moves forward (RFC 9293 §3.8.5): an older one is a retransmission.
+        // Sorted, and the pointer only moves forward (RFC 9293 §3.8.5): an older one is a
+        // retransmission.
         if self
             .seqs
             .last()
@@ -58,7 +60,8 @@ impl Marks {
 }
 
 impl Urgent {
-    /// Notes the urgent pointer of a packet. Linux has it point at the byte after the urgent one (`tcp_stdurg` 0).
+    /// Notes the urgent pointer of a packet. Linux has it point at the byte after the urgent one
+    /// (`tcp_stdurg` 0).
     pub(super) fn note(&mut self, packet: &Packet<'_>, low_sent: bool) {
         if let Some(pointer) = packet.urgent {
             let seq = packet.seq.wrapping_add(u32::from(packet.syn));

@@ -24,7 +24,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head, payload].concat()
 }
 
-/// A header block of literals, each added to the table; `#62` is an index, an empty name one too large for it.
+/// A header block of literals, each added to the table; `#62` is an index, an empty name one too
+/// large for it.
 fn block(fields: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     for field in fields {

@@ -4,7 +4,8 @@ use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, Sta
 
 use super::{End, Output, Undecodable};
 
-/// One Brotli stream. Windows are those of RFC 7932, at most 16 MiB; the "large window" extension is no HTTP coding.
+/// One Brotli stream. Windows are those of RFC 7932, at most 16 MiB; the "large window" extension
+/// is no HTTP coding.
 pub(super) fn decode(input: &[u8], output: &mut Output) -> Result<End, Undecodable> {
     let mut state = BrotliState::new_strict(
         StandardAlloc::default(),

@@ -1,4 +1,5 @@
-//! gzip (RFC 1952) and deflate: zlib (RFC 1950), or bare DEFLATE (RFC 1951) as some servers send under that name.
+//! gzip (RFC 1952) and deflate: zlib (RFC 1950), or bare DEFLATE (RFC 1951) as some servers send
+//! under that name.
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -9,14 +10,16 @@ const METHOD_DEFLATE: u8 = 8;
 /// CRC-32 and length of a member's data.
 const TRAILER: usize = 8;
 
-/// Every member of a gzip stream. Bytes after the last member are no part of it (gzip(1) and browsers ignore them too).
+/// Every member of a gzip stream. Bytes after the last member are no part of it (gzip(1) and
+/// browsers ignore them too).
 pub(super) fn gzip(mut input: &[u8], output: &mut Output) -> Result<End, Undecodable> {
     let mut first = true;
     while first || is_prefix_of(GZIP_MAGIC, input) {
         let data = match member_data(input) {
             Ok(data) => data,
             Err(End::Cut) => return Ok(End::Cut),
-            // A later "member" whose head is not one is trailing garbage; a first one is no gzip at all.
+            // A later "member" whose head is not one is trailing garbage; a first one is no gzip at
+            // all.
             Err(_) if !first => return Ok(End::Finished),
             Err(_) => return Err(Undecodable::Corrupt),
         };
@@ -47,7 +50,8 @@ pub(super) fn deflate(input: &[u8], output: &mut Output) -> Result<End, Undecoda
     inflate(Decompress::new(false), input, output).map(|(end, _)| end)
 }
 
-/// RFC 1950 §2.2: method 8, a window of at most 32 KiB, no dictionary, and a check that makes the two bytes a multiple of 31.
+/// RFC 1950 §2.2: method 8, a window of at most 32 KiB, no dictionary, and a check that makes the
+/// two bytes a multiple of 31.
 fn has_zlib_head(input: &[u8]) -> bool {
     const DICTIONARY: u8 = 1 << 5;
     match input {
@@ -70,7 +74,8 @@ fn is_prefix_of(magic: [u8; 2], input: &[u8]) -> bool {
     }
 }
 
-/// What follows a member's head (RFC 1952 §2.3); [`End::Cut`] when the head is not whole, [`End::Finished`] when it is none.
+/// What follows a member's head (RFC 1952 §2.3); [`End::Cut`] when the head is not whole,
+/// [`End::Finished`] when it is none.
 fn member_data(input: &[u8]) -> Result<&[u8], End> {
     const HEADER_CRC: u8 = 1 << 1;
     const EXTRA: u8 = 1 << 2;

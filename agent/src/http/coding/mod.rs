@@ -4,10 +4,12 @@
 //! Content-Encoding: gzip, br      body ─► br ─► gzip ─► representation
 //! ```
 //!
-//! Bodies are often captured only in part, so what decodes of a prefix is a result and not a fault. A fault is a coding that is
-//! not known or bytes that are not of that coding: then the raw body is what there is to tell.
+//! Bodies are often captured only in part, so what decodes of a prefix is a result and not a fault.
+//! A fault is a coding that is not known or bytes that are not of that coding: then the raw body is
+//! what there is to tell.
 //!
-//! Hostile input costs no more than the caller's cap: output, window and the number of stacked codings are bounded here.
+//! Hostile input costs no more than the caller's cap: output, window and the number of stacked
+//! codings are bounded here.
 
 mod br;
 mod inflate;
@@ -17,11 +19,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 
-/// Most codings stacked on one body. More than two is not seen in the wild; curl stops at five as well.
+/// Most codings stacked on one body. More than two is not seen in the wild; curl stops at five as
+/// well.
 pub const MAX_CODINGS: usize = 5;
 
-/// Output of one coding per byte of its input, past [`FREE_OUTPUT`]. DEFLATE cannot exceed 1032 : 1, so this bounds only what the
-/// other codings can do with a few bytes.
+/// Output of one coding per byte of its input, past [`FREE_OUTPUT`]. DEFLATE cannot exceed 1032 :
+/// 1, so this bounds only what the other codings can do with a few bytes.
 pub const MAX_RATIO: usize = 1100;
 
 /// Output that is given whatever the ratio: small bodies of one repeated byte are no attack.
@@ -36,7 +39,8 @@ pub enum Decoded {
     Decoded {
         /// The representation, or a prefix of it.
         bytes: Bytes,
-        /// More may follow: the captured bytes, the coded stream or the room for output ended first.
+        /// More may follow: the captured bytes, the coded stream or the room for output ended
+        /// first.
         truncated: bool,
     },
     /// The codings cannot be removed; the raw body stands.
@@ -155,8 +159,9 @@ impl Output {
         }
     }
 
-    /// Makes room for at least one more byte; false when the limit is passed. One byte past the limit is let in, so that a stream
-    /// that ends exactly at the limit is not taken for a longer one.
+    /// Makes room for at least one more byte; false when the limit is passed. One byte past the
+    /// limit is let in, so that a stream that ends exactly at the limit is not taken for a
+    /// longer one.
     fn grow(&mut self) -> bool {
         let len = self.bytes.len();
         if len > self.limit {
@@ -174,7 +179,8 @@ impl Output {
     }
 }
 
-/// Removes the codings that `codings` (the values of `Content-Encoding`, in wire order) name from `body`.
+/// Removes the codings that `codings` (the values of `Content-Encoding`, in wire order) name from
+/// `body`.
 ///
 /// `complete` says that `body` is all of it. No more than `cap` bytes come out.
 #[must_use]
@@ -191,7 +197,8 @@ pub fn decode<'a>(
     if list.len == 0 || body.is_empty() {
         return Decoded::Identity;
     }
-    // The decoders are other people's code over hostile bytes: a fault in one costs this body and nothing else.
+    // The decoders are other people's code over hostile bytes: a fault in one costs this body and
+    // nothing else.
     let attempt = catch_unwind(AssertUnwindSafe(|| list.remove(body, complete, cap)));
     match attempt.unwrap_or(Err(Undecodable::Decoder)) {
         Ok((bytes, truncated)) => Decoded::Decoded {

@@ -277,9 +277,10 @@ fn bombs_stay_within_the_cap_and_the_ratio() {
 
 #[test]
 fn one_block_that_claims_gigabytes() {
-    // A raw block of 8 bytes, then a block of 65 000 sequences that are all the same (RLE tables) but for 16 bits each: matches of
-    // 65 539 + 0xffff bytes, 8 GiB from 130 000 bytes. RFC 8878 §3.1.1.2.3 lets a block give 128 KiB, and a decoder that does
-    // not check that allocates all of it.
+    // A raw block of 8 bytes, then a block of 65 000 sequences that are all the same (RLE tables)
+    // but for 16 bits each: matches of 65 539 + 0xffff bytes, 8 GiB from 130 000 bytes. RFC
+    // 8878 §3.1.1.2.3 lets a block give 128 KiB, and a decoder that does not check that
+    // allocates all of it.
     let mut sequences = vec![1 << 3, b'x'];
     sequences.extend_from_slice(&[0xff, 0xe8, 0x7e, 0b0101_0100, 0, 0, 52]);
     sequences.resize(sequences.len() + 130_000, 0xff);

@@ -40,7 +40,8 @@ pub(super) fn decode(input: &[u8], output: &mut Output) -> Result<End, Undecodab
     Ok(End::Full)
 }
 
-/// RFC 8878 §3.1: the magic number of a frame or of a skippable frame, or as much of one as there is.
+/// RFC 8878 §3.1: the magic number of a frame or of a skippable frame, or as much of one as there
+/// is.
 fn begins_frame(bytes: &[u8]) -> bool {
     const FRAME: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
     const SKIPPABLE: [u8; 4] = 0x184D_2A50_u32.to_le_bytes();

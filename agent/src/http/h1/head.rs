@@ -1,11 +1,13 @@
 //! Heads: found, parsed by `httparse`, kept as slices of one buffer.
 //!
-//! Tolerated beyond the grammar, as recipients do (RFC 9112 §2.2, §3, §4, §5.2): lines that end with LF alone, folded
-//! field lines, start lines of odd words and versions ([`lenient`]), a missing reason, bytes from 0x80 on in targets, reasons
-//! and values, control characters in values, field names that are no tokens, field lines without a name. Servers differ in
-//! what they make of these, so nobody may hide behind one.
+//! Tolerated beyond the grammar, as recipients do (RFC 9112 §2.2, §3, §4, §5.2): lines that end
+//! with LF alone, folded field lines, start lines of odd words and versions ([`lenient`]), a
+//! missing reason, bytes from 0x80 on in targets, reasons and values, control characters in values,
+//! field names that are no tokens, field lines without a name. Servers differ in what they make of
+//! these, so nobody may hide behind one.
 //!
-//! A head is bounded in bytes alone ([`Bounds::head`]): HTTP sets no number of fields (RFC 9110 §5.4).
+//! A head is bounded in bytes alone ([`Bounds::head`]): HTTP sets no number of fields (RFC 9110
+//! §5.4).
 
 use std::mem::MaybeUninit;
 
@@ -301,7 +303,8 @@ fn bare_line_feed(head: &[u8], spans: &[(Slice, Slice)]) -> bool {
         || bare_before(head.len().saturating_sub(2))
 }
 
-/// Trailer fields from their section, which ends with an empty line; `None` when there are none, or they are malformed.
+/// Trailer fields from their section, which ends with an empty line; `None` when there are none, or
+/// they are malformed.
 pub(super) fn parse_trailers(mut section: Vec<u8>) -> Option<Fields> {
     unfold(&mut section);
     name_fields(Kind::Request, &mut section);

@@ -7,9 +7,10 @@ use super::mask::{mask_values, name_fields, unfold};
 use super::{Bounds, Class, classify, line};
 use crate::http::{Anomalies, Slice, Version};
 
-/// Parses what `httparse` refuses and recipients accept. The start line is read here; the fields are parsed in a copy in
-/// which every odd byte is made harmless without moving one, behind a plain start line. So the positions found are right in
-/// the original, once they are moved by the difference of the two lines.
+/// Parses what `httparse` refuses and recipients accept. The start line is read here; the fields
+/// are parsed in a copy in which every odd byte is made harmless without moving one, behind a plain
+/// start line. So the positions found are right in the original, once they are moved by the
+/// difference of the two lines.
 #[cold]
 pub(super) fn parse<H: Head>(
     window: &[u8],

@@ -27,7 +27,8 @@ impl BodyReader {
         }
     }
 
-    /// The next bytes are missing. `lost`: not on purpose. True when bytes that were wanted are lost.
+    /// The next bytes are missing. `lost`: not on purpose. True when bytes that were wanted are
+    /// lost.
     pub fn miss(&mut self, len: u64, lost: bool, limit: usize) -> bool {
         let wanted = (limit as u64).saturating_sub(self.size).min(len);
         self.size = self.size.saturating_add(len);
@@ -67,7 +68,8 @@ impl BodyReader {
 mod tests {
     use super::*;
 
-    /// Steps: bytes, or how many are missing (negative: lost). Then bytes kept, size, missing, truncated.
+    /// Steps: bytes, or how many are missing (negative: lost). Then bytes kept, size, missing,
+    /// truncated.
     fn check(steps: &[Result<&str, i64>], expected: (&str, u64, u64, bool)) {
         let mut reader = BodyReader::default();
         for step in steps {

@@ -7,7 +7,8 @@ use crate::http::{
     Anomalies, Fields, FieldsBuilder, Reason, RequestHead, ResponseHead, Slice, Unknown, Version,
 };
 
-/// Counted for each field beside its bytes, so that fields without bytes are bounded too: as much as the shortest line of HTTP/1.
+/// Counted for each field beside its bytes, so that fields without bytes are bounded too: as much
+/// as the shortest line of HTTP/1.
 const OVERHEAD: usize = 4;
 
 /// Gathers the fields of one header block.
@@ -51,7 +52,8 @@ impl Pseudo {
 }
 
 impl HeadBuilder {
-    /// For a block of which nothing was read. `limit`: most bytes of all names and values, at most 65 535.
+    /// For a block of which nothing was read. `limit`: most bytes of all names and values, at most
+    /// 65 535.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -130,7 +132,8 @@ impl HeadBuilder {
         self.too_large
     }
 
-    /// Nothing in it says that it begins a message: it is a trailer section, or all that would say so is unknown.
+    /// Nothing in it says that it begins a message: it is a trailer section, or all that would say
+    /// so is unknown.
     #[must_use]
     pub const fn is_trailers(&self) -> bool {
         let pseudo = &self.pseudo;
@@ -159,8 +162,8 @@ impl HeadBuilder {
         self.pseudo.protocol.map(|slice| slice.of(&self.buffer))
     }
 
-    /// Which part of a message is unknown: of the pseudo-fields in `wanted`, those that are not there; and other fields, where more
-    /// are nameless than that.
+    /// Which part of a message is unknown: of the pseudo-fields in `wanted`, those that are not
+    /// there; and other fields, where more are nameless than that.
     fn unknown(&self, wanted: &[(Option<Slice>, Unknown)]) -> Unknown {
         let mut unknown = Unknown::default();
         if self.nameless == 0 {

@@ -120,7 +120,8 @@ mod tests {
     use super::Peer::{Client, Server};
     use super::*;
 
-    /// Steps: `h` HEADERS, `e` END_STREAM, `r` RST_STREAM, `p` PUSH_PROMISE, `g` GOAWAY; upper case from the server.
+    /// Steps: `h` HEADERS, `e` END_STREAM, `r` RST_STREAM, `p` PUSH_PROMISE, `g` GOAWAY; upper case
+    /// from the server.
     fn check(steps: &str, expected: State) {
         let state = steps.chars().fold(State::Idle, |state, step| {
             let from = if step.is_uppercase() { Server } else { Client };

@@ -1,7 +1,8 @@
 //! Fields whose name is a value itself: `{"name": "password", "value": "x"}`, in either order.
 //!
-//! From a name that is a secret's, the members of the same object are looked at in both directions, a few and not far: such objects are
-//! small. Before the name, strings, numbers and literals are passed over, objects and lists are not.
+//! From a name that is a secret's, the members of the same object are looked at in both directions,
+//! a few and not far: such objects are small. Before the name, strings, numbers and literals are
+//! passed over, objects and lists are not.
 
 use super::quote::{quote_at, slashes_at_depth, slashes_before, string};
 use super::{
@@ -17,7 +18,8 @@ use crate::redact::sieve::{Ident, Traces};
 const NAME: usize = 128;
 /// Most members on either side of the name.
 const MEMBERS: usize = 8;
-/// Most bytes that are passed over on either side: a certificate or a token may stand between the two.
+/// Most bytes that are passed over on either side: a certificate or a token may stand between the
+/// two.
 const REACH: usize = 16 * 1024;
 
 /// The value may be the name of a secret: a string in whose beginning part of a name stands.
@@ -49,7 +51,8 @@ pub(super) fn hide(
     backward(text, label.start, slashes, effort, edits);
 }
 
-/// Hides the second of two strings in a list that is one of several, when the first is a secret's name: `[["authorization", "x"], …]`.
+/// Hides the second of two strings in a list that is one of several, when the first is a secret's
+/// name: `[["authorization", "x"], …]`.
 pub(super) fn lists(text: &[u8], traces: &Traces, effort: &mut Effort, edits: &mut Edits) {
     for ident in &traces.idents {
         if !effort.spend(16) {

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use memchr::{memchr, memmem};
 
-/// Deepest JSON in JSON that is told apart: three times in strings. Each level doubles the backslashes.
+/// Deepest JSON in JSON that is told apart: three times in strings. Each level doubles the
+/// backslashes.
 const DEPTH: u32 = 3;
 
 /// The content of the string that begins at `start`, with its quote's backslashes.
@@ -13,7 +14,8 @@ pub(in crate::redact) fn string_at(text: &[u8], start: usize) -> Option<Range<us
     Some(string(text, quote + 1, depth))
 }
 
-/// The content of a string whose opening quote, at depth `depth`, is just before `start`; without an end, all there is.
+/// The content of a string whose opening quote, at depth `depth`, is just before `start`; without
+/// an end, all there is.
 pub(super) fn string(text: &[u8], start: usize, depth: u32) -> Range<usize> {
     let mut from = start;
     while let Some(found) = text.get(from..).and_then(|rest| memchr(b'"', rest)) {
@@ -28,7 +30,8 @@ pub(super) fn string(text: &[u8], start: usize, depth: u32) -> Range<usize> {
     start..text.len()
 }
 
-/// The content of a GraphQL block string, of whose three opening quotes the second closed an empty string before `end`; else nothing.
+/// The content of a GraphQL block string, of whose three opening quotes the second closed an empty
+/// string before `end`; else nothing.
 pub(super) fn block(text: &[u8], end: usize, depth: u32) -> Range<usize> {
     let len = slashes_at_depth(depth) + 1;
     let third = end + len;

@@ -7,9 +7,11 @@ use crate::redact::counts::Rule;
 use crate::redact::edit::{Coding, Edit, Edits};
 use crate::redact::effort::Effort;
 
-/// Payment card numbers (ISO/IEC 7812): the digits of a network, single spaces or dashes between them allowed, that pass the Luhn check.
+/// Payment card numbers (ISO/IEC 7812): the digits of a network, single spaces or dashes between
+/// them allowed, that pass the Luhn check.
 pub(super) fn cards(text: &[u8], effort: &mut Effort, edits: &mut Edits) {
-    /// Fewest digits. Of two neighbours in a number at least one is a digit, so a look at every twelfth byte and the next misses none.
+    /// Fewest digits. Of two neighbours in a number at least one is a digit, so a look at every
+    /// twelfth byte and the next misses none.
     const STEP: usize = 12;
     let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
     effort.spend(text.len() / STEP);

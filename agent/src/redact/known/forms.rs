@@ -95,7 +95,8 @@ pub(super) struct Form(
     pub(super) usize,
 );
 
-/// From their issuers' documentation and the patterns of GitHub's secret scanning. Public identifiers (Stripe's `pk_`) are not among them.
+/// From their issuers' documentation and the patterns of GitHub's secret scanning. Public
+/// identifiers (Stripe's `pk_`) are not among them.
 pub(super) const FORMS: [Form; 72] = {
     use Alphabet::{Alnum, Dotted, Hex, Path, Upper, Word};
     [

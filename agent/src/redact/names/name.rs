@@ -1,6 +1,7 @@
 //! A name as a sequence of words.
 
-/// Most letters and digits of a name that are looked at, of a longer one the last. Real names are below 64.
+/// Most letters and digits of a name that are looked at, of a longer one the last. Real names are
+/// below 64.
 const LONGEST: usize = 127;
 
 /// A name's letters and digits in lower case, and where its words begin.

@@ -1,4 +1,5 @@
-//! YAML, as far as a value stands on other lines than its name: below it, or beside it in a list of names and values.
+//! YAML, as far as a value stands on other lines than its name: below it, or beside it in a list of
+//! names and values.
 
 use super::{SPACE, Scan};
 use crate::redact::counts::Rule;
@@ -26,7 +27,8 @@ impl Scan<'_, '_> {
         }
     }
 
-    /// `name: DB_PASSWORD`, and `value:` on the line below: the value. `from`: what follows the name.
+    /// `name: DB_PASSWORD`, and `value:` on the line below: the value. `from`: what follows the
+    /// name.
     pub(super) fn value_below(&mut self, start: usize, from: usize) -> Option<usize> {
         let line = self.bytes(start.saturating_sub(SPACE * 2)..start);
         let line = line.rsplit(|&b| b == b'\n').next()?;
@@ -86,7 +88,8 @@ impl Scan<'_, '_> {
     }
 }
 
-/// Where the value of a line of YAML begins: after `key: ` or `- `, at the line's beginning otherwise.
+/// Where the value of a line of YAML begins: after `key: ` or `- `, at the line's beginning
+/// otherwise.
 fn plain_scalar(line: &[u8]) -> usize {
     let item = if line.starts_with(b"- ") { 2 } else { 0 };
     let rest = line.get(item..).unwrap_or_default();

@@ -19,7 +19,8 @@ pub(super) struct Inside {
 }
 
 impl Inside {
-    /// Of a stream between these peers. The session is a fresh one, unless connections are nested too deep already.
+    /// Of a stream between these peers. The session is a fresh one, unless connections are nested
+    /// too deep already.
     pub(super) fn new(
         stream: u32,
         websocket: bool,
@@ -70,7 +71,8 @@ impl Inside {
         let chunk = Chunk {
             bytes,
             offset,
-            // Flow control says how much was taken, and only later: nothing is known of what the sender had heard.
+            // Flow control says how much was taken, and only later: nothing is known of what the
+            // sender had heard.
             heard: None,
             time,
             boundary: true,

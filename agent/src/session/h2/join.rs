@@ -4,12 +4,12 @@ use super::super::Messages;
 use crate::http::h2::frame::{self, Event, Headers, Kind, Reader};
 use crate::http::h2::hpack::Decoder;
 
-/// Largest frame believed of a connection of which nothing is known: four times the default. Larger ones were agreed on, and nearly
-/// nobody does.
+/// Largest frame believed of a connection of which nothing is known: four times the default. Larger
+/// ones were agreed on, and nearly nobody does.
 const MAX_SIZE: u32 = 64 * 1024;
 
-/// The bytes of a segment are whole frames of HTTP/2, and a header block among them says which direction it goes. What of a connection
-/// can be read before that is of no use: it has no heads.
+/// The bytes of a segment are whole frames of HTTP/2, and a header block among them says which
+/// direction it goes. What of a connection can be read before that is of no use: it has no heads.
 pub(crate) fn who_sends(bytes: &[u8]) -> Option<Messages> {
     /// Streams of a connection that was long there.
     const MAX_STREAM: u32 = 1 << 24;

@@ -1,16 +1,18 @@
-//! HTTP/2 (RFC 9113): the frames of two directions in, exchanges out. Streams interleave, so nothing rests on order, and every exchange
-//! is of one stream.
+//! HTTP/2 (RFC 9113): the frames of two directions in, exchanges out. Streams interleave, so
+//! nothing rests on order, and every exchange is of one stream.
 //!
 //! ```text
 //! Item ─► Receiver (frames, header blocks of one direction) ─► Streams (one exchange each) ─► Exchange
 //! ```
 //!
-//! * A connection with prior knowledge (§3.3) begins with the client's preface; the server may send first. So does one that was
-//!   upgraded, after its first request.
-//! * One that is older than the agent is recognised by frames, and by a header block that says who sends requests. What its header
-//!   compression refers to, and was sent before, is unknown: such exchanges are [`Partial::Hpack`].
-//! * Bytes that are missing inside DATA leave all else as it is. Others lose track of a direction: it is found again at a chain of frame
-//!   headers, or given up after [`MAX_SOUGHT`] bytes; what was known for header compression is unknown from there on.
+//! * A connection with prior knowledge (§3.3) begins with the client's preface; the server may send
+//!   first. So does one that was upgraded, after its first request.
+//! * One that is older than the agent is recognised by frames, and by a header block that says who
+//!   sends requests. What its header compression refers to, and was sent before, is unknown: such
+//!   exchanges are [`Partial::Hpack`].
+//! * Bytes that are missing inside DATA leave all else as it is. Others lose track of a direction:
+//!   it is found again at a chain of frame headers, or given up after [`MAX_SOUGHT`] bytes; what
+//!   was known for header compression is unknown from there on.
 
 mod inside;
 mod join;
@@ -32,8 +34,9 @@ use crate::http::h2::stream::{Close, Peer};
 use crate::ledger::Partial;
 use crate::transport::{Chunk, Gap};
 
-/// Bytes of a direction looked through for frames before it is given up. A body that is sent without a break is longer only on
-/// connections of few, large frames, whose header blocks are gone anyway.
+/// Bytes of a direction looked through for frames before it is given up. A body that is sent
+/// without a break is longer only on connections of few, large frames, whose header blocks are gone
+/// anyway.
 const MAX_SOUGHT: u64 = 4 * 1024 * 1024;
 
 /// An HTTP/2 connection.
@@ -61,8 +64,9 @@ impl H2 {
         }
     }
 
-    /// After an upgrade from HTTP/1.1 (RFC 7540 §3.2): the request is the first stream, and whole. What the client allows, its
-    /// `HTTP2-Settings` say, which are not looked into: any table is allowed.
+    /// After an upgrade from HTTP/1.1 (RFC 7540 §3.2): the request is the first stream, and whole.
+    /// What the client allows, its `HTTP2-Settings` say, which are not looked into: any table
+    /// is allowed.
     pub(crate) fn upgraded(peers: Arc<Peers>, request: Request) -> Self {
         let mut h2 = Self::new(peers, [true; 2]);
         h2.receivers[Peer::Server as usize].allow_table(u32::MAX);
@@ -202,7 +206,8 @@ impl H2 {
         self.streams.expire(now, cx);
     }
 
-    /// Frames of all streams interleave, and header compression forgives no gap: every byte is wanted.
+    /// Frames of all streams interleave, and header compression forgives no gap: every byte is
+    /// wanted.
     pub(crate) const fn demand(&self) -> Demand {
         Demand::Unlimited
     }

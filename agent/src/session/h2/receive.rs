@@ -14,7 +14,8 @@ use crate::transport::Chunk;
 /// Longest header block put together from CONTINUATION frames: four times the longest head kept.
 const MAX_BLOCK: usize = 256 * 1024;
 
-/// The largest frame there is (RFC 9113 §4.2): what a connection that is older than the agent may have agreed on.
+/// The largest frame there is (RFC 9113 §4.2): what a connection that is older than the agent may
+/// have agreed on.
 const ANY_SIZE: u32 = 0x00ff_ffff;
 
 /// A header block, decoded.
@@ -59,7 +60,8 @@ enum Sync {
     /// In the client's preface: so many bytes of it came.
     Preface(usize),
     Frames(Reader),
-    /// Where frames begin is not known; so many bytes were looked through. The flag: they were known before.
+    /// Where frames begin is not known; so many bytes were looked through. The flag: they were
+    /// known before.
     Sought(u64, bool),
     Lost,
     Ended,
@@ -158,7 +160,8 @@ impl Receiver {
         reader + begun + self.decoder.memory()
     }
 
-    /// Reads the next bytes. `max_stream`: no stream above it is known; `limit`: bytes kept of a head.
+    /// Reads the next bytes. `max_stream`: no stream above it is known; `limit`: bytes kept of a
+    /// head.
     pub(super) fn push(
         &mut self,
         chunk: &Chunk<'_>,

@@ -180,7 +180,8 @@ impl Streams {
         if connect == Connect::No {
             return;
         }
-        // RFC 9113 §8.5, RFC 8441 §5: from here on, DATA is what the two ends say in another protocol.
+        // RFC 9113 §8.5, RFC 8441 §5: from here on, DATA is what the two ends say in another
+        // protocol.
         self.emit(id, None, true, now, cx);
         let peers = Arc::clone(&self.peers);
         self.change(id, cx, |stream, cx| {
@@ -254,7 +255,8 @@ impl Streams {
         self.finish(id, partial, now, cx);
     }
 
-    /// The sender does not look at streams of its peer above `last`. Identifiers of clients are odd (§5.1.1).
+    /// The sender does not look at streams of its peer above `last`. Identifiers of clients are odd
+    /// (§5.1.1).
     pub(super) fn go_away(&mut self, from: Peer, last: u32, now: Nanos, cx: &mut Context<'_>) {
         let parity = match from {
             Peer::Server => 1,
@@ -379,8 +381,8 @@ impl Streams {
     }
 }
 
-/// A client's block on a stream that is not known begins a request: it says so, or may say so in what is unknown. `later`: the stream
-/// is later than all others, so it is no trailer section.
+/// A client's block on a stream that is not known begins a request: it says so, or may say so in
+/// what is unknown. `later`: the stream is later than all others, so it is no trailer section.
 fn is_request(head: &HeadBuilder, undecoded: bool, later: bool) -> bool {
     !head.is_trailers() || later && (head.has_unknown() || undecoded)
 }

@@ -1,11 +1,13 @@
-//! Which mounts of cgroups could be written through. In a pod they are the node's, and none should be. Pure.
+//! Which mounts of cgroups could be written through. In a pod they are the node's, and none should
+//! be. Pure.
 
 /// The mount points of cgroup hierarchies that are not mounted read-only (proc_pid_mountinfo(5)).
 pub(crate) fn writable(mountinfo: &str) -> Vec<&str> {
     mountinfo.lines().filter_map(writable_cgroup).collect()
 }
 
-/// `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS … - TYPE SOURCE OPTIONS`: the first options are the mount's own.
+/// `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS … - TYPE SOURCE OPTIONS`: the first options are the
+/// mount's own.
 fn writable_cgroup(line: &str) -> Option<&str> {
     let (mount, file_system) = line.split_once(" - ")?;
     let kind = file_system.split(' ').next()?;

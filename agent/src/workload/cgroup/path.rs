@@ -7,18 +7,21 @@
 //! | cgroupfs | `kubepods/burstable/pod1f2e…` (no class: guaranteed) | `0123…` (containerd, Docker), `crio-0123…` |
 //! | systemd | `kubepods-burstable-pod1f2e_….slice` | `cri-containerd-0123….scope`, `crio-….scope`, `docker-….scope` |
 //!
-//! With another folder before all of it (`cgroup-root`, a node that is a container itself: kind, k3s in Docker) or below
-//! it (what runs inside the container: systemd, crun's `container`, Docker in Docker).
+//! With another folder before all of it (`cgroup-root`, a node that is a container itself: kind,
+//! k3s in Docker) or below it (what runs inside the container: systemd, crun's `container`, Docker
+//! in Docker).
 //!
-//! **Whoever runs in a container may make folders of any name below its own.** So the first folder that names a pod
-//! counts, and the first one below it that names a container; what is nested belongs to them. Where no pod is named, the
-//! first one that names a container counts. A user of the host may have a part of the tree delegated (systemd's
-//! `user@.service`): folders that are not the kubelet's, by their owner, name no pod either ([`Place::of`]).
+//! **Whoever runs in a container may make folders of any name below its own.** So the first folder
+//! that names a pod counts, and the first one below it that names a container; what is nested
+//! belongs to them. Where no pod is named, the first one that names a container counts. A user of
+//! the host may have a part of the tree delegated (systemd's `user@.service`): folders that are not
+//! the kubelet's, by their owner, name no pod either ([`Place::of`]).
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// The pod's id, as the kubelet knows it: that of its object in the API, or for a static pod the hash of its file.
+    /// The pod's id, as the kubelet knows it: that of its object in the API, or for a static pod
+    /// the hash of its file.
     pub pod: Option<Box<str>>,
     /// The container's id.
     pub container: Option<Box<str>>,
@@ -32,7 +35,8 @@ const HASH: usize = 32;
 const UUID: [usize; 5] = [8, 4, 4, 4, 12];
 
 impl Place {
-    /// What `path` names, if it names a pod or a container. Only folders within its first `trusted` bytes name a pod.
+    /// What `path` names, if it names a pod or a container. Only folders within its first `trusted`
+    /// bytes name a pod.
     #[must_use]
     pub fn of(path: &str, trusted: usize) -> Option<Self> {
         let mut place = Self {
@@ -66,7 +70,8 @@ impl Place {
 
 /// The id of the pod that a folder stands for.
 fn pod(folder: &str) -> Option<Box<str>> {
-    // containerd makes one folder of a systemd path when its driver is not the kubelet's: `SLICE:cri-containerd:ID`.
+    // containerd makes one folder of a systemd path when its driver is not the kubelet's:
+    // `SLICE:cri-containerd:ID`.
     let folder = folder.split_once(':').map_or(folder, |(slice, _)| slice);
     if let Some(slice) = folder.strip_suffix(".slice") {
         // systemd takes a hyphen for a parent, so the kubelet writes underscores.

@@ -35,7 +35,8 @@ pub(crate) enum Change {
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
-    /// Bytes of the path that may name a pod: up to the first folder that is not of the root's owner.
+    /// Bytes of the path that may name a pod: up to the first folder that is not of the root's
+    /// owner.
     trusted: usize,
     watch: Option<i32>,
     /// The last full reading that found it.
@@ -144,11 +145,13 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes up a folder and all below it. One that is gone again is nobody's. `trusted` is its parent's.
+    /// Takes up a folder and all below it. One that is gone again is nobody's. `trusted` is its
+    /// parent's.
     fn enter(&mut self, path: PathBuf, trusted: usize, changes: &mut Vec<Change>) {
         let mut open = vec![(path, trusted, 0)];
         while let Some((path, trusted, depth)) = open.pop() {
-            // Watched before it is read: what appears meanwhile is reported twice rather than never.
+            // Watched before it is read: what appears meanwhile is reported twice rather than
+            // never.
             let watch = self.watch(&path);
             let Ok(metadata) = fs::symlink_metadata(&path) else {
                 continue;
@@ -238,7 +241,8 @@ mod tests {
 
     use super::*;
 
-    /// A folder of ordinary files does what cgroups do, as far as names, inode numbers and inotify go.
+    /// A folder of ordinary files does what cgroups do, as far as names, inode numbers and inotify
+    /// go.
     struct Scratch(PathBuf);
 
     impl Scratch {

@@ -14,7 +14,8 @@ use rustix::io::Errno;
 use super::tree::{Change, Tree};
 use crate::flow::CgroupId;
 
-/// Wait between two readings of all folders that somebody asked for: they cost milliseconds each on a full node.
+/// Wait between two readings of all folders that somebody asked for: they cost milliseconds each on
+/// a full node.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Readings of all folders when updates may be missed, and how often the listener lets time pass.
 const PERIOD: Duration = Duration::from_secs(1);

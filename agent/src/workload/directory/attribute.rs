@@ -13,10 +13,11 @@ use super::health::Trust;
 use super::{Directory, State, Watch};
 use crate::flow::{Nanos, Side};
 
-/// How long an address that turned out to be nobody's is not waited for again, unless the API reports something of it.
+/// How long an address that turned out to be nobody's is not waited for again, unless the API
+/// reports something of it.
 const STRANGER: Nanos = 60_000_000_000;
-/// How long an update of an address may be on its way from the API: a lookup earlier than this after an exchange may
-/// name a holder that has just released it.
+/// How long an update of an address may be on its way from the API: a lookup earlier than this
+/// after an exchange may name a holder that has just released it.
 const SETTLE: Nanos = 300_000_000;
 /// Addresses known to be nobody's.
 pub(super) const MAX_STRANGERS: usize = 4096;
@@ -181,7 +182,8 @@ impl Directory {
         }
     }
 
-    /// An address was waited for in vain: the next exchange does not wait for it, until the API reports something of it.
+    /// An address was waited for in vain: the next exchange does not wait for it, until the API
+    /// reports something of it.
     pub(crate) fn stop_waiting(&self, ip: IpAddr, now: Nanos) {
         let mut state = self.write();
         // One that a pod had will be a pod's again.

@@ -79,8 +79,8 @@ impl Directory {
         }
     }
 
-    /// Notes a pending lookup of a cgroup that is not known. False when it is known not to be there, or too many are
-    /// pending.
+    /// Notes a pending lookup of a cgroup that is not known. False when it is known not to be
+    /// there, or too many are pending.
     pub(crate) fn request(&self, id: CgroupId) -> bool {
         let mut state = self.write();
         if state.cgroups.contains_key(&id.0) {

@@ -1,8 +1,8 @@
-//! What is known of workloads: cgroups, pods, namespaces, addresses. Written by the threads that watch them, read by
-//! those that make spans.
+//! What is known of workloads: cgroups, pods, namespaces, addresses. Written by the threads that
+//! watch them, read by those that make spans.
 //!
-//! A reader takes one lock, looks up a few keys and clones a few `Arc`s; everything that it gets was made when the
-//! update came.
+//! A reader takes one lock, looks up a few keys and clones a few `Arc`s; everything that it gets
+//! was made when the update came.
 
 mod attribute;
 mod cgroups;
@@ -32,14 +32,16 @@ use crate::flow::{CgroupId, Nanos};
 use cgroups::Cgroup;
 use pods::Stored;
 
-/// How long cgroups and addresses are remembered after they are gone: the longest that an exchange may be in flight
-/// (`limits.exchange_age`, by default), and a minute to be exported.
+/// How long cgroups and addresses are remembered after they are gone: the longest that an exchange
+/// may be in flight (`limits.exchange_age`, by default), and a minute to be exported.
 const LINGER: Nanos = 360_000_000_000;
 /// How long a cgroup that is not there is not looked for again.
 const ABSENT: Nanos = 60_000_000_000;
-/// Cgroups looked up, and known not to be there: one for each connection of half a minute on a busy node.
+/// Cgroups looked up, and known not to be there: one for each connection of half a minute on a busy
+/// node.
 const MAX_ABSENT: usize = 16_384;
-/// How often the agent's own network is read: a node makes the bridge of its pods' network with the first of them.
+/// How often the agent's own network is read: a node makes the bridge of its pods' network with the
+/// first of them.
 const NETWORK: Nanos = 10_000_000_000;
 /// Pods kept: the most that Kubernetes is built for in one cluster.
 const MAX_PODS: usize = 150_000;
@@ -175,7 +177,8 @@ impl Directory {
             (Some(_), None) => false,
             (Some(_), Some(_)) => name.is_some() || container.is_none(),
         };
-        // Whoever is not identified yet may be in scope: its exchanges are kept or not when they are emitted.
+        // Whoever is not identified yet may be in scope: its exchanges are kept or not when they
+        // are emitted.
         let excluded = reason.is_some_and(|reason| reason != Reason::Unidentified);
         let Some(cgroup) = state.cgroups.get_mut(&id) else {
             return;

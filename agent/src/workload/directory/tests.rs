@@ -216,7 +216,8 @@ fn a_container_of_several_waits_for_its_name() {
         value(found.own().unwrap().attributes(), "k8s.container.name").map(str::to_owned)
     };
     assert_eq!(name(&found).as_deref(), Some("log"));
-    // It began again: the API speaks of the new container alone, and late exchanges of the old one keep its name.
+    // It began again: the API speaks of the new container alone, and late exchanges of the old one
+    // keep its name.
     let id = format!("containerd://{:064x}", 2);
     object["status"]["containerStatuses"] = json!([{"name": "log", "containerID": id}]);
     bench.pod(object, 105 * S);
@@ -452,7 +453,8 @@ fn a_stranger_is_waited_for_once() {
     assert_eq!(missing(261), Some(Missing::Peer));
     wait_in_vain(261);
     assert_eq!(missing(262), None);
-    // An update of the address ends that, whatever it says; and one that a pod had will be a pod's again.
+    // An update of the address ends that, whatever it says; and one that a pod had will be a pod's
+    // again.
     bench.pod(pod("new", OTHER, "10.0.0.99", 263), 264 * S);
     let named = |at: Nanos| {
         peer_pod(&bench.server(7, "10.0.0.99", at * S), Side::Server).map(str::to_owned)
@@ -560,7 +562,8 @@ fn who_sends_a_request() {
     check_caller(&bench, 7, "10.0.0.254", Caller::Node);
 }
 
-/// Whether a request to a container of the pod is a declared probe, and whether it is excluded as a proxy's own.
+/// Whether a request to a container of the pod is a declared probe, and whether it is excluded as a
+/// proxy's own.
 fn judge(bench: &Bench, cgroup: u64, client: &str, port: u16, request: &str) -> (bool, bool) {
     use std::net::SocketAddr;
     let mut exchange = crate::policy::fixture::exchange(

@@ -1,8 +1,10 @@
 //! Lists a kind of object, then watches it from there, for ever.
 //!
-//! * A watch that ends is taken up where it was: every object, and every bookmark of the server's, says where that is.
+//! * A watch that ends is taken up where it was: every object, and every bookmark of the server's,
+//!   says where that is.
 //! * `410 Gone` (that place is no longer known) and a page that has expired mean: list again.
-//! * After any failure there is a wait ([`Pace`]), also when the server ends watches as soon as they begin.
+//! * After any failure there is a wait ([`Pace`]), also when the server ends watches as soon as
+//!   they begin.
 //! * A listing replaces what was known: what is not in it is gone.
 
 use std::fmt::Debug;

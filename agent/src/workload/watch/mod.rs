@@ -1,12 +1,13 @@
 //! The Kubernetes API: what pods there are, on a thread and a runtime of its own.
 //!
-//! Each kind of object is listed once and then watched from there ([`follow`]). This node's pods are all that is needed
-//! to name the pod of a captured socket; they come in one small response out of the API server's cache. Pods of other
-//! nodes and services, which name the other end, are listed in pages, and only where the configuration asks for them: a
-//! thousand agents that each hold a whole cluster are a load of their own.
+//! Each kind of object is listed once and then watched from there ([`follow`]). This node's pods
+//! are all that is needed to name the pod of a captured socket; they come in one small response out
+//! of the API server's cache. Pods of other nodes and services, which name the other end, are
+//! listed in pages, and only where the configuration asks for them: a thousand agents that each
+//! hold a whole cluster are a load of their own.
 //!
-//! `kube`'s own watcher does not say when a broken watch is whole again, which `/readyz` and the trust in addresses need
-//! to know; so the loop is here, on `kube`'s client.
+//! `kube`'s own watcher does not say when a broken watch is whole again, which `/readyz` and the
+//! trust in addresses need to know; so the loop is here, on `kube`'s client.
 
 mod follow;
 pub(crate) mod objects;
@@ -34,7 +35,8 @@ pub(crate) struct Following(
     #[expect(dead_code, reason = "its end is heard of")] oneshot::Sender<()>,
 );
 
-/// Starts to follow the API. Where there is none, the directory keeps the reason, and nothing is started.
+/// Starts to follow the API. Where there is none, the directory keeps the reason, and nothing is
+/// started.
 ///
 /// # Errors
 /// When no thread can be started.
@@ -76,7 +78,8 @@ fn refusal(section: &KubernetesSection) -> Option<String> {
     }
 }
 
-/// Time between two looks for a configuration that is not there: hosts write it late when they start.
+/// Time between two looks for a configuration that is not there: hosts write it late when they
+/// start.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// A client, once there is what one is made from.

@@ -119,7 +119,8 @@ pub(crate) struct GrpcCall {
 /// The one variable of a container's environment that is read: the others may be secrets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
-    /// `ISTIO_KUBE_APP_PROBERS`: the application's probes before the sidecar injector rewrote them.
+    /// `ISTIO_KUBE_APP_PROBERS`: the application's probes before the sidecar injector rewrote
+    /// them.
     pub(crate) app_probers: Option<String>,
 }
 

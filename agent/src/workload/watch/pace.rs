@@ -1,10 +1,12 @@
-//! How long to wait after a failure: longer each time, and by chance, so that the agents of a cluster do not come all at once.
+//! How long to wait after a failure: longer each time, and by chance, so that the agents of a
+//! cluster do not come all at once.
 
 use std::time::{Duration, Instant};
 
 /// Wait after the first failure, at most.
 const FIRST: Duration = Duration::from_millis(500);
-/// The longest wait. A thousand agents then ask sixty times a second: an API server that begins again can bear it.
+/// The longest wait. A thousand agents then ask sixty times a second: an API server that begins
+/// again can bear it.
 const LONGEST: Duration = Duration::from_secs(20);
 /// A watch that held this long was well: the next failure is a first one.
 const WELL: Duration = Duration::from_secs(30);

@@ -11,7 +11,8 @@ use crate::flow::Nanos;
 /// First size of the read buffer: hundreds of Ethernet frames, several of segmentation offload.
 const BUFFER: usize = 256 * 1024;
 
-/// Most interfaces of one section; more than a node has, and a bound for files that describe interfaces without end.
+/// Most interfaces of one section; more than a node has, and a bound for files that describe
+/// interfaces without end.
 const MAX_INTERFACES: usize = 65_536;
 
 const SECOND: u128 = 1_000_000_000;
@@ -135,7 +136,8 @@ impl Missing {
 #[derive(Debug, Default)]
 struct Layout {
     interfaces: Vec<Interface>,
-    /// Of the section. `pcap-parser` reads time offsets as little-endian whatever the section's order.
+    /// Of the section. `pcap-parser` reads time offsets as little-endian whatever the section's
+    /// order.
     big_endian: bool,
     /// For blocks without a time of their own.
     last: Nanos,
@@ -243,7 +245,8 @@ impl Layout {
         }));
     }
 
-    /// Interface and drops (16 bits each), time (two halves), captured length, length; then the frame.
+    /// Interface and drops (16 bits each), time (two halves), captured length, length; then the
+    /// frame.
     fn obsolete(&mut self, bytes: &[u8], handle: &mut impl FnMut(Result<Record<'_>, Skip>)) {
         let Some((head, rest)) = bytes.split_first_chunk::<20>() else {
             return handle(Err(Skip::Header));

@@ -34,8 +34,8 @@ pub(super) fn is_compressed(head: &[u8]) -> bool {
         || OTHERS.iter().any(|(magic, _)| head.starts_with(magic))
 }
 
-/// The bytes of a file. A read gives as many bytes as were asked for, or all that are left. An error ends them: it is kept for the
-/// one who meets the end.
+/// The bytes of a file. A read gives as many bytes as were asked for, or all that are left. An
+/// error ends them: it is kept for the one who meets the end.
 pub(super) struct Input {
     source: Source,
     head: Vec<u8>,

@@ -1,9 +1,9 @@
 //! Records of a capture file, whole or compressed.
 //!
-//! * pcap (draft-ietf-opsawg-pcap): microseconds or nanoseconds, either byte order, and as patched by Kuznetzov; snoop (RFC 1761).
-//!   Each record has a header of fixed length: [`records`].
-//! * pcapng (draft-ietf-opsawg-pcapng): several sections and interfaces, each with its own link type, time resolution and offset;
-//!   by `pcap-parser`: [`blocks`].
+//! * pcap (draft-ietf-opsawg-pcap): microseconds or nanoseconds, either byte order, and as patched
+//!   by Kuznetzov; snoop (RFC 1761). Each record has a header of fixed length: [`records`].
+//! * pcapng (draft-ietf-opsawg-pcapng): several sections and interfaces, each with its own link
+//!   type, time resolution and offset; by `pcap-parser`: [`blocks`].
 
 mod blocks;
 mod input;
@@ -17,8 +17,8 @@ use self::records::Records;
 use super::totals::Skip;
 use crate::flow::Nanos;
 
-/// Largest block believed in. A frame is at most 512 KiB (BIG TCP), 256 KiB in files of the common tools; other blocks
-/// (decryption secrets, name tables) are larger.
+/// Largest block believed in. A frame is at most 512 KiB (BIG TCP), 256 KiB in files of the common
+/// tools; other blocks (decryption secrets, name tables) are larger.
 const MAX_BLOCK: usize = 16 * 1024 * 1024;
 
 /// First bytes by which a file is recognised.

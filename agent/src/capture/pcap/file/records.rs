@@ -15,7 +15,8 @@ enum Kind {
     Micros,
     /// Time in seconds and nanoseconds.
     Nanos,
-    /// As Alexey Kuznetzov's patch of libpcap wrote it: microseconds, and eight more bytes (interface, protocol, packet type).
+    /// As Alexey Kuznetzov's patch of libpcap wrote it: microseconds, and eight more bytes
+    /// (interface, protocol, packet type).
     Patched,
     /// RFC 1761: always big-endian; records are padded, and say how long they are with that.
     Snoop,

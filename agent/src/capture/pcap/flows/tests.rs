@@ -7,7 +7,8 @@ use crate::flow::{Direction, Endpoint};
 const CLIENT: &str = "10.0.0.1:40000";
 const SERVER: &str = "10.0.0.2:80";
 
-/// A packet `from` one end `to` the other: flags (`S`, `F`, `R`), sequence number, acknowledgement, payload.
+/// A packet `from` one end `to` the other: flags (`S`, `F`, `R`), sequence number, acknowledgement,
+/// payload.
 fn packet<'a>(
     (from, to): (&str, &str),
     flags: &str,
@@ -34,7 +35,8 @@ fn packet<'a>(
 const UP: (&str, &str) = (CLIENT, SERVER);
 const DOWN: (&str, &str) = (SERVER, CLIENT);
 
-/// What is told of each packet: nothing, or socket, direction, position, acknowledgement and flags; and what is told at the end.
+/// What is told of each packet: nothing, or socket, direction, position, acknowledgement and flags;
+/// and what is told at the end.
 fn tell(flows: &mut Flows, packets: &[Packet<'_>]) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     let mut now = 0;

@@ -34,8 +34,8 @@ pub(super) fn typed(kind: u16, mut bytes: Bytes<'_>) -> Next<'_> {
         // An 802.3 frame longer than its length field can say.
         0x8870 => Ok((Layer::Llc, bytes)),
         IPV4 | IPV6 => Ok((Layer::Ip, bytes)),
-        // 802.1Q, 802.1ad, and what switches used before it; VN-Tag (802.1BR's ancestor); FRER's R-TAG; HSR. Each is four bytes, or
-        // six, then a type.
+        // 802.1Q, 802.1ad, and what switches used before it; VN-Tag (802.1BR's ancestor); FRER's
+        // R-TAG; HSR. Each is four bytes, or six, then a type.
         0x8100 | 0x88a8 | 0x9100 | 0x9200 | 0x9300 => tag::<2>(bytes),
         0x8926 | 0x892f | 0xf1c1 => tag::<4>(bytes),
         // 802.1BR E-TAG; Cisco metadata.

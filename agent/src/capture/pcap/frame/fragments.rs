@@ -52,7 +52,8 @@ pub(super) struct Joined {
 #[derive(Debug, Default)]
 pub(super) struct Fragments {
     waiting: HashMap<Key, Waiting, FixedState>,
-    /// In the order in which they began, with a number that tells a datagram from a later one with the same key.
+    /// In the order in which they began, with a number that tells a datagram from a later one with
+    /// the same key.
     order: VecDeque<(Nanos, Key, u64)>,
     started: u64,
     bytes: usize,
@@ -127,7 +128,8 @@ impl Fragments {
     }
 
     fn make_room(&mut self) {
-        // Datagrams that were completed leave their place in the order behind: it is bounded as they are.
+        // Datagrams that were completed leave their place in the order behind: it is bounded as
+        // they are.
         while (self.bytes > MAX_BYTES || self.order.len() > MAX_BYTES / COST)
             && !self.order.is_empty()
         {

@@ -45,7 +45,8 @@ fn v4(mut bytes: Bytes<'_>) -> Result<Datagram<'_>, Skip> {
     let header = Ipv4HeaderSlice::from_slice(bytes.data).map_err(|_| Skip::Header)?;
     let len = header.slice().len();
     match usize::from(header.total_len()) {
-        // More than the field can say (segmentation offload, BIG TCP), so it is the rest of the frame.
+        // More than the field can say (segmentation offload, BIG TCP), so it is the rest of the
+        // frame.
         0 => {}
         total => bytes.limit(total),
     }
@@ -145,8 +146,9 @@ pub(super) fn transport(
     }
 }
 
-/// RFC 8200 §4.5: next header, reserved, offset (13 bits, in units of 8), reserved (2), more (1), identification. Read here because
-/// `etherparse` 0.19 takes the bits of the second word from the wrong end. A fragment that is the whole datagram (RFC 6946) is none.
+/// RFC 8200 §4.5: next header, reserved, offset (13 bits, in units of 8), reserved (2), more (1),
+/// identification. Read here because `etherparse` 0.19 takes the bits of the second word from the
+/// wrong end. A fragment that is the whole datagram (RFC 6946) is none.
 fn fragment(addresses: Addresses, mut bytes: Bytes<'_>) -> Result<Carried<'_>, Skip> {
     const MORE: u16 = 1;
     let [number, _, high, low, a, b, c, d] = *bytes.take()?;
@@ -168,8 +170,8 @@ fn fragment(addresses: Addresses, mut bytes: Bytes<'_>) -> Result<Carried<'_>, S
     }))
 }
 
-/// A packet under way to a segment of its route: its end is the last one. RFC 8754 §2 lists the segments backwards; types 0 and 2
-/// (RFC 2460 §4.4, RFC 6275 §6.4) forwards.
+/// A packet under way to a segment of its route: its end is the last one. RFC 8754 §2 lists the
+/// segments backwards; types 0 and 2 (RFC 2460 §4.4, RFC 6275 §6.4) forwards.
 fn routed(addresses: Addresses, header: &[u8]) -> Addresses {
     let address = |at: usize| header.get(at..)?.first_chunk::<16>().copied();
     let last = match header {

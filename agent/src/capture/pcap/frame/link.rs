@@ -87,7 +87,8 @@ pub(super) fn next(link: u32, mut bytes: Bytes<'_>) -> Next<'_> {
             cooked([head[2], head[3]], [head[14], head[15]], bytes)
         }
         types::LINUX_SLL2 => {
-            // Protocol, reserved (2), interface (4), ARPHRD type (2), packet type, address length, address (8).
+            // Protocol, reserved (2), interface (4), ARPHRD type (2), packet type, address length,
+            // address (8).
             let head = bytes.take::<20>()?;
             cooked([head[8], head[9]], [head[0], head[1]], bytes)
         }
@@ -130,8 +131,8 @@ pub(super) fn next(link: u32, mut bytes: Bytes<'_>) -> Next<'_> {
     }
 }
 
-/// `AF_INET` is 2 everywhere; `AF_INET6` is 10 on Linux and 24, 28 or 30 on BSD systems. LOOP has it in network order, NULL in
-/// that of the machine that captured.
+/// `AF_INET` is 2 everywhere; `AF_INET6` is 10 on Linux and 24, 28 or 30 on BSD systems. LOOP has
+/// it in network order, NULL in that of the machine that captured.
 fn ip_family(family: [u8; 4], bytes: Bytes<'_>) -> Next<'_> {
     let is_ip = [u32::from_be_bytes(family), u32::from_le_bytes(family)]
         .iter()
@@ -144,7 +145,8 @@ fn ip_family(family: [u8; 4], bytes: Bytes<'_>) -> Next<'_> {
     }
 }
 
-/// The payload of a cooked frame: what its protocol field means depends on the type of the interface.
+/// The payload of a cooked frame: what its protocol field means depends on the type of the
+/// interface.
 fn cooked(interface: [u8; 2], protocol: [u8; 2], bytes: Bytes<'_>) -> Next<'_> {
     const ARPHRD_IEEE80211: u16 = 801;
     const ARPHRD_IEEE80211_PRISM: u16 = 802;
@@ -160,7 +162,8 @@ fn cooked(interface: [u8; 2], protocol: [u8; 2], bytes: Bytes<'_>) -> Next<'_> {
     }
 }
 
-/// Linux netfilter log: attributes (length, type) in the order of the machine that captured, one of which is the packet.
+/// Linux netfilter log: attributes (length, type) in the order of the machine that captured, one of
+/// which is the packet.
 fn nflog(mut bytes: Bytes<'_>) -> Next<'_> {
     const PAYLOAD: u16 = 9;
     const HEADER: usize = 4;

@@ -1,4 +1,5 @@
-//! From a captured frame to the TCP segments in it: header by header, through every link type, tag and tunnel that is read here.
+//! From a captured frame to the TCP segments in it: header by header, through every link type, tag
+//! and tunnel that is read here.
 //!
 //! ```text
 //! Link ─► Ethernet, cooked, PPP, 802.11 … ─► tags, MPLS … ─► IP ─► tunnel ─► … ─► TCP
@@ -6,8 +7,8 @@
 //!                                               └─────┴── fragments, put together
 //! ```
 //!
-//! `etherparse` reads the headers of IP, TCP, UDP, VLAN and MACsec. A frame that was captured only in part still says how long its
-//! payload was: each header that has a length is believed.
+//! `etherparse` reads the headers of IP, TCP, UDP, VLAN and MACsec. A frame that was captured only
+//! in part still says how long its payload was: each header that has a length is believed.
 
 mod ethernet;
 mod fragments;
@@ -27,7 +28,8 @@ use super::packet::Packet;
 use super::totals::Skip;
 use crate::flow::Nanos;
 
-/// Most headers of one frame, tunnels included: a deep real stack (two VLAN tags, MPLS, VXLAN, VLAN, IPv6 with options) has about
+/// Most headers of one frame, tunnels included: a deep real stack (two VLAN tags, MPLS, VXLAN,
+/// VLAN, IPv6 with options) has about
 /// 15. A bound for frames that nest without end.
 const MAX_HEADERS: usize = 48;
 
@@ -122,7 +124,8 @@ pub(super) struct Read {
 }
 
 impl Frames {
-    /// Hands over each TCP segment of a frame; or why there is none. `now` dates the fragments that wait.
+    /// Hands over each TCP segment of a frame; or why there is none. `now` dates the fragments that
+    /// wait.
     pub(super) fn read(
         &mut self,
         record: &Record<'_>,
@@ -201,8 +204,8 @@ impl Walk<'_> {
         self.run(layer, Bytes::new(&whole.bytes, whole.bytes.len()), headers)
     }
 
-    /// The subframes of an A-MSDU (IEEE 802.11-2020 9.3.2.2.2): two addresses, a length, 802.2; padded to four bytes. The frame is
-    /// read when one of them is.
+    /// The subframes of an A-MSDU (IEEE 802.11-2020 9.3.2.2.2): two addresses, a length, 802.2;
+    /// padded to four bytes. The frame is read when one of them is.
     fn aggregate(&mut self, mut bytes: Bytes<'_>, headers: usize) -> Result<(), Skip> {
         let mut result = Err(Skip::Header);
         while bytes.data.len() >= 14 {

@@ -1,9 +1,11 @@
-//! MPLS (RFC 3032). Nothing in it says what the labels carry: the first bits of it, and what makes sense after them, must.
+//! MPLS (RFC 3032). Nothing in it says what the labels carry: the first bits of it, and what makes
+//! sense after them, must.
 
 use super::{Bytes, Layer, Next};
 use crate::capture::pcap::totals::Skip;
 
-/// Skips the labels, then decides between IP and an Ethernet pseudowire (RFC 4448), with or without its control word.
+/// Skips the labels, then decides between IP and an Ethernet pseudowire (RFC 4448), with or without
+/// its control word.
 pub(super) fn next(mut bytes: Bytes<'_>) -> Next<'_> {
     const BOTTOM: u8 = 1;
     while bytes.take::<4>()?[2] & BOTTOM == 0 {}

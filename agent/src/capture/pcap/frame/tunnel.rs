@@ -1,4 +1,5 @@
-//! Tunnels over IP and UDP. UDP says nothing of what it carries: the ports that are assigned to a tunnel do.
+//! Tunnels over IP and UDP. UDP says nothing of what it carries: the ports that are assigned to a
+//! tunnel do.
 
 use etherparse::UdpHeaderSlice;
 
@@ -78,7 +79,8 @@ pub(super) fn gre(mut bytes: Bytes<'_>) -> Next<'_> {
     }
 }
 
-/// ERSPAN type III (draft-foschiano-erspan): 12 bytes, and 8 more of the platform where the last bit says so.
+/// ERSPAN type III (draft-foschiano-erspan): 12 bytes, and 8 more of the platform where the last
+/// bit says so.
 fn erspan3(mut bytes: Bytes<'_>) -> Next<'_> {
     const PLATFORM: u8 = 0x01;
     const IP: u8 = 2;
@@ -110,7 +112,8 @@ fn generic(protocol: u8, bytes: Bytes<'_>) -> Next<'_> {
     }
 }
 
-/// What a datagram's ports announce. The destination says it first: the source of most tunnels is a hash.
+/// What a datagram's ports announce. The destination says it first: the source of most tunnels is a
+/// hash.
 pub(super) fn udp(mut bytes: Bytes<'_>) -> Next<'_> {
     let header = UdpHeaderSlice::from_slice(bytes.data).map_err(|_| Skip::Header)?;
     match usize::from(header.length()) {
@@ -151,7 +154,8 @@ fn carried(port: u16, mut bytes: Bytes<'_>) -> Next<'_> {
     }
 }
 
-/// VXLAN: flags, reserved, network identifier, reserved; generic extension (draft-ietf-nvo3-vxlan-gpe): a next protocol.
+/// VXLAN: flags, reserved, network identifier, reserved; generic extension
+/// (draft-ietf-nvo3-vxlan-gpe): a next protocol.
 fn vxlan(mut bytes: Bytes<'_>) -> Next<'_> {
     const NETWORK: u8 = 0x08;
     const PROTOCOL: u8 = 0x04;
@@ -165,7 +169,8 @@ fn vxlan(mut bytes: Bytes<'_>) -> Next<'_> {
     }
 }
 
-/// Geneve (RFC 8926 §3.4): version and length of options in words, flags, a type, network identifier.
+/// Geneve (RFC 8926 §3.4): version and length of options in words, flags, a type, network
+/// identifier.
 fn geneve(mut bytes: Bytes<'_>) -> Next<'_> {
     let head = bytes.take::<8>()?;
     if head[0] >> 6 != 0 {
@@ -178,7 +183,8 @@ fn geneve(mut bytes: Bytes<'_>) -> Next<'_> {
     ))
 }
 
-/// GTP-U: flags, message type, length of what follows, tunnel identifier; then sequence number and extension headers.
+/// GTP-U: flags, message type, length of what follows, tunnel identifier; then sequence number and
+/// extension headers.
 fn gtp(mut bytes: Bytes<'_>) -> Next<'_> {
     const VERSION: u8 = 0xf0;
     const VERSION_1: u8 = 0x30;
@@ -228,7 +234,8 @@ fn gue(mut bytes: Bytes<'_>) -> Next<'_> {
     }
 }
 
-/// Teredo (RFC 4380 §5.1.1): IPv6, after an authentication and an origin header where there are any.
+/// Teredo (RFC 4380 §5.1.1): IPv6, after an authentication and an origin header where there are
+/// any.
 fn teredo(mut bytes: Bytes<'_>) -> Next<'_> {
     if let Some([0, 1, client, value]) = bytes.peek(0) {
         bytes.skip(13 + usize::from(client) + usize::from(value))?;
@@ -242,7 +249,8 @@ fn teredo(mut bytes: Bytes<'_>) -> Next<'_> {
     }
 }
 
-/// TaZmen Sniffer Protocol: version, type, protocol; tags (number, length) up to the last one; then a frame.
+/// TaZmen Sniffer Protocol: version, type, protocol; tags (number, length) up to the last one; then
+/// a frame.
 fn tzsp(mut bytes: Bytes<'_>) -> Next<'_> {
     const PADDING: u8 = 0;
     const LAST: u8 = 1;

@@ -1,4 +1,5 @@
-//! 802.11 frames (IEEE 802.11-2020 9.2, 9.3.2), and the headers that capture tools write before them.
+//! 802.11 frames (IEEE 802.11-2020 9.2, 9.3.2), and the headers that capture tools write before
+//! them.
 
 use super::{Bytes, Layer, Next};
 use crate::capture::pcap::totals::{Skip, Unread};
@@ -11,7 +12,8 @@ pub(super) enum Body<'a> {
     Several(Bytes<'a>),
 }
 
-/// The body of a data frame. `padded`: the header fills a multiple of four bytes, as some drivers write it.
+/// The body of a data frame. `padded`: the header fills a multiple of four bytes, as some drivers
+/// write it.
 pub(super) fn frame(mut bytes: Bytes<'_>, padded: bool) -> Result<Body<'_>, Skip> {
     const TO_AND_FROM_DS: u8 = 0x03;
     const PROTECTED: u8 = 0x40;
@@ -28,7 +30,8 @@ pub(super) fn frame(mut bytes: Bytes<'_>, padded: bool) -> Result<Body<'_>, Skip
     if flags & PROTECTED != 0 {
         return Err(Skip::Unread(Unread::EncryptedWireless));
     }
-    // Control, duration, three addresses, sequence control (little-endian; the low four bits number fragments).
+    // Control, duration, three addresses, sequence control (little-endian; the low four bits number
+    // fragments).
     let part = bytes.peek::<2>(22).ok_or(Skip::Header)?[0] & 0xf;
     if flags & MORE_FRAGMENTS != 0 || part != 0 {
         return Err(Skip::Unread(Unread::WirelessFragment));
@@ -69,7 +72,8 @@ pub(super) fn radiotap(mut bytes: Bytes<'_>) -> Next<'_> {
     Ok((Layer::Wireless(flags & PADDED != 0), bytes))
 }
 
-/// The field with flags, which is the second one: after the time in the first place, if that is there.
+/// The field with flags, which is the second one: after the time in the first place, if that is
+/// there.
 fn radiotap_flags(bytes: &Bytes<'_>) -> Option<u8> {
     const TIME: u32 = 1;
     const FLAGS: u32 = 1 << 1;
@@ -89,7 +93,8 @@ fn radiotap_flags(bytes: &Bytes<'_>) -> Option<u8> {
     bytes.peek::<1>(at).map(|flags| flags[0])
 }
 
-/// A Prism header: message code, its own length, in the order of the machine that captured. Drivers also wrote AVS headers here.
+/// A Prism header: message code, its own length, in the order of the machine that captured. Drivers
+/// also wrote AVS headers here.
 pub(super) fn prism(mut bytes: Bytes<'_>) -> Next<'_> {
     if bytes.peek(0).map(u32::from_be_bytes).is_some_and(is_avs) {
         return avs(bytes);

@@ -1,4 +1,5 @@
-//! Capture files made here, byte by byte: every link type, byte order and time resolution that is read.
+//! Capture files made here, byte by byte: every link type, byte order and time resolution that is
+//! read.
 
 use std::io::Cursor;
 
@@ -97,7 +98,8 @@ impl Order {
     }
 }
 
-/// A pcap file: magic number, link type, then frames (seconds, fraction, captured bytes, length on the wire).
+/// A pcap file: magic number, link type, then frames (seconds, fraction, captured bytes, length on
+/// the wire).
 fn pcap(order: Order, magic: u32, link: u16, frames: &[(u32, u32, &[u8], usize)]) -> Vec<u8> {
     let mut out = Vec::new();
     order.put32(&mut out, magic);

@@ -1,4 +1,5 @@
-//! Frames (RFC 9113 §4, §6): a header of nine bytes, and checked views of what follows it, one file per kind.
+//! Frames (RFC 9113 §4, §6): a header of nine bytes, and checked views of what follows it, one file
+//! per kind.
 
 mod continuation;
 mod data;
@@ -132,7 +133,8 @@ impl Header {
         }
     }
 
-    /// The frame may be of this connection, as far as its header shows: lengths, flags and streams as its kind has them (§6).
+    /// The frame may be of this connection, as far as its header shows: lengths, flags and streams
+    /// as its kind has them (§6).
     ///
     /// # Errors
     /// What it breaks.
@@ -180,7 +182,8 @@ pub enum Invalid {
     Value,
 }
 
-/// A payload without its padding (§6.1): what lies between the length of the padding and the padding.
+/// A payload without its padding (§6.1): what lies between the length of the padding and the
+/// padding.
 fn unpadded(flags: Flags, payload: &[u8]) -> Result<&[u8], Invalid> {
     if !flags.has(Flags::PADDED) {
         return Ok(payload);

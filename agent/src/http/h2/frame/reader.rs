@@ -1,9 +1,10 @@
-//! One direction of a connection, cut into frames. DATA is handed on as it comes; every other frame whole.
+//! One direction of a connection, cut into frames. DATA is handed on as it comes; every other frame
+//! whole.
 
 use super::{Flags, HEADER_LEN, Header, Invalid, Kind};
 
-/// Longest frame other than DATA that is kept until it is whole: a head may be 64 KiB, and compresses. What is longer is passed over,
-/// and said.
+/// Longest frame other than DATA that is kept until it is whole: a head may be 64 KiB, and
+/// compresses. What is longer is passed over, and said.
 const MAX_WHOLE: u32 = 256 * 1024;
 
 /// What comes next on a direction.

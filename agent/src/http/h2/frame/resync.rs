@@ -2,13 +2,14 @@
 
 use super::{Flags, HEADER_LEN, Header, Kind};
 
-/// Headers in a row, each where the one before it says, that are believed. The chance that random bytes look like one is less than
-/// one in 2^16 (length, kind, flags and stream must fit), so four are proof; fewer are where the last one ends just where the bytes
-/// do, because a sender hands whole frames to its socket.
+/// Headers in a row, each where the one before it says, that are believed. The chance that random
+/// bytes look like one is less than one in 2^16 (length, kind, flags and stream must fit), so four
+/// are proof; fewer are where the last one ends just where the bytes do, because a sender hands
+/// whole frames to its socket.
 const CHAIN: usize = 4;
 
-/// Where frames begin in the bytes of a segment, if a chain of headers shows it. `max_stream`: no stream above it is known; a few more
-/// may have begun in what is missing.
+/// Where frames begin in the bytes of a segment, if a chain of headers shows it. `max_stream`: no
+/// stream above it is known; a few more may have begun in what is missing.
 #[must_use]
 pub fn find(bytes: &[u8], max_size: u32, max_stream: u32) -> Option<usize> {
     let enough = |at: usize| if at == 0 { 1 } else { 2 };

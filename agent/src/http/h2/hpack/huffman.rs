@@ -1,4 +1,5 @@
-//! The Huffman code of HPACK (RFC 7541 §5.2, appendix B). It is canonical: the lengths of the codes say all.
+//! The Huffman code of HPACK (RFC 7541 §5.2, appendix B). It is canonical: the lengths of the codes
+//! say all.
 
 /// Bits of each symbol's code: 256 bytes, then the end-of-string symbol.
 const LENGTHS: [u8; 257] = [
@@ -23,7 +24,8 @@ const MAX: usize = 30;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Invalid;
 
-/// The code, by length: where its codes end (left-aligned in 32 bits), the first of them, and where its symbols begin in `order`.
+/// The code, by length: where its codes end (left-aligned in 32 bits), the first of them, and where
+/// its symbols begin in `order`.
 struct Code {
     ends: [u64; MAX + 1],
     firsts: [u32; MAX + 1],

@@ -1,9 +1,10 @@
 //! Header compression (RFC 7541), for one who may come late.
 //!
-//! A decoder of a connection that was there before the agent has not seen the entries that its dynamic table holds. Indexes count from
-//! the newest entry on, so the arithmetic stays exact: each index is of an entry that was seen, and known, or of an older one, and then
-//! the field is *unknown*. It is never guessed, and later entries never shift it. After a header block that is missing, nothing is
-//! known again, because it may have added entries.
+//! A decoder of a connection that was there before the agent has not seen the entries that its
+//! dynamic table holds. Indexes count from the newest entry on, so the arithmetic stays exact: each
+//! index is of an entry that was seen, and known, or of an older one, and then the field is
+//! *unknown*. It is never guessed, and later entries never shift it. After a header block that is
+//! missing, nothing is known again, because it may have added entries.
 //!
 //! An error ends the decoding of a direction: no later block can be read (RFC 9113 §4.3).
 
@@ -14,7 +15,8 @@ use bytes::Bytes;
 
 use self::table::{Entry, Table, Text};
 
-/// Largest integer (RFC 7541 §5.1): an index or a length beyond is of no block that fits into memory.
+/// Largest integer (RFC 7541 §5.1): an index or a length beyond is of no block that fits into
+/// memory.
 const MAX_INTEGER: usize = 1 << 28;
 
 /// Why header blocks of a direction cannot be decoded any more.
@@ -32,7 +34,8 @@ pub enum Error {
     /// An index of no entry (§2.3.3).
     #[error("index of no entry")]
     Index,
-    /// A size update that is not at the beginning of a block, or larger than the decoder allowed (§4.2, §6.3).
+    /// A size update that is not at the beginning of a block, or larger than the decoder allowed
+    /// (§4.2, §6.3).
     #[error("invalid table size update")]
     SizeUpdate,
 }
@@ -116,8 +119,8 @@ impl Decoder {
         self.table.forget();
     }
 
-    /// The other end allows a table of this size (`SETTINGS_HEADER_TABLE_SIZE`). An earlier, larger one stays allowed: when its
-    /// acknowledgement was sent is not known here.
+    /// The other end allows a table of this size (`SETTINGS_HEADER_TABLE_SIZE`). An earlier, larger
+    /// one stays allowed: when its acknowledgement was sent is not known here.
     pub fn allow(&mut self, size: u32) {
         if let Some(limit) = &mut self.limit {
             *limit = (*limit).max(usize::try_from(size).unwrap_or(usize::MAX));
@@ -139,7 +142,8 @@ impl Decoder {
     /// Decodes a whole header block: hands over its fields in order.
     ///
     /// # Errors
-    /// When the block is not valid, or an earlier one was not. Fields before the error have been handed over.
+    /// When the block is not valid, or an earlier one was not. Fields before the error have been
+    /// handed over.
     pub fn block(&mut self, block: &[u8], field: &mut dyn FnMut(Field<'_>)) -> Result<(), Error> {
         if let Some(error) = self.failed {
             return Err(error);

@@ -75,8 +75,8 @@ const OVERHEAD: usize = 32;
 /// The size of a table that nothing was said of (RFC 9113 §6.5.2).
 const DEFAULT_SIZE: usize = 4096;
 
-/// Most bytes of entries kept, whatever size the two ends agreed on: entries older than that become unknown. Sixteen times the
-/// default; each connection has two tables.
+/// Most bytes of entries kept, whatever size the two ends agreed on: entries older than that become
+/// unknown. Sixteen times the default; each connection has two tables.
 const BOUND: usize = 64 * 1024;
 
 /// A name or a value.
@@ -115,13 +115,14 @@ impl Entry {
     }
 }
 
-/// The dynamic table of one direction: the newest entries, which are known. Indexes count from the newest on, so they are exact
-/// whatever lies behind.
+/// The dynamic table of one direction: the newest entries, which are known. Indexes count from the
+/// newest on, so they are exact whatever lies behind.
 #[derive(Debug)]
 pub(super) struct Table {
     entries: VecDeque<Entry>,
     size: usize,
-    /// What the encoder keeps; `None` before it said so in a connection that was joined mid-stream.
+    /// What the encoder keeps; `None` before it said so in a connection that was joined
+    /// mid-stream.
     max: Option<usize>,
     /// Entries that were never seen may follow the known ones.
     unknown: bool,

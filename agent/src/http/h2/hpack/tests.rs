@@ -6,7 +6,8 @@ use super::*;
 
 type Owned = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// Decodes blocks, one after the other: fields as `name: value` with `?` for what is unknown, blocks apart by `|`.
+/// Decodes blocks, one after the other: fields as `name: value` with `?` for what is unknown,
+/// blocks apart by `|`.
 fn decode(decoder: &mut Decoder, blocks: &[Vec<u8>]) -> Result<String, Error> {
     let mut text = String::new();
     let mut blocks = blocks.iter().peekable();
@@ -226,7 +227,8 @@ fn memory_is_bounded() {
     assert_eq!(last, "?: ?");
 }
 
-/// An encoder of our own, for what the others never do: every representation, Huffman or not, size updates.
+/// An encoder of our own, for what the others never do: every representation, Huffman or not, size
+/// updates.
 struct Encoder {
     entries: Vec<(Vec<u8>, Vec<u8>)>,
     max: usize,

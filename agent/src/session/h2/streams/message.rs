@@ -138,7 +138,8 @@ impl Stream {
         self.partial.get_or_insert(reason);
     }
 
-    /// A header block of the server: an interim response, the final one, or trailers. The stream is a tunnel from here on if it says so.
+    /// A header block of the server: an interim response, the final one, or trailers. The stream is
+    /// a tunnel from here on if it says so.
     pub(super) fn response(&mut self, head: HeadBuilder, undecoded: bool, now: Nanos) -> Connect {
         self.state = self.state.headers(Peer::Server);
         if self.request.is_none() {
