@@ -21,13 +21,13 @@ pub struct SocketCommand {
     /// Zero.
     pub reserved: u32,
     /// By `DIRECTION_*`.
-    pub resume: [Resume; 2],
+    pub resume_offset: [ResumeOffset; 2],
 }
 
 /// Where the capture window of a direction begins anew.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resume {
+pub struct ResumeOffset {
     /// Differs from that of the request before: a request counts once. Zero: nothing was asked
     /// yet.
     pub serial: u32,

@@ -18,7 +18,7 @@ mod flow;
 mod owner;
 
 pub use classification::{CLASSIFICATIONS, Classification};
-pub use command::{COMMAND_IGNORE, COMMAND_UNLIMITED, Resume, SocketCommand};
+pub use command::{COMMAND_IGNORE, COMMAND_UNLIMITED, ResumeOffset, SocketCommand};
 pub use config::{CaptureConfig, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
 pub use drops::{DROP_REASONS, DropReason};
 pub use event::{

@@ -58,8 +58,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             return false;
         }
         match look::later(self.skb, packet) {
-            Look::Request if flow.is_turn() => self.meet(flow, scope::requests(DIRECTION)),
-            Look::Response if flow.is_turn() => self.meet(flow, scope::responses(DIRECTION)),
+            Look::Request if flow.is_quiescent() => self.meet(flow, scope::requests(DIRECTION)),
+            Look::Response if flow.is_quiescent() => self.meet(flow, scope::responses(DIRECTION)),
             // In the middle of a message anything may look like the beginning of another.
             Look::Request | Look::Token | Look::Response => self.meet(flow, Role::Unknown),
             Look::Tls | Look::Other => false,

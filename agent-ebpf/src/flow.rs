@@ -42,7 +42,7 @@ unsafe impl Sync for Storage {}
 
 /// `state`: nothing is known yet. Storage begins with zeroes.
 pub(crate) const NEW: u8 = 0;
-/// `state`: no message of HTTP has begun yet where one may begin. Looked at after each change of
+/// `state`: no message of HTTP has started yet where one may begin. Looked at after each change of
 /// direction.
 pub(crate) const WAITING: u8 = 1;
 /// `state`: so many changes of direction without a message that only one packet in
@@ -64,9 +64,9 @@ pub(crate) const UNLIMITED: u8 = 1;
 
 /// Changes of direction without a message after which a socket is dormant. HTTP/1 has a message at
 /// every change.
-const TURNS: u8 = 16;
+const CHANGES: u8 = 16;
 /// Packets with payload looked at after a change of direction: the first may be lost or overtaken.
-const LOOKS: u8 = 8;
+const CHECKS: u8 = 8;
 /// See [`DORMANT`].
 const DORMANT_PACKETS: u32 = 1024;
 
@@ -114,7 +114,7 @@ pub(crate) struct DirectionState {
     pub(crate) heard: u32,
     /// Of the commands, when they were last looked at.
     pub(crate) generation: u32,
-    /// Of the last resume request that was obeyed.
+    /// Of the last resume offset that was obeyed.
     pub(crate) serial: u32,
     /// Non-zero once `base` and `heard` are set.
     pub(crate) has_window: u32,
@@ -174,7 +174,7 @@ impl FlowState {
                     return true;
                 }
                 self.state = WAITING;
-                self.turns = TURNS - 1;
+                self.turns = CHANGES - 1;
                 self.last_direction = 0;
                 // Not kept up to date meanwhile.
                 self.egress.has_next = 0;
@@ -223,8 +223,8 @@ impl FlowState {
         if self.last_direction != direction + 1 {
             self.last_direction = direction + 1;
             self.turns = self.turns.saturating_add(1);
-            self.looks = LOOKS;
-            if self.turns > TURNS {
+            self.looks = CHECKS;
+            if self.turns > CHANGES {
                 self.state = DORMANT;
                 if self.counted == 0 {
                     self.counted = 1;
@@ -242,8 +242,8 @@ impl FlowState {
 
     /// Both directions were seen while it waited: the packet at hand is the first of its direction.
     #[inline(always)]
-    pub(crate) fn is_turn(&self) -> bool {
-        self.turns > 1 && self.looks == LOOKS - 1
+    pub(crate) fn is_quiescent(&self) -> bool {
+        self.turns > 1 && self.looks == CHECKS - 1
     }
 
     #[inline(always)]

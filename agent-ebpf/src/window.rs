@@ -33,11 +33,11 @@ pub(crate) enum Content {
 /// Begins a window when the other direction has spoken since: it stands at `heard`. `anchor` is
 /// where this direction stands.
 #[inline(always)]
-pub(crate) fn turn(state: &mut DirectionState, anchor: u32, heard: u32) {
-    let is_turn = state.heard != heard;
+pub(crate) fn quiesce(state: &mut DirectionState, anchor: u32, heard: u32) {
+    let is_quiescent = state.heard != heard;
     state.heard = heard;
     // A base ahead of the stream is where user space wants the next byte.
-    if state.has_window == 0 || (is_turn && distance(state.base, anchor) >= 0) {
+    if state.has_window == 0 || (is_quiescent && distance(state.base, anchor) >= 0) {
         state.has_window = 1;
         state.base = anchor;
     }
@@ -99,13 +99,14 @@ pub(crate) fn obey(
     };
     // SAFETY: a map value, which the kernel keeps readable while the program runs; it may be
     // replaced at any time, so each word is read once, and the cookie last.
-    let (flags, resume, owner) = unsafe {
-        let resume = &raw const (*command).resume[usize::from(direction != DIRECTION_INGRESS)];
+    let (flags, resume_offset, owner) = unsafe {
+        let resume_offset =
+            &raw const (*command).resume_offset[usize::from(direction != DIRECTION_INGRESS)];
         (
             (&raw const (*command).flags).read_volatile(),
             (
-                (&raw const (*resume).serial).read_volatile(),
-                (&raw const (*resume).seq).read_volatile(),
+                (&raw const (*resume_offset).serial).read_volatile(),
+                (&raw const (*resume_offset).seq).read_volatile(),
             ),
             (&raw const (*command).cookie).read_volatile(),
         )
@@ -121,7 +122,7 @@ pub(crate) fn obey(
     if flags & COMMAND_UNLIMITED != 0 {
         *rule = UNLIMITED;
     }
-    let (serial, seq) = resume;
+    let (serial, seq) = resume_offset;
     if serial != state.serial {
         state.serial = serial;
         if state.has_window != 0 && distance(state.base, seq) > 0 {

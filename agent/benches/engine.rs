@@ -210,14 +210,14 @@ fn round(case: &Case) -> Duration {
     let mut sockets: Vec<Socket> = (0..CONNECTIONS).map(socket).collect();
     let requests = case.request.repeat(case.pipeline);
     let responses = case.response.repeat(case.pipeline);
-    let mut told = 0;
+    let mut emitted = 0;
     let began = cpu();
     for n in 0..EXCHANGES / case.pipeline {
         let socket = &mut sockets[n % usize::from(CONNECTIONS)];
         drive.say(socket, Direction::Ingress, &requests, case.segment);
         drive.say(socket, Direction::Egress, &responses, case.segment);
         if n % 64 == 63 {
-            told += drive.output.exchanges.len();
+            emitted += drive.output.exchanges.len();
             black_box(&drive.output.exchanges);
             drive.output.exchanges.clear();
             drive.output.commands.clear();
@@ -225,9 +225,9 @@ fn round(case: &Case) -> Duration {
         }
     }
     let elapsed = cpu().saturating_sub(began);
-    told += drive.output.exchanges.len();
-    assert_eq!(told, EXCHANGES / case.pipeline * case.pipeline);
-    assert_eq!(drive.engine.ledger().emitted_complete, told as u64);
+    emitted += drive.output.exchanges.len();
+    assert_eq!(emitted, EXCHANGES / case.pipeline * case.pipeline);
+    assert_eq!(drive.engine.ledger().emitted_complete, emitted as u64);
     elapsed
 }
 

@@ -1,7 +1,7 @@
 //! The user-space pipeline without a kernel: segments kept in memory → engine → policy → span →
 //! OTLP bytes, on one thread.
 //!
-//! Prints, for bodies of 1 KB and of 4 KB (half of it in the request, half in the answer),
+//! Prints, for bodies of 1 KB and of 4 KB (half of it in the request, half in the response),
 //! exchanges per second of processor time and the time of each step. `MESHTAP_BENCH_EXCHANGES` sets
 //! how many exchanges a round has; `MESHTAP_BENCH_STEP` ends the pipeline early (none, engine,
 //! policy, span, otlp), which is what a profiler that counts instructions is run with.
@@ -44,8 +44,8 @@ enum Step {
 
 const STEPS: [Step; 4] = [Step::Engine, Step::Policy, Step::Span, Step::Otlp];
 
-/// One piece of the recording.
-struct Piece {
+/// One chunk of the recording.
+struct Chunk {
     socket: SocketId,
     direction: Direction,
     seq: u32,
@@ -99,7 +99,7 @@ fn main() {
     }
 }
 
-fn timed(recording: &[Piece], step: Step, exchanges: u64) -> Duration {
+fn timed(recording: &[Chunk], step: Step, exchanges: u64) -> Duration {
     let began = cpu_time();
     let made = round(recording, step);
     let took = cpu_time() - began;
@@ -108,7 +108,7 @@ fn timed(recording: &[Piece], step: Step, exchanges: u64) -> Duration {
 }
 
 /// Runs the recording through the pipeline up to `step`; the number of exchanges that came out.
-fn round(recording: &[Piece], step: Step) -> u64 {
+fn round(recording: &[Chunk], step: Step) -> u64 {
     let mut engine = Engine::new(Limits::default());
     let mut gate = Gate::new(&policy::Config::default(), &redact::Config::default()).unwrap();
     let builder = SpanBuilder::new(meshtap::signal::span::Settings {
@@ -124,20 +124,20 @@ fn round(recording: &[Piece], step: Step) -> u64 {
     let mut time = 1;
     // As many segments as one poll of the ring buffer gives under load.
     for poll in recording.chunks(128) {
-        for piece in poll {
+        for chunk in poll {
             time += 1000;
             let segment = Segment {
                 time,
                 cgroup: CgroupId(1),
-                seq: piece.seq,
-                ack: piece.ack,
-                expected: piece.seq,
-                start: piece.start,
+                seq: chunk.seq,
+                ack: chunk.ack,
+                expected: chunk.seq,
+                start: chunk.start,
                 ..Segment::new(
-                    piece.socket,
-                    piece.direction,
-                    (local, piece.remote),
-                    &piece.payload,
+                    chunk.socket,
+                    chunk.direction,
+                    (local, chunk.remote),
+                    &chunk.payload,
                 )
             };
             engine.event(&Event::Tcp(segment), &mut output);
@@ -172,24 +172,24 @@ fn round(recording: &[Piece], step: Step) -> u64 {
     made
 }
 
-fn recording(exchanges: u64, size: usize) -> Vec<Piece> {
-    let mut pieces = Vec::new();
+fn recording(exchanges: u64, size: usize) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
     let mut seqs = vec![(1_u32, 1_u32); CONNECTIONS as usize];
     for n in 0..exchanges {
         let connection = n % CONNECTIONS;
-        let (request_seq, answer_seq) = &mut seqs[connection as usize];
+        let (request_seq, response_seq) = &mut seqs[connection as usize];
         let remote = SocketAddr::from(([10, 0, 1, (connection % 250) as u8], 40_000));
         let remote = Endpoint::from(remote);
         for (direction, message) in [
             (Direction::Ingress, request(n, size / 2)),
-            (Direction::Egress, answer(n, size / 2)),
+            (Direction::Egress, response(n, size / 2)),
         ] {
             for payload in message.chunks(SEGMENT) {
                 let (seq, ack) = match direction {
-                    Direction::Ingress => (&mut *request_seq, *answer_seq),
-                    Direction::Egress => (&mut *answer_seq, *request_seq),
+                    Direction::Ingress => (&mut *request_seq, *response_seq),
+                    Direction::Egress => (&mut *response_seq, *request_seq),
                 };
-                pieces.push(Piece {
+                chunks.push(Chunk {
                     socket: SocketId(connection + 1),
                     direction,
                     seq: *seq,
@@ -202,7 +202,7 @@ fn recording(exchanges: u64, size: usize) -> Vec<Piece> {
             }
         }
     }
-    pieces
+    chunks
 }
 
 /// What a client behind a gateway sends: fourteen fields, JSON body.
@@ -224,8 +224,8 @@ fn request(n: u64, body: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What a service behind Envoy answers: nine fields, JSON body.
-fn answer(n: u64, body: usize) -> Vec<u8> {
+/// What a service behind Envoy responds with: nine fields, JSON body.
+fn response(n: u64, body: usize) -> Vec<u8> {
     let body = json(n, body);
     format!(
         "HTTP/1.1 200 OK\r\nserver: istio-envoy\r\ndate: Sat, 21 Nov 2026 06:36:00 GMT\r\n\

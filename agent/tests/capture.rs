@@ -1,4 +1,4 @@
-//! The kernel side on the running kernel, with sockets of the test's own on loopback. Needs root
+//! The BPF programs on the running kernel, with sockets of the test's own on loopback. Needs root
 //! and the kernel programs (`cargo xtask test` brings both); says that it was skipped without them,
 //! and fails instead where `CI` is set.
 
@@ -23,7 +23,7 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A segment, with its payload.
 #[derive(Clone, Debug)]
-struct Told {
+struct Emitted {
     socket: SocketId,
     direction: Direction,
     local: SocketAddr,
@@ -38,10 +38,10 @@ struct Told {
     payload: Vec<u8>,
 }
 
-/// A capture of one port, and what it has told.
+/// A capture of one port, and what it has reported.
 struct Live {
     capture: Capture,
-    told: Vec<Told>,
+    emitted: Vec<Emitted>,
 }
 
 impl Live {
@@ -60,7 +60,7 @@ impl Live {
         match Capture::start(&options) {
             Ok(capture) => Some(Self {
                 capture,
-                told: Vec::new(),
+                emitted: Vec::new(),
             }),
             Err(error @ (CaptureError::NoPrograms | CaptureError::Privilege { .. })) => {
                 assert!(std::env::var_os("CI").is_none(), "{error}");
@@ -71,22 +71,22 @@ impl Live {
         }
     }
 
-    /// Polls until the told segments satisfy `enough`.
-    fn until(&mut self, what: &str, enough: impl Fn(&[Told]) -> bool) -> &[Told] {
+    /// Polls until the reported segments satisfy `enough`.
+    fn until(&mut self, what: &str, enough: impl Fn(&[Emitted]) -> bool) -> &[Emitted] {
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !enough(&self.told) {
+        while !enough(&self.emitted) {
             assert!(
                 Instant::now() < deadline,
-                "no {what}; told: {:#?}; drops: {:?}",
-                self.told,
+                "no {what}; emitted: {:#?}; drops: {:?}",
+                self.emitted,
                 self.capture.drops()
             );
-            let told = &mut self.told;
+            let emitted = &mut self.emitted;
             let polled = self.capture.poll(Duration::from_millis(100), &mut |event| {
                 let Event::Tcp(segment) = event else {
                     return;
                 };
-                told.push(Told {
+                emitted.push(Emitted {
                     socket: segment.socket,
                     direction: segment.direction,
                     local: segment.local.into(),
@@ -104,24 +104,24 @@ impl Live {
             // A live capture has no end; it may have more waiting than one batch.
             assert_ne!(polled.unwrap(), Polled::End);
         }
-        &self.told
+        &self.emitted
     }
 
     /// Polls until both ends of the client's connection have received the end of the other's
     /// stream.
-    fn until_closed(&mut self, client: SocketAddr) -> &[Told] {
-        self.until("end of the connection", |told| {
-            let ended = |segment: &&Told| {
+    fn until_closed(&mut self, client: SocketAddr) -> &[Emitted] {
+        self.until("end of the connection", |emitted| {
+            let ended = |segment: &&Emitted| {
                 segment.fin && segment.direction == Direction::Ingress && ends_at(segment, client)
             };
-            told.iter().filter(ended).count() >= 2
+            emitted.iter().filter(ended).count() >= 2
         })
     }
 
-    /// Polls until both streams of the one connection told have ended, at the one end told.
-    fn until_ended(&mut self) -> &[Told] {
-        self.until("end of the streams", |told| {
-            told.iter().filter(|segment| segment.fin).count() >= 2
+    /// Polls until both streams of the one connection reported have ended, at the one end reported.
+    fn until_ended(&mut self) -> &[Emitted] {
+        self.until("end of the streams", |emitted| {
+            emitted.iter().filter(|segment| segment.fin).count() >= 2
         })
     }
 
@@ -130,14 +130,14 @@ impl Live {
     }
 }
 
-fn ends_at(segment: &Told, client: SocketAddr) -> bool {
+fn ends_at(segment: &Emitted, client: SocketAddr) -> bool {
     segment.local.port() == client.port() || segment.remote.port() == client.port()
 }
 
 /// What went one way at one socket, put together by sequence numbers; `None` when bytes are
 /// missing.
-fn stream(told: &[Told], local: SocketAddr, direction: Direction) -> Option<Vec<u8>> {
-    let mut segments: Vec<&Told> = told
+fn stream(emitted: &[Emitted], local: SocketAddr, direction: Direction) -> Option<Vec<u8>> {
+    let mut segments: Vec<&Emitted> = emitted
         .iter()
         .filter(|segment| segment.local == local && segment.direction == direction)
         .collect();
@@ -197,7 +197,7 @@ fn exchange(listener: &TcpListener, to: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Both ends of one exchange, as told on the addresses given.
+/// Both ends of one exchange, as reported on the addresses given.
 fn check_both_ends(bind: IpAddr, to: IpAddr) {
     let (listener, port) = listen(bind);
     let Some(mut live) = Live::start(port, |_| ()) else {
@@ -205,23 +205,23 @@ fn check_both_ends(bind: IpAddr, to: IpAddr) {
     };
     let server = SocketAddr::new(to, port);
     let client = exchange(&listener, server);
-    let told = live.until_closed(client);
+    let emitted = live.until_closed(client);
     for (local, remote, sent, received) in [
         (client, server, REQUEST, RESPONSE),
         (server, client, RESPONSE, REQUEST),
     ] {
-        let own: Vec<&Told> = told
+        let own: Vec<&Emitted> = emitted
             .iter()
             .filter(|segment| segment.local == local)
             .collect();
         assert!(own.iter().all(|segment| segment.remote == remote));
         assert!(own.iter().all(|segment| segment.socket == own[0].socket));
         assert_eq!(
-            stream(told, local, Direction::Egress).as_deref(),
+            stream(emitted, local, Direction::Egress).as_deref(),
             Some(sent)
         );
         assert_eq!(
-            stream(told, local, Direction::Ingress).as_deref(),
+            stream(emitted, local, Direction::Ingress).as_deref(),
             Some(received)
         );
         for direction in [Direction::Egress, Direction::Ingress] {
@@ -234,7 +234,8 @@ fn check_both_ends(bind: IpAddr, to: IpAddr) {
         }
     }
     let sockets = |local| {
-        told.iter()
+        emitted
+            .iter()
             .find(|segment| segment.local == local)
             .map(|segment| segment.socket)
     };
@@ -277,8 +278,8 @@ fn only_the_first_exchange_of_a_connection_is_its_start() {
         send(&mut server, &mut client, RESPONSE);
     }
     close(client, server);
-    let told = live.until_closed(address);
-    let heads: Vec<bool> = told
+    let emitted = live.until_closed(address);
+    let heads: Vec<bool> = emitted
         .iter()
         .filter(|segment| segment.local == address && !segment.payload.is_empty())
         .map(|segment| segment.start)
@@ -298,10 +299,10 @@ fn large_segments_come_whole_and_in_order() {
     upload.extend((0..3_000_000u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0]));
     send(&mut client, &mut server, &upload);
     close(client, server);
-    let told = live.until_closed(address);
+    let emitted = live.until_closed(address);
     let server = SocketAddr::new(address.ip(), port);
-    assert!(stream(told, address, Direction::Egress).as_ref() == Some(&upload));
-    assert!(stream(told, server, Direction::Ingress).as_ref() == Some(&upload));
+    assert!(stream(emitted, address, Direction::Egress).as_ref() == Some(&upload));
+    assert!(stream(emitted, server, Direction::Ingress).as_ref() == Some(&upload));
 }
 
 /// Sends what is given on a new connection, then an exchange on the same, then an exchange on
@@ -328,7 +329,7 @@ fn check_first(first: &[&[u8]], by_server: bool, expected: &[&[u8]]) {
         live.until_closed(other);
         for end in [address, to] {
             let emitted: Vec<&[u8]> = live
-                .told
+                .emitted
                 .iter()
                 .filter(|segment| segment.local == end && ends_at(segment, address))
                 .map(|segment| segment.payload.as_slice())
@@ -336,7 +337,7 @@ fn check_first(first: &[&[u8]], by_server: bool, expected: &[&[u8]]) {
                 .collect();
             assert_eq!(emitted, expected, "{}", bytes.escape_ascii());
         }
-        live.told.clear();
+        live.emitted.clear();
     }
 }
 
@@ -367,7 +368,7 @@ fn other_protocols_are_not_emitted_until_they_may_be_http() {
     check_first(&[b"J\0\0\0\x0a8.0.36\0"], true, &[REQUEST, RESPONSE]);
 }
 
-/// Sends what is given on a new connection each: it is told, at both ends.
+/// Sends what is given on a new connection each: it is emitted, at both ends.
 fn check_kept(first: &[&[u8]], by_server: bool) {
     let (listener, port) = listen(Ipv4Addr::LOCALHOST);
     let Some(mut live) = Live::start(port, |_| ()) else {
@@ -385,10 +386,10 @@ fn check_kept(first: &[&[u8]], by_server: bool) {
             (address, to)
         };
         close(client, server);
-        let mut told = live.until_closed(address).to_vec();
-        told.retain(|segment| ends_at(segment, address));
+        let mut emitted = live.until_closed(address).to_vec();
+        emitted.retain(|segment| ends_at(segment, address));
         for (local, direction) in [(from, Direction::Egress), (at, Direction::Ingress)] {
-            assert_eq!(stream(&told, local, direction).as_deref(), Some(*bytes));
+            assert_eq!(stream(&emitted, local, direction).as_deref(), Some(*bytes));
         }
     }
 }
@@ -420,7 +421,7 @@ fn what_may_be_http_is_kept() {
             b"GET ?a b HTTP/3.14\r\n\r\n",
             b"\n",
             b"\r\n\n\r\n\n!#$%&'*+-.^_`|~ / HTTP/1.1\r\n\r\n",
-            // What user space must tell apart.
+            // What user space must distinguish.
             b"EHLO mail.example\r\n",
             b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
         ],
@@ -442,11 +443,12 @@ fn one_side_can_be_chosen() {
             return;
         };
         exchange(&listener, listener.local_addr().unwrap());
-        let told = live.until_ended();
+        let emitted = live.until_ended();
         assert!(
-            told.iter()
+            emitted
+                .iter()
                 .all(|segment| (segment.local.port() == port) == is_server),
-            "{told:#?}"
+            "{emitted:#?}"
         );
     }
 }
@@ -462,12 +464,12 @@ fn marked_sockets_are_ignored() {
         return;
     };
     exchange(&listener, listener.local_addr().unwrap());
-    // The programs have run by now; what they had to tell would be there.
+    // The programs have run by now; what they had to report would be there.
     let polled = live.capture.poll(Duration::from_millis(100), &mut |event| {
         let Event::Tcp(segment) = event else {
             return;
         };
-        panic!("told: {segment:?}")
+        panic!("emitted: {segment:?}")
     });
     assert_eq!(polled.unwrap(), Polled::More);
 }
@@ -485,8 +487,8 @@ fn own_sockets_are_ignored() {
     send(&mut client, &mut server, REQUEST);
     send(&mut server, &mut client, RESPONSE);
     close(client, server);
-    let told = live.until_ended();
-    assert!(told.iter().all(|segment| segment.local != address));
+    let emitted = live.until_ended();
+    assert!(emitted.iter().all(|segment| segment.local != address));
 }
 
 #[test]
@@ -500,14 +502,14 @@ fn what_an_own_listener_accepts_is_ignored() {
         .ignore_accepted(&listener)
         .unwrap();
     let address = exchange(&listener, listener.local_addr().unwrap());
-    let told = live.until("end of the connection", |told| {
-        told.iter().filter(|segment| segment.fin).count() >= 2
+    let emitted = live.until("end of the connection", |emitted| {
+        emitted.iter().filter(|segment| segment.fin).count() >= 2
     });
-    assert!(told.iter().all(|segment| segment.local == address));
+    assert!(emitted.iter().all(|segment| segment.local == address));
 }
 
 #[test]
-fn what_the_engine_gives_up_is_told_no_more() {
+fn what_the_engine_gives_up_is_emitted_no_more() {
     let (listener, port) = listen(Ipv4Addr::LOCALHOST);
     let Some(mut live) = Live::start(port, |_| ()) else {
         return;
@@ -516,10 +518,10 @@ fn what_the_engine_gives_up_is_told_no_more() {
     let (mut client, mut server) = connect(&listener, to);
     let address = client.local_addr().unwrap();
     send(&mut client, &mut server, REQUEST);
-    let told = live.until("request at both ends", |told| {
-        told.iter().filter(|segment| segment.start).count() == 2
+    let emitted = live.until("request at both ends", |emitted| {
+        emitted.iter().filter(|segment| segment.start).count() == 2
     });
-    let commands: Vec<Command> = told
+    let commands: Vec<Command> = emitted
         .iter()
         .map(|segment| Command::Ignore(segment.socket))
         .collect();
@@ -527,8 +529,8 @@ fn what_the_engine_gives_up_is_told_no_more() {
     send(&mut server, &mut client, RESPONSE);
     close(client, server);
     let other = exchange(&listener, to);
-    let told = live.until_closed(other);
-    let of_first = told.iter().filter(|segment| ends_at(segment, address));
+    let emitted = live.until_closed(other);
+    let of_first = emitted.iter().filter(|segment| ends_at(segment, address));
     assert_eq!(of_first.count(), 2);
 }
 
@@ -547,18 +549,18 @@ fn an_older_connection_is_joined_at_its_next_request() {
     send(&mut client, &mut server, REQUEST);
     send(&mut server, &mut client, RESPONSE);
     close(client, server);
-    let told = live.until_closed(address);
-    let payloads: Vec<&[u8]> = told
+    let emitted = live.until_closed(address);
+    let payloads: Vec<&[u8]> = emitted
         .iter()
         .filter(|segment| segment.local == address && !segment.payload.is_empty())
         .map(|segment| segment.payload.as_slice())
         .collect();
     assert_eq!(payloads, [REQUEST, RESPONSE]);
-    assert!(told.iter().all(|segment| !segment.start));
+    assert!(emitted.iter().all(|segment| !segment.start));
 }
 
 #[test]
-fn an_older_connection_without_requests_is_given_up() {
+fn an_older_connection_without_requests_is_ignored() {
     let (listener, port) = listen(Ipv4Addr::LOCALHOST);
     let to = listener.local_addr().unwrap();
     let (mut client, mut server) = connect(&listener, to);
@@ -568,17 +570,17 @@ fn an_older_connection_without_requests_is_given_up() {
     };
     for _ in 0..10 {
         send(&mut client, &mut server, b"\x01else");
-        send(&mut server, &mut client, b"\x02answered");
+        send(&mut server, &mut client, b"\x02responded");
     }
     send(&mut client, &mut server, REQUEST);
     close(client, server);
     let other = exchange(&listener, to);
-    let told = live.until_closed(other);
-    assert!(told.iter().all(|segment| ends_at(segment, other)));
+    let emitted = live.until_closed(other);
+    assert!(emitted.iter().all(|segment| ends_at(segment, other)));
 }
 
 #[test]
-fn a_reset_is_told() {
+fn a_reset_is_emitted() {
     let (listener, port) = listen(Ipv4Addr::LOCALHOST);
     let Some(mut live) = Live::start(port, |_| ()) else {
         return;
@@ -587,10 +589,10 @@ fn a_reset_is_told() {
     send(&mut client, &mut server, REQUEST);
     rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
     drop(client);
-    let told = live.until("reset at both ends", |told| {
-        told.iter().filter(|segment| segment.rst).count() == 2
+    let emitted = live.until("reset at both ends", |emitted| {
+        emitted.iter().filter(|segment| segment.rst).count() == 2
     });
-    let directions: Vec<Direction> = told
+    let directions: Vec<Direction> = emitted
         .iter()
         .filter(|segment| segment.rst)
         .map(|segment| segment.direction)
@@ -611,7 +613,7 @@ fn of_servers_with_the_small_budget(config: &mut CaptureConfig) {
 }
 
 #[test]
-fn a_large_body_is_left_out_and_the_next_message_is_not() {
+fn a_large_body_is_omitted_and_the_next_message_is_not() {
     let (listener, port) = listen(Ipv4Addr::LOCALHOST);
     let Some(mut live) = Live::start(port, of_servers_with_the_small_budget) else {
         return;
@@ -624,8 +626,8 @@ fn a_large_body_is_left_out_and_the_next_message_is_not() {
     send(&mut client, &mut server, REQUEST);
     send(&mut server, &mut client, RESPONSE);
     close(client, server);
-    let told = live.until_ended();
-    let sent: Vec<&Told> = told
+    let emitted = live.until_ended();
+    let sent: Vec<&Emitted> = emitted
         .iter()
         .filter(|segment| segment.direction == Direction::Egress)
         .collect();
@@ -634,18 +636,18 @@ fn a_large_body_is_left_out_and_the_next_message_is_not() {
     assert!(copied >= BUDGET + RESPONSE.len(), "{copied}");
     // Nobody reads meanwhile, and there is room: the window goes on to four times its size.
     assert!(copied <= 4 * BUDGET + RESPONSE.len() + OVERHANG, "{copied}");
-    // User space hears of what is left out, again and again, and what follows is whole.
+    // User space hears of what is omitted, again and again, and what follows is whole.
     let progress = sent.iter().filter(|segment| segment.skipped).count();
     assert!(progress > BODY >> 20, "{progress}");
-    let answer = sent
+    let response = sent
         .iter()
         .find(|segment| segment.payload == RESPONSE)
         .unwrap();
-    assert!(answer.skipped, "the gap before it is on purpose");
+    assert!(response.skipped, "the gap before it is on purpose");
     let length = u32::try_from(head.len() + BODY).unwrap();
-    assert_eq!(answer.seq, sent[0].seq.wrapping_add(length));
-    let left_out = live.capture.drops().unwrap().bytes(DropReason::Budget);
-    assert_eq!(usize::try_from(left_out).unwrap(), wire - copied);
+    assert_eq!(response.seq, sent[0].seq.wrapping_add(length));
+    let omitted = live.capture.drops().unwrap().bytes(DropReason::Budget);
+    assert_eq!(usize::try_from(omitted).unwrap(), wire - copied);
 }
 
 #[test]
@@ -657,9 +659,11 @@ fn a_budget_counts_from_where_user_space_says() {
     let (mut client, mut server) = connect(&listener, listener.local_addr().unwrap());
     let head = b"POST / HTTP/1.1\r\nContent-Length: 8388608\r\n\r\n";
     send(&mut client, &mut server, head);
-    let told = live.until("head", |told| told.iter().any(|segment| segment.start));
-    let socket = told[0].socket;
-    let body_at = told[0].seq.wrapping_add(told[0].wire_len);
+    let emitted = live.until("head", |emitted| {
+        emitted.iter().any(|segment| segment.start)
+    });
+    let socket = emitted[0].socket;
+    let body_at = emitted[0].seq.wrapping_add(emitted[0].wire_len);
     // 1 KiB of marks, 2 MiB into the body.
     const MARKS: usize = 2 << 20;
     live.capture.command(&[Command::ResumeOffset {
@@ -671,16 +675,17 @@ fn a_budget_counts_from_where_user_space_says() {
     body[MARKS..MARKS + 1024].fill(b'!');
     send(&mut client, &mut server, &body);
     close(client, server);
-    let told = live.until_ended();
-    let marks = told
+    let emitted = live.until_ended();
+    let marks = emitted
         .iter()
         .flat_map(|segment| &segment.payload)
         .filter(|&&byte| byte == b'!');
     assert_eq!(marks.count(), 1024);
-    let copied: usize = told.iter().map(|segment| segment.payload.len()).sum();
+    let copied: usize = emitted.iter().map(|segment| segment.payload.len()).sum();
     assert!(copied <= 5 * BUDGET + 2 * OVERHANG, "{copied}");
     assert!(
-        told.iter()
+        emitted
+            .iter()
             .any(|segment| segment.skipped && !segment.payload.is_empty())
     );
 }

@@ -31,7 +31,7 @@ fn flood(address: SocketAddr, bytes: &[u8]) {
 
 /// A body of 1 MiB is half read while another client floods the node: it is whole, and so is what
 /// follows on its connection.
-fn half_read_during_a_flood(bytes: &[u8]) {
+fn partly_read_during_a_flood(bytes: &[u8]) {
     live(|bench| {
         let tap = Tap::new(bench).server_side().start();
         let mut pair = Pair::new(PORT);
@@ -60,12 +60,12 @@ fn half_read_during_a_flood(bytes: &[u8]) {
 
 #[test]
 fn half_read_during_a_flood_of_tls() {
-    half_read_during_a_flood(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    partly_read_during_a_flood(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
 }
 
 #[test]
 fn half_read_during_a_flood_that_user_space_must_judge() {
-    half_read_during_a_flood(b"EHLO mail.example\r\n");
+    partly_read_during_a_flood(b"EHLO mail.example\r\n");
 }
 
 fn request(id: &str, size: usize) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! What the agent does while the API server does not answer, or refuses.
+//! What the agent does while the API server does not respond, or refuses.
 
 use std::time::{Duration, Instant};
 
@@ -29,8 +29,8 @@ fn the_api_server_is_away_for_a_minute() {
         // A minute of traffic, not as much as fits into it.
         std::thread::sleep(Duration::from_millis(200));
     }
-    // Told while it is still away.
-    for span in shop.told(&targets, 1) {
+    // Reported while it is still away.
+    for span in shop.emitted(&targets, 1) {
         assert_eq!(
             span.text("k8s.pod.uid"),
             pod["metadata"]["uid"],
@@ -50,12 +50,12 @@ fn the_api_server_is_away_for_a_minute() {
     assert_eq!(now["status"]["containerStatuses"][0]["restartCount"], 0);
     let after = vec![format!("/echo?msg=outage-{}-over", std::process::id())];
     shop.get(&web, 8080, &after[0]);
-    shop.told(&after, 1);
+    shop.emitted(&after, 1);
 }
 
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
-fn without_its_rights_it_tells_containers_and_later_pods() {
+fn without_its_rights_it_says_containers_and_later_pods() {
     let Some(shop) = Shop::open(&[
         "capture: {side: server}",
         "kubernetes: {enrich_wait: 100ms}",
@@ -68,7 +68,7 @@ fn without_its_rights_it_tells_containers_and_later_pods() {
     let ask = |name: &str| {
         let target = format!("/echo?msg={name}-{}", std::process::id());
         shop.get(&web, 8080, &target);
-        shop.told(&[target], 1).remove(0)
+        shop.emitted(&[target], 1).remove(0)
     };
     shop.cluster.kubectl("delete clusterrolebinding meshtap");
     shop.cluster

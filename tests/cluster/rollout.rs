@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use meshtap_tests::{Connection, figure, until};
 use serde_json::Value;
 
-use crate::shop::{Shop, account, address_of};
+use crate::shop::{Shop, address_of, ledger};
 
 const CLIENTS: usize = 4;
 
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
-fn an_update_under_load_leaves_two_balanced_accounts() {
+fn an_update_under_load_leaves_two_balanced_ledgers() {
     let Some(shop) = Shop::open(&["capture: {side: server}"]) else {
         return;
     };
@@ -21,7 +21,7 @@ fn an_update_under_load_leaves_two_balanced_accounts() {
     let address = std::net::SocketAddr::new(web.parse().expect("an address"), 80);
     let done = AtomicBool::new(false);
     let done = &done;
-    let (answered, accounts) = thread::scope(|scope| {
+    let (responded, ledgers) = thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
                 let network = shop.cluster.network();
@@ -41,54 +41,54 @@ fn an_update_under_load_leaves_two_balanced_accounts() {
             memory / f64::from(1 << 20)
         ));
         done.store(true, Ordering::Relaxed);
-        let answered: usize = clients
+        let responded: usize = clients
             .into_iter()
             .map(|client| client.join().expect("a client"))
             .sum();
         shop.cluster
             .kubectl("--namespace meshtap delete daemonset/meshtap");
-        (answered, [account(old), account(new)])
+        (responded, [ledger(old), ledger(new)])
     });
-    for account in &accounts {
-        assert_eq!(account["imbalance"], 0, "{account}");
-        assert_eq!(account["open"], 0, "{account}");
-        assert!(exported(account) > 0, "{account}");
+    for ledger in &ledgers {
+        assert_eq!(ledger["imbalance"], 0, "{ledger}");
+        assert_eq!(ledger["in_flight"], 0, "{ledger}");
+        assert!(exported(ledger) > 0, "{ledger}");
     }
-    let told: u64 = accounts.iter().map(exported).sum();
+    let emitted: u64 = ledgers.iter().map(exported).sum();
     // Other programs of this machine are captured as well.
     until("every span that was sent is there", || {
         let mut arrived = 0;
         shop.arrived(|_| arrived += 1);
-        arrived >= told
+        arrived >= emitted
     });
     figure(&format!(
-        "{answered} requests during the update, every one answered well; told {} before and {} after",
-        exported(&accounts[0]),
-        exported(&accounts[1])
+        "{responded} requests during the update, every one responded well; emitted {} before and {} after",
+        exported(&ledgers[0]),
+        exported(&ledgers[1])
     ));
 }
 
-fn exported(account: &Value) -> u64 {
-    account["exporters"]["otlp"]["exported"]
+fn exported(ledger: &Value) -> u64 {
+    ledger["exporters"]["otlp"]["exported"]
         .as_u64()
         .expect("a count")
 }
 
-/// Asks until it is told to stop; how often it was answered, always well.
+/// Asks until it is reported to stop; how often it got a response, always a right one.
 fn load(address: std::net::SocketAddr, client: usize, done: &AtomicBool) -> usize {
     let mut connection = Connection::open(address);
-    let mut answered = 0;
+    let mut responded = 0;
     while !done.load(Ordering::Relaxed) {
-        let message = format!("load-{client}-{answered}");
+        let message = format!("load-{client}-{responded}");
         let began = Instant::now();
-        let answer = connection.get(&format!("/echo?msg={message}"));
-        assert_eq!(answer.status, 200);
-        assert_eq!(answer.body, message.as_bytes());
-        answered += 1;
+        let response = connection.get(&format!("/echo?msg={message}"));
+        assert_eq!(response.status, 200);
+        assert_eq!(response.body, message.as_bytes());
+        responded += 1;
         // Two cores are shared with everything else: a busy node, not an overloaded one.
         thread::sleep(began.elapsed().max(Duration::from_millis(5)));
     }
-    answered
+    responded
 }
 
 /// Waits until an agent has sent spans.

@@ -104,15 +104,15 @@ impl Shop {
         pods.remove(0)
     }
 
-    /// Asks, from the node, and checks that it is answered well: the body.
+    /// Asks, from the node, and checks that the response is right: the body.
     pub(crate) fn get(&self, address: &str, port: u16, target: &str) -> String {
         let address = std::net::SocketAddr::new(address.parse().expect("an address"), port);
-        let answer = self
+        let response = self
             .cluster
             .network()
             .inside(|| Connection::open(address).get(target));
-        assert_eq!(answer.status, 200, "{target}");
-        String::from_utf8(answer.body).expect("text")
+        assert_eq!(response.status, 200, "{target}");
+        String::from_utf8(response.body).expect("text")
     }
 
     /// Has the application `front` ask, for each of these targets, `host`: the bodies that it got.
@@ -131,10 +131,15 @@ impl Shop {
                 let dial = format!(
                     "/dial?protocol=http&tries=1&host={host}&port={port}&request={request}"
                 );
-                let answer = connection.get(&dial);
-                let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
-                assert!(told["errors"].is_null(), "{told}");
-                bodies.push(told["responses"][0].as_str().expect("an answer").to_owned());
+                let response = connection.get(&dial);
+                let emitted: Value = serde_json::from_slice(&response.body).expect("JSON");
+                assert!(emitted["errors"].is_null(), "{emitted}");
+                bodies.push(
+                    emitted["responses"][0]
+                        .as_str()
+                        .expect("an response")
+                        .to_owned(),
+                );
             }
             bodies
         })
@@ -180,25 +185,25 @@ impl Shop {
 
     /// Waits until the spans of these targets have arrived, `each` of them so many times: those
     /// spans.
-    pub(crate) fn told(&self, targets: &[String], each: usize) -> Vec<Span> {
-        let mut told = Vec::new();
+    pub(crate) fn emitted(&self, targets: &[String], each: usize) -> Vec<Span> {
+        let mut emitted = Vec::new();
         until(&format!("{} spans are there", targets.len() * each), || {
-            told.clear();
+            emitted.clear();
             self.arrived(|span| {
                 if targets.contains(&span.text("http.target")) {
-                    told.push(span.clone());
+                    emitted.push(span.clone());
                 }
             });
-            told.len() >= targets.len() * each
+            emitted.len() >= targets.len() * each
         });
         for target in targets {
-            let count = told
+            let count = emitted
                 .iter()
                 .filter(|span| span.text("http.target") == *target)
                 .count();
             assert_eq!(count, each, "{target}");
         }
-        told
+        emitted
     }
 }
 
@@ -210,9 +215,9 @@ pub(crate) fn address_of(pod: &Value) -> String {
         .to_owned()
 }
 
-/// The account that an agent prints as its last words.
-pub(crate) fn account(mut log: File) -> Value {
-    let mut account = Value::Null;
+/// The ledger that an agent prints as its last words.
+pub(crate) fn ledger(mut log: File) -> Value {
+    let mut ledger = Value::Null;
     until("the agent has said its last words", || {
         let mut text = String::new();
         log.rewind().expect("a file");
@@ -221,12 +226,12 @@ pub(crate) fn account(mut log: File) -> Value {
         let lines = text.lines().filter_map(|line| line.splitn(4, ' ').nth(3));
         let ended = lines
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .find_map(|line| line.pointer("/fields/account").cloned());
+            .find_map(|line| line.pointer("/fields/ledger").cloned());
         let Some(Value::String(text)) = ended else {
             return false;
         };
-        account = serde_json::from_str(&text).expect("JSON");
+        ledger = serde_json::from_str(&text).expect("JSON");
         true
     });
-    account
+    ledger
 }

@@ -38,18 +38,18 @@ fn named<'a>(pods: &'a [Value], wanted: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("{wanted} is no pod of these"))
 }
 
-/// Every answer is the name of the pod that gave it.
+/// Every response is the name of the pod that gave it.
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
-fn the_server_tells_each_exchange_once() {
+fn the_server_says_each_exchange_once() {
     let Some(shop) = Shop::open(&["capture: {side: server}"]) else {
         return;
     };
     let targets = targets("server", 30);
     shop.ask(&shop.address("shop", "web"), 80, &targets);
     let (webs, fronts) = (shop.pods("shop", "app=web"), shop.pods("shop", "app=front"));
-    let mut told = BTreeSet::new();
-    for span in shop.told(&targets, 1) {
+    let mut emitted = BTreeSet::new();
+    for span in shop.emitted(&targets, 1) {
         let body = span.text("http.response.body");
         let expected = [
             ("k8s.pod.name", body.as_str()),
@@ -63,14 +63,18 @@ fn the_server_tells_each_exchange_once() {
             ("net.sock.peer.addr", &address_of(&fronts[0])),
         ];
         check(&span, &expected);
-        told.insert(body);
+        emitted.insert(body);
     }
-    assert_eq!(told.len(), webs.len(), "the service sends requests to both");
+    assert_eq!(
+        emitted.len(),
+        webs.len(),
+        "the service sends requests to both"
+    );
 }
 
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
-fn the_client_tells_each_exchange_once() {
+fn the_client_says_each_exchange_once() {
     let Some(shop) = Shop::open(&[
         "capture: {side: client}",
         "kubernetes: {peers: cluster, spread: 1ms}",
@@ -87,7 +91,7 @@ fn the_client_tells_each_exchange_once() {
     let by_service = targets("client", 30);
     let web = shop.address("shop", "web");
     shop.ask(&web, 80, &by_service);
-    for span in shop.told(&by_service, 1) {
+    for span in shop.emitted(&by_service, 1) {
         check(&span, &own);
         // What the application asked for, before the node's translation.
         let service = [
@@ -100,7 +104,7 @@ fn the_client_tells_each_exchange_once() {
     let pod = shop.pods("shop", "app=web").remove(0);
     let by_address = targets("direct", 5);
     shop.ask(&address_of(&pod), 8080, &by_address);
-    for span in shop.told(&by_address, 1) {
+    for span in shop.emitted(&by_address, 1) {
         check(&span, &own);
         check(
             &span,
@@ -114,26 +118,26 @@ fn the_client_tells_each_exchange_once() {
 
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
-fn both_ends_tell_an_exchange_once_each() {
+fn both_ends_say_an_exchange_once_each() {
     let Some(shop) = Shop::open(&["capture: {side: both}"]) else {
         return;
     };
     let targets = targets("both", 30);
     shop.ask(&shop.address("shop", "web"), 80, &targets);
     let front = shop.pods("shop", "app=front").remove(0);
-    let spans = shop.told(&targets, 2);
+    let spans = shop.emitted(&targets, 2);
     for target in &targets {
         let of = spans
             .iter()
             .filter(|span| span.text("http.target") == *target);
-        let told: BTreeSet<String> = of.clone().map(|span| span.text("k8s.pod.name")).collect();
+        let emitted: BTreeSet<String> = of.clone().map(|span| span.text("k8s.pod.name")).collect();
         let body = of
             .clone()
             .next()
             .expect("a span")
             .text("http.response.body");
         assert_eq!(
-            told,
+            emitted,
             BTreeSet::from([name(&front).to_owned(), body]),
             "{target}"
         );
@@ -156,7 +160,7 @@ fn pods_come_and_go() {
     assert_eq!(every_pod(&shop, "scaled"), 20);
 }
 
-/// Has every pod of `web` asked for its name: it is told of once, with that name.
+/// Has every pod of `web` asked for its name: it is emitted once, with that name.
 fn every_pod(shop: &Shop, round: &str) -> usize {
     let pods = shop.pods("shop", "app=web");
     let mut targets = Vec::new();
@@ -166,7 +170,7 @@ fn every_pod(shop: &Shop, round: &str) -> usize {
         assert_eq!(bodies, [name(pod)]);
         targets.push(target);
     }
-    for span in shop.told(&targets, 1) {
+    for span in shop.emitted(&targets, 1) {
         let body = span.text("http.response.body");
         let pod = named(&pods, &body);
         assert!(span.text("http.target").ends_with(&body), "{:#}", span.span);
@@ -185,7 +189,7 @@ fn every_pod(shop: &Shop, round: &str) -> usize {
 /// The kubelet asks every pod once a second.
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
-fn probes_are_counted_and_not_told() {
+fn probes_are_counted_and_not_emitted() {
     let Some(shop) = Shop::open(&["capture: {side: server}"]) else {
         return;
     };
@@ -196,7 +200,7 @@ fn probes_are_counted_and_not_told() {
     // What asks for the same page and is no kubelet.
     let target = format!("/healthz?{}", std::process::id());
     shop.get(&address_of(&shop.pods("shop", "app=web")[0]), 8080, &target);
-    shop.told(&[target], 1);
+    shop.emitted(&[target], 1);
     shop.arrived(|span| {
         let headers = span.text("http.request.headers");
         assert!(!headers.contains("kube-probe"), "{:#}", span.span);
@@ -223,9 +227,9 @@ fn an_annotation_leaves_a_namespace_alone() {
     shop.ask(&web, 80, &left);
     shop.cluster.kubectl(&format!("{annotate}-"));
     until("the kernel looks at them again", || excluded() <= before);
-    let told = targets("told", 5);
-    shop.ask(&web, 80, &told);
-    shop.told(&told, 1);
+    let emitted = targets("emitted", 5);
+    shop.ask(&web, 80, &emitted);
+    shop.emitted(&emitted, 1);
     shop.arrived(|span| {
         let target = span.text("http.target");
         assert!(!left.contains(&target), "{:#}", span.span);

@@ -269,7 +269,7 @@ fn a_real_envoy_before_nginx() {
 /// Application, agent and collector in one pod: the agent exports neither its own requests, nor
 /// those for its own pages, nor its exports as the collector receives them.
 #[test]
-fn the_agents_own_traffic_is_not_told() {
+fn the_agents_own_traffic_is_not_emitted() {
     if !real::available() {
         return;
     }

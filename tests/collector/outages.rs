@@ -141,7 +141,7 @@ fn a_collector_that_is_away_for_a_minute() {
 
 /// Every outage in its turn, each between two times in which the collector works.
 #[test]
-fn every_fault_under_load() {
+fn every_error_under_load() {
     let outages = [
         ("503 with Retry-After", Reply::Http(503, Some("1"))),
         ("429 with Retry-After", Reply::Http(429, Some("1"))),
@@ -232,25 +232,25 @@ fn over_its_budget_bodies_stay_in_the_kernel() {
         );
         let service = Service::start(bench, &pod, "server", &config);
         let mut client = meshtap_tests::Connection::open(([127, 0, 0, 1], HTTP_PORT));
-        let left_out = "meshtap_kernel_drop_bytes_total{reason=\"budget\"}";
+        let omitted = "meshtap_kernel_drop_bytes_total{reason=\"budget\"}";
         let mut download = |name: &str| {
             let kept = service.metric("meshtap_exchanges_kept_total");
-            let before = service.metric(left_out);
+            let before = service.metric(omitted);
             assert_eq!(client.get(&format!("/big?{name}")).body.len(), SIZE);
             until(|| service.metric("meshtap_exchanges_kept_total") > kept);
-            service.metric(left_out) - before
+            service.metric(omitted) - before
         };
         assert_eq!(download("full"), 0.0, "all of it is copied");
         let mut busy = Command::new("wrk");
         busy.args(["-t", "1", "-c", "4", "-d", "600s"]);
         busy.arg(format!("http://127.0.0.1:{HTTP_PORT}/echo?id=load"));
         let load = meshtap_tests::Daemon::start(bench, &mut busy);
-        until(|| service.log().contains("less is told"));
+        until(|| service.log().contains("less is emitted"));
         drop(load);
         // The data thread follows within a tenth of a second; until then a body may be copied.
         until(|| download("reduced") > SIZE as f64 * 0.9);
         // Two steps of half a minute. Metrics are not asked for: that is work, too.
-        until_within(180, || service.log().contains("everything is told"));
+        until_within(180, || service.log().contains("everything is emitted"));
         // The data thread follows, and is asked about each of them.
         for _ in 0..20 {
             download("again");

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 use serde_json::Value;
 
 /// What a busy machine with two cores may need to start it.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How clients may connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Collector {
             grpc,
             http,
         };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !collector.listens() {
             let ended = collector.child.try_wait().unwrap();
             let log = || fs::read_to_string(folder.join("collector.log")).unwrap_or_default();

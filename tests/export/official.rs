@@ -35,7 +35,7 @@ pub(crate) fn decode(received: &[Received]) -> Option<Vec<Json>> {
         .expect("python");
     let mut stdin = child.stdin.take().expect("a pipe");
     let writer = std::thread::spawn(move || {
-        // A decoder that ends early says why; that the pipe broke is no news.
+        // A decoder that ends early says why; that the pipe broke is known.
         let _ = stdin.write_all(Json::from(payloads).to_string().as_bytes());
     });
     let output = child.wait_with_output().expect("python");

@@ -13,14 +13,14 @@ use serde_json::Value;
 /// Where it serves metrics, in the test's own network.
 const ADMIN: u16 = 9464;
 /// For any one step, on a busy machine with two cores.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How often to look at what tells nobody of its changes.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// How often to look at what says nobody of its changes.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Waits until something is so that nobody tells of.
+/// Waits until something is so that nobody says of.
 #[track_caller]
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(found) = look() {
             return found;
@@ -89,15 +89,15 @@ impl Agent {
     /// A page of its own.
     pub(crate) fn page(&self, path: &str) -> String {
         let mut connection = Connection::open(([127, 0, 0, 1], ADMIN));
-        let answer = connection.get(path);
-        assert_eq!(answer.status, 200, "{path}");
-        String::from_utf8(answer.body).expect("text")
+        let response = connection.get(path);
+        assert_eq!(response.status, 200, "{path}");
+        String::from_utf8(response.body).expect("text")
     }
 
     /// How a watch does, also while the agent is not ready yet.
     fn watch(&self, name: &str) -> Value {
-        let answer = Connection::open(([127, 0, 0, 1], ADMIN)).get("/readyz");
-        let detail: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        let response = Connection::open(([127, 0, 0, 1], ADMIN)).get("/readyz");
+        let detail: Value = serde_json::from_slice(&response.body).expect("JSON");
         detail["workloads"]["watches"][name].clone()
     }
 
@@ -119,16 +119,16 @@ impl Agent {
         value.trim().parse().expect("a number")
     }
 
-    /// Ends it in good order; its account, which balances.
+    /// Ends it in good order; its ledger, which balances.
     pub(crate) fn finish(mut self) -> Value {
         self.daemon.terminate();
         let status = self.daemon.wait();
         assert!(status.success(), "{status}");
-        let text = fs::read_to_string(&self.ledger).expect("the account");
-        let account: Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(account["imbalance"], 0, "{text}");
-        assert_eq!(account["in_flight"], 0, "{text}");
-        account
+        let text = fs::read_to_string(&self.ledger).expect("the ledger");
+        let ledger: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(ledger["imbalance"], 0, "{text}");
+        assert_eq!(ledger["in_flight"], 0, "{text}");
+        ledger
     }
 }
 
@@ -214,7 +214,7 @@ impl Wire {
         Pair { client, server }
     }
 
-    /// One request and its answer, over a connection of its own.
+    /// One request and its response, over a connection of its own.
     pub(crate) fn ask(&self, target: &str) {
         self.ask_with(target, "");
     }

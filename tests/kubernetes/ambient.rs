@@ -90,7 +90,7 @@ impl Mesh {
         mesh
     }
 
-    /// One request from a place to an address, and its answer by the application of another; who
+    /// One request from a place to an address, and its response by the application of another; who
     /// the application takes the client for.
     fn ask(&self, from: &Place, dialled: SocketAddrV4, to: &Place, target: &str) -> SocketAddr {
         let listener = listen(to);
@@ -322,10 +322,10 @@ fn describe(cluster: &Cluster<'_>, mesh: &Mesh) {
     cluster.server.expect("POST", services, &service);
 }
 
-/// The spans of a target: that of the end that asks, and that of the one that answers.
+/// The spans of a target: that of the end that asks, and that of the one that responds.
 #[track_caller]
 fn both(agent: &Agent, target: &str) -> [Value; 2] {
-    let spans = until(&format!("both ends tell {target}"), || {
+    let spans = until(&format!("both ends say {target}"), || {
         let mut spans = agent.spans();
         spans.retain(|span| span["attributes"]["http.target"] == target);
         (spans.len() >= 2).then_some(spans)
@@ -340,10 +340,10 @@ fn both(agent: &Agent, target: &str) -> [Value; 2] {
 }
 
 #[test]
-fn each_application_tells_once() {
+fn each_application_says_once() {
     bench(|bench, cluster| {
         let mesh = Mesh::new(bench);
-        let kubeconfig = cluster.account();
+        let kubeconfig = cluster.service_account();
         cluster.allow();
         describe(&cluster, &mesh);
         let settings = format!("kubeconfig: '{kubeconfig}', peers: cluster, spread: 0s");
@@ -362,9 +362,9 @@ fn each_application_tells_once() {
             }
             paths(&mesh, &agent, number);
             // Nothing beside them: neither the proxy's sockets nor the tunnel.
-            let account = agent.finish();
-            assert_eq!(account["kept"], 10 + 1 + 4, "{account}");
-            assert_eq!(account["filtered"]["probe"], 2, "{account}");
+            let ledger = agent.finish();
+            assert_eq!(ledger["kept"], 10 + 1 + 4, "{ledger}");
+            assert_eq!(ledger["filtered"]["probe"], 2, "{ledger}");
         }
     });
 }

@@ -45,8 +45,12 @@ fn a_pod_is_what_the_test_says() {
 #[test]
 fn a_service_account_may_do_what_its_rules_say() {
     with_shop(|server| {
-        let account = json!({"metadata": {"name": "watcher"}});
-        server.expect("POST", "/api/v1/namespaces/shop/serviceaccounts", &account);
+        let service_account = json!({"metadata": {"name": "watcher"}});
+        server.expect(
+            "POST",
+            "/api/v1/namespaces/shop/serviceaccounts",
+            &service_account,
+        );
         let token = server.token("shop", "watcher");
         assert_eq!(server.call_as(&token, "GET", PODS, None).status, 403);
         let role = json!({"metadata": {"name": "watch"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]});

@@ -34,7 +34,7 @@ pub(crate) struct Cluster<'a> {
 
 impl Cluster<'_> {
     /// Creates the service account of `deploy/`; the kubeconfig of one who has its token.
-    pub(crate) fn account(&self) -> String {
+    pub(crate) fn service_account(&self) -> String {
         let object = object("ServiceAccount");
         let path = "/api/v1/namespaces/meshtap/serviceaccounts";
         self.server.expect("POST", path, &object);
@@ -130,7 +130,7 @@ fn check(attributes: &Value, expected: &[(&str, &str)]) {
 fn both_ends_are_named() {
     bench(|bench, cluster| {
         let wire = Wire::new(bench);
-        let kubeconfig = cluster.account();
+        let kubeconfig = cluster.service_account();
         cluster.allow();
         let deployment = json!({"metadata": {
             "labels": {"pod-template-hash": "5d4f8c7b9"},
@@ -207,7 +207,7 @@ fn both_ends_are_named() {
 fn in_the_conventions_a_pod_is_a_resource() {
     bench(|bench, cluster| {
         let wire = Wire::new(bench);
-        let kubeconfig = cluster.account();
+        let kubeconfig = cluster.service_account();
         cluster.allow();
         cluster.pod(
             "web",
@@ -248,7 +248,7 @@ fn in_the_conventions_a_pod_is_a_resource() {
 fn an_address_that_is_used_again_means_who_has_it() {
     bench(|bench, cluster| {
         let wire = Wire::new(bench);
-        let kubeconfig = cluster.account();
+        let kubeconfig = cluster.service_account();
         cluster.allow();
         cluster.pod(
             "web",
@@ -278,7 +278,7 @@ fn an_address_that_is_used_again_means_who_has_it() {
 fn the_api_server_may_go_and_come_back() {
     bench(|bench, mut cluster| {
         let wire = Wire::new(bench);
-        let kubeconfig = cluster.account();
+        let kubeconfig = cluster.service_account();
         cluster.allow();
         cluster.pod(
             "web",
@@ -315,8 +315,8 @@ fn the_api_server_may_go_and_come_back() {
             &agent.emitted("/after"),
             &[("k8s.pod.name", "web"), ("k8s.src.pod.name", "other")],
         );
-        let account = agent.finish();
-        assert_eq!(account["kept"], 3, "{account}");
+        let ledger = agent.finish();
+        assert_eq!(ledger["kept"], 3, "{ledger}");
     });
 }
 
@@ -324,7 +324,7 @@ fn the_api_server_may_go_and_come_back() {
 fn one_that_is_too_far_behind_lists_again() {
     bench(|bench, mut cluster| {
         let wire = Wire::new(bench);
-        let kubeconfig = cluster.account();
+        let kubeconfig = cluster.service_account();
         cluster.allow();
         cluster.pod(
             "web",
@@ -372,7 +372,7 @@ fn signal(pid: u32, signal: &str) {
 fn without_an_api_server_containers_are_named_and_pods_later() {
     bench(|bench, mut cluster| {
         let wire = Wire::new(bench);
-        let kubeconfig = cluster.account();
+        let kubeconfig = cluster.service_account();
         cluster.allow();
         cluster.pod(
             "web",
@@ -405,7 +405,7 @@ fn without_an_api_server_containers_are_named_and_pods_later() {
 fn one_that_is_refused_says_so_and_captures() {
     bench(|bench, cluster| {
         let wire = Wire::new(bench);
-        let kubeconfig = cluster.account();
+        let kubeconfig = cluster.service_account();
         cluster.pod(
             "web",
             Some(&wire.server.cgroup),
@@ -440,7 +440,7 @@ fn one_that_is_refused_says_so_and_captures() {
 fn annotations_reach_the_kernel() {
     bench(|bench, cluster| {
         let wire = Wire::new(bench);
-        let kubeconfig = cluster.account();
+        let kubeconfig = cluster.service_account();
         cluster.allow();
         cluster.pod(
             "web",
@@ -476,8 +476,8 @@ fn annotations_reach_the_kernel() {
         );
         wire.ask("/in-again");
         agent.emitted("/in-again");
-        let account = agent.finish();
-        assert_eq!(account["started"], 2, "{account}");
+        let ledger = agent.finish();
+        assert_eq!(ledger["started"], 2, "{ledger}");
     });
 }
 
@@ -485,7 +485,7 @@ fn annotations_reach_the_kernel() {
 fn probes_are_skipped_unless_a_pod_pretends() {
     bench(|bench, cluster| {
         let wire = Wire::new(bench);
-        let kubeconfig = cluster.account();
+        let kubeconfig = cluster.service_account();
         cluster.allow();
         cluster.pod(
             "web",
@@ -530,7 +530,7 @@ fn a_large_cluster() {
     const PER_NODE: usize = 100;
     bench(|bench, cluster| {
         let wire = Wire::new(bench);
-        let kubeconfig = cluster.account();
+        let kubeconfig = cluster.service_account();
         cluster.allow();
         fill(bench, &cluster.server, NODES, PER_NODE);
         cluster.pod(

@@ -278,12 +278,12 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             let (anchor, heard) = if DIRECTION == DIRECTION_EGRESS {
                 (sent.unwrap_or(packet.seq), numbers.received)
             } else {
-                // `snd_nxt` may lag behind what the other end has answered by now.
+                // `snd_nxt` may lag behind what the other end has responded to by now.
                 (position.expected, sent.unwrap_or(numbers.sent))
             };
             let rule = flow.rule;
             let state = flow.direction(DIRECTION);
-            window::turn(state, anchor, heard);
+            window::quiesce(state, anchor, heard);
             match window::content(state, rule, self.config, packet) {
                 window::Content::Length => {
                     maps::count(DropReason::Budget, packet.payload_len);
@@ -297,7 +297,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
                     flags |= FLAG_SKIPPED;
                     content = Content::Length;
                     if skipped == 0 {
-                        // User space may know by now where to resume: wake it.
+                        // User space may know by now where bytes are wanted again: wake it.
                         wakeup_bytes = 0;
                     }
                 }

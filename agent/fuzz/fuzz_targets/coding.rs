@@ -1,4 +1,5 @@
-//! Bytes as a coded body. The first byte chooses the codings, the rest is the body; nothing panics, and no more than the cap comes out.
+//! Bytes as a coded body. The first byte chooses the codings, the rest is the body; nothing panics,
+//! and no more than the cap comes out.
 
 #![no_main]
 

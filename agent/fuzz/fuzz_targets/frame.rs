@@ -1,32 +1,34 @@
-//! Bytes of anything as frames: how they are cut into chunks changes nothing, memory stays bounded, and frames that are found begin
-//! within the bytes.
+//! Bytes of anything as frames: how they are cut into chunks changes nothing, memory stays bounded,
+//! and frames that are found begin within the bytes.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meshtap::http::h2::frame::{DEFAULT_MAX_SIZE, Event, Headers, PushPromise, Reader, Settings, find};
+use meshtap::http::h2::frame::{
+    DEFAULT_MAX_SIZE, Event, Headers, PushPromise, Reader, Settings, find,
+};
 
 /// What is read, body bytes joined.
 fn read(bytes: &[u8], size: usize) -> Vec<u8> {
     let mut reader = Reader::default();
-    let mut told = Vec::new();
+    let mut emitted = Vec::new();
     for chunk in bytes.chunks(size) {
         reader.push(chunk, &mut |event| match event {
             Event::Frame(header, payload) => {
-                told.extend(format!("{header:?}").bytes());
-                told.extend_from_slice(payload);
+                emitted.extend(format!("{header:?}").bytes());
+                emitted.extend_from_slice(payload);
                 let _ = Headers::parse(&header, payload);
                 let _ = PushPromise::parse(&header, payload);
                 if let Ok(settings) = Settings::parse(&header, payload) {
                     assert!(settings.iter().count() <= payload.len() / 6);
                 }
             }
-            Event::Bytes(bytes) => told.extend_from_slice(bytes),
-            other => told.extend(format!("{other:?}").bytes()),
+            Event::Bytes(bytes) => emitted.extend_from_slice(bytes),
+            other => emitted.extend(format!("{other:?}").bytes()),
         });
         assert!(reader.memory() <= 64 * 1024);
     }
-    told
+    emitted
 }
 
 fuzz_target!(|data: &[u8]| {

@@ -1,5 +1,6 @@
-//! Segments of a few connections, made of pieces of HTTP and of anything: the ledger balances at every step, memory stays
-//! within its bound, nothing stays open; and when nothing was lost, cutting the same bytes differently changes nothing.
+//! Segments of a few connections, made of parts of HTTP and of anything: the ledger balances at
+//! every step, memory stays within its bound, nothing stays open; and when nothing was lost,
+//! cutting the same bytes differently changes nothing.
 
 #![no_main]
 
@@ -7,15 +8,16 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use libfuzzer_sys::fuzz_target;
+use meshtap::capture::{Event, Segment};
 use meshtap::engine::{Engine, Limits, Output};
 use meshtap::exchange::Partial;
-use meshtap::capture::{Event, Segment};
 use meshtap::flow::{CgroupId, Direction, Endpoint, SocketId};
 
 const MEMORY: usize = 64 * 1024;
 
-/// Pieces that messages are made of; which one, a byte of the input says. Other bytes stand for themselves.
-const PIECES: [&str; 48] = [
+/// Parts that messages are made of; which one, a byte of the input says. Other bytes stand for
+/// themselves.
+const CHUNKS: [&str; 48] = [
     "GET /a HTTP/1.1\r\n",
     "POST /b HTTP/1.1\r\n",
     "HEAD /c HTTP/1.1\r\n",
@@ -111,12 +113,12 @@ fn read(mut data: &[u8]) -> Script {
             0 => (0, 1),
             _ => (1, 0),
         };
-        let fault = how & 0x1f;
+        let error = how & 0x1f;
         let mut payload = Vec::new();
         // A reset carries nothing.
-        for byte in source.iter().filter(|_| fault != 2) {
-            match PIECES.get(usize::from(byte.wrapping_sub(128))) {
-                Some(piece) => payload.extend(piece.bytes()),
+        for byte in source.iter().filter(|_| error != 2) {
+            match CHUNKS.get(usize::from(byte.wrapping_sub(128))) {
+                Some(chunk) => payload.extend(chunk.bytes()),
                 None => payload.push(*byte),
             }
         }
@@ -138,11 +140,12 @@ fn read(mut data: &[u8]) -> Script {
             payload,
         };
         next[socket][own] = seq.wrapping_add(wire_len);
-        // Faults that leave something out, silence that lets a connection be forgotten, and what follows an end.
-        script.is_whole &= !matches!(fault, 3..=10) && !ended[socket][own];
-        ended[socket][own] |= matches!(fault, 1 | 2);
-        ended[socket][other] |= fault == 2;
-        match fault {
+        // Errors that leave something out, silence that lets a connection be forgotten, and what
+        // follows an end.
+        script.is_whole &= !matches!(error, 3..=10) && !ended[socket][own];
+        ended[socket][own] |= matches!(error, 1 | 2);
+        ended[socket][other] |= error == 2;
+        match error {
             1 => {
                 step.fin = true;
                 next[socket][own] = next[socket][own].wrapping_add(1);
@@ -169,7 +172,8 @@ fn read(mut data: &[u8]) -> Script {
     script
 }
 
-/// All that can be told of a run, whether track was never lost, and how many segments of a listener were dropped for want of room.
+/// All that can be reported of a run, whether track was never lost, and how many segments of a
+/// listener were dropped for want of room.
 fn run(script: &Script, cut: usize) -> (String, bool, u64) {
     let mut engine = Engine::new(Limits {
         body: 64,
@@ -191,13 +195,17 @@ fn run(script: &Script, cut: usize) -> (String, bool, u64) {
         let is_client_end = step.socket == CLIENT_END;
         let port = if step.socket == 1 { 1001 } else { 1000 };
         let client: Endpoint = SocketAddr::from(([192, 0, 2, 2], port)).into();
-        let (local, remote) = if is_client_end { (client, server) } else { (server, client) };
-        let pieces = step.payload.len().div_ceil(cut).max(1);
-        for (n, at) in (0..pieces).zip((0_u32..).step_by(cut)) {
+        let (local, remote) = if is_client_end {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        let chunks = step.payload.len().div_ceil(cut).max(1);
+        for (n, at) in (0..chunks).zip((0_u32..).step_by(cut)) {
             let from = at as usize;
             let to = (from + cut).min(step.payload.len());
             let payload = step.payload.get(from..to).unwrap_or_default();
-            let is_last = n + 1 == pieces;
+            let is_last = n + 1 == chunks;
             let copied = u32::try_from(payload.len()).unwrap_or(0);
             let socket = SocketId(step.socket as u64 + if step.listener { 100 } else { 1 });
             let direction = match step.client == is_client_end {
@@ -233,37 +241,53 @@ fn run(script: &Script, cut: usize) -> (String, bool, u64) {
     assert_eq!(ledger.emitted(), output.exchanges.len() as u64);
     assert_eq!(engine.memory(), 0);
     assert_eq!(engine.connections(), 0);
-    let mut told = String::new();
+    let mut emitted = String::new();
     for exchange in &output.exchanges {
         assert!(exchange.partial.is_some() || exchange.response.is_some());
         let request = &exchange.request;
-        let _ = write!(told, "{:?} {:?}", request.head.method(), request.head.target());
+        let _ = write!(
+            emitted,
+            "{:?} {:?}",
+            request.head.method(),
+            request.head.target()
+        );
         let fields: Vec<_> = request.head.fields.iter().collect();
-        let _ = write!(told, "{fields:?} {:?} {:?}", request.body, exchange.partial);
+        let _ = write!(
+            emitted,
+            "{fields:?} {:?} {:?}",
+            request.body, exchange.partial
+        );
         if let Some(response) = &exchange.response {
             assert!(response.body.bytes.len() <= 64);
             assert!(response.body.size >= response.body.bytes.len() as u64);
             let fields: Vec<_> = response.head.fields.iter().collect();
-            let _ = write!(told, "{} {fields:?} {:?}", response.head.status, response.body);
+            let _ = write!(
+                emitted,
+                "{} {fields:?} {:?}",
+                response.head.status, response.body
+            );
         }
-        told.push('\n');
+        emitted.push('\n');
     }
-    let _ = write!(told, "{ledger:?}");
+    let _ = write!(emitted, "{ledger:?}");
     let stats = engine.stats();
     let is_clean = ledger.dropped.iter().sum::<u64>() == 0
         && ledger.partial[Partial::Malformed as usize] == 0
         && stats.not_http + stats.http2 + stats.evicted_connections + stats.gaps == 0;
-    (told, is_clean, stats.pre_accept_dropped)
+    (emitted, is_clean, stats.pre_accept_dropped)
 }
 
 fuzz_target!(|data: &[u8]| {
     let script = read(data);
-    let (told, is_clean, orphans) = run(&script, usize::MAX);
+    let (emitted, is_clean, pre_accept) = run(&script, usize::MAX);
     // Where track was lost, the beginnings of segments matter.
-    if script.is_whole && is_clean && orphans == 0 {
+    if script.is_whole && is_clean && pre_accept == 0 {
         for cut in [1, 2, 7] {
-            let (told_in_pieces, _, orphans) = run(&script, cut);
-            assert!(orphans > 0 || told_in_pieces == told, "{cut}: {told_in_pieces}\nand whole: {told}");
+            let (emitted_in_chunks, _, pre_accept) = run(&script, cut);
+            assert!(
+                pre_accept > 0 || emitted_in_chunks == emitted,
+                "{cut}: {emitted_in_chunks}\nand whole: {emitted}"
+            );
         }
     }
 });

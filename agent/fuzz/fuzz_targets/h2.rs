@@ -1,5 +1,6 @@
-//! A connection of HTTP/2, made of frames and of anything: the ledger balances at every step, memory stays within its bound, nothing
-//! stays in flight; and when nothing was lost, cutting the same bytes differently changes nothing.
+//! A connection of HTTP/2, made of frames and of anything: the ledger balances at every step,
+//! memory stays within its bound, nothing stays in flight; and when nothing was lost, cutting the
+//! same bytes differently changes nothing.
 
 #![no_main]
 
@@ -13,8 +14,8 @@ use meshtap::http::h2::frame::PREFACE;
 
 const MEMORY: usize = 64 * 1024;
 
-/// Frames that conversations are made of; which one, a byte of the input says, and the next one of which stream. Other bytes stand for
-/// themselves.
+/// Frames that conversations are made of; which one, a byte of the input says, and the next one of
+/// which stream. Other bytes stand for themselves.
 const FRAMES: [(u8, u8, &[u8]); 20] = [
     (1, 5, &[0x82, 0x84, 0x86]),
     (1, 4, &[0x83, 0x84, 0x86, 0x40, 1, b'a', 1, b'b']),
@@ -63,7 +64,11 @@ fn read(data: &[u8]) -> Vec<Step> {
             match FRAMES.get(usize::from(byte.wrapping_sub(200))) {
                 Some((kind, flags, payload)) => {
                     let stream = source.next().copied().unwrap_or_default();
-                    let stream = if ON_NO_STREAM.contains(kind) { 0 } else { stream };
+                    let stream = if ON_NO_STREAM.contains(kind) {
+                        0
+                    } else {
+                        stream
+                    };
                     let length = u8::try_from(payload.len()).unwrap();
                     bytes.extend([0, 0, length, *kind, *flags, 0, 0, 0, stream]);
                     bytes.extend_from_slice(payload);
@@ -93,7 +98,7 @@ fn run(steps: &[Step], size: usize, lossless: bool) -> Vec<String> {
     let mut next = [1000_u32, 9000];
     let first = next;
     let mut now = 1_000_000_000;
-    let mut told = Vec::new();
+    let mut emitted = Vec::new();
     for step in steps {
         let (own, other) = if step.client { (0, 1) } else { (1, 0) };
         for bytes in step.bytes.chunks(size) {
@@ -106,7 +111,11 @@ fn run(steps: &[Step], size: usize, lossless: bool) -> Vec<String> {
                 time: now,
                 socket: SocketId(1),
                 cgroup: CgroupId(1),
-                direction: if step.client { Direction::Ingress } else { Direction::Egress },
+                direction: if step.client {
+                    Direction::Ingress
+                } else {
+                    Direction::Egress
+                },
                 local: end(80),
                 remote: end(5000),
                 seq,
@@ -133,7 +142,7 @@ fn run(steps: &[Step], size: usize, lossless: bool) -> Vec<String> {
     assert_eq!(engine.ledger().in_flight, 0);
     for exchange in output.exchanges.drain(..) {
         let response = exchange.response.as_ref();
-        told.push(format!(
+        emitted.push(format!(
             "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             exchange.stream,
             exchange.request.head.method(),
@@ -144,7 +153,7 @@ fn run(steps: &[Step], size: usize, lossless: bool) -> Vec<String> {
             exchange.partial,
         ));
     }
-    told
+    emitted
 }
 
 fuzz_target!(|data: &[u8]| {

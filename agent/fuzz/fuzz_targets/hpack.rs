@@ -1,4 +1,5 @@
-//! Header blocks of anything: decoding ends and stays within its bounds, and one who comes late knows nothing that is wrong.
+//! Header blocks of anything: decoding ends and stays within its bounds, and one who comes late
+//! knows nothing that is wrong.
 
 #![no_main]
 
@@ -10,7 +11,10 @@ type Field = (Option<Vec<u8>>, Option<Vec<u8>>);
 fn decode(decoder: &mut Decoder, block: &[u8]) -> (Vec<Field>, Result<(), Error>) {
     let mut fields = Vec::new();
     let result = decoder.block(block, &mut |field| {
-        fields.push((field.name.map(<[u8]>::to_vec), field.value.map(<[u8]>::to_vec)));
+        fields.push((
+            field.name.map(<[u8]>::to_vec),
+            field.value.map(<[u8]>::to_vec),
+        ));
     });
     (fields, result)
 }
@@ -34,7 +38,11 @@ fuzz_target!(|data: &[u8]| {
             let _ = decode(&mut late, block);
             return;
         }
-        assert!(known.iter().all(|(name, value)| name.is_some() && value.is_some()));
+        assert!(
+            known
+                .iter()
+                .all(|(name, value)| name.is_some() && value.is_some())
+        );
         if at >= u32::from(*from) {
             let (seen, result) = decode(&mut late, block);
             assert_eq!(result, Ok(()));

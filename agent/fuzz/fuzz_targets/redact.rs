@@ -1,5 +1,6 @@
-//! A text as a body. The first byte chooses its media type, and whether a secret stands before it; the rest is the text. Nothing panics,
-//! a secret before it never leaves, and what leaves is no longer than replacements make it.
+//! A text as a body. The first byte chooses its media type, and whether a secret stands before it;
+//! the rest is the text. Nothing panics, a secret before it never leaves, and what leaves is no
+//! longer than replacements make it.
 
 #![no_main]
 
@@ -47,10 +48,16 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let media_type = MEDIA_TYPES[usize::from(choice & 7)];
-    let before = BEFORE.get(usize::from(choice >> 3)).copied().unwrap_or_default();
+    let before = BEFORE
+        .get(usize::from(choice >> 3))
+        .copied()
+        .unwrap_or_default();
     let mut whole = before.replace('@', SECRET).into_bytes();
     whole.extend_from_slice(text);
-    let knows = |text: &[u8]| text.windows(SECRET.len()).any(|part| part == SECRET.as_bytes());
+    let knows = |text: &[u8]| {
+        text.windows(SECRET.len())
+            .any(|part| part == SECRET.as_bytes())
+    };
     if knows(text) {
         return;
     }

@@ -1,6 +1,8 @@
-//! Bytes as a file: a recording, or a capture in pcap or pcapng, through the source, the engine and the removal of content codings.
+//! Bytes as a file: a recording, or a capture in pcap or pcapng, through the source, the engine and
+//! the removal of content codings.
 //!
-//! Whatever the bytes are: it ends, nothing panics, every packet and every exchange is accounted for, and memory stays bounded.
+//! Whatever the bytes are: it ends, nothing panics, every packet and every exchange is counted, and
+//! memory stays bounded.
 
 #![no_main]
 
@@ -45,7 +47,9 @@ fn replay(source: &mut impl Source) {
     let mut output = Output::default();
     let mut now = 0;
     loop {
-        let polled = source.poll(Duration::ZERO, &mut |event| engine.event(event, &mut output));
+        let polled = source.poll(Duration::ZERO, &mut |event| {
+            engine.event(event, &mut output)
+        });
         let time = source.time().unwrap_or(0);
         assert!(time >= now, "time runs backwards");
         now = time;

@@ -1,5 +1,5 @@
-//! Any segments of a stream whose bytes are known: what is handed on is that stream, in order, and every byte of it is
-//! either handed on or given to be missing.
+//! Any segments of a stream whose bytes are known: what is handed on is that stream, in order, and
+//! every byte of it is either handed on or given to be missing.
 
 #![no_main]
 
@@ -63,26 +63,38 @@ fuzz_target!(|data: &[u8]| {
     let peer = Anchor::new(0);
     let end = Endpoint::from_mapped([0; 16], 1);
     // Close to the wrap, half of the time.
-    let base = if data.len() % 2 == 0 { 0_u32.wrapping_sub(300) } else { 1000 };
+    let base = if data.len() % 2 == 0 {
+        0_u32.wrapping_sub(300)
+    } else {
+        1000
+    };
     let mut time = 0;
     for step in data.chunks_exact(6) {
         let [op, a, b, c, d, e] = *step else { continue };
         time += u64::from(e);
-        let near = |low: u8, high: u8| base.wrapping_add(u32::from(u16::from_le_bytes([low, high & 7])));
-        let start = assembler.offset().map(|_| assembler.at().seq(Offset::ORIGIN));
+        let near =
+            |low: u8, high: u8| base.wrapping_add(u32::from(u16::from_le_bytes([low, high & 7])));
+        let start = assembler
+            .offset()
+            .map(|_| assembler.at().seq(Offset::ORIGIN));
         match op % 8 {
-            0 => assembler.pass_hole(time, &mut Receiver::new(peer, |item: Item<'_>| given.item(&item, start))),
+            0 => assembler.pass_hole(
+                time,
+                &mut Receiver::new(peer, |item: Item<'_>| given.item(&item, start)),
+            ),
             1 => {
                 let mut receiver = Receiver::new(peer, |item: Item<'_>| given.item(&item, start));
                 assembler.acknowledged(near(a, b), time, &mut receiver);
-            },
+            }
             2 => assembler.unneeded(near(a, b)),
             _ => {
                 let seq = match op & 0x80 {
                     0 => near(a, b),
                     _ => u32::from_le_bytes([a, b, c, d]),
                 };
-                let payload: Vec<u8> = (0..u32::from(c)).map(|at| byte(seq.wrapping_add(at))).collect();
+                let payload: Vec<u8> = (0..u32::from(c))
+                    .map(|at| byte(seq.wrapping_add(at)))
+                    .collect();
                 let segment = Segment {
                     time,
                     cgroup: CgroupId(1),

@@ -49,7 +49,7 @@ fn read(args: &RunArgs, file: Option<&Path>) -> Result<Config, Failure> {
         config.span.profile = profile;
     }
     if args.no_redact {
-        config.redaction.turn_off();
+        config.redaction.switch_off();
     }
     complete(config)
 }

@@ -19,7 +19,7 @@ use crate::exchange::Exchange;
 use crate::export;
 use crate::har;
 use crate::policy::{ClientOrigin, PolicyContext};
-use crate::process::{PATIENCE, Process};
+use crate::process::{Process, TIMEOUT};
 use crate::redact::{Gate, Sanitized};
 use crate::signal::span::{Origin, SpanBuilder};
 use crate::tap::{Delivery, Detail, Filter, Line, Style, View, write_json, write_verbose};
@@ -202,7 +202,7 @@ impl<W: Terminal> Printer<W> {
             }
         }
         self.flush(&mut progress);
-        self.lookup.name_others(Instant::now() + PATIENCE);
+        self.lookup.name_others(Instant::now() + TIMEOUT);
         if let Some(har) = self.har.take()
             && let Err(error) = har.finish()
         {
@@ -216,7 +216,7 @@ impl<W: Terminal> Printer<W> {
             line.follow(terminal_width(self.out.as_fd()));
         }
         // One wait for all of a batch: sockets that are not found cost no more than this.
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         for (index, exchange) in (batch.first..).zip(batch.exchanges) {
             self.exchange(index, exchange, deadline, progress);
             if progress.buffer.len() >= BUFFER {

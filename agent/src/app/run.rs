@@ -224,7 +224,7 @@ fn gate(args: &OutputArgs, key: [u8; 16], mut config: redact::Config) -> Result<
     let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
     config.key = Some(Secret::new(key));
     if args.no_redact {
-        config.turn_off();
+        config.switch_off();
     }
     Ok(Gate::new(&policy::Config::everything(), &config)?)
 }

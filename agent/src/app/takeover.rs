@@ -116,7 +116,7 @@ impl Takeover {
             };
             if let Err(error) = successor.hand_over(moment) {
                 warn!(%error, "the agent that asked to take over is gone");
-                self.handover.resume();
+                self.handover.go_on();
                 continue;
             }
             info!("another agent takes over");

@@ -204,10 +204,10 @@ impl Totals {
     /// bug.
     #[must_use]
     pub fn imbalance(&self) -> i64 {
-        let accounted = self.exported + self.rejected + self.dropped_total() + self.queued();
+        let counted = self.exported + self.rejected + self.dropped_total() + self.queued();
         self.accepted
             .cast_signed()
-            .wrapping_sub(accounted.cast_signed())
+            .wrapping_sub(counted.cast_signed())
     }
 }
 

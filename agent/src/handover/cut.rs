@@ -7,7 +7,7 @@ use crate::flow::Nanos;
 const QUIET: Nanos = 50_000;
 /// How long such a pause is looked for. At 10 000 packets a second there is one within a
 /// millisecond; where there is none, the moment lies between two packets anyhow.
-const PATIENCE: Nanos = 100_000_000;
+const TIMEOUT: Nanos = 100_000_000;
 
 /// The search.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ impl Cut {
     /// A packet is about to be handled.
     pub(super) fn packet(&mut self, time: Nanos) {
         self.step(time);
-        if self.moment.is_none() && self.first.is_some_and(|first| time > first + PATIENCE) {
+        if self.moment.is_none() && self.first.is_some_and(|first| time > first + TIMEOUT) {
             // All handled packets were before.
             self.moment = Some(self.latest + 1);
         }

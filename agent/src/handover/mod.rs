@@ -111,7 +111,7 @@ impl Handover {
     }
 
     /// The agent that asked to take over is gone: this one goes on.
-    pub fn resume(&self) {
+    pub fn go_on(&self) {
         self.until.store(Nanos::MAX, Ordering::Release);
         self.enter(Phase::Active);
     }
@@ -268,7 +268,7 @@ mod tests {
         for at in [0, moment - 1, moment, moment + 1, u64::MAX - 1] {
             assert!(old.is_own(at) != new.is_own(at), "{at}: one, and not both");
         }
-        old.resume();
+        old.go_on();
         check(&old, &[(moment, true)]);
         assert!(!old.request_end());
     }

@@ -224,7 +224,7 @@ fn bytes_and_codings() {
 }
 
 #[test]
-fn no_answer() {
+fn no_response() {
     let mut exchange = fixture::exchange(
         "OPTIONS * HTTP/1.1\r\nhost: h\r\n\r\n",
         "HTTP/1.1 200 X\r\n\r\n",

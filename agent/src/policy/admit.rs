@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compiled_is_told() {
+    fn what_cannot_be_compiled_is_emitted() {
         for (settings, expected) in [
             (
                 Config {

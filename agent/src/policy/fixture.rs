@@ -12,7 +12,8 @@ use crate::http::{
     Unknown, Version,
 };
 
-/// An exchange of an HTTP/1 request and its answer, whose bodies are all that follows their heads.
+/// An exchange of an HTTP/1 request and its response, whose bodies are all that follows their
+/// heads.
 pub(crate) fn exchange(request: impl AsRef<[u8]>, response: impl AsRef<[u8]>) -> Exchange {
     let client: SocketAddr = "10.0.0.9:40000".parse().unwrap();
     let server: SocketAddr = "10.0.0.1:8080".parse().unwrap();

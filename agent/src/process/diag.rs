@@ -20,7 +20,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use super::Query;
 use crate::flow::SocketId;
 
-/// The kernel answers at once; this only keeps a kernel without inet_diag from holding the thread
+/// The kernel responds at once; this only keeps a kernel without inet_diag from holding the thread
 /// for ever.
 const TIMEOUT: Duration = Duration::from_millis(500);
 /// A dump comes in messages of at most 32 KiB (`netlink_dump`).
@@ -119,7 +119,7 @@ impl Diag {
         Ok(())
     }
 
-    /// Reads the answers to the last request.
+    /// Reads the responses to the last request.
     fn receive(&mut self, found: &mut dyn FnMut(SocketId, u32)) -> io::Result<()> {
         loop {
             let read = self.socket.recv(&mut &mut self.buffer[..], 0)?;
@@ -136,7 +136,7 @@ impl Diag {
                 }
                 match message.payload {
                     NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                        tell(&response, found);
+                        say(&response, found);
                         if header.flags & NLM_F_MULTI == 0 {
                             return Ok(());
                         }
@@ -150,10 +150,10 @@ impl Diag {
     }
 }
 
-/// Part of an answer in several messages.
+/// Part of an response in several messages.
 const NLM_F_MULTI: u16 = 2;
 
-fn tell(response: &InetResponse, found: &mut dyn FnMut(SocketId, u32)) {
+fn say(response: &InetResponse, found: &mut dyn FnMut(SocketId, u32)) {
     let inode = response.header.inode;
     if inode != 0 {
         let cookie = u64::from_ne_bytes(response.header.socket_id.cookie);

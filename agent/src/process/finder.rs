@@ -51,7 +51,7 @@ impl Finder {
         if let Some(own) = &mut self.own
             && own.inodes(queries, &mut inodes).is_err()
         {
-            // A request may be half answered: start over with the next look-up.
+            // A request may have half a result: start over with the next look-up.
             self.own = Diag::open().ok();
         }
         let mut left: Vec<Query> = missing(queries, &inodes);

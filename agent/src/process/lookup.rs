@@ -1,4 +1,4 @@
-//! The thread that looks sockets up, and the bounded memory of its answers.
+//! The thread that looks sockets up, and the bounded memory of its responses.
 
 use std::fmt;
 use std::io;
@@ -12,13 +12,13 @@ use super::finder::Finder;
 use super::{Process, Query, Witness};
 use crate::flow::{Endpoint, SocketId};
 
-/// Answers kept in each of two generations: the sockets of a busy node's last seconds, in about 10
-/// MB.
+/// Responses kept in each of two generations: the sockets of a busy node's last seconds, in about
+/// 10 MB.
 const GENERATION: usize = 32_768;
-/// A socket without an answer is looked up again after this, if it still has exchanges: its process
-/// may have been hidden by a fork, a hand-over or a namespace that appeared just then.
+/// A socket without an response is looked up again after this, if it still has exchanges: its
+/// process may have been hidden by a fork, a hand-over or a namespace that appeared just then.
 const RETRY: Duration = Duration::from_secs(1);
-/// Sockets waiting for a look-up; more are answered as unknown.
+/// Sockets waiting for a look-up; more have an unknown result.
 const PENDING: usize = 16_384;
 /// Two sockets with the same addresses within this time are of two network namespaces: one that
 /// closes keeps its port for 60 s (TCP_TIMEWAIT_LEN).
@@ -26,11 +26,11 @@ pub(super) const AMBIGUOUS: Duration = Duration::from_secs(60);
 /// The thread rests this many times as long as it worked, so it takes at most a tenth of a core
 /// however many sockets come.
 const REST: u32 = 9;
-/// Longest rest: with [`super::PATIENCE`] a line still gets its answer.
+/// Longest rest: with [`super::TIMEOUT`] a line still gets its response.
 const LONGEST_REST: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Debug)]
-enum Answer {
+enum Response {
     Known(Arc<Process>),
     /// Not found when its first segment was seen. A server may not have accepted it by then: no
     /// process has it yet.
@@ -50,20 +50,20 @@ enum Occasion {
     Wanted,
 }
 
-/// Answers by socket, in two generations: when the young one is full the old one is forgotten.
+/// Responses by socket, in two generations: when the young one is full the old one is forgotten.
 #[derive(Debug, Default)]
-struct Answers {
-    young: HashMap<SocketId, Answer, crate::hash::Keyed>,
-    old: HashMap<SocketId, Answer, crate::hash::Keyed>,
+struct Responses {
+    young: HashMap<SocketId, Response, crate::hash::Keyed>,
+    old: HashMap<SocketId, Response, crate::hash::Keyed>,
 }
 
-impl Answers {
-    fn get(&self, socket: SocketId) -> Option<&Answer> {
+impl Responses {
+    fn get(&self, socket: SocketId) -> Option<&Response> {
         self.young.get(&socket).or_else(|| self.old.get(&socket))
     }
 
     /// All, the older first: what is said of a socket last holds.
-    fn all(&self) -> impl Iterator<Item = (&SocketId, &Answer)> {
+    fn all(&self) -> impl Iterator<Item = (&SocketId, &Response)> {
         let young = &self.young;
         let old = self.old.iter();
         old.filter(|(socket, _)| !young.contains_key(*socket))
@@ -72,14 +72,14 @@ impl Answers {
 
     fn is_asking(&self) -> bool {
         self.all()
-            .any(|(_, answer)| matches!(answer, Answer::Asked))
+            .any(|(_, response)| matches!(response, Response::Asked))
     }
 
-    fn set(&mut self, socket: SocketId, answer: Answer) {
+    fn set(&mut self, socket: SocketId, response: Response) {
         if self.young.len() >= GENERATION {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(socket, answer);
+        self.young.insert(socket, response);
     }
 }
 
@@ -125,29 +125,29 @@ impl Ends {
 
 #[derive(Debug, Default)]
 struct State {
-    answers: Answers,
+    responses: Responses,
     ends: Ends,
     pending: Vec<(Query, Occasion)>,
     stopped: bool,
 }
 
 impl State {
-    /// Queues a look-up unless there is an answer, or one is under way.
+    /// Queues a look-up unless there is an response, or one is under way.
     fn ask(&mut self, query: Query, occasion: Occasion, now: Instant) {
-        let due = match self.answers.get(query.socket) {
+        let due = match self.responses.get(query.socket) {
             None => true,
-            Some(Answer::TooEarly(_)) => occasion == Occasion::Wanted,
-            Some(Answer::Unknown(at)) => now.duration_since(*at) >= RETRY,
-            Some(Answer::Known(_) | Answer::Asked) => false,
+            Some(Response::TooEarly(_)) => occasion == Occasion::Wanted,
+            Some(Response::Unknown(at)) => now.duration_since(*at) >= RETRY,
+            Some(Response::Known(_) | Response::Asked) => false,
         };
         if !due {
             return;
         }
         if self.pending.len() < PENDING {
-            self.answers.set(query.socket, Answer::Asked);
+            self.responses.set(query.socket, Response::Asked);
             self.pending.push((query, occasion));
         } else {
-            self.answers.set(query.socket, Answer::Unknown(now));
+            self.responses.set(query.socket, Response::Unknown(now));
         }
     }
 }
@@ -157,7 +157,7 @@ pub(super) struct Shared {
     witness: Option<Box<dyn Witness>>,
     state: Mutex<State>,
     asked: Condvar,
-    answered: Condvar,
+    responded: Condvar,
 }
 
 impl fmt::Debug for Shared {
@@ -175,18 +175,18 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The answer, asked for if need be and waited for until `deadline`.
+    /// The response, asked for if need be and waited for until `deadline`.
     pub(super) fn wait(&self, query: Query, deadline: Instant) -> Option<Arc<Process>> {
         let mut state = self.lock();
-        if let Some(Answer::Known(process)) = state.answers.get(query.socket) {
+        if let Some(Response::Known(process)) = state.responses.get(query.socket) {
             return Some(Arc::clone(process));
         }
         loop {
             // Also when an announced look-up ends meanwhile, too early.
             state.ask(query, Occasion::Wanted, Instant::now());
-            match state.answers.get(query.socket) {
-                Some(Answer::Known(process)) => return Some(Arc::clone(process)),
-                Some(Answer::Asked) if !state.stopped => self.asked.notify_one(),
+            match state.responses.get(query.socket) {
+                Some(Response::Known(process)) => return Some(Arc::clone(process)),
+                Some(Response::Asked) if !state.stopped => self.asked.notify_one(),
                 _ => break,
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -194,7 +194,7 @@ impl Shared {
                 break;
             }
             state = self
-                .answered
+                .responded
                 .wait_timeout(state, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
@@ -202,8 +202,8 @@ impl Shared {
         drop(state);
         // It may have been closed since the look-up, and so been seen.
         let process = self.witnessed(query.socket)?;
-        let answer = Answer::Known(Arc::clone(&process));
-        self.lock().answers.set(query.socket, answer);
+        let response = Response::Known(Arc::clone(&process));
+        self.lock().responses.set(query.socket, response);
         Some(process)
     }
 
@@ -216,9 +216,9 @@ impl Shared {
     pub(super) fn known(&self, deadline: Instant) -> Vec<(SocketId, Arc<Process>)> {
         let mut state = self.lock();
         let now = Instant::now();
-        let early: Vec<Query> = (state.answers.all())
-            .filter_map(|(_, answer)| match answer {
-                Answer::TooEarly(query) => Some(*query),
+        let early: Vec<Query> = (state.responses.all())
+            .filter_map(|(_, response)| match response {
+                Response::TooEarly(query) => Some(*query),
                 _ => None,
             })
             .collect();
@@ -228,17 +228,17 @@ impl Shared {
         if !state.pending.is_empty() {
             self.asked.notify_one();
         }
-        while now < deadline && !state.stopped && state.answers.is_asking() {
+        while now < deadline && !state.stopped && state.responses.is_asking() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            let waited = self.answered.wait_timeout(state, left);
+            let waited = self.responded.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        (state.answers.all())
-            .filter_map(|(socket, answer)| match answer {
-                Answer::Known(process) => Some((*socket, Arc::clone(process))),
+        (state.responses.all())
+            .filter_map(|(socket, response)| match response {
+                Response::Known(process) => Some((*socket, Arc::clone(process))),
                 _ => None,
             })
             .collect()
@@ -264,7 +264,7 @@ impl Shared {
     pub(super) fn stop(&self) {
         self.lock().stopped = true;
         self.asked.notify_all();
-        self.answered.notify_all();
+        self.responded.notify_all();
     }
 }
 
@@ -274,7 +274,7 @@ pub(super) fn start(witness: Option<Box<dyn Witness>>) -> io::Result<Arc<Shared>
         witness,
         state: Mutex::default(),
         asked: Condvar::new(),
-        answered: Condvar::new(),
+        responded: Condvar::new(),
     });
     let its = Arc::clone(&shared);
     thread::Builder::new()
@@ -287,14 +287,14 @@ pub(super) fn start(witness: Option<Box<dyn Witness>>) -> io::Result<Arc<Shared>
                 let ended = Instant::now();
                 let mut state = its.lock();
                 for ((query, occasion), process) in batch.iter().zip(found) {
-                    let answer = match (process, occasion) {
-                        (Some(process), _) => Answer::Known(process),
-                        (None, Occasion::Announced) => Answer::TooEarly(*query),
-                        (None, Occasion::Wanted) => Answer::Unknown(ended),
+                    let response = match (process, occasion) {
+                        (Some(process), _) => Response::Known(process),
+                        (None, Occasion::Announced) => Response::TooEarly(*query),
+                        (None, Occasion::Wanted) => Response::Unknown(ended),
                     };
-                    state.answers.set(query.socket, answer);
+                    state.responses.set(query.socket, response);
                 }
-                its.answered.notify_all();
+                its.responded.notify_all();
                 let rest = (ended.duration_since(began) * REST).min(LONGEST_REST);
                 let _ = its
                     .asked
@@ -350,16 +350,16 @@ mod tests {
     use crate::flow::CgroupId;
 
     #[test]
-    fn answers_are_bounded_and_recent_ones_kept() {
-        let mut answers = Answers::default();
+    fn responses_are_bounded_and_recent_ones_kept() {
+        let mut responses = Responses::default();
         let last = 5 * GENERATION as u64;
         for cookie in 0..=last {
-            answers.set(SocketId(cookie), Answer::Asked);
-            assert!(answers.young.len() + answers.old.len() <= 2 * GENERATION);
+            responses.set(SocketId(cookie), Response::Asked);
+            assert!(responses.young.len() + responses.old.len() <= 2 * GENERATION);
         }
-        assert!(answers.get(SocketId(0)).is_none());
+        assert!(responses.get(SocketId(0)).is_none());
         let kept = SocketId(last - GENERATION as u64 + 1);
-        assert!(answers.get(kept).is_some());
+        assert!(responses.get(kept).is_some());
     }
 
     fn query(cookie: u64) -> Query {
@@ -379,12 +379,12 @@ mod tests {
         }
     }
 
-    /// Whether a socket with this answer is looked up again.
+    /// Whether a socket with this response is looked up again.
     #[track_caller]
-    fn check(answer: Option<Answer>, occasion: Occasion, expected: bool) {
+    fn check(response: Option<Response>, occasion: Occasion, expected: bool) {
         let mut state = State::default();
-        if let Some(answer) = answer {
-            state.answers.set(SocketId(1), answer);
+        if let Some(response) = response {
+            state.responses.set(SocketId(1), response);
         }
         state.ask(query(1), occasion, Instant::now());
         assert_eq!(state.pending.len(), usize::from(expected));
@@ -393,16 +393,24 @@ mod tests {
     #[test]
     fn when_a_socket_is_looked_up() {
         let now = Instant::now();
-        let known = Answer::Known(Arc::new(process(1)));
+        let known = Response::Known(Arc::new(process(1)));
         for occasion in [Occasion::Announced, Occasion::Wanted] {
             check(None, occasion, true);
             check(Some(known.clone()), occasion, false);
-            check(Some(Answer::Asked), occasion, false);
-            check(Some(Answer::Unknown(now)), occasion, false);
-            check(now.checked_sub(RETRY).map(Answer::Unknown), occasion, true);
+            check(Some(Response::Asked), occasion, false);
+            check(Some(Response::Unknown(now)), occasion, false);
+            check(
+                now.checked_sub(RETRY).map(Response::Unknown),
+                occasion,
+                true,
+            );
         }
-        check(Some(Answer::TooEarly(query(1))), Occasion::Announced, false);
-        check(Some(Answer::TooEarly(query(1))), Occasion::Wanted, true);
+        check(
+            Some(Response::TooEarly(query(1))),
+            Occasion::Announced,
+            false,
+        );
+        check(Some(Response::TooEarly(query(1))), Occasion::Wanted, true);
     }
 
     /// Saw the socket with cookie 7.

@@ -1,7 +1,7 @@
-//! Whose socket it is: from a socket cookie to a process.
+//! Attribution: from a socket cookie to a process.
 //!
 //! ```text
-//! cookie ─ kernel side (connected or closed) ─► pid, name
+//! cookie ─ BPF programs (connect, close) ─► pid, name
 //! cookie + addresses ─ sock_diag(7) ─► inode ─ /proc/PID/fd ─► pid ─ /proc/PID/comm ─► name
 //! ```
 //!
@@ -165,4 +165,4 @@ impl Announcer {
 
 /// How long an exchange's line waits for its process at most: several look-ups on a busy node, and
 /// hardly felt by a reader.
-pub const PATIENCE: Duration = Duration::from_millis(250);
+pub const TIMEOUT: Duration = Duration::from_millis(250);

@@ -31,7 +31,7 @@ pub(super) struct Namespace {
 /// The namespaces of the node. Belongs to one thread, which it moves.
 #[derive(Debug)]
 pub(super) struct Namespaces {
-    /// The thread's own; `None` when it cannot be told, and no other is entered then.
+    /// The thread's own; `None` when it cannot be reported, and no other is entered then.
     own: Option<(File, u64)>,
     known: Vec<Namespace>,
     hints: HashMap<CgroupId, u64>,

@@ -19,8 +19,8 @@ pub(super) struct Rules {
     pub(super) inspect: bool,
 }
 
-/// Prepares `body` for inspection: what it holds after its coding is removed, or that it is left
-/// out.
+/// Prepares `body` for inspection: what it holds after its coding is removed, or that it is
+/// omitted.
 pub(super) fn open(rules: &Rules, known: &KnownFields, body: &mut Body) -> Content {
     let mut content = Content::of(body);
     if body.bytes.is_empty() {

@@ -111,7 +111,7 @@ impl Config {
     }
 
     /// Nothing is hidden, and nothing omitted because it could not be searched.
-    pub fn turn_off(&mut self) {
+    pub fn switch_off(&mut self) {
         self.mode = Mode::Off;
         self.uninspected = Uninspected::Keep;
     }

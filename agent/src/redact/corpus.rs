@@ -16,7 +16,7 @@ const SECRET: &str = "zqS3cr07tQ7xK9vB2nM";
 #[derive(Debug, Deserialize)]
 struct Row {
     /// `request header`, `response header`, `query`, `target`, or a kind of body: alone for one
-    /// field of this name, with `document` for a whole request body, with `answer` for a whole
+    /// field of this name, with `document` for a whole request body, with `response` for a whole
     /// response body.
     place: String,
     name: String,
@@ -59,7 +59,7 @@ fn messages(row: &Row, value: &str) -> (String, String, String, String) {
                 _ => value.to_owned(),
             };
             let field = format!("content-type: {}\r\n", media_type(kind));
-            if what == "answer" {
+            if what == "response" {
                 (response, response_body) = (field, text);
             } else {
                 request = format!("POST / HTTP/1.1\r\n{field}");

@@ -245,7 +245,7 @@ mod tests {
             &["TlRMTVNTUAACAAAADAAMADg="],
         );
         for value in [
-            "Bearer realm=\"https://accounts.example.com\", error=\"invalid_token\"",
+            "Bearer realm=\"https://login.example.com\", error=\"invalid_token\"",
             "Digest realm=\"x\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\"",
             "Basic realm=x, charset=UTF-8",
             "Negotiate",

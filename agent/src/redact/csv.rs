@@ -13,7 +13,7 @@ use super::sieve::{Traces, is_name};
 /// Longest first line that is taken for one of names.
 const HEADER: usize = 4096;
 
-/// Most columns of a table that are told apart.
+/// Most columns of a table that are distinguished.
 const COLUMNS: usize = 128;
 
 /// Hides the cells of secret columns when the text is a table: by its media type, or because its

@@ -14,7 +14,7 @@ use crate::policy::random;
 /// What stands before the hash.
 const OPEN: &[u8] = b"[redacted:";
 
-/// Hexadecimal digits of the hash: 48 bits tell values apart, and are too few to be of use to
+/// Hexadecimal digits of the hash: 48 bits distinguish values, and are too few to be of use to
 /// anyone else.
 const DIGITS: usize = 12;
 

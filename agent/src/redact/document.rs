@@ -147,7 +147,7 @@ impl Search {
 /// Forms come under every media type.
 fn is_form(media_type: &[u8], text: &[u8]) -> bool {
     let labelled = starts_with(media_type, b"application/x-www-form-urlencoded");
-    labelled && !looks_like_json(text) && is_printable(text) || looks_like_form(text)
+    labelled && !resembles_json(text) && is_printable(text) || resembles_form(text)
 }
 
 /// Text in strings: JSON, a script, a page. Everything else is lines.
@@ -174,7 +174,7 @@ fn is_printable(text: &[u8]) -> bool {
 }
 
 /// The first two tokens of an object or an array.
-fn looks_like_json(text: &[u8]) -> bool {
+fn resembles_json(text: &[u8]) -> bool {
     let next = text.get(1..).unwrap_or_default().trim_ascii_start().first();
     match text.first() {
         Some(b'{') => matches!(next, Some(b'"' | b'}')),
@@ -185,7 +185,7 @@ fn looks_like_json(text: &[u8]) -> bool {
 
 /// A name and `=` before anything that a form cannot have, and no line's end: lines are settings,
 /// not a form.
-fn looks_like_form(text: &[u8]) -> bool {
+fn resembles_form(text: &[u8]) -> bool {
     let head = text.get(..256).unwrap_or(text);
     let is_of_name = |b: &u8| b.is_ascii_alphanumeric() || b"_.%+-[]*$!~:@,/?&;".contains(b);
     let name = memchr(b'=', head).and_then(|equals| head.get(..equals));

@@ -1,4 +1,4 @@
-//! Header fields: which are kept, which are hidden, and which tell something that a span needs. One
+//! Header fields: which are kept, which are hidden, and which say something that a span needs. One
 //! look-up per field.
 
 use bytes::Bytes;

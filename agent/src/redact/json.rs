@@ -2,7 +2,7 @@
 //!
 //! It so needs no whole document: one that was cut anywhere, JSON lines, server-sent events, a
 //! GraphQL query or JSON inside a JSON string are all read alike. A quote at depth `d` of strings
-//! within strings stands after `2^d - 1` backslashes (RFC 8259 §7, applied `d` times), which tells
+//! within strings stands after `2^d - 1` backslashes (RFC 8259 §7, applied `d` times), which says
 //! the quotes of one depth from those of another.
 
 mod pair;
@@ -299,7 +299,7 @@ fn push_string(text: &[u8], range: Range<usize>, edits: &mut Edits) {
     edits.push(text, edit);
 }
 
-/// A number, or bytes that are no JSON value; `true`, `false` and `null` tell nothing.
+/// A number, or bytes that are no JSON value; `true`, `false` and `null` say nothing.
 fn push_scalar(text: &[u8], range: Range<usize>, slashes: usize, edits: &mut Edits) {
     let value = text.get(range.clone()).unwrap_or_default();
     if [&b"true"[..], b"false", b"null"]

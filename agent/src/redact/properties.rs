@@ -1,5 +1,5 @@
-//! Properties of redaction over generated documents: nothing of a secret is told, wherever the
-//! document is cut; everything else is told byte for byte; a second pass changes nothing.
+//! Properties of redaction over generated documents: nothing of a secret is reported, wherever the
+//! document is cut; everything else is reported byte for byte; a second pass changes nothing.
 //!
 //! Secrets are made of `Q`, `Z` and the digit 7, which occur nowhere else, so one leaked byte is
 //! seen.
@@ -43,8 +43,8 @@ enum Json {
     Inner(Box<Json>),
 }
 
-fn text(pieces: &'static [&'static str]) -> impl Strategy<Value = Json> {
-    prop::collection::vec(prop::sample::select(pieces), 0..6).prop_map(Json::Text)
+fn text(chunks: &'static [&'static str]) -> impl Strategy<Value = Json> {
+    prop::collection::vec(prop::sample::select(chunks), 0..6).prop_map(Json::Text)
 }
 
 /// A value whose every scalar is secret.
@@ -101,13 +101,13 @@ fn json() -> impl Strategy<Value = Json> {
 /// A document: what is written, and which of it is hidden.
 #[derive(Clone, Debug, Default)]
 struct Document {
-    pieces: Vec<Piece>,
+    chunks: Vec<Chunk>,
     /// What stands between tokens.
     space: &'static str,
 }
 
 #[derive(Clone, Debug)]
-struct Piece {
+struct Chunk {
     text: String,
     /// Hidden, and put in quotes of this depth when it has none of its own.
     hidden: Option<Option<usize>>,
@@ -117,7 +117,7 @@ struct Piece {
 
 impl Document {
     fn plain(&mut self, text: &str) {
-        self.pieces.push(Piece {
+        self.chunks.push(Chunk {
             text: text.to_owned(),
             hidden: None,
             unless: None,
@@ -135,17 +135,17 @@ impl Document {
 
     fn write(&mut self, json: &Json, depth: usize, secret: bool) {
         match json {
-            Json::Text(pieces) => {
+            Json::Text(chunks) => {
                 self.quote(depth);
-                let text = pieces.iter().map(|piece| escaped(piece, depth)).collect();
-                self.pieces.push(Piece {
+                let text = chunks.iter().map(|chunk| escaped(chunk, depth)).collect();
+                self.chunks.push(Chunk {
                     text,
                     hidden: secret.then_some(None),
                     unless: None,
                 });
                 self.quote(depth);
             }
-            Json::Number => self.pieces.push(Piece {
+            Json::Number => self.chunks.push(Chunk {
                 text: if secret { "-7.7" } else { "-1.5" }.to_owned(),
                 hidden: secret.then_some(Some(depth)),
                 unless: None,
@@ -170,19 +170,19 @@ impl Document {
                     }
                     self.space();
                     self.quote(depth);
-                    let place = self.pieces.len();
+                    let place = self.chunks.len();
                     self.plain(&escaped(key, depth));
                     self.quote(depth);
                     self.plain(":");
                     if secret {
-                        self.pieces[place].unless = Some(self.len());
+                        self.chunks[place].unless = Some(self.len());
                     }
                     self.space();
                     self.write(value, depth, secret || *names_secret);
                 }
                 self.plain("}");
             }
-            // Three depths of strings are told apart.
+            // Three depths of strings are distinguished.
             Json::Inner(inner) if depth < 3 => {
                 self.quote(depth);
                 self.write(inner, depth + 1, secret);
@@ -192,60 +192,60 @@ impl Document {
         }
     }
 
-    /// The first `len` bytes, and what is to be told of them (`#` for a replacement).
+    /// The first `len` bytes, and what is to be reported of them (`#` for a replacement).
     fn cut(&self, len: usize) -> (String, String) {
-        let (mut text, mut told) = (String::new(), String::new());
+        let (mut text, mut emitted) = (String::new(), String::new());
         let mut left = len;
-        for piece in &self.pieces {
-            let mut end = left.min(piece.text.len());
-            while !piece.text.is_char_boundary(end) {
+        for chunk in &self.chunks {
+            let mut end = left.min(chunk.text.len());
+            while !chunk.text.is_char_boundary(end) {
                 end -= 1;
             }
-            // A cut inside a quote and its backslashes is told in more than one way; `check_safe`
-            // looks at those.
-            if piece.text.ends_with('"') && piece.hidden.is_none() && end < piece.text.len() {
+            // A cut inside a quote and its backslashes is reported in more than one way;
+            // `check_safe` looks at those.
+            if chunk.text.ends_with('"') && chunk.hidden.is_none() && end < chunk.text.len() {
                 break;
             }
-            let part = &piece.text[..end];
+            let part = &chunk.text[..end];
             text += part;
-            let no_key = piece.unless.filter(|&colon| len < colon).map(|_| None);
-            match piece.hidden.or(no_key) {
+            let no_key = chunk.unless.filter(|&colon| len < colon).map(|_| None);
+            match chunk.hidden.or(no_key) {
                 Some(quotes) if !part.is_empty() => {
                     let quote =
                         quotes.map_or(String::new(), |depth| "\\".repeat((1 << depth) - 1) + "\"");
-                    told += &format!("{quote}#{quote}");
+                    emitted += &format!("{quote}#{quote}");
                 }
-                _ => told += part,
+                _ => emitted += part,
             }
             left -= end;
-            if end < piece.text.len() {
+            if end < chunk.text.len() {
                 break;
             }
         }
-        (text, told)
+        (text, emitted)
     }
 
     /// The first `len` bytes, or one or two fewer where that would cut a character.
     fn text(&self, len: usize) -> String {
         let all: String = self
-            .pieces
+            .chunks
             .iter()
-            .map(|piece| piece.text.as_str())
+            .map(|chunk| chunk.text.as_str())
             .collect();
         let end = (0..=len).rev().find(|&end| all.is_char_boundary(end));
         all[..end.unwrap()].to_owned()
     }
 
     fn len(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.text.len()).sum()
+        self.chunks.iter().map(|chunk| chunk.text.len()).sum()
     }
 }
 
-/// Pieces that need an escape, at a depth of strings within strings.
-fn escaped(piece: &str, depth: usize) -> String {
+/// Parts that need an escape, at a depth of strings within strings.
+fn escaped(chunk: &str, depth: usize) -> String {
     let slashes = |n: usize| "\\".repeat(n);
     let one = 1 << depth;
-    piece
+    chunk
         .replace("\\u", &format!("{}u0061", slashes(one)))
         .replace("\\q", &format!("{}\"", slashes(2 * one - 1)))
         .replace("\\s", &slashes(2 * one))
@@ -277,14 +277,14 @@ fn through(mode: Mode, media_type: &str, body: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-fn check(text: &str, told: &str, media_type: &str) {
+fn check(text: &str, emitted: &str, media_type: &str) {
     let once = through(Mode::On, media_type, text);
     let masked = mask(&once);
     assert!(
         !masked.contains(['Q', 'Z', '7']),
-        "told of {text}: {masked}"
+        "emitted of {text}: {masked}"
     );
-    assert_eq!(masked, told, "of {text}");
+    assert_eq!(masked, emitted, "of {text}");
     assert_eq!(
         through(Mode::On, media_type, &once),
         once,
@@ -298,7 +298,7 @@ fn check_safe(text: &str, media_type: &str) {
     let once = through(Mode::On, media_type, text);
     assert!(
         !mask(&once).contains(['Q', 'Z', '7']),
-        "told of {text}: {once}"
+        "emitted of {text}: {once}"
     );
     assert_eq!(
         through(Mode::On, media_type, &once),
@@ -321,8 +321,8 @@ proptest! {
         document.write(&json, 0, false);
         for len in cuts.iter().map(|cut| cut.index(document.len() + 1)).chain([document.len()]) {
             check_safe(&document.text(len), media_type);
-            let (text, told) = document.cut(len);
-            check(&text, &told, media_type);
+            let (text, emitted) = document.cut(len);
+            check(&text, &emitted, media_type);
         }
     }
 
@@ -338,11 +338,11 @@ proptest! {
             let name = PLAIN_NAMES.iter().chain(&SECRET_NAMES).nth(*name).unwrap();
             document.plain(&format!("{}{name}=", if i > 0 { "&" } else { "" }));
             let text = value.iter().map(|&v| if secret { VALUES[v].0 } else { VALUES[v].1 }).collect();
-            document.pieces.push(Piece { text, hidden: secret.then_some(None), unless: None });
+            document.chunks.push(Chunk { text, hidden: secret.then_some(None), unless: None });
         }
         for len in cuts.iter().map(|cut| cut.index(document.len() + 1)).chain([document.len()]) {
-            let (text, told) = document.cut(len);
-            check(&text, &told, media_type);
+            let (text, emitted) = document.cut(len);
+            check(&text, &emitted, media_type);
         }
     }
 

@@ -5,7 +5,7 @@ use crate::http::Fields;
 use crate::policy::{self, Policy, fixture as exchanges};
 
 const HEAD: &str = "GET /a?token=t&b=c HTTP/1.1\r\nhost: h\r\ncookie: sid=1; theme=dark\r\nauthorization: Bearer abc\r\nx-custom: v\r\n\r\n";
-const ANSWER: &str = "HTTP/1.1 302 X\r\nset-cookie: a=1; Path=/\r\nlocation: https://u:p@h/?code=1&token=t\r\ncontent-type: application/json\r\n\r\n{\"token\":\"t\",\"n\":1}";
+const RESPONSE: &str = "HTTP/1.1 302 X\r\nset-cookie: a=1; Path=/\r\nlocation: https://u:p@h/?code=1&token=t\r\ncontent-type: application/json\r\n\r\n{\"token\":\"t\",\"n\":1}";
 
 fn config(mode: Mode) -> Config {
     Config {
@@ -64,7 +64,7 @@ fn credentials_are_hidden_by_default() {
     let counts = check(
         &config(Mode::On),
         HEAD,
-        ANSWER,
+        RESPONSE,
         "/a?token=#&b=c\nhost: h\ncookie: sid=#; theme=#\nauthorization: Bearer #\n\nset-cookie: a=#; Path=/\nlocation: https://u:#@h/?code=1&token=#\ncontent-type: application/json\n{\"token\":\"#\",\"n\":1}",
     );
     for (rule, n) in [
@@ -83,8 +83,8 @@ fn credentials_are_hidden_by_default() {
 #[test]
 fn off_changes_nothing_and_a_dry_run_only_counts() {
     let as_it_came = "/a?token=t&b=c\nhost: h\ncookie: sid=1; theme=dark\nauthorization: Bearer abc\n\nset-cookie: a=1; Path=/\nlocation: https://u:p@h/?code=1&token=t\ncontent-type: application/json\n{\"token\":\"t\",\"n\":1}";
-    let off = check(&config(Mode::Off), HEAD, ANSWER, as_it_came);
-    let dry = check(&config(Mode::DryRun), HEAD, ANSWER, as_it_came);
+    let off = check(&config(Mode::Off), HEAD, RESPONSE, as_it_came);
+    let dry = check(&config(Mode::DryRun), HEAD, RESPONSE, as_it_came);
     assert_eq!(off.redacted.iter().sum::<u64>(), 0);
     assert_eq!(dry.redacted.iter().sum::<u64>(), 8);
 }
@@ -183,7 +183,7 @@ fn coded(head: &str, body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.1 200 X\r\n{head}\r\n").as_bytes(), body].concat()
 }
 
-/// The answer's body and what is said of it; the request is nothing.
+/// The response's body and what is said of it; the request is nothing.
 fn check_body(
     config: &Config,
     response: &[u8],
@@ -231,7 +231,7 @@ fn secrets_are_found_under_content_codings() {
         "the true size is that on the wire"
     );
     check_body(&config(Mode::Off), &response, plain, None);
-    // Twice coded, told in two fields.
+    // Twice coded, reported in two fields.
     let twice = coded(
         "content-encoding: gzip\r\ncontent-encoding: gzip\r\n",
         &gzip(&body),
@@ -245,7 +245,7 @@ fn secrets_are_found_under_content_codings() {
 }
 
 #[test]
-fn what_cannot_be_inspected_is_left_out() {
+fn what_cannot_be_inspected_is_omitted() {
     let body = gzip(br#"{"password":"s3cret"}"#);
     let uninspected = Some(Omitted::Uninspected);
     let on = config(Mode::On);

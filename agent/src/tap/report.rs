@@ -14,7 +14,7 @@ use crate::export;
 use crate::http::h2::hpack;
 use crate::ledger::Ledger;
 
-/// Where emitted exchanges went. Together they are [`Ledger::told`].
+/// Where emitted exchanges went. Together they are [`Ledger::reported`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
     /// Printed.

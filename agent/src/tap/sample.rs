@@ -144,7 +144,7 @@ const CLOCK: WallClock = WallClock {
 /// As a policy that keeps and hides nothing lets it pass.
 pub(crate) fn sanitized(exchange: &Exchange) -> Sanitized {
     let mut config = Config::everything();
-    config.turn_off();
+    config.switch_off();
     sanitized_by(&config, exchange)
 }
 

@@ -47,7 +47,7 @@ const LIFETIME: Duration = Duration::from_secs(10);
 /// so that no reset overtakes the response.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;
-/// Largest head: the least that hyper can be told.
+/// Largest head: the least that hyper can be reported.
 const MAX_HEAD: usize = 8192;
 /// A page is made this often at most, however often it is asked for.
 const PAGE_AGE: Duration = Duration::from_millis(100);

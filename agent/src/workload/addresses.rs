@@ -7,7 +7,7 @@
 //! | bound | from |
 //! |---|---|
 //! | a holding does not begin before `from` | the pod's start, in whole seconds |
-//! | it has begun at `proven` | a container of the pod runs, or the API reports the address |
+//! | it has started at `proven` | a container of the pod runs, or the API reports the address |
 //! | it may have ended since `ending` | the pod was asked to end |
 //! | it has ended at `until` | the pod was seen to have ended |
 //! | it ends after `until` | the API forgot the pod while a container still ran (a deletion with grace period 0) |
@@ -313,7 +313,7 @@ mod tests {
         addresses.hold(IP, &key(name), name, Since::at(from));
     }
 
-    /// One that is proven later than it may have begun.
+    /// One that is proven later than it may have started.
     fn hold_late(
         addresses: &mut Addresses<&'static str>,
         name: &'static str,
@@ -501,8 +501,8 @@ mod tests {
     }
 
     proptest! {
-        /// Holders that follow each other, heard of with any delay: an exchange in the middle of a holding is
-        /// attributed to its holder.
+        /// Holders that follow each other, heard of with any delay: an exchange in the middle of a
+        /// holding is attributed to its holder.
         #[test]
         fn one_after_another(
             lives in proptest::collection::vec((3u64..50, 0u64..20, 0u64..900), 1..8),
@@ -528,7 +528,8 @@ mod tests {
             }
         }
 
-        /// Whatever is known, and however late: nobody is named who cannot have had the address then.
+        /// Whatever is known, and however late: nobody is named who cannot have had the address
+        /// then.
         #[test]
         fn never_a_wrong_name(
             lives in proptest::collection::vec((0u64..4000, 1u64..8000, 0u64..3000, any::<bool>()), 1..6),
@@ -536,7 +537,8 @@ mod tests {
         ) {
             const MS: Nanos = 1_000_000;
             let mut addresses = Addresses::default();
-            // In truth one begins when the one before has ended; its start was given up to `wait` before.
+            // In truth one begins when the one before has ended; its start was put back by up to
+            // `wait` before.
             let mut truth = Vec::new();
             let mut time = 10 * S;
             for (index, (wait, length, late, is_forced)) in lives.iter().enumerate() {

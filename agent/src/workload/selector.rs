@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told() {
+    fn what_cannot_be_read_is_emitted() {
         for text in ["", ",", "app=web,", "=x", "!", "app in (a)", "a=b=c"] {
             assert!(Selector::parse(text).is_err(), "{text}");
         }

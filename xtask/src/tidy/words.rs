@@ -35,13 +35,13 @@ const EVERYWHERE: &[Retired] = &[
         &["answer", "answers", "answered", "answering", "unanswered"],
         "response, or respond",
     ),
-    // A Kubernetes service account.
+    // A Kubernetes service account, and the name of a field that holds a secret (`AccountSid`).
     unless(
         retired(
             &["account", "accounts", "accounted", "accounting"],
             "ledger (the equation), totals, or count",
         ),
-        &["service", "cpu", "memory"],
+        &["service", "cpu", "memory", "sid"],
     ),
     retired(
         &["given up", "left out"],

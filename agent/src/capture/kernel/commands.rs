@@ -11,7 +11,9 @@ use std::io;
 
 use aya::maps::{Array, HashMap, MapData};
 use hashbrown::HashMap as Table;
-use meshtap_common::{COMMAND_IGNORE, COMMAND_UNLIMITED, MAX_COMMANDS, Resume, SocketCommand};
+use meshtap_common::{
+    COMMAND_IGNORE, COMMAND_UNLIMITED, MAX_COMMANDS, ResumeOffset, SocketCommand,
+};
 
 use crate::flow::{Direction, SocketId};
 
@@ -47,21 +49,21 @@ impl Commands {
     }
 
     /// Nothing of this direction before `seq` is needed; the capture window begins there.
-    pub(super) fn resume(
+    pub(super) fn set_resume_offset(
         &mut self,
         socket: SocketId,
         direction: Direction,
         seq: u32,
     ) -> io::Result<()> {
         self.write(socket, |command| {
-            let [ingress, egress] = &mut command.resume;
-            let resume = match direction {
+            let [ingress, egress] = &mut command.resume_offset;
+            let resume_offset = match direction {
                 Direction::Ingress => ingress,
                 Direction::Egress => egress,
             };
-            *resume = Resume {
+            *resume_offset = ResumeOffset {
                 // Zero means that nothing was asked.
-                serial: resume.serial.checked_add(1).unwrap_or(1),
+                serial: resume_offset.serial.checked_add(1).unwrap_or(1),
                 seq,
             };
         })
@@ -170,7 +172,7 @@ mod tests {
                 if number < 0 {
                     command.flags |= COMMAND_IGNORE;
                 } else {
-                    command.resume[0].seq += 1;
+                    command.resume_offset[0].seq += 1;
                 }
             });
             assert_eq!(command.cookie, number.unsigned_abs());

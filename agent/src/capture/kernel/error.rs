@@ -49,7 +49,7 @@ pub enum CaptureError {
         /// `uname -r`.
         release: String,
     },
-    /// Kernels before 5.11 account BPF memory against RLIMIT_MEMLOCK.
+    /// Kernels before 5.11 charge BPF memory against RLIMIT_MEMLOCK.
     #[error(
         "the kernel refused memory for the maps ({source}): raise the locked-memory limit (`ulimit -l unlimited`, LimitMEMLOCK=infinity), or make the ring buffer smaller"
     )]

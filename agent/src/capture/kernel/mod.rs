@@ -261,7 +261,7 @@ impl Source for Capture {
                     socket,
                     direction,
                     seq,
-                } => asked.resume(socket, direction, seq),
+                } => asked.set_resume_offset(socket, direction, seq),
                 Command::Unlimited(socket) => asked.unlimited(socket),
             };
         }

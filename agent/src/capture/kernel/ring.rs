@@ -118,7 +118,7 @@ impl Pace {
     const BUSY: u32 = 2;
 
     /// Slow ticks in a row after which the rate is lower: a pause between two requests is none.
-    const PATIENCE: u32 = 50;
+    const TIMEOUT: u32 = 50;
 
     /// 20 wake-ups a second are free on a machine where nothing happens.
     const fn tick(self) -> Duration {
@@ -149,7 +149,7 @@ impl Pace {
             Rate::High => records < Self::BUSY,
         };
         self.slow = if is_slow { self.slow + 1 } else { 0 };
-        if self.slow >= Self::PATIENCE {
+        if self.slow >= Self::TIMEOUT {
             self.slow = 0;
             self.rate = match self.rate {
                 Rate::High => Rate::Low,

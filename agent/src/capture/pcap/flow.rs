@@ -114,11 +114,11 @@ impl Flow {
         let wrong = self.low_serves != low_serves;
         self.low_serves = low_serves;
         // Nothing was handed over of a connection that settles.
-        let told = wrong && !matches!(self.phase, Phase::Settling(_));
-        if told {
+        let emitted = wrong && !matches!(self.phase, Phase::Settling(_));
+        if emitted {
             self.socket = socket;
         }
-        told
+        emitted
     }
 
     /// Packets wait here.

@@ -29,7 +29,7 @@ pub(super) struct Flows {
     held_bytes: isize,
 }
 
-/// A file cannot answer to the hash, and a fixed seed keeps a replay repeatable.
+/// A file cannot be made to fit the hash, and a fixed seed keeps a replay repeatable.
 type Table = HashMap<Ends, Flow, FixedState>;
 
 impl Default for Flows {

@@ -40,7 +40,7 @@ use crate::flow::Nanos;
 const BATCH: usize = 512;
 
 /// Recorded time that one poll covers at most, but for its last packet: what the engine asks to be
-/// told of time's passing.
+/// reported of time's passing.
 const TICK: Nanos = 100_000_000;
 
 /// A capture file.

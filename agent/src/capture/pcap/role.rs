@@ -1,5 +1,5 @@
-//! Which end of a connection serves: told, in this order, by the handshake, by the first bytes of a
-//! message, and by the ports (the lower one serves).
+//! Which end of a connection serves: reported, in this order, by the handshake, by the first bytes
+//! of a message, and by the ports (the lower one serves).
 
 use memchr::memmem;
 

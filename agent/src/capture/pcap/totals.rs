@@ -6,7 +6,7 @@ use std::fmt;
 use etherparse::IpNumber;
 
 /// Most different reasons counted each on its own: a bound for files that are made of nothing but
-/// oddities.
+/// anomalies.
 const MAX_REASONS: usize = 1024;
 
 /// Reasons named in a summary; the rest is one number.

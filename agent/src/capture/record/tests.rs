@@ -180,7 +180,7 @@ proptest! {
     }
 
     #[test]
-    fn any_fault_ends_in_a_message(
+    fn any_error_ends_in_a_message(
         at in 0_usize..900, change in 1_u8..=255, cut in 0_usize..900,
     ) {
         let (mut bytes, seen) = record(vec![vec![event(b"GET / HTTP/1.1\r\n"), event(b"abc")], vec![event(&[7; 300])]]);
@@ -204,7 +204,7 @@ fn check(bytes: &[u8], expected: &str) {
 }
 
 #[test]
-fn faults_are_named() {
+fn errors_are_named() {
     let (good, _) = record(vec![vec![event(b"abc")]]);
     let with = |at: usize, bytes: &[u8]| {
         let mut copy = good.clone();

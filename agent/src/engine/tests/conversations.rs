@@ -104,7 +104,7 @@ fn pipelining() {
 }
 
 #[test]
-fn interim_answers() {
+fn interim_responses() {
     check(
         &[
             "> POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
@@ -169,7 +169,7 @@ fn expectations_that_are_refused() {
 }
 
 #[test]
-fn early_answers() {
+fn early_responses() {
     check(
         &[
             "> POST /a HTTP/1.1\r\nContent-Length: 6\r\n\r\nab",

@@ -78,7 +78,7 @@ fn reset(stream: u32, code: u8) -> Vec<u8> {
 }
 
 /// The stream, the exchange, and what only HTTP/2 has.
-fn told(exchange: &Exchange) -> String {
+fn emitted(exchange: &Exchange) -> String {
     let mut text = format!("{}: {}", exchange.stream.unwrap(), line(exchange));
     if let Some(code) = exchange.reset {
         text += &format!(" reset {code}");
@@ -97,14 +97,14 @@ fn told(exchange: &Exchange) -> String {
     text
 }
 
-/// What is told of segments, and what was dropped.
+/// What is reported of segments, and what was dropped.
 fn story(run: &Run) -> Vec<String> {
     let mut lines: Vec<String> = run
         .output
         .exchanges
         .iter()
         .map(|exchange| match exchange.stream {
-            Some(_) => told(exchange),
+            Some(_) => emitted(exchange),
             None => line(exchange),
         })
         .collect();
@@ -714,7 +714,8 @@ fn talk(streams: usize) -> [Vec<u8>; 2] {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// However bytes are cut into segments, and whatever of them is missing: what is emitted is paired right.
+    /// However bytes are cut into segments, and whatever of them is missing: what is emitted is
+    /// paired right.
     #[test]
     fn segments_and_losses(
         sizes in prop::collection::vec(1..400_usize, 1..20),

@@ -109,7 +109,7 @@ fn inside_a_body_of_known_length() {
 }
 
 #[test]
-fn a_whole_answer() {
+fn a_whole_response() {
     check(
         &[GET_A, &lost(A), GET_B, B, GET_C, C],
         &[
@@ -274,7 +274,7 @@ fn late(side: Side, script: &[&str]) -> Run {
 }
 
 #[test]
-fn joined_late() {
+fn joined_mid_stream() {
     for side in [Side::Server, Side::Client] {
         let run = late(side, &[GET_A, A, GET_B, B]);
         assert_eq!(
@@ -408,7 +408,7 @@ fn reordering_that_waits_for_the_other_direction() {
 }
 
 #[test]
-fn a_hole_is_waited_for_and_given_up() {
+fn a_hole_is_waited_for_and_passed() {
     let mut wire = wire(
         Side::Server,
         &[
@@ -431,7 +431,7 @@ fn a_hole_is_waited_for_and_given_up() {
 }
 
 #[test]
-fn what_lasts_too_long_is_told() {
+fn what_lasts_too_long_is_emitted() {
     let mut wire = wire(Side::Server, &[GET_A, "< HTTP/1.1 200 OK\r\n\r\ndata: 1\n"]);
     let mut run = Run::new(Limits::default());
     run.feed(&wire.packets);
@@ -647,7 +647,7 @@ fn the_table_is_shared_fairly() {
 }
 
 #[test]
-fn unanswered_requests_are_bounded() {
+fn requests_without_a_response_are_bounded() {
     let limits = Limits {
         pipeline: 3,
         ..Limits::default()

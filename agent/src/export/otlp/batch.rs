@@ -65,7 +65,7 @@ impl Group {
         wire::head(&mut prefix, CHILDREN, scope_spans);
         wire::bytes(&mut prefix, OWNER, scope);
         let start = self.headroom.saturating_sub(prefix.len());
-        // What waits in a queue is weighed by its length, so it must not hold much more than that.
+        // What waits in a queue is measured by its length, so it must not hold much more than that.
         if self.buffer.len() < self.buffer.capacity() / 2 {
             self.buffer.shrink_to_fit();
         }

@@ -4,9 +4,9 @@
 //! Content-Encoding: gzip, br      body ─► br ─► gzip ─► representation
 //! ```
 //!
-//! Bodies are often captured only in part, so what decodes of a prefix is a result and not a fault.
-//! A fault is a coding that is not known or bytes that are not of that coding: then the raw body is
-//! what there is to tell.
+//! Bodies are often captured only in part, so what decodes of a prefix is a result and not an
+//! error. An error is a coding that is not known or bytes that are not of that coding: then the raw
+//! body is what there is to say.
 //!
 //! Hostile input costs no more than the caller's cap: output, window and the number of stacked
 //! codings are bounded here.
@@ -63,7 +63,7 @@ pub enum Undecodable {
     Cut,
     /// The stream asks for a window larger than the coding's specification lets a recipient expect.
     Window,
-    /// The decoder gave up: no memory, or a fault of its own.
+    /// The decoder gave up: no memory, or an error of its own.
     Decoder,
 }
 
@@ -197,7 +197,7 @@ pub fn decode<'a>(
     if list.len == 0 || body.is_empty() {
         return Decoded::Identity;
     }
-    // The decoders are other people's code over hostile bytes: a fault in one costs this body and
+    // The decoders are other people's code over hostile bytes: an error in one costs this body and
     // nothing else.
     let attempt = catch_unwind(AssertUnwindSafe(|| list.remove(body, complete, cap)));
     match attempt.unwrap_or(Err(Undecodable::Decoder)) {

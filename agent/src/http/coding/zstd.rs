@@ -10,7 +10,7 @@ const WINDOW_LOG_MAX: u32 = 23;
 /// What libzstd calls a window over the limit.
 const WINDOW_ERROR: &str = "Frame requires too much memory for decoding";
 
-/// Every frame of a Zstandard stream, skippable ones left out.
+/// Every frame of a Zstandard stream, skippable ones omitted.
 pub(super) fn decode(input: &[u8], output: &mut Output) -> Result<End, Undecodable> {
     let mut context = DCtx::try_create().ok_or(Undecodable::Decoder)?;
     context
@@ -19,9 +19,9 @@ pub(super) fn decode(input: &[u8], output: &mut Output) -> Result<End, Undecodab
     let mut source = InBuffer::around(input);
     while output.grow() {
         let start = output.bytes.len();
-        let mut sink = OutBuffer::around_pos(&mut output.bytes, start);
+        let mut receiver = OutBuffer::around_pos(&mut output.bytes, start);
         let left = context
-            .decompress_stream(&mut sink, &mut source)
+            .decompress_stream(&mut receiver, &mut source)
             .map_err(|code| match get_error_name(code) {
                 WINDOW_ERROR => Undecodable::Window,
                 _ => Undecodable::Corrupt,

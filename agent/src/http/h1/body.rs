@@ -102,7 +102,7 @@ impl Reading {
         self.size > self.limit as u64 || (self.missing == 0 && self.size > self.kept.len() as u64)
     }
 
-    /// What there is so far, for telling early. Nothing more of it is kept.
+    /// What there is so far, for emitting early. Nothing more of it is kept.
     pub(super) fn so_far(&mut self) -> Body {
         let framing = match self.rule {
             Rule::Length(_) => Framing::Length,

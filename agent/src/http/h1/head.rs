@@ -511,14 +511,14 @@ mod tests {
         ];
         for (fields, expected) in cases {
             let head = [b"GET / HTTP/1.1\r\n", fields, b"\r\n"].concat();
-            let told = request(&head).unwrap().unwrap();
-            let (_, told) = told.split_once(" | ").unwrap();
-            assert_eq!(told, format!("{expected} !invalid"));
+            let emitted = request(&head).unwrap().unwrap();
+            let (_, emitted) = emitted.split_once(" | ").unwrap();
+            assert_eq!(emitted, format!("{expected} !invalid"));
         }
     }
 
     #[test]
-    fn faulty_requests() {
+    fn wrong_requests() {
         for bad in [
             b"GET /\r\n\r\n".as_slice(),
             b"GET / SIP/2.0\r\n\r\n",

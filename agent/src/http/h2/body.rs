@@ -90,7 +90,7 @@ mod tests {
         check(&[], ("", 0, 0, false));
         check(&[Ok("abc"), Ok("def")], ("abcdef", 6, 0, false));
         check(&[Ok("abcdef"), Ok("ghij")], ("abcdefgh", 10, 0, true));
-        // Left out on purpose, and lost: within what is wanted, and past it.
+        // Omitted on purpose, and lost: within what is wanted, and past it.
         check(
             &[Ok("abcdefgh"), Err(100), Ok("x")],
             ("abcdefgh", 109, 0, true),

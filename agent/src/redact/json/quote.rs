@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memmem};
 
-/// Deepest JSON in JSON that is told apart: three times in strings. Each level doubles the
+/// Deepest JSON in JSON that is distinguished: three times in strings. Each level doubles the
 /// backslashes.
 const DEPTH: u32 = 3;
 

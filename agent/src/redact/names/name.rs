@@ -33,7 +33,7 @@ impl Name {
             let now = match byte {
                 b'A'..=b'Z' => Before::Upper,
                 b'a'..=b'z' | b'0'..=b'9' => Before::Lower,
-                // Letters of other scripts are left out, and end no word.
+                // Letters of other scripts are omitted, and end no word.
                 0x80.. => continue,
                 _ => {
                     before = [Before::Separator; 2];

@@ -32,7 +32,7 @@
 //!   what there was.
 //!
 //! What comes after is paired again only where the transport proves that both sides had nothing
-//! left to say: at a turning point ([`super::quiescent`]). On a connection whose client waits for
+//! left to say: at a quiescent point ([`super::quiescent`]). On a connection whose client waits for
 //! each response, every request begins at one, and its response begins exactly at the request's
 //! `heard`. So:
 //!

@@ -103,7 +103,7 @@ impl H1 {
                 if self.recognition != Recognition::Proven {
                     self.recognise(input, cx);
                 }
-                self.request_fault(error, body, chunk.time, cx);
+                self.request_error(error, body, chunk.time, cx);
                 // What follows an error is no beginning.
                 chunk.advance(rest.len());
             }
@@ -259,7 +259,7 @@ impl H1 {
         }
     }
 
-    fn request_fault(
+    fn request_error(
         &mut self,
         error: ReadError,
         body: Option<Body>,

@@ -11,7 +11,7 @@
 //!   sends requests. What its header compression refers to, and was sent before, is unknown: such
 //!   exchanges are [`Partial::Hpack`].
 //! * Bytes that are missing inside DATA leave all else as it is. Others lose track of a direction:
-//!   it is found again at a chain of frame headers, or given up after [`MAX_SOUGHT`] bytes; what
+//!   it is found again at a chain of frame headers, or dropped after [`MAX_SEARCHED`] bytes; what
 //!   was known for header compression is unknown from there on.
 
 mod inside;
@@ -34,10 +34,10 @@ use crate::http::h2::stream::{Close, Peer};
 use crate::ledger::Partial;
 use crate::transport::{Chunk, Gap};
 
-/// Bytes of a direction looked through for frames before it is given up. A body that is sent
+/// Bytes of a direction looked through for frames before it is dropped. A body that is sent
 /// without a break is longer only on connections of few, large frames, whose header blocks are gone
 /// anyway.
-const MAX_SOUGHT: u64 = 4 * 1024 * 1024;
+const MAX_SEARCHED: u64 = 4 * 1024 * 1024;
 
 /// An HTTP/2 connection.
 #[derive(Debug)]
@@ -262,12 +262,12 @@ impl Act<'_> {
 }
 
 /// For [`Streams`]: why an exchange that ends with its connection is not whole.
-const fn cut(end: End, answered: bool, requested: bool) -> Partial {
+const fn cut(end: End, responded: bool, requested: bool) -> Partial {
     match end {
         End::Shutdown => Partial::Shutdown,
         End::Evicted => Partial::Evicted,
         End::Gone if !requested => Partial::RequestCut,
-        End::Gone if !answered => Partial::NoResponse,
+        End::Gone if !responded => Partial::NoResponse,
         End::Gone => Partial::ResponseCut,
     }
 }

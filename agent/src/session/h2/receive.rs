@@ -1,6 +1,6 @@
 //! One direction of an HTTP/2 connection: from bytes to heads, body bytes and what else matters.
 
-use super::MAX_SOUGHT;
+use super::MAX_SEARCHED;
 use crate::flow::Offset;
 use crate::http::h2::HeadBuilder;
 use crate::http::h2::frame::{
@@ -62,14 +62,14 @@ enum Sync {
     Frames(Reader),
     /// Where frames begin is not known; so many bytes were looked through. The flag: they were
     /// known before.
-    Sought(u64, bool),
+    Searching(u64, bool),
     Lost,
     Ended,
 }
 
 /// A header block whose end has not come.
 #[derive(Debug)]
-struct Begun {
+struct Started {
     stream: u32,
     promised: Option<u32>,
     end_stream: bool,
@@ -83,7 +83,7 @@ struct Begun {
 pub(super) struct Receiver {
     sync: Sync,
     decoder: Decoder,
-    begun: Option<Begun>,
+    started: Option<Started>,
     max_size: u32,
     /// The stream of the DATA frame that is being read.
     data: u32,
@@ -94,9 +94,9 @@ pub(super) struct Receiver {
 impl Receiver {
     pub(super) fn new(peer: Peer, start: bool) -> Self {
         let mut receiver = Self {
-            sync: Sync::Sought(0, false),
+            sync: Sync::Searching(0, false),
             decoder: Decoder::mid_stream(),
-            begun: None,
+            started: None,
             max_size: ANY_SIZE,
             data: 0,
             offset: Offset::ORIGIN,
@@ -107,7 +107,7 @@ impl Receiver {
 
     /// The position of the direction became known; `start`: it is its first byte.
     pub(super) fn opens(&mut self, peer: Peer, start: bool) {
-        if start && matches!(self.sync, Sync::Sought(0, false)) {
+        if start && matches!(self.sync, Sync::Searching(0, false)) {
             self.decoder = Decoder::new();
             self.max_size = DEFAULT_MAX_SIZE;
             self.sync = match peer {
@@ -153,11 +153,11 @@ impl Receiver {
             Sync::Frames(reader) => reader.memory(),
             _ => 0,
         };
-        let begun = self
-            .begun
+        let started = self
+            .started
             .as_ref()
-            .map_or(0, |begun| begun.bytes.capacity());
-        reader + begun + self.decoder.memory()
+            .map_or(0, |started| started.bytes.capacity());
+        reader + started + self.decoder.memory()
     }
 
     /// Reads the next bytes. `max_stream`: no stream above it is known; `limit`: bytes kept of a
@@ -183,12 +183,12 @@ impl Receiver {
             bytes = rest;
             self.frames_from(chunk, bytes);
         }
-        if let Sync::Sought(sought, known) = self.sync {
+        if let Sync::Searching(searched, known) = self.sync {
             let Some(at) = frame::find(bytes, self.max_size, max_stream) else {
-                let sought = sought + bytes.len() as u64;
-                self.sync = match sought > MAX_SOUGHT {
+                let searched = searched + bytes.len() as u64;
+                self.sync = match searched > MAX_SEARCHED {
                     true => Sync::Lost,
-                    false => Sync::Sought(sought, known),
+                    false => Sync::Searching(searched, known),
                 };
                 return;
             };
@@ -235,8 +235,8 @@ impl Receiver {
         if !survived {
             // A header block may be among what is missing.
             self.decoder.forget();
-            self.begun = None;
-            self.sync = Sync::Sought(0, true);
+            self.started = None;
+            self.sync = Sync::Searching(0, true);
         }
         survived
     }
@@ -263,7 +263,7 @@ impl Receiver {
                 self.offset = after(self.offset, &header);
                 if let Kind::Headers | Kind::Continuation | Kind::PushPromise = header.kind {
                     self.decoder.forget();
-                    self.begun = None;
+                    self.started = None;
                     handle(Received::BlockTooLong(header.stream));
                 }
             }
@@ -280,28 +280,28 @@ impl Receiver {
         handle: &mut dyn FnMut(Received<'_>),
     ) -> Result<(), frame::Invalid> {
         // §6.10: between the frames of a header block there are no others.
-        let continues = self.begun.as_ref().is_some_and(|begun| {
-            header.kind == Kind::Continuation && header.stream == begun.stream
+        let continues = self.started.as_ref().is_some_and(|started| {
+            header.kind == Kind::Continuation && header.stream == started.stream
         });
-        if self.begun.is_some() && !continues {
+        if self.started.is_some() && !continues {
             return Err(frame::Invalid::Stream);
         }
         match header.kind {
             Kind::Headers => {
                 let headers = Headers::parse(header, payload)?;
-                let begun = Begun::new(header.stream, None, headers.end_stream, offset);
-                self.block(begun, headers.block, headers.end_headers, limit, handle);
+                let started = Started::new(header.stream, None, headers.end_stream, offset);
+                self.block(started, headers.block, headers.end_headers, limit, handle);
             }
             Kind::PushPromise => {
                 let promise = PushPromise::parse(header, payload)?;
-                let begun = Begun::new(header.stream, Some(promise.promised), false, offset);
-                self.block(begun, promise.block, promise.end_headers, limit, handle);
+                let started = Started::new(header.stream, Some(promise.promised), false, offset);
+                self.block(started, promise.block, promise.end_headers, limit, handle);
             }
             Kind::Continuation => {
                 // The beginning of the block may be among what is missing: then it is of no use.
-                if let Some(begun) = self.begun.take() {
+                if let Some(started) = self.started.take() {
                     let more = Continuation::parse(header, payload);
-                    self.block(begun, more.block, more.end_headers, limit, handle);
+                    self.block(started, more.block, more.end_headers, limit, handle);
                 } else {
                     self.decoder.forget();
                 }
@@ -329,40 +329,40 @@ impl Receiver {
     /// More of a header block; decodes it when it is whole.
     fn block(
         &mut self,
-        mut begun: Begun,
+        mut started: Started,
         bytes: &[u8],
         whole: bool,
         limit: usize,
         handle: &mut dyn FnMut(Received<'_>),
     ) {
-        if !begun.bytes.is_empty() || !whole {
-            begun.too_long |= begun.bytes.len() + bytes.len() > MAX_BLOCK;
-            if begun.too_long {
-                begun.bytes = Vec::new();
+        if !started.bytes.is_empty() || !whole {
+            started.too_long |= started.bytes.len() + bytes.len() > MAX_BLOCK;
+            if started.too_long {
+                started.bytes = Vec::new();
             } else {
-                begun.bytes.extend_from_slice(bytes);
+                started.bytes.extend_from_slice(bytes);
             }
         }
         if !whole {
-            self.begun = Some(begun);
+            self.started = Some(started);
             return;
         }
-        if begun.too_long {
+        if started.too_long {
             self.decoder.forget();
-            return handle(Received::BlockTooLong(begun.stream));
+            return handle(Received::BlockTooLong(started.stream));
         }
-        let bytes = match begun.bytes.is_empty() {
+        let bytes = match started.bytes.is_empty() {
             true => bytes,
-            false => &begun.bytes,
+            false => &started.bytes,
         };
         let failed = self.decoder.failed().is_some();
         let mut head = HeadBuilder::new(limit);
         let result = self.decoder.block(bytes, &mut |field| head.push(field));
         handle(Received::Block(Box::new(Block {
-            stream: begun.stream,
-            promised: begun.promised,
-            end_stream: begun.end_stream,
-            offset: begun.offset,
+            stream: started.stream,
+            promised: started.promised,
+            end_stream: started.end_stream,
+            offset: started.offset,
             head,
             undecoded: result.is_err(),
             error: result.err().filter(|_| !failed),
@@ -370,7 +370,7 @@ impl Receiver {
     }
 }
 
-impl Begun {
+impl Started {
     const fn new(stream: u32, promised: Option<u32>, end_stream: bool, offset: Offset) -> Self {
         Self {
             stream,

@@ -27,7 +27,7 @@ pub(super) struct Streams {
     /// Highest identifier seen.
     max_id: u32,
     /// Where a request begins that started since the last look, and the last one.
-    news: Option<Offset>,
+    unseen: Option<Offset>,
     last_request: Option<Offset>,
 }
 
@@ -38,7 +38,7 @@ impl Streams {
             streams: BTreeMap::new(),
             held: 0,
             max_id: 0,
-            news: None,
+            unseen: None,
             last_request: None,
         }
     }
@@ -62,7 +62,7 @@ impl Streams {
     }
 
     pub(super) const fn take_request_start(&mut self) -> Option<Offset> {
-        self.news.take()
+        self.unseen.take()
     }
 
     pub(super) fn has_request_at(&self, offset: Offset) -> bool {
@@ -139,7 +139,7 @@ impl Streams {
             self.finish(oldest, Some(Partial::Evicted), now, cx);
         }
         cx.ledger.start();
-        self.news.get_or_insert(offset);
+        self.unseen.get_or_insert(offset);
         self.last_request = Some(offset);
         if head.is_too_large() {
             cx.drop_with(Dropped::HeadTooLarge);
@@ -312,8 +312,8 @@ impl Streams {
         for id in ids {
             let stream = self.streams.get(&id);
             let partial = stream.map(|stream| {
-                let answered = stream.has_response();
-                super::cut(end, answered, stream.state.has_ended(Peer::Client))
+                let responded = stream.has_response();
+                super::cut(end, responded, stream.state.has_ended(Peer::Client))
             });
             self.finish(id, partial, now, cx);
         }

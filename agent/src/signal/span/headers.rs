@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_is_told_from_other() {
+    fn plain_text_is_emitted_from_other() {
         for byte in 0..=255_u8 {
             for len in 1..20 {
                 for at in 0..len {

@@ -243,7 +243,7 @@ fn settings_go_before_defaults() {
 }
 
 #[test]
-fn a_workload_is_told_in_the_span_or_in_its_resource() {
+fn a_workload_is_emitted_in_the_span_or_in_its_resource() {
     let sanitized = sanitize(fixture::exchange(REQUEST, RESPONSE));
     let workload = [
         ("k8s.pod.name".to_owned(), "web-1".into()),

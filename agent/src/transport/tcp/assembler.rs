@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn joined_late() {
+    fn joined_mid_stream() {
         // The socket is at 10; the first segment seen came early, or begins before.
         check(&[s(12, 10, "cd"), s(10, 10, "ab")], &["at 10", "ab", "cd"]);
         check(
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn left_out_on_purpose() {
+    fn omitted_on_purpose() {
         let tail = S {
             more: 5,
             skipped: true,

@@ -283,7 +283,7 @@ mod tests {
     proptest! {
         /// Whatever stands before the pod or below the container changes nothing.
         #[test]
-        fn surroundings_do_not_matter(
+        fn environment_do_not_matter(
             before in proptest::collection::vec("[a-z.-]{1,12}", 0..4),
             after in proptest::collection::vec("[a-z.-]{1,12}|[0-9a-f]{64}|pod[0-9a-f]{32}", 0..4),
         ) {

@@ -789,7 +789,7 @@ fn without_an_api_nobody_waits() {
     let bench = Bench::new(&ScopeSection::default());
     bench.container(7, UID, 1);
     let ask = |at: Nanos| bench.server(7, "10.0.0.9", at);
-    // It may answer yet.
+    // It may respond yet.
     assert_eq!(ask(S).missing(), Some(Missing::Pod));
     let health = &bench.directory.health;
     health.lost(Watch::NodePods, "connection refused".to_owned(), S);
@@ -806,7 +806,7 @@ fn without_an_api_nobody_waits() {
 }
 
 #[test]
-fn an_address_is_not_trusted_for_ever_without_news() {
+fn an_address_is_not_trusted_for_ever_without_changes() {
     let bench = Bench::new(&ScopeSection::default()).synced();
     bench.container(7, UID, 1);
     bench.pod(pod("web-1", UID, "10.0.0.1", 100), 101 * S);

@@ -35,9 +35,9 @@ fn packet<'a>(
 const UP: (&str, &str) = (CLIENT, SERVER);
 const DOWN: (&str, &str) = (SERVER, CLIENT);
 
-/// What is told of each packet: nothing, or socket, direction, position, acknowledgement and flags;
-/// and what is told at the end.
-fn tell(flows: &mut Flows, packets: &[Packet<'_>]) -> Vec<Vec<String>> {
+/// What is reported of each packet: nothing, or socket, direction, position, acknowledgement and
+/// flags; and what is reported at the end.
+fn say(flows: &mut Flows, packets: &[Packet<'_>]) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     let mut now = 0;
     for packet in packets {
@@ -69,16 +69,16 @@ fn line(s: &Segment<'_>) -> String {
     )
 }
 
-/// Expects a line for each packet: `-` for nothing told, `;` between several.
+/// Expects a line for each packet: `-` for nothing reported, `;` between several.
 fn check(packets: &[Packet<'_>], expected: &[&str]) {
-    let mut told: Vec<String> = Vec::new();
-    for lines in tell(&mut Flows::default(), packets) {
-        told.push(match lines.is_empty() {
+    let mut emitted: Vec<String> = Vec::new();
+    for lines in say(&mut Flows::default(), packets) {
+        emitted.push(match lines.is_empty() {
             true => "-".to_owned(),
             false => lines.join("; "),
         });
     }
-    assert_eq!(told, expected);
+    assert_eq!(emitted, expected);
 }
 
 #[test]
@@ -113,13 +113,13 @@ fn a_whole_connection() {
 fn who_serves() {
     let serving = |packets: &[Packet<'_>]| {
         let mut flows = Flows::default();
-        let mut told = None;
-        let mut note = |s: &Segment<'_>| told = Some((s.local.to_string(), s.socket.0));
+        let mut emitted = None;
+        let mut note = |s: &Segment<'_>| emitted = Some((s.local.to_string(), s.socket.0));
         for packet in packets {
             flows.packet(packet, packet.time, &mut note);
         }
         flows.release_all(&mut note);
-        told.unwrap()
+        emitted.unwrap()
     };
     let odd = ("10.0.0.1:81", "10.0.0.2:9000");
     let back = ("10.0.0.2:9000", "10.0.0.1:81");
@@ -172,7 +172,7 @@ fn after_open(packets: &[Packet<'_>], expected: &[&str]) {
 #[test]
 fn ports_are_used_again() {
     let one = packet(UP, "", 100, Some(500), b"one");
-    let told = "1 in 100+3 expected 100 ack 500 start";
+    let emitted = "1 in 100+3 expected 100 ack 500 start";
     let again = [
         packet(UP, "S", 7, None, b""),
         packet(DOWN, "S", 70, Some(8), b""),
@@ -183,7 +183,7 @@ fn ports_are_used_again() {
     let reset = packet(UP, "R", 103, None, b"reason");
     let gone = "1 in 103+0 expected 103 ack 500 rst";
     let packets = [&[one, reset], &again[..]].concat();
-    after_open(&packets, &[&[told, gone], &next[..]].concat());
+    after_open(&packets, &[&[emitted, gone], &next[..]].concat());
     // After a FIN each way.
     let ends = [
         packet(UP, "F", 103, Some(500), b""),
@@ -194,21 +194,21 @@ fn ports_are_used_again() {
         "1 out 500+0 expected 500 ack 104 start fin",
     ];
     let packets = [&[one], &ends[..], &again].concat();
-    after_open(&packets, &[&[told], &ended[..], &next].concat());
+    after_open(&packets, &[&[emitted], &ended[..], &next].concat());
     // Without an end in the file.
     after_open(
         &[&[one], &again[..]].concat(),
-        &[&[told], &next[..]].concat(),
+        &[&[emitted], &next[..]].concat(),
     );
     // Of the handshake, only the SYN is there.
     after_open(
         &[one, again[0], again[2]],
-        &[told, "-", "-", "2 in 8+3 expected 8 ack 71 start"],
+        &[emitted, "-", "-", "2 in 8+3 expected 8 ack 71 start"],
     );
-    // Or only its answer.
+    // Or only its response.
     after_open(
         &[one, again[1], again[2]],
-        &[told, "-", "2 in 8+3 expected 8 ack 71 start"],
+        &[emitted, "-", "2 in 8+3 expected 8 ack 71 start"],
     );
 }
 
@@ -216,7 +216,7 @@ fn ports_are_used_again() {
 fn a_syn_that_agrees_with_nothing_changes_nothing() {
     let request = packet(UP, "", 100, Some(500), b"GET");
     let response = packet(DOWN, "", 500, Some(103), b"200");
-    let told = [
+    let emitted = [
         "1 in 100+3 expected 100 ack 500 start",
         "1 out 500+3 expected 500 ack 103 start",
     ];
@@ -226,21 +226,21 @@ fn a_syn_that_agrees_with_nothing_changes_nothing() {
         packet(UP, "S", 77_000, None, b""),
         packet(UP, "S", 77_000, None, b"data"),
     ] {
-        // Answered by a challenge acknowledgement.
+        // Responded to by a challenge acknowledgement.
         let challenge = match stray.source == request.source {
             true => packet(DOWN, "", 500, Some(103), b""),
             false => packet(UP, "", 103, Some(500), b""),
         };
         let packets = [request, stray, challenge, response];
-        after_open(&packets, &[told[0], "-", "-", told[1]]);
+        after_open(&packets, &[emitted[0], "-", "-", emitted[1]]);
         let packets = [stray, challenge, request, response];
-        after_open(&packets, &["-", "-", told[0], told[1]]);
+        after_open(&packets, &["-", "-", emitted[0], emitted[1]]);
     }
     // Refused by a reset that goes with the stray one alone.
     let stray = packet(UP, "S", 77_000, None, b"");
     let refused = packet(DOWN, "R", 0, Some(77_001), b"");
     let packets = [request, stray, refused, response];
-    let (first, rest) = told.split_at(1);
+    let (first, rest) = emitted.split_at(1);
     after_open(&packets, &[first, &["-", "-"], rest].concat());
 }
 
@@ -265,7 +265,7 @@ fn mid_stream_packets_wait_for_the_earliest() {
     let first = packet(UP, "", 100, Some(500), b"abc");
     let second = packet(UP, "", 103, Some(500), b"def");
     let response = packet(DOWN, "", 500, Some(106), b"xy");
-    let told = "1 in 100+3 expected 100 ack 500; 1 in 103+3 expected 103 ack 500; \
+    let emitted = "1 in 100+3 expected 100 ack 500; 1 in 103+3 expected 103 ack 500; \
                 1 out 500+2 expected 500 ack 106";
     for packets in [
         [second, first, response],
@@ -274,35 +274,35 @@ fn mid_stream_packets_wait_for_the_earliest() {
         [first, second, response],
         [first, response, second],
     ] {
-        check(&packets, &["-", "-", "-", told]);
+        check(&packets, &["-", "-", "-", emitted]);
     }
     // Time passes: what waits is handed over.
     let later = at(300, packet(UP, "", 106, Some(502), b"g"));
-    let rest = format!("{told}; 1 in 106+1 expected 106 ack 502");
+    let rest = format!("{emitted}; 1 in 106+1 expected 106 ack 502");
     check(&[response, first, second, later], &["-", "-", "-", &rest]);
 }
 
 #[test]
 fn keep_alive_probes_are_no_bytes() {
     let request = packet(UP, "", 100, Some(500), b"GET");
-    let told = "1 in 100+3 expected 100 ack 500";
+    let emitted = "1 in 100+3 expected 100 ack 500";
     // RFC 9293 3.8.4: a number that was used before, with or without one byte.
     let probe = packet(UP, "", 99, Some(500), b"");
-    check(&[probe, request], &["-", "-", told]);
-    let answer = packet(DOWN, "", 500, Some(100), b"");
-    check(&[probe, answer, request], &["-", "-", "-", told]);
+    check(&[probe, request], &["-", "-", emitted]);
+    let response = packet(DOWN, "", 500, Some(100), b"");
+    check(&[probe, response, request], &["-", "-", "-", emitted]);
     let garbage = packet(UP, "", 99, Some(500), b"\0");
     let (_, _, lines) = (
         garbage,
         request,
-        tell(&mut Flows::default(), &[garbage, request]),
+        say(&mut Flows::default(), &[garbage, request]),
     );
     assert_eq!(
         lines.last().unwrap().last().unwrap(),
         "1 in 100+3 expected 100 ack 500"
     );
     // In the middle of a connection that is known.
-    let packets = [probe, answer, request];
+    let packets = [probe, response, request];
     after_open(
         &packets,
         &["-", "-", "1 in 100+3 expected 100 ack 500 start"],
@@ -324,19 +324,19 @@ fn bytes_before_the_first_packet_are_missing_when_they_were_asked_for() {
 #[test]
 fn acknowledged_bytes_that_the_file_does_not_have_are_missing() {
     let request = packet(UP, "", 100, Some(500), b"GET");
-    let told = "1 in 100+3 expected 100 ack 500 start";
+    let emitted = "1 in 100+3 expected 100 ack 500 start";
     let missing = "1 out 500+41 expected 500 ack 103 start";
     // By a FIN, and by a bare acknowledgement.
     let fin = packet(UP, "F", 103, Some(541), b"");
     let lines = format!("{missing}; 1 in 103+0 expected 103 ack 541 fin");
-    after_open(&[request, fin], &[told, "-", &lines]);
+    after_open(&[request, fin], &[emitted, "-", &lines]);
     let bare = packet(UP, "", 103, Some(541), b"");
-    after_open(&[request, bare], &[told, "-", missing]);
+    after_open(&[request, bare], &[emitted, "-", missing]);
     // Around what the file has.
     let middle = packet(DOWN, "", 510, Some(103), b"body");
     let lines = "1 out 500+10 expected 500 ack 103 start; 1 out 514+27 expected 514 ack 103";
     let shown = "1 out 510+4 expected 500 ack 103 start";
-    after_open(&[request, middle, bare], &[told, shown, "-", lines]);
+    after_open(&[request, middle, bare], &[emitted, shown, "-", lines]);
 }
 
 #[test]
@@ -433,7 +433,7 @@ fn at(ms: u64, packet: Packet<'_>) -> Packet<'_> {
 }
 
 #[test]
-fn an_answer_written_before_its_request_waits() {
+fn an_response_written_before_its_request_waits() {
     check(
         &[
             packet(UP, "S", 99, None, b""),
@@ -475,16 +475,16 @@ fn bytes_that_never_come_are_waited_for_once() {
 }
 
 #[test]
-fn what_waits_is_told_at_the_end() {
+fn what_waits_is_emitted_at_the_end() {
     let early = packet(DOWN, "", 500, Some(103), b"x");
     let missing = "1 in 100+3 expected 100 ack 500 start";
-    let told = format!("{missing}; 1 out 500+1 expected 500 ack 103 start");
-    after_open(&[early], &["-", &told]);
+    let emitted = format!("{missing}; 1 out 500+1 expected 500 ack 103 start");
+    after_open(&[early], &["-", &emitted]);
     let reset = packet(DOWN, "R", 501, Some(103), b"");
-    let both = format!("{told}; 1 out 501+0 expected 501 ack 103 rst");
+    let both = format!("{emitted}; 1 out 501+0 expected 501 ack 103 rst");
     after_open(&[early, reset], &["-", &both]);
     let again = packet(UP, "S", 7, None, b"");
-    after_open(&[early, again], &["-", "-", &told]);
+    after_open(&[early, again], &["-", "-", &emitted]);
 }
 
 #[test]
@@ -494,10 +494,10 @@ fn what_waits_is_bounded() {
     for n in 0..u32::try_from(count).unwrap() {
         packets.push(packet(DOWN, "", 500 + n, Some(103), b"x"));
     }
-    let told = tell(&mut Flows::default(), &packets);
+    let emitted = say(&mut Flows::default(), &packets);
     // And one for the bytes that are missing.
-    assert_eq!(told.iter().flatten().count(), count + 1);
-    let first = told.iter().position(|lines| !lines.is_empty());
+    assert_eq!(emitted.iter().flatten().count(), count + 1);
+    let first = emitted.iter().position(|lines| !lines.is_empty());
     assert_eq!(first, Some(OPEN + MAX_PACKETS));
 }
 

@@ -52,8 +52,8 @@ pub(super) struct Joined {
 #[derive(Debug, Default)]
 pub(super) struct Fragments {
     waiting: HashMap<Key, Waiting, FixedState>,
-    /// In the order in which they began, with a number that tells a datagram from a later one with
-    /// the same key.
+    /// In the order in which they began, with a number that distinguishes a datagram from a later
+    /// one with the same key.
     order: VecDeque<(Nanos, Key, u64)>,
     started: u64,
     bytes: usize,

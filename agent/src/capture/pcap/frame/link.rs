@@ -1,4 +1,5 @@
-//! Link types: how the first header of a frame leads to the next one. <https://www.tcpdump.org/linktypes.html>
+//! Link types: how the first header of a frame leads to the next one.
+//! <https://www.tcpdump.org/linktypes.html>
 
 use super::{Bytes, Layer, Next, ppp, wireless};
 use crate::capture::pcap::totals::Skip;

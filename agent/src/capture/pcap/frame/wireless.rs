@@ -58,7 +58,8 @@ pub(super) fn frame(mut bytes: Bytes<'_>, padded: bool) -> Result<Body<'_>, Skip
     })
 }
 
-/// A radiotap header (<https://www.radiotap.org>): version, padding, length, which fields are there, the fields; little-endian.
+/// A radiotap header (<https://www.radiotap.org>): version, padding, length, which fields are
+/// there, the fields; little-endian.
 pub(super) fn radiotap(mut bytes: Bytes<'_>) -> Next<'_> {
     const FCS: u8 = 0x10;
     const PADDED: u8 = 0x20;

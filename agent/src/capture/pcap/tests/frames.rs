@@ -605,8 +605,8 @@ fn fragments_that_contradict_each_other_are_of_two_datagrams() {
     let mut frames = vec![stray];
     frames.extend(whole);
     let (lines, totals, _) = read(raw(&frames));
-    let accounted = totals.tcp + totals.joined + totals.all_skipped();
-    assert_eq!(totals.packets, accounted);
+    let counted = totals.tcp + totals.joined + totals.all_skipped();
+    assert_eq!(totals.packets, counted);
     assert!(lines.is_empty() || lines == [V4], "{lines:?}");
 }
 
@@ -691,7 +691,7 @@ fn what_is_not_read_is_named() {
 }
 
 #[test]
-fn every_cut_of_every_frame_is_accounted_for() {
+fn every_cut_of_every_frame_is_counted_for() {
     let linked = LINKS
         .iter()
         .map(|(_, link, wrap)| (*link, wrap(&ipv4(b""))));
@@ -702,8 +702,8 @@ fn every_cut_of_every_frame_is_accounted_for() {
             .collect();
         let (_, totals, end) = read(pcap(LITTLE, MICROS, link, &cuts));
         end.unwrap();
-        let accounted = totals.tcp + totals.joined + totals.all_skipped();
-        assert_eq!(totals.packets, accounted);
+        let counted = totals.tcp + totals.joined + totals.all_skipped();
+        assert_eq!(totals.packets, counted);
     }
 }
 
@@ -711,7 +711,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn damaged_frames_are_accounted_for(
+    fn damaged_frames_are_counted_for(
         link in any::<prop::sample::Index>(),
         tunnels in prop::collection::vec(any::<prop::sample::Index>(), 0..3),
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
@@ -727,7 +727,7 @@ proptest! {
             frame[at] = value;
         }
         let (_, totals, _) = read(one(link, &frame));
-        let accounted = totals.tcp + totals.joined + totals.all_skipped();
-        prop_assert_eq!(totals.packets, accounted);
+        let counted = totals.tcp + totals.joined + totals.all_skipped();
+        prop_assert_eq!(totals.packets, counted);
     }
 }

@@ -228,7 +228,7 @@ impl Ng {
 fn read(file: Vec<u8>) -> (Vec<String>, Totals, Result<(), io::Error>) {
     let mut capture = match Capture::read(Cursor::new(file)) {
         Ok(capture) => capture,
-        Err(fault) => return (Vec::new(), Totals::default(), Err(fault.into())),
+        Err(error) => return (Vec::new(), Totals::default(), Err(error.into())),
     };
     let mut lines = Vec::new();
     let end = loop {
@@ -268,8 +268,8 @@ fn check(file: Vec<u8>, expected: &[&str], skipped: &[(Skip, u64)]) {
     let mut skipped = skipped.to_vec();
     skipped.sort_unstable();
     assert_eq!(totals.reasons().collect::<Vec<_>>(), skipped);
-    let accounted = totals.tcp + totals.joined + totals.all_skipped();
-    assert_eq!(totals.packets, accounted);
+    let counted = totals.tcp + totals.joined + totals.all_skipped();
+    assert_eq!(totals.packets, counted);
 }
 
 const V4: &str = "1000 10.0.0.2:80 <- 10.0.0.1:40000 1000 27/27 GET /";

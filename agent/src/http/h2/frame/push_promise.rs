@@ -2,7 +2,7 @@
 
 use super::{Flags, Header, Invalid, number, unpadded};
 
-/// A stream that the server will open, with the request that it answers.
+/// A stream that the server will open, with the request that it responds to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PushPromise<'a> {
     /// The stream to come.

@@ -9,7 +9,7 @@ use super::{Flags, HEADER_LEN, Header, Kind};
 const CHAIN: usize = 4;
 
 /// Where frames begin in the bytes of a segment, if a chain of headers shows it. `max_stream`: no
-/// stream above it is known; a few more may have begun in what is missing.
+/// stream above it is known; a few more may have started in what is missing.
 #[must_use]
 pub fn find(bytes: &[u8], max_size: u32, max_stream: u32) -> Option<usize> {
     let enough = |at: usize| if at == 0 { 1 } else { 2 };
@@ -42,7 +42,7 @@ fn is_chain(bytes: &[u8], mut at: usize, enough: usize, max_size: u32, max_strea
 }
 
 fn is_plausible(header: &Header, max_size: u32, max_stream: u32) -> bool {
-    /// Streams that may have begun unseen.
+    /// Streams that may have started unseen.
     const UNSEEN: u32 = 1 << 16;
     let known = match header.kind {
         Kind::Data => Flags::END_STREAM.0 | Flags::PADDED.0,

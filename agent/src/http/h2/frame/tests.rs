@@ -11,7 +11,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn told(event: Event<'_>) -> String {
+fn emitted(event: Event<'_>) -> String {
     match event {
         Event::Frame(header, payload) => format!(
             "{:?} {:x} {} {}",
@@ -29,12 +29,12 @@ fn told(event: Event<'_>) -> String {
     }
 }
 
-/// What is told of a direction that comes in chunks of this size.
+/// What is reported of a direction that comes in chunks of this size.
 fn read(bytes: &[u8], size: usize) -> Vec<String> {
     let mut reader = Reader::default();
     let mut lines = Vec::new();
     for chunk in bytes.chunks(size) {
-        reader.push(chunk, &mut |event| lines.push(told(event)));
+        reader.push(chunk, &mut |event| lines.push(emitted(event)));
     }
     lines
 }
@@ -132,7 +132,7 @@ fn larger_frames_are_read_where_they_are_allowed() {
     let mut lines = Vec::new();
     let frames = [frame(1, 4, 1, &[0; 300_000]), frame(1, 4, 3, &[0; 200_000])];
     for chunk in frames.concat().chunks(1000) {
-        reader.push(chunk, &mut |event| lines.push(told(event)));
+        reader.push(chunk, &mut |event| lines.push(emitted(event)));
         assert!(reader.memory() <= 512 * 1024);
     }
     assert_eq!(lines, ["too long 300000", "Headers 4 3 200000"]);
@@ -144,11 +144,11 @@ fn missing_bytes_of_a_body_leave_frames_where_they_are() {
     let mut reader = Reader::default();
     let mut lines = Vec::new();
     let bytes = frame(0, 9, 1, b"\x04abcdefghpppp");
-    reader.push(&bytes[..12], &mut |event| lines.push(told(event)));
-    assert!(reader.miss(3, &mut |event| lines.push(told(event))));
-    reader.push(&bytes[15..16], &mut |event| lines.push(told(event)));
+    reader.push(&bytes[..12], &mut |event| lines.push(emitted(event)));
+    assert!(reader.miss(3, &mut |event| lines.push(emitted(event))));
+    reader.push(&bytes[15..16], &mut |event| lines.push(emitted(event)));
     // Two of the body, and the padding.
-    assert!(reader.miss(6, &mut |event| lines.push(told(event))));
+    assert!(reader.miss(6, &mut |event| lines.push(emitted(event))));
     assert!(reader.is_between());
     assert_eq!(
         lines,

@@ -149,11 +149,11 @@ impl Decoder {
             return Err(error);
         }
         let mut input = Input(block);
-        let mut begun = false;
+        let mut started = false;
         while !input.0.is_empty() {
-            let step = self.representation(&mut input, begun, field);
+            let step = self.representation(&mut input, started, field);
             match step {
-                Ok(is_field) => begun |= is_field,
+                Ok(is_field) => started |= is_field,
                 Err(error) => {
                     self.failed = Some(error);
                     // Nothing of the table is of use any more.
@@ -169,7 +169,7 @@ impl Decoder {
     fn representation(
         &mut self,
         input: &mut Input<'_>,
-        begun: bool,
+        started: bool,
         field: &mut dyn FnMut(Field<'_>),
     ) -> Result<bool, Error> {
         let first = *input.0.first().ok_or(Error::Truncated)?;
@@ -185,7 +185,7 @@ impl Decoder {
             1 => self.literal(input, 6, field)?,
             2 => {
                 let size = input.integer(5)?;
-                if begun || self.limit.is_some_and(|limit| size > limit) {
+                if started || self.limit.is_some_and(|limit| size > limit) {
                     return Err(Error::SizeUpdate);
                 }
                 self.table.resize(size);
