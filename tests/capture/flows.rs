@@ -257,9 +257,9 @@ client.connect(('198.18.79.1', {PORT})); server, _ = listener.accept()
 def receive(end, n):
     while n > 0: n -= len(end.recv(n))
 for n in range(20):
-    request = b'POST /%d HTTP/1.1\r\nContent-Length: 40000\r\n\r\n' % n + b'x' * 40000
+    request = b'POST /%d HTTP/1.1\\r\\nContent-Length: 40000\\r\\n\\r\\n' % n + b'x' * 40000
     client.sendall(request); receive(server, len(request))
-    response = b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
+    response = b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok'
     server.sendall(response); receive(client, len(response))
 "
     );
