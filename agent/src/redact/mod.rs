@@ -52,6 +52,8 @@ mod doubling;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
 mod properties;
 
 use bytes::Bytes;

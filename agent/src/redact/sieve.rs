@@ -18,11 +18,12 @@ use super::names::{Names, Sensitivity};
 use crate::http::percent::hex_pair;
 
 /// In every default name, however its words are joined, there is one of these.
-const STEMS: [&str; 45] = [
+const STEMS: [&str; 60] = [
     "pass", "pwd", "pw\"", "pw=", "pw:", "pw\\", "pw]", "pw>", "pw_", "pw-", "pwo", "psw", "pswd",
     "tok", "pin", "otp", "sid", "sig", "jwt", "ssn", "cvv", "cvc", "csc", "cvn", "key", "auth",
     "cred", "cooki", "csrf", "xsrf", "hmac", "beare", "assert", "saml", "secr", "sess", "mnemo",
-    "phras", "verif", "code", "docker", "kennw", "seed", "conn", "card",
+    "phras", "verif", "code", "docker", "kennw", "seed", "conn", "card", "pw%", "pw'", "pw ",
+    "pw0", "pw1", "pw2", "pw3", "pw4", "pw5", "pw6", "pw7", "pw8", "pw9", "pw[", "pw.",
 ];
 
 /// The others: rare letters in a row.
@@ -346,6 +347,11 @@ mod tests {
                     format!("{name}_x: x"),
                     format!("{{\\\"{name}\\\":1}}"),
                     format!("a[{name}]=x"),
+                    format!("{name}7=x"),
+                    format!("{{\"{name}[0]\":1}}"),
+                    format!("{name}.value=x"),
+                    format!("%22{name}%22%3A%22x%22"),
+                    format!("{{'{name}': 'x'}}"),
                 ] {
                     assert!(!look(&text).stems.is_empty(), "{text}");
                 }
