@@ -120,9 +120,6 @@ pub struct TrustSection {
     /// sidecars pass on the `x-forwarded-for` that they get, so their clients can choose the
     /// name.
     pub sidecars: bool,
-    /// Ports of servers that expect a PROXY protocol preamble. Elsewhere one counts when the
-    /// server responds to it as one that understands it.
-    pub proxy_protocol_ports: Vec<u16>,
 }
 
 impl TrustSection {

@@ -556,6 +556,39 @@ fn proxy_preambles() {
     }
 }
 
+#[test]
+fn a_preamble_counts_where_the_server_expects_one() {
+    let check = |responses: &[&str], expected: &[bool]| {
+        let mut wire = Wire::new(Side::Server);
+        wire.say(CLIENT, "PROXY TCP4 198.51.100.7 192.0.2.2 4711 80\r\n");
+        for response in responses {
+            wire.say(CLIENT, "GET /a HTTP/1.1\r\n\r\n");
+            if !response.is_empty() {
+                wire.say(SERVER, response);
+            }
+        }
+        let mut run = Run::new(Limits::default());
+        run.feed(&wire.packets);
+        run.finish();
+        let exchanges = run.output.exchanges.iter();
+        let believed: Vec<_> = exchanges
+            .map(|exchange| exchange.peers.proxied_client.is_some())
+            .collect();
+        assert_eq!(believed, expected, "{responses:?}");
+    };
+    let (good, bad) = (
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 400 Bad\r\ncontent-length: 0\r\n\r\n",
+    );
+    check(&[good], &[true]);
+    check(&["HTTP/1.1 404 Not\r\ncontent-length: 0\r\n\r\n"], &[true]);
+    // One bad request later is no doubt, and one good later no proof.
+    check(&[good, bad], &[true, true]);
+    check(&[bad, good], &[false, false]);
+    check(&["HTTP/1.1 100 Continue\r\n\r\n"], &[false]);
+    check(&[""], &[false]);
+}
+
 /// The client's end alone begins with a preamble.
 #[test]
 fn a_preamble_of_the_server_is_none() {

@@ -2,10 +2,10 @@
 
 use super::super::Context;
 use super::super::quiescent::is_interim;
-use super::H1;
 use super::beginning::empty_lines;
 use super::state::{Pairing, Pickup, Requests, Responses};
 use super::switched::{Early, Switched};
+use super::{H1, decide_claim};
 use crate::exchange::{InFlight, Partial, Progress};
 use crate::flow::{Nanos, Offset};
 use crate::http::h1::{self, Class, Damage, Event, Framed, ReadError, Reader, classify};
@@ -161,8 +161,10 @@ impl H1 {
             self.held += exchange.memory() - before;
             return;
         }
+        let status = head.status;
         exchange.response_head(head, anomalies.with(traits.anomalies), now);
         self.held += exchange.memory() - before;
+        decide_claim(&mut self.claim, &mut self.peers, status);
         if framed == Framed::Switched {
             let none = Body {
                 size_exact: true,
