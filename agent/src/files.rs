@@ -310,8 +310,10 @@ fn folder_of(path: &Path) -> Result<(OwnedFd, OsString), Refused> {
     let mut left = parts(path);
     let name = match left.pop_back() {
         Some(Part::Name(name)) => name,
-        Some(_) => return Err(Refused::Kind("folder")),
-        None => return Err(Refused::Io(io::ErrorKind::NotFound.into())),
+        None if path.as_os_str().is_empty() => {
+            return Err(Refused::Io(io::ErrorKind::NotFound.into()));
+        }
+        Some(_) | None => return Err(Refused::Kind("folder")),
     };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |at: BorrowedFd<'_>, name: &str| openat(at, name, flags, Mode::empty());
