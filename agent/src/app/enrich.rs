@@ -92,10 +92,11 @@ impl Enrichment {
             is_handed_over,
             out_of_scope: reason.is_some(),
             client: match found.caller() {
-                Caller::Node => ClientOrigin::Node,
+                // The kubelet probes pods, and nothing else of the node.
+                Caller::Node if found.is_of_pod() => ClientOrigin::Node,
                 Caller::Pod | Caller::SamePod => ClientOrigin::Pod,
                 Caller::Agent => ClientOrigin::Agent,
-                Caller::Unknown => ClientOrigin::Unknown,
+                Caller::Node | Caller::Unknown => ClientOrigin::Unknown,
             },
             is_declared_probe: found.is_declared_probe(exchange),
         }

@@ -21,6 +21,7 @@ mod queue;
 mod replay;
 mod run;
 mod service;
+mod settings;
 mod stop;
 mod takeover;
 mod tap;

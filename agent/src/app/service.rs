@@ -14,10 +14,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use meshtap_common::{CaptureConfig, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
 use tracing::{error, info, warn};
 
-use super::control::{self, Control};
+use super::control::Control;
 use super::enrich::Enrichment;
 use super::metered::{Metered, publish};
 use super::outputs::{output, write_ledger};
@@ -25,21 +24,20 @@ use super::own::OwnTable;
 use super::pipeline::{Ended, Pipeline, Time};
 use super::privileges::{self, Use};
 use super::queue::{Queue, WhenFull};
+use super::settings::{control_limits, limits, options, side};
 use super::stop::Stop;
 use super::takeover::Takeover;
 use super::tap::processes;
 use super::totals::RunTotals;
 use super::worker::{RuntimeConfig, RuntimeConfigs, Worker};
 use super::{Failure, configure};
-use crate::capture::kernel::{self, Capture, CaptureOptions, HookStatus};
+use crate::capture::kernel::{self, Capture, HookStatus};
 use crate::cli::RunArgs;
-use crate::clock::nanos;
-use crate::config::{Config, SideChoice};
-use crate::engine::{Engine, Limits};
+use crate::config::Config;
+use crate::engine::Engine;
 use crate::export::delivery::DropReason as DeliveryDrop;
 use crate::export::{Exporters, OwnSockets, Report, Target};
 use crate::files::{Files, Output};
-use crate::flow::Side;
 use crate::handover::Handover;
 use crate::policy::Policy;
 use crate::process::Processes;
@@ -66,16 +64,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
     let sockets: Arc<dyn OwnSockets> = own.clone();
     let listener = listen(&config)?;
-    // Before any thread is started: threads have what the one that started them had.
-    let needed = match config.span.profile {
-        Profile::Semconv => Use::Processes,
-        _ => Use::Capture,
-    };
-    privileges::drop_capabilities(needed).map_err(Failure::Privileges)?;
-    let processes = (needed == Use::Processes)
-        .then(|| processes(&mut capture))
-        .transpose()?;
-    let processes = processes.map(Arc::new);
+    let processes = drop_rights(&config, &mut capture)?;
     let workloads = start_workloads(&config, &capture)?;
     shared.set_directory(workloads.directory());
 
@@ -126,6 +115,18 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     standby.wait();
     drop(server);
     check_delivered(&reports)
+}
+
+/// Drops the rights that are not needed once capture has started, before any thread is started:
+/// threads have what the one that started them had. Gives who names processes, where spans do.
+fn drop_rights(config: &Config, capture: &mut Capture) -> Result<Option<Arc<Processes>>, Failure> {
+    let needed = match config.span.profile {
+        Profile::Semconv => Use::Processes,
+        _ => Use::Capture,
+    };
+    privileges::drop_capabilities(needed).map_err(Failure::Privileges)?;
+    let processes = (needed == Use::Processes).then(|| processes(capture));
+    Ok(processes.transpose()?.map(Arc::new))
 }
 
 /// The destinations and the file of the ledger.
@@ -184,12 +185,6 @@ fn check_delivered(reports: &[Report]) -> Result<(), Failure> {
         false => Err(Failure::Undelivered(left.join("; "))),
     }
 }
-
-/// Longest wait for a response of a collector where nothing is configured (OpenTelemetry's
-/// default).
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the end of the agent may take besides delivery: the queue's rest, the ledger.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// What the threads work with.
 struct Work<'a> {
@@ -258,27 +253,6 @@ impl Work<'_> {
             }
             Ok(pipeline.run())
         })
-    }
-}
-
-/// The end of connections that is asked for; `None`: both.
-const fn side(config: &Config) -> Option<Side> {
-    match config.capture.side {
-        SideChoice::Both => None,
-        SideChoice::Server => Some(Side::Server),
-        SideChoice::Client => Some(Side::Client),
-    }
-}
-
-/// What the control thread waits for at most.
-fn control_limits(config: &Config) -> control::Limits {
-    let rests = config.export.otlp.iter().map(|otlp| {
-        let timeout = otlp.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0);
-        timeout.saturating_add(otlp.retry.max.0)
-    });
-    control::Limits {
-        exporter: STALLED + rests.max().unwrap_or_default(),
-        shutdown: config.export.shutdown_timeout.0 + GRACE,
     }
 }
 
@@ -353,53 +327,6 @@ fn report_totals(
     match ledger {
         Some(output) => write_ledger(output, &json),
         None => Ok(()),
-    }
-}
-
-/// The bits of a mark that count: those that Istio uses.
-const MARK_MASK: u32 = 0xfff;
-
-fn options(config: &Config) -> CaptureOptions {
-    let section = &config.capture;
-    let defaults = CaptureConfig::default();
-    let ring_bytes = u32::try_from(section.ring.0).unwrap_or(u32::MAX);
-    let body = u32::try_from(config.limits.body.0).unwrap_or(u32::MAX);
-    let mut kernel = CaptureConfig {
-        ignored_mark: section.ignored_mark.unwrap_or(0),
-        mark_mask: section.ignored_mark.map_or(0, |_| MARK_MASK),
-        side: match section.side {
-            SideChoice::Both => SIDE_BOTH,
-            SideChoice::Server => SIDE_SERVER,
-            SideChoice::Client => SIDE_CLIENT,
-        },
-        // A whole body of the limit besides a head, and never less than the default.
-        budget: body.saturating_add(defaults.budget),
-        wakeup_bytes: ring_bytes / 8,
-        overrun_bytes: ring_bytes / 4,
-        ..defaults
-    };
-    for (slot, port) in kernel.ports.iter_mut().zip(&section.ports) {
-        *slot = *port;
-        kernel.port_count += 1;
-    }
-    CaptureOptions {
-        cgroup: section.cgroup.clone(),
-        config: kernel,
-        ring_bytes,
-    }
-}
-
-fn limits(config: &Config) -> Limits {
-    let section = &config.limits;
-    Limits {
-        body: section.body.bytes(),
-        connections: section.connections,
-        memory: section.memory.bytes(),
-        exchange_age: nanos(section.exchange_age.0),
-        idle: nanos(section.idle.0),
-        // Two workloads that talk to each other have an exchange each.
-        fold_peers: false,
-        ..Limits::default()
     }
 }
 

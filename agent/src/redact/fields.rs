@@ -252,9 +252,8 @@ impl Table {
         }
     }
 
-    /// Whether a field is kept. Notes what is known of it, and adds what is to be hidden in its
-    /// value. What is to be done with a field. Notes what is known of it, and adds what is to
-    /// be hidden in its value.
+    /// What is to be done with a field. Notes what is known of it, and adds what is to be hidden in
+    /// its value.
     #[inline]
     pub(super) fn look(
         &self,
@@ -309,17 +308,22 @@ impl Table {
             Treatment::Host => query::scan_host(value, edits),
             Treatment::Secret => edits.push_plain(value, 0..value.len(), Rule::Header),
             Treatment::Url => {
-                let mut effort = Effort::for_len(value.len());
-                query::scan_url(value, tools, &mut effort, edits);
-                if effort.is_spent() {
-                    edits.clear();
-                    edits.push_plain(value, 0..value.len(), Rule::Header);
-                }
+                scan_url(value, tools, edits);
                 return Look::SearchTokens;
             }
             Treatment::Any => return Look::Search,
         }
         Look::Keep
+    }
+}
+
+/// A value that is a URL; hidden whole when it costs too much.
+fn scan_url(value: &[u8], tools: Tools<'_>, edits: &mut Edits) {
+    let mut effort = Effort::for_len(value.len());
+    query::scan_url(value, tools, &mut effort, edits);
+    if effort.is_spent() {
+        edits.clear();
+        edits.push_plain(value, 0..value.len(), Rule::Header);
     }
 }
 

@@ -1,9 +1,11 @@
-//! Every default name, in many spellings and in every place where it may stand, between other fields: its value never leaves.
+//! Every default name, in many spellings and in every place where it may stand, between other
+//! fields: its value never leaves.
 
 use super::defaults::NAMES;
 use super::{Config, Redactor};
 
-/// Messages of one run. More were compared with what earlier scanners found, when these replaced them.
+/// Messages of one run. More were compared with what earlier scanners found, when these replaced
+/// them.
 const MESSAGES: usize = 3000;
 
 /// Fields that stand around a secret and say nothing.

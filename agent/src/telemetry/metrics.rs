@@ -123,7 +123,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
         gap_bytes,
         connections,
         not_http,
-        http2,
+        http2: connections_http2,
         http2_resynced,
         http2_broken,
         hpack_errors,
@@ -148,17 +148,6 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
             "Connections that were not HTTP.",
             not_http,
         ),
-        ("http2_connections", "Connections that speak HTTP/2.", http2),
-        (
-            "http2_resyncs",
-            "Directions of HTTP/2 connections whose frames were found again after missing bytes.",
-            http2_resynced,
-        ),
-        (
-            "http2_broken_connections",
-            "HTTP/2 connections that broke the protocol.",
-            http2_broken,
-        ),
         (
             "evicted_connections",
             "Connections dropped for room.",
@@ -172,6 +161,38 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
     ] {
         page.counter(&format!("meshtap_{name}"), help, *value)?;
     }
+    http2(
+        page,
+        (connections_http2, http2_resynced, http2_broken),
+        hpack_errors,
+    )?;
+    upgrades(page, upgraded_bytes, websocket_messages)
+}
+
+fn http2(
+    page: &mut Families<'_>,
+    (connections, resynced, broken): (&u64, &u64, &u64),
+    hpack_errors: &[u64; hpack::Error::ALL.len()],
+) -> fmt::Result {
+    for (name, help, value) in [
+        (
+            "http2_connections",
+            "Connections that speak HTTP/2.",
+            connections,
+        ),
+        (
+            "http2_resyncs",
+            "Directions of HTTP/2 connections whose frames were found again after missing bytes.",
+            resynced,
+        ),
+        (
+            "http2_broken_connections",
+            "HTTP/2 connections that broke the protocol.",
+            broken,
+        ),
+    ] {
+        page.counter(&format!("meshtap_{name}"), help, *value)?;
+    }
     page.counters(
         "meshtap_hpack_errors",
         "Directions of HTTP/2 connections whose header blocks cannot be decoded any more.",
@@ -181,8 +202,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
             hpack::Error::label,
             hpack_errors,
         ),
-    )?;
-    upgrades(page, upgraded_bytes, websocket_messages)
+    )
 }
 
 /// By direction: to the server, to the client.

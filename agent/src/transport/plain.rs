@@ -2,7 +2,7 @@
 
 use super::{Chunk, Gap, Item};
 use crate::capture::Plaintext;
-use crate::flow::{Direction, Offset};
+use crate::flow::{Direction, Nanos, Offset};
 
 /// Both directions of a connection that gives [`Plaintext`].
 #[derive(Debug, Default)]
@@ -44,18 +44,7 @@ impl Plain {
                 offset
             }
         };
-        let mut gap = |offset: Offset, to: Offset, skipped| {
-            let len = offset.until(to);
-            if len > 0 {
-                receiver(Item::Gap(Gap {
-                    offset,
-                    len,
-                    skipped,
-                    time,
-                }));
-            }
-        };
-        gap(next, range.offset, false);
+        gap((next, range.offset), false, time, receiver);
         let mut chunk = Chunk {
             bytes: range.bytes,
             offset: range.offset,
@@ -70,18 +59,7 @@ impl Plain {
         if !chunk.bytes.is_empty() {
             receiver(Item::Chunk(chunk));
         }
-        let mut gap = |offset: Offset, to: Offset| {
-            let len = offset.until(to);
-            if len > 0 {
-                receiver(Item::Gap(Gap {
-                    offset,
-                    len,
-                    skipped: true,
-                    time,
-                }));
-            }
-        };
-        gap(copied, end);
+        gap((copied, end), true, time, receiver);
         way.next = Some(end);
         if range.end {
             way.ended = true;
@@ -92,6 +70,24 @@ impl Plain {
     /// Both directions have ended.
     pub(crate) fn is_over(&self) -> bool {
         self.ways.iter().all(|way| way.ended)
+    }
+}
+
+/// Hands on what is missing between two offsets, if anything is.
+fn gap(
+    (offset, to): (Offset, Offset),
+    skipped: bool,
+    time: Nanos,
+    receiver: &mut impl FnMut(Item<'_>),
+) {
+    let len = offset.until(to);
+    if len > 0 {
+        receiver(Item::Gap(Gap {
+            offset,
+            len,
+            skipped,
+            time,
+        }));
     }
 }
 

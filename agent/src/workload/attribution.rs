@@ -211,6 +211,12 @@ impl Attribution {
         self.caller
     }
 
+    /// The socket is one of a pod that the API reports.
+    #[must_use]
+    pub fn is_of_pod(&self) -> bool {
+        self.own.as_ref().and_then(|own| own.pod()).is_some()
+    }
+
     /// Does the spec of the server's pod declare this request, as a probe or a lifecycle hook of
     /// the kubelet's? It comes from the node, or from the pod's sidecar on the kubelet's
     /// behalf; nobody else makes it.

@@ -117,6 +117,14 @@ pub(crate) fn capture(annotations: &BTreeMap<String, String>) -> Option<bool> {
     is_one_of(&["false", "disabled", "no", "off", "0"]).then_some(false)
 }
 
+/// The name of the container that every process of the pod belongs to.
+fn only_container(spec: &objects::PodSpec, status: &objects::PodStatus) -> Option<Box<str>> {
+    match (&*spec.containers, &*spec.init_containers) {
+        ([only], []) if status.ephemeral_container_statuses.is_empty() => Some((*only.name).into()),
+        _ => None,
+    }
+}
+
 impl Pod {
     /// What is kept of the API's object. `None` for one without an id or a name, which the API does
     /// not give.
@@ -173,12 +181,7 @@ impl Pod {
             capture: capture(annotations),
             selected: choice.scope.select(&namespace, labels),
             containers: containers(&status),
-            only_container: match (&*spec.containers, &*spec.init_containers) {
-                ([only], []) if status.ephemeral_container_statuses.is_empty() => {
-                    Some((*only.name).into())
-                }
-                _ => None,
-            },
+            only_container: only_container(&spec, &status),
             namespace,
             as_peer: Default::default(),
         })

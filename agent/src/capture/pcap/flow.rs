@@ -370,19 +370,17 @@ impl Flow {
         ack: u32,
         start: bool,
     ) -> Segment<'a> {
-        let (local, remote) = if self.low_serves {
-            (self.ends.low, self.ends.high)
-        } else {
-            (self.ends.high, self.ends.low)
+        let (local, remote) = match self.low_serves {
+            true => (self.ends.low, self.ends.high),
+            false => (self.ends.high, self.ends.low),
         };
         Segment {
             time: packet.time,
             socket: self.socket,
             cgroup: CgroupId(0),
-            direction: if packet.source == local {
-                Direction::Egress
-            } else {
-                Direction::Ingress
+            direction: match packet.source == local {
+                true => Direction::Egress,
+                false => Direction::Ingress,
             },
             local,
             remote,

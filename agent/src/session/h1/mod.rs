@@ -82,7 +82,8 @@ use crate::transport::{Chunk, Gap};
 #[derive(Debug)]
 pub(crate) struct H1 {
     peers: Arc<Peers>,
-    /// The client that a PROXY protocol preamble names, until the server has shown that it expects one.
+    /// The client that a PROXY protocol preamble names, until the server has shown that it expects
+    /// one.
     claim: Option<Endpoint>,
     requests: Requests,
     responses: Responses,
@@ -122,7 +123,7 @@ pub(crate) enum Verdict {
 
 /// Whoever connects can write a PROXY protocol preamble, and a receiver must not guess
 /// (proxy-protocol.txt §2): it names nobody yet.
-fn withhold_claim(mut peers: Arc<Peers>) -> (Arc<Peers>, Option<Endpoint>) {
+fn set_claim_apart(mut peers: Arc<Peers>) -> (Arc<Peers>, Option<Endpoint>) {
     let claim = peers.proxied_client;
     if claim.is_some() {
         Arc::make_mut(&mut peers).proxied_client = None;
@@ -130,8 +131,8 @@ fn withhold_claim(mut peers: Arc<Peers>) -> (Arc<Peers>, Option<Endpoint>) {
     (peers, claim)
 }
 
-/// The first final response decides on a PROXY protocol preamble: a server that expects none takes it
-/// for a request line that it cannot read (400, RFC 9110 §15.5.1).
+/// The first final response decides on a PROXY protocol preamble: a server that expects none takes
+/// it for a request line that it cannot read (400, RFC 9110 §15.5.1).
 fn decide_claim(claim: &mut Option<Endpoint>, peers: &mut Arc<Peers>, status: u16) {
     let claim = claim.take();
     if status != 400 && claim.is_some() {
@@ -143,7 +144,7 @@ impl H1 {
     /// `start`: nothing came before what the direction's first item will be. Both arguments by
     /// [`Messages`].
     pub(crate) fn new(peers: Arc<Peers>, spoken: [Spoken; 2], start: [bool; 2]) -> Self {
-        let (peers, claim) = withhold_claim(peers);
+        let (peers, claim) = set_claim_apart(peers);
         let [_, responses] = &spoken;
         let [requests_start, responses_start] = start;
         let responses = match responses.end() {

@@ -51,14 +51,7 @@ pub(super) fn gre(mut bytes: Bytes<'_>) -> Next<'_> {
         };
     }
     if has(ROUTING) {
-        // RFC 1701: entries (family, offset, length), the last one without length.
-        loop {
-            let [_, _, _, len] = *bytes.take()?;
-            if len == 0 {
-                break;
-            }
-            bytes.skip(usize::from(len))?;
-        }
+        routing(&mut bytes)?;
     }
     match kind {
         gre_type::ERSPAN if has(SEQUENCE) => {
@@ -76,6 +69,17 @@ pub(super) fn gre(mut bytes: Bytes<'_>) -> Next<'_> {
         // A keep-alive.
         0 => Err(Skip::Unread(Unread::Gre)),
         _ => Ok((Layer::EtherType(kind), bytes)),
+    }
+}
+
+/// RFC 1701: entries (family, offset, length), the last one without length.
+fn routing(bytes: &mut Bytes<'_>) -> Result<(), Skip> {
+    loop {
+        let [_, _, _, len] = *bytes.take()?;
+        if len == 0 {
+            return Ok(());
+        }
+        bytes.skip(usize::from(len))?;
     }
 }
 
