@@ -93,9 +93,10 @@ fn every_exchange_is_paired() {
 
 #[test]
 fn picked_up_at_any_packet_nothing_is_wrong() {
-    let mut known = 0;
+    let (mut known, mut all) = (0, 0);
     for skip in (5..250).step_by(7) {
         let (_, exchanges) = replay(file(skip));
+        all += exchanges.len();
         for exchange in &exchanges {
             if exchange.request.head.unknown.is_empty() {
                 assert_ne!(exchange.partial, Some(Partial::Hpack), "{exchange:?}");
@@ -106,5 +107,6 @@ fn picked_up_at_any_packet_nothing_is_wrong() {
             }
         }
     }
-    assert!(known > 1000, "{known}");
+    // Most refer to what both ends have known since the beginning.
+    assert!(known > 300 && all > 7000, "{known} of {all}");
 }

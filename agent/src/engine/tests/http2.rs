@@ -305,10 +305,12 @@ fn promised_streams() {
         &block(&[":method=GET", ":path=/style"]),
     ]
     .concat();
+    // A promise of a stream that is open changes nothing.
+    let again = frame(5, END_HEADERS, 1, &promise);
     check(
         &[
             (CLIENT, get(1, "/a")),
-            (SERVER, frame(5, END_HEADERS, 1, &promise)),
+            (SERVER, [&again[..], &again].concat()),
             (
                 SERVER,
                 [status(1, END_STREAM, "200"), status(2, 0, "200")].concat(),

@@ -85,6 +85,8 @@ pub(super) struct Receiver {
     decoder: Decoder,
     started: Option<Started>,
     max_size: u32,
+    /// A frame broke the protocol: those after it are not read.
+    broken: bool,
     /// The stream of the DATA frame that is being read.
     data: u32,
     /// Where the frame begins that is being read, or the next one.
@@ -98,6 +100,7 @@ impl Receiver {
             decoder: Decoder::mid_stream(),
             started: None,
             max_size: ANY_SIZE,
+            broken: false,
             data: 0,
             offset: Offset::ORIGIN,
         };
@@ -202,7 +205,7 @@ impl Receiver {
             return;
         };
         reader.push(bytes, &mut |event| self.event(event, limit, handle));
-        self.sync = match reader.is_broken() {
+        self.sync = match self.broken {
             true => Sync::Lost,
             false => Sync::Frames(reader),
         };
@@ -242,11 +245,15 @@ impl Receiver {
     }
 
     fn event(&mut self, event: Event<'_>, limit: usize, handle: &mut dyn FnMut(Received<'_>)) {
+        if self.broken {
+            return;
+        }
         match event {
             Event::Frame(header, payload) => {
                 let offset = self.offset;
                 self.offset = after(offset, &header);
                 if self.frame(&header, payload, offset, limit, handle).is_err() {
+                    self.broken = true;
                     handle(Received::Broken);
                 }
             }
@@ -267,7 +274,10 @@ impl Receiver {
                     handle(Received::BlockTooLong(header.stream));
                 }
             }
-            Event::Invalid(..) => handle(Received::Broken),
+            Event::Invalid(..) => {
+                self.broken = true;
+                handle(Received::Broken);
+            }
         }
     }
 

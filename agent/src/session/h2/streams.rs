@@ -100,6 +100,10 @@ impl Streams {
             ..
         } = *block;
         if let Some(promised) = promised {
+            // §5.1.1: a promised stream is a new one.
+            if self.streams.contains_key(&promised) {
+                return;
+            }
             self.request(promised, head, offset, undecoded, now, cx);
             self.change(promised, cx, |stream, _| stream.state = State::Reserved);
             return;
