@@ -270,6 +270,15 @@ impl Connection {
         }
     }
 
+    /// Bytes before others are awaited, or bytes before a reset: that ends sooner than anything else.
+    #[inline]
+    pub(super) fn is_waiting(&self) -> bool {
+        match &self.transport {
+            Transport::Tcp(tcp) => tcp.is_waiting(),
+            Transport::Plain(_) => false,
+        }
+    }
+
     /// When it is to be looked at next, if no event comes.
     pub(super) fn due(&self, limits: &Limits) -> Nanos {
         let age = match self.session.oldest() {

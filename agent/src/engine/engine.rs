@@ -141,7 +141,12 @@ impl Engine {
         };
         let state = take(connection, &mut cx);
         let request_start = connection.take_request_start();
-        let due = connection.due(&self.limits);
+        // Whatever began just now is not due before this, and what began before was looked at then.
+        let soonest = now.saturating_add(self.limits.idle.min(self.limits.exchange_age));
+        let due = match connection.is_waiting() || connection.deadline > soonest {
+            true => Some(connection.due(&self.limits)),
+            false => None,
+        };
         let memory = connection.memory();
         self.memory = self.memory - connection.counted.min(self.memory) + memory;
         connection.counted = memory;
@@ -149,7 +154,9 @@ impl Engine {
             self.forget(key);
             return;
         }
-        self.table.schedule(key, due);
+        if let Some(due) = due {
+            self.table.schedule(key, due);
+        }
         if let Some((side, position)) = request_start
             && self.limits.fold_peers
         {

@@ -11,7 +11,7 @@ use super::SocketId;
 pub const MAX_DEPTH: usize = 4;
 
 /// A connection: a socket, a TLS session, or a stream inside another connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Eq)]
 pub struct ConnectionId {
     root: u64,
     kind: Kind,
@@ -70,6 +70,17 @@ impl ConnectionId {
         self.streams
             .get(..usize::from(self.depth))
             .unwrap_or_default()
+    }
+}
+
+impl PartialEq for ConnectionId {
+    /// Most connections are sockets: what is zero in all of them is compared last.
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.root == other.root
+            && self.depth == other.depth
+            && self.kind == other.kind
+            && (self.depth == 0 || self.streams == other.streams)
     }
 }
 

@@ -75,8 +75,16 @@ impl Assembler {
 
     /// Bytes kept early, bookkeeping included.
     #[must_use]
+    #[inline]
     pub fn memory(&self) -> usize {
         self.reorder.as_ref().map_or(0, |reorder| reorder.cost())
+    }
+
+    /// An earlier segment may be awaited.
+    #[inline]
+    #[must_use]
+    pub const fn is_waiting(&self) -> bool {
+        self.reorder.is_some() || (self.fin.is_some() && !self.ended)
     }
 
     /// Since when an earlier segment is awaited, if one is.

@@ -148,6 +148,14 @@ impl Tcp {
         }
     }
 
+    /// Bytes before others are awaited, or bytes before a reset.
+    #[inline]
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.ingress.assembler.is_waiting()
+            || self.egress.assembler.is_waiting()
+            || self.reset.is_some()
+    }
+
     /// When it is to be looked at next, if no segment comes.
     pub(crate) fn due(&self, wait: Nanos) -> Option<Nanos> {
         let ingress = self.ingress.assembler.waiting_since();
