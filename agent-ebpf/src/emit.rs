@@ -58,15 +58,25 @@ pub(crate) fn segment(
 /// Writes one record. False when the ring is full.
 #[inline(always)]
 fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> bool {
-    // Less one, so that the comparisons in `reserve` give the verifier of kernel 5.10 both bounds
-    // of the length: it learns nothing from a comparison with zero. Opaque, because the compiler
-    // knows the upper bound and would leave out the last comparison.
+    // Two ways to the end, not one with two tests of the length: the verifier of kernel 5.10 does not
+    // see that they agree.
+    if header.captured_len == 0 {
+        let entry = reserve_exactly(HEADER_LEN);
+        if entry.is_null() {
+            return false;
+        }
+        // SAFETY: `entry` was reserved with room for a header, 8-byte aligned.
+        unsafe {
+            entry.cast::<EventHeader>().write(*header);
+            bpf_ringbuf_submit(entry.cast(), flags);
+        }
+        return true;
+    }
+    // Less one, so that the comparisons in `reserve` give the verifier of kernel 5.10 both bounds of
+    // the length: it learns nothing from a comparison with zero. Opaque, because the compiler knows
+    // the upper bound and would leave out the last comparison.
     let last = read::opaque(header.captured_len.wrapping_sub(1));
-    let entry = if header.captured_len == 0 {
-        reserve_exactly(HEADER_LEN)
-    } else {
-        reserve(last)
-    };
+    let entry = reserve(last);
     if entry.is_null() {
         return false;
     }
@@ -74,8 +84,7 @@ fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> 
     unsafe {
         let written = entry.cast::<EventHeader>();
         written.write(*header);
-        if header.captured_len != 0 && !read::payload(skb, offset, entry.add(HEADER_LEN), last + 1)
-        {
+        if !read::payload(skb, offset, entry.add(HEADER_LEN), last + 1) {
             count(DropReason::Unreadable, header.captured_len);
             (*written).captured_len = 0;
         }
