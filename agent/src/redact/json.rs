@@ -97,8 +97,14 @@ pub(super) fn scan(
             slashes: key.slashes,
         };
         let mut sensitivity = document.sensitivity(key.text);
-        if traces.may_name(key.start..colon) && effort.spend(4 * key.text.len()) {
-            sensitivity = sensitivity.max(names.of(key.text, Coding::Json));
+        if traces.may_name(key.start..colon) {
+            let start = key.start + key.slashes + usize::from(key.quoted);
+            let seen = match traces.of(&(start..start + key.text.len())) {
+                Some(seen) => seen,
+                None if effort.spend(4 * key.text.len()) => names.of(key.text, Coding::Json),
+                None => return,
+            };
+            sensitivity = sensitivity.max(seen);
         }
         if sensitivity > Sensitivity::Plain {
             if key.text == b"code" && value.is_shorter_than(CODE) {

@@ -18,13 +18,14 @@ use super::names::{Names, Sensitivity};
 use crate::http::percent::hex_pair;
 
 /// In every default name, however its words are joined, there is one of these.
-const STEMS: [&str; 60] = [
-    "pass", "pwd", "pw\"", "pw=", "pw:", "pw\\", "pw]", "pw>", "pw_", "pw-", "pwo", "psw", "pswd",
-    "tok", "pin", "otp", "sid", "sig", "jwt", "ssn", "cvv", "cvc", "csc", "cvn", "key", "auth",
-    "cred", "cooki", "csrf", "xsrf", "hmac", "beare", "assert", "saml", "secr", "sess", "mnemo",
-    "phras", "verif", "code", "docker", "kennw", "seed", "conn", "card", "pw%", "pw'", "pw ",
-    "pw0", "pw1", "pw2", "pw3", "pw4", "pw5", "pw6", "pw7", "pw8", "pw9", "pw[", "pw.",
+const STEMS: [&str; 35] = [
+    "pass", "pwd", "psw", "tok", "pin", "otp", "sid", "sig", "jwt", "ssn", "cvv", "cvc", "csc",
+    "cvn", "key", "auth", "cred", "cooki", "csrf", "xsrf", "hmac", "beare", "assert", "saml",
+    "secr", "sess", "mnemo", "phras", "verif", "code", "docker", "kennw", "seed", "conn", "card",
 ];
+
+/// The shortest name. It is no part of a longer word but of `pword`.
+const SHORTEST: &[u8] = b"pw";
 
 /// The others: rare letters in a row.
 const MORE_STEMS: [&str; 9] = [
@@ -90,6 +91,16 @@ impl Traces {
             let first = self.stems.partition_point(|&at| at < range.start);
             self.stems.get(first).is_some_and(|&at| at < range.end)
         }
+    }
+
+    /// What the first pass says of the name that stands in this range alone; nothing when it did not look at it as a whole.
+    pub(super) fn of(&self, range: &Range<usize>) -> Option<Sensitivity> {
+        let at = self
+            .idents
+            .binary_search_by_key(&range.start, |ident| ident.range.start)
+            .ok()?;
+        let ident = self.idents.get(at)?;
+        (ident.range == *range).then_some(ident.sensitivity)
     }
 
     /// Nothing that scanners which look for names could find.
@@ -182,6 +193,12 @@ impl Sieve {
             traces.is_oauth |= end - at >= OAUTH;
             traces.is_jwk |= lower.get(at..end) == Some(JWK.as_bytes());
         });
+        let ends = |at: usize| match lower.get(at + SHORTEST.len()) {
+            Some(next) => !next.is_ascii_lowercase() || *next == b'o',
+            None => true,
+        };
+        let short = memmem::find_iter(lower, SHORTEST).filter(|&at| ends(at));
+        traces.stems.extend(short);
         if traces.stems.len() > before {
             traces.stems.sort_unstable();
         }
