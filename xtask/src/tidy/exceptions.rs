@@ -45,12 +45,12 @@ const FUNCTIONS: &[LongFunction] = &[
     LongFunction {
         path: "agent/src/app/output.rs",
         name: "exchange",
-        reason: "to be cut",
+        reason: "one exchange through filters and outputs",
     },
     LongFunction {
         path: "agent/src/app/pipeline.rs",
         name: "run",
-        reason: "to be cut",
+        reason: "the loop of the data thread",
     },
     LongFunction {
         path: "agent/src/app/service.rs",
@@ -60,7 +60,7 @@ const FUNCTIONS: &[LongFunction] = &[
     LongFunction {
         path: "agent/src/app/run.rs",
         name: "run",
-        reason: "to be cut",
+        reason: "starts every part of a run, in order",
     },
 ];
 
