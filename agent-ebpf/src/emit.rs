@@ -58,8 +58,8 @@ pub(crate) fn segment(
 /// Writes one record. False when the ring is full.
 #[inline(always)]
 fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> bool {
-    // Two ways to the end, not one with two tests of the length: the verifier of kernel 5.10 does not
-    // see that they agree.
+    // Two ways to the end, not one with two tests of the length: the verifier of kernel 5.10 does
+    // not see that they agree.
     if header.captured_len == 0 {
         let entry = reserve_exactly(HEADER_LEN);
         if entry.is_null() {
@@ -72,9 +72,9 @@ fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> 
         }
         return true;
     }
-    // Less one, so that the comparisons in `reserve` give the verifier of kernel 5.10 both bounds of
-    // the length: it learns nothing from a comparison with zero. Opaque, because the compiler knows
-    // the upper bound and would leave out the last comparison.
+    // Less one, so that the comparisons in `reserve` give the verifier of kernel 5.10 both bounds
+    // of the length: it learns nothing from a comparison with zero. Opaque, because the compiler
+    // knows the upper bound and would leave out the last comparison.
     let last = read::opaque(header.captured_len.wrapping_sub(1));
     let entry = reserve(last);
     if entry.is_null() {

@@ -270,7 +270,8 @@ impl Connection {
         }
     }
 
-    /// Bytes before others are awaited, or bytes before a reset: that ends sooner than anything else.
+    /// Bytes before others are awaited, or bytes before a reset: that ends sooner than anything
+    /// else.
     #[inline]
     pub(super) fn is_waiting(&self) -> bool {
         match &self.transport {
