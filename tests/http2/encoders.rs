@@ -1,6 +1,8 @@
 //! Header blocks of encoders that are not ours, decoded: those of `h2`, of nghttp2 and of
 //! `httlib-hpack`, with tables of many sizes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io;
 
 use httlib_hpack::Encoder;
@@ -80,8 +82,11 @@ impl Random {
     }
 }
 
+/// Name and value, as far as they are known.
+type Decoded = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// The fields of a block; `?` for the part of one that is unknown.
-fn decode(decoder: &mut Decoder, block: &[u8]) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+fn decode(decoder: &mut Decoder, block: &[u8]) -> Vec<Decoded> {
     let mut fields = Vec::new();
     let owned = |part: Option<&[u8]>| part.map(<[u8]>::to_vec);
     decoder

@@ -1,6 +1,8 @@
 //! What a person meets at the command line, without privileges: files, pipes, standard streams,
 //! mistakes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs::{self, File};
 use std::io::{Read as _, pipe};
 use std::os::unix::fs::{PermissionsExt as _, symlink};

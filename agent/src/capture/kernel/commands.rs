@@ -206,6 +206,6 @@ mod tests {
     fn without_them_the_oldest_goes() {
         check("1 2 3 4", &[2, 3, 4]);
         check("1 2 3 -1 4", &[2, 3, 4]);
-        check("1 2 3 -1 4 1 5", &[1, 4, 5].map(i64::from).as_slice());
+        check("1 2 3 -1 4 1 5", [1, 4, 5].map(i64::from).as_slice());
     }
 }

@@ -260,7 +260,7 @@ fn inside_a_tunnel() {
     check(
         &[
             &connect("h"),
-            &format!("{ok}"),
+            ok,
             "> GET /a HTTP/1.1\r\n\r\n",
             "< HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
             "> GET /b HTTP/1.1\r\n\r\n",

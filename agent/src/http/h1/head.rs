@@ -120,7 +120,7 @@ fn target_parts(buffer: &[u8], method: Slice, target: Slice) -> (Option<Slice>, 
     if method.of(buffer) == b"CONNECT" {
         // In any other form it is none, and the `Host` field says where to (RFC 9112 §3.2.3).
         let authority = !text.is_empty()
-            && !memchr::memmem::find(text, b"://").is_some_and(|at| at > 0)
+            && memchr::memmem::find(text, b"://").is_none_or(|at| at == 0)
             && !text
                 .iter()
                 .any(|b| matches!(b, b'/' | b'?' | b'#' | b'*' | b' '));

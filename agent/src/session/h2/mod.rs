@@ -238,7 +238,7 @@ impl Act<'_> {
                 if let Some(error) = block.error {
                     cx.stats.hpack_errors[error as usize] += 1;
                 }
-                streams.block(from, block, now, origin, cx);
+                streams.block(from, *block, now, origin, cx);
             }
             Received::BlockTooLong(stream) => streams.too_large(from, stream, now, cx),
             Received::Bytes(stream, bytes) => streams.bytes(from, stream, bytes, now, cx),

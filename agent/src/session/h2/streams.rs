@@ -85,7 +85,7 @@ impl Streams {
     pub(super) fn block(
         &mut self,
         from: Peer,
-        block: Box<Block>,
+        block: Block,
         now: Nanos,
         origin: &Origin,
         cx: &mut Context<'_>,
@@ -98,7 +98,7 @@ impl Streams {
             head,
             undecoded,
             ..
-        } = *block;
+        } = block;
         if let Some(promised) = promised {
             // §5.1.1: a promised stream is a new one.
             if self.streams.contains_key(&promised) {

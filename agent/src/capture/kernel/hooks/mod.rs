@@ -89,11 +89,11 @@ struct Program {
 #[derive(Clone, Copy)]
 enum AttachPoint {
     /// `cgroup_skb`, in one direction.
-    CgroupSkb(CgroupSkbAttachType),
+    Skb(CgroupSkbAttachType),
     /// `cgroup/connect4` and the like: which, the object says.
-    CgroupSockAddr,
+    SockAddr,
     /// `cgroup/sock_release` and the like: which, the object says.
-    CgroupSock,
+    Sock,
 }
 
 /// What came of attaching.
@@ -189,13 +189,13 @@ impl Program {
         let mode = CgroupAttachMode::Single;
         let program = self.find(ebpf)?;
         let attached = match (self.attach, program) {
-            (AttachPoint::CgroupSkb(direction), LoadedProgram::CgroupSkb(program)) => {
+            (AttachPoint::Skb(direction), LoadedProgram::CgroupSkb(program)) => {
                 program.attach(cgroup, direction, mode).map(drop)
             }
-            (AttachPoint::CgroupSockAddr, LoadedProgram::CgroupSockAddr(program)) => {
+            (AttachPoint::SockAddr, LoadedProgram::CgroupSockAddr(program)) => {
                 program.attach(cgroup, mode).map(drop)
             }
-            (AttachPoint::CgroupSock, LoadedProgram::CgroupSock(program)) => {
+            (AttachPoint::Sock, LoadedProgram::CgroupSock(program)) => {
                 program.attach(cgroup, mode).map(drop)
             }
             _ => Err(ProgramError::UnexpectedProgramType),

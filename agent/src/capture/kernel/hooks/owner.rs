@@ -16,15 +16,15 @@ pub(super) static HOOK: Hook = Hook {
     programs: &[
         Program {
             name: "meshtap_connect4",
-            attach: AttachPoint::CgroupSockAddr,
+            attach: AttachPoint::SockAddr,
         },
         Program {
             name: "meshtap_connect6",
-            attach: AttachPoint::CgroupSockAddr,
+            attach: AttachPoint::SockAddr,
         },
         Program {
             name: "meshtap_release",
-            attach: AttachPoint::CgroupSock,
+            attach: AttachPoint::Sock,
         },
     ],
 };

@@ -9,11 +9,11 @@ pub(super) static HOOK: Hook = Hook {
     programs: &[
         Program {
             name: "meshtap_ingress",
-            attach: AttachPoint::CgroupSkb(CgroupSkbAttachType::Ingress),
+            attach: AttachPoint::Skb(CgroupSkbAttachType::Ingress),
         },
         Program {
             name: "meshtap_egress",
-            attach: AttachPoint::CgroupSkb(CgroupSkbAttachType::Egress),
+            attach: AttachPoint::Skb(CgroupSkbAttachType::Egress),
         },
     ],
 };

@@ -313,8 +313,11 @@ impl Encoder {
     }
 }
 
+/// A block: the table's size to announce, and what makes each field.
+type Recipe = (Option<u16>, Vec<(u8, u8, u8)>);
+
 /// Blocks of random fields, and what they hold. A block may begin with a size update.
-fn conversation(blocks: &[(Option<u16>, Vec<(u8, u8, u8)>)]) -> Vec<(Vec<u8>, Vec<Owned>)> {
+fn conversation(blocks: &[Recipe]) -> Vec<(Vec<u8>, Vec<Owned>)> {
     let mut encoder = Encoder {
         entries: Vec::new(),
         max: 4096,
@@ -346,7 +349,7 @@ fn fields(decoder: &mut Decoder, block: &[u8]) -> Vec<Owned> {
     fields
 }
 
-fn blocks() -> impl Strategy<Value = Vec<(Option<u16>, Vec<(u8, u8, u8)>)>> {
+fn blocks() -> impl Strategy<Value = Vec<Recipe>> {
     let size = prop_oneof![4 => Just(None), 1 => any::<u16>().prop_map(Some)];
     let fields = prop::collection::vec(any::<(u8, u8, u8)>(), 0..12);
     prop::collection::vec((size, fields), 1..24)
