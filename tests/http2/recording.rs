@@ -1,6 +1,8 @@
 //! A capture of nginx by tcpdump, with h2load (20 streams at once on each of two connections) and
 //! curl. The response of each exchange names the request that it is of.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Cursor, Read as _};
 use std::time::Duration;
 

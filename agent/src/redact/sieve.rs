@@ -93,7 +93,8 @@ impl Traces {
         }
     }
 
-    /// What the first pass says of the name that stands in this range alone; nothing when it did not look at it as a whole.
+    /// What the first pass says of the name that stands in this range alone; nothing when it did
+    /// not look at it as a whole.
     pub(super) fn of(&self, range: &Range<usize>) -> Option<Sensitivity> {
         let at = self
             .idents
