@@ -19,6 +19,27 @@ use meshtap_tests::{Connection, Exchange, Tap, figure, live};
 use self::requests::Case;
 use self::servers::{KINDS, Kind};
 
+/// Requests that are not read yet, each with the reason. The list only shrinks: one that is right at
+/// every server is an error of this list.
+const NOT_READ: &[(&str, &str)] = &[
+    (
+        "space first",
+        "a line that starts with white space is no request line",
+    ),
+    (
+        "tab first",
+        "a line that starts with white space is no request line",
+    ),
+    ("method with a colon", "no token (RFC 9110 §5.6.2)"),
+    ("method with a slash", "no token (RFC 9110 §5.6.2)"),
+    ("method with a quote", "no token (RFC 9110 §5.6.2)"),
+    ("HTTP 1.1", "the last word does not name HTTP/"),
+    ("HTTPS/1.1", "the last word does not name HTTP/"),
+    ("ICY/1.0", "the last word does not name HTTP/"),
+    ("no version", "HTTP/0.9"),
+    ("no version, fields", "HTTP/0.9"),
+];
+
 /// A server that waits for more has not responded: this long is waited for one that has.
 const SILENCE: Duration = Duration::from_secs(5);
 /// Connections at once.
@@ -154,6 +175,10 @@ fn column(kind: Kind, cases: &[Case]) -> Result<Vec<(String, bool)>, String> {
     result
 }
 
+fn is_known(case: &Case) -> bool {
+    NOT_READ.iter().any(|(name, _)| *name == case.name)
+}
+
 #[test]
 fn what_a_server_responds_to_is_emitted() {
     let cases = requests::all();
@@ -178,13 +203,18 @@ fn what_a_server_responds_to_is_emitted() {
         for (kind, cells) in &columns {
             let (cell, right) = &cells[n];
             let _ = write!(table, " {cell} |");
-            if !right {
+            if !right && !is_known(case) {
                 wrong.push(format!("{kind:?}, {}: {cell}", case.name));
             }
         }
         table.push('\n');
     }
     figure(&table);
+    for (n, case) in cases.iter().enumerate() {
+        let right = columns.iter().all(|(_, cells)| cells[n].1);
+        let stale = right && is_known(case) && columns.len() == KINDS.len();
+        assert!(!stale, "{} is read; take it out of the list", case.name);
+    }
     let total: usize = columns.iter().map(|(_, cells)| cells.len()).sum();
     assert!(
         wrong.is_empty(),
