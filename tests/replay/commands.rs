@@ -124,23 +124,21 @@ fn standard_streams() {
     let shown = scratch.run(&["replay", "in", "--json"]).stdout;
     assert!(!shown.is_empty());
     // A file, and a pipe that can be read once.
-    for piped in [false, true] {
-        let mut command = scratch.command(&["replay", "-", "--json"]);
-        let mut cat = Command::new("cat")
-            .arg(scratch.0.join("in"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let pipe = cat.stdout.take().unwrap();
-        match piped {
-            true => command.stdin(pipe),
-            false => command.stdin(File::open(scratch.0.join("in")).unwrap()),
-        };
+    let mut file = scratch.command(&["replay", "-", "--json"]);
+    file.stdin(File::open(scratch.0.join("in")).unwrap());
+    let mut cat = Command::new("cat")
+        .arg(scratch.0.join("in"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut piped = scratch.command(&["replay", "-", "--json"]);
+    piped.stdin(cat.stdout.take().unwrap());
+    for mut command in [file, piped] {
         let output = command.output().unwrap();
-        let _ = cat.wait();
         assert!(output.status.success(), "{}", text(&output.stderr));
-        assert_eq!(text(&output.stdout), text(&shown), "piped: {piped}");
+        assert_eq!(text(&output.stdout), text(&shown));
     }
+    assert!(cat.wait().unwrap().success());
     let output = scratch.run(&["replay", "in", "--har", "-"]);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(entries(&document), text(&shown).lines().count());
