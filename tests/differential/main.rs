@@ -19,8 +19,8 @@ use meshtap_tests::{Connection, Exchange, Tap, figure, live};
 use self::requests::Case;
 use self::servers::{KINDS, Kind};
 
-/// Requests that are not read yet, each with the reason. The list only shrinks: one that is right at
-/// every server is an error of this list.
+/// Requests that are not read yet, each with the reason. The list only shrinks: one that is right
+/// at every server is an error of this list.
 const NOT_READ: &[(&str, &str)] = &[
     (
         "space first",
