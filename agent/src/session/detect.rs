@@ -41,6 +41,8 @@ pub(crate) struct Detect {
     changes: u8,
     /// What it begins with is no message: not HTTP, unless a message comes.
     unread: bool,
+    /// The first bytes of a direction are no message.
+    unlike: [bool; 2],
     held: Option<Box<Held>>,
 }
 
@@ -189,9 +191,14 @@ impl Detect {
     /// The first bytes of a direction are no message: later ones may be.
     fn unknown(&mut self, direction: Direction, origin: &Origin) -> Found {
         self.whole[direction as usize] = false;
-        // What is inside a tunnel is no connection that was taken for HTTP.
-        self.unread |= origin.outer.is_none();
-        match self.speaker(direction) {
+        self.unlike[direction as usize] = true;
+        // What is inside a tunnel is no connection that was taken for HTTP, and may begin with the
+        // rest of a response. Elsewhere, words that a server of HTTP would not say prove another
+        // protocol: what looks like HTTP in it later is somebody's data.
+        let is_tunnel = origin.outer.is_some();
+        self.unread |= !is_tunnel;
+        let is_other = !is_tunnel && self.unlike == [true; 2];
+        match self.speaker(direction) && !is_other {
             true => Found::Nothing,
             false => Found::Other,
         }
