@@ -24,7 +24,9 @@ const SENSOR: &str = "11111111-aaaa-bbbb-cccc-222222222222";
 const CLIENT: &str = "10.1.0.7";
 
 /// Attributes that the agent adds to the filters' own.
-const ADDED: [&str; 5] = [
+const ADDED: [&str; 6] = [
+    // The recorded responses say `X`, which is no registered reason.
+    "meshtap.response.reason",
     "http.request.body.size",
     "http.response.body.size",
     "http.request.body.encoding",
