@@ -393,7 +393,7 @@ mod tests {
     ) {
         let expected = expected.map(|text| text.map(str::to_owned));
         assert_eq!(parse(bytes), expected, "{}", bytes.escape_ascii());
-        // A part of a good head is never a error, and never a head.
+        // A part of a good head is never an error, and never a head.
         if let Ok(Some(_)) = expected {
             let end = find_end(bytes, 0).unwrap();
             for cut in 0..end {
