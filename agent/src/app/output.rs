@@ -233,29 +233,16 @@ impl<W: Terminal> Printer<W> {
         progress: &mut Progress,
     ) {
         // A recording names the process of every exchange in it, whatever is shown.
-        let recorded = match self.lookup.records() {
-            true => self.lookup.of(index, &exchange, deadline),
+        let named = match self.lookup.records() {
+            true => Some(self.lookup.of(index, &exchange, deadline)),
             false => None,
         };
-        let delivery = &mut progress.delivery;
-        if progress.closed {
-            delivery.output_closed += 1;
+        if !self.is_wanted(&exchange, progress) {
             return;
         }
-        if self.count.is_some_and(|count| delivery.shown >= count) {
-            delivery.past_count += 1;
-            return;
-        }
-        if !self.filter.accepts(&exchange) {
-            delivery.filtered += 1;
-            return;
-        }
-        let process = match self.lookup.records() {
-            true => recorded,
-            false => self.lookup.of(index, &exchange, deadline),
-        };
+        let process = named.unwrap_or_else(|| self.lookup.of(index, &exchange, deadline));
         if !self.filter.accepts_pid(process.as_ref().map(|p| p.pid)) {
-            delivery.filtered += 1;
+            progress.delivery.filtered += 1;
             return;
         }
         if self.detail < Detail::Bodies && self.har.is_none() && self.exporting.is_none() {
@@ -264,6 +251,37 @@ impl<W: Terminal> Printer<W> {
         let own = process.as_ref().map(|process| process.pid);
         let caller = self.lookup.caller_of(&exchange, deadline);
         let caller = caller.filter(|caller| own != Some(caller.pid));
+        let Some(sanitized) = self.release(exchange, process.as_deref()) else {
+            progress.delivery.filtered += 1;
+            return;
+        };
+        let view = View {
+            sanitized: &sanitized,
+            caller,
+            process,
+            clock: self.clock,
+        };
+        self.show(&view, progress);
+    }
+
+    /// Counts the exchange where it is not wanted, as far as that is known without its process.
+    fn is_wanted(&self, exchange: &Exchange, progress: &mut Progress) -> bool {
+        let delivery = &mut progress.delivery;
+        let refused = if progress.closed {
+            &mut delivery.output_closed
+        } else if self.count.is_some_and(|count| delivery.shown >= count) {
+            &mut delivery.past_count
+        } else if !self.filter.accepts(exchange) {
+            &mut delivery.filtered
+        } else {
+            return true;
+        };
+        *refused += 1;
+        false
+    }
+
+    /// What of the exchange may be shown, if anything; makes a span of it where spans are wanted.
+    fn release(&mut self, exchange: Exchange, process: Option<&Process>) -> Option<Sanitized> {
         let context = PolicyContext {
             client: match self.own.is_own(&exchange.peers.client) {
                 true => ClientOrigin::Agent,
@@ -273,34 +291,24 @@ impl<W: Terminal> Printer<W> {
         };
         // Cheap: bodies and fields are shared.
         let exported = self.exporting.as_ref().map(|_| exchange.clone());
-        let Ok(sanitized) = self.gate.pass(exchange, &context, &self.clock) else {
-            delivery.filtered += 1;
-            return;
-        };
+        let sanitized = self.gate.pass(exchange, &context, &self.clock).ok()?;
         if let Some((exporting, exchange)) = self.exporting.as_mut().zip(exported) {
-            exporting.export(
-                exchange,
-                process.as_deref(),
-                &context,
-                &self.clock,
-                &self.stop,
-            );
+            exporting.export(exchange, process, &context, &self.clock, &self.stop);
         }
-        let view = View {
-            sanitized: &sanitized,
-            caller,
-            process,
-            clock: self.clock,
-        };
+        Some(sanitized)
+    }
+
+    /// Writes what was released to the buffer and to the archive.
+    fn show(&mut self, view: &View<'_>, progress: &mut Progress) {
         match &mut self.format {
             Format::Nothing => {}
-            Format::Json => write_json(&mut progress.buffer, &view, self.detail),
+            Format::Json => write_json(&mut progress.buffer, view, self.detail),
             Format::Lines(line, style) => {
-                line.write(&mut progress.buffer, &view);
-                write_verbose(&mut progress.buffer, &view, self.detail, *style);
+                line.write(&mut progress.buffer, view);
+                write_verbose(&mut progress.buffer, view, self.detail, *style);
             }
         }
-        self.archive(progress, |har| har.write(&sanitized));
+        self.archive(progress, |har| har.write(view.sanitized));
         progress.buffered += 1;
         progress.delivery.shown += 1;
         if Some(progress.delivery.shown) == self.count {

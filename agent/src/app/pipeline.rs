@@ -67,10 +67,7 @@ impl<S: Source> Pipeline<'_, S> {
         let mut emitted = Emitted::default();
         let mut last_event = 0;
         let mut end = None;
-        let mut expired = match self.time {
-            Time::Machine => monotonic(),
-            Time::Source => self.source.time().unwrap_or(0),
-        };
+        let mut expired = self.now(0);
         let (at, error) = loop {
             // When the end is near, what the source still has is taken without waiting for more.
             if end.is_none() && self.is_ending() {
@@ -86,17 +83,10 @@ impl<S: Source> Pipeline<'_, S> {
                 last_event = event.time();
                 engine.event(event, &mut output);
             });
-            let at = match self.time {
-                Time::Machine => monotonic(),
-                Time::Source => self.source.time().unwrap_or(last_event),
-            };
+            let at = self.now(last_event);
             if at.saturating_sub(expired) >= EXPIRE {
                 expired = at;
-                self.engine.expire(at, &mut output);
-                self.source.expired(at);
-                if let Some(observer) = &mut self.observer {
-                    observer(&mut self.source, &mut self.engine, emitted.output_full);
-                }
+                self.pass_time(at, &mut output, &emitted);
             }
             if let Some(announcer) = &mut self.announcer {
                 announcer.flush();
@@ -112,9 +102,7 @@ impl<S: Source> Pipeline<'_, S> {
         };
         self.engine.finish(at, &mut output);
         self.hand_over(&mut output, &mut emitted);
-        if let Some(observer) = &mut self.observer {
-            observer(&mut self.source, &mut self.engine, emitted.output_full);
-        }
+        self.observe(&emitted);
         self.queue.close();
         Ended {
             source: self.source,
@@ -122,6 +110,26 @@ impl<S: Source> Pipeline<'_, S> {
             output_full: emitted.output_full,
             at,
             error,
+        }
+    }
+
+    /// The time of the run: the machine's, or the source's; `last` where it has none.
+    fn now(&self, last: Nanos) -> Nanos {
+        match self.time {
+            Time::Machine => monotonic(),
+            Time::Source => self.source.time().unwrap_or(last),
+        }
+    }
+
+    fn pass_time(&mut self, at: Nanos, output: &mut Output, emitted: &Emitted) {
+        self.engine.expire(at, output);
+        self.source.expired(at);
+        self.observe(emitted);
+    }
+
+    fn observe(&mut self, emitted: &Emitted) {
+        if let Some(observer) = &mut self.observer {
+            observer(&mut self.source, &mut self.engine, emitted.output_full);
         }
     }
 

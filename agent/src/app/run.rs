@@ -19,6 +19,7 @@ use crate::clock::{WallClock, monotonic};
 use crate::engine::{Engine, Limits};
 use crate::export::{self, Exporters, OwnSockets};
 use crate::files::Output;
+use crate::flow::Nanos;
 use crate::har;
 use crate::policy;
 use crate::process::Announcer;
@@ -64,20 +65,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
     let began = Instant::now();
     let startup_cpu = usage::cpu_time();
     let queue = Queue::default();
-    let targets = configure::targets_of(&run.output.export)?;
-    let exporters = match targets.is_empty() {
-        true => None,
-        false => Some(Exporters::start(targets, &run.own).map_err(Failure::Thread)?),
-    };
-    let exporting = match &exporters {
-        None => None,
-        Some(exporters) => Some(Exporting {
-            gate: gate(run.output, run.key, redact::Config::default())?,
-            builder: span_builder(&run.output.export)?,
-            handles: exporters.handles(),
-            wait: run.when_full == WhenFull::Wait,
-        }),
-    };
+    let (exporters, exporting) = start_exporters(&run)?;
     let format = match run.outputs.prints {
         true => format(run.output, run.time == Time::Source),
         false => Format::Nothing,
@@ -103,31 +91,12 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         when_full: run.when_full,
         time: run.time,
         stop: run.stop,
-        deadline: run.duration.map(|duration| {
-            let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-            monotonic().saturating_add(nanos)
-        }),
+        deadline: run.duration.map(deadline),
         announcer: run.announcer,
         observer: None,
     };
-    let (ended, printed) = thread::scope(|scope| {
-        let output = thread::Builder::new()
-            .name("output".into())
-            .spawn_scoped(scope, || printer.run(&queue))
-            .map_err(Failure::Thread)?;
-        let ended = pipeline.run();
-        Ok::<_, Failure>((ended, output.join()))
-    })?;
-    let (delivery, output) = printed.unwrap_or_else(|_| {
-        let error = io::Error::other("the output thread has ended early");
-        (Delivery::default(), Err(error))
-    });
-    let exporters = exporters.map(|exporters| {
-        if let Some(text) = waiting(&exporters.reports().read()) {
-            say(&text);
-        }
-        exporters.shutdown(DELIVERY)
-    });
+    let (ended, (delivery, output)) = work(pipeline, printer, &queue)?;
+    let exporters = exporters.map(deliver);
     let report = Report {
         exporters: exporters.unwrap_or_default(),
         ledger: ended.engine.ledger().clone(),
@@ -148,6 +117,59 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         output,
         ledger: run.outputs.ledger,
     })
+}
+
+/// Monotonic time of the end of a run that lasts so long from now.
+fn deadline(duration: Duration) -> Nanos {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    monotonic().saturating_add(nanos)
+}
+
+/// What came of the output.
+type Printed = (Delivery, io::Result<()>);
+
+/// Runs both threads to their end: this one is the data thread.
+fn work<S: Source>(
+    pipeline: Pipeline<'_, S>,
+    printer: Printer<io::Stdout>,
+    queue: &Queue,
+) -> Result<(Ended<S>, Printed), Failure> {
+    thread::scope(|scope| {
+        let output = thread::Builder::new()
+            .name("output".into())
+            .spawn_scoped(scope, || printer.run(queue))
+            .map_err(Failure::Thread)?;
+        let ended = pipeline.run();
+        let printed = output.join().unwrap_or_else(|_| {
+            let error = io::Error::other("the output thread has ended early");
+            (Delivery::default(), Err(error))
+        });
+        Ok((ended, printed))
+    })
+}
+
+/// Starts what exports spans, where spans are wanted; with what makes them.
+fn start_exporters<S>(run: &Run<'_, S>) -> Result<(Option<Exporters>, Option<Exporting>), Failure> {
+    let targets = configure::targets_of(&run.output.export)?;
+    if targets.is_empty() {
+        return Ok((None, None));
+    }
+    let exporters = Exporters::start(targets, &run.own).map_err(Failure::Thread)?;
+    let exporting = Exporting {
+        gate: gate(run.output, run.key, redact::Config::default())?,
+        builder: span_builder(&run.output.export)?,
+        handles: exporters.handles(),
+        wait: run.when_full == WhenFull::Wait,
+    };
+    Ok((Some(exporters), Some(exporting)))
+}
+
+/// Waits for what is still to be delivered, and says so.
+fn deliver(exporters: Exporters) -> Vec<export::Report> {
+    if let Some(text) = waiting(&exporters.reports().read()) {
+        say(&text);
+    }
+    exporters.shutdown(DELIVERY)
 }
 
 /// Bounds of the engine: no body bytes are kept that nobody will see (sizes are true all the same),

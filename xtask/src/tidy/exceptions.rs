@@ -43,24 +43,9 @@ const FUNCTIONS: &[LongFunction] = &[
         reason: "a model of a whole conversation",
     },
     LongFunction {
-        path: "agent/src/app/output.rs",
-        name: "exchange",
-        reason: "one exchange through filters and outputs",
-    },
-    LongFunction {
-        path: "agent/src/app/pipeline.rs",
-        name: "run",
-        reason: "the loop of the data thread",
-    },
-    LongFunction {
         path: "agent/src/app/service.rs",
         name: "run",
         reason: "starts every part, in the one order that is right",
-    },
-    LongFunction {
-        path: "agent/src/app/run.rs",
-        name: "run",
-        reason: "starts every part of a run, in order",
     },
 ];
 
