@@ -8,6 +8,8 @@ mod interface;
 pub mod kernel;
 pub mod pcap;
 pub mod record;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 use std::io;
 use std::time::Duration;

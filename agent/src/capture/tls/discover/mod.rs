@@ -1,0 +1,13 @@
+//! Which running processes use a TLS library that can be read.
+//!
+//! ```text
+//! /proc/PID/maps ─► executable mappings ─► file, once per inode ─► locate (cached) ─► Change
+//! ```
+//!
+//! A program is a file that is mapped executable: the program itself or a library. What is attached
+//! belongs to the file's inode, so there is one target for each, whoever maps it, from the first
+//! user to the last.
+
+mod target;
+
+pub use target::{Change, FileKey, Target};
