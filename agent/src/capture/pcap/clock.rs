@@ -68,6 +68,11 @@ impl Clock {
         self.now
     }
 
+    /// The first stamps have said where time begins.
+    pub(super) const fn is_running(&self) -> bool {
+        matches!(self.state, State::Running { .. })
+    }
+
     /// A packet is stamped.
     pub(super) fn stamp(&mut self, stamp: Nanos) {
         match &mut self.state {

@@ -6,7 +6,7 @@
 //! connection is then a new socket.
 
 use super::ends::Ends;
-use super::held::{self, GRACE, Held, MAX_PACKETS};
+use super::held::{self, GRACE, Held, MAX_PACKETS, Release};
 use super::packet::Packet;
 use super::progress::Progress;
 use super::role::{Evidence, judge};
@@ -32,15 +32,6 @@ enum Phase {
     Running,
     /// After a RST, or a FIN each way.
     Over,
-}
-
-/// Which packets need wait no longer.
-#[derive(Clone, Copy)]
-enum Release {
-    Ready,
-    Surplus,
-    Due(Nanos),
-    All,
 }
 
 /// A connection.
@@ -235,6 +226,14 @@ impl Flow {
         let firsts = [&self.from_low, &self.from_high].map(|from| from.expected().unwrap_or(0));
         held::sort(&mut self.held, self.ends.low, firsts);
         self.release(Release::Ready, handle);
+    }
+
+    /// What waits has waited since `now`.
+    pub(super) fn wait_from(&mut self, now: Nanos) {
+        if let Phase::Settling(since) = &mut self.phase {
+            *since = now;
+        }
+        self.held.iter_mut().for_each(|held| held.wait_from(now));
     }
 
     /// Hands over packets that have waited long enough.

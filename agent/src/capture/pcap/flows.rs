@@ -113,6 +113,16 @@ impl Flows {
         self.held_bytes = 0;
     }
 
+    /// The time is known now. What has waited so far begins to wait: without a time, none passed.
+    pub(super) fn time_begins(&mut self, now: Nanos) {
+        for flow in self.young.values_mut().chain(self.old.values_mut()) {
+            flow.wait_from(now);
+        }
+        for (since, _) in &mut self.waiting {
+            *since = now;
+        }
+    }
+
     fn release_due(&mut self, now: Nanos, handle: &mut dyn FnMut(&Segment<'_>)) {
         while let Some((since, ends)) = self.waiting.front().copied()
             && now.saturating_sub(since) >= GRACE

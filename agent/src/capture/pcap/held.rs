@@ -19,6 +19,15 @@ pub(super) const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Most connections noted as waiting: a bound for files whose time stands still.
 pub(super) const MAX_CONNECTIONS: usize = 65_536;
 
+/// Which packets need wait no longer.
+#[derive(Clone, Copy)]
+pub(super) enum Release {
+    Ready,
+    Surplus,
+    Due(Nanos),
+    All,
+}
+
 /// A packet with its payload.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -73,6 +82,11 @@ impl Held {
 
     pub(super) const fn size(&self) -> usize {
         self.payload.len()
+    }
+
+    /// It has waited since `now`.
+    pub(super) const fn wait_from(&mut self, now: Nanos) {
+        self.since = now;
     }
 
     pub(super) const fn is_due(&self, now: Nanos) -> bool {

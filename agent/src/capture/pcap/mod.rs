@@ -110,8 +110,12 @@ impl Source for Capture {
                     Ok(record) => record,
                     Err(skip) => return totals.skip(skip),
                 };
+                let was_running = clock.is_running();
                 clock.stamp(record.time);
                 let now = clock.now();
+                if !was_running && clock.is_running() {
+                    flows.time_begins(now);
+                }
                 let mut cut = false;
                 let (result, read) = frames.read(&record, now, &mut |packet| {
                     cut |= packet.is_cut();

@@ -456,6 +456,38 @@ fn an_response_written_before_its_request_waits() {
 }
 
 #[test]
+fn packets_that_came_before_the_time_was_known_wait_as_long() {
+    const BEGINNING: u64 = 1_000_000;
+    let mut flows = Flows::default();
+    let mut lines = Vec::new();
+    let mut packet_at = |ms: u64, before: bool, one: Packet<'_>| {
+        if !before && flows.waiting.iter().any(|(since, _)| *since == 0) {
+            flows.time_begins(at(BEGINNING, one).time);
+        }
+        let now = if before {
+            0
+        } else {
+            at(BEGINNING + ms, one).time
+        };
+        flows.packet(&one, now, &mut |segment| lines.push(line(segment)));
+    };
+    for one in open() {
+        packet_at(0, true, one);
+    }
+    packet_at(0, true, packet(DOWN, "", 500, Some(103), b"xy"));
+    packet_at(199, false, packet(UP, "", 103, Some(502), b"next"));
+    packet_at(199, false, packet(UP, "", 100, Some(500), b"abc"));
+    assert_eq!(
+        lines,
+        [
+            "1 in 100+3 expected 100 ack 500 start",
+            "1 out 500+2 expected 500 ack 103 start",
+            "1 in 103+4 expected 103 ack 502",
+        ]
+    );
+}
+
+#[test]
 fn bytes_that_never_come_are_waited_for_once() {
     after_open(
         &[
