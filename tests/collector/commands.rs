@@ -239,10 +239,11 @@ fn replay_without_a_collector_says_what_was_lost() {
         .arg(recording())
         .output()
         .expect("meshtap");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
+        said.contains("not all spans were delivered: otlp: 3 spans = 0 exported"),
+        "{said}"
     );
     assert_eq!(output.stdout.iter().filter(|b| **b == b'\n').count(), 3);
     let ledger: Value = serde_json::from_slice(&fs::read(ledger).unwrap()).unwrap();

@@ -12,8 +12,9 @@ use crate::live::{GRPC, HTTP, export, until, until_within};
 use crate::real::{self, Collector, Security, spans};
 use crate::service::{Service, total};
 
-/// Most that a outage of the collector may change the 99th percentile of the application's latency,
-/// by the median of several outages: other work on the machine changes a single one by more.
+/// Most that an outage of the collector may change the 99th percentile of the application's
+/// latency, by the median of several outages: other work on the machine changes a single one by
+/// more.
 const UNCHANGED: f64 = 1.5;
 
 /// What wrk saw: requests a second and the 99th percentile of latency in microseconds.
@@ -245,12 +246,12 @@ fn over_its_budget_bodies_stay_in_the_kernel() {
         busy.args(["-t", "1", "-c", "4", "-d", "600s"]);
         busy.arg(format!("http://127.0.0.1:{HTTP_PORT}/echo?id=load"));
         let load = meshtap_tests::Daemon::start(bench, &mut busy);
-        until(|| service.log().contains("less is emitted"));
+        until(|| service.log().contains("less is captured"));
         drop(load);
         // The data thread follows within a tenth of a second; until then a body may be copied.
         until(|| download("reduced") > SIZE as f64 * 0.9);
         // Two steps of half a minute. Metrics are not asked for: that is work, too.
-        until_within(180, || service.log().contains("everything is emitted"));
+        until_within(180, || service.log().contains("everything is captured"));
         // The data thread follows, and is asked about each of them.
         for _ in 0..20 {
             download("again");
