@@ -2,7 +2,8 @@
 //!
 //! Whatever may be HTTP to some server passes: user space decides, and asks to ignore the rest. A
 //! method is any token (RFC 9110 §9.1), empty lines may come before it (RFC 9112 §2.2), and what
-//! follows it is nobody's business here.
+//! follows it is nobody's business here. Where a stream begins, servers also take white space
+//! before the method, and other visible characters in it.
 
 use aya_ebpf::bindings::__sk_buff;
 
@@ -47,7 +48,7 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
     if head.byte(0) == b'\r' && is_prefix(&head, &PROXY_V2) {
         return Look::Request;
     }
-    if may_become_request(&head) {
+    if may_become_request(&head, true) {
         Look::Token
     } else {
         Look::Other
@@ -66,7 +67,7 @@ pub(crate) fn later(skb: *mut __sk_buff, packet: &Packet) -> Look {
     if is_request(&head) {
         return Look::Request;
     }
-    if may_become_request(&head) {
+    if may_become_request(&head, false) {
         Look::Token
     } else {
         Look::Other
@@ -92,20 +93,23 @@ fn is_prefix<const N: usize>(head: &Head, pattern: &[u8; N]) -> bool {
     true
 }
 
-/// Empty lines, then token characters, then a space or a tab; or cut short before that.
+/// Empty lines, then token characters, then a space or a tab; or cut short before that. `tolerant`:
+/// with what servers take besides.
 #[inline(always)]
-fn may_become_request(head: &Head) -> bool {
+fn may_become_request(head: &Head, tolerant: bool) -> bool {
     let mut in_method = false;
     for at in 0..LOOK {
         if at as u32 >= head.len {
             return true;
         }
         let byte = head.byte(at);
-        if is_token(byte) {
+        if is_token(byte) || tolerant && byte == b'"' {
             in_method = true;
         } else if in_method {
-            return matches!(byte, b' ' | b'\t');
-        } else if !matches!(byte, b'\r' | b'\n') {
+            if !tolerant || !byte.is_ascii_graphic() {
+                return matches!(byte, b' ' | b'\t');
+            }
+        } else if !matches!(byte, b'\r' | b'\n') && !(tolerant && matches!(byte, b' ' | b'\t')) {
             return false;
         }
     }

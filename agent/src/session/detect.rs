@@ -2,12 +2,14 @@
 //!
 //! On a connection whose first byte was seen, the first bytes decide if they name HTTP, or name
 //! another protocol for certain (TLS, SSH, what begins with no word). Anything else decides
-//! nothing, and neither does a connection that was picked up mid-stream: the first chunk that
-//! begins like an HTTP message does then. When both sides have spoken in turn for a while and none
-//! came, it is not HTTP.
+//! nothing until the other side speaks: a status line shows that they were a request ([`Unnamed`]),
+//! and anything else that they were none. Neither does a connection that was picked up mid-stream:
+//! the first chunk that begins like an HTTP message does then. When both sides have spoken in turn
+//! for a while and none came, it is not HTTP.
 
 use std::sync::Arc;
 
+use super::first::{Unnamed, first_look, skip_empty_lines};
 use super::h1::{End, H1, is_known_request, is_plain_request};
 use super::h2::{H2, who_sends};
 use super::held::{Held, Start, Whole};
@@ -22,10 +24,6 @@ use crate::transport::{Chunk, Gap};
 /// Changes of speaker without a message of HTTP after which a mid-stream connection is taken for
 /// something else. A conversation in HTTP has a message after each.
 const CHANGES: u8 = 8;
-
-/// Bytes that hold a usual method and the beginning of a target, or the whole of anything else that
-/// is recognised.
-const ENOUGH: usize = 64;
 
 /// Longest request line that is waited for mid-stream: what servers accept (RFC 9112 §3 asks for
 /// 8000 bytes).
@@ -44,6 +42,7 @@ pub(crate) struct Detect {
     /// The first bytes of a direction are no message.
     unlike: [bool; 2],
     held: Option<Box<Held>>,
+    unnamed: Option<Box<Unnamed>>,
 }
 
 /// What was found out.
@@ -83,13 +82,9 @@ impl Detect {
 
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
-        self.held.as_ref().map_or(0, |held| {
-            held.starts
-                .iter()
-                .flatten()
-                .map(|start| start.bytes.capacity())
-                .sum()
-        })
+        let starts = self.held.iter().flat_map(|held| &held.starts).flatten();
+        let unnamed = self.unnamed.as_ref().map_or(0, |unnamed| unnamed.memory());
+        starts.map(|start| start.bytes.capacity()).sum::<usize>() + unnamed
     }
 
     /// Nothing more comes. What looks like the beginning of a request is one, and is counted.
@@ -123,6 +118,7 @@ impl Detect {
     pub(crate) fn gap(&mut self, direction: Direction, gap: &Gap, cx: &mut Context<'_>) {
         self.spoken[direction as usize].gap(gap);
         self.whole[direction as usize] = false;
+        self.unnamed = None;
         self.drop_start(direction, Dropped::GapInHead, cx);
     }
 
@@ -165,7 +161,7 @@ impl Detect {
                     chunk.advance(preamble);
                     self.message(direction, class, origin)
                 }
-                First::Unknown => self.unknown(direction, origin),
+                First::Unknown => self.unknown(direction, Start::new(chunk), origin),
                 First::Found(found) => found,
             };
         };
@@ -173,7 +169,7 @@ impl Detect {
         chunk.advance(chunk.bytes.len());
         let first = self.first(&start.bytes, origin);
         if let First::Unknown = first {
-            return self.unknown(direction, origin);
+            return self.unknown(direction, start, origin);
         }
         if let First::Message { preamble, .. } | First::Undecided { preamble } = first {
             start.bytes.drain(..preamble.min(start.bytes.len()));
@@ -183,13 +179,20 @@ impl Detect {
         match first {
             First::Undecided { .. } => Found::Nothing,
             First::Message { class, .. } => self.message(direction, class, origin),
-            First::Unknown => self.unknown(direction, origin),
+            First::Unknown => Found::Nothing,
             First::Found(found) => found,
         }
     }
 
     /// The first bytes of a direction are no message: later ones may be.
-    fn unknown(&mut self, direction: Direction, origin: &Origin) -> Found {
+    fn unknown(&mut self, direction: Direction, start: Start, origin: &Origin) -> Found {
+        let nothing_before = self.last.is_none()
+            && origin.outer.is_none()
+            && self.held.as_ref().is_none_or(|held| held.is_empty());
+        self.unnamed = match nothing_before {
+            true => Unnamed::new(direction, start),
+            false => None,
+        };
         self.whole[direction as usize] = false;
         self.unlike[direction as usize] = true;
         // What is inside a tunnel is no connection that was taken for HTTP, and may begin with the
@@ -255,6 +258,11 @@ impl Detect {
         origin: &Origin,
     ) -> Found {
         let goes_on = self.speaker(direction);
+        self.unnamed = self
+            .unnamed
+            .take()
+            .filter(|unnamed| unnamed.direction == direction)
+            .and_then(|unnamed| unnamed.push(chunk));
         if let Some(start) = self.take_start(direction) {
             return self.more_of_a_line(direction, start, chunk, origin);
         }
@@ -334,14 +342,27 @@ impl Detect {
             Class::Request | Class::OddRequest => direction,
             _ => direction.opposite(),
         };
+        // A response that came first of all on its side shows what it responds to.
+        let shows = class == Class::Response && self.whole[direction as usize];
+        let unnamed = self.unnamed.take().filter(|_| shows);
+        let unnamed = unnamed.and_then(|unnamed| unnamed.request());
+        let shown = unnamed.is_some();
+        if let Some(start) = unnamed {
+            self.whole[requests as usize] = true;
+            self.hold(requests, start);
+            self.held.get_or_insert_default().first = Some(requests);
+        }
         let held = self.held.take();
         let source = held.as_ref().and_then(|held| held.preamble?.source);
         let peers = origin.peers(requests, source);
-        let h1 = H1::new(
+        let mut h1 = H1::new(
             Arc::new(peers),
             by_messages(self.spoken, requests),
             by_messages(self.whole, requests),
         );
+        if shown {
+            h1.is_shown_by_its_response();
+        }
         Found::Http1(Box::new(h1), held)
     }
 }
@@ -357,41 +378,4 @@ fn by_messages<T>([ingress, egress]: [T; 2], requests: Direction) -> [T; 2] {
         Direction::Ingress => [ingress, egress],
         Direction::Egress => [egress, ingress],
     }
-}
-
-/// What the first bytes of a direction look like, however many came at a time. A method and the
-/// beginning of a long target are a request: the reader finds out.
-fn first_look(bytes: &[u8]) -> Class {
-    if is_server_preface(bytes) {
-        // Servers of HTTP/2 need not wait for the client's (RFC 9113 §3.4).
-        return Class::Undecided;
-    }
-    let bytes = skip_empty_lines(bytes);
-    match classify(bytes) {
-        Class::Undecided if bytes.len() >= ENOUGH => Class::Request,
-        class => class,
-    }
-}
-
-/// The first frame of a server of HTTP/2: SETTINGS, as far as it has come. Few bytes follow it
-/// before the client has spoken.
-fn is_server_preface(bytes: &[u8]) -> bool {
-    /// Bytes held while the client is awaited.
-    const MOST: usize = 4096;
-    // Length (three bytes, a multiple of six), type, flags, stream (four bytes).
-    let fits = |(at, byte): (usize, &u8)| match at {
-        1 => *byte == 0,
-        2 => byte.is_multiple_of(6),
-        3 => *byte == 4,
-        _ => *byte == 0,
-    };
-    !bytes.is_empty() && bytes.len() <= MOST && bytes.iter().take(9).enumerate().all(fits)
-}
-
-fn skip_empty_lines(bytes: &[u8]) -> &[u8] {
-    let empty = bytes
-        .iter()
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .count();
-    bytes.get(empty..).unwrap_or_default()
 }

@@ -49,6 +49,11 @@ impl Start {
 }
 
 impl Held {
+    /// Nothing is kept, and nothing was passed over.
+    pub(super) fn is_empty(&self) -> bool {
+        self.preamble.is_none() && self.starts.iter().all(Option::is_none)
+    }
+
     /// The chunks, in the order in which the directions began.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (Direction, Chunk<'_>)> {
         let mut order = [Direction::Ingress, Direction::Egress];

@@ -13,6 +13,7 @@
 
 mod context;
 mod detect;
+mod first;
 mod h1;
 mod h2;
 mod held;

@@ -37,6 +37,72 @@ fn check(script: &[&str], expected: &[&str]) {
     }
 }
 
+const REFUSED: &str = "< HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+
+#[test]
+fn what_a_status_line_responds_to_is_a_request() {
+    for (request, expected) in [
+        ("> GET /a\r\n", "GET /a"),
+        ("> GET /a\r\nHost: x\r\n\r\n", "GET /a"),
+        ("> GET /a ICY/1.0\r\nHost: x\r\n\r\n", "GET /a ICY/1.0"),
+        ("> GET /a HTTP 1.1\r\n\r\n", "GET /a HTTP 1.1"),
+        (">  GET /a HTTP/1.1\r\n\r\n", "GET /a"),
+        ("> GET: /a HTTP/1.1\r\n\r\n", "GET: /a"),
+        ("> help\r\n", "help "),
+    ] {
+        let expected = format!("{expected} \"\" -> 400 \"\"");
+        check(&[request, REFUSED], &[&expected]);
+        // However it comes.
+        let (first, rest) = request.split_at(6);
+        check(&[first, &format!("> {rest}"), REFUSED], &[&expected]);
+        check(
+            &[request, "< HTTP/1", &REFUSED.replacen("< HTTP/1", "< ", 1)],
+            &[&expected],
+        );
+    }
+    // The next request on its connection is read as any.
+    check(
+        &[
+            "> GET /a ICY/1.0\r\nHost: x\r\n\r\n",
+            REFUSED,
+            "> GET /b HTTP/1.1\r\n\r\n",
+            REFUSED,
+        ],
+        &["GET /a ICY/1.0 \"\" -> 400 \"\"", "GET /b \"\" -> 400 \"\""],
+    );
+}
+
+#[test]
+fn what_something_else_responds_to_is_none() {
+    for script in [
+        [
+            "> help\r\n",
+            "< 214 see RFC 5321\r\n",
+            "> HTTP/1.1 400 Bad\r\n\r\n",
+        ],
+        [
+            "> get key\r\n",
+            "< VALUE key 0 20\r\nHTTP/1.1 400 Bad\r\n",
+            "> x\r\n",
+        ],
+        [
+            "< 220 ready\r\n",
+            "> EHLO x\r\n",
+            "< HTTP/1.1 400 Bad\r\n\r\n",
+        ],
+    ] {
+        check(&script, &[]);
+    }
+    // A preamble of somebody's own: the response is of what follows it.
+    check(
+        &["> hello you\r\nGET /a HTTP/1.1\r\n\r\n", REFUSED],
+        &["lost response_only 1"],
+    );
+    // More than a server reads of a line.
+    let long = format!("> GET /{}\r\n", "a".repeat(9000));
+    check(&[&long, REFUSED], &["lost response_only 1"]);
+}
+
 #[test]
 fn lengths_and_keep_alive() {
     check(
@@ -466,7 +532,7 @@ fn errors() {
             "<fin",
             ">fin",
         ],
-        &["GET /a \"\" -> 204 \"\"", "lost response_only 1"],
+        &["SET a b \"\" -> 400 \"\"", "GET /a \"\" -> 204 \"\""],
     );
 }
 

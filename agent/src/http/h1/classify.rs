@@ -60,9 +60,9 @@ fn is_foreign(bytes: &[u8]) -> bool {
 
 /// Begins with no word, and with no white space before one: no server takes it for a request.
 pub(crate) fn is_binary(bytes: &[u8]) -> bool {
-    bytes
-        .first()
-        .is_some_and(|byte| !is_token(*byte) && !byte.is_ascii_whitespace() && *byte != 0x0b)
+    bytes.first().is_some_and(|byte| {
+        !is_token(*byte) && !byte.is_ascii_whitespace() && !matches!(byte, 0x0b | b'"')
+    })
 }
 
 /// After the major version. The status is part of it: it separates an interim response from a final
@@ -112,6 +112,9 @@ mod tests {
             (b"GET /a b HTTP/1.1\r\n", OddRequest),
             (b"GET /a b SIP/2.0\r\n", Other),
             (b"GET /a\r\n", Other),
+            (b" GET /a HTTP/1.1\r\n", OddRequest),
+            (b"\"GET\" /a HTTP/1.1\r\n", OddRequest),
+            (b"{\"a\": 1}\n", Other),
             (b"GET key\r\n", Other),
             (b"set k 0 0 5\r\n", Other),
             (b"EHLO host\r\n", Other),

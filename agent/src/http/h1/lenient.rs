@@ -24,10 +24,39 @@ pub(super) fn parse<H: Head>(
             false => Ok(None),
         };
     };
-    let mut head = window.get(..end).unwrap_or_default().to_vec();
+    let head = window.get(..end).unwrap_or_default().to_vec();
+    fields(head, |start| start_line(H::KIND, start)).map(Some)
+}
+
+/// Parses a request that its response has shown to be one, whatever its line says. Without an empty
+/// line it ends where its last line does: the server did not wait for more.
+#[cold]
+pub(super) fn parse_any<H: Head>(
+    bytes: &[u8],
+    bounds: &Bounds,
+) -> Result<Option<Parsed<H>>, ReadError> {
+    let window = bytes.get(..bounds.head).unwrap_or(bytes);
+    let last_line = || memchr::memrchr(b'\n', window).map(|at| at + 1);
+    let Some(end) = find_end(window, 0).or_else(last_line) else {
+        return Err(ReadError::Malformed);
+    };
+    let head = window.get(..end).unwrap_or_default().to_vec();
+    fields(head, |start| {
+        let read = line::request(start).or_else(|| line::any(start))?;
+        request_line(&read)
+    })
+    .map(Some)
+}
+
+/// Parses a head that is whole, but for its empty line, whose start line `start` reads.
+fn fields<H: Head>(
+    mut head: Vec<u8>,
+    start_line: impl FnOnce(&[u8]) -> Option<(Line, Version, Anomalies)>,
+) -> Result<Parsed<H>, ReadError> {
+    let end = head.len();
     let first = memchr::memchr(b'\n', &head).map_or(0, |at| at + 1);
     let (start, fields) = head.split_at_mut(first);
-    let (line, version, mut anomalies) = start_line(H::KIND, start).ok_or(ReadError::Malformed)?;
+    let (line, version, mut anomalies) = start_line(start).ok_or(ReadError::Malformed)?;
     if unfold(fields) {
         anomalies = anomalies.with(Anomalies::FOLDED);
     }
@@ -38,6 +67,7 @@ pub(super) fn parse<H: Head>(
     };
     let mut masked = [plain, &*fields].concat();
     invalid |= mask_values(masked.get_mut(plain.len()..).unwrap_or_default());
+    masked.extend_from_slice(b"\r\n");
     if invalid {
         anomalies = anomalies.with(Anomalies::INVALID_FIELD);
     }
@@ -56,23 +86,15 @@ pub(super) fn parse<H: Head>(
     let raw = Raw {
         line,
         version,
-        len: raw.len + first - plain.len(),
+        len: (raw.len + first - plain.len()).min(end),
     };
-    Ok(Some(whole(&raw, head.into(), spans, anomalies)))
+    Ok(whole(&raw, head.into(), spans, anomalies))
 }
 
 /// The start line of a head that is whole, and what is odd about it.
 fn start_line(kind: Kind, start: &[u8]) -> Option<(Line, Version, Anomalies)> {
     match kind {
-        Kind::Request => {
-            let read = line::request(start)?;
-            let line = Line {
-                method: slice(read.method)?,
-                target: slice(read.target)?,
-                ..Line::default()
-            };
-            Some((line, read.version, odd(read.odd, Anomalies::ODD_LINE)))
-        }
+        Kind::Request => request_line(&line::request(start)?),
         Kind::Response => {
             let read = line::status(start)?;
             let line = Line {
@@ -87,6 +109,15 @@ fn start_line(kind: Kind, start: &[u8]) -> Option<(Line, Version, Anomalies)> {
             ))
         }
     }
+}
+
+fn request_line(read: &line::RequestLine) -> Option<(Line, Version, Anomalies)> {
+    let line = Line {
+        method: slice(read.method)?,
+        target: slice(read.target)?,
+        ..Line::default()
+    };
+    Some((line, read.version, odd(read.odd, Anomalies::ODD_LINE)))
 }
 
 const fn odd(odd: bool, anomaly: Anomalies) -> Anomalies {

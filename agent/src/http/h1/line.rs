@@ -3,7 +3,7 @@
 //! A recipient may split a request line at white space of any kind and drop what stands around it
 //! (RFC 9112 §3). What remains must name HTTP in its last word: that is the evidence that the line
 //! is a request. The target may then be empty, hold spaces, or name any scheme, and the version may
-//! be any.
+//! be any. A line without that evidence is one only when its response shows it ([`any`]).
 
 use crate::http::Version;
 
@@ -59,19 +59,22 @@ pub(crate) const fn is_token(byte: u8) -> bool {
         | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
 }
 
-/// What begins with `bytes`: a token, white space, and a line whose last word names HTTP.
+/// What begins with `bytes`: a word, white space, and a line whose last word names HTTP.
 pub(super) fn look(bytes: &[u8]) -> Start {
-    let method = bytes.iter().take_while(|byte| is_token(**byte)).count();
+    let method = leading_spaces(bytes);
+    let method = method + word(bytes.get(method..).unwrap_or_default());
     match (method, bytes.get(method)) {
         (_, None) => Start::Undecided,
-        (1.., Some(byte)) if is_space(*byte) => match memchr::memchr(b'\n', bytes) {
-            None => Start::Undecided,
-            Some(end) => match request(bytes.get(..end).unwrap_or_default()) {
-                Some(RequestLine { odd: false, .. }) => Start::Request,
-                Some(_) => Start::OddRequest,
-                None => Start::Other,
-            },
-        },
+        (1.., Some(byte)) if is_space(*byte) && method > leading_spaces(bytes) => {
+            match memchr::memchr(b'\n', bytes) {
+                None => Start::Undecided,
+                Some(end) => match request(bytes.get(..end).unwrap_or_default()) {
+                    Some(RequestLine { odd: false, .. }) => Start::Request,
+                    Some(_) => Start::OddRequest,
+                    None => Start::Other,
+                },
+            }
+        }
         _ => Start::Other,
     }
 }
@@ -81,7 +84,8 @@ pub(super) fn request(line: &[u8]) -> Option<RequestLine> {
     let bare = line.strip_suffix(b"\n").unwrap_or(line);
     let bare = bare.strip_suffix(b"\r").unwrap_or(bare);
     let end = bare.len() - trailing_spaces(bare);
-    let method = bare.iter().take_while(|byte| is_token(**byte)).count();
+    let lead = leading_spaces(bare);
+    let method = lead + word(bare.get(lead..)?);
     let version = end
         - bare
             .get(method..end)?
@@ -90,7 +94,7 @@ pub(super) fn request(line: &[u8]) -> Option<RequestLine> {
             .take_while(|byte| !is_space(**byte))
             .count();
     // Something, white space, and a last word: the method is not that word.
-    if method == 0 || version <= method || !is_space(*bare.get(method)?) {
+    if method == lead || version <= method || !is_space(*bare.get(method)?) {
         return None;
     }
     let (number, plain) = named_version(bare.get(version..end)?)?;
@@ -100,6 +104,8 @@ pub(super) fn request(line: &[u8]) -> Option<RequestLine> {
     let target = (begin.min(version), stop.max(begin).min(version));
     let inside = bare.get(target.0..target.1)?;
     let regular = plain
+        && lead == 0
+        && bare.get(..method)?.iter().all(|byte| is_token(*byte))
         && end == bare.len()
         && (target.0, target.1) == (method + 1, version - 1)
         && bare.get(method) == Some(&b' ')
@@ -107,11 +113,50 @@ pub(super) fn request(line: &[u8]) -> Option<RequestLine> {
         && !inside.is_empty()
         && !inside.iter().any(|byte| *byte <= b' ' || *byte == 0x7f);
     Some(RequestLine {
-        method: (0, method),
+        method: (lead, method),
         target,
         version: number,
         odd: !regular,
     })
+}
+
+/// Reads a line that a response has shown to be a request line: its first word is the method, the
+/// rest the target. `None`: it has no word.
+pub(super) fn any(line: &[u8]) -> Option<RequestLine> {
+    let end = line.len() - line.iter().rev().take_while(|byte| is_end(**byte)).count();
+    let lead = leading_spaces(line);
+    let bare = line.get(..end).filter(|bare| lead < bare.len())?;
+    let words = bare.get(lead..)?;
+    let method = lead + words.iter().take_while(|byte| !is_space(**byte)).count();
+    let target = method + leading_spaces(bare.get(method..)?);
+    Some(RequestLine {
+        method: (lead, method),
+        target: (target, end),
+        // Nothing says that the connection persists.
+        version: Version::Http10,
+        odd: true,
+    })
+}
+
+const fn is_end(byte: u8) -> bool {
+    is_space(byte) || byte == b'\n'
+}
+
+/// Length of the word that a line begins with, as far as it may be a method. Servers take `GET:`
+/// and `"GET"` for one.
+fn word(bytes: &[u8]) -> usize {
+    let first = |byte: u8| is_token(byte) || byte == b'"';
+    match bytes.first() {
+        Some(byte) if first(*byte) => bytes
+            .iter()
+            .take_while(|byte| byte.is_ascii_graphic())
+            .count(),
+        _ => 0,
+    }
+}
+
+fn leading_spaces(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| is_space(**byte)).count()
 }
 
 /// Reads a status line, with or without its line end. `None`: no version of HTTP/1, or no status of
@@ -216,6 +261,9 @@ mod tests {
         check(b"GET / http/1.1\r\n", "GET|/|1.1 odd");
         check(b"GET /a\x01 HTTP/1.1\r\n", "GET|/a\\x01|1.1 odd");
         check(b"GET /a\r HTTP/1.1\r\n", "GET|/a|1.1 odd");
+        check(b" \tGET / HTTP/1.1\r\n", "GET|/|1.1 odd");
+        check(b"GET: / HTTP/1.1\r\n", "GET:|/|1.1 odd");
+        check(b"\"GET\" / HTTP/1.1\r\n", "\\\"GET\\\"|/|1.1 odd");
     }
 
     #[test]
@@ -227,13 +275,30 @@ mod tests {
             b"HTTP/1.1 200 OK",
             b"GET /",
             b"GET key",
-            b" GET / HTTP/1.1",
+            b"{GET / HTTP/1.1",
             b"INVITE sip:a@b.example SIP/2.0",
             b"DESCRIBE rtsp://a.example RTSP/1.0",
             b"@x / HTTP/1.1",
             b"GET / xHTTP/1.1",
         ] {
             check(line, "-");
+        }
+    }
+
+    #[test]
+    fn lines_that_a_response_has_shown_to_be_one() {
+        for (line, expected) in [
+            (&b"GET /ok\r\n"[..], Some(("GET", "/ok"))),
+            (b"GET /ok HTTP 1.1\n", Some(("GET", "/ok HTTP 1.1"))),
+            (b" \t GET  /ok ICY/1.0 \r\n", Some(("GET", "/ok ICY/1.0"))),
+            (b"help\r\n", Some(("help", ""))),
+            (b"\r\n", None),
+            (b" \t\r\n", None),
+            (b"", None),
+        ] {
+            let text = |(from, to): (usize, usize)| std::str::from_utf8(&line[from..to]).unwrap();
+            let read = any(line).map(|read| (text(read.method), text(read.target)));
+            assert_eq!(read, expected, "{}", line.escape_ascii());
         }
     }
 
@@ -269,6 +334,7 @@ mod tests {
         for (line, start) in [
             (&b"GET\t/a b HTTP/1.0.8 \r\n"[..], Start::OddRequest),
             (b"p / HTTP/1.1\n", Start::Request),
+            (b" \tGET: / HTTP/1.1\n", Start::OddRequest),
         ] {
             for len in 0..line.len() {
                 assert_eq!(look(&line[..len]), Start::Undecided, "{len}");

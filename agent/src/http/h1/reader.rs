@@ -2,7 +2,7 @@
 
 use super::body::{Progress, Reading};
 use super::head::{self, Parsed, ReadError, find_end};
-use super::{Damage, Framed, Head, Wanted};
+use super::{Damage, Framed, Head, Wanted, lenient};
 use crate::http::{Anomalies, Body};
 
 /// Bounds of one message.
@@ -36,6 +36,8 @@ pub enum Event<H> {
 #[derive(Debug, Default)]
 pub struct Reader {
     state: State,
+    /// The next message is a request, whatever its line says.
+    any_line: bool,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +60,16 @@ struct Partial {
 }
 
 impl Reader {
+    /// Of requests, the first of which its response has shown to be one, whatever its line says. It
+    /// must be read in one go.
+    #[must_use]
+    pub(crate) fn of_any_line() -> Self {
+        Self {
+            state: State::Between,
+            any_line: true,
+        }
+    }
+
     /// Between messages: the next byte, if it is not an empty line, begins one.
     #[must_use]
     pub const fn is_between(&self) -> bool {
@@ -111,7 +123,11 @@ impl Reader {
                 self.state = State::Between;
                 return event;
             }
-            State::Between => head::parse(input, bounds).map(|parsed| match parsed {
+            State::Between => match std::mem::take(&mut self.any_line) {
+                true => lenient::parse_any(input, bounds),
+                false => head::parse(input, bounds),
+            }
+            .map(|parsed| match parsed {
                 Some(parsed) => {
                     *input = input.get(parsed.len..).unwrap_or_default();
                     Some(parsed)

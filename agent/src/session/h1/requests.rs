@@ -144,6 +144,12 @@ impl H1 {
         }
     }
 
+    /// The first request is one, whatever its line says: a response has come.
+    pub(crate) fn is_shown_by_its_response(&mut self) {
+        self.recognition = Recognition::Proven;
+        self.requests = Requests::Reading(Reader::of_any_line());
+    }
+
     /// What was taken for the first request is none.
     fn not_a_request(&mut self) {
         self.started = None;

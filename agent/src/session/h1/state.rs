@@ -26,7 +26,7 @@ pub(super) struct LastRequest {
 /// Whether it is HTTP at all.
 ///
 /// ```text
-/// FirstBytes ── a whole request line ──► Proven
+/// FirstBytes ── a whole request line, or a response ──► Proven
 ///     │   └──── bytes are missing ─────► Unproven ── a whole request line ──► Proven
 ///     └──────── no request line ───────► Refuted
 /// ```

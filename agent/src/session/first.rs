@@ -1,0 +1,86 @@
+//! What the first bytes of a connection look like, and those that only a response can explain.
+
+use super::held::Start;
+use crate::flow::Direction;
+use crate::http::h1::{Class, classify};
+use crate::transport::Chunk;
+
+/// Bytes that hold a usual method and the beginning of a target, or the whole of anything else
+/// that is recognised.
+const ENOUGH: usize = 64;
+
+/// First bytes that are no request line of HTTP. When a status line responds to them, they were a
+/// request.
+#[derive(Debug)]
+pub(super) struct Unnamed {
+    pub(super) direction: Direction,
+    start: Start,
+}
+
+impl Unnamed {
+    /// Longest request that is kept: what servers accept of a line (RFC 9112 §3 asks for 8000
+    /// bytes).
+    const MOST: usize = 8 * 1024;
+
+    pub(super) fn new(direction: Direction, start: Start) -> Option<Box<Self>> {
+        let fits = start.bytes.len() <= Self::MOST;
+        fits.then(|| Box::new(Self { direction, start }))
+    }
+
+    /// More of its direction came. `None`: that is too much.
+    pub(super) fn push(mut self: Box<Self>, chunk: &Chunk<'_>) -> Option<Box<Self>> {
+        if self.start.bytes.len() + chunk.bytes.len() > Self::MOST {
+            return None;
+        }
+        self.start.bytes.extend_from_slice(chunk.bytes);
+        Some(self)
+    }
+
+    /// What a response came to. `None`: it holds a plain request, which the response is of.
+    pub(super) fn request(self) -> Option<Start> {
+        let is_request = |line| matches!(classify(line), Class::Request | Class::OddRequest);
+        let mut lines = self.start.bytes.split_inclusive(|byte| *byte == b'\n');
+        (!lines.any(is_request)).then_some(self.start)
+    }
+
+    pub(super) const fn memory(&self) -> usize {
+        self.start.bytes.capacity()
+    }
+}
+
+/// What the first bytes of a direction look like, however many came at a time. A method and the
+/// beginning of a long target are a request: the reader finds out.
+pub(super) fn first_look(bytes: &[u8]) -> Class {
+    if is_server_preface(bytes) {
+        // Servers of HTTP/2 need not wait for the client's (RFC 9113 §3.4).
+        return Class::Undecided;
+    }
+    let bytes = skip_empty_lines(bytes);
+    match classify(bytes) {
+        Class::Undecided if bytes.len() >= ENOUGH => Class::Request,
+        class => class,
+    }
+}
+
+/// The first frame of a server of HTTP/2: SETTINGS, as far as it has come. Few bytes follow it
+/// before the client has spoken.
+fn is_server_preface(bytes: &[u8]) -> bool {
+    /// Bytes held while the client is awaited.
+    const MOST: usize = 4096;
+    // Length (three bytes, a multiple of six), type, flags, stream (four bytes).
+    let fits = |(at, byte): (usize, &u8)| match at {
+        1 => *byte == 0,
+        2 => byte.is_multiple_of(6),
+        3 => *byte == 4,
+        _ => *byte == 0,
+    };
+    !bytes.is_empty() && bytes.len() <= MOST && bytes.iter().take(9).enumerate().all(fits)
+}
+
+pub(super) fn skip_empty_lines(bytes: &[u8]) -> &[u8] {
+    let empty = bytes
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+        .count();
+    bytes.get(empty..).unwrap_or_default()
+}
