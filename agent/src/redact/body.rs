@@ -28,8 +28,8 @@ pub(super) fn open(rules: &Rules, known: &KnownFields, body: &mut Body) -> Conte
     }
     let media_type = known.get(Known::ContentType).unwrap_or_default();
     if !rules.wanted.open() {
-        let essence = media_type.split(|&b| b == b';').next().unwrap_or_default();
-        if !rules.wanted.keeps(|globs| any(globs, essence.trim_ascii())) {
+        let essence = essence(media_type);
+        if !rules.wanted.keeps(|globs| any(globs, essence)) {
             return Content::of_omitted(body, Omitted::Unwanted);
         }
     }
@@ -65,13 +65,18 @@ pub(super) fn open(rules: &Rules, known: &KnownFields, body: &mut Body) -> Conte
 /// The body is one JSON Web Token (RFC 7519 §10.3, RFC 8417 §7.2, RFC 9701 §5) or another JOSE
 /// object (RFC 7515 §9.2).
 pub(super) fn is_token(media_type: &[u8]) -> bool {
-    let essence = media_type.split(|&b| b == b';').next().unwrap_or_default();
-    let essence = essence.trim_ascii_end();
+    let essence = essence(media_type);
     let ends = |end: &[u8]| {
         let start = essence.len().checked_sub(end.len());
         start.is_some_and(|start| essence[start..].eq_ignore_ascii_case(end))
     };
     ends(b"/jwt") || ends(b"+jwt") || ends(b"/jose")
+}
+
+/// A media type without its parameters (RFC 9110 §8.3.1).
+pub(super) fn essence(media_type: &[u8]) -> &[u8] {
+    let essence = media_type.split(|&b| b == b';').next();
+    essence.unwrap_or_default().trim_ascii()
 }
 
 pub(super) fn starts_with(media_type: &[u8], start: &[u8]) -> bool {

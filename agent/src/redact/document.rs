@@ -1,5 +1,6 @@
 //! A document of any kind: which scanners look at it. The first pass looks at all; most documents
-//! have no trace of a secret, and no other scanner looks at those.
+//! have no trace of a secret, and no other scanner looks at those. Of binary bodies the runs of
+//! text are documents.
 
 use memchr::{memchr, memmem};
 
@@ -12,7 +13,7 @@ use super::names::Names;
 use super::query::Tools;
 use super::sieve::{Sieve, Traces};
 use super::text::Shape;
-use super::{csv, json, known, multipart, query, text, xml};
+use super::{binary, csv, json, known, multipart, query, text, xml};
 
 /// Deepest multipart in multipart that is looked into: mails in mails.
 const DEPTH: usize = 3;
@@ -97,12 +98,23 @@ impl Search {
         effort: &mut Effort,
         edits: &mut Edits,
     ) {
+        let bare = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let bare = bare.trim_ascii_start();
+        let is_multipart =
+            depth > 0 && (bare.starts_with(b"--") || starts_with(media_type, b"multipart/"));
+        // What the parts are is said within.
+        let label: &[u8] = if is_multipart { b"" } else { media_type };
+        let is_binary = binary::is_binary(label, text);
+        if is_binary && !is_multipart {
+            self.binary(text, room, effort, edits);
+            return;
+        }
         let Room { lower, traces } = room;
         self.sieve.look(text, &self.names, effort, lower, traces);
         known::scan(text, &traces.tokens, &self.patterns, effort, edits);
-        query::scan_text(text, self.tools(), effort, edits);
-        let bare = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        let bare = bare.trim_ascii_start();
+        if !is_binary {
+            query::scan_text(text, self.tools(), effort, edits);
+        }
         let is_form = is_form(media_type, bare);
         if is_form {
             query::scan_form(text, self.tools(), effort, edits);
@@ -110,24 +122,8 @@ impl Search {
         if traces.has_no_names() {
             return;
         }
-        let is_multipart = bare.starts_with(b"--") || starts_with(media_type, b"multipart/");
-        if is_multipart && depth > 0 {
-            let mut inner = Room::default();
-            let each = |part: multipart::Part<'_>, effort: &mut Effort, edits: &mut Edits| {
-                let content = text.get(part.range.clone()).unwrap_or_default();
-                let mut found = Edits::default();
-                let room = &mut inner;
-                self.document(
-                    part.media_type,
-                    content,
-                    depth - 1,
-                    room,
-                    effort,
-                    &mut found,
-                );
-                edits.append(found, part.range.start);
-            };
-            multipart::scan(text, &self.names, effort, edits, each);
+        if is_multipart {
+            self.parts(text, depth, effort, edits);
             return;
         }
         let is_xml = xml::recognizes(bare);
@@ -139,6 +135,48 @@ impl Search {
             let shape = shape(bare, is_xml);
             text::scan(text, traces, shape, effort, edits);
             csv::scan(text, media_type, traces, effort, edits);
+        }
+    }
+
+    /// The parts of a multipart body, each a document.
+    fn parts(&self, text: &[u8], depth: usize, effort: &mut Effort, edits: &mut Edits) {
+        let mut room = Room::default();
+        let each = |part: multipart::Part<'_>, effort: &mut Effort, edits: &mut Edits| {
+            let content = text.get(part.range.clone()).unwrap_or_default();
+            let mut found = Edits::default();
+            let room = &mut room;
+            self.document(
+                part.media_type,
+                content,
+                depth - 1,
+                room,
+                effort,
+                &mut found,
+            );
+            edits.append(found, part.range.start);
+        };
+        multipart::scan(text, &self.names, effort, edits, each);
+    }
+
+    /// A body that is plainly binary: known tokens, and what its runs of text hold.
+    fn binary(&self, bytes: &[u8], room: &mut Room, effort: &mut Effort, edits: &mut Edits) {
+        /// Steps that a document takes, whatever is in it.
+        const STEPS: usize = 64;
+        self.sieve
+            .look_for_tokens(bytes, &mut room.lower, &mut room.traces);
+        effort.spend(bytes.len());
+        // Addresses are too short to be sure of.
+        let mut patterns = self.patterns.clone();
+        patterns.retain(|&pattern| pattern != Pattern::Email);
+        known::scan(bytes, &room.traces.tokens, &patterns, effort, edits);
+        for run in binary::runs(bytes) {
+            if !effort.spend(STEPS) {
+                return;
+            }
+            let text = bytes.get(run.clone()).unwrap_or_default();
+            let mut found = Edits::default();
+            self.document(b"", text, 0, room, effort, &mut found);
+            edits.append(found, run.start);
         }
     }
 }

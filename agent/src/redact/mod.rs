@@ -16,8 +16,10 @@
 //! forward, and all share an [`effort`] per message. A body that costs more is omitted and counted.
 //!
 //! What it does not know: secrets under names that say nothing, in paths, in prose, and in binary
-//! encodings such as protobuf; for those there are the rules on paths and on media types.
+//! encodings such as protobuf; for those there are the rules on paths and on media types. In a body
+//! that is plainly binary, names are looked for in its runs of text only ([`binary`]).
 
+mod binary;
 mod body;
 mod config;
 mod counts;
