@@ -93,23 +93,12 @@ fn ends(segments: &[String], name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::source::expect_one;
     use super::*;
 
-    /// `expected` is a part of the one finding, or empty when there is none.
     #[track_caller]
     fn check_one(path: &str, text: &str, expected: &str) {
-        let source = Source::new(path, text.to_owned()).unwrap();
-        let mut findings = Vec::new();
-        check(&source, &mut findings);
-        assert_eq!(
-            findings.len(),
-            usize::from(!expected.is_empty()),
-            "{path}: {text}: {findings:?}"
-        );
-        assert!(
-            findings.iter().all(|finding| finding.contains(expected)),
-            "{findings:?}"
-        );
+        expect_one(path, text, expected, check);
     }
 
     #[test]

@@ -54,6 +54,29 @@ impl Source {
     }
 }
 
+/// Tries a rule on one file: `expected` is a part of the one finding, or empty when there is none.
+#[cfg(test)]
+#[track_caller]
+pub fn expect_one(
+    path: &str,
+    text: &str,
+    expected: &str,
+    check: impl FnOnce(&Source, &mut Vec<String>),
+) {
+    let source = Source::new(path, text.to_owned()).unwrap();
+    let mut findings = Vec::new();
+    check(&source, &mut findings);
+    assert_eq!(
+        findings.len(),
+        usize::from(!expected.is_empty()),
+        "{path}: {text}: {findings:?}"
+    );
+    assert!(
+        findings.iter().all(|finding| finding.contains(expected)),
+        "{findings:?}"
+    );
+}
+
 /// Every text file that git knows or would add.
 ///
 /// # Errors
