@@ -4,9 +4,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::Batch;
+use super::batch::Buffered;
 use super::handle::{Encode, Input};
 use crate::files::Output;
 use crate::har::{OutputPlace, Writer, push_entry};
@@ -18,36 +17,23 @@ const BATCH: usize = 256 * 1024;
 
 /// Fills buffers with entries.
 #[derive(Debug, Default)]
-pub(super) struct Entries {
-    buffer: Vec<u8>,
-    items: u64,
-}
+pub(super) struct Entries(Buffered);
 
 impl Encode for Entries {
     fn add(&mut self, input: Input<'_>) -> Option<Batch> {
         let Input::Exchange(sanitized) = input else {
             return None;
         };
-        let full = self.buffer.len() >= BATCH;
-        let closed = if full { self.close() } else { None };
-        if !self.buffer.is_empty() {
-            self.buffer.extend_from_slice(b",\n");
-        }
-        push_entry(&mut self.buffer, sanitized);
-        self.items += 1;
-        closed
+        self.0.add(BATCH, |buffer| {
+            if !buffer.is_empty() {
+                buffer.extend_from_slice(b",\n");
+            }
+            push_entry(buffer, sanitized);
+        })
     }
 
     fn close(&mut self) -> Option<Batch> {
-        if self.items == 0 {
-            return None;
-        }
-        let bytes = Bytes::from(std::mem::take(&mut self.buffer));
-        Some(Batch {
-            bytes: bytes.len(),
-            parts: vec![bytes],
-            items: std::mem::take(&mut self.items),
-        })
+        self.0.close()
     }
 }
 

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Batch;
+use super::batch::Buffered;
 use super::handle::{Encode, Input};
 use crate::signal::span::{Attributes, Kind, Resource, ResourceValue, Span, Status, Value};
 
@@ -17,40 +17,27 @@ const BATCH: usize = 64 * 1024;
 
 /// Fills buffers with lines.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
-    buffer: Vec<u8>,
-    items: u64,
-}
+pub(super) struct Lines(Buffered);
 
 impl Encode for Lines {
     fn add(&mut self, input: Input<'_>) -> Option<Batch> {
         let Input::Span(span) = input else {
             return None;
         };
-        let full = self.buffer.len() >= BATCH;
-        let closed = if full { self.close() } else { None };
-        let before = self.buffer.len();
-        // Writing JSON into memory fails for no input that a span can hold; half a line would spoil
-        // the next.
-        if serde_json::to_writer(&mut self.buffer, &Line(span)).is_err() {
-            self.buffer.truncate(before);
-        } else {
-            self.buffer.push(b'\n');
-        }
-        self.items += 1;
-        closed
+        self.0.add(BATCH, |buffer| {
+            let before = buffer.len();
+            // Writing JSON into memory fails for no input that a span can hold; half a line would
+            // spoil the next.
+            if serde_json::to_writer(&mut *buffer, &Line(span)).is_err() {
+                buffer.truncate(before);
+            } else {
+                buffer.push(b'\n');
+            }
+        })
     }
 
     fn close(&mut self) -> Option<Batch> {
-        if self.items == 0 {
-            return None;
-        }
-        let bytes = Bytes::from(std::mem::take(&mut self.buffer));
-        Some(Batch {
-            bytes: bytes.len(),
-            parts: vec![bytes],
-            items: std::mem::take(&mut self.items),
-        })
+        self.0.close()
     }
 }
 
