@@ -40,6 +40,8 @@ pub struct CaptureConfig {
     /// A window that is used up goes on, to four times its size, while less than this is pending
     /// in the ring buffer: user space is about to ask for more, and there is room.
     pub overrun_bytes: u32,
+    /// Size of the ring buffer, which cgroups share. Zero: they do not.
+    pub ring_bytes: u32,
 }
 
 impl Default for CaptureConfig {
@@ -55,13 +57,14 @@ impl Default for CaptureConfig {
             ports: [0; MAX_PORTS],
             enabled: 1,
             overrun_bytes: crate::DEFAULT_RING_BYTES / 4,
+            ring_bytes: crate::DEFAULT_RING_BYTES,
         }
     }
 }
 
-const _: () = assert!(core::mem::size_of::<CaptureConfig>() == 68);
+const _: () = assert!(core::mem::size_of::<CaptureConfig>() == 72);
 
-// SAFETY: `repr(C)`, integers only, no padding (7 × 4 + 16 × 2 + 2 × 4 = 68, asserted above): any
+// SAFETY: `repr(C)`, integers only, no padding (7 × 4 + 16 × 2 + 3 × 4 = 72, asserted above): any
 // bytes are a value.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for CaptureConfig {}

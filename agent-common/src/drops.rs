@@ -2,7 +2,7 @@
 //! metric label.
 
 /// Number of [`DropReason`]s.
-pub const DROP_REASONS: u32 = 8;
+pub const DROP_REASONS: u32 = 9;
 
 /// What the BPF programs count when they do not copy payload, per CPU: number of segments and their
 /// payload bytes.
@@ -26,6 +26,9 @@ pub enum DropReason {
     Unaccepted = 6,
     /// A subflow of Multipath TCP, which carries parts of a stream (RFC 8684): once per subflow.
     Mptcp = 7,
+    /// The ring buffer was short, and the cgroup had more than its share of it: a gap in the
+    /// stream.
+    RingShare = 8,
 }
 
 impl DropReason {
@@ -39,6 +42,7 @@ impl DropReason {
         Self::FlowState,
         Self::Unaccepted,
         Self::Mptcp,
+        Self::RingShare,
     ];
 
     /// The metric's label.
@@ -53,6 +57,7 @@ impl DropReason {
             Self::FlowState => "flow_state",
             Self::Unaccepted => "unaccepted",
             Self::Mptcp => "mptcp",
+            Self::RingShare => "ring_share",
         }
     }
 }

@@ -16,6 +16,7 @@ mod drops;
 mod event;
 mod flow;
 mod owner;
+mod share;
 
 pub use classification::{CLASSIFICATIONS, Classification};
 pub use command::{COMMAND_IGNORE, COMMAND_UNLIMITED, ResumeOffset, SocketCommand};
@@ -27,6 +28,7 @@ pub use event::{
 };
 pub use flow::{FLOW_LEN, FLOW_STATE_IGNORED, FLOW_STATE_OFFSET, IgnoredFlow};
 pub use owner::Owner;
+pub use share::RingShare;
 
 /// Most payload bytes of one record. A larger skb makes several records, in order.
 pub const MAX_CHUNK: usize = 32 * 1024;

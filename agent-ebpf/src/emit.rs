@@ -9,7 +9,7 @@ use aya_ebpf::helpers::{bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use meshtap_common::{DropReason, EventHeader, FLAG_FIN, FLAG_RST, HEADER_LEN, MAX_CHUNK, MAX_SKB};
 
 use crate::maps::{EVENTS, count, pending};
-use crate::read;
+use crate::{read, share};
 
 const CHUNK: u32 = MAX_CHUNK as u32;
 const CHUNKS: u32 = (MAX_SKB / MAX_CHUNK) as u32;
@@ -22,10 +22,16 @@ pub(crate) fn segment(
     header: &mut EventHeader,
     mut offset: u32,
     wakeup_bytes: u32,
+    ring_bytes: u32,
 ) {
     let flags = header.flags;
     let mut wire_len = header.wire_len;
     let mut left = header.captured_len;
+    let pending = pending();
+    if !share::admits(header.cgroup_id, left, pending, ring_bytes) {
+        count(DropReason::RingShare, left);
+        return;
+    }
     header.flags &= !(FLAG_FIN | FLAG_RST);
     for _ in 1..CHUNKS {
         if left <= CHUNK {
@@ -50,7 +56,7 @@ pub(crate) fn segment(
     }
     header.captured_len = left;
     header.flags = flags;
-    if !write(skb, header, offset, wakeup(wakeup_bytes)) {
+    if !write(skb, header, offset, wakeup(pending, wakeup_bytes)) {
         count(DropReason::RingFull, left);
     }
 }
@@ -123,8 +129,8 @@ fn reserve_exactly(size: usize) -> *mut u8 {
 
 /// The submit flag: wake the reader only when a lot is pending.
 #[inline(always)]
-fn wakeup(wakeup_bytes: u32) -> u64 {
-    if pending() > u64::from(wakeup_bytes) {
+fn wakeup(pending: u64, wakeup_bytes: u32) -> u64 {
+    if pending > u64::from(wakeup_bytes) {
         u64::from(BPF_RB_FORCE_WAKEUP)
     } else {
         u64::from(BPF_RB_NO_WAKEUP)

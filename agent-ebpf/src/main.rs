@@ -26,6 +26,7 @@ mod mptcp;
 mod read;
 mod scope;
 mod segment;
+mod share;
 mod window;
 
 /// Bytes from one sequence number to another, modulo 2^32 (RFC 9293 §3.4).

@@ -160,7 +160,7 @@ pub(crate) fn count_classification(classification: u32) {
 /// # Safety
 /// `counter` is valid and aligned.
 #[inline(always)]
-unsafe fn add(counter: *mut u64, value: u64) {
+pub(crate) unsafe fn add(counter: *mut u64, value: u64) {
     #[cfg(target_arch = "bpf")]
     // SAFETY: the caller's.
     unsafe {

@@ -242,6 +242,7 @@ fn check_both_ends(bind: IpAddr, to: IpAddr) {
     assert_ne!(sockets(client), sockets(server));
     for reason in [
         DropReason::RingFull,
+        DropReason::RingShare,
         DropReason::Unreadable,
         DropReason::FlowState,
         DropReason::Budget,

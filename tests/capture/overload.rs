@@ -41,7 +41,10 @@ fn an_agent_that_is_not_let_run() {
         let report = tap.finish();
         report.assert_balanced();
         assert_no_wrong_pair(&report);
-        let dropped = report.count("/kernel_drops/ring_full/segments");
+        let dropped: u64 = ["ring_full", "ring_share"]
+            .map(|reason| report.count(&format!("/kernel_drops/{reason}/segments")))
+            .iter()
+            .sum();
         assert!(dropped > 0, "the ring buffer of 64 KiB held it all");
         let (emitted, all) = (report.exchanges.len(), before + during + after.len());
         figure(&format!(
@@ -85,6 +88,44 @@ fn a_body_with_a_hole_is_marked() {
             "known by its length field"
         );
         assert!(content.starts_with(&exchange.response().bytes()));
+    });
+}
+
+/// One pod floods while the agent is not let run; what its neighbour does meanwhile is emitted, and
+/// whole.
+#[test]
+fn a_flood_costs_nobody_else_the_ring_buffer() {
+    live(|bench| {
+        let nginx = Nginx::start(bench, ECHO);
+        fs::write(nginx.root().join("large"), Random::new(3).bytes(1_000_000)).expect("a file");
+        let flooding = bench.cgroup.pod(0xf1);
+        let neighbour = bench.cgroup.pod(0xa1);
+        let tap = Tap::new(bench)
+            .args(["--side", "client", "--ring-size", "2MiB"])
+            .start();
+        tap.pause();
+        flooding.inside(|| {
+            for _ in 0..8 {
+                let _ = curl(&[&url("127.0.0.1", "/large")]);
+            }
+        });
+        let targets: Vec<String> = (0..50).map(|n| format!("/echo?id=quiet-{n}")).collect();
+        neighbour.inside(|| {
+            for target in &targets {
+                let _ = curl(&[&url("127.0.0.1", target)]);
+            }
+        });
+        tap.proceed();
+        tap.emitted_each(targets.iter().cloned());
+        let report = tap.finish();
+        report.assert_balanced();
+        for target in &targets {
+            let mut found = report.exchanges.iter().filter(|e| e.target() == target);
+            let exchange = found.next().unwrap_or_else(|| panic!("{target} is absent"));
+            assert_eq!(exchange.partial(), None, "{target}");
+        }
+        assert!(report.count("/kernel_drops/ring_share/bytes") > 1_000_000);
+        assert_eq!(report.count("/kernel_drops/ring_full/bytes"), 0);
     });
 }
 

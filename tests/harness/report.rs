@@ -64,6 +64,7 @@ impl Report {
         self.assert_balanced();
         for reason in [
             "ring_full",
+            "ring_share",
             "unreadable",
             "oversize",
             "headers",

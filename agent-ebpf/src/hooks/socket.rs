@@ -361,6 +361,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             &mut header,
             packet.payload_offset,
             record.wakeup_bytes,
+            self.config.ring_bytes,
         );
     }
 }

@@ -118,5 +118,9 @@ pub(super) fn publish(shared: &Shared, source: &Metered, engine: &Engine, overfl
         malformed: drops.malformed,
         ring_size: source.ring_bytes,
         ring_peak: source.peak,
+        refused: match drops.segments(DropReason::RingShare) {
+            0 => Vec::new(),
+            _ => source.capture.refused(),
+        },
     });
 }

@@ -1,10 +1,16 @@
-//! The queue between the data thread and the output thread: bounded in exchanges and in bytes.
+//! The queue between the data thread and the output thread: bounded in exchanges and in bytes, and
+//! shared by cgroup while it is short.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hashbrown::HashMap;
+
 use crate::exchange::Exchange;
+use crate::flow::CgroupId;
+use crate::hash::Keyed;
 
 /// Exchanges waiting for output: what a busy node emits in about half a second, so a short stall of
 /// the reader loses nothing.
@@ -13,6 +19,10 @@ const MAX_EXCHANGES: usize = 65_536;
 /// at the default limit.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// A cgroup may have so many times what is free of the queue, as of the ring buffer: one that is
+/// alone has eight ninths of it, and the others always find some room.
+const FACTOR: usize = 8;
+
 /// Exchanges that ended in one poll.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -20,7 +30,6 @@ pub(super) struct Batch {
     pub(super) first: u64,
     /// In the order in which they ended.
     pub(super) exchanges: Vec<Exchange>,
-    bytes: usize,
 }
 
 /// What to do when there is no room.
@@ -42,15 +51,57 @@ pub(super) enum Popped {
     Closed,
 }
 
+/// What is in the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Held {
+    exchanges: usize,
+    bytes: usize,
+}
+
+impl Held {
+    const fn add(&mut self, bytes: usize) {
+        self.exchanges += 1;
+        self.bytes += bytes;
+    }
+
+    const fn remove(&mut self, bytes: usize) {
+        self.exchanges = self.exchanges.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     batches: VecDeque<Batch>,
-    exchanges: usize,
-    bytes: usize,
+    held: Held,
+    /// What each cgroup has of it.
+    by_cgroup: HashMap<CgroupId, Held, Keyed>,
     /// The data thread has ended.
     closed: bool,
     /// The output thread has.
     abandoned: bool,
+}
+
+impl State {
+    fn keep(&mut self, batch: Batch) {
+        if !batch.exchanges.is_empty() {
+            self.batches.push_back(batch);
+        }
+    }
+
+    fn release(&mut self, batch: &Batch) {
+        for exchange in &batch.exchanges {
+            let bytes = held(exchange);
+            self.held.remove(bytes);
+            let Some(has) = self.by_cgroup.get_mut(&exchange.peers.cgroup) else {
+                continue;
+            };
+            has.remove(bytes);
+            if has.exchanges == 0 {
+                self.by_cgroup.remove(&exchange.peers.cgroup);
+            }
+        }
+    }
 }
 
 /// The queue.
@@ -85,56 +136,65 @@ impl Queue {
     /// Hands over exchanges, the first of which has index `first`; the number of those that found
     /// no room.
     pub(super) fn push(&self, first: u64, exchanges: Vec<Exchange>, when_full: WhenFull) -> u64 {
-        let bytes = exchanges.iter().map(held).sum();
-        let mut batch = Batch {
-            first,
-            exchanges,
-            bytes,
-        };
         let mut state = self.lock();
         if when_full == WhenFull::Wait {
+            let (count, bytes) = (exchanges.len(), exchanges.iter().map(held).sum());
             // A batch larger than the bound goes in alone.
             state = self
                 .changed
                 .wait_while(state, |state| {
-                    !state.batches.is_empty() && !state.abandoned && !self.fits(state, &batch)
+                    !state.batches.is_empty() && !state.abandoned && !self.fits(state, count, bytes)
                 })
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        let mut dropped = 0;
         if state.abandoned {
-            return batch.exchanges.len() as u64;
+            return exchanges.len() as u64;
         }
-        if when_full == WhenFull::Drop {
-            dropped = self.shorten(&state, &mut batch);
-            if batch.exchanges.is_empty() {
-                return dropped;
+        let mut dropped = 0;
+        let mut batch = Batch {
+            first,
+            exchanges: Vec::with_capacity(exchanges.len()),
+        };
+        for (index, exchange) in (first..).zip(exchanges) {
+            let bytes = held(&exchange);
+            let cgroup = exchange.peers.cgroup;
+            if when_full == WhenFull::Drop && !self.admits(&state, cgroup, bytes) {
+                dropped += 1;
+                // The indices of a batch have no holes.
+                let next = Batch {
+                    first: index + 1,
+                    exchanges: Vec::new(),
+                };
+                state.keep(mem::replace(&mut batch, next));
+                continue;
             }
+            state.held.add(bytes);
+            state.by_cgroup.entry(cgroup).or_default().add(bytes);
+            batch.exchanges.push(exchange);
         }
-        state.exchanges += batch.exchanges.len();
-        state.bytes += batch.bytes;
-        state.batches.push_back(batch);
+        state.keep(batch);
         drop(state);
         self.changed.notify_all();
         dropped
     }
 
-    fn fits(&self, state: &State, batch: &Batch) -> bool {
-        state.exchanges + batch.exchanges.len() <= self.max_exchanges
-            && state.bytes + batch.bytes <= self.max_bytes
+    const fn fits(&self, state: &State, exchanges: usize, bytes: usize) -> bool {
+        state.held.exchanges + exchanges <= self.max_exchanges
+            && state.held.bytes + bytes <= self.max_bytes
     }
 
-    /// Drops exchanges off the end of a batch until it fits; their number.
-    fn shorten(&self, state: &State, batch: &mut Batch) -> u64 {
-        let mut dropped = 0;
-        while !self.fits(state, batch) {
-            let Some(exchange) = batch.exchanges.pop() else {
-                break;
-            };
-            batch.bytes = batch.bytes.saturating_sub(held(&exchange));
-            dropped += 1;
+    /// Is there room for an exchange of this cgroup?
+    fn admits(&self, state: &State, cgroup: CgroupId, bytes: usize) -> bool {
+        if !self.fits(state, 1, bytes) {
+            return false;
         }
-        dropped
+        let has = state.by_cgroup.get(&cgroup).copied().unwrap_or_default();
+        let free = Held {
+            exchanges: self.max_exchanges - state.held.exchanges,
+            bytes: self.max_bytes - state.held.bytes,
+        };
+        has.exchanges < FACTOR.saturating_mul(free.exchanges)
+            && has.bytes + bytes <= FACTOR.saturating_mul(free.bytes)
     }
 
     /// The next batch, waiting at most `timeout` for it.
@@ -148,8 +208,7 @@ impl Queue {
             .unwrap_or_else(PoisonError::into_inner);
         match state.batches.pop_front() {
             Some(batch) => {
-                state.exchanges -= batch.exchanges.len();
-                state.bytes = state.bytes.saturating_sub(batch.bytes);
+                state.release(&batch);
                 drop(state);
                 self.changed.notify_all();
                 Popped::Batch(batch)
@@ -184,6 +243,7 @@ pub(super) fn held(exchange: &Exchange) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::thread;
 
     use super::*;
@@ -209,15 +269,58 @@ mod tests {
         }
         assert_eq!(found, kept);
         let state = queue.lock();
-        assert_eq!((state.exchanges, state.bytes), (0, 0));
+        assert_eq!(state.held, Held::default());
+        assert!(state.by_cgroup.is_empty());
     }
 
     #[test]
     fn both_bounds() {
-        check(&Queue::new(10, usize::MAX), &[4, 4, 4, 4], &[4, 4, 2], 6);
+        check(&Queue::new(10, usize::MAX), &[4, 4, 4, 4], &[4, 4, 1], 7);
         let each = held(&sample::exchange());
         check(&Queue::new(100, 5 * each), &[3, 3, 3], &[3, 2], 4);
         check(&Queue::new(100, each - 1), &[1, 1], &[], 2);
+    }
+
+    /// One cgroup fills the queue with batches of so many exchanges; then another one has `quiet`.
+    #[track_caller]
+    fn check_share(max: usize, flood: usize, quiet: usize) {
+        let queue = Queue::new(max, usize::MAX);
+        let of = |cgroup, count| {
+            let mut exchanges = exchanges(count);
+            for exchange in &mut exchanges {
+                Arc::make_mut(&mut exchange.peers).cgroup = CgroupId(cgroup);
+            }
+            exchanges
+        };
+        let lost: u64 = (0..max)
+            .map(|_| queue.push(0, of(1, flood), WhenFull::Drop))
+            .sum();
+        assert!(lost > 0);
+        assert_eq!(queue.push(0, of(2, quiet), WhenFull::Drop), 0);
+    }
+
+    #[test]
+    fn a_flood_leaves_room_for_the_others() {
+        check_share(90, 10, 5);
+        check_share(900, 7, 50);
+        check_share(65_536, 1000, 3000);
+    }
+
+    #[test]
+    fn indices_are_right_where_exchanges_were_refused() {
+        let queue = Queue::new(9, usize::MAX);
+        let mut mixed = exchanges(12);
+        for (n, exchange) in mixed.iter_mut().enumerate() {
+            Arc::make_mut(&mut exchange.peers).cgroup = CgroupId(u64::from(n == 11));
+            exchange.request.body.size = n as u64;
+        }
+        assert_eq!(queue.push(0, mixed, WhenFull::Drop), 3);
+        queue.close();
+        while let Popped::Batch(batch) = queue.pop(Duration::ZERO) {
+            for (index, exchange) in (batch.first..).zip(batch.exchanges) {
+                assert_eq!(exchange.request.body.size, index);
+            }
+        }
     }
 
     #[test]

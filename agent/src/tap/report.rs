@@ -188,6 +188,7 @@ impl Report {
                     DropReason::Unaccepted => ("not accepted by TCP", false),
                     DropReason::Mptcp => ("excluded", false),
                     DropReason::RingFull
+                    | DropReason::RingShare
                     | DropReason::Unreadable
                     | DropReason::Oversize
                     | DropReason::Headers

@@ -231,6 +231,8 @@ fn capture(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
         sockets,
         malformed,
         ring_size,
+        // By workload, with the other counts of workloads.
+        refused: _,
         ring_peak,
     } = &reading.capture;
     let [segments, bytes] = [0, 1].map(|which| {

@@ -46,6 +46,8 @@ pub struct CaptureView {
     pub ring_size: u64,
     /// Most bytes that were taken from it in one go.
     pub ring_peak: u64,
+    /// Payload bytes dropped of who had more than its share of it.
+    pub refused: Vec<(CgroupId, u64)>,
 }
 
 /// Whether a hook is in place.
@@ -78,8 +80,9 @@ pub struct Shared {
     policy: Mutex<Vec<(crate::policy::Counts, crate::redact::Counts)>>,
     outcomes: Mutex<Vec<Outcomes>>,
     directory: OnceLock<Arc<Directory>>,
-    /// Names of cgroups that had something evicted: a total stays with the name that it had.
-    evicted: Mutex<BTreeMap<u64, WorkloadName>>,
+    /// Names of cgroups that had something evicted or refused: a total stays with the name that it
+    /// had.
+    names: Mutex<BTreeMap<u64, WorkloadName>>,
     reports: OnceLock<Reports>,
     pulses: Mutex<Vec<Arc<Pulse>>>,
     exporters: Mutex<Vec<Part>>,
@@ -236,7 +239,8 @@ impl Shared {
         Reading {
             workloads: self.directory.get().map(|directory| directory.view()),
             outcomes,
-            evictions: self.evictions(),
+            evictions: self.by_workload(|engine, _| engine.evictions.clone()),
+            refused: self.by_workload(|_, capture| capture.refused.clone()),
             engine: lock(&self.engine).clone(),
             capture: lock(&self.capture).clone(),
             hooks: lock(&self.hooks).clone(),
@@ -256,15 +260,18 @@ impl Shared {
         }
     }
 
-    /// As many as the engine counts cgroups: it has a bound.
-    fn evictions(&self) -> BTreeMap<WorkloadName, u64> {
+    /// As many as the engine, or the kernel, counts cgroups: both have a bound.
+    fn by_workload(
+        &self,
+        counts: impl FnOnce(&EngineView, &CaptureView) -> Vec<(CgroupId, u64)>,
+    ) -> BTreeMap<WorkloadName, u64> {
         let mut totals = BTreeMap::new();
         let Some(directory) = self.directory.get() else {
             return totals;
         };
-        let evictions = lock(&self.engine).evictions.clone();
-        let mut names = lock(&self.evicted);
-        for (cgroup, count) in evictions {
+        let counts = counts(&lock(&self.engine), &lock(&self.capture));
+        let mut names = lock(&self.names);
+        for (cgroup, count) in counts {
             let name = names
                 .entry(cgroup.0)
                 .or_insert_with(|| directory.workload_name(cgroup));
@@ -281,6 +288,8 @@ pub struct Reading {
     pub engine: EngineView,
     /// Connections evicted, by workload.
     pub evictions: BTreeMap<WorkloadName, u64>,
+    /// Payload bytes refused for want of ring buffer, by workload.
+    pub refused: BTreeMap<WorkloadName, u64>,
     /// See [`CaptureView`].
     pub capture: CaptureView,
     /// The hooks.

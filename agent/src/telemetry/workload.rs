@@ -1,13 +1,14 @@
 //! What is known of workloads, as metrics and in the detail of readiness. A Kubernetes API that
 //! does not respond costs names, so it is reported, but the agent is ready without it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
 use super::families::Families;
 use super::state::Reading;
-use crate::workload::{Missing, Reason, View, WatchState, WatchView};
+use crate::workload::{Missing, Reason, View, WatchState, WatchView, WorkloadName};
 
 /// Adds the metrics.
 pub(super) fn metrics(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
@@ -69,14 +70,23 @@ fn attribution(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
         "Exchanges by the result of the lookup of their pods: known at once, after a wait, uncertain, or emitted without.",
         results.into_iter().chain(without).map(|(result, n)| ([("result", result)], n)),
     )?;
-    let evicted = reading.evictions.iter();
+    fn each(
+        totals: &BTreeMap<WorkloadName, u64>,
+    ) -> impl Iterator<Item = ([(&'static str, &str); 2], u64)> {
+        totals.iter().map(|(name, n)| {
+            let labels = [("namespace", &*name.namespace), ("workload", &*name.name)];
+            (labels, *n)
+        })
+    }
     page.counters(
         "meshtap_workload_evicted_connections",
         "Connections dropped for room, by the workload that held more than its share.",
-        evicted.map(|(name, n)| {
-            let labels = [("namespace", &*name.namespace), ("workload", &*name.name)];
-            (labels, *n)
-        }),
+        each(&reading.evictions),
+    )?;
+    page.counters(
+        "meshtap_workload_dropped_bytes",
+        "Payload bytes not copied while the ring buffer was short, by the workload that had more than its share of it.",
+        each(&reading.refused),
     )?;
     let excluded = Reason::ALL.iter().zip(outcomes.excluded);
     page.counters(

@@ -3,8 +3,10 @@
 use std::io;
 
 use aya::Pod;
-use aya::maps::{MapData, PerCpuArray};
-use meshtap_common::{CLASSIFICATIONS, Classification, DROP_REASONS, DropReason};
+use aya::maps::{HashMap, MapData, PerCpuArray};
+use meshtap_common::{CLASSIFICATIONS, Classification, DROP_REASONS, DropReason, RingShare};
+
+use crate::flow::CgroupId;
 
 /// Payload that was not handed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +67,7 @@ impl Classified {
 pub(super) struct Counters {
     pub(super) drops: PerCpuArray<MapData, [u64; 2]>,
     pub(super) classified: PerCpuArray<MapData, u64>,
+    pub(super) shares: HashMap<MapData, u64, RingShare>,
 }
 
 impl Counters {
@@ -80,6 +83,16 @@ impl Counters {
             }
         }
         Ok(drops)
+    }
+
+    /// Payload bytes that cgroups were refused for having more than their share of the ring buffer.
+    /// The least recently used of many cgroups fall out.
+    pub(super) fn refused(&self) -> Vec<(CgroupId, u64)> {
+        let shares = self.shares.iter().filter_map(Result::ok);
+        shares
+            .filter(|(_, share)| share.dropped_bytes > 0)
+            .map(|(cgroup, share)| (CgroupId(cgroup), share.dropped_bytes))
+            .collect()
     }
 
     pub(super) fn classified(&self) -> io::Result<Classified> {

@@ -36,6 +36,7 @@ use self::load::MptcpSock;
 pub use self::own::OwnSockets;
 pub use self::scope::CgroupScope;
 use super::{Command, Event, Polled, Source, decode};
+use crate::flow::CgroupId;
 pub use config::{CaptureSection, SideChoice, is_ring_size};
 
 /// How to capture.
@@ -101,6 +102,7 @@ impl Capture {
         let counters = Counters {
             drops: map(&mut ebpf, "DROPS")?,
             classified: map(&mut ebpf, "CLASSIFIED")?,
+            shares: map(&mut ebpf, "RING_SHARES")?,
         };
         let mut settings = map(&mut ebpf, "CONFIG")?;
         let excluded = take(&mut ebpf, "EXCLUDED_CGROUPS")?;
@@ -110,7 +112,7 @@ impl Capture {
             0 => None,
             _ => log::Diagnostics::new(&mut ebpf),
         };
-        let config = enable(&mut settings, options.config)?;
+        let config = enable(&mut settings, options)?;
         Ok(Self {
             reader,
             commands,
@@ -213,6 +215,12 @@ impl Capture {
         self.counters.drops(self.malformed)
     }
 
+    /// Payload bytes that cgroups were refused for having more than their share of the ring buffer.
+    #[must_use]
+    pub fn refused(&self) -> Vec<(CgroupId, u64)> {
+        self.counters.refused()
+    }
+
     /// What became of the sockets that were met so far.
     ///
     /// # Errors
@@ -310,11 +318,13 @@ fn owners(ebpf: &mut Ebpf, hooks: &[HookStatus]) -> Result<Result<Owners, String
 /// side only looks like one that lost its responses.
 fn enable(
     map: &mut Array<MapData, CaptureConfig>,
-    config: CaptureConfig,
+    options: &CaptureOptions,
 ) -> Result<CaptureConfig, CaptureError> {
     let config = CaptureConfig {
         enabled: 1,
-        ..config
+        // As aya rounds it when it makes the map.
+        ring_bytes: options.ring_bytes.next_power_of_two(),
+        ..options.config
     };
     map.set(0, config, 0).map_err(map_error)?;
     Ok(config)
