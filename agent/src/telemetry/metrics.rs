@@ -374,6 +374,7 @@ mod tests {
     use super::*;
     use crate::export::Report;
     use crate::export::delivery::Totals;
+    use crate::workload::View;
 
     fn reading() -> Reading {
         let mut reading = Reading::default();
@@ -401,6 +402,23 @@ mod tests {
                 "{line} in\n{page}"
             );
         }
+    }
+
+    #[test]
+    fn every_metric_is_documented() {
+        let documented = include_str!("../../../docs/metrics.md");
+        let workloads = Reading {
+            workloads: Some(View::default()),
+            ..reading()
+        };
+        let page = page(workloads, Format::Prometheus);
+        let names = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let names: Vec<_> = names.filter_map(|line| line.split(' ').next()).collect();
+        assert!(names.len() > 40, "{names:?}");
+        let missing: Vec<_> = (names.iter())
+            .filter(|name| !documented.contains(&format!("`{name}`")))
+            .collect();
+        assert!(missing.is_empty(), "not in docs/metrics.md: {missing:?}");
     }
 
     #[test]

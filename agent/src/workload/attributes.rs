@@ -139,8 +139,8 @@ pub(crate) fn identity(pod: &Pod, prefix: Prefix, trust_domain: &str) -> Attribu
     if !pod.in_mesh {
         return Vec::new();
     }
-    let (namespace, ledger) = (&pod.namespace, &pod.service_account);
-    let id = format!("spiffe://{trust_domain}/ns/{namespace}/sa/{ledger}");
+    let (namespace, service_account) = (&pod.namespace, &pod.service_account);
+    let id = format!("spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}");
     vec![(
         format!("{}spiffe.id", prefix.label()),
         ResourceValue::Str(id),
