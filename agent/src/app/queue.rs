@@ -292,7 +292,8 @@ mod tests {
             }
             exchanges
         };
-        let lost: u64 = (0..max)
+        let batches = 2 * max / flood;
+        let lost: u64 = (0..batches)
             .map(|_| queue.push(0, of(1, flood), WhenFull::Drop))
             .sum();
         assert!(lost > 0);
