@@ -11,6 +11,11 @@ const MAX_SEGMENTS: usize = 128;
 const MAX_SECTIONS: usize = 4096;
 /// A note segment has some hundred bytes.
 const MAX_NOTES: usize = 64 * 1024;
+/// Two of the largest pages.
+const SHARED: u64 = 128 * 1024;
+
+/// With debug information, a Chromium has about 4 GB.
+const MAX_FILE: u64 = 8 * 1024 * 1024 * 1024;
 
 const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
@@ -31,6 +36,8 @@ pub(super) struct Elf<'a> {
     pub(super) sections: Vec<Section>,
     pub(super) eh_frame_header: Option<Segment>,
     notes: Vec<Segment>,
+    /// Those of the file and of its segments, as they are.
+    pub(super) headers: Vec<u8>,
 }
 
 /// A part of the file that is in memory at run time.
@@ -72,6 +79,9 @@ impl<'a> Elf<'a> {
         if size < HEADER as u64 {
             return Err(Refusal::NotElf);
         }
+        if size > MAX_FILE {
+            return Err(Refusal::TooLarge("the file"));
+        }
         let header = read(bytes, 0, HEADER)?;
         // ELF64, little-endian, version 1.
         if !header.starts_with(b"\x7fELF\x02\x01\x01") {
@@ -98,6 +108,7 @@ impl<'a> Elf<'a> {
             sections: Vec::new(),
             eh_frame_header: None,
             notes: Vec::new(),
+            headers: header.clone(),
         };
         elf.read_segments(long(32), short(54), short(56), size)?;
         elf.read_sections(long(40), short(58), short(60), size)?;
@@ -116,6 +127,7 @@ impl<'a> Elf<'a> {
             return Err(Refusal::Malformed("program headers"));
         }
         let table = read(self.bytes, offset, count * PROGRAM_HEADER)?;
+        self.headers.extend_from_slice(&table);
         for header in table.chunks_exact(PROGRAM_HEADER) {
             let long = |at| u64_at(header, at).unwrap_or(0);
             let segment = Segment {
@@ -142,6 +154,11 @@ impl<'a> Elf<'a> {
                 return Err(Refusal::Malformed("a segment outside the file"));
             }
             list.push(segment);
+        }
+        // Segments share no more of the file than a page at each end.
+        let total: u64 = self.segments.iter().map(|segment| segment.size).sum();
+        if total > size.saturating_add(SHARED * self.segments.len() as u64) {
+            return Err(Refusal::Malformed("segments that overlap"));
         }
         Ok(())
     }

@@ -22,7 +22,6 @@ pub(super) fn function(elf: &Elf<'_>, role: Role, address: u64) -> Result<Functi
             Machine::X86_64 => x86_is_emulated(first),
             Machine::Aarch64 => aarch64_is_emulated(first),
         },
-        returns: Vec::new(),
     })
 }
 

@@ -35,8 +35,6 @@ pub struct Function {
     pub entry: u64,
     /// The kernel emulates the first instruction and does not step through a copy of it.
     pub is_emulated: bool,
-    /// Every way out of the function, where that is proven; else empty.
-    pub returns: Vec<u64>,
 }
 
 /// What a function does.

@@ -63,4 +63,37 @@ pub enum Doubt {
     /// No function reports an error of libssl.
     #[error("no place where it reports an error")]
     Sites,
+    /// Several names of files have libssl's errors.
+    #[error("several libraries with its errors")]
+    File,
+    /// Errors are reported to several functions.
+    #[error("no one function that takes its errors")]
+    PutError,
+    /// The lines at which errors are reported are not in the order that is known.
+    #[error("errors in another order")]
+    Lines,
+    /// No function reports what `SSL_write` reports, several do, or it has not three arguments.
+    #[error("no one function like SSL_write")]
+    Write,
+    /// By their errors other functions are `SSL_read` and `SSL_peek` than by whom they call.
+    #[error("SSL_read and SSL_peek are not clear")]
+    Peek,
+    /// No function is like `SSL_read`, or several are.
+    #[error("no one function like SSL_read")]
+    Read,
+    /// `SSL_read` and `SSL_write` are in one function.
+    #[error("SSL_read and SSL_write in one function")]
+    Merged,
+    /// A function is too large, or reports what these do not.
+    #[error("SSL_read or SSL_write has swallowed other functions")]
+    Shape,
+    /// `SSL_write` does not pass on its arguments as it should.
+    #[error("SSL_write does not pass its arguments on")]
+    WriteFlow,
+    /// `SSL_read` does not use its arguments as it should.
+    #[error("SSL_read does not use its arguments")]
+    ReadFlow,
+    /// A bound on the work was reached.
+    #[error("too much code to follow")]
+    Effort,
 }

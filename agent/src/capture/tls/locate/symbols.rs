@@ -49,7 +49,8 @@ pub(super) fn locate(elf: &Elf<'_>) -> Result<Option<(Library, Vec<Function>)>, 
         (SHT_DYNSYM, Library::Exported),
         (SHT_SYMTAB, Library::Symbols),
     ] {
-        for table in elf.sections.iter().filter(|table| table.kind == kind) {
+        // There is one of each (System V ABI, 4-16).
+        if let Some(table) = elf.sections.iter().find(|table| table.kind == kind) {
             let link = usize::try_from(table.link).unwrap_or(usize::MAX);
             let Some(strings) = elf.sections.get(link) else {
                 continue;
@@ -136,7 +137,9 @@ fn names(elf: &Elf<'_>, strings: &Section) -> Result<Names, Refusal> {
                 Some((start, role))
             });
             let versioned = aead.find_iter(window).filter_map(|middle| {
-                let start = window.get(..middle)?.iter().rposition(|byte| *byte == 0)? + 1;
+                let low = middle.saturating_sub(LONGEST);
+                let before = window.get(low..middle)?;
+                let start = low + before.iter().rposition(|byte| *byte == 0)? + 1;
                 let role = aead_role(name(window, start)?)?;
                 Some((start, role))
             });
