@@ -6,8 +6,18 @@
 //!
 //! A program is a file that is mapped executable: the program itself or a library. What is attached
 //! belongs to the file's inode, so there is one target for each, whoever maps it, from the first
-//! user to the last.
+//! user to the last. A process that ends while it is looked at is no error.
 
+mod consent;
+mod discovery;
+mod maps;
+mod open;
+mod process;
 mod target;
 
+pub use consent::{Candidate, Consent, Everyone, Programs, Verdict};
+pub use discovery::{Discovery, Totals};
 pub use target::{Change, FileKey, Target};
+
+#[cfg(test)]
+mod tests;

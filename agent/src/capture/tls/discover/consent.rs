@@ -1,0 +1,135 @@
+//! Which processes may be read.
+
+use std::path::Path;
+
+/// What is known of a process before its files are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its id, as `/proc` here shows it.
+    pub pid: u32,
+    /// The file name of its program.
+    pub program: String,
+    /// The path of its cgroup, as `/proc/PID/cgroup` here shows it; empty without cgroup v2.
+    pub cgroup: String,
+}
+
+/// What is said of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be read.
+    Admitted,
+    /// It may not: a rule, or an annotation opts it out.
+    Excluded,
+    /// Its pod is not known yet. It is not read until it is.
+    Unknown,
+}
+
+/// Who knows pods: rules on namespaces and labels, annotations.
+pub trait Consent: Send {
+    /// Whether a process may be read. Asked again from time to time.
+    fn verdict(&self, candidate: &Candidate) -> Verdict;
+}
+
+/// Everybody may be read: where there are no pods.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Everyone;
+
+impl Consent for Everyone {
+    fn verdict(&self, _: &Candidate) -> Verdict {
+        Verdict::Admitted
+    }
+}
+
+/// File names of programs, with `*` for any run of characters. An empty `allow` is everything;
+/// `deny` wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Programs {
+    /// Only these.
+    pub allow: Vec<String>,
+    /// Not these.
+    pub deny: Vec<String>,
+}
+
+impl Programs {
+    pub(super) fn admit(&self, program: &str) -> bool {
+        let any = |list: &[String]| list.iter().any(|pattern| matches(pattern, program));
+        !any(&self.deny) && (self.allow.is_empty() || any(&self.allow))
+    }
+}
+
+/// The whole text fits the pattern. Only the last star is ever tried again.
+fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut at, mut place) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(byte) = text.get(place) {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at + 1, place));
+                at += 1;
+            }
+            Some(same) if same == byte => {
+                at += 1;
+                place += 1;
+            }
+            _ => {
+                let Some((after, from)) = &mut star else {
+                    return false;
+                };
+                *from += 1;
+                (at, place) = (*after, *from);
+            }
+        }
+    }
+    pattern
+        .get(at..)
+        .is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
+}
+
+/// The file name of a program, without what the kernel adds to removed files.
+pub(super) fn program(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        let check = |pattern, text, expected| {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        };
+        check("envoy", "envoy", true);
+        check("envoy", "envoy2", false);
+        check("envoy*", "envoy", true);
+        check("*python*", "/usr/python3", true);
+        check("py*on", "python", true);
+        check("py*on", "pythons", false);
+        check("*a*b*c", "xaxbxbxc", true);
+        check("*", "", true);
+        check("", "a", false);
+    }
+
+    #[test]
+    fn deny_wins() {
+        let list = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let check = |allow: &[&str], deny: &[&str], program, expected| {
+            let programs = Programs {
+                allow: list(allow),
+                deny: list(deny),
+            };
+            assert_eq!(programs.admit(program), expected, "{programs:?} {program}");
+        };
+        check(&[], &[], "curl", true);
+        check(&["envoy"], &[], "curl", false);
+        check(&["*"], &["curl"], "curl", false);
+    }
+
+    #[test]
+    fn names_of_programs() {
+        assert_eq!(program(Path::new("/usr/bin/curl (deleted)")), "curl");
+        assert_eq!(program(Path::new("/")), "");
+    }
+}
