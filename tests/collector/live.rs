@@ -353,9 +353,12 @@ fn a_reload_changes_the_policy_and_keeps_the_flows() {
     });
 }
 
+/// Pause between two looks: looking without one takes a core from what is looked at.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// Looks until something is so.
 pub(crate) fn until(so: impl FnMut() -> bool) {
-    until_within(60, so);
+    until_within(180, so);
 }
 
 /// Likewise, for what takes its time.
@@ -366,6 +369,6 @@ pub(crate) fn until_within(seconds: u64, mut so: impl FnMut() -> bool) {
             std::time::Instant::now() < deadline,
             "it does not become so"
         );
-        std::thread::yield_now();
+        std::thread::sleep(LOOK);
     }
 }
