@@ -15,7 +15,7 @@ say kernel "$(uname -r)"
 ip link set lo up
 
 httpd -p '[::]:8080' -h /www
-/bin/meshtap tap --json --side server --port 8080 --port 8081 --port 8082 --count 3 --duration 240s </dev/null >/tmp/out 2>/tmp/err &
+/bin/meshtap tap --json --side server --port 8080 --port 8081 --port 8082 --count 3 --duration 800s </dev/null >/tmp/out 2>/tmp/err &
 agent=$!
 
 # The kernel's own word on what is attached: one fdinfo of the agent per link.
