@@ -35,8 +35,8 @@ pub(crate) fn is_acceptable(
     packet.flags & TCP_ACK != 0 && acknowledges(packet.ack, numbers, egress)
 }
 
-/// An acknowledgement of nothing that the socket never sent. An old one may be of any age: Linux
-/// takes the data of a segment that is in order without looking (`tcp_rcv_established`, the fast
+/// An acknowledgement of nothing that the socket never sent. An old one may be of any age: not
+/// every version of Linux looks at it where a segment is in order (`tcp_rcv_established`, the fast
 /// path).
 #[inline(always)]
 fn acknowledges(ack: u32, numbers: &Numbers, egress: &DirectionState) -> bool {

@@ -1,12 +1,15 @@
 //! What becomes of a socket that is not followed yet.
 //!
-//! The first bytes of a stream decide, and only once TCP has taken them. A socket that was joined
-//! in the middle of a stream, or whose first bytes were no HTTP, is looked at after each change
-//! of direction, and less and less often.
+//! The first bytes of a stream decide, and only once TCP has taken them. Where neither direction
+//! began with what is HTTP for certain, the socket is left alone. A socket that was joined in
+//! the middle of a stream, or of which one direction began with no HTTP, is looked at after each
+//! change of direction, and less and less often. What looks like HTTP in the middle of something
+//! else is given to user space within a small capture window, until a message comes where one may
+//! begin.
 
 use meshtap_common::{Classification, DIRECTION_INGRESS};
 
-use crate::flow::{FlowState, NEW, PENDING};
+use crate::flow::{FOLLOWED, FlowState, NEW, PENDING, UNLIMITED};
 use crate::look::{self, Look};
 use crate::read::Numbers;
 use crate::scope::{self, Role};
@@ -14,7 +17,7 @@ use crate::segment::{Position, Segment};
 use crate::{distance, maps};
 
 impl<const DIRECTION: u8> Segment<DIRECTION> {
-    /// A socket that is not followed yet. Says whether the segment is to be emitted.
+    /// A socket that is not followed for certain yet. Says whether the segment is to be emitted.
     #[inline(always)]
     pub(crate) fn classify(
         &self,
@@ -38,15 +41,44 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
                 // Out of order: what this is shows when the first segment is here.
                 return !was_pending;
             }
-            return match look::first(self.skb, packet) {
-                Look::Request | Look::Token => self.meet(flow, scope::requests(DIRECTION)),
-                Look::Response => self.meet(flow, scope::responses(DIRECTION)),
-                Look::Tls => self.leave(flow, Classification::Tls),
-                Look::Other => {
-                    flow.wait(DIRECTION);
-                    false
-                }
-            };
+            return self.classify_first(flow);
+        }
+        self.classify_later(flow)
+    }
+
+    /// The first bytes of a direction.
+    #[inline(always)]
+    fn classify_first(&self, flow: &mut FlowState) -> bool {
+        let look = look::first(self.skb, &self.packet);
+        // A server of HTTP says `HTTP/` even to what it cannot read, and is not the first to speak.
+        if matches!(look, Look::Token | Look::Other) {
+            if flow.is_other_unlike(DIRECTION) {
+                return self.leave(flow, Classification::Other);
+            }
+            flow.set_unlike(DIRECTION);
+        }
+        if flow.state == FOLLOWED {
+            // The other direction has said what the socket is.
+            return true;
+        }
+        match look {
+            Look::Request | Look::Token => self.meet(flow, scope::requests(DIRECTION)),
+            Look::Response => self.meet(flow, scope::responses(DIRECTION)),
+            Look::Tls => self.leave(flow, Classification::Tls),
+            Look::Other | Look::Socks => {
+                flow.wait(DIRECTION);
+                false
+            }
+        }
+    }
+
+    /// Mid-stream.
+    #[inline(always)]
+    fn classify_later(&self, flow: &mut FlowState) -> bool {
+        if flow.rule == UNLIMITED {
+            // User space has recognised it.
+            flow.follow();
+            return true;
         }
         if flow.state == NEW
             && let Some(ends) = self.socket.ends()
@@ -55,15 +87,30 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             return self.meet(flow, Role::Server);
         }
         if !flow.wait(DIRECTION) {
-            return false;
+            return flow.is_guessed();
         }
-        match look::later(self.skb, packet) {
+        match look::later(self.skb, &self.packet) {
             Look::Request if flow.is_quiescent() => self.meet(flow, scope::requests(DIRECTION)),
             Look::Response if flow.is_quiescent() => self.meet(flow, scope::responses(DIRECTION)),
+            Look::Request if flow.is_first_look() => self.suppose(flow, scope::requests(DIRECTION)),
+            Look::Response if flow.is_first_look() => {
+                self.suppose(flow, scope::responses(DIRECTION))
+            }
             // In the middle of a message anything may look like the beginning of another.
-            Look::Request | Look::Token | Look::Response => self.meet(flow, Role::Unknown),
-            Look::Tls | Look::Other => false,
+            Look::Request | Look::Token | Look::Response => flow.guess(),
+            Look::Tls | Look::Other | Look::Socks => flow.is_guessed(),
         }
+    }
+
+    /// The first packet of a socket that was joined mid-stream says its role, unless that is the
+    /// middle of a message: a socket of no interest is looked at again.
+    #[inline(always)]
+    fn suppose(&self, flow: &mut FlowState, role: Role) -> bool {
+        let is_wanted = scope::is_wanted(self.config, role);
+        if is_wanted {
+            flow.follow();
+        }
+        is_wanted
     }
 
     #[inline(always)]

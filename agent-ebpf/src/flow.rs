@@ -59,8 +59,16 @@ pub(crate) const FOLLOWED: u8 = 5;
 /// `state`: left alone as long as it lives.
 pub(crate) const IGNORED: u8 = FLOW_STATE_IGNORED;
 
-/// `rule`: every byte is copied. Else it is zero: what is in the capture window is.
+/// `rule`: every byte is copied. With zero, what is in the capture window is.
 pub(crate) const UNLIMITED: u8 = 1;
+/// `rule`: what looks like HTTP was met where no message begins. Copied within a small window,
+/// until it is followed, or dormant.
+pub(crate) const GUESSED: u8 = 2;
+
+/// `marks`: it was counted as [`Classification::Other`].
+const COUNTED: u8 = 1;
+/// `marks`: the first bytes that were received, and those that were sent, are not HTTP for certain.
+const UNLIKE: [u8; 2] = [2, 4];
 
 /// Changes of direction without a message after which a socket is dormant. HTTP/1 has a message at
 /// every change.
@@ -87,8 +95,8 @@ pub(crate) struct FlowState {
     turns: u8,
     /// Packets that may still be looked at.
     looks: u8,
-    /// It was counted as [`Classification::Other`].
-    counted: u8,
+    /// [`COUNTED`], [`UNLIKE`].
+    marks: u8,
     /// The socket's own packets have shown that it is not Multipath TCP.
     pub(crate) single_path: u8,
     /// Why it is [`PENDING`]: a [`Classification`].
@@ -194,8 +202,13 @@ impl FlowState {
     /// Copies the socket's payload from now on.
     #[inline(always)]
     pub(crate) fn follow(&mut self) {
-        self.state = FOLLOWED;
-        maps::count_classification(Classification::Followed as u32);
+        if self.rule == GUESSED {
+            self.rule = 0;
+        }
+        if self.state != FOLLOWED {
+            self.state = FOLLOWED;
+            maps::count_classification(Classification::Followed as u32);
+        }
     }
 
     /// Leaves the socket alone once TCP has taken the received bytes before `evidence`.
@@ -226,8 +239,11 @@ impl FlowState {
             self.looks = CHECKS;
             if self.turns > CHANGES {
                 self.state = DORMANT;
-                if self.counted == 0 {
-                    self.counted = 1;
+                if self.rule == GUESSED {
+                    self.rule = 0;
+                }
+                if self.marks & COUNTED == 0 {
+                    self.marks |= COUNTED;
                     maps::count_classification(Classification::Other as u32);
                 }
                 return false;
@@ -244,6 +260,38 @@ impl FlowState {
     #[inline(always)]
     pub(crate) fn is_quiescent(&self) -> bool {
         self.turns > 1 && self.looks == CHECKS - 1
+    }
+
+    /// The packet at hand is the first of the connection that is looked at.
+    #[inline(always)]
+    pub(crate) fn is_first_look(&self) -> bool {
+        self.turns == 1 && self.looks == CHECKS - 1
+    }
+
+    /// Gives user space a little of it, unless it has more already. True.
+    #[inline(always)]
+    pub(crate) fn guess(&mut self) -> bool {
+        if self.rule == 0 {
+            self.rule = GUESSED;
+        }
+        true
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_guessed(&self) -> bool {
+        self.rule == GUESSED
+    }
+
+    /// The first bytes in `direction` are not HTTP for certain.
+    #[inline(always)]
+    pub(crate) fn set_unlike(&mut self, direction: u8) {
+        self.marks |= UNLIKE[usize::from(direction != DIRECTION_INGRESS)];
+    }
+
+    /// The first bytes in the direction opposite to `direction` are not HTTP for certain.
+    #[inline(always)]
+    pub(crate) fn is_other_unlike(&self, direction: u8) -> bool {
+        self.marks & UNLIKE[usize::from(direction == DIRECTION_INGRESS)] != 0
     }
 
     #[inline(always)]

@@ -19,7 +19,8 @@ const PROXY_V2: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// What first payload bytes look like.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// A request line of a known shape, or a preamble that comes before one.
+    /// A request line of a known shape, a preamble that comes before one, or so little that it may
+    /// be a response as well.
     Request,
     /// What may become a request line.
     Token,
@@ -27,6 +28,8 @@ pub(crate) enum Look {
     Response,
     /// The start of a TLS handshake.
     Tls,
+    /// The greeting of a SOCKS proxy or its client (RFC 1928 §3): anything may follow.
+    Socks,
     /// Nothing that HTTP begins with.
     Other,
 }
@@ -48,8 +51,14 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
     if head.byte(0) == b'\r' && is_prefix(&head, &PROXY_V2) {
         return Look::Request;
     }
+    if is_request(&head) || (head.len == 1 && head.byte(0) == b'H') {
+        return Look::Request;
+    }
     if may_become_request(&head, true) {
-        Look::Token
+        return Look::Token;
+    }
+    if matches!(head.byte(0), 4 | 5) {
+        Look::Socks
     } else {
         Look::Other
     }

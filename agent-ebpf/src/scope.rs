@@ -7,8 +7,6 @@ use crate::read::Socket;
 /// Which end of a request the socket is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Not known.
-    Unknown,
     /// Requests arrive at it.
     Server,
     /// Requests leave from it.
@@ -58,8 +56,8 @@ pub(crate) const fn responses(direction: u8) -> Role {
 #[inline(always)]
 pub(crate) const fn is_wanted(config: &CaptureConfig, role: Role) -> bool {
     match config.side {
-        SIDE_SERVER => !matches!(role, Role::Client),
-        SIDE_CLIENT => !matches!(role, Role::Server),
+        SIDE_SERVER => matches!(role, Role::Server),
+        SIDE_CLIENT => matches!(role, Role::Client),
         _ => true,
     }
 }

@@ -9,7 +9,7 @@
 
 use meshtap_common::{CaptureConfig, DIRECTION_INGRESS};
 
-use crate::flow::{DirectionState, UNLIMITED};
+use crate::flow::{DirectionState, GUESSED, UNLIMITED};
 use crate::read::Packet;
 use crate::{distance, maps};
 
@@ -18,6 +18,10 @@ const OVERRUN: u32 = 4;
 
 /// Largest window: its overrun stays far from 2^31, where distances of sequence numbers end.
 const LARGEST: u32 = 1 << 28;
+
+/// The window of what is no more than a guess: the head of a message and the beginning of its body,
+/// from which user space decides.
+const GUESS: u32 = 64 * 1024;
 
 /// What becomes of a segment's payload.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,10 +55,11 @@ pub(crate) fn content(
     config: &CaptureConfig,
     packet: &Packet,
 ) -> Content {
-    let budget = if config.budget < LARGEST {
+    let largest = if rule == GUESSED { GUESS } else { LARGEST };
+    let budget = if config.budget < largest {
         config.budget
     } else {
-        LARGEST
+        largest
     };
     let limit = budget * OVERRUN;
     let begin = distance(state.base, packet.seq);
@@ -69,7 +74,9 @@ pub(crate) fn content(
         return Content::LastPayload;
     }
     if rule == UNLIMITED
-        || (begin < limit.cast_signed() && maps::pending() < u64::from(config.overrun_bytes))
+        || (rule != GUESSED
+            && begin < limit.cast_signed()
+            && maps::pending() < u64::from(config.overrun_bytes))
     {
         if begin >= limit.cast_signed() {
             // The base follows, so that its distance never wraps.

@@ -8,9 +8,9 @@ use meshtap_tests::{Bench, Connection, Daemon, Pair, Report, Tap, figure, live};
 
 /// Bytes of bulk that follow each conversation, in each direction.
 const BULK: usize = 16 << 20;
-/// What may be copied of a socket pair that is not HTTP: up to a body budget (1 MiB) at each end,
-/// when only user space can decide, and what flows until it has; of 32 MB.
-const COPIED: u64 = 4 << 20;
+/// What may be copied of socket pairs that are not HTTP, of 32 MB and more: the BPF programs decide
+/// from the first bytes of both ends, and give 64 KiB of what looks like HTTP before that.
+const COPIED: u64 = 512 << 10;
 
 /// Who says what.
 enum Step {

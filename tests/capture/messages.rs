@@ -315,6 +315,57 @@ fn a_tunnel() {
     );
 }
 
+/// Both ends begin with bytes of another protocol, and go on with HTTP (RFC 1928 §3, §4, §6).
+#[test]
+fn through_a_socks_proxy() {
+    converse(
+        |mut pair| {
+            pair.request(b"\x05\x01\x00");
+            pair.respond(b"\x05\x00");
+            pair.request(b"\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50");
+            pair.respond(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00");
+            pair.request("GET /inside HTTP/1.1\r\nHost: a\r\n\r\n");
+            pair.respond("HTTP/1.1 204 No Content\r\n\r\n");
+        },
+        |report| check(report, &[("/inside", Some(204), None)]),
+    );
+}
+
+/// A server of HTTP names HTTP even to what it cannot read.
+#[test]
+fn after_a_first_request_that_is_none() {
+    converse(
+        |mut pair| {
+            pair.request(b"\x00\x01\x02\x03");
+            pair.respond("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+            pair.request("GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+            pair.respond("HTTP/1.1 204 No Content\r\n\r\n");
+        },
+        |report| check(report, &[("/next", Some(204), None)]),
+    );
+}
+
+/// A database that quotes HTTP is left alone in the kernel, from its first words on.
+#[test]
+fn what_began_with_no_http_is_not_copied() {
+    converse(
+        |mut pair| {
+            pair.request(b"\x00\x00\x00\x08\x04\xd2\x16\x2f");
+            pair.respond(b"N");
+            for _ in 0..4 {
+                pair.request("GET /data HTTP/1.1\r\nHost: a\r\n\r\n");
+                pair.respond("HTTP/1.1 204 No Content\r\n\r\n");
+            }
+        },
+        |report| {
+            check(report, &[]);
+            assert_eq!(report.copied_bytes(), 0, "{:#}", report.ledger);
+            let both_ends = report.count("/sockets/other");
+            assert_eq!(both_ends, 2, "{:#}", report.ledger);
+        },
+    );
+}
+
 #[test]
 fn a_connection_older_than_the_agent() {
     live(|bench| {

@@ -201,7 +201,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         if DIRECTION == DIRECTION_EGRESS {
             flow.egress.advance(self.packet.end());
         }
-        if flow.state != FOLLOWED {
+        let is_certain = !position.start || payload_len == 0 || !flow.is_other_unlike(DIRECTION);
+        if flow.state != FOLLOWED || !is_certain {
             let is_emitted = self.classify(flow, &numbers, position);
             debug!(ctx, "cookie {}: state {}", flow.cookie, flow.state);
             if !is_emitted {
