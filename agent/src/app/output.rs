@@ -219,6 +219,7 @@ impl<W: Terminal> Printer<W> {
         let deadline = Instant::now() + TIMEOUT;
         for (index, exchange) in (batch.first..).zip(batch.exchanges) {
             self.exchange(index, exchange, deadline, progress);
+            self.stop.goes_on();
             if progress.buffer.len() >= BUFFER {
                 self.flush(progress);
             }

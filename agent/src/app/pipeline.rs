@@ -92,6 +92,9 @@ impl<S: Source> Pipeline<'_, S> {
                 announcer.flush();
             }
             self.hand_over(&mut output, &mut emitted);
+            if end.is_some() {
+                self.stop.goes_on();
+            }
             match polled {
                 Ok(Polled::More | Polled::Pending) if end.is_none() => {}
                 // On a busy machine there is always more: only what came before the end is taken.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -18,7 +18,9 @@ pub(super) const INTERRUPTED: i32 = 130;
 
 /// Exit code of a process that could not end in good order in time.
 pub(super) const OVERDUE: i32 = 1;
-/// How long a command may take to end after the first signal: delivery of spans, and a while.
+/// How long a command may take to end after the first signal without any progress: delivery of
+/// spans, and a while. What is left then is bounded by the ring buffer and the queue, so an end
+/// that goes on is near, also on a machine that is too slow.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 async fn until(deadline: Option<Instant>) {
@@ -30,19 +32,35 @@ async fn until(deadline: Option<Instant>) {
 
 /// Asks the data thread to end in good order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stop(Arc<AtomicBool>);
+pub(super) struct Stop(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    asked: AtomicBool,
+    /// Steps of the end.
+    steps: AtomicU64,
+}
 
 impl Stop {
     pub(super) fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.asked.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.asked.load(Ordering::Relaxed)
+    }
+
+    /// Something of what is left at the end was done: the deadline begins anew.
+    pub(super) fn goes_on(&self) {
+        self.0.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn steps(&self) -> u64 {
+        self.0.steps.load(Ordering::Relaxed)
     }
 
     /// Asks on SIGINT, SIGTERM and SIGHUP. A second one ends the process at once, and so does the
-    /// deadline.
+    /// deadline when nothing goes on.
     pub(super) fn on_signals(&self) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
@@ -60,12 +78,18 @@ impl Stop {
                 let _ = drop_capabilities(Use::Capture);
                 runtime.block_on(async {
                     let mut deadline = None;
+                    let mut steps = 0;
                     loop {
                         tokio::select! {
                             _ = interrupt.recv() => {}
                             _ = terminate.recv() => {}
                             _ = hangup.recv() => {}
                             () = until(deadline) => {
+                                let before = std::mem::replace(&mut steps, stop.steps());
+                                if steps != before {
+                                    deadline = Some(Instant::now() + DEADLINE);
+                                    continue;
+                                }
                                 say("meshtap: the end takes too long: what is left is dropped\n");
                                 std::process::exit(OVERDUE);
                             }
@@ -74,6 +98,7 @@ impl Stop {
                             std::process::exit(INTERRUPTED);
                         }
                         stop.ask();
+                        steps = stop.steps();
                         deadline = Some(Instant::now() + DEADLINE);
                     }
                 });
