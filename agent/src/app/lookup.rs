@@ -17,6 +17,16 @@ pub(super) enum Lookup {
     Recorded(Owners),
 }
 
+/// The processes of an exchange.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Named {
+    /// That of the socket.
+    pub(super) process: Option<Arc<Process>>,
+    /// That of the other end of a server's socket, where that is a socket of this machine and
+    /// another process.
+    pub(super) caller: Option<Arc<Process>>,
+}
+
 impl Lookup {
     pub(super) const fn records(&self) -> bool {
         matches!(self, Self::Live(_, Some(_)))
@@ -33,15 +43,38 @@ impl Lookup {
         }
     }
 
-    /// The process at the other end of a server's socket, where that is a socket of this machine.
-    pub(super) fn caller_of(&self, exchange: &Exchange, deadline: Instant) -> Option<Arc<Process>> {
-        match self {
-            Self::Live(processes, _) => processes.caller_of(&exchange.peers, deadline),
-            Self::None | Self::Recorded(_) => None,
+    /// Looks both ends up, and names them in a recording.
+    pub(super) fn named(&mut self, index: u64, exchange: &Exchange, deadline: Instant) -> Named {
+        let process = self.process(index, exchange, deadline);
+        let own = process.as_ref().map(|process| process.pid);
+        let caller = self.caller(index, exchange, deadline);
+        Named {
+            caller: caller.filter(|caller| own != Some(caller.pid)),
+            process,
         }
     }
 
-    pub(super) fn of(
+    fn caller(
+        &mut self,
+        index: u64,
+        exchange: &Exchange,
+        deadline: Instant,
+    ) -> Option<Arc<Process>> {
+        let peers = &exchange.peers;
+        match self {
+            Self::None => None,
+            Self::Recorded(owners) => owners.caller(index, peers.socket).cloned(),
+            Self::Live(processes, recorder) => {
+                let caller = processes.caller_of(peers, deadline)?;
+                if let Some(recorder) = recorder {
+                    recorder.name_caller(index, peers.socket, &caller);
+                }
+                Some(caller)
+            }
+        }
+    }
+
+    fn process(
         &mut self,
         index: u64,
         exchange: &Exchange,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{isatty, tcgetwinsize};
 
-use super::lookup::Lookup;
+use super::lookup::{Lookup, Named};
 use super::queue::{Batch, Popped, Queue};
 use super::stop::Stop;
 use crate::clock::WallClock;
@@ -233,15 +233,16 @@ impl<W: Terminal> Printer<W> {
         deadline: Instant,
         progress: &mut Progress,
     ) {
-        // A recording names the process of every exchange in it, whatever is shown.
+        // A recording names the processes of every exchange in it, whatever is shown.
         let named = match self.lookup.records() {
-            true => Some(self.lookup.of(index, &exchange, deadline)),
+            true => Some(self.lookup.named(index, &exchange, deadline)),
             false => None,
         };
         if !self.is_wanted(&exchange, progress) {
             return;
         }
-        let process = named.unwrap_or_else(|| self.lookup.of(index, &exchange, deadline));
+        let Named { process, caller } =
+            named.unwrap_or_else(|| self.lookup.named(index, &exchange, deadline));
         if !self.filter.accepts_pid(process.as_ref().map(|p| p.pid)) {
             progress.delivery.filtered += 1;
             return;
@@ -249,9 +250,6 @@ impl<W: Terminal> Printer<W> {
         if self.detail < Detail::Bodies && self.har.is_none() && self.exporting.is_none() {
             forget_bodies(&mut exchange);
         }
-        let own = process.as_ref().map(|process| process.pid);
-        let caller = self.lookup.caller_of(&exchange, deadline);
-        let caller = caller.filter(|caller| own != Some(caller.pid));
         let Some(sanitized) = self.release(exchange, process.as_deref()) else {
             progress.delivery.filtered += 1;
             return;

@@ -10,6 +10,7 @@
 //! process = index[8] cookie[8] pid[4] name       kind 3: the socket's process, from the exchange with this index on
 //! lost    = events[8] bytes[8]                   kind 4: the disk was too slow for these
 //! end     = time[8]                              kind 5: the capture ended in good order
+//! caller  = index[8] cookie[8] pid[4] name       kind 6: as kind 3, of the process at the other end; since version 2
 //! ```
 //!
 //! Integers are in the byte order of the machine that recorded, which `order` gives (1 little, 2
@@ -34,7 +35,8 @@ pub use write::{ProcessRecorder, RawSource, Recorded, Recorder, RecordingSource}
 /// The first bytes of every recording.
 pub const MAGIC: [u8; 8] = *b"MESHTAP\x1a";
 
-const VERSION: u8 = 1;
+/// Version 1 is read, too.
+const VERSION: u8 = 2;
 const LITTLE: u8 = 1;
 const BIG: u8 = 2;
 #[cfg(target_endian = "little")]
@@ -50,6 +52,7 @@ const TICK: u32 = 2;
 const PROCESS: u32 = 3;
 const LOST: u32 = 4;
 const END: u32 = 5;
+const CALLER: u32 = 6;
 
 /// Longest content of a record: a whole event. A longer one is corrupt, so a bad length never
 /// allocates.
@@ -78,7 +81,7 @@ pub enum RecordError {
     #[error("it is not a meshtap recording")]
     NotARecording,
     /// Of a later version.
-    #[error("it is a recording of format {0}; this meshtap reads format {VERSION}")]
+    #[error("it is a recording of format {0}; this meshtap reads formats up to {VERSION}")]
     Version(u8),
     /// Bytes that no recorder writes.
     #[error("the recording is corrupt at byte {at}: {what}")]
@@ -196,7 +199,7 @@ fn head(bytes: &[u8; HEAD_LEN]) -> Result<(Meta, Order), RecordError> {
     let [order, version, ..] = cursor
         .bytes::<4>()
         .ok_or(corrupt("the head is too short"))?;
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(RecordError::Version(version));
     }
     cursor.order = match order {

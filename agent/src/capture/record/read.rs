@@ -9,8 +9,8 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use super::{
-    Cursor, END, EVENT, HEAD_LEN, LOST, MAX_CONTENT, Meta, Order, PROCESS, RECORD_LEN, RecordError,
-    TICK, head,
+    CALLER, Cursor, END, EVENT, HEAD_LEN, LOST, MAX_CONTENT, Meta, Order, PROCESS, RECORD_LEN,
+    RecordError, TICK, head,
 };
 use crate::capture::decode::decode;
 use crate::capture::{Event, Polled, Source};
@@ -115,7 +115,7 @@ impl<R: Read> Reader<R> {
             .zip(cursor.u32())
             .ok_or_else(|| self.corrupt("a cut record"))?;
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        if !(EVENT..=END).contains(&kind) {
+        if !(EVENT..=CALLER).contains(&kind) {
             return Err(self.corrupt("a record of no known kind"));
         }
         if len > MAX_CONTENT {
@@ -234,10 +234,11 @@ fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Which process had a socket, as the recording capture knew it.
+/// Which process had a socket, and which had its other end, as the recording capture knew it.
 #[derive(Debug, Default)]
 pub struct Owners {
-    sockets: HashMap<SocketId, Vec<(u64, Arc<Process>)>>,
+    /// By the kind of the record.
+    known: HashMap<(u32, SocketId), Vec<(u64, Arc<Process>)>>,
 }
 
 impl Owners {
@@ -266,7 +267,7 @@ impl Owners {
         reader: &mut Reader<BufReader<R>>,
     ) -> Result<(), RecordError> {
         while let Some((kind, len)) = reader.record()? {
-            if kind != PROCESS {
+            if !matches!(kind, PROCESS | CALLER) {
                 reader
                     .input
                     .seek_relative(i64::try_from(len).unwrap_or(i64::MAX))?;
@@ -282,8 +283,8 @@ impl Owners {
                 pid,
                 name: String::from_utf8_lossy(cursor.rest).into(),
             };
-            self.sockets
-                .entry(SocketId(cookie))
+            self.known
+                .entry((kind, SocketId(cookie)))
                 .or_default()
                 .push((index, Arc::new(process)));
         }
@@ -293,7 +294,17 @@ impl Owners {
     /// The process of a socket when the exchange with this index was emitted.
     #[must_use]
     pub fn get(&self, index: u64, socket: SocketId) -> Option<&Arc<Process>> {
-        let known = self.sockets.get(&socket)?;
+        self.at(PROCESS, index, socket)
+    }
+
+    /// The process at the other end of a socket when that exchange was emitted.
+    #[must_use]
+    pub fn caller(&self, index: u64, socket: SocketId) -> Option<&Arc<Process>> {
+        self.at(CALLER, index, socket)
+    }
+
+    fn at(&self, kind: u32, index: u64, socket: SocketId) -> Option<&Arc<Process>> {
+        let known = self.known.get(&(kind, socket))?;
         known
             .iter()
             .rev()

@@ -94,6 +94,11 @@ fn record(polls: Vec<Vec<(EventHeader, Vec<u8>)>>) -> (Vec<u8>, Vec<String>) {
     };
     processes.name(5, SocketId(1), &process);
     processes.name(6, SocketId(1), &process);
+    let caller = Process {
+        pid: 11,
+        name: "curl".into(),
+    };
+    processes.name_caller(7, SocketId(1), &caller);
     drop(processes);
     let (_, recorder) = source.into_parts();
     let (recorded, result) = recorder.finish(100 + count);
@@ -216,7 +221,7 @@ fn errors_are_named() {
     check(&[b'x'; 200], "not a meshtap recording");
     check(&good[..20], "byte 20");
     check(&with(8, &[9]), "byte order");
-    check(&with(9, &[2]), "format 2");
+    check(&with(9, &[9]), "format 9");
     check(&with(12, &[0]), "another layout");
     check(
         &with(64, &99_u32.to_ne_bytes()),
@@ -275,4 +280,13 @@ fn processes_hold_from_their_exchange_on() {
     check(5, 1, Some(9));
     check(1000, 1, Some(9));
     check(5, 2, None);
+    let caller = |index| owners.caller(index, SocketId(1)).map(|p| p.pid);
+    assert_eq!((caller(6), caller(7)), (None, Some(11)));
+}
+
+#[test]
+fn version_1_is_read() {
+    let (mut bytes, seen) = record(vec![vec![event(b"abc")]]);
+    bytes[9] = 1;
+    assert_eq!(read(&bytes), (seen, Ok(())));
 }

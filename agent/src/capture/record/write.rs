@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use meshtap_common::{EventHeader, HEADER_LEN};
 
 use super::disk::{Disk, Message, Written};
-use super::{END, EVENT, LOST, Meta, PROCESS, RECORD_LEN, TICK, put_head, put_record};
+use super::{CALLER, END, EVENT, LOST, Meta, PROCESS, RECORD_LEN, TICK, put_head, put_record};
 use crate::capture::decode::decode;
 use crate::capture::kernel::Capture;
 use crate::capture::{Command, Event, Polled, Source};
@@ -246,25 +246,36 @@ impl Recorder {
 pub struct ProcessRecorder {
     chunks: SyncSender<Message>,
     pending: Vec<u8>,
-    named: HashMap<SocketId, u32>,
+    /// By the kind of the record.
+    named: HashMap<(u32, SocketId), u32>,
 }
 
 impl ProcessRecorder {
     /// From the exchange with this index on, the socket is known to be the process's.
     pub fn name(&mut self, index: u64, socket: SocketId, process: &Process) {
-        if self.named.get(&socket) == Some(&process.pid) {
+        self.record(PROCESS, index, socket, process);
+    }
+
+    /// From the exchange with this index on, the other end of the socket is known to be the
+    /// process's.
+    pub fn name_caller(&mut self, index: u64, socket: SocketId, process: &Process) {
+        self.record(CALLER, index, socket, process);
+    }
+
+    fn record(&mut self, kind: u32, index: u64, socket: SocketId, process: &Process) {
+        if self.named.get(&(kind, socket)) == Some(&process.pid) {
             return;
         }
         if self.named.len() >= NAMED {
             // Some are written twice then, which a reader does not mind.
             self.named.clear();
         }
-        self.named.insert(socket, process.pid);
+        self.named.insert((kind, socket), process.pid);
         if self.pending.len() >= PENDING {
             return;
         }
         let name = process.name.as_bytes();
-        put_record(&mut self.pending, PROCESS, 20 + name.len());
+        put_record(&mut self.pending, kind, 20 + name.len());
         self.pending.extend_from_slice(&index.to_ne_bytes());
         self.pending.extend_from_slice(&socket.0.to_ne_bytes());
         self.pending.extend_from_slice(&process.pid.to_ne_bytes());
@@ -274,7 +285,7 @@ impl ProcessRecorder {
     /// The socket is known to be the process's, whatever exchanges it has; a socket that was named
     /// before keeps its name.
     pub fn name_new(&mut self, socket: SocketId, process: &Process) {
-        if !self.named.contains_key(&socket) {
+        if !self.named.contains_key(&(PROCESS, socket)) {
             self.name(0, socket, process);
         }
     }
