@@ -302,6 +302,7 @@ fn a_websocket() {
     );
 }
 
+/// What is inside a tunnel is a connection of its own.
 #[test]
 fn a_tunnel() {
     converse(
@@ -311,7 +312,12 @@ fn a_tunnel() {
             pair.request("GET /inside HTTP/1.1\r\nHost: a\r\n\r\n");
             pair.respond("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         },
-        |report| check(report, &[("db:5432", Some(200), None)]),
+        |report| {
+            let inside = ("/inside", Some(200), None);
+            check(report, &[("db:5432", Some(200), None), inside]);
+            let stats = &report.ledger["stats"];
+            assert_eq!(stats["upgraded_bytes"], serde_json::json!([33, 38]));
+        },
     );
 }
 
