@@ -134,8 +134,9 @@ fn is_cleared<const DIRECTION: u8>(
 
 impl<const DIRECTION: u8> Segment<DIRECTION> {
     /// The listener received data: it completes a handshake (TCP_DEFER_ACCEPT, a lost last
-    /// acknowledgement) or comes with the SYN (TCP Fast Open). Each segment is looked at by itself;
-    /// the new socket's own segments follow under its own cookie.
+    /// acknowledgement) or comes with the SYN (TCP Fast Open). It may have overtaken the first one,
+    /// and where the stream begins is not known here: user space finds out. The new socket's own
+    /// segments follow under its own cookie.
     #[inline(always)]
     fn on_listener(&self) -> Option<Record> {
         let packet = &self.packet;
@@ -143,7 +144,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             || packet.payload_len == 0
             || !self.is_selected(packet.source_port)
             || !scope::is_wanted(self.config, Role::Server)
-            || !matches!(look::first(self.skb, packet), Look::Request | Look::Token)
+            || look::first(self.skb, packet) == Look::Tls
             || maps::is_excluded(read::cgroup(self.skb))
             || flow::get(self.socket).is_some_and(|own| own.rests())
         {
@@ -155,7 +156,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             cookie: read::cookie(self.skb),
             ends,
             expected: packet.seq,
-            flags: FLAG_LISTENER | FLAG_START,
+            flags: FLAG_LISTENER,
             content: Content::Payload,
             wakeup_bytes: self.config.wakeup_bytes,
         })

@@ -344,6 +344,61 @@ fn a_listener_has_the_first_segment() {
     assert_eq!(run.engine.stats().pre_accept_dropped, 1);
 }
 
+/// A request of three segments before the connection is accepted, in every order: those up to the
+/// one that makes the connection come to the listener.
+#[test]
+fn a_request_of_several_segments_before_it_is_accepted() {
+    let request = "POST /a HTTP/1.1\r\nContent-Length: 44\r\n\r\n";
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, request);
+    // Both begin as a request may.
+    wire.say(CLIENT, "GET /b HTTP/1.1\r\n\r\n ");
+    wire.say(CLIENT, "more of the body of it  ");
+    let start = wire.packets[0].seq;
+    wire.say(SERVER, &A[2..]);
+    wire.say(CLIENT, &GET_B[2..]);
+    wire.say(SERVER, &B[2..]);
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
+        for at_listener in 1..=2 {
+            let mut packets = Vec::new();
+            let mut expected = start;
+            for (at, which) in order.into_iter().enumerate() {
+                let mut packet = wire.packets[which].clone();
+                packet.listener = at < at_listener;
+                packet.socket = if packet.listener { 99 } else { 1 };
+                let end = packet.seq.wrapping_add(packet.wire_len);
+                packet.expected = if packet.listener {
+                    packet.seq
+                } else {
+                    expected
+                };
+                packet.start = !packet.listener && expected == start;
+                // TCP has what is in order; only the last of the listener's made the connection.
+                if packet.seq == expected && at + 1 >= at_listener {
+                    expected = end;
+                }
+                packets.push(packet);
+            }
+            let mut run = Run::new(Limits::default());
+            run.feed(&packets);
+            run.feed(&wire.packets[3..]);
+            run.finish();
+            assert_eq!(
+                run.story(),
+                ["POST /a \"<44>\" -> 200 \"a\"", "GET /b \"\" -> 200 \"b\""],
+                "{order:?} {at_listener}"
+            );
+        }
+    }
+}
+
 #[test]
 fn two_ends_of_one_connection() {
     let script = [GET_A, A, GET_B, B];

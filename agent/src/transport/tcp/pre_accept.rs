@@ -2,8 +2,9 @@
 //!
 //! With TCP_DEFER_ACCEPT (Apache httpd's default), TCP Fast Open or a lost last ACK of the
 //! handshake, the segment that carries the request completes the handshake: its socket is still the
-//! listener. It is kept by the two ends of the connection and joined to the first segment of a real
-//! socket between them, if their sequence numbers fit.
+//! listener. So is that of a segment which overtook it. They are kept by the two ends of the
+//! connection and joined to the first segment of a real socket between them, if their sequence
+//! numbers fit: only that one says where the stream began.
 
 use std::collections::VecDeque;
 
@@ -35,9 +36,9 @@ pub(crate) struct Kept {
     remote: Endpoint,
     seq: u32,
     ack: u32,
-    expected: u32,
+    /// Where the stream began, once that is known.
+    start: u32,
     wire_len: u32,
-    start: bool,
     fin: bool,
     skipped: bool,
     payload: Box<[u8]>,
@@ -67,12 +68,8 @@ impl PreAccept {
             seq: segment.seq,
             ack: segment.ack,
             // The listener's own position means nothing here.
-            expected: match segment.start {
-                true => segment.expected,
-                false => segment.seq,
-            },
+            start: segment.seq,
             wire_len: segment.wire_len,
-            start: segment.start,
             fin: segment.fin,
             skipped: segment.skipped,
             payload: segment.payload.into(),
@@ -127,8 +124,23 @@ impl PreAccept {
                 None => at += 1,
             }
         }
+        let start = start(&taken, position);
+        for kept in &mut taken {
+            kept.start = start;
+        }
         taken
     }
+}
+
+/// Where a stream began whose socket has received it up to `position`. What it had received before
+/// its first segment came by way of the listener.
+fn start(taken: &[Kept], position: u32) -> u32 {
+    let received = |kept: &&Kept| distance(kept.seq, position) > 0;
+    let before = || taken.iter().filter(received);
+    before()
+        .find(|kept| kept.seq.wrapping_add(kept.wire_len) == position)
+        .or_else(|| before().max_by_key(|kept| distance(kept.seq, position)))
+        .map_or(position, |first| first.seq)
 }
 
 impl Kept {
@@ -143,9 +155,9 @@ impl Kept {
             remote: self.remote,
             seq: self.seq,
             ack: self.ack,
-            expected: self.expected,
+            expected: self.start,
             wire_len: self.wire_len,
-            start: self.start,
+            start: true,
             fin: self.fin,
             rst: false,
             listener: false,
