@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::net::{Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use meshtap_tests::{Connection, ECHO, HTTP_PORT, Nginx, Tap, figure, live, swarm};
+use meshtap_tests::{Connection, ECHO, HTTP_PORT, Nginx, Pace, Running, Tap, figure, live, swarm};
 
 const CLIENTS: usize = 64;
 const REQUESTS: usize = 200;
@@ -52,13 +53,14 @@ fn join_and_leave(side: &str) {
         let _nginx = Nginx::start(bench, ECHO);
         let address = SocketAddr::from(([127, 0, 0, 1], HTTP_PORT));
         let stop = AtomicBool::new(false);
+        let step = Step::default();
         let (report, sent) = std::thread::scope(|scope| {
             let ended = Stop(&stop);
             let clients: Vec<_> = (0..16)
                 .map(|client| {
                     scope.spawn({
-                        let stop = &stop;
-                        move || keep_asking(address, client, stop)
+                        let (stop, step) = (&stop, &step);
+                        move || keep_asking(address, client, stop, step)
                     })
                 })
                 .collect();
@@ -67,6 +69,7 @@ fn join_and_leave(side: &str) {
             let tap = Tap::new(bench)
                 .args(["--side", side, "--ring-size", "256MiB"])
                 .start();
+            step.keep_with(&tap);
             tap.emitted(5000);
             // A busy machine lets a client wait.
             tap.emitted_each((0..16).map(|client| format!("?id={client:03}-")));
@@ -116,7 +119,7 @@ fn joining_and_leaving_busy_connections_at_both_ends() {
 }
 
 /// Requests on one connection until `stop`; how many.
-fn keep_asking(address: SocketAddr, client: usize, stop: &AtomicBool) -> usize {
+fn keep_asking(address: SocketAddr, client: usize, stop: &AtomicBool, step: &Step) -> usize {
     let mut connection = Connection::open(address);
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -124,8 +127,33 @@ fn keep_asking(address: SocketAddr, client: usize, stop: &AtomicBool) -> usize {
         let response = connection.get(&format!("/echo?id={id}"));
         assert_eq!(response.body, id.as_bytes());
         sent += 1;
+        step.next();
     }
     sent
+}
+
+/// Clients in step with the agent: on a slow machine they would be ahead of it by minutes.
+#[derive(Debug, Default)]
+struct Step {
+    tap: OnceLock<Pace>,
+    /// Requests since there is a tap.
+    sent: AtomicUsize,
+}
+
+impl Step {
+    /// Exchanges that clients may be ahead: enough to be busy all the time.
+    const AHEAD: usize = 2000;
+
+    fn keep_with(&self, tap: &Running) {
+        self.tap.set(tap.pace()).expect("one tap");
+    }
+
+    fn next(&self) {
+        if let Some(tap) = self.tap.get() {
+            let sent = self.sent.fetch_add(1, Ordering::Relaxed);
+            tap.until(sent.saturating_sub(Self::AHEAD));
+        }
+    }
 }
 
 /// Stops the clients, also when the test fails while they run.

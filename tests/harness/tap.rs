@@ -161,6 +161,29 @@ impl Shared {
     }
 }
 
+/// What keeps traffic in step with a running tap, so that a slow machine has no backlog at the end.
+#[derive(Clone, Debug)]
+pub struct Pace(Arc<Shared>);
+
+impl Pace {
+    /// Waits until this many exchanges are emitted, or the tap has ended.
+    ///
+    /// # Panics
+    /// When neither happens.
+    #[track_caller]
+    pub fn until(&self, count: usize) {
+        let waits = |seen: &mut Seen| seen.stdout.len() < count && seen.ended == 0;
+        let waited = self
+            .0
+            .changed
+            .wait_timeout_while(self.0.lock(), TIMEOUT, waits);
+        let (seen, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        let emitted = seen.stdout.len();
+        drop(seen);
+        assert!(!result.timed_out(), "{emitted} of {count} are emitted");
+    }
+}
+
 /// A running `meshtap tap`. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Running {
@@ -221,6 +244,12 @@ impl Running {
             *looked = seen.stdout.len();
             texts.is_empty()
         });
+    }
+
+    /// How much it has emitted, for other threads.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        Pace(Arc::clone(&self.shared))
     }
 
     fn until(&self, what: &str, condition: impl Fn(&Seen) -> bool) {
