@@ -204,7 +204,7 @@ mod tests {
     fn runs_of_text() {
         let found = |bytes: &[u8]| runs(bytes).collect::<Vec<_>>();
         let text = b"sixteen letters!";
-        assert_eq!(found(text), [0..16]);
+        assert_eq!(found(text), vec![0..16]);
         assert!(found(&text[1..]).is_empty());
         let body = [&b"\0\xff"[..], text, b"\0ab\x80", text, b"\xc3\xa9\x7f"].concat();
         assert_eq!(found(&body), [2..18, 22..40]);

@@ -234,11 +234,14 @@ fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
+/// Who had a socket from when on.
+type Owned = (u64, Arc<Process>);
+
 /// Which process had a socket, and which had its other end, as the recording capture knew it.
 #[derive(Debug, Default)]
 pub struct Owners {
     /// By the kind of the record.
-    known: HashMap<(u32, SocketId), Vec<(u64, Arc<Process>)>>,
+    known: HashMap<(u32, SocketId), Vec<Owned>>,
 }
 
 impl Owners {
