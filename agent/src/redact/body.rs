@@ -113,11 +113,6 @@ fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
             | [0, b'{' | b'[' | b'"' | b'<', ..]
             | [0, 0, 0, b'{' | b'[' | b'"' | b'<', ..]
     );
-    let charset = |name: &[u8]| {
-        media_type
-            .windows(name.len())
-            .any(|window| window.eq_ignore_ascii_case(name))
-    };
     // Binary data may begin like that; only what calls itself text, or nothing, is taken at its
     // byte order mark.
     let binary = [&b"image/"[..], b"audio/", b"video/", b"font/"]
@@ -127,7 +122,13 @@ fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
     let charsets: [&[u8]; 7] = [
         b"utf-16", b"utf-32", b"ucs-2", b"utf-7", b"ebcdic", b"=ibm", b"=cp037",
     ];
-    (by_bytes && !binary) || memchr(b'=', media_type).is_some() && charsets.into_iter().any(charset)
+    let is_one = |rest: &[u8]| charsets.iter().any(|name| starts_with(rest, name));
+    let has_charset = || {
+        let starts = |byte: &u8| matches!(byte, b'u' | b'U' | b'e' | b'E' | b'=');
+        let places = media_type.iter().enumerate().filter(|(_, b)| starts(b));
+        places.into_iter().any(|(at, _)| is_one(&media_type[at..]))
+    };
+    (by_bytes && !binary) || memchr(b'=', media_type).is_some() && has_charset()
 }
 
 /// UTF-8 as far as it goes: the end may cut a character.

@@ -245,7 +245,8 @@ impl Table {
         loop {
             let index = usize::from(*self.slots.get(slot)?);
             let entry = self.entries.get(index.checked_sub(1)?)?;
-            if entry.name.eq_ignore_ascii_case(name) {
+            // Most clients and all proxies write names in lower case.
+            if entry.name == name || entry.name.eq_ignore_ascii_case(name) {
                 return Some(entry);
             }
             slot = (slot + 1) & mask;
