@@ -6,6 +6,8 @@ use crate::http::Fields;
 
 /// Appends the object.
 pub(super) fn write_json(out: &mut Vec<u8>, fields: &Fields) {
+    // Quotes, a colon and a comma for each, and some that are escaped.
+    out.reserve(fields.bytes() + 6 * fields.len() + 32);
     out.push(b'{');
     let repeated = has_repeated(fields);
     for (index, (name, value)) in fields.iter().enumerate() {
@@ -24,7 +26,7 @@ pub(super) fn write_json(out: &mut Vec<u8>, fields: &Fields) {
         let start = out.len();
         push_escaped(out, name);
         if let Some(name) = out.get_mut(start..) {
-            name.make_ascii_lowercase();
+            make_lower(name);
         }
         out.extend_from_slice(b"\":\"");
         push_escaped(out, value);
@@ -102,31 +104,51 @@ fn escape(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(rest);
 }
 
-/// ASCII with nothing to escape, eight bytes at a time.
-fn is_plain(bytes: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let mut chunks = bytes.chunks_exact(8);
-    let mut odd = 0;
-    for chunk in &mut chunks {
-        let Ok(array) = <[u8; 8]>::try_from(chunk) else {
-            return false;
-        };
-        let word = u64::from_le_bytes(array);
-        // Zero bytes of x show in (x - ONES) & !x & HIGH; bytes below 0x20 in (word - 0x20…)
-        // likewise.
-        let quote = word ^ (ONES * b'"' as u64);
-        let slash = word ^ (ONES * b'\\' as u64);
-        odd |= word
-            | (word.wrapping_sub(ONES * 0x20) & !word)
-            | (quote.wrapping_sub(ONES) & !quote)
-            | (slash.wrapping_sub(ONES) & !slash);
+/// As [`u8::make_ascii_lowercase`], eight bytes at a time: names have few more.
+fn make_lower(name: &mut [u8]) {
+    fn lower(chunk: [u8; 8]) -> [u8; 8] {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        let word = u64::from_le_bytes(chunk);
+        let low = word & (ONES * 0x7f);
+        // The upper bit of each byte: it is `A` or more, and more than `Z`.
+        let from_a = low + ONES * (0x80 - b'A' as u64);
+        let after_z = low + ONES * (0x7f - b'Z' as u64);
+        let upper = (from_a ^ after_z) & !word & (ONES * 0x80);
+        (word | upper >> 2).to_le_bytes()
     }
-    let rest_plain = chunks
-        .remainder()
-        .iter()
-        .all(|&b| matches!(b, 0x20..0x80) && b != b'"' && b != b'\\');
-    odd & HIGH == 0 && rest_plain
+    if name.len() < 8 {
+        return name.make_ascii_lowercase();
+    }
+    for chunk in name.as_chunks_mut().0 {
+        *chunk = lower(*chunk);
+    }
+    // Some bytes are made lower twice.
+    if let Some(last) = name.last_chunk_mut() {
+        *last = lower(*last);
+    }
+}
+
+/// ASCII with nothing to escape.
+fn is_plain(bytes: &[u8]) -> bool {
+    /// As many as a vector register has on every processor.
+    const LANES: usize = 16;
+    fn odd(chunk: [u8; LANES]) -> bool {
+        let is_odd = |b: u8| {
+            u8::from(b < 0x20) | u8::from(b == b'"') | u8::from(b == b'\\') | u8::from(b >= 0x80)
+        };
+        chunk.iter().fold(0, |odd, &b| odd | is_odd(b)) != 0
+    }
+    let (chunks, rest) = bytes.as_chunks();
+    let rest_odd = || match bytes.last_chunk() {
+        // Some bytes are looked at twice.
+        Some(last) => odd(*last),
+        None => {
+            let mut padded = [b' '; LANES];
+            padded[..rest.len()].copy_from_slice(rest);
+            odd(padded)
+        }
+    };
+    !chunks.iter().any(|chunk| odd(*chunk)) && (rest.is_empty() || !rest_odd())
 }
 
 #[cfg(test)]
@@ -160,6 +182,21 @@ mod tests {
                 .as_str(),
             &json!({"etag": "\"a\\b\"", "tab": "a\tb", "g": "ü"}),
         );
+    }
+
+    #[test]
+    fn every_byte_becomes_lower() {
+        for len in 0..20 {
+            for at in 0..len {
+                for byte in 0..=255_u8 {
+                    let mut text = vec![b'X'; len];
+                    text[at] = byte;
+                    let expected = text.to_ascii_lowercase();
+                    make_lower(&mut text);
+                    assert_eq!(text, expected);
+                }
+            }
+        }
     }
 
     #[test]
