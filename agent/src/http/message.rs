@@ -108,6 +108,10 @@ impl Fields {
         &self.buffer
     }
 
+    pub(crate) fn slices(&self) -> &[(Slice, Slice)] {
+        &self.spans
+    }
+
     /// Keeps the fields for which `keep` says so of name, value and the value's place in the
     /// buffer.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8], Slice) -> bool) {

@@ -62,12 +62,13 @@ impl Digest {
             _ => hasher.write(value),
         }
         let hash = hasher.finish();
-        out.extend_from_slice(OPEN);
-        for digit in 0..DIGITS {
+        let mut text = [b']'; REPLACEMENT];
+        text[..OPEN.len()].copy_from_slice(OPEN);
+        for (digit, place) in text[OPEN.len()..][..DIGITS].iter_mut().enumerate() {
             let nibble = (hash >> (60 - 4 * digit)) & 0xf;
-            out.push(b"0123456789abcdef"[nibble as usize]);
+            *place = b"0123456789abcdef"[nibble as usize];
         }
-        out.push(b']');
+        out.extend_from_slice(&text);
     }
 }
 

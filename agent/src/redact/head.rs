@@ -42,67 +42,78 @@ impl HeadEdits {
     }
 }
 
-/// A buffer that slices of 16 bits can address.
+/// A copy of a head's buffer in which values are replaced: where they stood when they fit, else
+/// behind all. Slices of what is not replaced stay as they are.
 struct Writer<'a> {
     out: Vec<u8>,
-    /// Bytes that replacements may still add without pushing out what follows.
-    spare: usize,
     digest: &'a Digest,
     text: Vec<u8>,
+    own: Vec<Edit>,
 }
 
 impl Writer<'_> {
-    fn new(digest: &Digest, originals: usize) -> Writer<'_> {
+    fn new<'a>(digest: &'a Digest, buffer: &[u8]) -> Writer<'a> {
+        /// What some replacements add.
+        const SPARE: usize = 256;
+        let mut out = Vec::with_capacity(buffer.len() + SPARE);
+        out.extend_from_slice(buffer);
         Writer {
-            out: Vec::with_capacity(originals + 256),
-            spare: LIMIT.saturating_sub(originals),
+            out,
             digest,
             text: Vec::new(),
+            own: Vec::new(),
         }
     }
 
-    fn copy(&mut self, value: &[u8]) -> Slice {
-        let (Ok(start), Ok(len)) = (u16::try_from(self.out.len()), u16::try_from(value.len()))
+    /// Puts a text behind all, if slices can address it there.
+    fn append(&mut self, text: &[u8]) -> Option<Slice> {
+        let fits = self.out.len() + text.len() <= LIMIT;
+        let (Ok(start), Ok(len)) = (u16::try_from(self.out.len()), u16::try_from(text.len()))
         else {
-            return Slice::default();
+            return None;
         };
-        self.out.extend_from_slice(value);
-        Slice { start, len }
+        fits.then(|| self.out.extend_from_slice(text))?;
+        Some(Slice { start, len })
     }
 
-    fn rewrite(&mut self, value: &[u8], edits: &[Edit]) -> Slice {
+    fn rewrite(&mut self, value: Slice, edits: &[Edit]) -> Slice {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        apply(edits, value, self.digest, &mut text);
-        let growth = text.len().saturating_sub(value.len());
-        if growth > self.spare {
-            text.clear();
-            text.extend_from_slice(&BARE[..BARE.len().min(value.len())]);
-        } else {
-            self.spare -= growth;
+        apply(edits, value.of(&self.out), self.digest, &mut text);
+        let mut place = value;
+        let start = usize::from(value.start);
+        let old = self.out.get_mut(start..start + usize::from(value.len));
+        let old = old.unwrap_or_default();
+        old.fill(0);
+        if text.len() > old.len() {
+            match self.append(&text) {
+                Some(behind) => place = behind,
+                None => {
+                    text.clear();
+                    text.extend_from_slice(&BARE[..BARE.len().min(usize::from(value.len))]);
+                }
+            }
         }
-        let slice = self.copy(&text);
+        if place == value {
+            let old = self.out.get_mut(start..start + text.len());
+            old.unwrap_or_default().copy_from_slice(&text);
+            // No longer than the value was.
+            place.len = u16::try_from(text.len()).unwrap_or(value.len);
+        }
         self.text = text;
-        slice
+        place
     }
 
     fn fields(&mut self, fields: &Fields, edits: &[(usize, Edit)]) -> Vec<(Slice, Slice)> {
-        let mut rest = edits;
-        let mut own: Vec<Edit> = Vec::new();
-        let mut slices = Vec::with_capacity(fields.len());
-        for (index, (name, value)) in fields.iter().enumerate() {
-            let count = rest.iter().take_while(|(of, _)| *of == index).count();
-            let (mine, others) = rest.split_at(count);
-            rest = others;
-            let name = self.copy(name);
-            let value = if mine.is_empty() {
-                self.copy(value)
-            } else {
-                own.clear();
-                own.extend(mine.iter().map(|(_, edit)| edit.clone()));
-                self.rewrite(value, &own)
+        let mut slices = fields.slices().to_vec();
+        let mut own = std::mem::take(&mut self.own);
+        for mine in edits.chunk_by(|(one, _), (next, _)| one == next) {
+            let Some((_, value)) = mine.first().and_then(|(of, _)| slices.get_mut(*of)) else {
+                continue;
             };
-            slices.push((name, value));
+            own.clear();
+            own.extend(mine.iter().map(|(_, edit)| edit.clone()));
+            *value = self.rewrite(*value, &own);
         }
         slices
     }
@@ -110,9 +121,9 @@ impl Writer<'_> {
 
 /// Fields with their edits made.
 pub(super) fn rewrite_fields(fields: &Fields, edits: &HeadEdits, digest: &Digest) -> Fields {
-    let mut writer = Writer::new(digest, size(fields));
+    let mut writer = Writer::new(digest, fields.buffer());
     let slices = writer.fields(fields, &edits.fields);
-    build(writer.out, slices)
+    FieldsBuilder::from_parts(Bytes::from(writer.out), slices).build()
 }
 
 /// A request's head with its edits made. The authority of an absolute-form target loses its user
@@ -122,50 +133,34 @@ pub(super) fn rewrite_request(
     edits: &HeadEdits,
     digest: &Digest,
 ) -> RequestHead {
-    let buffer = head.fields.buffer();
-    let scheme = head.scheme.as_ref().map(|slice| slice.of(buffer));
-    let authority = head.authority.as_ref().map(|slice| {
-        let text = slice.of(buffer);
-        text.rsplit(|&b| b == b'@').next().unwrap_or(text)
+    let mut writer = Writer::new(digest, head.fields.buffer());
+    let (mut target, mut scheme) = (head.target, head.scheme);
+    let mut authority = head.authority.map(|authority| {
+        let text = authority.of(&writer.out);
+        let user = memchr::memrchr(b'@', text).map_or(0, |at| at + 1);
+        // It is less than the slice's length.
+        let user = u16::try_from(user).unwrap_or(authority.len);
+        Slice {
+            start: authority.start + user,
+            len: authority.len - user,
+        }
     });
-    let line = head.method().len()
-        + head.target().len()
-        + scheme.map_or(0, <[u8]>::len)
-        + authority.map_or(0, <[u8]>::len);
-    let mut writer = Writer::new(digest, line + size(&head.fields));
-    let method = writer.copy(head.method());
-    let scheme = scheme.map(|text| writer.copy(text));
-    let authority = authority.map(|text| writer.copy(text));
-    let target = if edits.target.is_empty() {
-        writer.copy(head.target())
-    } else {
-        writer.rewrite(head.target(), &edits.target)
-    };
+    if !edits.target.is_empty() {
+        // They may be parts of the target.
+        for part in [&mut scheme, &mut authority].into_iter().flatten() {
+            let text = part.of(&writer.out).to_vec();
+            *part = writer.append(&text).unwrap_or_default();
+        }
+        target = writer.rewrite(target, &edits.target);
+    }
     let slices = writer.fields(&head.fields, &edits.fields);
     RequestHead {
-        method,
         target,
         authority,
         scheme,
-        version: head.version,
-        unknown: head.unknown,
-        fields: build(writer.out, slices),
+        fields: FieldsBuilder::from_parts(Bytes::from(writer.out), slices).build(),
+        ..*head
     }
-}
-
-fn size(fields: &Fields) -> usize {
-    fields
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum()
-}
-
-fn build(buffer: Vec<u8>, slices: Vec<(Slice, Slice)>) -> Fields {
-    let mut builder = FieldsBuilder::new(Bytes::from(buffer), slices.len());
-    for (name, value) in slices {
-        builder.push(name, value);
-    }
-    builder.build()
 }
 
 #[cfg(test)]
