@@ -143,8 +143,8 @@ mod tests {
         let Search { names, sieve, .. } = search();
         let once = apply(text, |text, edits| {
             let mut effort = Effort::for_len(text.len());
-            let (mut lower, mut traces) = (Vec::new(), Traces::default());
-            sieve.look(text, names, &mut effort, &mut lower, &mut traces);
+            let mut traces = Traces::default();
+            sieve.look(text, names, &mut effort, &mut traces);
             scan(text, media_type.as_bytes(), &traces, &mut effort, edits);
         });
         assert_eq!(mask(&once), expected, "{text}");

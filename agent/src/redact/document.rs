@@ -29,8 +29,6 @@ pub(super) struct Search {
 /// Reused from document to document.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Room {
-    /// The document in lower case.
-    lower: Vec<u8>,
     traces: Traces,
 }
 
@@ -83,9 +81,8 @@ impl Search {
         effort: &mut Effort,
         edits: &mut Edits,
     ) {
-        self.sieve
-            .look_for_tokens(text, &mut room.lower, &mut room.traces);
-        known::scan(text, &room.traces.tokens, &self.patterns, effort, edits);
+        self.sieve.mark(text, &mut room.traces);
+        known::scan(text, &room.traces, &self.patterns, effort, edits);
         edits.settle();
     }
 
@@ -109,11 +106,11 @@ impl Search {
             self.binary(text, room, effort, edits);
             return;
         }
-        let Room { lower, traces } = room;
-        self.sieve.look(text, &self.names, effort, lower, traces);
-        known::scan(text, &traces.tokens, &self.patterns, effort, edits);
+        let Room { traces } = room;
+        self.sieve.look(text, &self.names, effort, traces);
+        known::scan(text, traces, &self.patterns, effort, edits);
         if !is_binary {
-            query::scan_text(text, self.tools(), effort, edits);
+            query::scan_text(text, traces, self.tools(), effort, edits);
         }
         let is_form = is_form(media_type, bare);
         if is_form {
@@ -162,13 +159,12 @@ impl Search {
     fn binary(&self, bytes: &[u8], room: &mut Room, effort: &mut Effort, edits: &mut Edits) {
         /// Steps that a document takes, whatever is in it.
         const STEPS: usize = 64;
-        self.sieve
-            .look_for_tokens(bytes, &mut room.lower, &mut room.traces);
+        self.sieve.mark(bytes, &mut room.traces);
         effort.spend(bytes.len());
         // Addresses are too short to be sure of.
         let mut patterns = self.patterns.clone();
         patterns.retain(|&pattern| pattern != Pattern::Email);
-        known::scan(bytes, &room.traces.tokens, &patterns, effort, edits);
+        known::scan(bytes, &room.traces, &patterns, effort, edits);
         for run in binary::runs(bytes) {
             if !effort.spend(STEPS) {
                 return;

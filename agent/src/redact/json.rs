@@ -367,8 +367,8 @@ mod tests {
     fn scanned(text: &[u8], edits: &mut Edits) -> u64 {
         let Search { names, sieve, .. } = search();
         let mut effort = Effort::for_len(text.len());
-        let (mut lower, mut traces) = (Vec::new(), Traces::default());
-        sieve.look(text, names, &mut effort, &mut lower, &mut traces);
+        let mut traces = Traces::default();
+        sieve.look(text, names, &mut effort, &mut traces);
         scan(text, names, &traces, &mut effort, edits);
         assert!(!effort.is_spent(), "{} bytes", text.len());
         edits.settle();

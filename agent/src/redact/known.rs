@@ -13,22 +13,22 @@ use super::config::Pattern;
 use super::counts::Rule;
 use super::edit::Edits;
 use super::effort::Effort;
+use super::sieve::Traces;
 use crate::http::percent::hex;
-use card::cards;
-pub(super) use forms::SIGNS;
+pub(super) use card::cards;
 use forms::{Alphabet, FORMS, Form, MORE_FORMS, is_base64url, run};
 
-/// Finds tokens and keys. `signs`: where [`SIGNS`] stand, in order.
+/// Finds tokens and keys where the first pass found what they begin with.
 pub(super) fn scan(
     text: &[u8],
-    signs: &[usize],
+    traces: &Traces,
     patterns: &[Pattern],
     effort: &mut Effort,
     edits: &mut Edits,
 ) {
     let has = |pattern| patterns.contains(&pattern);
     let mut done = 0;
-    for &at in signs {
+    for &at in &traces.tokens {
         if at < done {
             continue;
         }
@@ -57,7 +57,7 @@ pub(super) fn scan(
         }
     }
     if has(Pattern::Card) {
-        cards(text, effort, edits);
+        cards(text, &traces.digits, effort, edits);
     }
     if has(Pattern::Email) {
         emails(text, effort, edits);
@@ -216,6 +216,7 @@ fn emails(text: &[u8], effort: &mut Effort, edits: &mut Edits) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redact::fixture::search;
 
     const ALL: [Pattern; 5] = [
         Pattern::Card,
@@ -228,14 +229,10 @@ mod tests {
     /// `expected` is what is found.
     fn check(text: &str, expected: &[(&str, Rule)]) {
         let mut edits = Edits::default();
-        let lower = text.to_ascii_lowercase();
-        let mut signs: Vec<_> = SIGNS
-            .iter()
-            .flat_map(|sign| lower.match_indices(sign).map(|(at, _)| at))
-            .collect();
-        signs.sort_unstable();
+        let mut traces = Traces::default();
+        search().sieve.mark(text.as_bytes(), &mut traces);
         let mut effort = Effort::for_len(text.len());
-        scan(text.as_bytes(), &signs, &ALL, &mut effort, &mut edits);
+        scan(text.as_bytes(), &traces, &ALL, &mut effort, &mut edits);
         assert!(!effort.is_spent());
         edits.settle();
         let found: Vec<_> = edits
@@ -291,7 +288,7 @@ mod tests {
             check(other, &[]);
         }
         let (mut edits, mut effort) = (Edits::default(), Effort::for_len(100));
-        super::cards(b"{\"n\": 4111111111111111}", &mut effort, &mut edits);
+        super::cards(b"{\"n\": 4111111111111111}", &[6], &mut effort, &mut edits);
         assert_eq!(edits.as_slice()[0].quote, Some(0));
     }
 

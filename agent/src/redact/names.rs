@@ -8,11 +8,14 @@
 //! What follows a term may say that the value is none: `password_policy`, `token_count`,
 //! `secretName`. So may what stands before `token`: `next_page_token`, `max_tokens`.
 
+mod across;
 mod name;
 
 use std::borrow::Cow;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, automaton::OverlappingState};
+use aho_corasick::Anchored;
+use aho_corasick::automaton::{Automaton, StateID};
+use aho_corasick::dfa::DFA;
 
 use super::RedactError;
 use super::defaults::NAMES;
@@ -20,6 +23,7 @@ use super::edit::Coding;
 use super::escape::decode_json;
 use super::words::{EXCEPTIONS, HARMLESS_AFTER, HARMLESS_BEFORE, HARMLESS_PASSES, VALUE_WORDS};
 use crate::http::percent::{decode_percent, hex_pair};
+use across::Across;
 use name::Name;
 
 /// What a name says of its value.
@@ -65,8 +69,10 @@ struct Term {
 /// The names of secrets, and how documents say a name and its value apart.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
-    search: AhoCorasick,
+    search: DFA,
+    start: StateID,
     terms: Vec<Term>,
+    across: Across,
 }
 
 impl Names {
@@ -99,11 +105,16 @@ impl Names {
         }
         // Patterns are a configuration's: what does not fit into an automaton's 2^31 states is a
         // mistake.
-        let search = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(terms.iter().map(|term| &*term.text))
-            .map_err(|error| RedactError::Names(error.to_string()))?;
-        Ok(Self { search, terms })
+        let names = |error: &dyn std::fmt::Display| RedactError::Names(error.to_string());
+        let search = DFA::new(terms.iter().map(|term| &*term.text)).map_err(|e| names(&e))?;
+        Ok(Self {
+            start: search
+                .start_state(Anchored::No)
+                .map_err(|error| names(&error))?,
+            search,
+            across: Across::new(terms.iter().map(|term| term.text.as_bytes())),
+            terms,
+        })
     }
 
     /// Every pattern is a default one.
@@ -118,22 +129,40 @@ impl Names {
 
     /// What the name, encoded as `coding` says, means.
     pub(super) fn of(&self, raw: &[u8], coding: Coding) -> Sensitivity {
-        self.judge(&Name::new(&decode(raw, coding)))
+        let name = decode(raw, coding);
+        // Most names have no term in them, and nothing else of them matters.
+        let mut state = self.start;
+        let has_term = name.iter().any(|&byte| {
+            folded(byte).is_some_and(|letter| {
+                state = self.search.next_state(Anchored::No, state, letter);
+                self.search.is_match(state)
+            })
+        });
+        match has_term {
+            true => self.judge(&Name::new(&name)),
+            false => Sensitivity::Plain,
+        }
+    }
+
+    /// A term may go on from what ends with `before` to what begins with `after`.
+    pub(super) fn may_span(&self, before: &[u8], after: &[u8]) -> bool {
+        self.across.has(before, after)
     }
 
     fn judge(&self, name: &Name) -> Sensitivity {
         let mut most = Sensitivity::Plain;
-        let input = Input::new(name.text());
-        let mut state = OverlappingState::start();
-        // An automaton of the standard kind has no overlapping search that fails.
-        while self
-            .search
-            .try_find_overlapping(input.clone(), &mut state)
-            .is_ok()
-            && let Some(found) = state.get_match()
-        {
-            if let Some(term) = self.terms.get(found.pattern().as_usize()) {
-                most = most.max(term.judge(name, found.start(), found.end()));
+        let mut state = self.start;
+        for (at, &letter) in name.text().iter().enumerate() {
+            state = self.search.next_state(Anchored::No, state, letter);
+            if !self.search.is_match(state) {
+                continue;
+            }
+            for index in 0..self.search.match_len(state) {
+                let term = self.search.match_pattern(state, index).as_usize();
+                if let Some(term) = self.terms.get(term) {
+                    let start = at + 1 - term.text.len();
+                    most = most.max(term.judge(name, start, at + 1));
+                }
             }
             if most == Sensitivity::Secret {
                 break;
@@ -165,7 +194,9 @@ impl Term {
         };
         let is_harmless = || {
             let word_start = name.start_of_word(start);
-            EXCEPTIONS.contains(&name.part(word_start, word_end))
+            // No exception is a term.
+            let is_term = (word_start, word_end) == (start, end);
+            !is_term && EXCEPTIONS.contains(&name.part(word_start, word_end))
                 || self.is_harmless_before(name, word_start, start)
         };
         if !ends || self.origin == Origin::Default && is_harmless() {
@@ -225,6 +256,9 @@ impl Term {
 
 /// What follows a term in one word: `passwords`, `passwordless`, `passwordpolicy`.
 fn is_harmless_rest(rest: &str) -> bool {
+    if rest.is_empty() {
+        return false;
+    }
     rest == "less"
         || HARMLESS_AFTER.contains(&rest.strip_prefix('s').unwrap_or(rest))
         || HARMLESS_AFTER.contains(&rest)
@@ -448,6 +482,21 @@ mod tests {
         ] {
             check(name, true);
         }
+    }
+
+    #[test]
+    fn a_term_may_span_words_wherever_it_is_cut() {
+        for pattern in defaults::NAMES {
+            let term: Vec<u8> = pattern.bytes().filter_map(folded).collect();
+            for cut in 1..term.len() {
+                let (before, after) = term.split_at(cut);
+                assert!(names().may_span(before, after), "{pattern} at {cut}");
+                let after = [after, b"x"].concat();
+                assert!(names().may_span(before, &after), "{pattern} at {cut}");
+            }
+        }
+        assert!(!names().may_span(b"the", b"zebra"));
+        assert!(names().may_span(b"the", b"%7aebra"));
     }
 
     #[test]

@@ -87,11 +87,21 @@ pub(super) fn scan_form(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edit
 
 /// Finds what [`scan_url`] does in every URL with a scheme that stands in a text, also where JSON
 /// escaped its slashes.
-pub(super) fn scan_text(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
+pub(super) fn scan_text(
+    text: &[u8],
+    traces: &Traces,
+    tools: Tools<'_>,
+    effort: &mut Effort,
+    edits: &mut Edits,
+) {
+    if traces.schemes.is_empty() {
+        return;
+    }
     for start in [&b"://"[..], br":\/\/"] {
         let mut done = 0;
-        for at in memmem::find_iter(text, start) {
-            if at < done {
+        for &at in &traces.schemes {
+            let is_here = || text.get(at..).is_some_and(|rest| rest.starts_with(start));
+            if at < done || !is_here() {
                 continue;
             }
             let authority = at + start.len();
@@ -289,9 +299,9 @@ pub(super) fn scan_encoded(
     origin.push(end);
     let mut found = Edits::default();
     effort.spend(2 * decoded.len());
-    let (mut lower, mut traces) = (Vec::new(), Traces::default());
+    let mut traces = Traces::default();
     let Tools { names, sieve } = tools;
-    sieve.look(&decoded, names, effort, &mut lower, &mut traces);
+    sieve.look(&decoded, names, effort, &mut traces);
     if traces.has_no_names() {
         return;
     }
@@ -386,6 +396,12 @@ mod tests {
     use crate::redact::fixture::{apply, mask_as, search};
 
     type Scan = fn(&[u8], Tools<'_>, &mut Effort, &mut Edits);
+
+    fn scan_text(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
+        let mut traces = Traces::default();
+        tools.sieve.mark(text, &mut traces);
+        super::scan_text(text, &traces, tools, effort, edits);
+    }
 
     /// `expected` has `*` where a replacement stands.
     fn check(scan: Scan, text: &str, expected: &str) {

@@ -1,50 +1,23 @@
-//! The first pass over every text: one search for what names of secrets are made of, one for the
-//! beginnings of well-known tokens. Most texts have neither, and no other scanner looks at them.
+//! The first pass over every text: what stands in it that other scanners look for. Most texts have
+//! nothing of it, and no other scanner looks at those.
 //!
-//! Each place where part of a name stands is looked at once: the whole name around it is read, and
-//! judged by [`Names`]. So a text that speaks of authors and keyboards costs little more than one
-//! that does not.
+//! It searches once, for what names of secrets are made of, for the beginnings of well-known
+//! tokens, for escapes, for URLs, and for as many digits as a payment card has. Each place where
+//! part of a name stands is looked at once more: the whole name around it is read, and judged by
+//! [`Names`].
+
+mod blocks;
+mod patterns;
 
 use std::ops::Range;
-
-use aho_corasick::AhoCorasick;
-use aho_corasick::packed::{self, Searcher};
-use memchr::{memchr_iter, memmem};
 
 use super::edit::Coding;
 use super::effort::Effort;
 use super::escape::percent;
 use super::names::{Names, Sensitivity};
 use crate::http::percent::hex_pair;
-
-/// In every default name, however its words are joined, there is one of these.
-const STEMS: [&str; 35] = [
-    "pass", "pwd", "psw", "tok", "pin", "otp", "sid", "sig", "jwt", "ssn", "cvv", "cvc", "csc",
-    "cvn", "key", "auth", "cred", "cooki", "csrf", "xsrf", "hmac", "beare", "assert", "saml",
-    "secr", "sess", "mnemo", "phras", "verif", "code", "docker", "kennw", "seed", "conn", "card",
-];
-
-/// The shortest name. It is no part of a longer word but of `pword`.
-const SHORTEST: &[u8] = b"pw";
-
-/// The others: rare letters in a row.
-const MORE_STEMS: [&str; 9] = [
-    JWK,
-    "contras",
-    "motde",
-    "senha",
-    "social",
-    "grant_type",
-    "granttype",
-    "redirect_uri",
-    "redirecturi",
-];
-
-/// The member that every JSON Web Key has (RFC 7517 §4.1).
-const JWK: &str = "\"kty\"";
-
-/// Those of [`MORE_STEMS`] that are as long as this are words of OAuth.
-const OAUTH: usize = "granttype".len();
+use blocks::Block;
+use patterns::{Kind, Patterns};
 
 /// A name that is longer than this on one side of a stem is cut there.
 const REACH: usize = 128;
@@ -59,7 +32,7 @@ pub(super) struct Ident {
 }
 
 /// What the first pass found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Traces {
     /// Where stems begin, in order.
     pub(super) stems: Vec<usize>,
@@ -67,6 +40,10 @@ pub(super) struct Traces {
     pub(super) idents: Vec<Ident>,
     /// Where known tokens may begin, in order.
     pub(super) tokens: Vec<usize>,
+    /// Colons after which slashes stand, escaped or not, in order.
+    pub(super) schemes: Vec<usize>,
+    /// Where digits begin that may be a payment card's, in order.
+    pub(super) digits: Vec<usize>,
     /// Letters or digits are escaped: a name may hide behind that.
     pub(super) is_escaped: bool,
     /// It speaks of OAuth (RFC 6749 §4.1.3), where `code` is a secret.
@@ -80,9 +57,21 @@ impl Traces {
         self.stems.clear();
         self.idents.clear();
         self.tokens.clear();
+        self.schemes.clear();
+        self.digits.clear();
         self.is_escaped = false;
         self.is_oauth = false;
         self.is_jwk = false;
+    }
+
+    fn note(&mut self, kind: Kind, start: usize) {
+        match kind {
+            Kind::Token | Kind::Pem => return insert(&mut self.tokens, start),
+            Kind::Stem => {}
+            Kind::Oauth => self.is_oauth = true,
+            Kind::Jwk => self.is_jwk = true,
+        }
+        insert(&mut self.stems, start);
     }
 
     /// Part of a name stands in this range, or may be there behind escapes.
@@ -110,67 +99,45 @@ impl Traces {
     }
 }
 
-/// The searches. Texts are searched in lower case.
+/// Windows are found in order, and the patterns around them nearly so.
+fn insert(places: &mut Vec<usize>, place: usize) {
+    let later = places.iter().rev().take_while(|&&at| at > place).count();
+    places.insert(places.len() - later, place);
+}
+
+/// The search.
 #[derive(Clone, Debug)]
 pub(super) struct Sieve {
-    stems: Search,
-    more: Search,
-    tokens: Search,
+    patterns: Patterns,
+    kind: blocks::Kind,
     /// Names that users added may be written in ways that no stem is in: every text is looked at.
     looks_at_all: bool,
-}
-
-/// A vectorised search where the processor has one, else an automaton.
-#[derive(Clone, Debug)]
-enum Search {
-    Packed(Box<Searcher>),
-    Automaton(Box<AhoCorasick>),
-    /// What cannot be searched for may be everywhere.
-    Everywhere,
-}
-
-impl Search {
-    fn new(patterns: &[&str]) -> Self {
-        let packed = packed::Config::new().builder().extend(patterns).build();
-        match packed.map(Box::new) {
-            Some(packed) => Self::Packed(packed),
-            None => AhoCorasick::new(patterns)
-                .map_or(Self::Everywhere, |all| Self::Automaton(Box::new(all))),
-        }
-    }
-
-    /// Calls `found` with where each begins and ends; of those that overlap, with the first.
-    #[inline]
-    fn each(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
-        match self {
-            Self::Packed(search) => search
-                .find_iter(text)
-                .for_each(|at| found(at.start(), at.end())),
-            Self::Automaton(search) => search
-                .find_iter(text)
-                .for_each(|at| found(at.start(), at.end())),
-            Self::Everywhere => (0..text.len()).for_each(|at| found(at, at + 1)),
-        }
-    }
 }
 
 impl Sieve {
     pub(super) fn new(names: &Names) -> Self {
         Self {
-            stems: Search::new(&STEMS),
-            more: Search::new(&MORE_STEMS),
-            tokens: Search::new(&super::known::SIGNS),
+            patterns: Patterns::new(),
+            kind: blocks::Kind::detect(),
             looks_at_all: !names.are_default(),
         }
     }
 
-    /// Looks for tokens alone.
-    pub(super) fn look_for_tokens(&self, text: &[u8], lower: &mut Vec<u8>, traces: &mut Traces) {
+    /// Looks through a text, but for whole names.
+    pub(super) fn mark(&self, text: &[u8], traces: &mut Traces) {
         traces.clear();
-        lower.clear();
-        lower.extend_from_slice(text);
-        lower.make_ascii_lowercase();
-        self.tokens.each(lower, |at, _| traces.tokens.push(at));
+        traces.is_escaped = self.looks_at_all;
+        let mut ended = Ended::default();
+        self.kind.each(&self.patterns.tables, text, |start, block| {
+            for at in ones(block.hits) {
+                self.patterns.note(text, start + at, traces);
+            }
+            // One look at them all: most blocks have none.
+            if block.percents | block.escapes | block.schemes != 0 {
+                rare(text, start, &block, traces);
+            }
+            digits(start, block.digits, &mut ended, &mut traces.digits);
+        });
     }
 
     /// Looks through a text.
@@ -179,32 +146,10 @@ impl Sieve {
         text: &[u8],
         names: &Names,
         effort: &mut Effort,
-        lower: &mut Vec<u8>,
         traces: &mut Traces,
     ) {
-        traces.clear();
-        lower.clear();
-        lower.extend_from_slice(text);
-        lower.make_ascii_lowercase();
         effort.spend(text.len());
-        self.stems.each(lower, |at, _| traces.stems.push(at));
-        let before = traces.stems.len();
-        self.more.each(lower, |at, end| {
-            traces.stems.push(at);
-            traces.is_oauth |= end - at >= OAUTH;
-            traces.is_jwk |= lower.get(at..end) == Some(JWK.as_bytes());
-        });
-        let ends = |at: usize| match lower.get(at + SHORTEST.len()) {
-            Some(next) => !next.is_ascii_lowercase() || *next == b'o',
-            None => true,
-        };
-        let short = memmem::find_iter(lower, SHORTEST).filter(|&at| ends(at));
-        traces.stems.extend(short);
-        if traces.stems.len() > before {
-            traces.stems.sort_unstable();
-        }
-        self.tokens.each(lower, |at, _| traces.tokens.push(at));
-        traces.is_escaped = self.looks_at_all || has_escaped_letters(text);
+        self.mark(text, traces);
         let Traces { stems, idents, .. } = traces;
         let mut done = 0;
         for &stem in &*stems {
@@ -220,6 +165,87 @@ impl Sieve {
             }
         }
     }
+}
+
+/// The numbers of the bits that are set, in order.
+fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let next = (bits != 0).then_some(bits.trailing_zeros() as usize);
+        bits &= bits.wrapping_sub(1);
+        next
+    })
+}
+
+/// Escapes and URLs of a block.
+#[cold]
+fn rare(text: &[u8], start: usize, block: &Block, traces: &mut Traces) {
+    for at in ones(block.schemes).map(|at| start + at) {
+        let rest = text.get(at..).unwrap_or_default();
+        if rest.starts_with(b"://") || rest.starts_with(br":\/\/") {
+            traces.schemes.push(at);
+        }
+    }
+    traces.is_escaped = traces.is_escaped
+        || ones(block.percents).any(|at| is_letter(percent(text, start + at).map(|(b, _)| b)))
+        || ones(block.escapes).any(|at| is_letter(unicode(text, start + at)));
+}
+
+/// A letter or a digit that is written as `\u0070` or `%70`: nobody does that who has nothing to
+/// hide, or writes to a scanner.
+fn is_letter(escaped: Option<u8>) -> bool {
+    escaped.is_some_and(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// What the JSON escape at `at` stands for, if that is one byte.
+fn unicode(text: &[u8], at: usize) -> Option<u8> {
+    match text.get(at..at + 6)? {
+        [b'\\', b'u', b'0', b'0', high, low] => hex_pair(*high, *low),
+        _ => None,
+    }
+}
+
+/// Fewest bytes in a row of which each or the one before it is a digit, in the number of a payment
+/// card: it has 13 digits at least, and never two other bytes between them.
+const RUN: u32 = 13;
+
+/// How a block of digits ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ended {
+    /// Bytes in a row, see [`RUN`].
+    run: u32,
+    /// The last byte is a digit.
+    digit: bool,
+}
+
+/// Notes places in a block where [`RUN`] bytes with digits stand in a row, or the last of them: as
+/// many that one is in every number there.
+#[inline]
+fn digits(start: usize, digits: u64, before: &mut Ended, found: &mut Vec<usize>) {
+    /// One byte less than the shortest number has.
+    const STEP: usize = RUN as usize - 1;
+    let near = digits | digits << 1 | u64::from(before.digit);
+    // The places from which on 13 in a row are set.
+    let pairs = near & near >> 1;
+    let fours = pairs & pairs >> 2;
+    let mut runs = fours & fours >> 4 & fours >> 8 & near >> 12;
+    if before.run + near.trailing_ones() >= RUN {
+        // What the block before began.
+        runs |= near & 1;
+    }
+    while runs != 0 {
+        let at = runs.trailing_zeros();
+        let end = at + (near >> at).trailing_ones();
+        found.extend(
+            (at as usize..end as usize)
+                .step_by(STEP)
+                .map(|at| start + at),
+        );
+        runs &= u64::MAX.checked_shl(end).unwrap_or(0);
+    }
+    *before = Ended {
+        run: near.leading_ones().min(RUN),
+        digit: digits >> 63 == 1,
+    };
 }
 
 /// The name around a stem; nothing when the effort is spent.
@@ -256,7 +282,9 @@ fn ident(
             break;
         }
         let word = start_of_name(text, start - 1, done);
-        if word == start - 1 {
+        let before = text.get(word..start - 1).unwrap_or_default();
+        // Every term has a stem: one that ends before this name would have been seen there.
+        if before.is_empty() || !names.may_span(before, text.get(start..end).unwrap_or_default()) {
             break;
         }
         start = word;
@@ -309,16 +337,6 @@ fn end_of_name(text: &[u8], from: usize) -> usize {
     end
 }
 
-/// A letter or a digit is written as `\u0070` or `%70`: nobody does that who has nothing to hide,
-/// or writes to a scanner.
-fn has_escaped_letters(text: &[u8]) -> bool {
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric();
-    memmem::find_iter(text, br"\u00").any(|at| {
-        let digits = text.get(at + 4..at + 6);
-        matches!(digits, Some([high, low]) if hex_pair(*high, *low).is_some_and(is_letter))
-    }) || memchr_iter(b'%', text).any(|at| percent(text, at).is_some_and(|(b, _)| is_letter(b)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,13 +348,7 @@ mod tests {
         let Search { names, sieve, .. } = search();
         let mut traces = Traces::default();
         let mut effort = Effort::for_len(text.len());
-        sieve.look(
-            text.as_bytes(),
-            names,
-            &mut effort,
-            &mut Vec::new(),
-            &mut traces,
-        );
+        sieve.look(text.as_bytes(), names, &mut effort, &mut traces);
         assert!(!effort.is_spent());
         traces
     }
@@ -375,6 +387,114 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Bytes that patterns, escapes, URLs and numbers are made of, in no order.
+    fn noise(rng: &mut fastrand::Rng, parts: &[&str]) -> Vec<u8> {
+        let mut text = Vec::new();
+        for _ in 0..rng.usize(0..40) {
+            let part = rng.choice(parts).map_or("", |part| *part);
+            match rng.u8(0..6) {
+                0 => text.extend(part.to_ascii_uppercase().bytes()),
+                1 => text.extend(part.bytes().take(2)),
+                2 => text.extend(std::iter::repeat_n(rng.u8(..), rng.usize(0..70))),
+                _ => text.extend(part.bytes()),
+            }
+        }
+        text
+    }
+
+    /// The same as a search for each thing by itself finds.
+    #[test]
+    fn one_search_finds_what_many_find() {
+        let patterns: Vec<_> = patterns::tests::all().collect();
+        let mut parts: Vec<&str> = patterns.iter().map(|pattern| pattern.0).collect();
+        parts.extend([
+            "pw", "pwd", "%", "%70", "%2570", "\\u0070", "\\u00e9", "\\u0",
+        ]);
+        parts.extend([
+            "://",
+            ":\\/\\/",
+            ":/",
+            "4111111111111111",
+            "4111 1111-1",
+            " ",
+            "-",
+            "é",
+        ]);
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut traces = Traces::default();
+        for _ in 0..2000 {
+            let text = noise(&mut rng, &parts);
+            search().sieve.mark(&text, &mut traces);
+            let here = |at: usize, part: &str| {
+                let found = text.get(at..at + part.len());
+                found.is_some_and(|found| found.eq_ignore_ascii_case(part.as_bytes()))
+            };
+            let places = |want: &dyn Fn(usize) -> bool| -> Vec<usize> {
+                (0..text.len()).filter(|&at| want(at)).collect()
+            };
+            let any = |at: usize, wanted: &dyn Fn(Kind) -> bool| {
+                let mut found = patterns.iter().filter(|p| wanted(p.2) && here(at, p.0));
+                found.next().is_some()
+            };
+            let is_token = |kind| matches!(kind, Kind::Token | Kind::Pem);
+            let ends = |at: usize| {
+                let next = text.get(at + 2);
+                next.is_none_or(|b| !b.is_ascii_alphabetic() || b"dDoO".contains(b))
+            };
+            let stems =
+                places(&|at| any(at, &|kind| !is_token(kind)) || here(at, "pw") && ends(at));
+            assert_eq!(traces.stems, stems, "{}", text.escape_ascii());
+            let exact = places(&|at| {
+                let rest = &text[at..];
+                let mut tokens = patterns.iter().filter(|p| is_token(p.2));
+                tokens
+                    .any(|p| rest.starts_with(p.0.as_bytes()) || p.2 == Kind::Pem && here(at, p.0))
+            });
+            let tokens = |at: &usize| traces.tokens.contains(at);
+            assert!(exact.iter().all(tokens), "{}", text.escape_ascii());
+            assert!(traces.tokens.iter().all(|&at| any(at, &is_token)));
+            let schemes = places(&|at| here(at, "://") || here(at, ":\\/\\/"));
+            assert_eq!(traces.schemes, schemes, "{}", text.escape_ascii());
+            let is_escaped = (0..text.len()).any(|at| {
+                is_letter(percent(&text, at).map(|(byte, _)| byte)) || is_letter(unicode(&text, at))
+            });
+            assert_eq!(traces.is_escaped, is_escaped, "{}", text.escape_ascii());
+            let flag = |kind: Kind| (0..text.len()).any(|at| any(at, &|found| found == kind));
+            assert_eq!(traces.is_oauth, flag(Kind::Oauth));
+            assert_eq!(traces.is_jwk, flag(Kind::Jwk));
+        }
+    }
+
+    #[test]
+    fn digits_of_cards() {
+        let mut rng = fastrand::Rng::with_seed(2);
+        let mut seen = 0;
+        for _ in 0..3000 {
+            let parts = [
+                "4111 1111 1111 1111",
+                "4111111111111111",
+                "x",
+                "12 ",
+                "5500-0000-",
+                " - ",
+            ];
+            let text = noise(&mut rng, &parts);
+            let mut traces = Traces::default();
+            search().sieve.mark(&text, &mut traces);
+            let cards = |places: &[usize]| {
+                let mut edits = super::super::edit::Edits::default();
+                let mut effort = Effort::for_len(text.len());
+                super::super::known::cards(&text, places, &mut effort, &mut edits);
+                edits.as_slice().to_vec()
+            };
+            let everywhere: Vec<usize> = (0..text.len()).collect();
+            let found = cards(&traces.digits);
+            seen += found.len();
+            assert_eq!(found, cards(&everywhere), "{}", text.escape_ascii());
+        }
+        assert!(seen > 1000);
     }
 
     #[test]

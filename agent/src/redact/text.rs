@@ -279,7 +279,7 @@ impl<'a> Scan<'a, '_> {
             return stop;
         }
         let before = self.bytes(start.saturating_sub(SPACE * 2)..start);
-        let is_netrc = || name == b"password" && memchr::memmem::find(before, b"login ").is_some();
+        let is_netrc = || name == b"password" && before.windows(6).any(|word| word == b"login ");
         let is_option =
             name.starts_with(b"--") && self.byte_before(start) != Some(b'-') || is_netrc();
         if !is_option || at == end || matches!(self.text.get(at), Some(b'-') | None) {
@@ -379,8 +379,8 @@ mod tests {
         let run = |text: &str| {
             apply(text, |text, edits| {
                 let mut effort = Effort::for_len(text.len());
-                let (mut lower, mut traces) = (Vec::new(), Traces::default());
-                sieve.look(text, names, &mut effort, &mut lower, &mut traces);
+                let mut traces = Traces::default();
+                sieve.look(text, names, &mut effort, &mut traces);
                 scan(text, &traces, shape, &mut effort, edits);
                 assert!(!effort.is_spent());
             })

@@ -323,8 +323,8 @@ mod tests {
         let run = |text: &str| {
             apply(text, |text, edits| {
                 let mut effort = Effort::for_len(text.len());
-                let (mut lower, mut traces) = (Vec::new(), Traces::default());
-                sieve.look(text, names, &mut effort, &mut lower, &mut traces);
+                let mut traces = Traces::default();
+                sieve.look(text, names, &mut effort, &mut traces);
                 scan(text, names, &traces, &mut effort, edits);
                 assert!(!effort.is_spent());
             })

@@ -9,17 +9,17 @@ use crate::redact::effort::Effort;
 
 /// Payment card numbers (ISO/IEC 7812): the digits of a network, single spaces or dashes between
 /// them allowed, that pass the Luhn check.
-pub(super) fn cards(text: &[u8], effort: &mut Effort, edits: &mut Edits) {
-    /// Fewest digits. Of two neighbours in a number at least one is a digit, so a look at every
-    /// twelfth byte and the next misses none.
-    const STEP: usize = 12;
+/// `places`: where to look, in order; of two neighbours in a number at least one is a digit.
+pub(in crate::redact) fn cards(
+    text: &[u8],
+    places: &[usize],
+    effort: &mut Effort,
+    edits: &mut Edits,
+) {
     let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
-    effort.spend(text.len() / STEP);
     let mut done = 0;
-    let mut at = 0;
-    while at < text.len() {
-        if !is_digit(at) && !is_digit(at + 1) {
-            at += STEP;
+    for &at in places {
+        if at < done || !is_digit(at) && !is_digit(at + 1) {
             continue;
         }
         let start = digits_start(text, if is_digit(at) { at } else { at + 1 }, done);
@@ -37,7 +37,6 @@ pub(super) fn cards(text: &[u8], effort: &mut Effort, edits: &mut Edits) {
             edits.push(text, edit);
         }
         done = end;
-        at = at.max(end) + 1;
     }
 }
 

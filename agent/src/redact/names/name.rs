@@ -74,14 +74,14 @@ impl Name {
 
     /// Where the word that `at` is in begins.
     pub(super) fn start_of_word(&self, at: usize) -> usize {
-        (0..=at).rev().find(|&at| self.is_start(at)).unwrap_or(0)
+        let before = self.starts << (127 - at);
+        at.saturating_sub(before.leading_zeros() as usize)
     }
 
     /// Where the word that ends at `at` or goes on there ends.
     pub(super) fn end_of_word(&self, at: usize) -> usize {
-        (at..self.len)
-            .find(|&at| self.is_start(at))
-            .unwrap_or(self.len)
+        let after = self.starts.checked_shr(at as u32).unwrap_or(0);
+        self.len.min(at + after.trailing_zeros() as usize)
     }
 
     /// The words from `from`, where one begins.

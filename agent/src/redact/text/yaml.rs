@@ -30,13 +30,15 @@ impl Scan<'_, '_> {
     /// `name: DB_PASSWORD`, and `value:` on the line below: the value. `from`: what follows the
     /// name.
     pub(super) fn value_below(&mut self, start: usize, from: usize) -> Option<usize> {
+        if !matches!(self.text.get(from), Some(b'\n' | b'\r')) {
+            return None;
+        }
         let line = self.bytes(start.saturating_sub(SPACE * 2)..start);
         let line = line.rsplit(|&b| b == b'\n').next()?;
         let label = line.trim_ascii_end().strip_suffix(b"\"").unwrap_or(line);
         let label = label.trim_ascii().strip_suffix(b":")?;
         let label = label.strip_prefix(b"- ").unwrap_or(label).trim_ascii();
-        let is_end = matches!(self.text.get(from), Some(b'\n' | b'\r'));
-        if !is_end || !is_label(label) {
+        if !is_label(label) {
             return None;
         }
         let next = self.until(from, |b| b == b'\n') + 1;
