@@ -1,8 +1,8 @@
 //! Files that were read before.
 //!
 //! A build id alone does not name the contents: Envoy's is the commit, the same for every processor
-//! and every choice of extensions. So the headers have to be the same too, with the sizes and places
-//! of all segments.
+//! and every choice of extensions. So the headers have to be the same too, with the sizes and
+//! places of all segments.
 
 use std::fs::File;
 use std::io;

@@ -1,8 +1,8 @@
 //! Instructions of A64 (Arm Architecture Reference Manual, C4).
 //!
 //! The fields are read off the word: a disassembler would give names, and which registers an
-//! instruction writes would have to be found out all the same. Where an encoding is not told apart
-//! from its neighbours, more is taken as written than is: what is not known is never used.
+//! instruction writes would have to be found out all the same. Where encodings are not
+//! distinguished, more is taken as written than is: what is not known is never used.
 
 use super::insn::{Convention, Insn, Op, Registers, Slot, bit};
 

@@ -50,7 +50,8 @@ pub(super) enum Target {
     Copy,
 }
 
-/// A place where an error of a library is reported: `ERR_put_error(library, 0, reason, file, line)`.
+/// A place where an error of a library is reported:
+/// `ERR_put_error(library, 0, reason, file, line)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Site {
     pub(super) library: u64,
