@@ -34,7 +34,8 @@ fuzz_target!(|data: &[u8]| {
         assert!(exact.memory() < 512 * 1024);
         if result.is_err() {
             let again = decode(&mut exact, &[0x82]);
-            assert_eq!(again, (Vec::new(), result));
+            assert_eq!(again.1, Ok(()));
+            assert_eq!(again.0.len(), 1);
             let _ = decode(&mut late, block);
             return;
         }

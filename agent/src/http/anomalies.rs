@@ -31,8 +31,12 @@ impl Anomalies {
     /// bytes read may not be those that the recipient read.
     pub const CONFLICT: Self = Self(1 << 8);
 
+    /// Header compression as only some decoders of HTTP/2 take it: a size update after a field (RFC
+    /// 7541 §4.2), long padding (§5.2), an integer with zeros in front (§5.1).
+    pub const ODD_COMPRESSION: Self = Self(1 << 9);
+
     /// Each with its name in output.
-    pub const NAMED: [(Self, &'static str); 9] = [
+    pub const NAMED: [(Self, &'static str); 10] = [
         (Self::LENGTH_AND_CHUNKED, "length_and_chunked"),
         (Self::REPEATED_LENGTH, "repeated_length"),
         (Self::FOLDED, "folded_field"),
@@ -42,6 +46,7 @@ impl Anomalies {
         (Self::ODD_LINE, "odd_request_line"),
         (Self::ODD_STATUS_LINE, "odd_status_line"),
         (Self::CONFLICT, "conflicting_bytes"),
+        (Self::ODD_COMPRESSION, "odd_header_compression"),
     ];
 
     /// The names of those that are set.

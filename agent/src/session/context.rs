@@ -84,10 +84,9 @@ pub struct Stats {
     pub http2: u64,
     /// Directions of HTTP/2 connections whose frames were found again after bytes were missing.
     pub http2_resynced: u64,
-    /// HTTP/2 connections that broke the protocol.
+    /// HTTP/2 connections with a frame that breaks the protocol.
     pub http2_broken: u64,
-    /// Directions of HTTP/2 connections whose header blocks cannot be decoded any more; index by
-    /// `hpack::Error as usize`.
+    /// Header blocks of HTTP/2 that cannot be decoded; index by `hpack::Error as usize`.
     pub hpack_errors: [u64; hpack::Error::ALL.len()],
     /// Pre-accept segments (seen at a listener) that no connection claimed.
     pub pre_accept_dropped: u64,

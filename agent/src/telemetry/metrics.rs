@@ -187,7 +187,7 @@ fn http2(
         ),
         (
             "http2_broken_connections",
-            "HTTP/2 connections that broke the protocol.",
+            "HTTP/2 connections with a frame that breaks the protocol.",
             broken,
         ),
     ] {
@@ -195,7 +195,7 @@ fn http2(
     }
     page.counters(
         "meshtap_hpack_errors",
-        "Directions of HTTP/2 connections whose header blocks cannot be decoded any more.",
+        "Header blocks of HTTP/2 that cannot be decoded.",
         by(
             "reason",
             &hpack::Error::ALL,

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::wire::{CLIENT, Run, SERVER, Who, Wire, line};
-use crate::capture::Command;
 use crate::engine::Limits;
 use crate::exchange::Exchange;
-use crate::flow::{Side, SocketId};
+use crate::flow::Side;
+use crate::http::Anomalies;
 use crate::http::h2::frame::PREFACE;
 use crate::http::h2::hpack;
 use crate::ledger::Dropped;
@@ -566,50 +566,195 @@ fn frames_that_are_missing_lose_track_until_frames_are_found() {
 }
 
 #[test]
-fn a_header_block_that_cannot_be_decoded_is_counted_once() {
+fn a_header_block_that_cannot_be_decoded_hides_no_later_one() {
+    for (broken, reason) in [
+        (vec![0x82, 0xc5], hpack::Error::Index),
+        (vec![0x82, 0x40, 0x81, 0x00], hpack::Error::Huffman),
+        (vec![0x82, 0x40, 0x05], hpack::Error::Truncated),
+        (vec![0x82, 0x3f, 0xe2, 0x1f], hpack::Error::SizeUpdate),
+        (
+            vec![0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+            hpack::Error::Integer,
+        ),
+    ] {
+        let segments = [
+            opening(),
+            (CLIENT, frame(1, END_HEADERS | END_STREAM, 1, &broken)),
+            (CLIENT, get(3, "/b")),
+            (SERVER, status(3, END_STREAM, "200")),
+        ];
+        let run = run(Side::Server, &segments);
+        let stats = run.engine.stats();
+        assert_eq!(stats.hpack_errors[reason as usize], 1);
+        assert_eq!(stats.hpack_errors.iter().sum::<u64>(), 1);
+        let lines = story(&run);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines[0], "3: GET /b \"\" -> 200 \"\"");
+        assert!(lines[1].contains("!hpack"), "{lines:?}");
+    }
+}
+
+#[test]
+fn odd_header_compression_is_read_and_marked() {
+    let path = b"\x04\x02/a";
+    for odd in [
+        // A size update after fields.
+        [&[0x82, 0x20, 0x3f, 0xe1, 0x1f], &path[..]].concat(),
+        // `:method` in a Huffman code with two bytes of padding; an index with zeros in front.
+        [&[0x42, 0x85, 0xc5, 0x83, 0x7f, 0xff, 0xff], &path[..]].concat(),
+        [
+            &[
+                0x0f, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00, 0x01, b'x', 0x82,
+            ],
+            &path[..],
+        ]
+        .concat(),
+    ] {
+        let segments = [
+            opening(),
+            (CLIENT, frame(1, END_HEADERS | END_STREAM, 1, &odd)),
+            (SERVER, status(1, END_STREAM, "200")),
+            (CLIENT, get(3, "/b")),
+            (SERVER, status(3, END_STREAM, "200")),
+        ];
+        let run = run(Side::Server, &segments);
+        assert_eq!(run.engine.stats().hpack_errors.iter().sum::<u64>(), 0);
+        let exchanges = &run.output.exchanges;
+        let shown: Vec<_> = exchanges
+            .iter()
+            .map(|exchange| {
+                let odd = Anomalies::ODD_COMPRESSION;
+                (
+                    exchange.request.head.target(),
+                    exchange.request.anomalies.contains(odd),
+                )
+            })
+            .collect();
+        assert_eq!(shown, [(&b"/a"[..], true), (&b"/b"[..], false)]);
+    }
+}
+
+/// What a client sends that breaks the protocol, and what follows it.
+fn broken_frames() -> Vec<Vec<u8>> {
+    vec![
+        frame(0, 0, 0, b"on no stream"),
+        frame(0, PADDED, 1, b"\x09"),
+        frame(0, PADDED, 1, b""),
+        frame(2, 0, 1, &[0; 4]),
+        frame(4, 0, 0, &[0; 7]),
+        frame(4, 1, 0, &[0; 6]),
+        frame(6, 0, 0, &[0; 9]),
+        frame(7, 0, 0, b""),
+        frame(8, 0, 0, b""),
+        frame(9, END_HEADERS, 0, b""),
+    ]
+}
+
+#[test]
+fn frames_that_break_the_protocol_hide_no_request() {
+    for broken in broken_frames() {
+        // In a segment of its own, and together with what follows.
+        for together in [false, true] {
+            let mut segments = vec![opening(), (CLIENT, get(1, "/a"))];
+            match together {
+                true => segments.push((CLIENT, [broken.clone(), get(5, "/b")].concat())),
+                false => segments.extend([(CLIENT, broken.clone()), (CLIENT, get(5, "/b"))]),
+            }
+            segments.push((SERVER, settings()));
+            segments.push((SERVER, status(1, END_STREAM, "200")));
+            segments.push((SERVER, status(5, END_STREAM, "201")));
+            let run = run(Side::Server, &segments);
+            assert_eq!(
+                story(&run),
+                ["1: GET /a \"\" -> 200 \"\"", "5: GET /b \"\" -> 201 \"\""],
+                "{broken:?}"
+            );
+            assert_eq!(run.engine.stats().http2_broken, 1);
+        }
+    }
+}
+
+#[test]
+fn frames_of_extensions_hide_no_request() {
+    for odd in [
+        frame(16, 0, 0, b""),
+        frame(16, 0, 0, b"\0\0\0"),
+        frame(16, 0, 1, b"\0\0\0\x01u=1"),
+        frame(16, 0xff, 7, b""),
+        frame(0xbe, 0xff, 7, b"anything"),
+        // Values that only their receiver may refuse: RFC 8441, RFC 9113 §6.5.2.
+        frame(4, 0, 0, &[0, 8, 0, 0, 0, 2]),
+        frame(
+            4,
+            0,
+            0,
+            &[0, 2, 0, 0, 0, 9, 0, 5, 0, 0, 0, 1, 0, 4, 0xff, 0, 0, 0],
+        ),
+        // Larger than what is allowed by default.
+        frame(0xbe, 0, 0, &[0; 20_000]),
+    ] {
+        let segments = [
+            opening(),
+            (CLIENT, odd.clone()),
+            (CLIENT, get(1, "/a")),
+            (SERVER, status(1, END_STREAM, "200")),
+        ];
+        let run = run(Side::Server, &segments);
+        assert_eq!(story(&run), ["1: GET /a \"\" -> 200 \"\""]);
+        assert_eq!(run.engine.stats().http2_broken, 0);
+    }
+}
+
+#[test]
+fn frames_before_the_server_says_what_it_takes_may_be_of_any_size() {
+    let body = "x".repeat(40_000);
     let segments = [
-        opening(),
-        (CLIENT, frame(1, END_HEADERS | END_STREAM, 1, &[0x82, 0xc5])),
+        (CLIENT, PREFACE.to_vec()),
+        (CLIENT, [post(1, "/a"), data(1, END_STREAM, &body)].concat()),
         (CLIENT, get(3, "/b")),
-        (SERVER, status(3, END_STREAM, "400")),
+        (SERVER, frame(4, 0, 0, &[0, 5, 0, 0xff, 0xff, 0xff])),
+        (SERVER, status(1, END_STREAM, "200")),
+        (SERVER, status(3, END_STREAM, "200")),
     ];
     let run = run(Side::Server, &segments);
-    let stats = run.engine.stats();
-    assert_eq!(stats.hpack_errors[hpack::Error::Index as usize], 1);
-    assert_eq!(stats.hpack_errors.iter().sum::<u64>(), 1);
     let lines = story(&run);
-    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("1: POST /a "), "{lines:?}");
+    assert_eq!(lines[1], "3: GET /b \"\" -> 200 \"\"");
+    assert_eq!(run.engine.stats().http2_broken, 0);
+}
+
+#[test]
+fn other_frames_inside_a_header_block_hide_no_request() {
+    let first_part = || frame(1, END_STREAM, 3, &block(&[":method=GET", ":path=/cut"]));
+    let segments = [
+        opening(),
+        (CLIENT, [first_part(), frame(6, 0, 0, &[0; 8])].concat()),
+        // The block goes on.
+        (CLIENT, frame(9, END_HEADERS, 3, &block(&["x=y"]))),
+        (SERVER, status(3, END_STREAM, "200")),
+    ];
+    let whole = run(Side::Server, &segments);
+    assert_eq!(whole.engine.stats().http2_broken, 1);
+    let lines = story(&whole);
+    assert!(lines[0].starts_with("3: GET /cut \"\" -> 200"), "{lines:?}");
+    // It does not.
+    let segments = [
+        opening(),
+        (CLIENT, first_part()),
+        (CLIENT, get(5, "/b")),
+        (SERVER, status(5, END_STREAM, "200")),
+    ];
+    let cut = run(Side::Server, &segments);
+    let lines = story(&cut);
+    assert_eq!(lines[0], "5: GET /b \"\" -> 200 \"\"");
     assert!(
-        lines.iter().all(|line| line.contains("!hpack")),
+        lines[1].starts_with("3: ") && lines[1].contains("!hpack"),
         "{lines:?}"
     );
 }
 
 #[test]
-fn a_broken_protocol_ends_the_connection() {
-    for broken in [
-        frame(0, 0, 0, b"on no stream"),
-        [
-            frame(1, 0, 3, &block(&[":method=GET"])),
-            frame(6, 0, 0, &[0; 8]),
-        ]
-        .concat(),
-        frame(0, PADDED, 1, b"\x09"),
-        frame(4, 0, 0, &[0; 7]),
-    ] {
-        let segments = [
-            opening(),
-            (CLIENT, get(1, "/a")),
-            (CLIENT, broken),
-            // TCP has taken it.
-            (SERVER, settings()),
-            (CLIENT, get(5, "/never")),
-        ];
-        let run = run(Side::Server, &segments);
-        assert_eq!(story(&run), ["1: GET /a \"\" !no_response"]);
-        assert_eq!(run.engine.stats().http2_broken, 1);
-        assert!(run.output.commands.contains(&Command::Ignore(SocketId(1))));
-    }
+fn a_preface_alone_is_no_exchange() {
     let run = run(
         Side::Server,
         &[(CLIENT, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec())],

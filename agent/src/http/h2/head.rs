@@ -111,6 +111,11 @@ impl HeadBuilder {
         self.fields.push(field);
     }
 
+    /// Its compression breaks a rule that decoders tolerate.
+    pub const fn odd_compression(&mut self) {
+        self.anomalies = self.anomalies.with(Anomalies::ODD_COMPRESSION);
+    }
+
     fn invalid(&mut self) {
         self.anomalies = self.anomalies.with(Anomalies::INVALID_FIELD);
     }

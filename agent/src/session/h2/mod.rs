@@ -14,6 +14,7 @@
 //!   it is found again at a chain of frame headers, or dropped after [`MAX_SEARCHED`] bytes; what
 //!   was known for header compression is unknown from there on.
 
+mod header_block;
 mod inside;
 mod join;
 mod receive;
@@ -45,7 +46,7 @@ pub(crate) struct H2 {
     receivers: [Receiver; 2],
     streams: Streams,
     requests: Direction,
-    /// The protocol is broken: nothing more is read.
+    /// A frame broke the protocol, and that is counted.
     broken: bool,
 }
 
@@ -116,7 +117,9 @@ impl H2 {
             origin,
         };
         own.push(chunk, max_stream, limit, &mut |received| {
-            *broken |= act.on(received, cx);
+            if act.on(received, cx) && !std::mem::replace(broken, true) {
+                cx.stats.http2_broken += 1;
+            }
         });
     }
 
@@ -157,7 +160,8 @@ impl H2 {
     /// What becomes of the connection now.
     pub(crate) fn verdict(&self) -> Verdict {
         let [client, server] = &self.receivers;
-        if self.broken || client.is_lost() || server.is_lost() {
+        let is_gone = |receiver: &Receiver| receiver.is_lost() || receiver.has_ended();
+        if is_gone(client) && is_gone(server) && (client.is_lost() || server.is_lost()) {
             Verdict::Hopeless
         } else if client.has_ended() && server.has_ended() {
             Verdict::Over
@@ -223,7 +227,7 @@ struct Act<'a> {
 }
 
 impl Act<'_> {
-    /// True: nothing more can be read of the connection.
+    /// True: a frame broke the protocol.
     fn on(&mut self, received: Received<'_>, cx: &mut Context<'_>) -> bool {
         let Self {
             from,
@@ -252,10 +256,7 @@ impl Act<'_> {
             Received::Setting(Setting::MaxFrameSize(size)) => other.allow_frames(size),
             Received::Setting(_) => {}
             Received::Found => cx.stats.http2_resynced += 1,
-            Received::Broken => {
-                cx.stats.http2_broken += 1;
-                return true;
-            }
+            Received::Broken => return true,
         }
         false
     }

@@ -1,38 +1,19 @@
 //! One direction of an HTTP/2 connection: from bytes to heads, body bytes and what else matters.
 
 use super::MAX_SEARCHED;
+use super::header_block::{Block, Started};
 use crate::flow::Offset;
 use crate::http::h2::HeadBuilder;
 use crate::http::h2::frame::{
-    self, Continuation, DEFAULT_MAX_SIZE, Event, Flags, GoAway, HEADER_LEN, Header, Headers, Kind,
-    PREFACE, PushPromise, Reader, RstStream, Setting, Settings,
+    self, ANY_SIZE, Continuation, DEFAULT_MAX_SIZE, Event, Flags, GoAway, HEADER_LEN, Header,
+    Headers, Kind, PREFACE, PushPromise, Reader, RstStream, Setting, Settings,
 };
-use crate::http::h2::hpack::{self, Decoder};
+use crate::http::h2::hpack::Decoder;
 use crate::http::h2::stream::Peer;
 use crate::transport::Chunk;
 
 /// Longest header block put together from CONTINUATION frames: four times the longest head kept.
 const MAX_BLOCK: usize = 256 * 1024;
-
-/// The largest frame there is (RFC 9113 §4.2): what a connection that is older than the agent may
-/// have agreed on.
-const ANY_SIZE: u32 = 0x00ff_ffff;
-
-/// A header block, decoded.
-#[derive(Debug)]
-pub(super) struct Block {
-    pub(super) stream: u32,
-    /// PUSH_PROMISE: the stream to come.
-    pub(super) promised: Option<u32>,
-    pub(super) end_stream: bool,
-    /// Where its frame begins.
-    pub(super) offset: Offset,
-    pub(super) head: HeadBuilder,
-    /// It could not be decoded, or an earlier one could not.
-    pub(super) undecoded: bool,
-    /// Why, for the first such block.
-    pub(super) error: Option<hpack::Error>,
-}
 
 /// What a direction carries.
 pub(super) enum Received<'a> {
@@ -51,7 +32,7 @@ pub(super) enum Received<'a> {
     Setting(Setting),
     /// Frames were found again.
     Found,
-    /// The protocol is broken.
+    /// A frame broke the protocol.
     Broken,
 }
 
@@ -67,26 +48,14 @@ enum Sync {
     Ended,
 }
 
-/// A header block whose end has not come.
-#[derive(Debug)]
-struct Started {
-    stream: u32,
-    promised: Option<u32>,
-    end_stream: bool,
-    offset: Offset,
-    bytes: Vec<u8>,
-    too_long: bool,
-}
-
 /// Reads one direction.
 #[derive(Debug)]
 pub(super) struct Receiver {
     sync: Sync,
     decoder: Decoder,
     started: Option<Started>,
+    /// Largest frame that is believed where frames are looked for.
     max_size: u32,
-    /// A frame broke the protocol: those after it are not read.
-    broken: bool,
     /// The stream of the DATA frame that is being read.
     data: u32,
     /// Where the frame begins that is being read, or the next one.
@@ -100,7 +69,6 @@ impl Receiver {
             decoder: Decoder::mid_stream(),
             started: None,
             max_size: ANY_SIZE,
-            broken: false,
             data: 0,
             offset: Offset::ORIGIN,
         };
@@ -115,7 +83,7 @@ impl Receiver {
             self.max_size = DEFAULT_MAX_SIZE;
             self.sync = match peer {
                 Peer::Client => Sync::Preface(0),
-                Peer::Server => Sync::Frames(Reader::new(self.max_size)),
+                Peer::Server => Sync::Frames(Reader::from_start()),
             };
         }
     }
@@ -175,53 +143,69 @@ impl Receiver {
         let mut bytes = chunk.bytes;
         if let Sync::Preface(have) = &mut self.sync {
             let (preface, rest) = bytes.split_at((PREFACE.len() - *have).min(bytes.len()));
-            if PREFACE.get(*have..*have + preface.len()) != Some(preface) {
-                self.sync = Sync::Lost;
-                return handle(Received::Broken);
+            if PREFACE.get(*have..*have + preface.len()) == Some(preface) {
+                *have += preface.len();
+                if *have < PREFACE.len() {
+                    return;
+                }
+                bytes = rest;
+                self.frames_from(chunk, bytes, Reader::from_start());
+            } else {
+                handle(Received::Broken);
+                self.lose_track();
             }
-            *have += preface.len();
-            if *have < PREFACE.len() {
-                return;
-            }
-            bytes = rest;
-            self.frames_from(chunk, bytes);
         }
-        if let Sync::Searching(searched, known) = self.sync {
-            let Some(at) = frame::find(bytes, self.max_size, max_stream) else {
-                let searched = searched + bytes.len() as u64;
-                self.sync = match searched > MAX_SEARCHED {
-                    true => Sync::Lost,
-                    false => Sync::Searching(searched, known),
+        // Each round takes a frame's header at least.
+        while !bytes.is_empty() {
+            if let Sync::Searching(searched, known) = self.sync {
+                let Some(at) = frame::find(bytes, self.max_size, max_stream) else {
+                    let searched = searched + bytes.len() as u64;
+                    self.sync = match searched > MAX_SEARCHED {
+                        true => Sync::Lost,
+                        false => Sync::Searching(searched, known),
+                    };
+                    return;
                 };
+                bytes = bytes.get(at..).unwrap_or_default();
+                self.frames_from(chunk, bytes, Reader::new(self.max_size));
+                if known {
+                    handle(Received::Found);
+                }
+            }
+            let Sync::Frames(mut reader) = std::mem::replace(&mut self.sync, Sync::Ended) else {
                 return;
             };
-            bytes = bytes.get(at..).unwrap_or_default();
-            self.frames_from(chunk, bytes);
-            if known {
-                handle(Received::Found);
+            bytes = reader.push(bytes, &mut |event| self.event(event, limit, handle));
+            match reader.is_broken() {
+                true => self.lose_track(),
+                false => self.sync = Sync::Frames(reader),
             }
         }
-        let Sync::Frames(mut reader) = std::mem::replace(&mut self.sync, Sync::Ended) else {
-            return;
-        };
-        reader.push(bytes, &mut |event| self.event(event, limit, handle));
-        self.sync = match self.broken {
-            true => Sync::Lost,
-            false => Sync::Frames(reader),
-        };
     }
 
     /// Frames begin with `bytes`, the last ones of a chunk.
-    fn frames_from(&mut self, chunk: &Chunk<'_>, bytes: &[u8]) {
+    fn frames_from(&mut self, chunk: &Chunk<'_>, bytes: &[u8], reader: Reader) {
         let before = chunk.bytes.len() - bytes.len();
         self.offset = chunk.offset + before as u64;
-        self.sync = Sync::Frames(Reader::new(self.max_size));
+        self.sync = Sync::Frames(reader);
+    }
+
+    /// Where frames begin is not known any more. A header block may be among what was not read.
+    fn lose_track(&mut self) {
+        self.decoder.forget();
+        self.started = None;
+        self.sync = Sync::Searching(0, true);
     }
 
     /// The next `len` bytes are missing. False: where frames begin is not known any more.
     pub(super) fn miss(&mut self, len: u64, handle: &mut dyn FnMut(Received<'_>)) -> bool {
-        let Sync::Frames(reader) = &mut self.sync else {
-            return !matches!(self.sync, Sync::Preface(_));
+        let reader = match &mut self.sync {
+            Sync::Frames(reader) => reader,
+            Sync::Preface(_) => {
+                self.lose_track();
+                return false;
+            }
+            _ => return true,
         };
         let data = self.data;
         let offset = &mut self.offset;
@@ -236,24 +220,21 @@ impl Receiver {
             _ => {}
         });
         if !survived {
-            // A header block may be among what is missing.
-            self.decoder.forget();
-            self.started = None;
-            self.sync = Sync::Searching(0, true);
+            self.lose_track();
         }
         survived
     }
 
     fn event(&mut self, event: Event<'_>, limit: usize, handle: &mut dyn FnMut(Received<'_>)) {
-        if self.broken {
-            return;
-        }
         match event {
             Event::Frame(header, payload) => {
                 let offset = self.offset;
                 self.offset = after(offset, &header);
                 if self.frame(&header, payload, offset, limit, handle).is_err() {
-                    self.broken = true;
+                    // What it did to the table is not known.
+                    if is_block(header.kind) {
+                        self.decoder.forget();
+                    }
                     handle(Received::Broken);
                 }
             }
@@ -268,14 +249,18 @@ impl Receiver {
             }
             Event::TooLong(header) => {
                 self.offset = after(self.offset, &header);
-                if let Kind::Headers | Kind::Continuation | Kind::PushPromise = header.kind {
+                if is_block(header.kind) {
                     self.decoder.forget();
                     self.started = None;
                     handle(Received::BlockTooLong(header.stream));
                 }
             }
-            Event::Invalid(..) => {
-                self.broken = true;
+            Event::Invalid(header, _) => {
+                self.offset = after(self.offset, &header);
+                if is_block(header.kind) {
+                    self.decoder.forget();
+                    self.started = None;
+                }
                 handle(Received::Broken);
             }
         }
@@ -289,13 +274,7 @@ impl Receiver {
         limit: usize,
         handle: &mut dyn FnMut(Received<'_>),
     ) -> Result<(), frame::Invalid> {
-        // §6.10: between the frames of a header block there are no others.
-        let continues = self.started.as_ref().is_some_and(|started| {
-            header.kind == Kind::Continuation && header.stream == started.stream
-        });
-        if self.started.is_some() && !continues {
-            return Err(frame::Invalid::Stream);
-        }
+        self.interrupted(header, limit, handle);
         match header.kind {
             Kind::Headers => {
                 let headers = Headers::parse(header, payload)?;
@@ -320,9 +299,10 @@ impl Receiver {
                 let code = RstStream::parse(payload)?.code;
                 handle(Received::Reset(header.stream, code));
             }
+            // A value that is not allowed, only the receiver may refuse.
             Kind::Settings => {
-                for setting in Settings::parse(header, payload)?.iter() {
-                    handle(Received::Setting(setting?));
+                for setting in Settings::parse(header, payload)?.iter().flatten() {
+                    handle(Received::Setting(setting));
                 }
             }
             Kind::GoAway => handle(Received::GoAway(GoAway::parse(payload)?.last_stream)),
@@ -334,6 +314,25 @@ impl Receiver {
             | Kind::Other(_) => {}
         }
         Ok(())
+    }
+
+    /// Between the frames of a header block there are no others (§6.10). If one comes that is of
+    /// another block, the one that has started is handed over as it is: not decoded.
+    fn interrupted(&mut self, header: &Header, limit: usize, handle: &mut dyn FnMut(Received<'_>)) {
+        let continues = |started: &Started| {
+            header.kind == Kind::Continuation && header.stream == started.stream
+        };
+        if self.started.as_ref().is_none_or(continues) {
+            return;
+        }
+        handle(Received::Broken);
+        if is_block(header.kind)
+            && let Some(started) = self.started.take()
+        {
+            self.decoder.forget();
+            let head = HeadBuilder::new(limit);
+            handle(Received::Block(Box::new(started.decoded(head, true, None))));
+        }
     }
 
     /// More of a header block; decodes it when it is whole.
@@ -365,32 +364,22 @@ impl Receiver {
             true => bytes,
             false => &started.bytes,
         };
-        let failed = self.decoder.failed().is_some();
         let mut head = HeadBuilder::new(limit);
         let result = self.decoder.block(bytes, &mut |field| head.push(field));
-        handle(Received::Block(Box::new(Block {
-            stream: started.stream,
-            promised: started.promised,
-            end_stream: started.end_stream,
-            offset: started.offset,
+        if self.decoder.take_odd() {
+            head.odd_compression();
+        }
+        handle(Received::Block(Box::new(started.decoded(
             head,
-            undecoded: result.is_err(),
-            error: result.err().filter(|_| !failed),
-        })));
+            result.is_err(),
+            result.err(),
+        ))));
     }
 }
 
-impl Started {
-    const fn new(stream: u32, promised: Option<u32>, end_stream: bool, offset: Offset) -> Self {
-        Self {
-            stream,
-            promised,
-            end_stream,
-            offset,
-            bytes: Vec::new(),
-            too_long: false,
-        }
-    }
+/// A frame of a header block.
+const fn is_block(kind: Kind) -> bool {
+    matches!(kind, Kind::Headers | Kind::Continuation | Kind::PushPromise)
 }
 
 /// Where the frame after this one begins.

@@ -33,6 +33,9 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes of a frame's header.
 pub const HEADER_LEN: usize = 9;
 
+/// Largest payload that a length can say (§4.2).
+pub const ANY_SIZE: u32 = 0x00ff_ffff;
+
 /// Largest payload before another size is agreed on (§6.5.2).
 pub const DEFAULT_MAX_SIZE: u32 = 16_384;
 
@@ -152,8 +155,8 @@ impl Header {
             Kind::Ping => (Some(false), length == 8),
             Kind::GoAway => (Some(false), length >= 8),
             Kind::WindowUpdate => (None, length == 4),
-            Kind::PriorityUpdate => (Some(false), length >= 4),
-            Kind::Other(_) => (None, true),
+            // §4.1: frames of extensions are ignored by who does not know them.
+            Kind::PriorityUpdate | Kind::Other(_) => (None, true),
         };
         if !fits || length > max_size {
             return Err(Invalid::Length);

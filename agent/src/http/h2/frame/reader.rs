@@ -22,7 +22,8 @@ pub enum Event<'a> {
     DataEnd(Header),
     /// A frame that is too long to keep; its payload is passed over.
     TooLong(Header),
-    /// A frame that breaks the protocol. Nothing that follows can be believed.
+    /// A frame that breaks the protocol. It is passed over where frames are known to begin; else
+    /// nothing that follows can be believed.
     Invalid(Header, Invalid),
 }
 
@@ -38,7 +39,7 @@ enum State {
     Data(Header, u32, u32),
     /// In a frame that is passed over.
     Pass(u32),
-    /// After a frame that breaks the protocol.
+    /// After a frame that breaks the protocol, or is none.
     Broken,
 }
 
@@ -48,6 +49,8 @@ pub struct Reader {
     state: State,
     kept: Vec<u8>,
     max_size: u32,
+    /// Frames are known to begin where they were read from.
+    certain: bool,
 }
 
 impl Default for Reader {
@@ -57,13 +60,26 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// At the beginning of a frame; no payload is longer than `max_size`.
+    /// At what looks like the beginning of a frame; no payload is longer than `max_size`.
     #[must_use]
     pub const fn new(max_size: u32) -> Self {
         Self {
             state: State::Header,
             kept: Vec::new(),
             max_size,
+            certain: false,
+        }
+    }
+
+    /// At the beginning of a connection. What its receiver takes, only the receiver knows: a frame
+    /// may be of any size, and one that breaks the protocol is passed over by its length.
+    #[must_use]
+    pub const fn from_start() -> Self {
+        Self {
+            state: State::Header,
+            kept: Vec::new(),
+            max_size: super::ANY_SIZE,
+            certain: true,
         }
     }
 
@@ -84,14 +100,14 @@ impl Reader {
         matches!(self.state, State::Header) && self.kept.is_empty()
     }
 
-    /// A frame broke the protocol: nothing more is read.
+    /// Where the next frame begins is not known: nothing more is read.
     #[must_use]
     pub const fn is_broken(&self) -> bool {
         matches!(self.state, State::Broken)
     }
 
-    /// Reads the next bytes of the direction.
-    pub fn push(&mut self, mut bytes: &[u8], handle: &mut dyn FnMut(Event<'_>)) {
+    /// Reads the next bytes of the direction; what is left of them where it broke.
+    pub fn push<'a>(&mut self, mut bytes: &'a [u8], handle: &mut dyn FnMut(Event<'_>)) -> &'a [u8] {
         while !bytes.is_empty() {
             bytes = match self.state {
                 State::Header => self.header(bytes, handle),
@@ -105,9 +121,10 @@ impl Reader {
                     self.pass(left - length(passed));
                     rest
                 }
-                State::Broken => return,
+                State::Broken => break,
             };
         }
+        bytes
     }
 
     /// The next `len` bytes are missing. False: where frames begin is not known any more.
@@ -150,10 +167,10 @@ impl Reader {
             (header, rest)
         };
         if let Err(invalid) = header.check(self.max_size) {
-            self.breaks(header, invalid, handle);
+            self.breaks(header, header.length, invalid, handle);
         } else if header.kind == Kind::Data {
             match header.flags.has(Flags::PADDED) {
-                true if header.length == 0 => self.breaks(header, Invalid::Length, handle),
+                true if header.length == 0 => self.breaks(header, 0, Invalid::Length, handle),
                 true => self.state = State::Padding(header),
                 false => self.begin(header, header.length, 0, handle),
             }
@@ -201,7 +218,7 @@ impl Reader {
         let padding = u32::from(*padding);
         match (header.length - 1).checked_sub(padding) {
             Some(body) => self.begin(header, body, padding, handle),
-            None => self.breaks(header, Invalid::Padding, handle),
+            None => self.breaks(header, header.length - 1, Invalid::Padding, handle),
         }
         rest
     }
@@ -261,8 +278,18 @@ impl Reader {
         };
     }
 
-    fn breaks(&mut self, header: Header, invalid: Invalid, handle: &mut dyn FnMut(Event<'_>)) {
-        self.state = State::Broken;
+    /// So much is left of a frame that breaks the protocol.
+    fn breaks(
+        &mut self,
+        header: Header,
+        left: u32,
+        invalid: Invalid,
+        handle: &mut dyn FnMut(Event<'_>),
+    ) {
+        match self.certain {
+            true => self.pass(left),
+            false => self.state = State::Broken,
+        }
         handle(Event::Invalid(header, invalid));
     }
 }

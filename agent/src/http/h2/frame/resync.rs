@@ -52,6 +52,8 @@ fn is_plausible(header: &Header, max_size: u32, max_stream: u32) -> bool {
         Kind::Settings | Kind::Ping => Flags::ACK.0,
         Kind::PushPromise => Flags::END_HEADERS.0 | Flags::PADDED.0,
         Kind::Continuation => Flags::END_HEADERS.0,
+        // RFC 9218 §7.1.
+        Kind::PriorityUpdate if header.stream != 0 || header.length < 4 => return false,
         Kind::Priority
         | Kind::RstStream
         | Kind::GoAway

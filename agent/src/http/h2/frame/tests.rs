@@ -126,6 +126,61 @@ fn frames_that_break_the_protocol_end_the_direction() {
 }
 
 #[test]
+fn from_the_start_frames_that_break_the_protocol_are_passed_over() {
+    for (kind, flags, stream, len, expected) in [
+        (0, 0, 0, 3, "Stream"),
+        (0, 8, 1, 0, "Length"),
+        (1, 4, 0, 3, "Stream"),
+        (2, 0, 1, 4, "Length"),
+        (4, 0, 0, 5, "Length"),
+        (4, 1, 0, 6, "Length"),
+        (6, 0, 1, 8, "Stream"),
+        (7, 0, 0, 0, "Length"),
+        (8, 0, 0, 5, "Length"),
+    ] {
+        let frames = [
+            frame(kind, flags, stream, &vec![0; len]),
+            frame(6, 0, 0, &[0; 8]),
+        ];
+        for size in [1, 5, 64] {
+            let mut reader = Reader::from_start();
+            let mut lines = Vec::new();
+            for chunk in frames.concat().chunks(size) {
+                let rest = reader.push(chunk, &mut |event| lines.push(emitted(event)));
+                assert!(rest.is_empty());
+            }
+            assert_eq!(lines, [expected, "Ping 0 0 8"]);
+            assert!(!reader.is_broken());
+        }
+    }
+    // More padding than payload.
+    let mut reader = Reader::from_start();
+    let mut lines = Vec::new();
+    let frames = [frame(0, 8, 1, b"\x04ppp"), frame(6, 1, 0, &[0; 8])].concat();
+    reader.push(&frames, &mut |event| lines.push(emitted(event)));
+    assert_eq!(lines, ["Padding", "Ping 1 0 8"]);
+}
+
+#[test]
+fn frames_of_extensions_break_nothing() {
+    for (kind, stream, len) in [(16, 0, 0), (16, 0, 3), (16, 1, 5), (16, 1, 0), (11, 9, 0)] {
+        let frames = [
+            frame(kind, 0xff, stream, &vec![0; len]),
+            frame(6, 0, 0, &[0; 8]),
+        ];
+        let lines = read(&frames.concat(), 100);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines[1], "Ping 0 0 8");
+    }
+}
+
+#[test]
+fn what_is_left_where_frames_are_not_known_is_handed_back() {
+    let frames = [frame(6, 0, 0, &[0; 7]), b"rest".to_vec()].concat();
+    assert_eq!(Reader::default().push(&frames, &mut |_| ()), &frames[9..]);
+}
+
+#[test]
 fn larger_frames_are_read_where_they_are_allowed() {
     let mut reader = Reader::default();
     reader.allow(1 << 20);

@@ -20,9 +20,19 @@ const EOS: u16 = 256;
 /// Longest code.
 const MAX: usize = 30;
 
-/// A string that is not valid: it holds the end-of-string symbol, or padding that is none.
+/// A string that is not valid: the end-of-string symbol is within it, or what it ends with is no
+/// padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Invalid;
+
+/// What a string ends with: the first bits of the end-of-string symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Padding {
+    /// Fewer than eight bits, as §5.2 has it.
+    Short,
+    /// More, which some decoders take, even the whole symbol.
+    Long,
+}
 
 /// The code, by length: where its codes end (left-aligned in 32 bits), the first of them, and where
 /// its symbols begin in `order`.
@@ -89,7 +99,7 @@ impl Code {
 }
 
 /// Decodes a string onto `out`: at most eight fifths of its length.
-pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
+pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<Padding, Invalid> {
     // The bits that are left, from the top.
     let mut window = 0_u64;
     let mut bits = 0;
@@ -103,15 +113,19 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
         }
         let first = CODE.first((window >> 32) as u32);
         match first.filter(|(_, len)| *len <= bits) {
-            Some((EOS, _)) => return Err(Invalid),
-            Some((symbol, len)) => {
+            Some((symbol, len)) if symbol != EOS => {
                 out.push(symbol as u8);
                 window <<= len;
                 bits -= len;
             }
-            // Padding: fewer than eight bits, the first ones of the end-of-string symbol.
-            None if bits < 8 && window.leading_ones() as usize >= bits => return Ok(()),
-            None => return Err(Invalid),
+            // Nothing but ones is left: once, so that the work stays linear.
+            _ if window.leading_ones() as usize >= bits && bytes.all(|byte| *byte == 0xff) => {
+                return Ok(match bits < 8 {
+                    true => Padding::Short,
+                    false => Padding::Long,
+                });
+            }
+            _ => return Err(Invalid),
         }
     }
 }
@@ -153,7 +167,11 @@ pub(super) mod tests {
     fn check(input: &[u8], expected: Result<&[u8], Invalid>) {
         let mut out = Vec::new();
         let result = decode(input, &mut out);
-        assert_eq!(result.map(|()| out.as_slice()), expected, "{input:x?}");
+        assert_eq!(result.map(|_| out.as_slice()), expected, "{input:x?}");
+    }
+
+    fn check_padding(input: &[u8], expected: Padding) {
+        assert_eq!(decode(input, &mut Vec::new()), Ok(expected), "{input:x?}");
     }
 
     #[test]
@@ -185,14 +203,23 @@ pub(super) mod tests {
     #[test]
     fn padding_is_checked() {
         check(&[], Ok(b""));
-        // A whole byte of padding.
-        check(&[0xff], Err(Invalid));
-        check(&[0x64, 0x02, 0xff], Err(Invalid));
+        check_padding(&[], Padding::Short);
+        check_padding(&[0b0000_0111], Padding::Short);
+        check_padding(&encode(b"www.example.com"), Padding::Short);
+        // Whole bytes of padding.
+        for len in [1, 2, 3, 4, 5, 8, 9, 40] {
+            let padded = [&[0x64, 0x02], &vec![0xff; len][..]].concat();
+            check(&padded, Ok(b"302"));
+            check_padding(&padded, Padding::Long);
+            check(&vec![0xff; len], Ok(b""));
+            check_padding(&vec![0xff; len], Padding::Long);
+        }
         // Padding of zeros.
         check(&[0b0000_0000], Err(Invalid));
         check(&[0b0000_0111], Ok(b"0"));
         // The end-of-string symbol.
-        check(&[0xff, 0xff, 0xff, 0xff], Err(Invalid));
         check(&[0xff, 0xff, 0xff, 0xfc], Err(Invalid));
+        check(&[0xff, 0xff, 0xff, 0xff, 0x64, 0x02], Err(Invalid));
+        check(&[&[0xff; 9], &[0x07][..]].concat(), Err(Invalid));
     }
 }

@@ -6,20 +6,23 @@
 //! *unknown*. It is never guessed, and later entries never shift it. After a header block that is
 //! missing, nothing is known again, because it may have added entries.
 //!
-//! An error ends the decoding of a direction: no later block can be read (RFC 9113 §4.3).
+//! An error ends a connection whose decoder keeps to RFC 9113 §4.3. Not all do, and they differ in
+//! what they take for one: what a decoder tolerates is read and marked ([`Decoder::take_odd`]).
+//! After any other error nothing of the table is known, and the next block is read all the same.
 
 mod huffman;
 mod table;
 
 use bytes::Bytes;
 
+use self::huffman::Padding;
 use self::table::{Entry, Table, Text};
 
 /// Largest integer (RFC 7541 §5.1): an index or a length beyond is of no block that fits into
 /// memory.
 const MAX_INTEGER: usize = 1 << 28;
 
-/// Why header blocks of a direction cannot be decoded any more.
+/// Why a header block cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Error {
     /// The block ends inside a representation.
@@ -34,8 +37,7 @@ pub enum Error {
     /// An index of no entry (§2.3.3).
     #[error("index of no entry")]
     Index,
-    /// A size update that is not at the beginning of a block, or larger than the decoder allowed
-    /// (§4.2, §6.3).
+    /// A size update that is larger than the decoder allowed (§6.3).
     #[error("invalid table size update")]
     SizeUpdate,
 }
@@ -80,7 +82,8 @@ pub struct Decoder {
     table: Table,
     /// Largest size that the other end allows; `None`: not known.
     limit: Option<usize>,
-    failed: Option<Error>,
+    /// A block broke a rule that decoders tolerate.
+    odd: bool,
     name: Vec<u8>,
     value: Vec<u8>,
 }
@@ -108,7 +111,7 @@ impl Decoder {
         Self {
             table,
             limit,
-            failed: None,
+            odd: false,
             name: Vec::new(),
             value: Vec::new(),
         }
@@ -127,10 +130,10 @@ impl Decoder {
         }
     }
 
-    /// Why nothing can be decoded any more, if so.
-    #[must_use]
-    pub const fn failed(&self) -> Option<Error> {
-        self.failed
+    /// The last block broke a rule that decoders tolerate: a size update after a field (§4.2),
+    /// padding of eight bits or more (§5.2), an integer with zeros in front (§5.1).
+    pub const fn take_odd(&mut self) -> bool {
+        std::mem::replace(&mut self.odd, false)
     }
 
     /// Bytes held.
@@ -142,25 +145,26 @@ impl Decoder {
     /// Decodes a whole header block: hands over its fields in order.
     ///
     /// # Errors
-    /// When the block is not valid, or an earlier one was not. Fields before the error have been
-    /// handed over.
+    /// When the block is not valid. Fields before the error have been handed over.
     pub fn block(&mut self, block: &[u8], field: &mut dyn FnMut(Field<'_>)) -> Result<(), Error> {
-        if let Some(error) = self.failed {
-            return Err(error);
+        let mut input = Input::new(block);
+        let result = self.representations(&mut input, field);
+        if result.is_err() {
+            // What the rest of the block adds to the table moves every index.
+            self.table.forget();
         }
-        let mut input = Input(block);
+        self.odd |= input.odd;
+        result
+    }
+
+    fn representations(
+        &mut self,
+        input: &mut Input<'_>,
+        field: &mut dyn FnMut(Field<'_>),
+    ) -> Result<(), Error> {
         let mut started = false;
-        while !input.0.is_empty() {
-            let step = self.representation(&mut input, started, field);
-            match step {
-                Ok(is_field) => started |= is_field,
-                Err(error) => {
-                    self.failed = Some(error);
-                    // Nothing of the table is of use any more.
-                    self.table.forget();
-                    return Err(error);
-                }
-            }
+        while !input.rest.is_empty() {
+            started |= self.representation(input, started, field)?;
         }
         Ok(())
     }
@@ -172,7 +176,7 @@ impl Decoder {
         started: bool,
         field: &mut dyn FnMut(Field<'_>),
     ) -> Result<bool, Error> {
-        let first = *input.0.first().ok_or(Error::Truncated)?;
+        let first = *input.rest.first().ok_or(Error::Truncated)?;
         match first.leading_zeros() {
             0 => {
                 let entry = self.entry(input.integer(7)?)?;
@@ -185,9 +189,10 @@ impl Decoder {
             1 => self.literal(input, 6, field)?,
             2 => {
                 let size = input.integer(5)?;
-                if started || self.limit.is_some_and(|limit| size > limit) {
+                if self.limit.is_some_and(|limit| size > limit) {
                     return Err(Error::SizeUpdate);
                 }
+                input.odd |= started;
                 self.table.resize(size);
                 return Ok(false);
             }
@@ -205,7 +210,7 @@ impl Decoder {
     ) -> Result<(), Error> {
         const NEVER_INDEXED: u8 = 0x10;
         let indexed = prefix == 6;
-        let first = input.0.first().copied().unwrap_or_default();
+        let first = input.rest.first().copied().unwrap_or_default();
         let never_indexed = !indexed && first & NEVER_INDEXED != 0;
         let index = input.integer(prefix)?;
         let named = match index {
@@ -242,9 +247,17 @@ impl Decoder {
 }
 
 /// The rest of a header block.
-struct Input<'a>(&'a [u8]);
+struct Input<'a> {
+    rest: &'a [u8],
+    /// A rule was broken that decoders tolerate.
+    odd: bool,
+}
 
-impl Input<'_> {
+impl<'a> Input<'a> {
+    const fn new(rest: &'a [u8]) -> Self {
+        Self { rest, odd: false }
+    }
+
     /// An integer with a prefix of so many bits (§5.1).
     fn integer(&mut self, prefix: u32) -> Result<usize, Error> {
         let mask = u8::MAX >> (8 - prefix);
@@ -252,29 +265,41 @@ impl Input<'_> {
         if value < usize::from(mask) {
             return Ok(value);
         }
-        // Five bytes hold all that is allowed; zeros after them say nothing.
-        for shift in [0, 7, 14, 21, 28] {
+        let mut shift = 0;
+        loop {
             let byte = self.byte()?;
-            value += usize::from(byte & 0x7f) << shift;
+            let bits = usize::from(byte & 0x7f);
+            // Five bytes hold all that is allowed; zeros after them say nothing.
+            match bits {
+                0 => {}
+                _ if shift > 28 => return Err(Error::Integer),
+                _ => value += bits << shift,
+            }
             if value > MAX_INTEGER {
                 return Err(Error::Integer);
             }
             if byte & 0x80 == 0 {
+                self.odd |= bits == 0 && shift > 0;
                 return Ok(value);
             }
+            // No further than what cannot hold any bits.
+            shift = (shift + 7).min(35);
         }
-        Err(Error::Integer)
     }
 
     /// A string (§5.2), onto `out`.
     fn string(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         const HUFFMAN: u8 = 0x80;
-        let coded = self.0.first().is_some_and(|first| first & HUFFMAN != 0);
+        let coded = self.rest.first().is_some_and(|first| first & HUFFMAN != 0);
         let len = self.integer(7)?;
-        let (bytes, rest) = self.0.split_at_checked(len).ok_or(Error::Truncated)?;
-        self.0 = rest;
+        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(Error::Truncated)?;
+        self.rest = rest;
         match coded {
-            true => huffman::decode(bytes, out).map_err(|_| Error::Huffman),
+            true => {
+                let padding = huffman::decode(bytes, out).map_err(|_| Error::Huffman)?;
+                self.odd |= padding == Padding::Long;
+                Ok(())
+            }
             false => {
                 out.extend_from_slice(bytes);
                 Ok(())
@@ -283,8 +308,8 @@ impl Input<'_> {
     }
 
     fn byte(&mut self) -> Result<u8, Error> {
-        let (first, rest) = self.0.split_first().ok_or(Error::Truncated)?;
-        self.0 = rest;
+        let (first, rest) = self.rest.split_first().ok_or(Error::Truncated)?;
+        self.rest = rest;
         Ok(*first)
     }
 }
