@@ -269,11 +269,13 @@ impl Detect {
         let own = &self.spoken[direction as usize];
         let other = &self.spoken[direction.opposite() as usize];
         let begins = chunk.boundary && (own.is_unseen() || other.is_quiescent(chunk));
-        match classify(chunk.bytes) {
-            class if begins && is_plain_message(class, chunk.bytes) => {
+        // Empty lines before a request are passed over (RFC 9112 §2.2).
+        let bytes = skip_empty_lines(chunk.bytes);
+        match classify(bytes) {
+            class if begins && is_plain_message(class, bytes) => {
                 self.http1(direction, class, origin)
             }
-            Class::Undecided if begins && is_known_request(chunk.bytes) => {
+            Class::Undecided if begins && (bytes.is_empty() || is_known_request(bytes)) => {
                 self.hold(direction, Start::new(chunk));
                 Found::Nothing
             }
@@ -296,7 +298,7 @@ impl Detect {
     ) -> Found {
         start.bytes.extend_from_slice(chunk.bytes);
         chunk.advance(chunk.bytes.len());
-        match classify(&start.bytes) {
+        match classify(skip_empty_lines(&start.bytes)) {
             class @ (Class::Request | Class::OddRequest) => {
                 self.hold(direction, start);
                 self.http1(direction, class, origin)

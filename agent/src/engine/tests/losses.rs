@@ -227,7 +227,11 @@ fn a_client_that_pipelines() {
     // The requests before the gap are responded to in order; then nothing is certain any more.
     check(
         &[both, &lost(GET_C), GET_A, A, B, C, A, GET_B, B],
-        &["GET /a \"\" -> 200 \"a\"", "GET /b \"\" -> 200 \"b\""],
+        &[
+            "GET /a \"\" -> 200 \"a\"",
+            "GET /b \"\" -> 200 \"b\"",
+            "GET /b \"\" !unpaired",
+        ],
     );
     check(
         &[both, A, &lost(B), GET_C, C, GET_A, A],
@@ -238,6 +242,101 @@ fn a_client_that_pipelines() {
             "GET /a \"\" !unpaired",
         ],
     );
+}
+
+/// Requests that cannot be framed, and what is shown of them.
+const UNFRAMED: [(&str, &str); 3] = [
+    (
+        "> POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "POST /x \"\"/0+ -> 200 \"a\" !malformed",
+    ),
+    (
+        "> POST /x HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "POST /x \"\"/0+ -> 200 \"a\" !malformed",
+    ),
+    (
+        "> POST /x HTTP/1.1\r\nContent-Length: +1\r\n\r\na",
+        "POST /x \"\"/0+ -> 200 \"a\" !malformed",
+    ),
+];
+
+#[test]
+fn a_request_that_cannot_be_framed_hides_no_later_one() {
+    for (unframed, shown) in UNFRAMED {
+        check(
+            &[unframed, A, GET_B, B, GET_C, C],
+            &[
+                shown,
+                "GET /b \"\" -> 200 \"b\"",
+                "GET /c \"\" -> 200 \"c\"",
+            ],
+        );
+        // The client has pipelined before: which response is whose is not known any more, what was
+        // requested is.
+        let both = "> GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
+        check(
+            &[both, A, B, unframed, A, GET_B, B, GET_C, C],
+            &[
+                "GET /a \"\" -> 200 \"a\"",
+                "GET /b \"\" -> 200 \"b\"",
+                shown,
+                "GET /b \"\" !unpaired",
+                "GET /c \"\" !unpaired",
+            ],
+        );
+    }
+}
+
+#[test]
+fn empty_lines_after_a_loss_hide_no_request() {
+    for empty in ["\r\n", "\n", "\r\n\r\n\r\n", "\r"] {
+        let led = |step: &str| format!("> {empty}{}", &step[2..]);
+        for (unframed, shown) in UNFRAMED {
+            check(
+                &[unframed, A, &led(GET_B), B, &led(GET_C), C],
+                &[
+                    shown,
+                    "GET /b \"\" -> 200 \"b\"",
+                    "GET /c \"\" -> 200 \"c\"",
+                ],
+            );
+            // In a segment of their own, and a request in two.
+            check(
+                &[
+                    unframed,
+                    A,
+                    &format!("> {empty}"),
+                    GET_B,
+                    B,
+                    "> \r\nGE",
+                    &format!("> {}", &GET_C[4..]),
+                    C,
+                ],
+                &[
+                    shown,
+                    "GET /b \"\" -> 200 \"b\"",
+                    "GET /c \"\" -> 200 \"c\"",
+                ],
+            );
+        }
+        // Mid-stream: the first of all, and the first after a gap.
+        check(
+            &[&lost(GET_A), &lost(A), &led(GET_B), B, GET_C, C],
+            &["GET /b \"\" -> 200 \"b\"", "GET /c \"\" -> 200 \"c\""],
+        );
+        check(
+            &[
+                &lost(GET_A),
+                &lost(A),
+                &format!("> {empty}"),
+                GET_B,
+                B,
+                GET_C,
+                C,
+            ],
+            &["GET /b \"\" -> 200 \"b\"", "GET /c \"\" -> 200 \"c\""],
+        );
+    }
 }
 
 #[test]

@@ -2,18 +2,17 @@
 
 use super::head::find_end;
 
-/// Longest size line with its extensions. Servers stop between 4 and 16 KiB.
-const LINE: u32 = 16 * 1024;
 /// Longest trailer section kept; a longer one is read past.
 const TRAILERS: usize = 16 * 1024;
 
 /// Where the decoder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// In the hexadecimal size; the number of digits so far.
-    Size(u8),
-    /// After the size: extensions, up to the line's end. The bytes so far.
-    Extension(u32),
+    /// In the hexadecimal size; whether there was a digit.
+    Size(bool),
+    /// After the size: extensions, up to the line's end. Servers differ in how many bytes they
+    /// take, so any number is passed over.
+    Extension,
     /// In the data.
     Data,
     /// After the data: CR, or LF.
@@ -52,7 +51,7 @@ pub(super) struct Chunked {
 impl Chunked {
     pub(super) const fn new() -> Self {
         Self {
-            state: State::Size(0),
+            state: State::Size(false),
             left: 0,
             trailers: Vec::new(),
             overflow: false,
@@ -66,7 +65,7 @@ impl Chunked {
 
     /// Nothing has been fed.
     pub(super) fn untouched(&self) -> bool {
-        self.state == State::Size(0) && self.left == 0
+        self.state == State::Size(false) && self.left == 0
     }
 
     /// Bytes of the current chunk's data that are still to come.
@@ -115,6 +114,16 @@ impl Chunked {
                     self.take(data.len() as u64);
                     return Part::Data(data);
                 }
+                State::Extension => match memchr::memchr(b'\n', input) {
+                    Some(at) => {
+                        *input = input.get(at + 1..).unwrap_or_default();
+                        self.state = self.chunk();
+                    }
+                    None => {
+                        *input = &[];
+                        return Part::More;
+                    }
+                },
                 State::Trailers => {
                     if let Some(part) = self.trailer(input) {
                         return part;
@@ -136,23 +145,21 @@ impl Chunked {
 
     fn byte(&mut self, byte: u8) -> Option<State> {
         match (self.state, byte) {
-            (State::Size(digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+            (State::Size(_), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 let digit = char::from(byte).to_digit(16)?;
-                // Sixteen digits fill 64 bits; leading zeros count too, or they would go on for
-                // ever.
-                if digits >= 16 {
+                // Leading zeros say nothing, however many: servers take them.
+                if self.left >> 60 != 0 {
                     return None;
                 }
                 self.left = (self.left << 4) | u64::from(digit);
-                Some(State::Size(digits + 1))
+                Some(State::Size(true))
             }
-            (State::Size(1..) | State::Extension(_), b'\n') => Some(self.chunk()),
-            (State::Size(1..), b'\r' | b' ' | b'\t' | b';') => Some(State::Extension(1)),
-            (State::Extension(len), _) if len < LINE => Some(State::Extension(len + 1)),
+            (State::Size(true), b'\n') => Some(self.chunk()),
+            (State::Size(true), b'\r' | b' ' | b'\t' | b';') => Some(State::Extension),
             (State::DataEnd, b'\r') => Some(State::DataLineFeed),
             (State::DataEnd | State::DataLineFeed, b'\n') => {
                 self.left = 0;
-                Some(State::Size(0))
+                Some(State::Size(false))
             }
             _ => None,
         }
@@ -276,8 +283,28 @@ mod tests {
         check("3\r\nabcd\r\n", None);
         check("-1\r\n", None);
         check("fffffffffffffffff\r\n", None);
-        check(&format!("1;{}", "x".repeat(20_000)), None);
+        check("10000000000000000\r\n", None);
+        check("0010000000000000000\r\n", None);
         check("ffffffffffffffff\r\nab", Some(("ab", "?", "")));
+    }
+
+    #[test]
+    fn sizes_of_any_length() {
+        for zeros in [15, 16, 17, 40, 5000] {
+            let zeros = "0".repeat(zeros);
+            check(
+                &format!("{zeros}2\r\nab\r\n{zeros}\r\n\r\nx"),
+                Some(("ab", "\r\n", "x")),
+            );
+        }
+        check("00ffffffffffffffff\r\nab", Some(("ab", "?", "")));
+        for len in [4096, 16_383, 16_384, 20_000, 100_000] {
+            let extension = "x".repeat(len);
+            check(
+                &format!("2;{extension}\r\nab\r\n0;{extension}\n\r\nx"),
+                Some(("ab", "\r\n", "x")),
+            );
+        }
     }
 
     #[test]

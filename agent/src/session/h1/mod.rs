@@ -46,11 +46,12 @@
 //!   of a body does not look like that; a body that ends with exactly one request in a segment of
 //!   its own would.)
 //!
-//! A client that pipelines has no quiescent points to rely on: once a request was seen to begin
-//! while an earlier one was pending, a loss of track is final. Its later requests are counted as
-//! [`Dropped::PairingLost`] as far as they can be made out, and when they cannot, the socket is
-//! left alone. (A client that pipelines for the first time exactly within a gap, in such a way that
-//! no acknowledgement shows it, cannot be emitted from one that does not.)
+//! A client that pipelines has no quiescent points to rely on for its responses: once a request was
+//! seen to begin while an earlier one was pending, a loss of track is final, and nothing is paired
+//! any more. Its later requests are read again from what looks like a quiescent point, and emitted
+//! without a response ([`Partial::Unpaired`]). (A client that pipelines for the first time exactly
+//! within a gap, in such a way that no acknowledgement shows it, cannot be emitted from one that
+//! does not.)
 
 mod beginning;
 mod ending;
@@ -265,9 +266,6 @@ impl H1 {
         match (&self.requests, &self.responses) {
             _ if self.recognition == Recognition::Refuted => Verdict::NotHttp,
             (Requests::Ended, Responses::Ended) => Verdict::Over,
-            (Requests::Seek, _) if self.pairing == Pairing::Lost && self.in_flight.is_empty() => {
-                Verdict::Hopeless
-            }
             _ => Verdict::Go,
         }
     }

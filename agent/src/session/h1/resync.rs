@@ -2,7 +2,7 @@
 
 use super::super::Context;
 use super::H1;
-use super::beginning::is_plain_request;
+use super::beginning::{empty_lines, is_plain_request};
 use super::state::{Pairing, Pickup, Recognition, Requests, Responses};
 use crate::exchange::Partial;
 use crate::flow::Nanos;
@@ -37,20 +37,26 @@ impl H1 {
 
     /// A request begins here, as far as can be known after a loss of track.
     pub(super) fn is_request(&self, chunk: &Chunk<'_>) -> bool {
-        if self.pairing != Pairing::InOrder || !chunk.boundary {
+        if !chunk.boundary {
             return false;
         }
         let [requests, responses] = &self.spoken;
-        let looks = classify(chunk.bytes);
+        let bytes = chunk
+            .bytes
+            .get(empty_lines(chunk.bytes)..)
+            .unwrap_or_default();
+        let looks = classify(bytes);
         if responses.is_quiescent(chunk) {
             return matches!(looks, Class::Request | Class::OddRequest | Class::Undecided);
         }
-        let joins =
-            requests.is_unseen() && responses.end().is_none_or(|end| Some(end) == chunk.heard);
-        joins && is_plain_request(looks, chunk.bytes)
+        let joins = self.pairing == Pairing::InOrder
+            && requests.is_unseen()
+            && responses.end().is_none_or(|end| Some(end) == chunk.heard);
+        joins && is_plain_request(looks, bytes)
     }
 
-    /// Both directions are read anew from a quiescent point on.
+    /// Both directions are read anew from a quiescent point on; only the requests where nothing can
+    /// be paired any more.
     pub(super) fn restart(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) {
         self.abandon(chunk.time, cx);
         // One that only waited for the end of its request: that has come, somewhere.
@@ -68,6 +74,7 @@ impl H1 {
         };
         self.responses = match (&self.responses, responses.end()) {
             (Responses::Ended, _) => Responses::Ended,
+            _ if self.pairing == Pairing::Lost => Responses::Seek,
             (_, None) => Responses::Await(chunk.heard),
             (_, Some(_)) => Responses::Reading(Reader::default()),
         };
