@@ -12,6 +12,7 @@
 mod classification;
 mod command;
 mod config;
+mod connection;
 mod drops;
 mod event;
 mod flow;
@@ -21,6 +22,9 @@ mod share;
 pub use classification::{CLASSIFICATIONS, Classification};
 pub use command::{COMMAND_IGNORE, COMMAND_UNLIMITED, ResumeOffset, SocketCommand};
 pub use config::{CaptureConfig, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
+pub use connection::{
+    CONNECTION_CLOSED, CONNECTION_OPENED, CONNECTION_RING_BYTES, ConnectionRecord,
+};
 pub use drops::{DROP_REASONS, DropReason};
 pub use event::{
     DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_LISTENER, FLAG_RST,

@@ -6,8 +6,8 @@ use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use meshtap_common::{
-    CLASSIFICATIONS, CaptureConfig, DEFAULT_RING_BYTES, DROP_REASONS, DropReason, EventHeader,
-    MAX_COMMANDS, MAX_EXCLUDED_CGROUPS, SocketCommand,
+    CLASSIFICATIONS, CaptureConfig, ConnectionRecord, DEFAULT_RING_BYTES, DROP_REASONS, DropReason,
+    EventHeader, MAX_COMMANDS, MAX_EXCLUDED_CGROUPS, SocketCommand,
 };
 
 /// Connections whose first segment arrived on the listener and that have no flow yet. They get one
@@ -87,6 +87,29 @@ impl Ends {
     }
 }
 
+impl Ends {
+    /// Word by word, as [`Self::write_addresses`].
+    #[inline(always)]
+    pub(crate) fn write_connection(&self, record: &mut ConnectionRecord) {
+        const ALIGNED: bool = offset_of!(ConnectionRecord, local_addr).is_multiple_of(4)
+            && offset_of!(ConnectionRecord, remote_addr).is_multiple_of(4);
+        const { assert!(ALIGNED) };
+        // SAFETY: 16 bytes each, aligned to 4 (asserted above; the record itself is aligned to 8).
+        unsafe {
+            record
+                .local_addr
+                .as_mut_ptr()
+                .cast::<[u32; 4]>()
+                .write(self.local_addr);
+            record
+                .remote_addr
+                .as_mut_ptr()
+                .cast::<[u32; 4]>()
+                .write(self.remote_addr);
+        }
+    }
+}
+
 #[inline(always)]
 pub(crate) fn config() -> Option<&'static CaptureConfig> {
     CONFIG.get(0)
@@ -149,6 +172,15 @@ pub(crate) fn count(reason: DropReason, bytes: u32) {
 #[inline(always)]
 pub(crate) fn count_classification(classification: u32) {
     if let Some(counter) = CLASSIFIED.get_ptr_mut(classification) {
+        // SAFETY: an element of the map, 8-byte aligned.
+        unsafe { add(counter, 1) };
+    }
+}
+
+/// Adds one to the only element of a counter.
+#[inline(always)]
+pub(crate) fn count_one(counter: &Array<u64>) {
+    if let Some(counter) = counter.get_ptr_mut(0) {
         // SAFETY: an element of the map, 8-byte aligned.
         unsafe { add(counter, 1) };
     }

@@ -1,4 +1,5 @@
 //! The entry points, one file each.
 
+mod connection;
 mod owner;
 mod socket;

@@ -38,9 +38,11 @@ macro_rules! field {
     }};
 }
 
+mod operation;
 mod packet;
 mod socket;
 
+pub(crate) use operation::{Operation, Progress};
 pub(crate) use packet::{
     Head, LOOK, Packet, Rejected, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, has_option, opaque, packet,
     payload,

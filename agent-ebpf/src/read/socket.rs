@@ -9,8 +9,8 @@ use super::IPPROTO_TCP;
 use super::packet::{Packet, TCP_SYN, words};
 use crate::maps::Ends;
 
-const AF_INET: u32 = 2;
-const AF_INET6: u32 = 10;
+pub(super) const AF_INET: u32 = 2;
+pub(super) const AF_INET6: u32 = 10;
 const TCP_SYN_SENT: u32 = 2;
 const TCP_LISTEN: u32 = 10;
 
@@ -190,7 +190,7 @@ impl Numbers {
 }
 
 #[inline(always)]
-const fn mapped(ipv4: u32) -> [u32; 4] {
+pub(super) const fn mapped(ipv4: u32) -> [u32; 4] {
     [0, 0, V4_MAPPED, ipv4]
 }
 

@@ -232,6 +232,7 @@ fn options(args: &TapArgs) -> CaptureOptions {
         cgroup: args.cgroup.clone(),
         config,
         ring_bytes: args.ring_size,
+        ..CaptureOptions::default()
     }
 }
 

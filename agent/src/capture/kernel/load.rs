@@ -2,6 +2,7 @@
 
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
+use meshtap_common::CONNECTION_RING_BYTES;
 
 use super::error::{release, setup};
 use super::{CaptureError, CaptureOptions};
@@ -55,8 +56,17 @@ pub(super) fn load(options: &CaptureOptions, mptcp: MptcpSock) -> Result<Ebpf, C
         .override_global(aya_log::LEVEL, &log_level, false)
         .override_global("HAS_MPTCP_SOCK", &has_mptcp_sock, true)
         .map_max_entries("EVENTS", options.ring_bytes)
+        .map_max_entries("CONNECTIONS", connection_ring(options))
         .load(object)
         .map_err(setup)
+}
+
+/// A ring buffer that nobody writes to is as small as one can be.
+const fn connection_ring(options: &CaptureOptions) -> u32 {
+    match options.wanted.connections {
+        true => CONNECTION_RING_BYTES,
+        false => 4096,
+    }
 }
 
 pub(super) fn missing_map(name: &str) -> CaptureError {

@@ -31,7 +31,7 @@ use self::counters::Counters;
 pub use self::counters::{Classified, Dropped, Drops};
 pub use self::error::CaptureError;
 use self::hooks::Attached;
-pub use self::hooks::{HookName, HookState, HookStatus, Owners};
+pub use self::hooks::{Connections, HookName, HookState, HookStatus, Owners, Tally, Wanted};
 use self::load::MptcpSock;
 pub use self::own::OwnSockets;
 pub use self::scope::CgroupScope;
@@ -48,6 +48,8 @@ pub struct CaptureOptions {
     pub config: CaptureConfig,
     /// Size of the ring buffer; rounded up to a power of two pages.
     pub ring_bytes: u32,
+    /// Hooks that need not be there.
+    pub wanted: Wanted,
 }
 
 impl Default for CaptureOptions {
@@ -56,6 +58,7 @@ impl Default for CaptureOptions {
             cgroup: None,
             config: CaptureConfig::default(),
             ring_bytes: DEFAULT_RING_BYTES,
+            wanted: Wanted::default(),
         }
     }
 }
@@ -73,6 +76,7 @@ pub struct Capture {
     malformed: u64,
     hooks: Vec<HookStatus>,
     owners: Option<Result<Owners, String>>,
+    connections: Option<Connections>,
     scope: CgroupScope,
     cgroup: PathBuf,
     /// Holds the programs and their links.
@@ -108,6 +112,7 @@ impl Capture {
         let excluded = take(&mut ebpf, "EXCLUDED_CGROUPS")?;
         let scope = CgroupScope::new(excluded, Arc::clone(&commands)).map_err(map_error)?;
         let owners = owners(&mut ebpf, &hooks)?;
+        let connections = connections(&mut ebpf, &hooks)?;
         let diagnostics = match options.config.log {
             0 => None,
             _ => log::Diagnostics::new(&mut ebpf),
@@ -124,6 +129,7 @@ impl Capture {
             malformed: 0,
             hooks,
             owners: Some(owners),
+            connections,
             scope,
             cgroup: path,
             _ebpf: ebpf,
@@ -169,6 +175,11 @@ impl Capture {
     /// not known.
     pub fn take_owners(&mut self) -> Option<Result<Owners, String>> {
         self.owners.take()
+    }
+
+    /// What happens to connections; at the first call, where that hook is in place.
+    pub const fn take_connections(&mut self) -> Option<Connections> {
+        self.connections.take()
     }
 
     /// A handle to name the agent's own sockets with.
@@ -286,7 +297,7 @@ fn attach(
     let mut mptcp = MptcpSock::of_this_kernel();
     loop {
         let mut ebpf = load::load(options, mptcp)?;
-        let Attached { hooks, refusal } = hooks::attach(&mut ebpf, path, cgroup);
+        let Attached { hooks, refusal } = hooks::attach(&mut ebpf, path, cgroup, options.wanted);
         match refusal {
             None => return Ok((ebpf, hooks)),
             // A kernel without Multipath TCP, or without types, refuses the helper.
@@ -311,6 +322,16 @@ fn owners(ebpf: &mut Ebpf, hooks: &[HookStatus]) -> Result<Result<Owners, String
         Some(reason) => Err(reason),
         None => Ok(Owners::new(table).map_err(map_error)?),
     })
+}
+
+fn connections(ebpf: &mut Ebpf, hooks: &[HookStatus]) -> Result<Option<Connections>, CaptureError> {
+    let hook = hooks.iter().find(|hook| hook.name == HookName::Connection);
+    if hook.is_none_or(|hook| hook.state != HookState::Attached) {
+        return Ok(None);
+    }
+    let ring = RingBuf::try_from(take(ebpf, "CONNECTIONS")?).map_err(map_error)?;
+    let dropped = map(ebpf, "CONNECTIONS_DROPPED")?;
+    Ok(Some(Connections::new(ring, dropped)))
 }
 
 /// Gives the programs their configuration, which starts them: until then they let everything pass

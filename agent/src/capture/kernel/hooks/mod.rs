@@ -3,6 +3,7 @@
 //! A hook is attached whole or not at all, and on its own: one that a kernel refuses is recorded
 //! with the reason, and the others stay. A new hook is a file here and a line in [`TABLE`].
 
+mod connection;
 mod owner;
 mod socket;
 
@@ -14,12 +15,13 @@ use aya::programs::{
     CgroupAttachMode, CgroupSkbAttachType, Program as LoadedProgram, ProgramError,
 };
 
+pub use self::connection::{Connections, Tally};
 pub use self::owner::Owners;
 use super::CaptureError;
 use super::error::{refused, setup};
 
 /// The hooks there are.
-static TABLE: &[&Hook] = &[&socket::HOOK, &owner::HOOK];
+static TABLE: &[&Hook] = &[&socket::HOOK, &owner::HOOK, &connection::HOOK];
 
 /// The name of a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +30,8 @@ pub enum HookName {
     Socket,
     /// Which process connects or closes a socket.
     Owner,
+    /// The beginning and the end of every TCP connection.
+    Connection,
 }
 
 impl HookName {
@@ -37,6 +41,7 @@ impl HookName {
         match self {
             Self::Socket => "socket",
             Self::Owner => "owner",
+            Self::Connection => "connection",
         }
     }
 
@@ -45,7 +50,7 @@ impl HookName {
     pub const fn captures(self) -> bool {
         match self {
             Self::Socket => true,
-            Self::Owner => false,
+            Self::Owner | Self::Connection => false,
         }
     }
 }
@@ -94,6 +99,15 @@ enum AttachPoint {
     SockAddr,
     /// `cgroup/sock_release` and the like: which, the object says.
     Sock,
+    /// `sock_ops`.
+    SockOps,
+}
+
+/// Which of the hooks that need not be there are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// [`HookName::Connection`].
+    pub connections: bool,
 }
 
 /// What came of attaching.
@@ -106,11 +120,12 @@ pub(super) struct Attached {
 
 /// Loads and attaches every hook. What is attached stays until `ebpf` goes, however it goes: a link
 /// lives as long as its file descriptor.
-pub(super) fn attach(ebpf: &mut Ebpf, path: &Path, cgroup: &File) -> Attached {
+pub(super) fn attach(ebpf: &mut Ebpf, path: &Path, cgroup: &File, wanted: Wanted) -> Attached {
     let mut refusal = None;
     let mut captures = false;
     let hooks = TABLE
         .iter()
+        .filter(|hook| hook.name != HookName::Connection || wanted.connections)
         .map(|hook| {
             let state = match hook.start(ebpf, path, cgroup) {
                 Ok(()) => {
@@ -159,6 +174,7 @@ impl Hook {
                 Some(LoadedProgram::CgroupSkb(program)) => program.unload(),
                 Some(LoadedProgram::CgroupSockAddr(program)) => program.unload(),
                 Some(LoadedProgram::CgroupSock(program)) => program.unload(),
+                Some(LoadedProgram::SockOps(program)) => program.unload(),
                 _ => Ok(()),
             };
         }
@@ -179,6 +195,7 @@ impl Program {
             LoadedProgram::CgroupSkb(program) => program.load(),
             LoadedProgram::CgroupSockAddr(program) => program.load(),
             LoadedProgram::CgroupSock(program) => program.load(),
+            LoadedProgram::SockOps(program) => program.load(),
             _ => Err(ProgramError::UnexpectedProgramType),
         };
         loaded.map_err(|error| refused(self.name, error))
@@ -196,6 +213,9 @@ impl Program {
                 program.attach(cgroup, mode).map(drop)
             }
             (AttachPoint::Sock, LoadedProgram::CgroupSock(program)) => {
+                program.attach(cgroup, mode).map(drop)
+            }
+            (AttachPoint::SockOps, LoadedProgram::SockOps(program)) => {
                 program.attach(cgroup, mode).map(drop)
             }
             _ => Err(ProgramError::UnexpectedProgramType),
