@@ -229,6 +229,21 @@ impl Output {
     }
 }
 
+impl Output {
+    /// Adds to what is in it, for its owner alone.
+    ///
+    /// # Errors
+    /// When the system says no.
+    pub fn append(mut self) -> io::Result<File> {
+        if self.kind == Kind::File {
+            let flags = rustix::fs::fcntl_getfl(&self.file)?;
+            fcntl_setfl(&self.file, flags | OFlags::APPEND)?;
+        }
+        self.made = None;
+        self.file.try_clone()
+    }
+}
+
 impl Drop for Output {
     fn drop(&mut self) {
         if let Some((folder, name)) = &self.made {

@@ -9,11 +9,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::access_log::{self, AccessLog};
 use super::handle::{Channel, Encode, Handles};
 use super::queue::{DropPolicy, Queue};
 use super::report::{Report, Reports};
 use super::{ItemKind, OwnSockets, har, otlp, stdout, writer};
 use crate::files::Output;
+use crate::signal::access_log::Lines;
 
 /// Threads of the runtime that talks to collectors: one that waits and one that compresses.
 const RUNTIME_THREADS: usize = 2;
@@ -33,6 +35,8 @@ pub enum Target {
     Stdout,
     /// A HAR file.
     Har(Output),
+    /// An access log.
+    AccessLog(AccessLog),
 }
 
 type MakeEncoder = Box<dyn Fn() -> Box<dyn Encode> + Send + Sync>;
@@ -79,6 +83,7 @@ impl Exporters {
                 Target::Otlp(settings) => exporters.otlp(*settings, own),
                 Target::Stdout => exporters.stdout()?,
                 Target::Har(output) => exporters.har(output)?,
+                Target::AccessLog(log) => exporters.access_log(log)?,
             }
         }
         let channels = exporters.destinations.iter().map(|d| d.channel.clone());
@@ -120,6 +125,19 @@ impl Exporters {
         })?;
         let encoder: MakeEncoder = Box::new(|| Box::<har::Entries>::default());
         self.writer("har", ItemKind::HarEntry, har::AGE, encoder, document)
+    }
+
+    fn access_log(&mut self, log: AccessLog) -> io::Result<()> {
+        let AccessLog {
+            output,
+            rules,
+            reopen,
+        } = log;
+        let file = access_log::Appended::open(output, reopen)?;
+        let encoder: MakeEncoder =
+            Box::new(move || Box::new(access_log::Encoder::new(Lines::new(rules.clone()))));
+        let (kind, age) = (ItemKind::LogLine, access_log::AGE);
+        self.writer("access-log", kind, age, encoder, file)
     }
 
     /// A destination that one thread writes to.

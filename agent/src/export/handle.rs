@@ -130,6 +130,12 @@ impl Handles {
         });
     }
 
+    /// There is no exporter.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.handles.is_empty()
+    }
+
     /// Some exporter takes spans.
     #[must_use]
     pub fn take_spans(&self) -> bool {
@@ -194,7 +200,8 @@ impl Input<'_> {
     const fn is_for(self, kind: ItemKind) -> bool {
         matches!(
             (self, kind),
-            (Self::Span(_), ItemKind::Span) | (Self::Exchange(_), ItemKind::HarEntry)
+            (Self::Span(_), ItemKind::Span)
+                | (Self::Exchange(_), ItemKind::HarEntry | ItemKind::LogLine)
         )
     }
 }

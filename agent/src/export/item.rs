@@ -9,6 +9,8 @@ pub enum ItemKind {
     Span,
     /// One entry of a HAR document.
     HarEntry,
+    /// One line of an access log, or none where its filter says so.
+    LogLine,
 }
 
 impl ItemKind {
@@ -18,6 +20,7 @@ impl ItemKind {
         match self {
             Self::Span => "span",
             Self::HarEntry => "har_entry",
+            Self::LogLine => "log_line",
         }
     }
 
@@ -27,6 +30,7 @@ impl ItemKind {
         match self {
             Self::Span => "spans",
             Self::HarEntry => "HAR entries",
+            Self::LogLine => "log lines",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Delivery of items (spans, HAR entries) to any number of destinations at a time.
+//! Delivery of items (spans, HAR entries, log lines) to any number of destinations at a time.
 //!
 //! ```text
 //! item ─► Handles (encode, per thread) ─► Queue (bounded by bytes) ─► OTLP tasks │ writer threads
@@ -7,6 +7,7 @@
 //! Nothing here makes the caller wait. What cannot be delivered is dropped and counted
 //! ([`delivery`]).
 
+mod access_log;
 mod batch;
 mod config;
 pub mod delivery;
@@ -23,6 +24,7 @@ mod writer;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
+pub use access_log::{AccessLog, Reopen};
 pub use batch::Batch;
 pub use config::ExportSection;
 pub use exporters::{Exporters, Target};
