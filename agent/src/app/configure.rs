@@ -2,14 +2,17 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Failure, outputs};
 use crate::cli::{ConfigCommand, ExportArgs, RunArgs};
 use crate::config::{self, Config, Overrides};
-use crate::export::Target;
 use crate::export::otlp::{OtlpConfig, Settings, environment};
+use crate::export::{AccessLog, Reopen, Target};
 use crate::files::Files;
 use crate::redact::Gate;
+use crate::signal::access_log::Rules;
+use crate::signal::route::Routes;
 
 /// Runs `meshtap config`.
 pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
@@ -19,9 +22,11 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
             let overrides = Overrides::from_environment(variables());
             let config = complete(config::load(Some(file), &overrides)?)?;
             Gate::new(&config.policy, &config.redaction)?;
+            routes(&config)?;
             let mut count = collectors(&config)?.len();
             count += usize::from(config.export.stdout) + usize::from(config.export.har.is_some());
-            refuse_none(count)?;
+            let has_log = usize::from(config.access_log.path.is_some());
+            refuse_none(count + has_log, &config)?;
             let noun = match count {
                 1 => "destination",
                 _ => "destinations",
@@ -88,8 +93,29 @@ pub(super) fn resource(span: &mut crate::signal::span::Settings) -> Result<(), F
     Ok(())
 }
 
+/// What names routes. Reads the documents among it.
+pub(super) fn routes(config: &Config) -> Result<Option<Routes>, Failure> {
+    let section = &config.metrics.routes;
+    let documents = section.openapi.iter().map(|path| {
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::Read {
+            path: path.clone(),
+            error,
+        })?;
+        // JSON is YAML, but for what no document has.
+        serde_saphyr::from_str(&text).map_err(|error| {
+            Failure::Setting(format!("{}: not YAML or JSON: {error}", path.display()))
+        })
+    });
+    let documents = documents.collect::<Result<Vec<_>, _>>()?;
+    Routes::new(section, &documents).map_err(Failure::Setting)
+}
+
 /// Where spans go. Opens the files among them.
-pub(super) fn targets(config: &Config, files: &mut Files) -> Result<Vec<Target>, Failure> {
+pub(super) fn targets(
+    config: &Config,
+    files: &mut Files,
+    reopen: &Reopen,
+) -> Result<Vec<Target>, Failure> {
     let mut targets = collectors(config)?;
     if config.export.stdout {
         targets.push(Target::Stdout);
@@ -97,7 +123,15 @@ pub(super) fn targets(config: &Config, files: &mut Files) -> Result<Vec<Target>,
     if let Some(path) = &config.export.har {
         targets.push(Target::Har(outputs::output(files, path)?));
     }
-    refuse_none(targets.len())?;
+    if let Some(path) = &config.access_log.path {
+        let rules = Rules::new(&config.access_log).map_err(Failure::Setting)?;
+        targets.push(Target::AccessLog(AccessLog {
+            output: outputs::output(files, path)?,
+            rules: Arc::new(rules),
+            reopen: reopen.clone(),
+        }));
+    }
+    refuse_none(targets.len(), config)?;
     Ok(targets)
 }
 
@@ -107,12 +141,14 @@ fn collectors(config: &Config) -> Result<Vec<Target>, Failure> {
         .collect()
 }
 
-fn refuse_none(destinations: usize) -> Result<(), Failure> {
-    if destinations > 0 {
+/// An agent that nobody hears of is a mistake. Metrics alone are a use.
+fn refuse_none(destinations: usize, config: &Config) -> Result<(), Failure> {
+    let has_metrics = config.metrics.enabled && config.telemetry.listen.is_some();
+    if destinations > 0 || has_metrics {
         return Ok(());
     }
     Err(Failure::Setting(
-        "no destination for spans: set `export.otlp`, `export.stdout` or `export.har` in the configuration, or give --otlp ENDPOINT"
+        "no destination: set `export.otlp`, `export.stdout` or `export.har` in the configuration, give --otlp ENDPOINT, or set `metrics.enabled` and `telemetry.listen`"
             .to_owned(),
     ))
 }

@@ -15,7 +15,7 @@ use super::own::OwnTable;
 use super::stop::{INTERRUPTED, OVERDUE, Stop};
 use super::worker::{RuntimeConfig, RuntimeConfigs};
 use crate::clock::monotonic;
-use crate::export::Stopped;
+use crate::export::{Reopen, Stopped};
 use crate::handover::{Handover, Phase};
 use crate::telemetry::guard::{Guard, Level, PERIOD};
 use crate::telemetry::{BudgetSection, ExporterWatch, Heart, STALLED, Shared, Usages};
@@ -31,6 +31,8 @@ pub(super) struct Control {
     pub(super) own: Arc<OwnTable>,
     pub(super) budget: BudgetSection,
     pub(super) reload: Box<dyn Fn() -> Result<RuntimeConfig, String> + Send>,
+    /// Files that are opened again with the configuration.
+    pub(super) reopen: Reopen,
     pub(super) limits: Limits,
     /// The only destination is standard output: the agent ends when its reader goes.
     pub(super) ends_with_reader: bool,
@@ -125,6 +127,7 @@ impl Control {
     }
 
     fn reload(&self) {
+        self.reopen.ask();
         match (self.reload)() {
             Ok(config) => {
                 self.configs.replace(config);

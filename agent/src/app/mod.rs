@@ -7,6 +7,7 @@
 //! ```
 
 mod configure;
+mod connections;
 mod control;
 mod enrich;
 mod lookup;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
+use super::connections::{self, Counter};
 use super::control::Control;
 use super::enrich::Enrichment;
 use super::metered::{Metered, publish};
@@ -36,25 +37,37 @@ use crate::cli::RunArgs;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::export::delivery::DropReason as DeliveryDrop;
-use crate::export::{Exporters, OwnSockets, Report, Target};
+use crate::export::{Exporters, OwnSockets, Reopen, Report, Target};
 use crate::files::{Files, Output};
 use crate::handover::Handover;
 use crate::policy::Policy;
 use crate::process::Processes;
 use crate::redact::{Gate, Redactor};
+use crate::signal::metrics::Metrics;
+use crate::signal::route::{Router, Routes};
 use crate::signal::span::Profile;
 use crate::telemetry::{Hook, HookState, Listener, STALLED, Server, Shared, to_stderr};
+use crate::units::ByteSize;
 use crate::workload::Workloads;
 
 /// Runs the command.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
-    let config = configure::load(args)?;
-    let (targets, ledger) = open_outputs(args, &config)?;
+    let mut config = configure::load(args)?;
+    let reopen = Reopen::default();
+    let (targets, ledger) = open_outputs(args, &config, &reopen)?;
+    if targets.is_empty() {
+        // Metrics want sizes alone, which are true however little of a body is copied.
+        config.limits.body = ByteSize(0);
+    }
+    let routes = configure::routes(&config)?.map(Arc::new);
     let runtime = runtime_config(&config);
     // One redactor that all workers copy: they share its hash key.
     let redactor = Redactor::new(&runtime.redaction)?;
     let shared = Arc::new(Shared::default());
     log(&config, &shared)?;
+    if let Some(metrics) = Metrics::new(&config.metrics) {
+        shared.set_metrics(Arc::new(metrics));
+    }
 
     let takeover = Takeover::new(&config.handover);
     let handover = takeover.handover.clone();
@@ -69,6 +82,14 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     shared.set_directory(workloads.directory());
 
     let ends_with_reader = matches!(targets.as_slice(), [Target::Stdout]);
+    let counter = count_connections(
+        &config,
+        &mut capture,
+        &workloads,
+        &sockets,
+        &handover,
+        &shared,
+    )?;
     let exporters = Exporters::start(targets, &sockets).map_err(Failure::Export)?;
     shared.set_reports(exporters.reports());
     let server = listener.map(|listener| Server::start(listener, shared.clone(), sockets.clone()));
@@ -82,6 +103,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         own,
         budget: config.budget.clone(),
         reload: reload(args),
+        reopen,
         limits: control_limits(&config),
         ends_with_reader,
         handover: handover.clone(),
@@ -101,12 +123,14 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         configs: &configs,
         redactor: &redactor,
         shared: &shared,
+        routes,
         workloads,
         own: sockets,
         stop,
         handover,
     };
     let ended = work.run(&config)?;
+    drop(counter);
     let reports = deliver(exporters, config.export.shutdown_timeout.0);
     report_totals(ledger, &ended, &shared, &reports)?;
     let Ended { source, error, .. } = ended;
@@ -130,14 +154,18 @@ fn drop_rights(config: &Config, capture: &mut Capture) -> Result<Option<Arc<Proc
 }
 
 /// The destinations and the file of the ledger.
-fn open_outputs(args: &RunArgs, config: &Config) -> Result<(Vec<Target>, Option<Output>), Failure> {
+fn open_outputs(
+    args: &RunArgs,
+    config: &Config,
+    reopen: &Reopen,
+) -> Result<(Vec<Target>, Option<Output>), Failure> {
     let mut files = Files::new();
     if let Some(path) = &args.config
         && let Ok(file) = File::open(path)
     {
         files.input("the configuration", &file);
     }
-    let targets = configure::targets(config, &mut files)?;
+    let targets = configure::targets(config, &mut files, reopen)?;
     let ledger = args.ledger_json.as_deref();
     let ledger = ledger.map(|path| output(&mut files, path)).transpose()?;
     Ok((targets, ledger))
@@ -158,6 +186,22 @@ fn start_workloads(config: &Config, capture: &Capture) -> Result<Arc<Workloads>,
         Some(Box::new(capture.cgroup_scope())),
     );
     workloads.map(Arc::new).map_err(Failure::Workloads)
+}
+
+/// Counts TCP connections, where that hook is in place.
+fn count_connections(
+    config: &Config,
+    capture: &mut Capture,
+    workloads: &Arc<Workloads>,
+    own: &Arc<dyn OwnSockets>,
+    handover: &Arc<Handover>,
+    shared: &Arc<Shared>,
+) -> Result<Option<Counter>, Failure> {
+    let rules = (config.kubernetes.enrich_wait.0, side(config));
+    let counter = (capture.take_connections()).map(|connections| {
+        connections::start(connections, rules, workloads, own, handover, shared)
+    });
+    counter.transpose().map_err(Failure::Thread)
 }
 
 /// Delivers what waits, for `timeout` at most.
@@ -194,6 +238,7 @@ struct Work<'a> {
     configs: &'a Arc<RuntimeConfigs>,
     redactor: &'a Redactor,
     shared: &'a Arc<Shared>,
+    routes: Option<Arc<Routes>>,
     workloads: Arc<Workloads>,
     own: Arc<dyn OwnSockets>,
     stop: Stop,
@@ -241,7 +286,8 @@ impl Work<'_> {
                         side(config),
                     ),
                     self.own.clone(),
-                );
+                )
+                .routing(self.routes.clone().map(Router::new));
                 let queue = &queue;
                 thread::Builder::new()
                     .name(format!("worker-{index}"))

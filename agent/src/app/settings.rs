@@ -6,7 +6,7 @@ use std::time::Duration;
 use meshtap_common::{CaptureConfig, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
 
 use super::control;
-use crate::capture::kernel::CaptureOptions;
+use crate::capture::kernel::{CaptureOptions, Wanted};
 use crate::clock::nanos;
 use crate::config::{Config, SideChoice};
 use crate::engine::Limits;
@@ -60,6 +60,9 @@ pub(super) fn options(config: &Config) -> CaptureOptions {
         cgroup: section.cgroup.clone(),
         config: kernel,
         ring_bytes,
+        wanted: Wanted {
+            connections: config.metrics.enabled,
+        },
     }
 }
 

@@ -1,4 +1,4 @@
-//! A worker of the service: exchanges → workloads → policy → spans → exporters.
+//! A worker of the service: exchanges → workloads → policy → metrics, spans → exporters.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,8 @@ use crate::exchange::Exchange;
 use crate::export::{Handles, OwnSockets};
 use crate::policy::ClientOrigin;
 use crate::redact::{Bodies, Gate, GateError};
+use crate::signal::metrics::Exemplar;
+use crate::signal::route::Router;
 use crate::signal::span::{Origin, SpanBuilder};
 use crate::telemetry::guard::Level;
 use crate::telemetry::{Heart, STALLED, Shared};
@@ -79,6 +81,7 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     enrichment: Enrichment,
     own: Arc<dyn OwnSockets>,
+    router: Option<Router>,
     heart: Heart,
 }
 
@@ -109,7 +112,14 @@ impl Worker {
             shared,
             enrichment,
             own,
+            router: None,
         }
+    }
+
+    /// With what names routes.
+    pub(super) fn routing(mut self, router: Option<Router>) -> Self {
+        self.router = router;
+        self
     }
 
     /// Runs until the queue is closed and empty, then closes its batches.
@@ -166,7 +176,7 @@ impl Worker {
             .publish_outcomes(self.index, &self.enrichment.outcomes());
     }
 
-    /// Makes a span of an exchange that the policy keeps, and hands both on.
+    /// Counts an exchange that is in scope; makes a span of one that is sampled, and hands both on.
     fn emit(&mut self, exchange: Exchange, found: &Attribution, now: Instant) {
         let side = exchange.peers.side;
         let process = self.enrichment.process(&exchange.peers, now);
@@ -179,9 +189,24 @@ impl Worker {
         let Ok(admitted) = policy.admit(exchange, &context) else {
             return;
         };
+        if let Some(metrics) = self.shared.metrics() {
+            let subject = self.enrichment.workloads().subject(found, side);
+            let has_span = self.handles.take_spans() && policy.keeps(&admitted);
+            let exemplar = has_span.then(|| Exemplar {
+                trace: admitted.trace().trace,
+                span: admitted.trace().span,
+                unix_nanos: clock.unix_nanos(admitted.exchange().ended),
+            });
+            let exchange = admitted.exchange();
+            let route = self.router.as_mut().map(|router| router.route(exchange));
+            metrics.exchange(exchange, &subject, route.as_ref(), exemplar);
+        }
         let Ok(sampled) = policy.sample(admitted) else {
             return;
         };
+        if self.handles.is_empty() {
+            return;
+        }
         let sanitized = redactor.redact(sampled, &clock);
         let own = found.own().filter(|own| !own.attributes().is_empty());
         let resource = own.map(|own| self.enrichment.resource(own, &self.builder));

@@ -40,6 +40,10 @@ pub struct Config {
     pub redaction: crate::redact::Config,
     /// The attribute schema of spans.
     pub span: crate::signal::span::Settings,
+    /// Istio's metrics.
+    pub metrics: crate::signal::metrics::MetricsSection,
+    /// Lines for exchanges.
+    pub access_log: crate::signal::access_log::AccessLogSection,
     /// Where spans go.
     pub export: crate::export::ExportSection,
     /// What the agent reports about itself.
@@ -60,6 +64,7 @@ impl Config {
         self.kubernetes.check()?;
         self.scope.check()?;
         self.trust.check()?;
+        self.access_log.check()?;
         self.export.check()
     }
 }

@@ -155,6 +155,13 @@ impl Policy {
         Ok(Admitted { exchange, trace })
     }
 
+    /// Whether [`Self::sample`] will keep it. Counts nothing.
+    #[must_use]
+    pub fn keeps(&self, admitted: &Admitted) -> bool {
+        let trace = admitted.trace.trace;
+        self.threshold.keeps(trace) && self.reduced.keeps(trace)
+    }
+
     /// Whether its trace is sampled.
     ///
     /// # Errors

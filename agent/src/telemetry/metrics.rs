@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 use super::families::{Families, Format, by};
 use super::guard::Level;
 use super::state::{CaptureView, EngineView, HookState, Reading};
-use super::{exporters, usage, workload};
+use super::{exporters, stats, usage, workload};
 use crate::engine::Stats;
 use crate::exchange::Partial;
 use crate::http::h2::hpack;
@@ -60,6 +60,14 @@ impl Collector for Page {
         policy(&mut page, &reading.policy)?;
         redaction(&mut page, &reading.redaction)?;
         exporters::metrics(&mut page, &reading.exporters)?;
+        if let Some(totals) = &reading.metrics {
+            stats::metrics(&mut page, totals)?;
+            page.counter(
+                "meshtap_connection_events_dropped",
+                "Beginnings and ends of TCP connections that found no room in the ring buffer.",
+                reading.connections_dropped,
+            )?;
+        }
         workload::metrics(&mut page, reading)?;
         process(&mut page, reading)
     }
@@ -447,6 +455,53 @@ mod tests {
             Format::OpenMetrics,
             &["# TYPE meshtap_exchanges_started counter", "# EOF"],
         );
+    }
+
+    /// Names of metrics in a dashboard that begin so.
+    fn named(dashboard: &str, prefix: &str) -> HashSet<String> {
+        let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+        let panels = dashboard["panels"].as_array().unwrap();
+        let targets = panels
+            .iter()
+            .flat_map(|panel| panel["targets"].as_array().unwrap());
+        let words = targets.flat_map(|target| {
+            let is_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
+            target["expr"]
+                .as_str()
+                .unwrap()
+                .split(move |char| !is_name(char))
+        });
+        words
+            .filter(|word| word.starts_with(prefix))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn dashboards_name_metrics_that_there_are() {
+        let reading = Reading {
+            metrics: Some(crate::signal::metrics::Totals::default()),
+            ..reading()
+        };
+        let page = page(reading, Format::Prometheus);
+        let names = named(
+            include_str!("../../../deploy/dashboards/agent.json"),
+            "meshtap_",
+        );
+        assert!(names.len() > 15);
+        for name in names {
+            assert!(page.contains(&format!("# TYPE {name} ")), "{name}");
+        }
+        let page = include_str!("../../../docs/istio-metrics.md");
+        let names = named(
+            include_str!("../../../deploy/dashboards/services.json"),
+            "istio_",
+        );
+        assert!(names.len() > 6);
+        for name in names {
+            let family = name.trim_end_matches("_bucket").trim_end_matches("_sum");
+            assert!(page.contains(&format!("`{family}`")), "{name}");
+        }
     }
 
     #[test]

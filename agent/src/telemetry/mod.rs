@@ -11,6 +11,7 @@ mod log;
 mod metrics;
 mod server;
 mod state;
+mod stats;
 mod usage;
 mod workload;
 

@@ -1,5 +1,5 @@
-//! `/metrics`, `/healthz` and `/readyz`, on a thread and a runtime of their own: a slow scraper
-//! never holds up the data.
+//! `/metrics`, `/stats/prometheus`, `/healthz` and `/readyz`, on a thread and a runtime of their
+//! own: a slow scraper never holds up the data.
 //!
 //! A connection carries one request and lives for seconds, whatever its peer does or leaves undone.
 //! When all places are taken the oldest connection of the peer that holds most gives way: nobody
@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -31,6 +30,7 @@ use tracing::warn;
 
 use super::families::Format;
 use super::state::Shared;
+use super::stats::Body;
 use super::{health, metrics};
 use crate::export::OwnSockets;
 
@@ -49,6 +49,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;
 /// Largest head: the least that hyper can be reported.
 const MAX_HEAD: usize = 8192;
+/// Istio's path for Istio's metrics.
+const STATS: &str = "/stats/prometheus";
 /// A page is made this often at most, however often it is asked for.
 const PAGE_AGE: Duration = Duration::from_millis(100);
 /// Wait after a failed accept (no file descriptors left): the cause does not go away at once.
@@ -270,19 +272,33 @@ impl Pages {
         }
     }
 
-    fn response(&self, request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    /// In the format that the scraper accepts.
+    fn scraped(&self, request: &Request<Incoming>) -> (&'static str, Body) {
+        let accept = request.headers().get(header::ACCEPT);
+        let accept = accept.and_then(|accept| accept.to_str().ok());
+        let format = Format::accepted(accept.unwrap_or_default());
+        let page = match (request.uri().path(), self.shared.metrics()) {
+            (STATS, Some(metrics)) => Body::of(metrics, format),
+            _ => Body::Whole(Some(self.metrics(format))),
+        };
+        (format.content_type(), page)
+    }
+
+    fn response(&self, request: &Request<Incoming>) -> Result<Response<Body>, Infallible> {
         const TEXT: &str = "text/plain; charset=utf-8";
         const JSON: &str = "application/json";
         let known = request.method() == Method::GET || request.method() == Method::HEAD;
-        let text = |status, text: String| (status, TEXT, Bytes::from(text));
+        let whole = |text: String| Body::Whole(Some(Bytes::from(text)));
+        let text = |status, text: String| (status, TEXT, whole(text));
         let (status, kind, body) = match request.uri().path() {
             _ if !known => text(StatusCode::METHOD_NOT_ALLOWED, String::new()),
-            "/metrics" => {
-                let accept = request.headers().get(header::ACCEPT);
-                let accept = accept.and_then(|accept| accept.to_str().ok());
-                let format = Format::accepted(accept.unwrap_or_default());
-                let page = self.metrics(format);
-                (StatusCode::OK, format.content_type(), page)
+            STATS if self.shared.metrics().is_none() => {
+                let reason = "metrics.enabled is false\n";
+                text(StatusCode::NOT_FOUND, reason.to_owned())
+            }
+            "/metrics" | STATS => {
+                let (kind, page) = self.scraped(request);
+                (StatusCode::OK, kind, page)
             }
             "/healthz" => match health::complaints(&self.shared.read()) {
                 None => text(StatusCode::OK, "ok\n".to_owned()),
@@ -294,11 +310,11 @@ impl Pages {
                     true => StatusCode::OK,
                     false => StatusCode::SERVICE_UNAVAILABLE,
                 };
-                (status, JSON, Bytes::from(format!("{detail:#}\n")))
+                (status, JSON, whole(format!("{detail:#}\n")))
             }
             _ => text(StatusCode::NOT_FOUND, "no such page\n".to_owned()),
         };
-        let mut response = Response::new(Full::new(body));
+        let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -362,6 +378,7 @@ mod tests {
         check(&server, "GET /readyz", 200, "\"ready\": true");
         let attached = "meshtap_hook_attached{hook=\"socket\"} 1";
         check(&server, "GET /metrics", 200, attached);
+        check(&server, "GET /stats/prometheus", 404, "metrics.enabled");
         check(&server, "GET /", 404, "");
         check(&server, "POST /metrics", 405, "");
         let text = get(

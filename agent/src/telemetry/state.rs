@@ -16,6 +16,7 @@ use crate::engine::Stats;
 use crate::export::Reports;
 use crate::flow::CgroupId;
 use crate::ledger::Ledger;
+use crate::signal::metrics::Metrics;
 use crate::workload::{Directory, Outcomes, View, WorkloadName};
 
 /// The engine's totals.
@@ -84,12 +85,15 @@ pub struct Shared {
     /// had.
     names: Mutex<BTreeMap<u64, WorkloadName>>,
     reports: OnceLock<Reports>,
+    /// Istio's metrics, where they are made.
+    metrics: OnceLock<Arc<Metrics>>,
     pulses: Mutex<Vec<Arc<Pulse>>>,
     exporters: Mutex<Vec<Part>>,
     suppressed: Arc<AtomicU64>,
     level: AtomicU8,
     steps: [AtomicU64; Level::ALL.len()],
     overflow: AtomicU64,
+    connections_dropped: AtomicU64,
     reloads: AtomicU64,
     failed_reloads: AtomicU64,
 }
@@ -154,6 +158,17 @@ impl Shared {
         let _ = self.reports.set(reports);
     }
 
+    /// Says where Istio's metrics are. Only the first call counts.
+    pub fn set_metrics(&self, metrics: Arc<Metrics>) {
+        let _ = self.metrics.set(metrics);
+    }
+
+    /// Istio's metrics, where they are made.
+    #[must_use]
+    pub fn metrics(&self) -> Option<&Metrics> {
+        self.metrics.get().map(|metrics| &**metrics)
+    }
+
     /// Publishes what the process uses.
     pub fn publish_usage(&self, usage: Usage) {
         *lock(&self.usage) = usage;
@@ -176,6 +191,11 @@ impl Shared {
     /// Exchanges dropped so far because the workers were too far behind.
     pub fn set_overflow(&self, exchanges: u64) {
         self.overflow.store(exchanges, Ordering::Relaxed);
+    }
+
+    /// Beginnings and ends of connections that found no room in the kernel so far.
+    pub fn set_connections_dropped(&self, events: u64) {
+        self.connections_dropped.store(events, Ordering::Relaxed);
     }
 
     /// The configuration was read again.
@@ -248,6 +268,7 @@ impl Shared {
             policy,
             redaction,
             exporters: self.reports(),
+            metrics: self.metrics().map(Metrics::totals),
             parts: self.parts(),
             suppressed: self.suppressed.load(Ordering::Relaxed),
             level: self.level(),
@@ -255,6 +276,7 @@ impl Shared {
                 self.steps.get(i).map_or(0, |n| n.load(Ordering::Relaxed))
             }),
             overflow: self.overflow.load(Ordering::Relaxed),
+            connections_dropped: self.connections_dropped.load(Ordering::Relaxed),
             reloads: self.reloads.load(Ordering::Relaxed),
             failed_reloads: self.failed_reloads.load(Ordering::Relaxed),
         }
@@ -306,6 +328,8 @@ pub struct Reading {
     pub outcomes: Outcomes,
     /// The destinations.
     pub exporters: Vec<crate::export::Report>,
+    /// What Istio's metrics use, where they are made.
+    pub metrics: Option<crate::signal::metrics::Totals>,
     /// How threads and exporters do.
     pub parts: Vec<Part>,
     /// Log lines that were not written.
@@ -316,6 +340,8 @@ pub struct Reading {
     pub steps: [u64; Level::ALL.len()],
     /// Exchanges dropped because the workers were too far behind.
     pub overflow: u64,
+    /// Beginnings and ends of connections that found no room in the kernel.
+    pub connections_dropped: u64,
     /// Times that the configuration was read again.
     pub reloads: u64,
     /// Times that it could not be used.

@@ -4,13 +4,15 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attributes::Prefix;
+use super::attributes::{ClusterInfo, Prefix};
+use super::directory::subject;
 use super::identity::{Identity, Peer};
 use super::mesh::{Role, is_internal};
 use super::scope::Reason;
 use super::trust::claimed_client;
 use crate::exchange::Exchange;
 use crate::flow::{CgroupId, Nanos, Side};
+use crate::signal::metrics::Subject;
 use crate::signal::span::ResourceValue;
 
 /// Where a sidecar's requests to its application come from over IPv6 (over IPv4 it is 127.0.0.6, a
@@ -236,6 +238,12 @@ impl Attribution {
             }
             Caller::SamePod | Caller::Pod | Caller::Agent | Caller::Unknown => false,
         }
+    }
+
+    /// Labels of both ends in metrics.
+    pub(super) fn subject(&self, side: Side, cluster: &ClusterInfo) -> Subject<'_> {
+        let own = self.own.as_ref().and_then(|own| own.pod());
+        subject(own, self.peer.as_ref(), side, cluster)
     }
 
     /// Attributes of the end that sends requests and of the one that responds.

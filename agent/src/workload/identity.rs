@@ -6,6 +6,7 @@ use super::attributes::{self, Attributes, ClusterInfo, Prefix};
 use super::cgroup::Place;
 use super::pod::Pod;
 use super::scope::Reason;
+use crate::signal::metrics::ServiceLabels;
 use crate::signal::span::ResourceValue;
 
 /// A captured socket's own workload. Another one is made when something becomes known or changes.
@@ -135,13 +136,20 @@ impl WorkloadName {
 #[derive(Debug)]
 pub(crate) struct Service {
     attributes: Attributes,
+    labels: Arc<ServiceLabels>,
 }
 
 impl Service {
     pub(crate) fn new(namespace: &str, name: &str) -> Self {
         Self {
             attributes: attributes::destination_service(namespace, name),
+            labels: super::metrics::service(namespace, name),
         }
+    }
+
+    /// Its labels in metrics.
+    pub(super) const fn labels(&self) -> &Arc<ServiceLabels> {
+        &self.labels
     }
 }
 

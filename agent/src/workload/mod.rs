@@ -22,6 +22,7 @@ mod config;
 mod directory;
 mod identity;
 mod mesh;
+mod metrics;
 mod node;
 mod outcomes;
 mod owner;
@@ -33,13 +34,14 @@ mod trust;
 mod watch;
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use attribution::{Attribution, Caller, Lookup, Missing};
 pub use cgroup::Place;
 pub use config::{KubernetesMode, KubernetesSection, PeerChoice, ScopeSection, TrustSection};
-pub use directory::{Directory, Exclusions, View, WatchState, WatchView};
+pub use directory::{ConnectionEnds, Directory, Exclusions, View, WatchState, WatchView};
 pub use identity::{Identity, WorkloadName};
 pub use outcomes::Outcomes;
 pub use pod::Pod;
@@ -47,7 +49,8 @@ pub use scope::Reason;
 
 use crate::clock::monotonic;
 use crate::exchange::Exchange;
-use crate::flow::Side;
+use crate::flow::{Nanos, Side};
+use crate::signal::metrics::Subject;
 use crate::signal::span::ResourceValue;
 use attributes::ClusterInfo;
 use cgroup::RescanTrigger;
@@ -153,6 +156,24 @@ impl Workloads {
         side: Side,
     ) -> [&'a [(String, ResourceValue)]; 2] {
         attribution.ends(side, &self.trust_domain)
+    }
+
+    /// Labels of both ends in metrics.
+    #[must_use]
+    pub fn subject<'a>(&self, attribution: &'a Attribution, side: Side) -> Subject<'a> {
+        attribution.subject(side, &self.directory.cluster_info)
+    }
+
+    /// What is known of the ends of a TCP connection: its local and its remote address.
+    #[must_use]
+    pub fn connection(&self, ends: (IpAddr, IpAddr), at: Nanos) -> ConnectionEnds {
+        self.directory.connection(ends, at, monotonic())
+    }
+
+    /// Labels of both ends of a connection in metrics.
+    #[must_use]
+    pub fn connection_subject<'a>(&self, ends: &'a ConnectionEnds, side: Side) -> Subject<'a> {
+        ends.subject(side, &self.directory.cluster_info)
     }
 
     /// Counts what became known: whoever waits looks again when it has changed.

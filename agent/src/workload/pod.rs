@@ -7,11 +7,13 @@ use std::sync::{Arc, OnceLock};
 
 use super::attributes::{Attributes, Prefix};
 use super::mesh::Role;
+use super::metrics::IstioLabels;
 use super::owner::{self, Owners};
 use super::probe::Probes;
 use super::scope::Scope;
 use super::trust::Trust;
 use super::watch::objects;
+use crate::signal::metrics::EndLabels;
 
 /// The annotation that opts a pod, or all pods of a namespace, in or out.
 pub(crate) const CAPTURE: &str = "meshtap.dev/capture";
@@ -61,6 +63,10 @@ pub struct Pod {
     pub(crate) containers: Vec<(Box<str>, Box<str>)>,
     /// Its container's name, if it has but one.
     pub(crate) only_container: Option<Box<str>>,
+    /// What its labels say in Istio's terms.
+    pub(super) istio: IstioLabels,
+    /// Its labels in metrics, made when first needed.
+    pub(super) as_end: OnceLock<Arc<EndLabels>>,
     /// Attributes of a peer, made when first needed.
     pub(super) as_peer: [OnceLock<Attributes>; 2],
 }
@@ -183,6 +189,8 @@ impl Pod {
             containers: containers(&status),
             only_container: only_container(&spec, &status),
             namespace,
+            istio: IstioLabels::of(labels),
+            as_end: OnceLock::new(),
             as_peer: Default::default(),
         })
     }

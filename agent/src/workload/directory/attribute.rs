@@ -24,7 +24,7 @@ pub(super) const MAX_STRANGERS: usize = 4096;
 
 /// Who has an address.
 #[derive(Clone, Debug)]
-enum Holder {
+pub(super) enum Holder {
     /// This one, for sure.
     Known(Peer),
     /// This one, unless an update says otherwise.
@@ -171,7 +171,7 @@ impl Directory {
     }
 
     /// How far what is known of addresses can be relied on: as far as the watch that does worst.
-    fn trust_in_addresses(&self, now: Nanos) -> Trust {
+    pub(super) fn trust_in_addresses(&self, now: Nanos) -> Trust {
         let node = self.health.trust(Watch::NodePods, now);
         let other = self.health.trust(Watch::OtherPods, now);
         match (node, other) {
@@ -202,7 +202,7 @@ impl Directory {
 }
 
 impl State {
-    fn holder_of(&self, ip: IpAddr, at: Nanos, now: Nanos) -> Holder {
+    pub(super) fn holder_of(&self, ip: IpAddr, at: Nanos, now: Nanos) -> Holder {
         let service = match self.pod_addresses.holder(ip, at) {
             Held::By(pod) => return Holder::Known(Peer::Pod(pod.clone())),
             Held::Perhaps(pod) => return Holder::Perhaps(Peer::Pod(pod.clone())),

@@ -6,6 +6,7 @@
 
 mod attribute;
 mod cgroups;
+mod connection;
 mod health;
 mod pods;
 
@@ -17,6 +18,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hashbrown::HashMap;
 
+pub use connection::ConnectionEnds;
+pub(crate) use connection::subject;
 pub(crate) use health::{Health, WATCHES, Watch};
 pub use health::{View, WatchState, WatchView};
 pub(crate) use pods::{Arrival, Deleted};
@@ -53,7 +56,7 @@ pub struct Directory {
     state: RwLock<State>,
     pub(crate) health: Health,
     choice: Choice,
-    cluster_info: ClusterInfo,
+    pub(crate) cluster_info: ClusterInfo,
     exclusions: Option<Box<dyn Exclusions>>,
     /// When the agent's own network was last read.
     network_read: AtomicU64,

@@ -1,0 +1,26 @@
+//! Istio's standard metrics, made of every exchange in scope: after `policy` has admitted it, and
+//! before sampling. Pure.
+//!
+//! ```text
+//! Exchange + labels of both ends ─► series (bounded, found without an allocation) ─► page
+//! ```
+//!
+//! `docs/metrics.md` has every label with its source.
+
+mod config;
+mod histogram;
+mod host;
+mod labels;
+mod page;
+mod record;
+mod table;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::MetricsSection;
+pub use histogram::Exemplar;
+pub use labels::{End, EndLabels, LATEST, Security, Service, ServiceLabels, UNKNOWN};
+pub use page::{Format, Page, Snapshot};
+pub use record::{Connection, Metrics, Subject, Totals};

@@ -1,0 +1,105 @@
+//! The series of a metric family: bounded, and forgotten when they rest.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
+
+use super::labels::{Key, KeyRef};
+use crate::flow::Nanos;
+use crate::hash::Keyed;
+
+/// How often a full table looks for series that rest.
+const LOOK: Nanos = 10_000_000_000;
+
+/// A series.
+#[derive(Debug)]
+struct Series<V> {
+    labels: Arc<str>,
+    value: V,
+    /// When it was last added to.
+    last: Nanos,
+}
+
+/// The series of one family.
+#[derive(Debug)]
+pub(super) struct Table<V> {
+    series: HashMap<Key, Series<V>, Keyed>,
+    limit: usize,
+    idle: Nanos,
+    looked: Nanos,
+    overflow_labels: Arc<str>,
+    /// What found no room, if anything.
+    overflow: Option<V>,
+    /// How often that was.
+    overflowed: u64,
+}
+
+impl<V: Clone + Default> Table<V> {
+    pub(super) fn new(limit: usize, idle: Nanos, overflow_labels: Arc<str>) -> Self {
+        Self {
+            series: HashMap::default(),
+            limit,
+            idle,
+            looked: 0,
+            overflow_labels,
+            overflow: None,
+            overflowed: 0,
+        }
+    }
+
+    /// The value of a series at `now`.
+    pub(super) fn value(&mut self, key: KeyRef<'_>, now: Nanos) -> &mut V {
+        if self.series.len() >= self.limit && now.saturating_sub(self.looked) >= LOOK {
+            self.expire(now);
+        }
+        let is_full = self.series.len() >= self.limit;
+        match self.series.entry_ref(&key) {
+            EntryRef::Occupied(entry) => {
+                let series = entry.into_mut();
+                series.last = series.last.max(now);
+                &mut series.value
+            }
+            EntryRef::Vacant(_) if is_full => {
+                self.overflowed += 1;
+                self.overflow.get_or_insert_default()
+            }
+            EntryRef::Vacant(entry) => {
+                let series = Series {
+                    labels: key.text(),
+                    value: V::default(),
+                    last: now,
+                };
+                &mut entry.insert(series).value
+            }
+        }
+    }
+
+    /// Forgets series that rest.
+    pub(super) fn expire(&mut self, now: Nanos) {
+        self.looked = now;
+        let idle = self.idle;
+        self.series
+            .retain(|_, series| now.saturating_sub(series.last) < idle);
+    }
+
+    /// Labels and values.
+    pub(super) fn snapshot(&self) -> Vec<(Arc<str>, V)> {
+        let series = self.series.values();
+        let mut all: Vec<_> = series
+            .map(|series| (series.labels.clone(), series.value.clone()))
+            .collect();
+        all.extend(
+            (self.overflow.iter()).map(|value| (self.overflow_labels.clone(), value.clone())),
+        );
+        all
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    pub(super) const fn overflowed(&self) -> u64 {
+        self.overflowed
+    }
+}
