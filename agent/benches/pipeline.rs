@@ -1,10 +1,10 @@
 //! The user-space pipeline without a kernel: segments kept in memory → engine → policy → span →
-//! OTLP bytes, on one thread.
+//! OTLP bytes, on one thread; and engine → admission → Istio's metrics, without any span.
 //!
 //! Prints, for bodies of 1 KB and of 4 KB (half of it in the request, half in the response),
 //! exchanges per second of processor time and the time of each step. `MESHTAP_BENCH_EXCHANGES` sets
 //! how many exchanges a round has; `MESHTAP_BENCH_STEP` ends the pipeline early (none, engine,
-//! policy, span, otlp), which is what a profiler that counts instructions is run with.
+//! metrics, policy, span, otlp), which is what a profiler that counts instructions is run with.
 
 #![expect(
     clippy::print_stdout,
@@ -16,15 +16,17 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshtap::capture::{Event, Segment};
 use meshtap::clock::WallClock;
 use meshtap::engine::{Engine, Limits, Output};
 use meshtap::export::otlp::{BatchConfig, Requests};
-use meshtap::flow::{CgroupId, Direction, Endpoint, SocketId};
+use meshtap::flow::{CgroupId, Direction, Endpoint, Side, SocketId};
 use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{self, Gate};
+use meshtap::signal::metrics::{End, EndLabels, Metrics, MetricsSection, Security, Subject};
 use meshtap::signal::span::{Origin, Profile, SpanBuilder};
 
 /// Connections over which the exchanges are spread, as on a node with some services.
@@ -37,12 +39,20 @@ enum Step {
     /// Only the recording is made.
     None,
     Engine,
+    /// Beside the others: no step after it has metrics.
+    Metrics,
     Policy,
     Span,
     Otlp,
 }
 
-const STEPS: [Step; 4] = [Step::Engine, Step::Policy, Step::Span, Step::Otlp];
+const STEPS: [Step; 5] = [
+    Step::Engine,
+    Step::Metrics,
+    Step::Policy,
+    Step::Span,
+    Step::Otlp,
+];
 
 /// One chunk of the recording.
 struct Chunk {
@@ -64,7 +74,7 @@ fn main() {
             .iter()
             .chain(&STEPS)
             .find(|s| format!("{s:?}").eq_ignore_ascii_case(&name));
-        *step.expect("one of none, engine, policy, span, otlp")
+        *step.expect("one of none, engine, metrics, policy, span, otlp")
     });
     let size = std::env::var("MESHTAP_BENCH_BODY").ok();
     let sizes: Vec<usize> = match size {
@@ -94,7 +104,9 @@ fn main() {
                 "{size:>5} B bodies, to {:<6}  {rate:>9.0} exchanges/s per core, {each:>6.0} ns each, {own:>6.0} ns of it here",
                 format!("{step:?}").to_lowercase(),
             );
-            before = best;
+            if step != Step::Metrics {
+                before = best;
+            }
         }
     }
 }
@@ -115,6 +127,15 @@ fn round(recording: &[Chunk], step: Step) -> u64 {
         profile: Profile::Mesh,
         ..meshtap::signal::span::Settings::default()
     });
+    let metrics = Metrics::new(&MetricsSection::default()).expect("on by default");
+    let (source, destination) = (end("web"), end("orders"));
+    let subject = Subject {
+        side: Side::Server,
+        source: Some(&source),
+        destination: Some(&destination),
+        service: None,
+        security: Security::Plain,
+    };
     let clock = WallClock { offset: 0 };
     let mut requests = Requests::new(&BatchConfig::default());
     let mut output = Output::default();
@@ -150,6 +171,14 @@ fn round(recording: &[Chunk], step: Step) -> u64 {
                 black_box(exchange);
                 continue;
             }
+            if step == Step::Metrics {
+                let context = PolicyContext::default();
+                let Ok(admitted) = gate.policy.admit(exchange, &context) else {
+                    panic!("nothing is filtered here");
+                };
+                metrics.exchange(admitted.exchange(), &subject, None, None);
+                continue;
+            }
             let Ok(sanitized) = gate.pass(exchange, &PolicyContext::default(), &clock) else {
                 panic!("nothing is filtered here");
             };
@@ -168,8 +197,19 @@ fn round(recording: &[Chunk], step: Step) -> u64 {
     engine.finish(time, &mut output);
     made += output.exchanges.len() as u64;
     encoded += requests.close().map_or(0, |batch| batch.bytes);
-    black_box(encoded);
+    black_box((encoded, metrics.totals()));
     made
+}
+
+/// The labels of a workload.
+fn end(name: &str) -> Arc<EndLabels> {
+    EndLabels::new(End {
+        workload: name.into(),
+        namespace: "shop".into(),
+        app: name.into(),
+        canonical_service: name.into(),
+        ..End::default()
+    })
 }
 
 fn recording(exchanges: u64, size: usize) -> Vec<Chunk> {
