@@ -100,6 +100,47 @@ fn is_opaque(media_type: &[u8], bytes: &[u8]) -> bool {
     compressed || is_wide(media_type, bytes)
 }
 
+/// Most of the bytes at even or at odd places are NUL, the others are ASCII: UTF-16 without a byte
+/// order mark, or UTF-32. From the first NUL on, where ASCII begins.
+fn has_wide_ascii(bytes: &[u8]) -> bool {
+    const WINDOW: usize = 512;
+    const LEAST: usize = 4;
+    let Some(first) = memchr(0, bytes) else {
+        return false;
+    };
+    let window = bytes.get(first & !3..).unwrap_or_default();
+    let window = window.get(..WINDOW).unwrap_or(window);
+    let is_ascii = |byte: u8| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r');
+    // A quarter at least, so that other scripts may stand between; binary data has zeros in a row,
+    // or at both places.
+    let is_many = |places: [usize; 3]| {
+        let [ascii, wrong, all] = places;
+        ascii >= LEAST && ascii * 4 >= all && wrong == 0
+    };
+    let pairs = |order: fn(&[u8]) -> (u8, u8)| {
+        let mut places = [0; 3];
+        for (byte, other) in window.chunks_exact(2).map(order) {
+            places[0] += usize::from(other == 0 && is_ascii(byte));
+            places[1] += usize::from(byte == 0);
+            places[2] += 1;
+        }
+        places
+    };
+    let quads = |order: fn(&[u8]) -> (u8, [u8; 3])| {
+        let mut places = [0; 3];
+        for (byte, others) in window.chunks_exact(4).map(order) {
+            places[0] += usize::from(others == [0; 3] && is_ascii(byte));
+            places[1] += usize::from(byte == 0 && others == [0; 3]);
+            places[2] += 1;
+        }
+        places
+    };
+    is_many(pairs(|pair| (pair[0], pair[1])))
+        || is_many(pairs(|pair| (pair[1], pair[0])))
+        || is_many(quads(|quad| (quad[0], [quad[1], quad[2], quad[3]])))
+        || is_many(quads(|quad| (quad[3], [quad[0], quad[1], quad[2]])))
+}
+
 /// Text whose characters are two or four bytes.
 fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
     // A byte order mark and an ASCII character, or without the mark a character that JSON and XML
@@ -128,7 +169,8 @@ fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
         let places = media_type.iter().enumerate().filter(|(_, b)| starts(b));
         places.into_iter().any(|(at, _)| is_one(&media_type[at..]))
     };
-    (by_bytes && !binary) || memchr(b'=', media_type).is_some() && has_charset()
+    (!binary && (by_bytes || has_wide_ascii(bytes)))
+        || memchr(b'=', media_type).is_some() && has_charset()
 }
 
 /// UTF-8 as far as it goes: the end may cut a character.
@@ -136,5 +178,51 @@ fn is_text(bytes: &[u8]) -> bool {
     match str::from_utf8(bytes) {
         Ok(_) => true,
         Err(error) => error.error_len().is_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wide(text: &str, unit: usize, is_big: bool) -> Vec<u8> {
+        let each = |c: char| {
+            let mut bytes = u32::from(c).to_le_bytes()[..unit].to_vec();
+            if is_big {
+                bytes.reverse();
+            }
+            bytes
+        };
+        text.chars().flat_map(each).collect()
+    }
+
+    #[test]
+    fn wide_text_is_opaque_whatever_it_begins_with() {
+        for text in [
+            " {\"password\":\"S\"}",
+            "\n\n[{\"password\":1}]",
+            "password=S",
+            "x={\"password\":\"S\"}",
+            "é{\"password\":\"S\"}",
+            "имя {\"password\":\"S\"}",
+        ] {
+            for (unit, is_big) in [(2, false), (2, true), (4, false), (4, true)] {
+                assert!(
+                    is_opaque(b"text/plain", &wide(text, unit, is_big)),
+                    "{text}"
+                );
+            }
+            assert!(!is_opaque(b"text/plain", text.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn binary_data_is_not_wide_text() {
+        let words: Vec<u8> = (0..200_u32).flat_map(u32::to_le_bytes).collect();
+        let names: &[u8] = b"\x08password\0user\0\0\0name\0\0";
+        let message: &[u8] = &[0, 0, 0, 5, 10, 3, b'a', b'b', b'c'];
+        for bytes in [&words[..], names, message, &[0; 64], b"text\0", b""] {
+            assert!(!is_opaque(b"application/octet-stream", bytes), "{bytes:?}");
+        }
     }
 }

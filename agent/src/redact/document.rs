@@ -13,6 +13,7 @@ use super::names::Names;
 use super::query::Tools;
 use super::sieve::{Sieve, Traces};
 use super::text::Shape;
+use super::unescape::{self, Unescaped};
 use super::{binary, csv, json, known, multipart, query, text, xml};
 
 /// Deepest multipart in multipart that is looked into: mails in mails.
@@ -98,7 +99,7 @@ impl Search {
         let bare = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let bare = bare.trim_ascii_start();
         let is_multipart =
-            depth > 0 && (bare.starts_with(b"--") || starts_with(media_type, b"multipart/"));
+            depth > 0 && (bare.starts_with(b"--") || multipart::is_labelled(media_type));
         // What the parts are is said within.
         let label: &[u8] = if is_multipart { b"" } else { media_type };
         let is_binary = binary::is_binary(label, text);
@@ -116,11 +117,15 @@ impl Search {
         if is_form {
             query::scan_form(text, self.tools(), effort, edits);
         }
-        if traces.has_no_names() {
-            return;
-        }
         if is_multipart {
-            self.parts(text, depth, effort, edits);
+            if traces.has_no_names() || self.parts(text, depth, effort, edits) {
+                return;
+            }
+        }
+        if unescape::is_needed(text, traces, effort) {
+            self.unescaped(text, effort, edits);
+        }
+        if traces.has_no_names() {
             return;
         }
         let is_xml = xml::recognizes(bare);
@@ -135,11 +140,29 @@ impl Search {
         }
     }
 
-    /// The parts of a multipart body, each a document.
-    fn parts(&self, text: &[u8], depth: usize, effort: &mut Effort, edits: &mut Edits) {
+    /// Texts that stand escaped in this one.
+    fn unescaped(&self, text: &[u8], effort: &mut Effort, edits: &mut Edits) {
+        let copy = Unescaped::of(text, effort);
+        let (mut traces, mut found) = (Traces::default(), Edits::default());
+        self.sieve
+            .look(&copy.text, &self.names, effort, &mut traces);
+        if traces.has_no_names() {
+            return;
+        }
+        json::scan(&copy.text, &self.names, &traces, effort, &mut found);
+        text::scan(&copy.text, &traces, Shape::Quoted, effort, &mut found);
+        copy.restore(&found, edits);
+    }
+
+    /// The parts of a multipart body, each a document; whether it has parts.
+    fn parts(&self, text: &[u8], depth: usize, effort: &mut Effort, edits: &mut Edits) -> bool {
         let mut room = Room::default();
         let each = |part: multipart::Part<'_>, effort: &mut Effort, edits: &mut Edits| {
             let content = text.get(part.range.clone()).unwrap_or_default();
+            if depth == 1 && multipart::recognizes(part.media_type, content) {
+                // Deeper than is looked into.
+                return edits.push_plain(text, part.range, Rule::Multipart);
+            }
             let mut found = Edits::default();
             let room = &mut room;
             self.document(
@@ -152,7 +175,7 @@ impl Search {
             );
             edits.append(found, part.range.start);
         };
-        multipart::scan(text, &self.names, effort, edits, each);
+        multipart::scan(text, &self.names, effort, edits, each)
     }
 
     /// A body that is plainly binary: known tokens, and what its runs of text hold.

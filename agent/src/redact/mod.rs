@@ -44,6 +44,7 @@ mod sanitized;
 mod secret;
 mod sieve;
 mod text;
+mod unescape;
 mod words;
 mod xml;
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memmem};
 
+use super::body::starts_with;
 use super::counts::Rule;
 use super::edit::{Coding, Edits};
 use super::effort::Effort;
@@ -31,32 +32,58 @@ pub(super) fn scan<'a>(
     effort: &mut Effort,
     edits: &mut Edits,
     mut each: impl FnMut(Part<'a>, &mut Effort, &mut Edits),
-) {
+) -> bool {
     let Some(boundary) = boundary(text) else {
-        return;
+        return false;
     };
     effort.spend(text.len());
     let finder = memmem::Finder::new(boundary);
-    let mut next = finder.find(text);
-    while let Some(at) = next {
+    // At the beginning of a line only.
+    let mut places = finder
+        .find_iter(text)
+        .filter(|&at| at == 0 || text.get(at - 1) == Some(&b'\n'))
+        .peekable();
+    let before = 0..places.peek().copied().unwrap_or(text.len());
+    if !before.is_empty() {
+        let media_type = b"";
+        each(
+            Part {
+                range: before,
+                media_type,
+            },
+            effort,
+            edits,
+        );
+    }
+    while let Some(at) = places.next() {
         let head = at + boundary.len();
-        let rest = text.get(head..).unwrap_or_default();
-        let len = finder.find(rest).unwrap_or(rest.len());
-        next = (len < rest.len()).then_some(head + len);
-        let part = rest.get(..len).unwrap_or_default();
+        let end_of = |next: Option<&usize>| match next {
+            Some(&next) => head + trim_newline(text.get(head..next).unwrap_or_default()),
+            None => text.len(),
+        };
+        let mut end = end_of(places.peek());
+        let part = text.get(head..end).unwrap_or_default();
         let Some((head_len, blank)) = head_end(part.get(..PART_HEAD).unwrap_or(part)) else {
+            if part.len() > PART_HEAD {
+                // What belongs to which name cannot be said.
+                edits.push_plain(text, head..end, Rule::Multipart);
+            } else if !matches!(part.trim_ascii(), b"" | b"--") {
+                let (range, media_type) = (head..end, &b""[..]);
+                each(Part { range, media_type }, effort, edits);
+            }
             continue;
         };
         let part_head = part.get(..head_len).unwrap_or_default();
         let start = head + head_len + blank;
-        let end = match next {
-            Some(_) => head + trim_newline(part),
-            None => text.len(),
-        };
         if !effort.spend(4 * head_len + 16) {
-            return;
+            return true;
         }
         if names_a_secret(part_head, names) {
+            // A line that only begins like a boundary is the value's.
+            while let Some(next) = places.next_if(|&next| !ends_line(text, next + boundary.len())) {
+                effort.spend(next - at);
+                end = end_of(places.peek());
+            }
             edits.push_plain(text, start.min(end)..end, Rule::Multipart);
         } else if start < end {
             let media_type = media_type(part_head);
@@ -64,6 +91,27 @@ pub(super) fn scan<'a>(
             each(Part { range, media_type }, effort, edits);
         }
     }
+    true
+}
+
+/// The media type says that there are parts, or a mail, which may have some.
+pub(super) fn is_labelled(media_type: &[u8]) -> bool {
+    starts_with(media_type, b"multipart/") || starts_with(media_type, b"message/rfc822")
+}
+
+/// The text has parts.
+pub(super) fn recognizes(media_type: &[u8], text: &[u8]) -> bool {
+    is_labelled(media_type)
+        || text.trim_ascii_start().starts_with(b"--") && boundary(text).is_some()
+}
+
+/// Nothing but white space, or the dashes of the last boundary, stands before the line's end.
+fn ends_line(text: &[u8], at: usize) -> bool {
+    let rest = text.get(at..).unwrap_or_default();
+    let rest = rest.strip_prefix(b"--").unwrap_or(rest);
+    let blank = |b: &&u8| matches!(**b, b' ' | b'\t' | b'\r');
+    let len = rest.iter().take_while(blank).count();
+    matches!(rest.get(len), Some(b'\n') | None)
 }
 
 /// What a part's head says of its content.
@@ -77,18 +125,26 @@ fn media_type(head: &[u8]) -> &[u8] {
     value.unwrap_or_default().trim_ascii()
 }
 
-/// `--boundary` as it stands on the first line that begins with two dashes.
+/// `--boundary` as it stands on the first line that begins with two dashes and is before a part's
+/// head, which may be empty. RFC 2046 §5.1.1 allows 70 characters; servers take more.
 fn boundary(text: &[u8]) -> Option<&[u8]> {
-    let start = if text.starts_with(b"--") {
-        0
-    } else {
-        memmem::find(text, b"\n--")? + 1
-    };
-    let line = text.get(start..)?;
-    let end = line.iter().position(|&b| matches!(b, b'\r' | b'\n'))?;
-    // RFC 2046 §5.1.1: 1 to 70 characters after the dashes.
-    line.get(..end)
-        .filter(|line| (3..=72).contains(&line.len()))
+    let first = text.starts_with(b"--").then_some(0);
+    let others = memmem::find_iter(text, b"\n--").map(|at| at + 1);
+    first.into_iter().chain(others).find_map(|start| {
+        let line = text.get(start..)?;
+        let end = memchr(b'\n', line)?;
+        let after = line.get(end + 1..)?;
+        let name = after.iter().take_while(|&&b| is_token(b)).count();
+        let is_head = matches!(after.get(name), Some(b':' | b' ' | b'\t')) && name > 0
+            || matches!(after, [b'\r' | b'\n', ..]);
+        let line = line.get(..end)?.trim_ascii_end();
+        (line.len() > 2 && is_head).then_some(line)
+    })
+}
+
+/// Bytes of a field's name (RFC 9110 §5.6.2), as far as parts have them.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
 /// Length of a part's head and of the empty line after it.
@@ -131,7 +187,10 @@ fn parameter(rest: &[u8]) -> Option<(&[u8], Coding)> {
             let end = value
                 .iter()
                 .position(|&b| matches!(b, b';' | b'\r' | b'\n'));
-            &value[..end.unwrap_or(value.len())]
+            let value = &value[..end.unwrap_or(value.len())];
+            // Quotes of another kind, which some servers take off.
+            let inner = value.strip_prefix(b"'").unwrap_or(value);
+            inner.strip_suffix(b"'").unwrap_or(inner)
         }
     };
     // RFC 8187: charset'language'value.
@@ -200,6 +259,16 @@ mod tests {
         check(
             "content-disposition: form-data; filename=\"name=x\"; name=\"api_key\"",
             "abc",
+            true,
+        );
+        check(
+            "content-disposition: form-data; name='password'",
+            "abc",
+            true,
+        );
+        check(
+            "content-disposition: form-data; name=\"password\"",
+            "x--b0\ny--b0--z\n--b0x\nabc",
             true,
         );
         check(

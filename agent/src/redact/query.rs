@@ -256,9 +256,9 @@ fn value_end(text: &[u8], start: usize, nested: bool) -> usize {
 }
 
 /// What the percent escape at `at` stands for, decoded once.
-fn escape_once(text: &[u8], at: usize) -> Option<u8> {
+fn escape_once(text: &[u8], at: usize) -> Option<(u8, usize)> {
     match text.get(at..at + 3)? {
-        [b'%', high, low] => hex_pair(*high, *low),
+        [b'%', high, low] => Some((hex_pair(*high, *low)?, 3)),
         _ => None,
     }
 }
@@ -266,13 +266,31 @@ fn escape_once(text: &[u8], at: usize) -> Option<u8> {
 /// The value is JSON, encoded or not.
 fn begins_json(text: &[u8], value: usize) -> bool {
     matches!(text.get(value), Some(b'{' | b'['))
-        || matches!(escape_once(text, value), Some(b'{' | b'['))
+        || matches!(percent(text, value), Some((b'{' | b'[', _)))
 }
 
 /// Looks into a percent-encoded part of a text: JSON, GraphQL, lines, URLs.
 pub(super) fn scan_encoded(
     text: &[u8],
     range: Range<usize>,
+    tools: Tools<'_>,
+    effort: &mut Effort,
+    edits: &mut Edits,
+) {
+    let value = text.get(range.clone()).unwrap_or_default();
+    let is_twice = memmem::find(value, b"%25").is_some();
+    scan_decoded(text, range.clone(), escape_once, tools, effort, edits);
+    if is_twice {
+        // Once decoded, a sign may belong to a value; wholly decoded, it may end one.
+        scan_decoded(text, range, percent, tools, effort, edits);
+    }
+}
+
+/// As [`scan_encoded`], with what `escape` says of an escape and its length.
+fn scan_decoded(
+    text: &[u8],
+    range: Range<usize>,
+    escape: impl Fn(&[u8], usize) -> Option<(u8, usize)>,
     tools: Tools<'_>,
     effort: &mut Effort,
     edits: &mut Edits,
@@ -285,10 +303,10 @@ pub(super) fn scan_encoded(
     let mut at = 0;
     while let Some(&byte) = value.get(at) {
         origin.push(start + at);
-        match escape_once(value, at) {
-            Some(meant) => {
+        match escape(value, at) {
+            Some((meant, len)) => {
                 decoded.push(meant);
-                at += 3;
+                at += len;
             }
             None => {
                 decoded.push(if byte == b'+' { b' ' } else { byte });
@@ -593,5 +611,15 @@ mod tests {
         check(scan_form, "f={\"pw\":\"x\"}&b=c", "f={\"pw\":\"*\"}&b=c");
         check(scan_form, "f={\"pin\":12", "f={\"pin\":\"*\"");
         check(scan_form, "f={\"a\":1}&pin=12", "f={\"a\":1}&pin=*");
+        check(
+            scan_url,
+            "/?f=%257B%2522token%2522%253A%2522x%2522%257D&b=c",
+            "/?f=%257B%2522token%2522%253A%2522*%2522%257D&b=c",
+        );
+        check(
+            scan_url,
+            "/?f=%7B%22token%22%3A%22x%2522y%22%7D&b=%2525",
+            "/?f=%7B%22token%22%3A%22*%22%7D&b=%2525",
+        );
     }
 }

@@ -15,6 +15,7 @@ use super::edit::Coding;
 use super::effort::Effort;
 use super::escape::percent;
 use super::names::{Names, Sensitivity};
+use super::unescape;
 use crate::http::percent::hex_pair;
 use blocks::Block;
 use patterns::{Kind, Patterns};
@@ -46,6 +47,8 @@ pub(super) struct Traces {
     pub(super) digits: Vec<usize>,
     /// Letters or digits are escaped: a name may hide behind that.
     pub(super) is_escaped: bool,
+    /// Signs that names and values stand between are escaped: see [`unescape`].
+    pub(super) has_signs: bool,
     /// It speaks of OAuth (RFC 6749 §4.1.3), where `code` is a secret.
     pub(super) is_oauth: bool,
     /// It has a JSON Web Key, whose parts have names of one letter.
@@ -60,6 +63,7 @@ impl Traces {
         self.schemes.clear();
         self.digits.clear();
         self.is_escaped = false;
+        self.has_signs = false;
         self.is_oauth = false;
         self.is_jwk = false;
     }
@@ -188,6 +192,10 @@ fn rare(text: &[u8], start: usize, block: &Block, traces: &mut Traces) {
     traces.is_escaped = traces.is_escaped
         || ones(block.percents).any(|at| is_letter(percent(text, start + at).map(|(b, _)| b)))
         || ones(block.escapes).any(|at| is_letter(unicode(text, start + at)));
+    traces.has_signs = traces.has_signs
+        || ones(block.percents)
+            .any(|at| percent(text, start + at).is_some_and(|(sign, _)| sign == b'"'))
+        || ones(block.escapes).any(|at| unicode(text, start + at).is_some_and(unescape::is_sign));
 }
 
 /// A letter or a digit that is written as `\u0070` or `%70`: nobody does that who has nothing to

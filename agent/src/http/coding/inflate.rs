@@ -9,11 +9,17 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const METHOD_DEFLATE: u8 = 8;
 /// CRC-32 and length of a member's data.
 const TRAILER: usize = 8;
+/// Most members, and how many bytes each more must have held on average: whoever writes gzip in
+/// members writes 64 KiB or a file into each, and a decoder takes long to begin.
+const MEMBERS: usize = 64;
+const MEMBER: usize = 1024;
 
 /// Every member of a gzip stream. Bytes after the last member are no part of it (gzip(1) and
 /// browsers ignore them too).
 pub(super) fn gzip(mut input: &[u8], output: &mut Output) -> Result<End, Undecodable> {
     let mut first = true;
+    let mut members = 0;
+    let mut decoder = Decompress::new(false);
     while first || is_prefix_of(GZIP_MAGIC, input) {
         let data = match member_data(input) {
             Ok(data) => data,
@@ -24,8 +30,13 @@ pub(super) fn gzip(mut input: &[u8], output: &mut Output) -> Result<End, Undecod
             Err(_) => return Err(Undecodable::Corrupt),
         };
         first = false;
+        members += 1;
+        if members > MEMBERS + output.bytes.len() / MEMBER {
+            return Err(Undecodable::Corrupt);
+        }
+        decoder.reset(false);
         let start = output.bytes.len();
-        let (end, used) = inflate(Decompress::new(false), data, output)?;
+        let (end, used) = inflate(&mut decoder, data, output)?;
         if end != End::Finished {
             return Ok(end);
         }
@@ -42,12 +53,12 @@ pub(super) fn gzip(mut input: &[u8], output: &mut Output) -> Result<End, Undecod
 /// zlib, or bare DEFLATE when it is not that.
 pub(super) fn deflate(input: &[u8], output: &mut Output) -> Result<End, Undecodable> {
     if has_zlib_head(input) {
-        if let Ok((end, _)) = inflate(Decompress::new(true), input, output) {
+        if let Ok((end, _)) = inflate(&mut Decompress::new(true), input, output) {
             return Ok(end);
         }
         output.bytes.clear();
     }
-    inflate(Decompress::new(false), input, output).map(|(end, _)| end)
+    inflate(&mut Decompress::new(false), input, output).map(|(end, _)| end)
 }
 
 /// RFC 1950 §2.2: method 8, a window of at most 32 KiB, no dictionary, and a check that makes the
@@ -120,7 +131,7 @@ fn check_trailer(trailer: [u8; TRAILER], data: &[u8]) -> Result<(), Undecodable>
 
 /// One DEFLATE stream, and how much of `input` it took.
 fn inflate(
-    mut decoder: Decompress,
+    decoder: &mut Decompress,
     input: &[u8],
     output: &mut Output,
 ) -> Result<(End, usize), Undecodable> {

@@ -132,6 +132,15 @@ fn several_members_and_frames() {
 }
 
 #[test]
+fn members_without_end_are_refused() {
+    let many = |len: usize, members: usize| gzip(&vec![b'x'; len]).repeat(members);
+    check(&["gzip"], &many(0, 65), failed(Undecodable::Corrupt));
+    check(&["gzip"], &many(1, 100_000), failed(Undecodable::Corrupt));
+    check(&["gzip"], &many(1, 64), whole(&[b'x'; 64]));
+    check(&["gzip"], &many(2048, 200), whole(&vec![b'x'; 2048 * 200]));
+}
+
+#[test]
 fn garbage_after_the_end_is_ignored() {
     let data = text(300);
     for (name, encode) in ENCODERS {
