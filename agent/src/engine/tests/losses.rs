@@ -288,6 +288,108 @@ fn a_request_that_cannot_be_framed_hides_no_later_one() {
 }
 
 #[test]
+fn where_a_request_ends_that_recipients_end_in_different_places() {
+    // A server that takes the length sees another request in the first chunk. Which response is
+    // whose cannot be known of what comes in one go; it is counted.
+    let hidden = "POST /hidden HTTP/1.0\r\nContent-Length: 7\r\n\r\n";
+    let size = format!("{:x}\r\n", hidden.len());
+    for fields in [
+        format!(
+            "HTTP/1.0\r\nContent-Length: {}\r\nTransfer-Encoding: chunked",
+            size.len()
+        ),
+        format!(
+            "HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: {}",
+            size.len()
+        ),
+        "HTTP/1.0\r\nTransfer-Encoding: chunked".to_owned(),
+    ] {
+        let head = format!("> POST /x {fields}\r\n\r\n{size}");
+        let rest = format!("{hidden}\r\n0\r\n\r\n");
+        let body = format!("POST /x \"<{}>\" -> 200 \"a\"", hidden.len());
+        check(
+            &[
+                &format!("{head}{rest}GET /c HTTP/1.1\r\n\r\n"),
+                A,
+                B,
+                C,
+                GET_B,
+                B,
+            ],
+            &[&body, "GET /b \"\" -> 200 \"b\"", "lost pairing_lost 1"],
+        );
+        // The client waits for each response: where its requests begin is known.
+        check(
+            &[&head, A, &format!("> {rest}"), B, GET_C, C],
+            &[
+                "POST /x \"\"/0+ -> 200 \"a\" !size_unknown",
+                "POST /hidden \"\\\\r\\\\n0\\\\r\\\\n\\\\r\\\\n\" -> 200 \"b\"",
+                "GET /c \"\" -> 200 \"c\"",
+            ],
+        );
+        // A client that means what it says loses nothing.
+        check(
+            &[&format!("{head}{rest}"), A, GET_B, B, "> \r\n", GET_C, C],
+            &[
+                &body,
+                "GET /b \"\" -> 200 \"b\"",
+                "GET /c \"\" -> 200 \"c\"",
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_request_whose_head_is_too_long_is_shown_and_hides_no_other() {
+    for rest in ["", "\r\nContent-Length: 2"] {
+        let long = format!(
+            "> POST /x HTTP/1.1\r\nA: b\r\nB: {}{rest}\r\n\r\n",
+            "c".repeat(70_000)
+        );
+        let shown = "POST /x \"\"/0+ -> 200 \"a\" !head_too_large";
+        let b = "GET /b \"\" -> 200 \"b\"";
+        check(&[&long, A, GET_B, B], &[shown, b]);
+        check(&[GET_B, B, &long, A, GET_B, B], &[b, shown, b]);
+        // In two segments.
+        let (start, end) = long.split_at(40_000);
+        check(&[start, &format!("> {end}"), A, GET_B, B], &[shown, b]);
+    }
+}
+
+#[test]
+fn a_body_that_only_the_end_ends_hides_no_request() {
+    for coding in ["xchunked", "chunked, gzip", "gzip"] {
+        let post = format!(
+            "> POST /x HTTP/1.1\r\nTransfer-Encoding: {coding}\r\nContent-Length: 2\r\n\r\nxy"
+        );
+        let shown = "POST /x \"xy\"/2+ -> 200 \"a\" !size_unknown";
+        let b = "GET /b \"\" -> 200 \"b\"";
+        let c = "GET /c \"\" -> 200 \"c\"";
+        check(&[&post, A, GET_B, B, GET_C, C], &[shown, b, c]);
+        check(
+            &[
+                &post,
+                A,
+                "> \r\nGE",
+                &format!("> {}", &GET_B[4..]),
+                B,
+                GET_C,
+                C,
+            ],
+            &[shown, b, c],
+        );
+        // An interim response ends nothing.
+        check(
+            &[&post, "< HTTP/1.1 100 Continue\r\n\r\n", GET_B, A, GET_C, C],
+            &[
+                "POST /x \"xyGET /b HTTP/1.1\\\\r\\\\n\\\\r\\\\n\"/21+ -> 200 \"a\" interim 1 !size_unknown",
+                c,
+            ],
+        );
+    }
+}
+
+#[test]
 fn empty_lines_after_a_loss_hide_no_request() {
     for empty in ["\r\n", "\n", "\r\n\r\n\r\n", "\r"] {
         let led = |step: &str| format!("> {empty}{}", &step[2..]);

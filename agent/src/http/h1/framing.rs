@@ -28,6 +28,9 @@ pub struct Traits {
     pub expects: bool,
     /// `Upgrade: websocket`.
     pub websocket: bool,
+    /// Recipients differ in where the body ends: a transfer coding beside a length, in HTTP/1.0, or
+    /// whose last is not chunked (RFC 9112 §6.1, §6.3).
+    pub doubtful: bool,
 }
 
 #[derive(Default)]
@@ -91,6 +94,11 @@ impl Found {
                 odd(self, Anomalies::ODD_CODING);
             }
         }
+        self.traits.doubtful = match self.coding {
+            Coding::Absent => false,
+            Coding::Chunked => self.length.is_some() || version == Version::Http10,
+            Coding::Other => true,
+        };
         match self.coding {
             Coding::Chunked => Some(Framed::Chunked),
             Coding::Other => {
@@ -266,6 +274,38 @@ mod tests {
         check_request(
             "Transfer-Encoding: identity\r\nContent-Length: 7\r\n",
             Ok((Framed::Length(7), Anomalies::ODD_CODING)),
+        );
+    }
+
+    fn check_doubt(version: &str, fields: &str, expected: bool) {
+        let text = format!("POST / HTTP/{version}\r\nHost: x\r\n{fields}\r\n");
+        let parsed = head::parse::<RequestHead>(text.as_bytes(), &BOUNDS)
+            .unwrap()
+            .unwrap();
+        let doubtful = request(&parsed.head).map(|(_, traits)| traits.doubtful);
+        assert_eq!(doubtful, Ok(expected), "{version} {fields:?}");
+    }
+
+    #[test]
+    fn where_recipients_differ() {
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        let both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n";
+        check_doubt("1.1", "", false);
+        check_doubt("1.0", "Content-Length: 5\r\n", false);
+        check_doubt("1.1", chunked, false);
+        check_doubt("1.0", chunked, true);
+        check_doubt("1.0", both, true);
+        check_doubt("1.1", both, true);
+        check_doubt(
+            "1.1",
+            "Transfer-Encoding: xchunked\r\nContent-Length: 2\r\n",
+            true,
+        );
+        check_doubt("1.1", "Transfer-Encoding: chunked, gzip\r\n", true);
+        check_doubt(
+            "1.1",
+            "Transfer-Encoding: identity\r\nContent-Length: 2\r\n",
+            false,
         );
     }
 

@@ -27,7 +27,7 @@ pub use body::{Damage, Reading, Wanted};
 pub(crate) use classify::is_binary;
 pub use classify::{Class, classify};
 pub use framing::{Framed, Traits, request, response};
-pub use head::{Head, ReadError};
+pub use head::{Head, ReadError, cut_request};
 #[cfg(feature = "agent")]
 pub(crate) use line::is_token;
 pub use reader::{Bounds, Event, Reader};

@@ -54,6 +54,7 @@
 //! does not.)
 
 mod beginning;
+mod doubt;
 mod ending;
 mod expectation;
 mod requests;
@@ -94,6 +95,8 @@ pub(crate) struct H1 {
     started: Option<Started>,
     /// The request whose body is being read is the last of `in_flight`.
     current: bool,
+    /// Where the request ends that was read last, recipients differ in.
+    doubtful: bool,
     /// Responses that may still come to requests that are emitted or dropped already.
     owed: u32,
     /// How far each direction came.
@@ -168,6 +171,7 @@ impl H1 {
             in_flight: VecDeque::new(),
             started: None,
             current: false,
+            doubtful: false,
             owed: 0,
             spoken,
             recognition,
@@ -322,6 +326,8 @@ impl H1 {
     pub(crate) fn wanted(&self, direction: Direction) -> Wanted {
         match self.messages(direction) {
             Messages::Requests => match &self.requests {
+                // Any segment may begin a request.
+                Requests::Reading(_) if self.doubtful => Wanted::Next,
                 Requests::Reading(reader) => reader.wanted(),
                 Requests::Seek | Requests::Hold(_) | Requests::Ended => Wanted::Nothing,
             },

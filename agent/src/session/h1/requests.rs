@@ -18,8 +18,14 @@ impl H1 {
             match &mut self.requests {
                 Requests::Reading(reader) => {
                     if reader.is_between() {
+                        let [_, responses] = &self.spoken;
+                        let proven = responses.is_quiescent(chunk);
+                        self.doubtful &= !proven;
                         chunk.advance(empty_lines(chunk.bytes));
                         if chunk.bytes.is_empty() {
+                            return;
+                        }
+                        if self.doubts(chunk, proven, cx) {
                             return;
                         }
                         if self.pickup == Pickup::Unconfirmed && !self.in_flight.is_empty() {
@@ -27,6 +33,9 @@ impl H1 {
                             return;
                         }
                         self.request_begins(chunk, cx);
+                    } else if self.doubtful && self.may_have_ended_before(chunk) {
+                        self.end_before(chunk.time, cx);
+                        continue;
                     } else if chunk.boundary && self.may_give_up_its_body(chunk) {
                         self.ambiguous(chunk.time, cx);
                         return;
@@ -97,9 +106,20 @@ impl H1 {
                     self.recognise(input, cx);
                 }
             }
-            Event::Head { head, anomalies } => self.request_head(head, anomalies, chunk.time, cx),
+            Event::Head { head, anomalies } => {
+                self.request_head(head, anomalies, None, chunk.time, cx);
+            }
             Event::End(body) => self.request_end(body, chunk.time, cx),
             Event::Error(error, body) => {
+                if error == ReadError::TooLarge
+                    && let Some((head, anomalies)) =
+                        h1::cut_request(reader.partial_head().unwrap_or(input), &cx.bounds)
+                {
+                    let lacks = Some(Partial::HeadTooLarge);
+                    self.request_head(head, anomalies, lacks, chunk.time, cx);
+                    chunk.advance(rest.len());
+                    return;
+                }
                 if self.recognition != Recognition::Proven {
                     self.recognise(input, cx);
                 }
@@ -159,10 +179,12 @@ impl H1 {
         }
     }
 
+    /// `lacks`: why not all of the head is there.
     fn request_head(
         &mut self,
         head: RequestHead,
         anomalies: Anomalies,
+        lacks: Option<Partial>,
         now: Nanos,
         cx: &mut Context<'_>,
     ) {
@@ -171,8 +193,8 @@ impl H1 {
             return;
         };
         let (framed, traits) = match h1::request(&head) {
-            Ok((framed, traits)) => (Some(framed), traits),
-            Err(_) => (None, Traits::default()),
+            Ok((framed, traits)) if lacks.is_none() => (Some(framed), traits),
+            Ok(_) | Err(_) => (None, Traits::default()),
         };
         let times = (started.time, now);
         let anomalies = anomalies.with(traits.anomalies);
@@ -182,8 +204,9 @@ impl H1 {
             exchange.request_anomaly(Anomalies::CONFLICT);
         }
         if framed.is_none() {
-            exchange.mark(Partial::Malformed);
+            exchange.mark(lacks.unwrap_or(Partial::Malformed));
         }
+        self.doubtful = traits.doubtful;
         self.current = false;
         self.queue(exchange, now, cx);
         match framed {
@@ -257,7 +280,7 @@ impl H1 {
     }
 
     /// Marks the request whose body is being read, or was last.
-    fn mark_current(&mut self, reason: Partial) {
+    pub(super) fn mark_current(&mut self, reason: Partial) {
         if self.current
             && let Some(exchange) = self.in_flight.back_mut()
         {

@@ -66,6 +66,7 @@ impl H1 {
         }
         self.settle(chunk.time, cx);
         self.requests = Requests::Reading(Reader::default());
+        self.doubtful = false;
         self.owed = 0;
         let [_, responses] = &self.spoken;
         self.pickup = match responses.is_quiescent(chunk) {

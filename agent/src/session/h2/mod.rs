@@ -13,6 +13,8 @@
 //! * Bytes that are missing inside DATA leave all else as it is. Others lose track of a direction:
 //!   it is found again at a chain of frame headers, or dropped after [`MAX_SEARCHED`] bytes; what
 //!   was known for header compression is unknown from there on.
+//! * Servers differ in what they refuse, so a frame that breaks the protocol ends nothing: where
+//!   frames are known to begin it is passed over by its length, elsewhere they are looked for.
 
 mod header_block;
 mod inside;
