@@ -8,10 +8,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use meshtap_tests::{Bench, Connection, Daemon, Netns, Pair, Pod, binary};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Where it serves metrics, in the test's own network.
-const ADMIN: u16 = 9464;
+pub(crate) const ADMIN: u16 = 9464;
 /// For any one step, on a busy machine with two cores.
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// How often to look at what says nobody of its changes.
@@ -40,10 +41,19 @@ impl Agent {
     /// Starts it on the bench's cgroup. `kubernetes` and `more` are lines of its configuration.
     /// When this returns, it captures.
     pub(crate) fn start(bench: &Bench, kubernetes: &str, more: &str) -> Self {
+        Self::alone(
+            bench,
+            kubernetes,
+            &format!("export: {{stdout: true}}\n{more}"),
+        )
+    }
+
+    /// The same without a destination for spans.
+    pub(crate) fn alone(bench: &Bench, kubernetes: &str, more: &str) -> Self {
         let ledger = bench.scratch.path().join("ledger.json");
         // The test's own requests come from the bench's cgroup, which is no pod's.
         let text = format!(
-            "scope: {{host: false}}\ntelemetry: {{listen: '127.0.0.1:{ADMIN}'}}\nexport: {{stdout: true}}\nkubernetes: {{node: node-a, {kubernetes}}}\n{more}"
+            "scope: {{host: false}}\ntelemetry: {{listen: '127.0.0.1:{ADMIN}'}}\nkubernetes: {{node: node-a, {kubernetes}}}\n{more}"
         );
         let config = bench.scratch.write("meshtap.yaml", text);
         let mut command = Command::new(binary().expect("a meshtap binary"));
@@ -57,6 +67,12 @@ impl Agent {
         // The program attaches its hooks before it listens.
         let daemon = Daemon::start(bench, &mut command).listening(ADMIN);
         Self { daemon, ledger }
+    }
+
+    /// Has it read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        let pid = Pid::from_raw(self.pid().cast_signed()).expect("a process id");
+        kill_process(pid, Signal::HUP).expect("signal");
     }
 
     pub(crate) fn pid(&self) -> u32 {

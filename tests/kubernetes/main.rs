@@ -3,4 +3,7 @@
 mod agent;
 mod ambient;
 mod apiserver;
+mod fixed_api;
 mod identity;
+mod metrics;
+mod prometheus;
