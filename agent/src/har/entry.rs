@@ -10,6 +10,7 @@ use super::cookies;
 use super::pairs::{Encoded, Headers, Owned};
 use super::text::{BodyText, Text};
 use crate::exchange::{Exchange, Response};
+use crate::http::rpc::procedure;
 use crate::http::target::{path_and_query, split_query};
 use crate::http::{Body, Fields, RequestHead, ResponseHead, Version};
 use crate::redact::{Content, Sanitized};
@@ -56,6 +57,8 @@ struct Entry<'a> {
     stream: Option<u32>,
     #[serde(rename = "_resetCode", skip_serializing_if = "Option::is_none")]
     reset: Option<u32>,
+    #[serde(rename = "_rpc", skip_serializing_if = "Option::is_none")]
+    call: Option<CallPart<'a>>,
     #[serde(rename = "_tunnel", skip_serializing_if = "Option::is_none")]
     tunnel: Option<Tunnel>,
 }
@@ -67,6 +70,46 @@ struct InterimPart<'a> {
     status: u16,
     status_text: Text<'a>,
     headers: Headers<'a>,
+}
+
+/// A call: gRPC, gRPC-web or Connect.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CallPart<'a> {
+    protocol: &'static str,
+    service: Text<'a>,
+    method: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_text: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_messages: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_messages: Option<u64>,
+}
+
+impl<'a> CallPart<'a> {
+    fn of(sanitized: &'a Sanitized) -> Option<Self> {
+        let exchange = sanitized.exchange();
+        let call = sanitized.call()?;
+        let (service, method) = procedure(exchange.request.head.target()).unwrap_or_default();
+        let outcome = call.outcome.as_ref();
+        let response = exchange.response.as_ref();
+        let count = |body: &Body| body.messages.map(|messages| messages.count);
+        Some(Self {
+            protocol: call.protocol.label(),
+            service: Text(service),
+            method: Text(method),
+            status: outcome.map(|outcome| outcome.code),
+            status_text: outcome.and_then(|outcome| Some(outcome.known()?.label())),
+            message: outcome.and_then(|outcome| outcome.message.as_deref().map(Text)),
+            request_messages: count(&exchange.request.body),
+            response_messages: response.and_then(|response| count(&response.body)),
+        })
+    }
 }
 
 /// The ends of the connection that a tunnel runs through.
@@ -179,6 +222,7 @@ impl<'a> Entry<'a> {
             upgrade: exchange.upgrade,
             stream: exchange.stream,
             reset: exchange.reset,
+            call: CallPart::of(sanitized),
             tunnel: peers.outer.as_deref().map(|outer| Tunnel {
                 client: outer.client.to_string(),
                 server: outer.server.to_string(),

@@ -46,6 +46,9 @@ impl<'a> BodyText<'a> {
         if bytes.is_empty() {
             return None;
         }
+        if content.envelopes {
+            return Some(Self::Base64(bytes));
+        }
         let valid = match str::from_utf8(bytes) {
             Ok(text) => Some(text),
             Err(error) if content.cut && error.error_len().is_none() => bytes

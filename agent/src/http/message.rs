@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Reason;
+use super::rpc::Messages;
 
 /// A range of a head's buffer. Heads are at most 65 535 bytes ([`crate::engine::Limits::head`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -331,4 +332,6 @@ pub struct Body {
     pub framing: Framing,
     /// Trailer fields.
     pub trailers: Option<Box<Fields>>,
+    /// Its messages, where it has some and they were counted.
+    pub messages: Option<Messages>,
 }

@@ -8,6 +8,7 @@ pub mod h2;
 pub mod message;
 pub mod percent;
 mod reason;
+pub mod rpc;
 pub mod target;
 
 pub use anomalies::Anomalies;

@@ -20,8 +20,13 @@ pub(super) struct Rules {
 }
 
 /// Prepares `body` for inspection: what it holds after its coding is removed, or that it is
-/// omitted.
-pub(super) fn open(rules: &Rules, known: &KnownFields, body: &mut Body) -> Content {
+/// omitted. What `enveloped` messages are shows each by itself.
+pub(super) fn open(
+    rules: &Rules,
+    known: &KnownFields,
+    enveloped: bool,
+    body: &mut Body,
+) -> Content {
     let mut content = Content::of(body);
     if body.bytes.is_empty() {
         return content;
@@ -33,7 +38,7 @@ pub(super) fn open(rules: &Rules, known: &KnownFields, body: &mut Body) -> Conte
             return Content::of_omitted(body, Omitted::Unwanted);
         }
     }
-    let mut opaque = is_opaque(media_type, &body.bytes);
+    let mut opaque = !enveloped && is_opaque(media_type, &body.bytes);
     if known.get(Known::ContentEncoding).is_some() {
         match coding::decode(
             known.encodings(),
@@ -46,7 +51,7 @@ pub(super) fn open(rules: &Rules, known: &KnownFields, body: &mut Body) -> Conte
                 content.decoded = true;
                 content.cut |= truncated;
                 content.full_size = bytes.len() as u64;
-                opaque = is_opaque(media_type, &bytes);
+                opaque = !enveloped && is_opaque(media_type, &bytes);
                 body.bytes = bytes;
             }
             // A wrong label on plain text is common, and text can be inspected.

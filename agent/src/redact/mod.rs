@@ -39,6 +39,7 @@ mod known;
 mod multipart;
 mod names;
 mod query;
+mod rpc;
 mod rules;
 mod sanitized;
 mod secret;
@@ -67,6 +68,7 @@ pub use counts::{Counts, Rule};
 pub use defaults::{HEADERS, NAMES};
 pub(crate) use fields::Known;
 pub use gate::{Gate, GateError};
+pub use rpc::Call;
 pub use sanitized::{Content, Omitted, Sanitized};
 pub use secret::Secret;
 
@@ -80,6 +82,7 @@ use edit::Edits;
 use effort::Effort;
 use fields::KnownFields;
 use head::HeadEdits;
+use rpc::Enveloped;
 use rules::Rules;
 use sanitized::Message;
 
@@ -189,11 +192,15 @@ impl Redactor {
     /// Makes an exchange fit to leave.
     pub fn redact(&mut self, sampled: Sampled, clock: &WallClock) -> Sanitized {
         let (mut exchange, trace) = sampled.into_parts();
+        // Before fields that are not kept are gone.
+        let mut call = Call::of(&exchange, self.rules.bodies.decoded_limit);
+        self.call(&mut call);
+        let enveloped = Enveloped::of(&exchange.request.head.fields);
         self.scratch.head.clear();
         let head = &mut exchange.request.head;
         let known = self.rules.look(&mut head.fields, &mut self.scratch);
         self.request_head(&mut exchange.request);
-        let content = self.body(&known, &mut exchange.request.body);
+        let content = self.body(&known, enveloped.as_ref(), &mut exchange.request.body);
         let request = Message { known, content };
         for head in &mut exchange.interim.heads {
             self.fields(&mut head.fields);
@@ -202,8 +209,9 @@ impl Redactor {
             .response
             .as_mut()
             .map_or_else(Message::default, |response| {
+                let enveloped = Enveloped::of(&response.head.fields);
                 let known = self.fields(&mut response.head.fields);
-                let content = self.body(&known, &mut response.body);
+                let content = self.body(&known, enveloped.as_ref(), &mut response.body);
                 Message { known, content }
             });
         let started = clock.unix_nanos(exchange.request.began);
@@ -214,6 +222,7 @@ impl Redactor {
             exchange,
             request,
             response,
+            call,
         }
     }
 
@@ -301,14 +310,19 @@ impl Redactor {
         known
     }
 
-    fn body(&mut self, known: &KnownFields, body: &mut Body) -> Content {
+    fn body(
+        &mut self,
+        known: &KnownFields,
+        enveloped: Option<&Enveloped>,
+        body: &mut Body,
+    ) -> Content {
         if let Some(trailers) = &mut body.trailers {
             self.fields(trailers);
         }
         let rules = &self.rules;
         let mut content = match self.bodies {
             Bodies::Omitted if body.size > 0 => Content::of_omitted(body, Omitted::Overload),
-            _ => body::open(&rules.bodies, known, body),
+            _ => body::open(&rules.bodies, known, enveloped.is_some(), body),
         };
         if let Some(why) = content.omitted {
             self.counts.omit(why);
@@ -316,10 +330,13 @@ impl Redactor {
                 content.omitted = None;
             }
         }
+        if let Some(enveloped) = enveloped {
+            self.envelopes(enveloped, body, &mut content);
+        }
         if content.omitted.is_some() {
             body.bytes = Bytes::new();
         }
-        if rules.mode == Mode::Off || body.bytes.is_empty() {
+        if enveloped.is_some() || self.rules.mode == Mode::Off || body.bytes.is_empty() {
             return content;
         }
         let media_type = known.get(Known::ContentType).unwrap_or_default();

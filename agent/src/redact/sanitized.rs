@@ -1,6 +1,7 @@
 //! An exchange that may leave the node.
 
 use super::fields::{Known, KnownFields};
+use super::rpc::Call;
 use crate::exchange::Exchange;
 use crate::http::Body;
 use crate::policy::{SpanId, TraceContext, TraceId};
@@ -53,6 +54,8 @@ pub struct Content {
     pub undecoded: bool,
     /// The body is omitted.
     pub omitted: Option<Omitted>,
+    /// It is messages in envelopes ([`crate::http::rpc`]): never text.
+    pub envelopes: bool,
 }
 
 impl Content {
@@ -64,6 +67,7 @@ impl Content {
             decoded: false,
             undecoded: false,
             omitted: None,
+            envelopes: false,
         }
     }
 
@@ -91,6 +95,7 @@ pub struct Sanitized {
     pub(super) ended: u64,
     pub(super) request: Message,
     pub(super) response: Message,
+    pub(super) call: Option<Call>,
 }
 
 impl Sanitized {
@@ -99,6 +104,12 @@ impl Sanitized {
     #[must_use]
     pub const fn exchange(&self) -> &Exchange {
         &self.exchange
+    }
+
+    /// The call that it is, if it is one.
+    #[must_use]
+    pub const fn call(&self) -> Option<&Call> {
+        self.call.as_ref()
     }
 
     /// The trace it belongs to.

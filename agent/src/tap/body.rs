@@ -15,6 +15,9 @@ pub(super) enum Text<'a> {
 impl<'a> Text<'a> {
     pub(super) fn of(body: &'a Body, content: &Content) -> Self {
         let bytes: &[u8] = &body.bytes;
+        if content.envelopes && !bytes.is_empty() {
+            return Self::Binary(bytes);
+        }
         match str::from_utf8(bytes) {
             Ok(text) => Self::Utf8(text),
             Err(error) if error.error_len().is_none() && content.cut => {

@@ -14,6 +14,7 @@ use super::body::Text;
 use super::escape::hidden;
 use super::{Detail, View};
 use crate::flow::Endpoint;
+use crate::http::rpc::procedure;
 use crate::http::{Anomalies, Body, Fields, Unknown};
 use crate::redact::Content;
 
@@ -62,6 +63,8 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reset: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rpc: Option<Rpc<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     partial: Option<&'static str>,
     /// Parts of the two heads that are unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -80,6 +83,37 @@ struct Process<'a> {
     name: Lossy<'a>,
 }
 
+/// A call: gRPC, gRPC-web or Connect.
+#[derive(Serialize)]
+struct Rpc<'a> {
+    protocol: &'static str,
+    service: Lossy<'a>,
+    method: Lossy<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_name: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Lossy<'a>>,
+}
+
+impl<'a> Rpc<'a> {
+    fn of(view: &'a View<'_>) -> Option<Self> {
+        let call = view.sanitized.call()?;
+        let target = view.exchange().request.head.target();
+        let (service, method) = procedure(target).unwrap_or_default();
+        let outcome = call.outcome.as_ref();
+        Some(Self {
+            protocol: call.protocol.label(),
+            service: Lossy(service),
+            method: Lossy(method),
+            status: outcome.map(|outcome| outcome.code),
+            status_name: outcome.and_then(|outcome| Some(outcome.known()?.label())),
+            message: outcome.and_then(|outcome| outcome.message.as_deref().map(Lossy)),
+        })
+    }
+}
+
 #[derive(Serialize)]
 struct Message<'a> {
     headers: Pairs<'a>,
@@ -96,6 +130,12 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     body_undecoded: bool,
     body_size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages_size: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    messages_inexact: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     anomalies: Vec<&'static str>,
 }
@@ -144,6 +184,7 @@ impl<'a> Record<'a> {
             }),
             upgrade: exchange.upgrade,
             reset: exchange.reset,
+            rpc: Rpc::of(view),
             partial: exchange.partial.map(|partial| partial.label()),
             unknown: (request.head.unknown)
                 .with(response.map_or_else(Unknown::default, |response| response.head.unknown))
@@ -191,6 +232,9 @@ impl<'a> Message<'a> {
             body_truncated: is_there && content.cut,
             body_undecoded: is_there && content.undecoded,
             body_size: body.size,
+            messages: body.messages.map(|messages| messages.count),
+            messages_size: body.messages.map(|messages| messages.bytes),
+            messages_inexact: body.messages.is_some_and(|messages| messages.inexact),
             anomalies: anomalies.names().collect(),
         }
     }

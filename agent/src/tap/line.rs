@@ -20,6 +20,8 @@ use super::units::{duration_text, size_text};
 use crate::exchange::Exchange;
 use crate::flow::Side;
 use crate::http::Body;
+use crate::http::rpc::Code;
+use crate::redact::Call;
 
 /// Width of the endpoints' column to begin with: two ends on this machine.
 const ENDS: usize = 33;
@@ -142,7 +144,7 @@ impl Line {
     /// Appends the line of an exchange.
     pub fn write(&mut self, out: &mut Vec<u8>, view: &View<'_>) {
         let exchange = view.exchange();
-        let marks = marks(exchange);
+        let marks = marks(exchange, view.sanitized.call());
         let (split, mut text) = request(exchange, true);
         let mut layout = Layout::Whole;
         let mut room = PLAIN_WIDTH;
@@ -352,11 +354,20 @@ fn is_endpoint(host: &[u8], exchange: &Exchange) -> bool {
 }
 
 /// What deserves a mark: a missing part, an upgrade.
-fn marks(exchange: &Exchange) -> String {
+/// How a call ended, and what is missing.
+fn marks(exchange: &Exchange, call: Option<&Call>) -> String {
+    let mut marks = String::new();
+    if let Some(outcome) = call.and_then(|call| call.outcome.as_ref()) {
+        let name = outcome.known().map(Code::label);
+        marks = match name {
+            Some(name) => format!(" [{name}]"),
+            None => format!(" [status {}]", outcome.code),
+        };
+    }
     match (exchange.partial, exchange.upgrade) {
-        (Some(partial), _) => format!(" [{}]", partial.label()),
-        (None, true) => " [upgraded]".to_owned(),
-        (None, false) => String::new(),
+        (Some(partial), _) => marks + &format!(" [{}]", partial.label()),
+        (None, true) => marks + " [upgraded]",
+        (None, false) => marks,
     }
 }
 

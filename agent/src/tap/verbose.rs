@@ -37,7 +37,11 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, style: Style) {
     escape::write(block.out, head.method(), Keep::Nothing);
     block.out.push(b' ');
     escape::write(block.out, head.target(), Keep::Nothing);
-    let _ = writeln!(block.out, " {}", version_text(head.version));
+    let _ = write!(block.out, " {}", version_text(head.version));
+    if let Some(stream) = exchange.stream {
+        let _ = write!(block.out, " [stream {stream}]");
+    }
+    block.out.push(b'\n');
     block.message(
         &head.fields,
         (&request.body, view.sanitized.request_content()),
@@ -101,6 +105,11 @@ impl Block<'_> {
         }
         if detail >= Detail::Bodies {
             self.body(fields, body, content);
+        }
+        if let Some(messages) = body.messages {
+            let more = if messages.inexact { " or more" } else { "" };
+            let (count, size) = (messages.count, size_words(messages.bytes));
+            self.note(format!("messages: {count}{more}, {size}").as_bytes());
         }
         if let Some(trailers) = &body.trailers {
             self.note(b"trailers");

@@ -120,6 +120,7 @@ impl Reading {
             missing: self.missing,
             framing,
             trailers: None,
+            messages: None,
         }
     }
 
@@ -179,6 +180,7 @@ impl Reading {
             truncated: data.len() > self.limit,
             framing: Framing::Length,
             trailers: None,
+            messages: None,
         }
     }
 
@@ -272,6 +274,7 @@ impl Reading {
             missing: self.missing,
             framing,
             trailers,
+            messages: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::http::rpc::Counter;
 use crate::http::{Body, Fields, Framing};
 
 /// A body being read from the DATA of a stream.
@@ -12,12 +13,22 @@ pub struct BodyReader {
     missing: u64,
     /// A byte that was wanted is missing: what follows it is not kept.
     broken: bool,
+    /// Counts messages, in a call.
+    messages: Option<Box<Counter>>,
 }
 
 impl BodyReader {
+    /// The body is messages of a call.
+    pub fn count(&mut self, counter: Counter) {
+        self.messages = Some(Box::new(counter));
+    }
+
     /// Takes the next bytes; keeps at most `limit` of all.
     pub fn push(&mut self, bytes: &[u8], limit: usize) {
         self.size = self.size.saturating_add(bytes.len() as u64);
+        if let Some(messages) = &mut self.messages {
+            messages.push(bytes);
+        }
         if self.broken {
             return;
         }
@@ -33,6 +44,9 @@ impl BodyReader {
         let wanted = (limit as u64).saturating_sub(self.size).min(len);
         self.size = self.size.saturating_add(len);
         self.broken |= wanted > 0;
+        if let Some(messages) = &mut self.messages {
+            messages.miss(len);
+        }
         if lost {
             self.missing += wanted;
         }
@@ -42,7 +56,11 @@ impl BodyReader {
     /// Bytes held.
     #[must_use]
     pub const fn memory(&self) -> usize {
-        self.kept.capacity()
+        let counter = match self.messages {
+            Some(_) => size_of::<Counter>(),
+            None => 0,
+        };
+        self.kept.capacity() + counter
     }
 
     /// What there is. `size_exact`: its end was seen, and nothing of unknown length is missing.
@@ -60,6 +78,7 @@ impl BodyReader {
                 _ => Framing::Stream,
             },
             trailers,
+            messages: self.messages.as_ref().map(|messages| messages.seen()),
         }
     }
 }

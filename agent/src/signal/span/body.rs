@@ -28,7 +28,11 @@ pub(super) fn push(
     content: &Content,
     limit: Option<usize>,
 ) {
-    match text(&body.bytes, content.cut) {
+    let shown = match content.envelopes {
+        true if !body.bytes.is_empty() => None,
+        _ => text(&body.bytes, content.cut),
+    };
+    match shown {
         Some(text) => {
             let shown = limit.filter(|&limit| text.len() > limit);
             match (shown, limit) {

@@ -7,6 +7,7 @@ mod details;
 mod headers;
 mod lua;
 mod peer;
+mod rpc;
 mod semconv;
 mod settings;
 

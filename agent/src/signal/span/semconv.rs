@@ -5,10 +5,11 @@ use super::attributes::{Builder, push_text};
 use super::body::{self, Keys};
 use super::headers::has_repeated;
 use super::settings::Settings;
-use super::{Kind, Status, details, lua, peer};
+use super::{Kind, Status, details, lua, peer, rpc};
 use crate::exchange::Exchange;
 use crate::flow::Side;
 use crate::http::Fields;
+use crate::http::rpc::Code;
 use crate::http::target::{path_and_query, split_port, split_query};
 use crate::redact::{Known, Sanitized};
 
@@ -75,13 +76,24 @@ pub(super) fn build(
         );
         out.size("http.response.body.size", response.body.size);
     }
+    let call = rpc::push(out, sanitized);
     details::push(out, exchange);
     let kind = match exchange.peers.side {
         Side::Server => Kind::Server,
         Side::Client => Kind::Client,
     };
+    let status = match (outcome(out, exchange), call) {
+        (Status::Unset, Some(status)) => {
+            let code = sanitized
+                .call()
+                .and_then(|call| call.outcome.as_ref()?.known());
+            out.fixed("error.type", code.unwrap_or(Code::Unknown).label());
+            status
+        }
+        (status, _) => status,
+    };
     // A span whose method is not known is named HTTP.
-    (kind, outcome(out, exchange), method.unwrap_or(&"HTTP"))
+    (kind, status, method.unwrap_or(&"HTTP"))
 }
 
 /// Servers fail with 5xx, clients also with 4xx, both without a response.

@@ -441,7 +441,24 @@ fn exchanges() -> Vec<Sanitized> {
     );
     let mut client = fixture::exchange(BREW, "HTTP/1.1 200 X\r\n\r\n");
     Arc::make_mut(&mut client.peers).side = Side::Client;
+    let mut call = fixture::exchange(
+        "POST /s.S/M HTTP/1.1\r\ncontent-type: application/grpc\r\n\r\n",
+        "HTTP/1.1 200 X\r\ncontent-type: application/grpc\r\ngrpc-status: 13\r\ngrpc-message: m\r\n\r\n",
+    );
+    let response = &mut call.response.as_mut().unwrap().body;
+    for body in [&mut call.request.body, response] {
+        body.messages = Some(crate::http::rpc::Messages {
+            inexact: true,
+            ..Default::default()
+        });
+    }
+    let connect = fixture::exchange(
+        "POST /s.S/M HTTP/1.1\r\nconnect-protocol-version: 1\r\n\r\n{}",
+        "HTTP/1.1 503 X\r\n\r\n",
+    );
     vec![
+        sanitize_at(&off, call, 0),
+        sanitize_at(&off, connect, 0),
         sanitize_at(&off, whole, 0),
         sanitize_at(&off, binary(), 0),
         sanitize_at(&omitting, opaque, 0),
@@ -480,4 +497,68 @@ fn every_attribute_is_documented() {
         }
         assert_eq!(found, documented(name), "{name}");
     }
+}
+
+/// The attributes of a call, in the form `check` shows them.
+fn call(request: &str, response: &str) -> (Vec<String>, Status) {
+    let exchange = fixture::exchange(request, response);
+    let span =
+        SpanBuilder::new(profile(Profile::Semconv)).build(&sanitize(exchange), &Origin::default());
+    let wanted = |key: &str| {
+        let prefixes = ["rpc.", "error.", "meshtap.r", "http.response.body.e"];
+        prefixes.iter().any(|prefix| key.starts_with(prefix))
+    };
+    let attributes = span.attributes.iter().filter(|(key, _)| wanted(key));
+    let shown = attributes.map(|(key, value)| format!("{key}={}", text(value)));
+    (shown.collect(), span.status)
+}
+
+#[test]
+fn calls() {
+    let request =
+        "POST /shop.Cart/Add HTTP/1.1\r\ncontent-type: application/grpc\r\n\r\n\0\0\0\0\x01a";
+    let (shown, status) = call(
+        request,
+        "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: 14\r\ngrpc-message: no%20room\r\n\r\n",
+    );
+    assert_eq!(status, Status::Error);
+    assert_eq!(
+        shown,
+        [
+            "rpc.system=grpc",
+            "rpc.service=shop.Cart",
+            "rpc.method=Add",
+            "meshtap.request.messages=1i",
+            "meshtap.request.messages.size=1i",
+            "meshtap.response.messages=0i",
+            "meshtap.response.messages.size=0i",
+            "rpc.grpc.status_code=14i",
+            "meshtap.rpc.message=no room",
+            "error.type=UNAVAILABLE",
+        ]
+    );
+    // Not found is no fault of a server's.
+    let (shown, status) = call(
+        request,
+        "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: 5\r\n\r\n\0\0\0\0\x01b",
+    );
+    assert_eq!(status, Status::Unset);
+    assert!(
+        shown.contains(&"rpc.grpc.status_code=5i".to_owned()),
+        "{shown:?}"
+    );
+    assert!(
+        shown.contains(&"http.response.body.encoding=base64".to_owned()),
+        "{shown:?}"
+    );
+    // A call of Connect that fails says so in JSON.
+    let (shown, status) = call(
+        "POST /s.S/M HTTP/1.1\r\ncontent-type: application/json\r\nconnect-protocol-version: 1\r\n\r\n{}",
+        "HTTP/1.1 404 X\r\ncontent-type: application/json\r\n\r\n{\"code\":\"internal\",\"message\":\"m\"}",
+    );
+    assert_eq!(status, Status::Error);
+    assert!(
+        shown.contains(&"rpc.connect_rpc.error_code=internal".to_owned()),
+        "{shown:?}"
+    );
 }

@@ -7,6 +7,7 @@ use crate::exchange::{Exchange, Interim, Request, Response};
 use crate::flow::{Nanos, Offset, Peers};
 use crate::http::h2::stream::{Close, Peer, State};
 use crate::http::h2::{BodyReader, HeadBuilder};
+use crate::http::rpc::{Counter, Protocol};
 use crate::http::{Anomalies, Body, Fields, RequestHead};
 use crate::ledger::Partial;
 
@@ -66,6 +67,13 @@ impl Stream {
         };
         if !head.unknown.is_empty() {
             stream.lacks(Partial::Hpack);
+        }
+        if let Some(call) = Protocol::of(&head) {
+            for body in &mut stream.bodies {
+                if call.is_counted() {
+                    body.count(Counter::new(call.last()));
+                }
+            }
         }
         stream.request = Some(Request {
             began: now,
