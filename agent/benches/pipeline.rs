@@ -3,7 +3,8 @@
 //!
 //! Prints, for bodies of 1 KB and of 4 KB (half of it in the request, half in the response),
 //! exchanges per second of processor time and the time of each step. `MESHTAP_BENCH_EXCHANGES` sets
-//! how many exchanges a round has; `MESHTAP_BENCH_STEP` ends the pipeline early (none, engine,
+//! how many exchanges a round has; `MESHTAP_BENCH_PROTOCOL` is `h1` or `h2` (ten streams at a time on
+//! each connection), both if unset; `MESHTAP_BENCH_STEP` ends the pipeline early (none, engine,
 //! metrics, policy, span, otlp), which is what a profiler that counts instructions is run with.
 
 #![expect(
@@ -81,7 +82,16 @@ fn main() {
         Some(size) => vec![size.parse().expect("a number of bytes")],
         None => vec![1024, 4096],
     };
-    for size in sizes {
+    let protocol = std::env::var("MESHTAP_BENCH_PROTOCOL").ok();
+    let protocols = [
+        ("h1", recording as fn(u64, usize) -> Vec<Chunk>),
+        ("h2", recording_h2),
+    ];
+    let protocols = protocols
+        .into_iter()
+        .filter(|(name, _)| protocol.as_ref().is_none_or(|only| only == name));
+    let rounds = protocols.flat_map(|protocol| sizes.iter().map(move |size| (protocol, *size)));
+    for ((protocol, recording), size) in rounds {
         let recording = recording(exchanges, size);
         if let Some(step) = last {
             // One round, and nothing else, for a profiler.
@@ -101,7 +111,7 @@ fn main() {
             let own = each - before.as_nanos() as f64 / exchanges as f64;
             let rate = exchanges as f64 / best.as_secs_f64();
             println!(
-                "{size:>5} B bodies, to {:<6}  {rate:>9.0} exchanges/s per core, {each:>6.0} ns each, {own:>6.0} ns of it here",
+                "{protocol} {size:>5} B bodies, to {:<6}  {rate:>9.0} exchanges/s per core, {each:>6.0} ns each, {own:>6.0} ns of it here",
                 format!("{step:?}").to_lowercase(),
             );
             if step != Step::Metrics {
@@ -243,6 +253,123 @@ fn recording(exchanges: u64, size: usize) -> Vec<Chunk> {
         }
     }
     chunks
+}
+
+/// The same exchanges in HTTP/2: [`STREAMS`] requests at a time on each connection, then their
+/// responses.
+fn recording_h2(exchanges: u64, size: usize) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    let mut ends: Vec<_> = (0..CONNECTIONS)
+        .map(|_| [Sender::new(true), Sender::new(false)])
+        .collect();
+    let mut n = 0;
+    while n < exchanges {
+        for connection in 0..CONNECTIONS {
+            let batch: Vec<u64> = (n..exchanges.min(n + STREAMS)).collect();
+            n += batch.len() as u64;
+            let [client, server] = &mut ends[connection as usize];
+            let stream = client.stream;
+            client.stream += 2 * STREAMS as u32;
+            let address = SocketAddr::from(([10, 0, 1, (connection % 250) as u8], 40_000));
+            let mut write = |from: &mut Sender, ack, direction| {
+                for payload in std::mem::take(&mut from.bytes).chunks(SEGMENT) {
+                    chunks.push(Chunk {
+                        socket: SocketId(connection + 1),
+                        direction,
+                        seq: from.seq,
+                        ack,
+                        remote: Endpoint::from(address),
+                        start: from.seq == 1,
+                        payload: payload.to_vec(),
+                    });
+                    from.seq = from.seq.wrapping_add(payload.len() as u32);
+                }
+            };
+            for (stream, n) in (stream..).step_by(2).zip(&batch) {
+                client.message(stream, &request(*n, size / 2));
+            }
+            write(client, server.seq, Direction::Ingress);
+            for (stream, n) in (stream..).step_by(2).zip(&batch) {
+                server.message(stream, &response(*n, size / 2));
+            }
+            write(server, client.seq, Direction::Egress);
+        }
+    }
+    chunks
+}
+
+/// Streams at a time on a connection of HTTP/2.
+const STREAMS: u64 = 10;
+
+/// One end of a connection of HTTP/2.
+struct Sender {
+    encoder: httlib_hpack::Encoder<'static>,
+    bytes: Vec<u8>,
+    seq: u32,
+    stream: u32,
+}
+
+impl Sender {
+    fn new(client: bool) -> Self {
+        let mut bytes = Vec::new();
+        if client {
+            bytes.extend_from_slice(meshtap::http::h2::frame::PREFACE);
+        }
+        // SETTINGS without any.
+        bytes.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        Self {
+            encoder: httlib_hpack::Encoder::with_dynamic_size(4096),
+            bytes,
+            seq: 1,
+            stream: 1,
+        }
+    }
+
+    /// A message of HTTP/1 as that of a stream. What differs with every message is not indexed, as
+    /// clients do it.
+    fn message(&mut self, stream: u32, message: &[u8]) {
+        use httlib_hpack::Encoder;
+        let text = std::str::from_utf8(message).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let mut lines = head.lines();
+        let first: Vec<&str> = lines.next().unwrap().split(' ').collect();
+        let mut fields = match first[..] {
+            ["HTTP/1.1", status, ..] => vec![(":status", status)],
+            [method, target, ..] => {
+                vec![(":method", method), (":path", target), (":scheme", "http")]
+            }
+            _ => panic!("no message"),
+        };
+        for line in lines {
+            let (name, value) = line.split_once(": ").unwrap();
+            match name {
+                "host" => fields.push((":authority", value)),
+                "connection" => {}
+                _ => fields.push((name, value)),
+            }
+        }
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            let changes = matches!(name, ":path" | "x-request-id" | "traceparent");
+            let indexing = if changes { 0 } else { Encoder::WITH_INDEXING };
+            let flags = indexing | Encoder::BEST_FORMAT | Encoder::HUFFMAN_VALUE;
+            let field = (name.as_bytes().to_vec(), value.as_bytes().to_vec(), flags);
+            self.encoder.encode(field, &mut block).unwrap();
+        }
+        self.frame(1, 4, stream, &block);
+        for (at, data) in body.as_bytes().chunks(SEGMENT).enumerate() {
+            let last = (at + 1) * SEGMENT >= body.len();
+            self.frame(0, u8::from(last), stream, data);
+        }
+    }
+
+    fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let [_, length @ ..] = (payload.len() as u32).to_be_bytes();
+        self.bytes.extend_from_slice(&length);
+        self.bytes.extend_from_slice(&[kind, flags]);
+        self.bytes.extend_from_slice(&stream.to_be_bytes());
+        self.bytes.extend_from_slice(payload);
+    }
 }
 
 /// What a client behind a gateway sends: fourteen fields, JSON body.

@@ -133,6 +133,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
         not_http,
         http2: connections_http2,
         http2_resynced,
+        http2_lost,
         http2_broken,
         hpack_errors,
         pre_accept_dropped,
@@ -171,7 +172,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
     }
     http2(
         page,
-        (connections_http2, http2_resynced, http2_broken),
+        (connections_http2, http2_resynced, http2_lost, http2_broken),
         hpack_errors,
     )?;
     upgrades(page, upgraded_bytes, websocket_messages)
@@ -179,7 +180,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
 
 fn http2(
     page: &mut Families<'_>,
-    (connections, resynced, broken): (&u64, &u64, &u64),
+    (connections, resynced, lost, broken): (&u64, &u64, &u64, &u64),
     hpack_errors: &[u64; hpack::Error::ALL.len()],
 ) -> fmt::Result {
     for (name, help, value) in [
@@ -192,6 +193,11 @@ fn http2(
             "http2_resyncs",
             "Directions of HTTP/2 connections whose frames were found again after missing bytes.",
             resynced,
+        ),
+        (
+            "http2_lost_connections",
+            "HTTP/2 connections dropped because frames were not found again after missing bytes.",
+            lost,
         ),
         (
             "http2_broken_connections",

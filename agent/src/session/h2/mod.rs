@@ -32,7 +32,7 @@ use super::h1::{End, Verdict};
 use super::{Context, Messages, Origin};
 use crate::exchange::Request;
 use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
-use crate::http::h2::frame::Setting;
+use crate::http::h2::frame::{Setting, Settings, decode_http2_settings};
 use crate::http::h2::stream::{Close, Peer};
 use crate::ledger::Partial;
 use crate::transport::{Chunk, Gap};
@@ -68,11 +68,23 @@ impl H2 {
     }
 
     /// After an upgrade from HTTP/1.1 (RFC 7540 §3.2): the request is the first stream, and whole.
-    /// What the client allows, its `HTTP2-Settings` say, which are not looked into: any table
-    /// is allowed.
+    /// Its `HTTP2-Settings` say what the client allows; where they make no sense, anything is.
     pub(crate) fn upgraded(peers: Arc<Peers>, request: Request) -> Self {
         let mut h2 = Self::new(peers, [true; 2]);
-        h2.receivers[Peer::Server as usize].allow_table(u32::MAX);
+        let server = &mut h2.receivers[Peer::Server as usize];
+        let settings = request.head.fields.get("http2-settings");
+        match settings.and_then(decode_http2_settings) {
+            Some(payload) => {
+                for setting in Settings::of(&payload).iter().flatten() {
+                    match setting {
+                        Setting::HeaderTableSize(size) => server.allow_table(size),
+                        Setting::MaxFrameSize(size) => server.allow_frames(size),
+                        _ => {}
+                    }
+                }
+            }
+            None => server.allow_table(u32::MAX),
+        }
         h2.streams.upgraded(request);
         h2
     }
@@ -258,6 +270,7 @@ impl Act<'_> {
             Received::Setting(Setting::MaxFrameSize(size)) => other.allow_frames(size),
             Received::Setting(_) => {}
             Received::Found => cx.stats.http2_resynced += 1,
+            Received::Lost => cx.stats.http2_lost += 1,
             Received::Broken => return true,
         }
         false

@@ -32,6 +32,8 @@ pub(super) enum Received<'a> {
     Setting(Setting),
     /// Frames were found again.
     Found,
+    /// They were not, and are looked for no more.
+    Lost,
     /// A frame broke the protocol.
     Broken,
 }
@@ -160,11 +162,12 @@ impl Receiver {
             if let Sync::Searching(searched, known) = self.sync {
                 let Some(at) = frame::find(bytes, self.max_size, max_stream) else {
                     let searched = searched + bytes.len() as u64;
-                    self.sync = match searched > MAX_SEARCHED {
-                        true => Sync::Lost,
-                        false => Sync::Searching(searched, known),
-                    };
-                    return;
+                    if searched <= MAX_SEARCHED {
+                        self.sync = Sync::Searching(searched, known);
+                        return;
+                    }
+                    self.sync = Sync::Lost;
+                    return handle(Received::Lost);
                 };
                 bytes = bytes.get(at..).unwrap_or_default();
                 self.frames_from(chunk, bytes, Reader::new(self.max_size));

@@ -24,7 +24,7 @@ pub use push_promise::PushPromise;
 pub use reader::{Event, Reader};
 pub use resync::find;
 pub use rst_stream::RstStream;
-pub use settings::{Setting, Settings};
+pub use settings::{Setting, Settings, decode_http2_settings};
 pub use window_update::WindowUpdate;
 
 /// What a client sends first (RFC 9113 §3.4).

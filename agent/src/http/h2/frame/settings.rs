@@ -44,6 +44,15 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// Over a payload without a frame.
+    #[must_use]
+    pub const fn of(payload: &'a [u8]) -> Self {
+        Self {
+            payload,
+            ack: false,
+        }
+    }
+
     /// Each parameter, in order.
     ///
     /// # Errors
@@ -57,6 +66,32 @@ impl<'a> Settings<'a> {
             _ => Err(Invalid::Length),
         })
     }
+}
+
+/// The payload that `HTTP2-Settings` stands for: base64 for URLs, without padding (RFC 7540 §3.2.1).
+#[must_use]
+pub fn decode_http2_settings(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let mut bits = 0_u32;
+    let mut have = 0;
+    for byte in text.iter().filter(|byte| **byte != b'=') {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'-' => 62,
+            b'_' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(six);
+        have += 6;
+        if have >= 8 {
+            have -= 8;
+            let [.., byte] = (bits >> have).to_be_bytes();
+            bytes.push(byte);
+        }
+    }
+    bytes.len().is_multiple_of(6).then_some(bytes)
 }
 
 fn setting(identifier: u16, value: u32) -> Result<Setting, Invalid> {
