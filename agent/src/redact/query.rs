@@ -8,6 +8,8 @@
 //! Some names are those of secrets in one place and of harmless things in another (`code`, `key`,
 //! `state`): [`AMBIGUOUS`].
 
+mod authority;
+
 use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr2_iter, memchr3, memmem};
@@ -21,6 +23,7 @@ use super::names::{Names, short};
 use super::sieve::{Sieve, Traces};
 use super::text::{self, Shape};
 use crate::http::percent::hex_pair;
+use authority::{scan_authority, scan_encoded_authority};
 
 /// Longest name in raw bytes; see [`super::names`].
 const NAME: usize = 512;
@@ -338,74 +341,6 @@ fn scan_decoded(
             });
         }
     }
-}
-
-/// The password of the authority `user:password@host` that begins at `start`, or all before the `@`
-/// when there is no colon. Returns how many bytes it looked at.
-fn scan_authority(text: &[u8], start: usize, edits: &mut Edits) -> usize {
-    let rest = text.get(start..).unwrap_or_default();
-    let len = rest
-        .iter()
-        .position(|&b| matches!(b, b'/' | b'?' | b'#' | b' ' | b'"' | b'<' | b'>' | b'\\'))
-        .unwrap_or(rest.len());
-    let authority = rest.get(..len).unwrap_or_default();
-    let Some(at) = memchr::memrchr(b'@', authority) else {
-        return len;
-    };
-    let userinfo = authority.get(..at).unwrap_or_default();
-    if super::digest::is_replacement(userinfo) {
-        return len;
-    }
-    let secret = memchr(b':', userinfo).map_or(0, |colon| colon + 1);
-    let edit = Edit {
-        range: start + secret..start + at,
-        rule: Rule::UserInfo,
-        coding: Coding::Percent,
-        quote: None,
-    };
-    edits.push(text, edit);
-    len
-}
-
-/// The byte at `at`, encoded or not, and how many it takes.
-fn decoded(text: &[u8], at: usize) -> Option<(u8, usize)> {
-    percent(text, at).or_else(|| Some((*text.get(at)?, 1)))
-}
-
-/// As [`scan_authority`], where `://` is percent-encoded and its colon is just before `start`;
-/// returns up to where it looked.
-fn scan_encoded_authority(text: &[u8], start: usize, edits: &mut Edits) -> usize {
-    let mut at = start;
-    for _ in 0..2 {
-        match decoded(text, at) {
-            Some((b'/', len)) => at += len,
-            _ => return start,
-        }
-    }
-    let begin = at;
-    let (mut secret, mut sign) = (begin, None);
-    while let Some((byte, len)) = decoded(text, at) {
-        match byte {
-            b'/' | b'?' | b'#' | b' ' | b'"' | b'<' | b'>' | b'\\' => break,
-            b'&' if len == 1 => break,
-            b':' if secret == begin => secret = at + len,
-            b'@' => sign = Some(at),
-            _ => {}
-        }
-        at += len;
-    }
-    if let Some(sign) = sign
-        && !super::digest::is_replacement(&text[begin..sign])
-    {
-        let edit = Edit {
-            range: secret..sign,
-            rule: Rule::UserInfo,
-            coding: Coding::Percent,
-            quote: None,
-        };
-        edits.push(text, edit);
-    }
-    at
 }
 
 #[cfg(test)]
