@@ -1,5 +1,6 @@
-//! Embeds the kernel programs that `cargo xtask build` made, named by `MESHTAP_EBPF`. Without it
-//! the agent builds too, and says so when asked to capture.
+//! Embeds the kernel programs that `cargo xtask build` made, named by `MESHTAP_EBPF`, and those of
+//! the TLS hook, which are beside them. Without it the agent builds too, and says so when asked to
+//! capture.
 
 use std::path::PathBuf;
 
@@ -19,4 +20,8 @@ fn main() {
     println!("cargo::rerun-if-changed={}", object.display());
     println!("cargo::rustc-env=MESHTAP_EBPF_OBJECT={}", object.display());
     println!("cargo::rustc-cfg=meshtap_programs");
+    let tls = object.with_file_name("meshtap-ebpf-tls");
+    assert!(tls.is_file(), "there is no {}", tls.display());
+    println!("cargo::rerun-if-changed={}", tls.display());
+    println!("cargo::rustc-env=MESHTAP_EBPF_TLS_OBJECT={}", tls.display());
 }

@@ -17,6 +17,7 @@ mod drops;
 mod event;
 mod flow;
 mod owner;
+mod plaintext;
 mod share;
 
 pub use classification::{CLASSIFICATIONS, Classification};
@@ -32,6 +33,10 @@ pub use event::{
 };
 pub use flow::{FLOW_LEN, FLOW_STATE_IGNORED, FLOW_STATE_OFFSET, IgnoredFlow};
 pub use owner::Owner;
+pub use plaintext::{
+    FLAG_HEARD, KIND_CLOSED, KIND_PLAINTEXT, MAX_PLAINTEXT, PLAINTEXT_LEN, PlaintextHeader,
+    TlsConfig, TlsProcess,
+};
 pub use share::RingShare;
 
 /// Most payload bytes of one record. A larger skb makes several records, in order.

@@ -1,0 +1,278 @@
+//! The one writer to the ring buffer.
+//!
+//! A record is reserved in the smallest of a few sizes that holds it (the verifier wants a constant
+//! size), filled in place, and submitted without a wake-up; the reader has a timer.
+
+use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::{
+    bpf_ktime_get_ns, bpf_probe_read_user, bpf_ringbuf_reserve, bpf_ringbuf_submit, generated,
+};
+use meshtap_common::{
+    DIRECTION_INGRESS, DropReason, EventHeader, HEADER_LEN, KIND_CLOSED, KIND_PLAINTEXT,
+    MAX_PLAINTEXT, PLAINTEXT_LEN, PlaintextHeader,
+};
+
+use crate::call::{Call, Range};
+use crate::finish::END;
+use crate::maps::{self, EVENTS};
+use crate::session::Session;
+
+const CHUNK: u32 = MAX_PLAINTEXT as u32;
+/// Most records of one call: what a write of 512 KiB makes. The rest of a longer one is a gap of
+/// known length.
+const CHUNKS: u32 = 32;
+const HEAD: usize = HEADER_LEN + PLAINTEXT_LEN;
+const NO_WAKEUP: u64 = BPF_RB_NO_WAKEUP as u64;
+
+/// What a record says besides its bytes.
+struct Record {
+    kind: u8,
+    direction: u8,
+    flags: u16,
+    offset: u64,
+    heard: u64,
+    len: u32,
+    captured: u32,
+}
+
+/// Writes the records of what a call has moved: `len` bytes, not zero, in the application's memory.
+#[inline(always)]
+pub(crate) fn range(session: &Session, call: &Call, len: u32, wakeup_bytes: u32) {
+    let mut left = len;
+    // SAFETY: an element of the map. Read anew, so that nothing is known of it.
+    let (range, mut buffer) = unsafe {
+        (
+            Range {
+                offset: (&raw const call.range.offset).read_volatile(),
+                heard: (&raw const call.range.heard).read_volatile(),
+                direction: (&raw const call.range.direction).read_volatile(),
+                flags: (&raw const call.range.flags).read_volatile(),
+            },
+            (&raw const call.buffer).read_volatile(),
+        )
+    };
+    let mut record = Record {
+        kind: KIND_PLAINTEXT,
+        direction: range.direction as u8,
+        flags: range.flags as u16,
+        offset: range.offset,
+        heard: range.heard,
+        len: CHUNK,
+        captured: CHUNK,
+    };
+    for _ in 1..CHUNKS {
+        if left <= CHUNK {
+            break;
+        }
+        if !write::<MAX_PLAINTEXT>(session, &record, buffer, CHUNK, NO_WAKEUP) {
+            // The ring is full: what is left is one gap.
+            maps::count(DropReason::RingFull, left);
+            return;
+        }
+        record.offset = record.offset.wrapping_add(u64::from(CHUNK));
+        buffer = buffer.wrapping_add(u64::from(CHUNK));
+        left -= CHUNK;
+    }
+    if left > CHUNK {
+        maps::count(DropReason::Oversize, left - CHUNK);
+        left = CHUNK;
+    }
+    record.len = left;
+    record.captured = left;
+    // Less one, so that the comparisons below give the verifier both bounds of the length.
+    let last = opaque(left.wrapping_sub(1));
+    let flags = wakeup(wakeup_bytes);
+    macro_rules! sizes {
+        ($($size:literal)*) => {
+            $(if last < $size {
+                if !write::<$size>(session, &record, buffer, last + 1, flags) {
+                    maps::count(DropReason::RingFull, left);
+                }
+                return;
+            })*
+        };
+    }
+    sizes!(256 1024 4096 16384);
+}
+
+/// A direction has ended.
+#[inline(always)]
+pub(crate) fn end(session: &Session, direction: u8, offset: u64) {
+    let record = Record {
+        kind: KIND_PLAINTEXT,
+        direction,
+        flags: END,
+        offset,
+        heard: 0,
+        len: 0,
+        captured: 0,
+    };
+    head(session, &record);
+}
+
+/// Nothing more comes of a session.
+#[inline(always)]
+pub(crate) fn closed(session: &Session) {
+    let record = Record {
+        kind: KIND_CLOSED,
+        direction: DIRECTION_INGRESS,
+        flags: 0,
+        offset: 0,
+        heard: 0,
+        len: 0,
+        captured: 0,
+    };
+    head(session, &record);
+}
+
+/// Writes a record without bytes.
+#[inline(always)]
+fn head(session: &Session, record: &Record) {
+    let entry = reserve(HEAD);
+    if entry.is_null() {
+        maps::count(DropReason::RingFull, 0);
+        return;
+    }
+    // SAFETY: reserved with room for both headers, 8-byte aligned.
+    unsafe {
+        fill(entry, session, record);
+        bpf_ringbuf_submit(entry.cast(), NO_WAKEUP);
+    }
+}
+
+/// Writes one record with `len` bytes, at most `SIZE`. False when the ring is full.
+#[inline(always)]
+fn write<const SIZE: usize>(
+    session: &Session,
+    record: &Record,
+    buffer: u64,
+    len: u32,
+    flags: u64,
+) -> bool {
+    let entry = reserve(HEAD + SIZE);
+    if entry.is_null() {
+        return false;
+    }
+    // SAFETY: reserved with room for both headers, 8-byte aligned, and `SIZE` bytes; the helper
+    // checks the address that it reads.
+    unsafe {
+        fill(entry, session, record);
+        let failed = generated::bpf_probe_read_user(
+            entry.add(HEAD).cast(),
+            len,
+            core::ptr::with_exposed_provenance(buffer as usize),
+        );
+        if failed != 0 {
+            maps::count(DropReason::Unreadable, record.len);
+            (*entry.cast::<EventHeader>()).captured_len = 0;
+        }
+        bpf_ringbuf_submit(entry.cast(), flags);
+    }
+    true
+}
+
+/// Writes both headers.
+///
+/// # Safety
+/// `entry` has room for them, 8-byte aligned.
+#[inline(always)]
+unsafe fn fill(entry: *mut u8, session: &Session, record: &Record) {
+    const ALIGNED: bool = core::mem::offset_of!(EventHeader, local_addr).is_multiple_of(8)
+        && core::mem::offset_of!(EventHeader, remote_addr).is_multiple_of(8);
+    const { assert!(ALIGNED) };
+    // SAFETY: the caller's; every field is written. Addresses in words of 64 bits: they are aligned
+    // to 8 in both. The helper has no arguments.
+    unsafe {
+        let header = entry.cast::<EventHeader>();
+        (*header).time_ns = bpf_ktime_get_ns();
+        (*header).cookie = session.cookie;
+        (*header).cgroup_id = session.cgroup;
+        (*header).seq = 0;
+        (*header).ack = 0;
+        (*header).expected = 0;
+        (*header).wire_len = record.len;
+        (*header).captured_len = record.captured;
+        (*header).kind = record.kind;
+        (*header).direction = record.direction;
+        (*header).flags = record.flags;
+        (*header).local_port = session.ends.local_port as u16;
+        (*header).remote_port = session.ends.remote_port as u16;
+        (*header).reserved = 0;
+        (&raw mut (*header).local_addr)
+            .cast::<[u64; 2]>()
+            .write(session.ends.local_addr);
+        (&raw mut (*header).remote_addr)
+            .cast::<[u64; 2]>()
+            .write(session.ends.remote_addr);
+        entry
+            .add(HEADER_LEN)
+            .cast::<PlaintextHeader>()
+            .write(PlaintextHeader {
+                session: session.id,
+                offset: record.offset,
+                heard: record.heard,
+            });
+    }
+}
+
+#[inline(always)]
+fn reserve(size: usize) -> *mut u8 {
+    // SAFETY: the map is a ring buffer.
+    unsafe {
+        bpf_ringbuf_reserve(
+            core::ptr::from_ref(&EVENTS).cast_mut().cast(),
+            size as u64,
+            0,
+        )
+        .cast()
+    }
+}
+
+/// The submit flag: wake the reader only when a lot is pending.
+#[inline(always)]
+fn wakeup(wakeup_bytes: u32) -> u64 {
+    if maps::pending() > u64::from(wakeup_bytes) {
+        u64::from(BPF_RB_FORCE_WAKEUP)
+    } else {
+        NO_WAKEUP
+    }
+}
+
+/// Does a direction that begins with this look like HTTP?
+#[inline(always)]
+pub(crate) fn is_plausible(buffer: u64, len: u32) -> bool {
+    if len < 4 {
+        return false;
+    }
+    let address: *const [u8; 4] = core::ptr::with_exposed_provenance(buffer as usize);
+    // SAFETY: the helper checks the address.
+    let Ok(first) = (unsafe { bpf_probe_read_user(address) }) else {
+        return false;
+    };
+    const KNOWN: [[u8; 4]; 12] = [
+        *b"GET ", *b"POST", *b"HTTP", *b"PRI ", *b"PUT ", *b"HEAD", *b"DELE", *b"PATC", *b"OPTI",
+        *b"CONN", *b"TRAC", *b"PROX",
+    ];
+    let first = u32::from_ne_bytes(first);
+    // Without a branch for each: the verifier would walk all that follows once for each.
+    let mut differs = u32::MAX;
+    for known in KNOWN {
+        differs = opaque(differs.min(first ^ u32::from_ne_bytes(known)));
+    }
+    differs == 0
+}
+
+/// A value of which the compiler knows nothing.
+#[inline(always)]
+fn opaque(value: u32) -> u32 {
+    #[cfg(target_arch = "bpf")]
+    let value = {
+        let mut value = value;
+        // SAFETY: copies the register onto itself.
+        unsafe {
+            core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack, preserves_flags));
+        }
+        value
+    };
+    value
+}

@@ -1,0 +1,73 @@
+//! Where the programs attach.
+
+use aya_ebpf::helpers::bpf_get_socket_cookie;
+use aya_ebpf::macros::{cgroup_sock, raw_tracepoint, uprobe, uretprobe};
+use aya_ebpf::programs::{ProbeContext, RawTracePointContext, RetProbeContext, SockContext};
+
+use crate::{call, finish, session, sock};
+
+#[uprobe]
+fn meshtap_ssl_read(ctx: ProbeContext) {
+    call::enter(&ctx, call::READ);
+}
+
+#[uprobe]
+fn meshtap_ssl_write(ctx: ProbeContext) {
+    call::enter(&ctx, call::WRITE);
+}
+
+#[uprobe]
+fn meshtap_ssl_readx(ctx: ProbeContext) {
+    call::enter(&ctx, call::READ_EX);
+}
+
+#[uprobe]
+fn meshtap_ssl_writex(ctx: ProbeContext) {
+    call::enter(&ctx, call::WRITE_EX);
+}
+
+#[uprobe]
+fn meshtap_ssl_shake(ctx: ProbeContext) {
+    call::enter(&ctx, call::HANDSHAKE);
+}
+
+#[uprobe]
+fn meshtap_ssl_shut(ctx: ProbeContext) {
+    call::enter(&ctx, call::SHUTDOWN);
+}
+
+/// Of each of these functions.
+#[uretprobe]
+fn meshtap_ssl_ret(ctx: RetProbeContext) {
+    finish::leave(&ctx);
+}
+
+/// `sock_send_length(struct sock *, int ret, int flags)`, Linux 6.3.
+#[raw_tracepoint]
+fn meshtap_ssl_sent(ctx: RawTracePointContext) -> i32 {
+    sock::used(ctx.arg(0), None);
+    0
+}
+
+/// `sock_recv_length(struct sock *, int ret, int flags)`, Linux 6.3.
+#[raw_tracepoint]
+fn meshtap_ssl_recv(ctx: RawTracePointContext) -> i32 {
+    sock::used(ctx.arg(0), Some((ctx.arg(1), ctx.arg(2))));
+    0
+}
+
+/// `tcp_rcv_space_adjust(struct sock *)`: after bytes were received, in the process that receives
+/// them. For kernels without the two above.
+#[raw_tracepoint]
+fn meshtap_ssl_tcp(ctx: RawTracePointContext) -> i32 {
+    sock::used(ctx.arg(0), None);
+    0
+}
+
+/// The last reference to a socket is gone.
+#[cgroup_sock(sock_release)]
+fn meshtap_ssl_close(ctx: SockContext) -> i32 {
+    // SAFETY: the context of a program type that has this helper.
+    session::socket_released(unsafe { bpf_get_socket_cookie(ctx.sock.cast()) });
+    1
+}

@@ -1,0 +1,122 @@
+//! The socket that is used inside a call: `struct sock`, whose field offsets user space reads from
+//! the kernel's own type information (BTF) and sets at load.
+
+use aya_ebpf::Global;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel};
+
+use crate::call::{AT_END, HAS_ENDS, TOUCHED};
+use crate::maps::CALLS;
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const IPPROTO_TCP: u16 = 6;
+const MSG_PEEK: u32 = 2;
+
+/// `::ffff:0:0/96`, the third word in network order (RFC 4291 §2.5.5.2).
+const V4_MAPPED: u64 = 0xffff_u32.to_be() as u64;
+
+/// Offsets in `struct sock`, in bytes.
+macro_rules! offsets {
+    ($($name:ident $field:literal)*) => {
+        $(
+            #[doc = $field]
+            #[unsafe(no_mangle)]
+            static $name: Global<u32> = Global::new(0);
+        )*
+    };
+}
+
+offsets! {
+    SOCK_FAMILY "`skc_family`"
+    SOCK_LOCAL_PORT "`skc_num`"
+    SOCK_REMOTE_PORT "`skc_dport`"
+    SOCK_LOCAL_ADDR "`skc_rcv_saddr`"
+    SOCK_REMOTE_ADDR "`skc_daddr`"
+    SOCK_LOCAL_ADDR6 "`skc_v6_rcv_saddr`"
+    SOCK_REMOTE_ADDR6 "`skc_v6_daddr`"
+    SOCK_COOKIE "`skc_cookie`"
+    SOCK_PROTOCOL "`sk_protocol`"
+}
+
+/// The two ends of a socket. Ports in host order, IPv4 mapped into IPv6. In words of 64 bits, which
+/// the compiler copies in place; smaller ones it would copy by calling a function.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) local_addr: [u64; 2],
+    pub(crate) remote_addr: [u64; 2],
+    pub(crate) local_port: u32,
+    pub(crate) remote_port: u32,
+}
+
+impl Ends {
+    /// No socket is known.
+    pub(crate) const UNKNOWN: Self = Self {
+        local_addr: [0; 2],
+        remote_addr: [0; 2],
+        local_port: 0,
+        remote_port: 0,
+    };
+}
+
+/// A socket received or sent so many bytes. If that was inside a call, it is the call's.
+#[inline(always)]
+pub(crate) fn used(sock: *const u8, received: Option<(i32, u32)>) {
+    let Some(call) = CALLS.get_ptr_mut(bpf_get_current_pid_tgid()) else {
+        return;
+    };
+    // SAFETY: an element of the map, of this thread.
+    let call = unsafe { &mut *call };
+    call.state |= TOUCHED;
+    if let Some((0, flags)) = received
+        && flags & MSG_PEEK == 0
+    {
+        call.state |= AT_END;
+    }
+    // The first one: what else a callback may use in between is not it.
+    if call.cookie != 0 || call.state & HAS_ENDS != 0 {
+        return;
+    }
+    let cookie: u64 = read(sock, &SOCK_COOKIE);
+    if cookie != 0 && cookie == call.known {
+        call.cookie = cookie;
+        return;
+    }
+    if read::<u16>(sock, &SOCK_PROTOCOL) != IPPROTO_TCP {
+        return;
+    }
+    let local_port: u16 = read(sock, &SOCK_LOCAL_PORT);
+    if local_port == 0 {
+        // It is closed already.
+        return;
+    }
+    match read::<u16>(sock, &SOCK_FAMILY) {
+        AF_INET => {
+            call.ends.local_addr = mapped(read(sock, &SOCK_LOCAL_ADDR));
+            call.ends.remote_addr = mapped(read(sock, &SOCK_REMOTE_ADDR));
+        }
+        AF_INET6 => {
+            call.ends.local_addr = read(sock, &SOCK_LOCAL_ADDR6);
+            call.ends.remote_addr = read(sock, &SOCK_REMOTE_ADDR6);
+        }
+        _ => return,
+    }
+    call.ends.local_port = u32::from(local_port);
+    call.ends.remote_port = u32::from(u16::from_be(read(sock, &SOCK_REMOTE_PORT)));
+    call.cookie = cookie;
+    call.state |= HAS_ENDS;
+}
+
+/// The programs run on little-endian machines alone.
+#[inline(always)]
+const fn mapped(ipv4: u32) -> [u64; 2] {
+    [0, (ipv4 as u64) << 32 | V4_MAPPED]
+}
+
+/// A field, or zero when it cannot be read.
+#[inline(always)]
+fn read<T: Default>(sock: *const u8, offset: &Global<u32>) -> T {
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel(sock.wrapping_add(offset.load() as usize).cast::<T>()) }
+        .unwrap_or_default()
+}
