@@ -2,26 +2,77 @@
 //! [`Event`]. Pure.
 
 use meshtap_common::{
-    DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_LISTENER, FLAG_RST,
-    FLAG_SKIPPED, FLAG_START, KIND_SEGMENT,
+    DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_HEARD, FLAG_LISTENER,
+    FLAG_RST, FLAG_SKIPPED, FLAG_START, KIND_CLOSED, KIND_PLAINTEXT, KIND_SEGMENT, PlaintextHeader,
 };
 
-use super::{Event, Segment};
-use crate::flow::{CgroupId, Direction, Endpoint, SocketId};
+use super::{Event, Plaintext, Segment};
+use crate::flow::{CgroupId, ConnectionId, Direction, Endpoint, Offset, SocketId};
 
 /// Reads a record: its header, and the bytes that follow it (those after the captured payload are
-/// left alone). `None` when it is not a segment or its lengths contradict each other.
+/// left alone). `None` when it is of no known kind or its lengths contradict each other.
 #[must_use]
 pub fn decode<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Event<'a>> {
-    if header.kind != KIND_SEGMENT || header.captured_len > header.wire_len {
+    match header.kind {
+        KIND_SEGMENT => segment(header, rest),
+        KIND_PLAINTEXT | KIND_CLOSED => {
+            let (plain, rest) = PlaintextHeader::split(rest)?;
+            plaintext(header, &plain, rest)
+        }
+        _ => None,
+    }
+}
+
+/// [`decode`] of a record of the TLS hook whose second header is read already.
+#[must_use]
+pub fn plaintext<'a>(
+    header: &EventHeader,
+    plain: &PlaintextHeader,
+    rest: &'a [u8],
+) -> Option<Event<'a>> {
+    let connection = ConnectionId::tls(plain.session);
+    if header.kind == KIND_CLOSED {
+        return Some(Event::Closed {
+            connection,
+            time: header.time_ns,
+        });
+    }
+    let has = |flag: u16| header.flags & flag != 0;
+    Some(Event::Plaintext(Plaintext {
+        time: header.time_ns,
+        connection,
+        socket: SocketId(header.cookie),
+        cgroup: CgroupId(header.cgroup_id),
+        direction: direction(header)?,
+        local: Endpoint::from_mapped(header.local_addr, header.local_port),
+        remote: Endpoint::from_mapped(header.remote_addr, header.remote_port),
+        offset: Offset(plain.offset),
+        heard: has(FLAG_HEARD).then_some(Offset(plain.heard)),
+        len: u64::from(header.wire_len),
+        start: has(FLAG_START),
+        end: has(FLAG_FIN),
+        bytes: captured(header, rest)?,
+    }))
+}
+
+const fn direction(header: &EventHeader) -> Option<Direction> {
+    match header.direction {
+        DIRECTION_INGRESS => Some(Direction::Ingress),
+        DIRECTION_EGRESS => Some(Direction::Egress),
+        _ => None,
+    }
+}
+
+fn captured<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<&'a [u8]> {
+    if header.captured_len > header.wire_len {
         return None;
     }
-    let direction = match header.direction {
-        DIRECTION_INGRESS => Direction::Ingress,
-        DIRECTION_EGRESS => Direction::Egress,
-        _ => return None,
-    };
-    let payload = rest.get(..usize::try_from(header.captured_len).ok()?)?;
+    rest.get(..usize::try_from(header.captured_len).ok()?)
+}
+
+fn segment<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Event<'a>> {
+    let direction = direction(header)?;
+    let payload = captured(header, rest)?;
     let has = |flag: u16| header.flags & flag != 0;
     Some(Event::Tcp(Segment {
         time: header.time_ns,
@@ -164,6 +215,66 @@ mod tests {
         );
         check(&record(|header| header.kind = 0, b"hello"), None);
         check(&record(|header| header.direction = 2, b"hello"), None);
+    }
+
+    /// `Some(what, offset, bytes missing at its end)` of a record of the TLS hook.
+    #[track_caller]
+    fn check_plaintext(
+        change: impl FnOnce(&mut EventHeader),
+        heard: Option<u64>,
+        rest: &[u8],
+        expected: Option<(&str, u64, u64)>,
+    ) {
+        let plain = [3_u64, 70, heard.unwrap_or(5)].map(u64::to_ne_bytes);
+        let rest = [plain.as_flattened(), rest].concat();
+        let set = |header: &mut EventHeader| {
+            header.kind = KIND_PLAINTEXT;
+            header.flags = FLAG_START | heard.map_or(0, |_| FLAG_HEARD);
+            change(header);
+        };
+        let record = record(set, &rest);
+        let (header, rest) = EventHeader::split(&record).unwrap();
+        let event = decode(&header, rest);
+        let found = event.as_ref().map(|event| match event {
+            Event::Plaintext(range) => {
+                assert_eq!(range.connection, ConnectionId::tls(3));
+                assert_eq!(range.heard, heard.map(Offset));
+                assert!(range.start);
+                let bytes = std::str::from_utf8(range.bytes).unwrap();
+                let missing = range.len - range.bytes.len() as u64;
+                (bytes, range.offset.0, missing)
+            }
+            Event::Closed { connection, .. } => {
+                assert_eq!(*connection, ConnectionId::tls(3));
+                ("closed", 0, 0)
+            }
+            Event::Tcp(_) => ("a segment", 0, 0),
+        });
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn plaintext_of_a_session() {
+        check_plaintext(|_| (), None, b"hello", Some(("hello", 70, 0)));
+        check_plaintext(
+            |_| (),
+            Some(9),
+            b"hello and rubbish",
+            Some(("hello", 70, 0)),
+        );
+        // A page that could not be read: its length is known.
+        check_plaintext(|h| h.captured_len = 0, None, b"", Some(("", 70, 5)));
+        check_plaintext(|h| h.kind = KIND_CLOSED, None, b"", Some(("closed", 0, 0)));
+        check_plaintext(|_| (), None, b"hell", None);
+        check_plaintext(|h| h.captured_len = 6, None, b"hello!", None);
+        check_plaintext(|h| h.direction = 2, None, b"hello", None);
+    }
+
+    #[test]
+    fn a_plaintext_record_without_its_second_header_is_refused() {
+        let short = |kind| record(|header| header.kind = kind, &[0; 23]);
+        check(&short(KIND_PLAINTEXT), None);
+        check(&short(KIND_CLOSED), None);
     }
 
     #[test]

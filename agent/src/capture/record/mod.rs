@@ -11,6 +11,7 @@
 //! lost    = events[8] bytes[8]                   kind 4: the disk was too slow for these
 //! end     = time[8]                              kind 5: the capture ended in good order
 //! caller  = index[8] cookie[8] pid[4] name       kind 6: as kind 3, of the process at the other end; since version 2
+//! plaintext = EventHeader[88] session[8] offset[8] heard[8] bytes    kind 7: of a TLS session; since version 3
 //! ```
 //!
 //! Integers are in the byte order of the machine that recorded, which `order` gives (1 little, 2
@@ -23,7 +24,7 @@ mod read;
 #[cfg(feature = "agent")]
 mod write;
 
-use meshtap_common::{EventHeader, HEADER_LEN, MAX_CHUNK};
+use meshtap_common::{EventHeader, HEADER_LEN, MAX_CHUNK, PlaintextHeader};
 use thiserror::Error;
 
 use crate::flow::Nanos;
@@ -35,8 +36,8 @@ pub use write::{ProcessRecorder, RawSource, Recorded, Recorder, RecordingSource}
 /// The first bytes of every recording.
 pub const MAGIC: [u8; 8] = *b"MESHTAP\x1a";
 
-/// Version 1 is read, too.
-const VERSION: u8 = 2;
+/// Versions 1 and 2 are read, too.
+const VERSION: u8 = 3;
 const LITTLE: u8 = 1;
 const BIG: u8 = 2;
 #[cfg(target_endian = "little")]
@@ -53,6 +54,7 @@ const PROCESS: u32 = 3;
 const LOST: u32 = 4;
 const END: u32 = 5;
 const CALLER: u32 = 6;
+const PLAINTEXT: u32 = 7;
 
 /// Longest content of a record: a whole event. A longer one is corrupt, so a bad length never
 /// allocates.
@@ -145,6 +147,14 @@ impl<'a> Cursor<'a> {
         Some(match self.order {
             Order::Little => u64::from_le_bytes(bytes),
             Order::Big => u64::from_be_bytes(bytes),
+        })
+    }
+
+    fn plaintext(&mut self) -> Option<PlaintextHeader> {
+        Some(PlaintextHeader {
+            session: self.u64()?,
+            offset: self.u64()?,
+            heard: self.u64()?,
         })
     }
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use super::{
-    CALLER, Cursor, END, EVENT, HEAD_LEN, LOST, MAX_CONTENT, Meta, Order, PROCESS, RECORD_LEN,
-    RecordError, TICK, head,
+    CALLER, Cursor, END, EVENT, HEAD_LEN, LOST, MAX_CONTENT, Meta, Order, PLAINTEXT, PROCESS,
+    RECORD_LEN, RecordError, TICK, head,
 };
-use crate::capture::decode::decode;
+use crate::capture::decode;
 use crate::capture::{Event, Polled, Source};
 use crate::flow::{Nanos, Process, SocketId};
 
@@ -115,7 +115,7 @@ impl<R: Read> Reader<R> {
             .zip(cursor.u32())
             .ok_or_else(|| self.corrupt("a cut record"))?;
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        if !(EVENT..=CALLER).contains(&kind) {
+        if !(EVENT..=PLAINTEXT).contains(&kind) {
             return Err(self.corrupt("a record of no known kind"));
         }
         if len > MAX_CONTENT {
@@ -143,16 +143,25 @@ impl<R: Read> Reader<R> {
         self.read_content(len)?;
         let mut cursor = self.cursor(&self.content);
         let pause = match kind {
-            EVENT => {
-                let header = cursor
-                    .event()
-                    .ok_or_else(|| self.corrupt("an event shorter than its header"))?;
+            EVENT | PLAINTEXT => {
+                let header = cursor.event();
+                let plain = match kind {
+                    PLAINTEXT => Some(cursor.plaintext()),
+                    _ => None,
+                };
+                let (Some(header), None | Some(Some(_))) = (header, plain) else {
+                    return Err(self.corrupt("an event shorter than its header"));
+                };
                 let payload = cursor.rest;
                 let captured = usize::try_from(header.captured_len);
                 if captured != Ok(payload.len()) || header.captured_len > header.wire_len {
                     return Err(self.corrupt("an event whose lengths contradict each other"));
                 }
-                if let Some(event) = decode(&header, payload) {
+                let event = match plain.flatten() {
+                    Some(plain) => decode::plaintext(&header, &plain, payload),
+                    None => decode::decode(&header, payload),
+                };
+                if let Some(event) = event {
                     handle(&event);
                 }
                 self.events += 1;

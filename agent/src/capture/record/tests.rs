@@ -3,7 +3,7 @@
 use std::io::Cursor as IoCursor;
 use std::time::Duration;
 
-use meshtap_common::{DIRECTION_EGRESS, KIND_SEGMENT};
+use meshtap_common::{DIRECTION_EGRESS, KIND_CLOSED, KIND_PLAINTEXT, KIND_SEGMENT, PLAINTEXT_LEN};
 use proptest::prelude::*;
 
 use super::*;
@@ -45,10 +45,7 @@ fn drain(source: &mut impl Source) -> (Vec<String>, Result<(), String>) {
     let mut seen = Vec::new();
     loop {
         let polled = source.poll(Duration::ZERO, &mut |event| {
-            let crate::capture::Event::Tcp(segment) = event else {
-                panic!("{event:?}");
-            };
-            seen.push(format!("{segment:?}"))
+            seen.push(format!("{event:?}"));
         });
         match polled {
             Ok(polled) => {
@@ -79,10 +76,7 @@ fn record(polls: Vec<Vec<(EventHeader, Vec<u8>)>>) -> (Vec<u8>, Vec<String>) {
     for poll in 0..count {
         source
             .poll(Duration::ZERO, &mut |event| {
-                let crate::capture::Event::Tcp(segment) = event else {
-                    panic!("{event:?}");
-                };
-                seen.push(format!("{segment:?}"))
+                seen.push(format!("{event:?}"));
             })
             .expect("a poll");
         source.expired(100 + poll);
@@ -149,7 +143,7 @@ fn any_event() -> impl Strategy<Value = (EventHeader, Vec<u8>)> {
         any::<u16>(),
         any::<u16>(),
     );
-    let tags = (0_u8..3, 0_u8..3, any::<u16>());
+    let tags = (0..=KIND_CLOSED, 0_u8..3, any::<u16>());
     let payload = (proptest::collection::vec(any::<u8>(), 0..200), 0_u32..100);
     (ids, sequence, ends, tags, payload).prop_map(|(ids, sequence, ends, tags, payload)| {
         let captured_len = u32::try_from(payload.0.len()).expect("short");
@@ -171,7 +165,12 @@ fn any_event() -> impl Strategy<Value = (EventHeader, Vec<u8>)> {
             local_addr: ends.0,
             remote_addr: ends.1,
         };
-        (header, payload.0)
+        let mut content = match tags.0 {
+            KIND_PLAINTEXT | KIND_CLOSED => vec![7; PLAINTEXT_LEN],
+            _ => Vec::new(),
+        };
+        content.extend(payload.0);
+        (header, content)
     })
 }
 

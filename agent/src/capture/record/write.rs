@@ -10,10 +10,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use meshtap_common::{EventHeader, HEADER_LEN};
+use meshtap_common::{EventHeader, HEADER_LEN, KIND_CLOSED, KIND_PLAINTEXT, PLAINTEXT_LEN};
 
 use super::disk::{Disk, Message, Written};
-use super::{CALLER, END, EVENT, LOST, Meta, PROCESS, RECORD_LEN, TICK, put_head, put_record};
+use super::{
+    CALLER, END, EVENT, LOST, Meta, PLAINTEXT, PROCESS, RECORD_LEN, TICK, put_head, put_record,
+};
 use crate::capture::decode::decode;
 use crate::capture::kernel::Capture;
 use crate::capture::{Command, Event, Polled, Source};
@@ -147,12 +149,16 @@ impl Recorder {
     }
 
     fn event(&mut self, header: &EventHeader, rest: &[u8]) {
+        let (kind, more) = match header.kind {
+            KIND_PLAINTEXT | KIND_CLOSED => (PLAINTEXT, PLAINTEXT_LEN),
+            _ => (EVENT, 0),
+        };
         let captured = usize::try_from(header.captured_len).unwrap_or(usize::MAX);
         let Some(payload) = rest
-            .get(..captured)
+            .get(..captured.saturating_add(more))
             .filter(|_| header.captured_len <= header.wire_len)
         else {
-            // Lengths that contradict each other: no segment for the engine either.
+            // Lengths that contradict each other: no event for the engine either.
             return;
         };
         if !self.room() {
@@ -161,7 +167,7 @@ impl Recorder {
             self.counts.dropped += 1;
             return;
         }
-        put_record(&mut self.chunk, EVENT, HEADER_LEN + payload.len());
+        put_record(&mut self.chunk, kind, HEADER_LEN + payload.len());
         self.chunk.extend_from_slice(&header.to_bytes());
         self.chunk.extend_from_slice(payload);
         self.gathered += 1;
