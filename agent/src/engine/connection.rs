@@ -39,6 +39,15 @@ enum Transport {
     Plain(Plain),
 }
 
+/// Where a request begins, in numbers that both ends of a connection have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    /// On the wire.
+    Wire(WirePosition),
+    /// In plaintext of which the very first byte is known.
+    FromStart(Offset),
+}
+
 /// Whether the bytes of a connection are of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Interest {
@@ -315,27 +324,34 @@ impl Connection {
     /// A request that began since the last call: the side of the socket, and where the request is
     /// on the wire.
     #[inline]
-    pub(super) fn take_request_start(&mut self) -> Option<(Side, WirePosition)> {
+    pub(super) fn take_request_start(&mut self) -> Option<(Side, Position)> {
         let (peers, offset) = self.session.take_request_start()?;
         let side = peers.side;
-        self.wire_position(side, offset)
-            .map(|position| (side, position))
+        self.position(side, offset).map(|position| (side, position))
     }
 
-    fn wire_position(&self, side: Side, offset: Offset) -> Option<WirePosition> {
+    fn position(&self, side: Side, offset: Offset) -> Option<Position> {
+        let requests = side.requests();
         match &self.transport {
-            Transport::Tcp(tcp) => Some(tcp.wire_position(side.requests(), offset)),
-            Transport::Plain(_) => None,
+            Transport::Tcp(tcp) => Some(Position::Wire(tcp.wire_position(requests, offset))),
+            Transport::Plain(plain) => {
+                (plain.is_from_start(requests)).then_some(Position::FromStart(offset))
+            }
         }
     }
 
     /// As the socket of this side, it has a request there on the wire.
-    pub(super) fn has_request_at(&self, side: Side, position: WirePosition) -> bool {
-        let Transport::Tcp(tcp) = &self.transport else {
-            return false;
-        };
+    pub(super) fn has_request_at(&self, side: Side, position: Position) -> bool {
         let requests = side.requests();
-        let offset = tcp.offset(requests, position);
+        let offset = match (&self.transport, position) {
+            (Transport::Tcp(tcp), Position::Wire(position)) => tcp.offset(requests, position),
+            (Transport::Plain(plain), Position::FromStart(offset))
+                if plain.is_from_start(requests) =>
+            {
+                offset
+            }
+            _ => return false,
+        };
         self.session.has_request_at(requests, offset)
     }
 

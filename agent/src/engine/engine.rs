@@ -1,16 +1,16 @@
 //! Many connections: found by their identity, bounded in number and in memory, ended by time.
 
-use super::connection::{Connection, PeerSocket, State};
+use super::connection::{Connection, PeerSocket, Position, State};
 use super::fairness::{Evictions, Shares};
 use super::folding::PeerSockets;
 use super::table::{Key, Table};
 use crate::capture::{Command, Event, Plaintext, Segment};
-use crate::flow::{CgroupId, ConnectionId, Nanos, Side};
+use crate::flow::{CgroupId, ConnectionId, Nanos, Side, SocketId};
 use crate::http::h1::Bounds;
 use crate::ledger::Ledger;
 use crate::session::{Context, End, Limits, Origin, Output, Stats};
+use crate::transport::tcp::is_old;
 use crate::transport::tcp::pre_accept::PreAccept;
-use crate::transport::tcp::{WirePosition, is_old};
 
 /// Events in, exchanges out.
 #[derive(Debug)]
@@ -95,6 +95,10 @@ impl Engine {
                 Some(key)
             }
             None => {
+                if range.socket != SocketId::default() {
+                    // What the socket itself carries is the same, encrypted.
+                    output.commands.push(Command::Ignore(range.socket));
+                }
                 let origin = Origin {
                     connection: range.connection,
                     socket: range.socket,
@@ -209,7 +213,7 @@ impl Engine {
     }
 
     /// A request began there: does the other end of the same connection have one there?
-    fn fold(&mut self, key: Key, side: Side, position: WirePosition, output: &mut Output) {
+    fn fold(&mut self, key: Key, side: Side, position: Position, output: &mut Output) {
         let Some(connection) = self.table.get_mut(key) else {
             return;
         };

@@ -3,7 +3,8 @@
 //! When client and server of a connection run on the same node, both sockets are captured. They are
 //! the two ends of one connection, with nothing between that rewrites it, if each one's local
 //! address is the other's remote address and a request begins at the same place on the wire in
-//! both. Initial sequence numbers are random (RFC 9293 §3.4.1), so that is no coincidence. The
+//! both. Initial sequence numbers are random (RFC 9293 §3.4.1), so that is no coincidence. Of two
+//! TLS sessions that were seen from their first byte, the offset of the request is compared. The
 //! client's socket is then folded: the server's emits the exchanges of both.
 
 use hashbrown::HashMap;

@@ -58,6 +58,12 @@ impl ConnectionId {
         Some(self)
     }
 
+    /// It is the plaintext of a TLS session itself, not of a stream or tunnel inside one.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        matches!(self.kind, Kind::Tls) && self.depth == 0
+    }
+
     /// How many connections it is inside of.
     #[must_use]
     pub const fn depth(&self) -> usize {
@@ -144,6 +150,8 @@ mod tests {
         );
         check(socket, &[0; MAX_DEPTH + 1], None);
         assert_ne!(socket, ConnectionId::tls(12));
+        assert!(ConnectionId::tls(12).is_tls() && !socket.is_tls());
+        assert!(!ConnectionId::tls(12).inner(1).unwrap().is_tls());
         assert_ne!(socket.inner(0), Some(socket));
     }
 }

@@ -12,14 +12,14 @@ pub use connection::{ConnectionId, MAX_DEPTH};
 pub use demand::Demand;
 pub use endpoint::Endpoint;
 pub use offset::Offset;
-pub use peers::Peers;
+pub use peers::{Peers, TunnelClaims};
 
 /// Nanoseconds of a monotonic clock (CLOCK_MONOTONIC for live capture; of the recording for a
 /// replay).
 pub type Nanos = u64;
 
-/// A socket cookie: unique while the machine is up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A socket cookie: unique while the machine is up. Zero, which is no cookie: not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u64);
 
 /// A cgroup v2 id (the inode number of its folder).

@@ -1,5 +1,6 @@
 //! The two ends of a connection, and where the recorded socket stands.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{CgroupId, ConnectionId, Endpoint, Side, SocketId};
@@ -23,9 +24,30 @@ pub struct Peers {
     pub proxied_client: Option<Endpoint>,
     /// The peers of the tunnel (CONNECT, HBONE, an upgrade) that this connection runs through.
     pub outer: Option<Arc<Self>>,
+    /// Of outer peers: what the request that opened the tunnel says of it.
+    pub claims: TunnelClaims,
+}
+
+/// What the request that opened a tunnel says of it: claims of its sender. Addresses alone, so that
+/// nothing of the request is in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TunnelClaims {
+    /// Where the tunnel leads: the authority of the CONNECT (HBONE's `:authority`).
+    pub target: Option<Endpoint>,
+    /// For whom it was opened: the `for` of its first `Forwarded` element (RFC 7239 §5.2).
+    pub forwarded: Option<IpAddr>,
 }
 
 impl Peers {
+    /// What the connection itself says of the scheme of its requests.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        match self.connection.is_tls() {
+            true => "https",
+            false => "http",
+        }
+    }
+
     /// Who sends the requests: a PROXY protocol preamble knows better than the socket.
     #[must_use]
     pub fn caller(&self) -> &Endpoint {

@@ -10,6 +10,7 @@ pub mod percent;
 mod reason;
 pub mod rpc;
 pub mod target;
+pub(crate) mod tunnel;
 
 pub use anomalies::Anomalies;
 pub use message::{

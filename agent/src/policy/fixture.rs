@@ -27,6 +27,7 @@ pub(crate) fn exchange(request: impl AsRef<[u8]>, response: impl AsRef<[u8]>) ->
             server: server.into(),
             proxied_client: None,
             outer: None,
+            claims: crate::flow::TunnelClaims::default(),
         }),
         request: self::request(request.as_ref()),
         response: Some(self::response(response.as_ref())),

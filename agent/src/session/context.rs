@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::capture::Command;
 use crate::exchange::{Emitter, Exchange};
-use crate::flow::{CgroupId, ConnectionId, Direction, Endpoint, Nanos, Peers, Side, SocketId};
+use crate::flow::{
+    CgroupId, ConnectionId, Direction, Endpoint, Nanos, Peers, Side, SocketId, TunnelClaims,
+};
 use crate::http::h1::Bounds;
 use crate::http::h2::hpack;
 use crate::ledger::{Dropped, Ledger};
@@ -147,6 +149,7 @@ impl Origin {
             server,
             proxied_client,
             outer: self.outer.clone(),
+            claims: TunnelClaims::default(),
         }
     }
 }

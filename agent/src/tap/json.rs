@@ -13,7 +13,8 @@ use serde_json::ser::Formatter;
 use super::body::Text;
 use super::escape::hidden;
 use super::{Detail, View};
-use crate::flow::Endpoint;
+use crate::exchange::Exchange;
+use crate::flow::{Endpoint, Peers};
 use crate::http::rpc::procedure;
 use crate::http::{Anomalies, Body, Fields, Unknown};
 use crate::redact::Content;
@@ -46,6 +47,7 @@ struct Record<'a> {
     target: Lossy<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<Lossy<'a>>,
+    scheme: Lossy<'a>,
     version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<u32>,
@@ -61,6 +63,8 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     upgrade: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    tunnel: Option<Tunnel>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reset: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rpc: Option<Rpc<'a>>,
@@ -75,6 +79,17 @@ struct Record<'a> {
 struct End {
     address: std::net::IpAddr,
     port: u16,
+}
+
+/// The connection that a tunnel runs through, and what its CONNECT says of it.
+#[derive(Serialize)]
+struct Tunnel {
+    client: End,
+    server: End,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<End>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarded: Option<std::net::IpAddr>,
 }
 
 #[derive(Serialize)]
@@ -140,6 +155,11 @@ struct Message<'a> {
     anomalies: Vec<&'static str>,
 }
 
+/// As the request itself says, else what the connection carried.
+fn scheme(exchange: &Exchange) -> &[u8] {
+    (exchange.request.head.scheme()).unwrap_or_else(|| exchange.peers.scheme().as_bytes())
+}
+
 impl<'a> Record<'a> {
     fn of(view: &'a View<'_>, detail: Detail) -> Self {
         let exchange = view.exchange();
@@ -159,6 +179,7 @@ impl<'a> Record<'a> {
             method: Lossy(request.head.method()),
             target: Lossy(request.head.target()),
             host: request.head.host().map(Lossy),
+            scheme: Lossy(scheme(exchange)),
             version: request.head.version.label(),
             stream: exchange.stream,
             status: response.map(|response| response.head.status),
@@ -183,6 +204,7 @@ impl<'a> Record<'a> {
                 )
             }),
             upgrade: exchange.upgrade,
+            tunnel: peers.outer.as_deref().map(Tunnel::of),
             reset: exchange.reset,
             rpc: Rpc::of(view),
             partial: exchange.partial.map(|partial| partial.label()),
@@ -199,6 +221,17 @@ impl End {
         Self {
             address: endpoint.ip(),
             port: endpoint.port(),
+        }
+    }
+}
+
+impl Tunnel {
+    fn of(outer: &Peers) -> Self {
+        Self {
+            client: End::of(&outer.client),
+            server: End::of(&outer.server),
+            target: outer.claims.target.as_ref().map(End::of),
+            forwarded: outer.claims.forwarded,
         }
     }
 }
@@ -330,7 +363,7 @@ mod tests {
             r#"{"time":"2024-02-29T12:34:56.000000789Z","duration_ns":1500000,"side":"server","#,
             r#""client":{"address":"10.0.0.1","port":40000},"server":{"address":"10.0.0.2","port":8080},"#,
             r#""process":{"pid":4321,"name":"shop"},"method":"POST","target":"/cart?id=7","host":"shop.example","#,
-            r#""version":"1.1","status":201,"#,
+            r#""scheme":"http","version":"1.1","status":201,"#,
             r#""request":{"headers":[["Host","shop.example"],["Content-Type","application/json"],["X-Bytes","a"#,
             "\u{fffd}",
             r#"b"]],"body":"{\"item\":\"té\"}","body_size":14},"#,
@@ -353,7 +386,7 @@ mod tests {
         let expected = concat!(
             r#"{"time":"2024-02-29T12:34:56.000000789Z","duration_ns":400000,"side":"server","#,
             r#""client":{"address":"10.0.0.1","port":40000},"server":{"address":"10.0.0.2","port":8080},"#,
-            r#""method":"GET","target":"/","version":"1.1","#,
+            r#""method":"GET","target":"/","scheme":"http","version":"1.1","#,
             r#""request":{"headers":[],"body_size":14},"partial":"no_response"}"#,
             "\n"
         );

@@ -89,6 +89,7 @@ pub(crate) fn exchange() -> Exchange {
             server: end("10.0.0.2:8080"),
             proxied_client: None,
             outer: None,
+            claims: crate::flow::TunnelClaims::default(),
         }),
         request: Request {
             began: 1_000_000_000,

@@ -15,6 +15,8 @@ pub(crate) struct Plain {
 struct Way {
     /// Offset of the next byte, once one is known.
     next: Option<Offset>,
+    /// Offset zero is its very first byte.
+    from_start: bool,
     ended: bool,
 }
 
@@ -33,6 +35,7 @@ impl Plain {
         let next = match way.next {
             Some(next) => next,
             None => {
+                way.from_start = range.start;
                 let offset = match range.start {
                     true => Offset::default(),
                     false => range.offset,
@@ -64,6 +67,15 @@ impl Plain {
         if range.end {
             way.ended = true;
             receiver(Item::End { time });
+        }
+    }
+
+    /// Offsets of a direction count from its very first byte.
+    pub(crate) fn is_from_start(&self, direction: Direction) -> bool {
+        let [ingress, egress] = &self.ways;
+        match direction {
+            Direction::Ingress => ingress.from_start,
+            Direction::Egress => egress.from_start,
         }
     }
 

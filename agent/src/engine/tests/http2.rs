@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::wire::{CLIENT, Run, SERVER, Who, Wire, line};
 use crate::engine::Limits;
 use crate::exchange::Exchange;
-use crate::flow::Side;
+use crate::flow::{Side, TunnelClaims};
 use crate::http::Anomalies;
 use crate::http::h2::frame::PREFACE;
 use crate::http::h2::hpack;
@@ -33,7 +33,7 @@ fn block(fields: &[&str]) -> Vec<u8> {
             out.push(0x80 | index.parse::<u8>().unwrap());
             continue;
         }
-        let (name, value) = field.rsplit_once('=').unwrap();
+        let (name, value) = field.split_once('=').unwrap();
         out.push(0x40);
         for text in [name, value] {
             match u8::try_from(text.len()).unwrap() {
@@ -356,6 +356,19 @@ fn a_tunnel_is_a_connection_of_its_own() {
     let inside = &run.output.exchanges[1].peers;
     assert_eq!(inside.connection.streams(), [1]);
     assert!(inside.outer.is_some());
+    let outer = inside.outer.as_ref().unwrap();
+    assert_eq!(outer.claims, TunnelClaims::default());
+    // HBONE: an address, and for whom.
+    let fields = [
+        ":method=CONNECT",
+        ":authority=10.0.0.5:8080",
+        "forwarded=for=10.0.0.9;proto=http",
+    ];
+    let hbone = [&[(CLIENT, headers(1, 0, &fields))][..], &segments[1..]].concat();
+    let run = self::run(Side::Server, &[&[opening()], &hbone[..]].concat());
+    let outer = run.output.exchanges[1].peers.outer.as_ref().unwrap();
+    assert_eq!(outer.claims.target.unwrap().to_string(), "10.0.0.5:8080");
+    assert_eq!(outer.claims.forwarded.unwrap().to_string(), "10.0.0.9");
     // HTTP/2 in HTTP/2.
     let inside = [&PREFACE[..], &settings(), &get(1, "/deep")].concat();
     check(

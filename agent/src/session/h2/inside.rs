@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::h1::End;
 use super::super::websocket::WebSocket;
 use super::super::{Context, Origin, Session};
-use crate::flow::{Direction, Nanos, Offset, Peers};
+use crate::flow::{Direction, Nanos, Offset, Peers, TunnelClaims};
 use crate::http::h2::stream::Peer;
 use crate::transport::{Chunk, Gap};
 
@@ -24,6 +24,7 @@ impl Inside {
     pub(super) fn new(
         stream: u32,
         websocket: bool,
+        claims: TunnelClaims,
         peers: &Arc<Peers>,
         origin: &Origin,
         cx: &mut Context<'_>,
@@ -42,7 +43,10 @@ impl Inside {
             session,
             origin: Origin {
                 connection: connection.unwrap_or(origin.connection),
-                outer: Some(Arc::clone(peers)),
+                outer: Some(Arc::new(Peers {
+                    claims,
+                    ..Peers::clone(peers)
+                })),
                 ..origin.clone()
             },
             requests,

@@ -11,7 +11,7 @@ use super::super::{Context, Origin};
 use super::header_block::Block;
 use super::inside::Inside;
 use crate::exchange::Request;
-use crate::flow::{Nanos, Offset, Peers};
+use crate::flow::{Nanos, Offset, Peers, TunnelClaims};
 use crate::http::h2::HeadBuilder;
 use crate::http::h2::stream::{Close, Peer, State};
 use crate::ledger::{Dropped, Partial};
@@ -178,8 +178,10 @@ impl Streams {
         cx: &mut Context<'_>,
     ) {
         let mut connect = Connect::No;
+        let mut claims = TunnelClaims::default();
         self.change(id, cx, |stream, _| {
             connect = stream.response(head, undecoded, now);
+            claims = stream.claims();
         });
         if connect == Connect::No {
             return;
@@ -190,7 +192,7 @@ impl Streams {
         let peers = Arc::clone(&self.peers);
         self.change(id, cx, |stream, cx| {
             let websocket = connect == Connect::WebSocket;
-            let inside = Inside::new(id, websocket, &peers, origin, cx);
+            let inside = Inside::new(id, websocket, claims, &peers, origin, cx);
             stream.inside = Some(Box::new(inside));
         });
     }

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use super::attributes::{Builder, push_text};
 use super::headers;
 use crate::exchange::{Exchange, Interim};
-use crate::flow::Peers;
+use crate::flow::{Peers, TunnelClaims};
 use crate::http::{Anomalies, Body, Reason};
 
 /// Adds them.
@@ -85,6 +85,17 @@ fn tunnel(out: &mut Builder, outer: &Peers) {
     ] {
         out.write(key, |text| {
             let _ = write!(text, "{end}");
+        });
+    }
+    let TunnelClaims { target, forwarded } = outer.claims;
+    if let Some(target) = target {
+        out.write("meshtap.tunnel.target", |text| {
+            let _ = write!(text, "{target}");
+        });
+    }
+    if let Some(address) = forwarded {
+        out.write("meshtap.tunnel.forwarded", |text| {
+            let _ = write!(text, "{address}");
         });
     }
 }

@@ -102,7 +102,7 @@ pub(super) fn scheme(
 }
 
 /// `https` when a proxy in front of a server says so, else as configured, else as the request
-/// itself says, else what the socket carried.
+/// itself says, else what the connection carried.
 pub(super) fn scheme_of<'a>(settings: &'a Settings, sanitized: &'a Sanitized) -> &'a [u8] {
     let is_server = sanitized.exchange().peers.side == Side::Server;
     let forwarded = sanitized
@@ -112,7 +112,8 @@ pub(super) fn scheme_of<'a>(settings: &'a Settings, sanitized: &'a Sanitized) ->
         return b"https";
     }
     let configured = settings.scheme.as_deref().map(str::as_bytes);
+    let exchange = sanitized.exchange();
     configured
-        .or_else(|| sanitized.exchange().request.head.scheme())
-        .unwrap_or(b"http")
+        .or_else(|| exchange.request.head.scheme())
+        .unwrap_or_else(|| exchange.peers.scheme().as_bytes())
 }

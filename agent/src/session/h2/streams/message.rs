@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::super::inside::Inside;
 use crate::exchange::{Exchange, Interim, Request, Response};
-use crate::flow::{Nanos, Offset, Peers};
+use crate::flow::{Nanos, Offset, Peers, TunnelClaims};
 use crate::http::h2::stream::{Close, Peer, State};
 use crate::http::h2::{BodyReader, HeadBuilder};
 use crate::http::rpc::{Counter, Protocol};
-use crate::http::{Anomalies, Body, Fields, RequestHead};
+use crate::http::{Anomalies, Body, Fields, RequestHead, tunnel};
 use crate::ledger::Partial;
 
 /// Counted for each stream beside what its messages hold.
@@ -180,6 +180,14 @@ impl Stream {
             anomalies,
         });
         connect
+    }
+
+    /// What a CONNECT says of its tunnel.
+    pub(super) fn claims(&self) -> TunnelClaims {
+        match (&self.request, self.connect) {
+            (Some(request), Connect::Tunnel) => tunnel::claims(&request.head),
+            _ => TunnelClaims::default(),
+        }
     }
 
     pub(super) fn trailers(&mut self, from: Peer, fields: Fields) {
