@@ -3,7 +3,7 @@
 //! ```text
 //! data thread:    source ─► engine ─► queue        never waits
 //! output thread:           queue ─► filters ─► process ─► format ─► stdout
-//! beside them:    process look-ups, the recording's disk, signals
+//! beside them:    process look-ups, the recording's disk, signals, programs with TLS
 //! ```
 
 mod configure;
@@ -18,6 +18,7 @@ mod own;
 mod pids;
 mod pipeline;
 mod privileges;
+mod programs;
 mod queue;
 mod replay;
 mod run;

@@ -22,6 +22,9 @@ pub(super) enum Use {
     /// And the names of processes: `/proc/PID/fd` of other users, sockets of other network
     /// namespaces.
     Processes,
+    /// And attaching to the programs of processes as they come and go. Of one thread, which reads
+    /// files and no traffic.
+    Programs,
 }
 
 /// Nobody else reads what this process holds: no core dump, no ptrace by the same user, no new
@@ -60,9 +63,12 @@ fn kept(needed: Use, maps_need_bpf: bool) -> CapabilitySet {
     if maps_need_bpf {
         kept |= CapabilitySet::BPF;
     }
-    if needed == Use::Processes {
+    if needed != Use::Capture {
         kept |=
             CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH | CapabilitySet::SYS_ADMIN;
+    }
+    if needed == Use::Programs {
+        kept |= CapabilitySet::BPF | CapabilitySet::PERFMON | CapabilitySet::NET_ADMIN;
     }
     kept
 }
@@ -107,6 +113,8 @@ mod tests {
         check(Use::Capture, true, CapabilitySet::BPF);
         check(Use::Processes, false, processes);
         check(Use::Processes, true, processes | CapabilitySet::BPF);
+        let programs = CapabilitySet::BPF | CapabilitySet::PERFMON | CapabilitySet::NET_ADMIN;
+        check(Use::Programs, false, processes | programs);
     }
 
     #[test]

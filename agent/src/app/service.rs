@@ -31,7 +31,7 @@ use super::takeover::Takeover;
 use super::tap::processes;
 use super::totals::RunTotals;
 use super::worker::{RuntimeConfig, RuntimeConfigs, Worker};
-use super::{Failure, configure};
+use super::{Failure, configure, programs};
 use crate::capture::kernel::{self, Capture, HookStatus};
 use crate::cli::RunArgs;
 use crate::config::Config;
@@ -77,6 +77,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
     let sockets: Arc<dyn OwnSockets> = own.clone();
     let listener = listen(&config)?;
+    programs::start(&mut capture, Box::new(|text| info!("{text}"))).map_err(Failure::Thread)?;
     let processes = drop_rights(&config, &mut capture)?;
     let workloads = start_workloads(&config, &capture)?;
     shared.set_directory(workloads.directory());

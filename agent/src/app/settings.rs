@@ -63,6 +63,7 @@ pub(super) fn options(config: &Config) -> CaptureOptions {
         wanted: Wanted {
             connections: config.metrics.enabled,
         },
+        tls: section.tls.enabled,
     }
 }
 

@@ -20,11 +20,11 @@ use super::privileges::{self, Use};
 use super::queue::WhenFull;
 use super::run::{self, Finished, Run, limits};
 use super::stop::Stop;
-use super::{Failure, pids, say};
+use super::{Failure, pids, programs, say};
 use crate::capture::Source;
 use crate::capture::kernel::{Capture, CaptureOptions};
 use crate::capture::record::{Meta, ProcessRecorder, Recorder, RecordingSource};
-use crate::cli::{SideChoice, TapArgs};
+use crate::cli::{SideChoice, TapArgs, TlsChoice};
 use crate::clock::{WallClock, monotonic, nanos};
 use crate::engine::Limits;
 use crate::export::OwnSockets;
@@ -44,6 +44,11 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;
     let mut capture = Capture::start(&options(args))?;
+    let programs = programs::start(
+        &mut capture,
+        Box::new(|text| say(&format!("meshtap: {text}\n"))),
+    );
+    programs.map_err(Failure::Thread)?;
     privileges::drop_capabilities(Use::Processes).map_err(Failure::Privileges)?;
     let live = Live {
         own: Arc::new(OwnTable::new(capture.own_sockets())),
@@ -232,6 +237,7 @@ fn options(args: &TapArgs) -> CaptureOptions {
         cgroup: args.cgroup.clone(),
         config,
         ring_bytes: args.ring_size,
+        tls: args.tls == TlsChoice::Auto,
         ..CaptureOptions::default()
     }
 }

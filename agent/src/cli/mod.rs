@@ -13,7 +13,7 @@ pub use export::ExportArgs;
 pub use output::{ColourChoice, OutputArgs, SideChoice};
 pub use replay::ReplayArgs;
 pub use service::{ConfigArgs, ConfigCommand, RunArgs};
-pub use tap::{MarkArg, TapArgs};
+pub use tap::{MarkArg, TapArgs, TlsChoice};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())

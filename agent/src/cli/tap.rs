@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use meshtap_common::DEFAULT_RING_BYTES;
 
 use super::OutputArgs;
@@ -65,9 +65,30 @@ pub struct TapArgs {
     )]
     pub ignore_mark: MarkArg,
 
+    /// What is read where programs decrypt and encrypt TLS: libraries and programs with OpenSSL or
+    /// BoringSSL, such as nginx, curl and Envoy.
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "WHICH",
+        help_heading = "Capture"
+    )]
+    pub tls: TlsChoice,
+
     /// Show diagnostics of the BPF programs on stderr.
     #[arg(long, help_heading = "Capture")]
     pub log: bool,
+}
+
+/// `--tls`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TlsChoice {
+    /// Every program that can be read, where the privileges allow it.
+    #[default]
+    Auto,
+    /// None.
+    Off,
 }
 
 /// `--ignore-mark`: sockets with `mark & mask == value`. A mask of zero ignores none.

@@ -27,8 +27,26 @@ pub struct CaptureSection {
     /// CAP_NET_RAW since Linux 5.17, can set one, so the default is null: none. With
     /// Kubernetes, ztunnel's sockets (1337) are known by their cgroup.
     pub ignored_mark: Option<u32>,
-    /// Buffer between the kernel and the agent: a power of two from 64KiB to 1GiB.
+    /// Buffer between the kernel and the agent: a power of two from 64KiB to 1GiB. With `tls`
+    /// there are two.
     pub ring: ByteSize,
+    /// Plaintext of TLS, where programs decrypt and encrypt it.
+    pub tls: TlsSection,
+}
+
+/// Plaintext of TLS.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSection {
+    /// Programs and libraries with OpenSSL or BoringSSL are attached to, where the privileges allow
+    /// it.
+    pub enabled: bool,
+}
+
+impl Default for TlsSection {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
 }
 
 impl Default for CaptureSection {
@@ -39,6 +57,7 @@ impl Default for CaptureSection {
             ports: Vec::new(),
             ignored_mark: None,
             ring: ByteSize(u64::from(meshtap_common::DEFAULT_RING_BYTES)),
+            tls: TlsSection::default(),
         }
     }
 }

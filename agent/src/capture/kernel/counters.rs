@@ -65,7 +65,8 @@ impl Classified {
 
 /// The maps.
 pub(super) struct Counters {
-    pub(super) drops: PerCpuArray<MapData, [u64; 2]>,
+    /// One of each object of BPF programs.
+    pub(super) drops: Vec<PerCpuArray<MapData, [u64; 2]>>,
     pub(super) classified: PerCpuArray<MapData, u64>,
     pub(super) shares: HashMap<MapData, u64, RingShare>,
 }
@@ -77,9 +78,11 @@ impl Counters {
             ..Drops::default()
         };
         for (index, total) in (0..DROP_REASONS).zip(&mut drops.by_reason) {
-            for [segments, bytes] in per_cpu(&self.drops, index)? {
-                total.segments = total.segments.wrapping_add(segments);
-                total.bytes = total.bytes.wrapping_add(bytes);
+            for map in &self.drops {
+                for [segments, bytes] in per_cpu(map, index)? {
+                    total.segments = total.segments.wrapping_add(segments);
+                    total.bytes = total.bytes.wrapping_add(bytes);
+                }
             }
         }
         Ok(drops)

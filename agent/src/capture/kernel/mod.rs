@@ -13,6 +13,7 @@ mod own;
 mod privilege;
 mod ring;
 mod scope;
+mod tls;
 
 use std::fmt;
 use std::fs::File;
@@ -35,9 +36,13 @@ pub use self::hooks::{Connections, HookName, HookState, HookStatus, Owners, Tall
 use self::load::MptcpSock;
 pub use self::own::OwnSockets;
 pub use self::scope::CgroupScope;
+pub use self::tls::{
+    Doubt as TlsDoubt, Notice as TlsNotice, Refused as TlsRefused, TargetState, TlsKeeper,
+    TlsProbes,
+};
 use super::{Command, Event, Polled, Source, decode};
 use crate::flow::CgroupId;
-pub use config::{CaptureSection, SideChoice, is_ring_size};
+pub use config::{CaptureSection, SideChoice, TlsSection, is_ring_size};
 
 /// How to capture.
 #[derive(Clone, Debug)]
@@ -50,6 +55,8 @@ pub struct CaptureOptions {
     pub ring_bytes: u32,
     /// Hooks that need not be there.
     pub wanted: Wanted,
+    /// Plaintext of TLS libraries is captured too, where the kernel allows it.
+    pub tls: bool,
 }
 
 impl Default for CaptureOptions {
@@ -59,6 +66,7 @@ impl Default for CaptureOptions {
             config: CaptureConfig::default(),
             ring_bytes: DEFAULT_RING_BYTES,
             wanted: Wanted::default(),
+            tls: false,
         }
     }
 }
@@ -77,6 +85,7 @@ pub struct Capture {
     hooks: Vec<HookStatus>,
     owners: Option<Result<Owners, String>>,
     connections: Option<Connections>,
+    tls: Option<TlsProbes>,
     scope: CgroupScope,
     cgroup: PathBuf,
     /// Holds the programs and their links.
@@ -90,9 +99,22 @@ impl Capture {
     /// When no hook that captures can be attached; see [`CaptureError`].
     pub fn start(options: &CaptureOptions) -> Result<Self, CaptureError> {
         let (path, cgroup) = cgroup::open(options.cgroup.as_deref())?;
-        let (mut ebpf, hooks) = attach(options, &path, &cgroup)?;
-        let ring = RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(map_error)?;
-        let reader = ring::Reader::new(ring).map_err(|error| CaptureError::Setup {
+        let (mut ebpf, mut hooks) = attach(options, &path, &cgroup)?;
+        let mut rings = vec![RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(map_error)?];
+        let mut drops = vec![map(&mut ebpf, "DROPS")?];
+        let mut excluded = vec![map(&mut ebpf, "EXCLUDED_CGROUPS")?];
+        let mut probes = None;
+        if options.tls {
+            let loaded = tls::load(options, &path, &cgroup);
+            hooks.push(tls::status(loaded.as_ref().err()));
+            if let Ok(loaded) = loaded {
+                rings.push(loaded.ring);
+                drops.push(loaded.drops);
+                excluded.push(loaded.excluded);
+                probes = Some(loaded.probes);
+            }
+        }
+        let reader = ring::Reader::new(rings).map_err(|error| CaptureError::Setup {
             reason: error.to_string(),
         })?;
         let mut commands =
@@ -104,13 +126,12 @@ impl Capture {
         let commands = Arc::new(Mutex::new(commands));
         let own = OwnSockets::new(Arc::clone(&commands), map(&mut ebpf, "FLOWS")?);
         let counters = Counters {
-            drops: map(&mut ebpf, "DROPS")?,
+            drops,
             classified: map(&mut ebpf, "CLASSIFIED")?,
             shares: map(&mut ebpf, "RING_SHARES")?,
         };
         let mut settings = map(&mut ebpf, "CONFIG")?;
-        let excluded = take(&mut ebpf, "EXCLUDED_CGROUPS")?;
-        let scope = CgroupScope::new(excluded, Arc::clone(&commands)).map_err(map_error)?;
+        let scope = CgroupScope::new(excluded, Arc::clone(&commands));
         let owners = owners(&mut ebpf, &hooks)?;
         let connections = connections(&mut ebpf, &hooks)?;
         let diagnostics = match options.config.log {
@@ -130,6 +151,7 @@ impl Capture {
             hooks,
             owners: Some(owners),
             connections,
+            tls: probes,
             scope,
             cgroup: path,
             _ebpf: ebpf,
@@ -180,6 +202,12 @@ impl Capture {
     /// What happens to connections; at the first call, where that hook is in place.
     pub const fn take_connections(&mut self) -> Option<Connections> {
         self.connections.take()
+    }
+
+    /// The probes of the TLS hook, to be attached to files; at the first call, where the hook is in
+    /// place.
+    pub const fn take_tls(&mut self) -> Option<TlsProbes> {
+        self.tls.take()
     }
 
     /// A handle to name the agent's own sockets with.

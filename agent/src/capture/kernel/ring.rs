@@ -1,4 +1,4 @@
-//! Reads the ring buffer in batches.
+//! Reads the ring buffers in batches: one for each object of BPF programs.
 //!
 //! The BPF programs submit records without waking anybody, but when a lot is pending: a wake-up for
 //! each would cost more than the record. So the reader sleeps for a tick, then takes all there is.
@@ -24,9 +24,9 @@ use crate::capture::Polled;
 /// this often.
 const BATCH: usize = 1024 * 1024;
 
-/// The reader of the ring buffer.
+/// The reader of the ring buffers.
 pub(super) struct Reader {
-    ring: RingBuf<MapData>,
+    rings: Vec<RingBuf<MapData>>,
     epoll: OwnedFd,
     has_more: bool,
     pace: Pace,
@@ -34,17 +34,19 @@ pub(super) struct Reader {
 
 impl Reader {
     /// # Errors
-    /// When the ring cannot be waited on.
-    pub(super) fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
+    /// When a ring cannot be waited on.
+    pub(super) fn new(rings: Vec<RingBuf<MapData>>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(
-            &epoll,
-            &ring,
-            epoll::EventData::new_u64(0),
-            epoll::EventFlags::IN | epoll::EventFlags::ET,
-        )?;
+        for ring in &rings {
+            epoll::add(
+                &epoll,
+                ring,
+                epoll::EventData::new_u64(0),
+                epoll::EventFlags::IN | epoll::EventFlags::ET,
+            )?;
+        }
         Ok(Self {
-            ring,
+            rings,
             epoll,
             has_more: false,
             pace: Pace::default(),
@@ -52,7 +54,8 @@ impl Reader {
     }
 
     /// Waits for a tick, at most `timeout`, or until the kernel says that a lot is pending; then
-    /// hands over what is there, in order, a batch at most.
+    /// hands over what is there, in the order of each ring, a batch of each at most. No connection
+    /// is in two rings.
     ///
     /// # Errors
     /// When waiting fails.
@@ -64,15 +67,18 @@ impl Reader {
         if !self.has_more {
             self.wait(timeout)?;
         }
-        let (mut taken, mut records) = (0, 0);
+        let mut records = 0;
         self.has_more = false;
-        while let Some(record) = self.ring.next() {
-            handle(&record);
-            taken += record.len();
-            records += 1;
-            if taken >= BATCH {
-                self.has_more = true;
-                break;
+        for ring in &mut self.rings {
+            let mut taken = 0;
+            while let Some(record) = ring.next() {
+                handle(&record);
+                taken += record.len();
+                records += 1;
+                if taken >= BATCH {
+                    self.has_more = true;
+                    break;
+                }
             }
         }
         self.pace.took(records);

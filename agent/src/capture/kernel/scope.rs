@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aya::maps::{HashMap, Map, MapData, MapError};
+use aya::maps::{HashMap, MapData, MapError};
 
 use super::commands::Commands;
 use crate::capture::Exclusions;
@@ -13,16 +13,20 @@ use crate::flow::CgroupId;
 /// Leaves cgroups alone. Cheap to clone; works while the capture lives.
 #[derive(Clone)]
 pub struct CgroupScope {
-    excluded: Arc<Mutex<HashMap<MapData, u64, u32>>>,
+    /// One of each object of BPF programs.
+    excluded: Arc<Mutex<Vec<HashMap<MapData, u64, u32>>>>,
     commands: Arc<Mutex<Commands>>,
 }
 
 impl CgroupScope {
-    pub(super) fn new(map: Map, commands: Arc<Mutex<Commands>>) -> Result<Self, MapError> {
-        Ok(Self {
-            excluded: Arc::new(Mutex::new(HashMap::try_from(map)?)),
+    pub(super) fn new(
+        maps: Vec<HashMap<MapData, u64, u32>>,
+        commands: Arc<Mutex<Commands>>,
+    ) -> Self {
+        Self {
+            excluded: Arc::new(Mutex::new(maps)),
             commands,
-        })
+        }
     }
 }
 
@@ -36,15 +40,20 @@ impl Exclusions for CgroupScope {
     /// Connections that are followed already leave with their next packet; those that have left do
     /// not come back.
     fn set(&self, cgroup: CgroupId, excluded: bool) -> io::Result<()> {
-        let mut map = self.excluded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut maps = self.excluded.lock().unwrap_or_else(PoisonError::into_inner);
         if excluded {
-            map.insert(cgroup.0, 0, 0).map_err(io::Error::other)?;
+            for map in maps.iter_mut() {
+                map.insert(cgroup.0, 0, 0).map_err(io::Error::other)?;
+            }
             let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
             return commands.publish();
         }
-        match map.remove(&cgroup.0) {
-            Err(MapError::KeyNotFound) | Ok(()) => Ok(()),
-            Err(error) => Err(io::Error::other(error)),
+        for map in maps.iter_mut() {
+            match map.remove(&cgroup.0) {
+                Err(MapError::KeyNotFound) | Ok(()) => {}
+                Err(error) => return Err(io::Error::other(error)),
+            }
         }
+        Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! The hooks as a table: each has a name, its BPF programs, and where they attach.
 //!
 //! A hook is attached whole or not at all, and on its own: one that a kernel refuses is recorded
-//! with the reason, and the others stay. A new hook is a file here and a line in [`TABLE`].
+//! with the reason, and the others stay. A new hook is a file here and a line in [`TABLE`]. The TLS
+//! hook, which attaches to files as they come and go, is in `kernel/tls`.
 
 mod connection;
 mod owner;
@@ -32,6 +33,8 @@ pub enum HookName {
     Owner,
     /// The beginning and the end of every TCP connection.
     Connection,
+    /// What TLS libraries of processes read and write.
+    Tls,
 }
 
 impl HookName {
@@ -42,6 +45,7 @@ impl HookName {
             Self::Socket => "socket",
             Self::Owner => "owner",
             Self::Connection => "connection",
+            Self::Tls => "tls",
         }
     }
 
@@ -49,7 +53,7 @@ impl HookName {
     #[must_use]
     pub const fn captures(self) -> bool {
         match self {
-            Self::Socket => true,
+            Self::Socket | Self::Tls => true,
             Self::Owner | Self::Connection => false,
         }
     }
