@@ -24,7 +24,13 @@ impl Envoy {
     /// `upstream`.
     #[must_use]
     pub fn start(bench: &Bench, upstream: &str) -> Self {
-        let config = bench.scratch.write("envoy.yaml", config(upstream));
+        Self::with_config(bench, &config(upstream), ENVOY_PORT)
+    }
+
+    /// With this configuration, in which something listens on this port.
+    #[must_use]
+    pub fn with_config(bench: &Bench, config: &str, port: u16) -> Self {
+        let config = bench.scratch.write("envoy.yaml", config);
         let mut command = Command::new(binary());
         command
             .args([
@@ -36,7 +42,7 @@ impl Envoy {
                 "-c",
             ])
             .arg(config);
-        let daemon = Daemon::start(bench, &mut command).listening(ENVOY_PORT);
+        let daemon = Daemon::start(bench, &mut command).listening(port);
         Self { daemon }
     }
 }

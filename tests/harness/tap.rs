@@ -35,6 +35,7 @@ pub fn binary() -> Option<OsString> {
 pub struct Tap {
     command: Command,
     ledger: PathBuf,
+    tls: bool,
 }
 
 impl Tap {
@@ -58,7 +59,19 @@ impl Tap {
             .arg(cgroup)
             .arg("--ledger-json")
             .arg(&ledger);
-        Self { command, ledger }
+        Self {
+            command,
+            ledger,
+            tls: false,
+        }
+    }
+
+    /// With the plaintext of TLS libraries, which is left alone else: most tests are about sockets,
+    /// and programs are the whole machine's.
+    #[must_use]
+    pub const fn with_tls(mut self) -> Self {
+        self.tls = true;
+        self
     }
 
     /// Only the sockets that requests arrive at: each exchange once, whatever else of the test is
@@ -101,6 +114,9 @@ impl Tap {
     }
 
     fn launch(mut self, read: bool) -> Running {
+        if !self.tls {
+            self.command.args(["--tls", "off"]);
+        }
         self.command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -250,6 +266,17 @@ impl Running {
     #[must_use]
     pub fn pace(&self) -> Pace {
         Pace(Arc::clone(&self.shared))
+    }
+
+    /// Waits until a line of what it says has all these words.
+    ///
+    /// # Panics
+    /// When it does not say so.
+    pub fn says(&self, words: &[&str]) {
+        self.until(&format!("it says {words:?}"), |seen| {
+            let has_all = |line: &String| words.iter().all(|word| line.contains(word));
+            seen.stderr.iter().any(has_all)
+        });
     }
 
     fn until(&self, what: &str, condition: impl Fn(&Seen) -> bool) {

@@ -1,0 +1,6 @@
+//! Plaintext where programs decrypt and encrypt it: what a TLS library reads and writes.
+
+mod bench;
+mod envoy;
+mod hbone;
+mod libssl;
