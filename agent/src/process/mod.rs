@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 pub use crate::capture::Witness;
 pub use crate::flow::Process;
 
-use crate::capture::{Event, Segment};
+use crate::capture::Event;
 use crate::flow::{CgroupId, Endpoint, Peers, Side, SocketId};
 
 use lookup::Shared;

@@ -420,7 +420,12 @@ fn exchanges() -> Vec<Sanitized> {
     whole.reset = Some(8);
     whole.upgrade = true;
     whole.partial = Some(Partial::Gap);
-    let outer = whole.peers.clone();
+    let mut outer = whole.peers.clone();
+    let claims = crate::flow::TunnelClaims {
+        target: Some(outer.server),
+        forwarded: Some(outer.client.ip()),
+    };
+    Arc::make_mut(&mut outer).claims = claims;
     Arc::make_mut(&mut whole.peers).outer = Some(outer);
     // gzip without saying so: bytes that are no text, and that nobody can search.
     let binary = || {
