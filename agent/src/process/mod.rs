@@ -128,17 +128,29 @@ pub struct Announcer {
 impl Announcer {
     /// Notes the socket of an event if it is new.
     pub fn event(&mut self, event: &Event<'_>) {
-        if let Event::Tcp(segment) = event {
-            self.segment(segment);
+        if event.bytes().is_empty() {
+            return;
+        }
+        match event {
+            // A listener's cookie is not that of the connection.
+            Event::Tcp(segment) if !segment.listener => self.note(Query {
+                socket: segment.socket,
+                cgroup: segment.cgroup,
+                local: segment.local,
+                remote: segment.remote,
+            }),
+            Event::Plaintext(range) if range.socket != SocketId::default() => self.note(Query {
+                socket: range.socket,
+                cgroup: range.cgroup,
+                local: range.local,
+                remote: range.remote,
+            }),
+            _ => {}
         }
     }
 
-    fn segment(&mut self, segment: &Segment<'_>) {
-        // A listener's cookie is not that of the connection.
-        if segment.listener || segment.payload.is_empty() {
-            return;
-        }
-        let cookie = segment.socket.0;
+    fn note(&mut self, query: Query) {
+        let cookie = query.socket.0;
         // Cookies are counted up per CPU in batches: their low bits spread well.
         let slot = usize::try_from(cookie).unwrap_or(0) % self.seen.len().max(1);
         match self.seen.get_mut(slot) {
@@ -146,12 +158,7 @@ impl Announcer {
             _ => return,
         }
         if self.fresh.len() < FRESH {
-            self.fresh.push(Query {
-                socket: segment.socket,
-                cgroup: segment.cgroup,
-                local: segment.local,
-                remote: segment.remote,
-            });
+            self.fresh.push(query);
         }
     }
 
