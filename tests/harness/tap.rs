@@ -19,6 +19,8 @@ use crate::{Bench, Exchange, Report};
 const READY: &str = "capturing";
 /// Loading and attaching takes well under a second; a busy machine may need more.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Every program of the machine is looked into first, which takes a debug build a minute.
+const SAYS: Duration = Duration::from_secs(240);
 
 /// The binary under test: `MESHTAP_BIN`, or the one that `cargo xtask build --release` leaves.
 #[must_use]
@@ -273,14 +275,18 @@ impl Running {
     /// # Panics
     /// When it does not say so.
     pub fn says(&self, words: &[&str]) {
-        self.until(&format!("it says {words:?}"), |seen| {
+        self.until_within(SAYS, &format!("it says {words:?}"), |seen| {
             let has_all = |line: &String| words.iter().all(|word| line.contains(word));
             seen.stderr.iter().any(has_all)
         });
     }
 
     fn until(&self, what: &str, condition: impl Fn(&Seen) -> bool) {
-        let deadline = Instant::now() + TIMEOUT;
+        self.until_within(TIMEOUT, what, condition);
+    }
+
+    fn until_within(&self, timeout: Duration, what: &str, condition: impl Fn(&Seen) -> bool) {
+        let deadline = Instant::now() + timeout;
         let mut seen = self.shared.lock();
         while !condition(&seen) {
             let left = deadline.saturating_duration_since(Instant::now());
