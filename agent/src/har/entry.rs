@@ -354,7 +354,8 @@ impl Timings {
 /// An absolute URL, as the format asks for. What is not UTF-8 is taken for ISO-8859-1.
 fn url(exchange: &Exchange) -> Vec<u8> {
     let head = &exchange.request.head;
-    let mut url = head.scheme().unwrap_or(b"http").to_vec();
+    let scheme = head.scheme();
+    let mut url = scheme.unwrap_or_else(|| exchange.peers.scheme().as_bytes()).to_vec();
     url.extend_from_slice(b"://");
     match head.host().filter(|host| !host.is_empty()) {
         Some(host) => url.extend_from_slice(host),
