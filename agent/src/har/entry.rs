@@ -355,7 +355,9 @@ impl Timings {
 fn url(exchange: &Exchange) -> Vec<u8> {
     let head = &exchange.request.head;
     let scheme = head.scheme();
-    let mut url = scheme.unwrap_or_else(|| exchange.peers.scheme().as_bytes()).to_vec();
+    let mut url = scheme
+        .unwrap_or_else(|| exchange.peers.scheme().as_bytes())
+        .to_vec();
     url.extend_from_slice(b"://");
     match head.host().filter(|host| !host.is_empty()) {
         Some(host) => url.extend_from_slice(host),
