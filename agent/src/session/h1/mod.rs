@@ -234,10 +234,12 @@ impl H1 {
     /// TCP may have taken other bytes than the last ones of a direction.
     pub(crate) fn conflict(&mut self, direction: Direction) {
         match self.messages(direction) {
-            Messages::Requests => match (&mut self.started, self.in_flight.back_mut()) {
-                (Some(started), _) => started.conflict = true,
-                (None, Some(exchange)) => exchange.request_anomaly(Anomalies::CONFLICT),
-                (None, None) => {}
+            Messages::Requests => match &mut self.started {
+                Some(started) => started.conflict = true,
+                None => self
+                    .in_flight
+                    .iter_mut()
+                    .for_each(|exchange| exchange.request_anomaly(Anomalies::CONFLICT)),
             },
             Messages::Responses => {
                 if let Some(exchange) = self.in_flight.front_mut() {

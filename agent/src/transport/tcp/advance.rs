@@ -44,7 +44,7 @@ impl Assembler {
         time: Nanos,
         receiver: &mut Receiver<impl FnMut(Item<'_>)>,
     ) {
-        while distance(self.at.seq, to) > 0 {
+        while !self.ended && distance(self.at.seq, to) > 0 {
             let first = self
                 .reorder
                 .as_ref()
@@ -53,16 +53,16 @@ impl Assembler {
             match first {
                 Some((seq, kept_skipped)) if distance(seq, to) > 0 => {
                     self.gap(seq, kept_skipped, time, receiver);
-                    self.drain(receiver);
+                    self.drain(time, receiver);
                 }
                 _ => self.gap(to, skipped, time, receiver),
             }
         }
-        self.drain(receiver);
+        self.drain(time, receiver);
     }
 
     /// Hands on kept ranges that are in order now.
-    pub(super) fn drain(&mut self, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
+    pub(super) fn drain(&mut self, time: Nanos, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
         while let Some(reorder) = &mut self.reorder {
             let Some(first) = reorder.first() else {
                 self.reorder = None;
@@ -73,6 +73,13 @@ impl Assembler {
                 return;
             };
             let Some(kept) = reorder.pop() else { return };
+            if kept.fin {
+                // One that data went past is discarded, as TCP does.
+                if behind == 0 {
+                    self.end(time, receiver);
+                }
+                continue;
+            }
             let end = kept.end().wrapping_add(kept.uncopied);
             let mut range = Range {
                 bytes: &kept.bytes,
@@ -83,11 +90,12 @@ impl Assembler {
             };
             range.advance(behind);
             if !range.bytes.is_empty() {
-                receiver.chunk(&range, self.at.offset);
-                self.at.pass(range.end());
+                self.give(&range, kept.disputed, receiver);
             }
             if kept.uncopied > 0 && distance(self.at.seq, end) > 0 {
                 let to = match self.first_kept() {
+                    // The next one has the bytes.
+                    Some(seq) if distance(self.at.seq, seq) <= 0 => continue,
                     Some(seq) if distance(seq, end) > 0 => seq,
                     _ => end,
                 };
@@ -139,13 +147,8 @@ impl Assembler {
     }
 
     pub(super) fn end(&mut self, time: Nanos, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
-        if let Some((fin, _)) = self.fin
-            && !self.ended
-            && distance(fin, self.at.seq) >= 0
-        {
-            self.ended = true;
-            self.reorder = None;
-            receiver.item(Item::End { time });
-        }
+        self.ended = true;
+        self.reorder = None;
+        receiver.item(Item::End { time });
     }
 }

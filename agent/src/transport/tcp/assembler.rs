@@ -2,7 +2,7 @@
 
 use super::advance::Receiver;
 use super::doubt::Doubt;
-use super::reorder::Reorder;
+use super::reorder::{Kept, Reorder};
 use super::{Anchor, Range, distance, length};
 use crate::capture::Segment;
 use crate::flow::{Direction, Nanos, Offset};
@@ -27,12 +27,12 @@ pub struct Assembler {
     pub(super) at: Anchor,
     /// An offset of `at` was chosen.
     anchored: bool,
-    /// Where the direction ends, and since when that is known.
-    pub(super) fin: Option<(u32, Nanos)>,
     /// Bytes before this are not wanted: a hole there is on purpose.
     pub(super) unneeded: Option<u32>,
     opened: bool,
     pub(super) ended: bool,
+    /// Its bytes are received: TCP may refuse them.
+    received: bool,
     /// Received bytes that TCP is not known to have taken yet.
     doubt: Option<Doubt>,
     /// Bytes or a gap were handed on.
@@ -84,17 +84,14 @@ impl Assembler {
     #[inline]
     #[must_use]
     pub const fn is_waiting(&self) -> bool {
-        self.reorder.is_some() || (self.fin.is_some() && !self.ended)
+        self.reorder.is_some()
     }
 
     /// Since when an earlier segment is awaited, if one is.
     #[must_use]
     pub fn waiting_since(&self) -> Option<Nanos> {
-        match self.reorder.as_ref().and_then(|reorder| reorder.first()) {
-            Some(kept) => Some(kept.time),
-            None if self.ended => None,
-            None => self.fin.map(|(_, since)| since),
-        }
+        let first = self.reorder.as_ref().and_then(|reorder| reorder.first());
+        first.map(|kept| kept.time)
     }
 
     /// Bytes before `seq` are not wanted any more, so a hole there is no loss.
@@ -131,12 +128,18 @@ impl Assembler {
         if self.doubt.is_some() {
             self.doubt(segment, receiver);
         }
-        // What lies before `expected` was given, or is lost: no later segment brings it.
-        if distance(self.at.seq, segment.expected) > 0 {
-            self.pass(segment.expected, segment.skipped, segment.time, receiver);
-        }
+        self.received = segment.direction == Direction::Ingress;
         let len = length(segment.payload).min(segment.wire_len);
         let end = segment.seq.wrapping_add(segment.wire_len);
+        // What lies before `expected` was given, or is lost: no later segment brings it.
+        let expected = match segment.fin && segment.expected == end.wrapping_add(1) {
+            // Sent again: its own number is in it.
+            true => end,
+            false => segment.expected,
+        };
+        if distance(self.at.seq, expected) > 0 {
+            self.pass_known(expected, segment.skipped, segment.time, receiver);
+        }
         // The socket's position may lag behind what the hook skips; nobody waits for what nobody
         // wants.
         let idle = segment.skipped
@@ -147,20 +150,17 @@ impl Assembler {
             self.declined(end);
         }
         let offset = distance(self.at.seq, segment.seq);
-        if segment.fin && self.fin.is_none() && distance(self.at.seq, end) >= 0 {
-            if !self.believable(segment.seq, segment.skipped) {
-                return;
-            }
-            self.fin = Some((end, segment.time));
+        if self.ended {
+            return;
         }
         if offset <= 0 {
             self.in_order(segment, offset.unsigned_abs(), len, receiver);
         } else if idle {
             self.pass(end, true, segment.time, receiver);
-        } else if len > 0 && self.believable(segment.seq, segment.skipped) {
+            self.fin(segment, receiver);
+        } else if self.believable(segment.seq, segment.skipped) {
             self.keep(segment, len, bounds, receiver);
         }
-        self.end(segment.time, receiver);
     }
 
     /// Looks at bytes that TCP was not known to have taken.
@@ -215,42 +215,55 @@ impl Assembler {
                 boundary: true,
             };
             range.advance(behind as usize);
-            if let Some(first) = self.reorder.as_ref().and_then(|reorder| reorder.first())
-                && distance(first.seq, range.end()) > 0
-            {
-                // Reaches into what is kept: the first copy wins.
-                self.overlapping(range, segment, receiver);
-                return;
-            }
-            receiver.chunk(&range, self.at.offset);
-            self.at.pass(range.end());
-            let first = !std::mem::replace(&mut self.given, true);
-            if segment.direction == Direction::Ingress {
-                Doubt::add(&mut self.doubt, &range, first);
-            }
+            // What is in order wins over what is kept.
+            let kept = self.reorder.as_ref();
+            let disputed = kept.is_some_and(|reorder| reorder.differs(&range));
+            self.give(&range, disputed, receiver);
         }
         let end = segment.seq.wrapping_add(segment.wire_len);
         if segment.wire_len > len && distance(self.at.seq, end) > 0 {
+            if let Some(reorder) = &mut self.reorder {
+                reorder.forget_fins(end);
+            }
             self.pass(end, segment.skipped, segment.time, receiver);
         }
+        self.fin(segment, receiver);
         if self.reorder.is_some() {
-            self.drain(receiver);
+            self.drain(segment.time, receiver);
         }
     }
 
-    fn overlapping(
+    /// Hands on bytes at the position. `disputed`: other copies of them came.
+    #[inline]
+    pub(super) fn give(
         &mut self,
-        range: Range<'_>,
-        segment: &Segment<'_>,
+        range: &Range<'_>,
+        disputed: bool,
         receiver: &mut Receiver<impl FnMut(Item<'_>)>,
     ) {
-        let uncopied = segment.wire_len.saturating_sub(length(segment.payload));
-        if let Some(reorder) = &mut self.reorder
-            && reorder.insert(&range, uncopied, segment.skipped)
-        {
+        // A message may be at its end there, another one may begin: both are in doubt.
+        if disputed {
             receiver.item(Item::Conflict { first: false });
         }
-        self.drain(receiver);
+        receiver.chunk(range, self.at.offset);
+        self.at.pass(range.end());
+        if disputed {
+            receiver.item(Item::Conflict { first: false });
+        }
+        let first = !std::mem::replace(&mut self.given, true);
+        if self.received {
+            Doubt::add(&mut self.doubt, range, first);
+        }
+    }
+
+    /// A FIN ends the direction where the position has reached it. Once data has gone past it, TCP
+    /// discards it.
+    #[inline]
+    fn fin(&mut self, segment: &Segment<'_>, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
+        let end = segment.seq.wrapping_add(segment.wire_len);
+        if segment.fin && end == self.at.seq {
+            self.end(segment.time, receiver);
+        }
     }
 
     fn keep(
@@ -267,9 +280,14 @@ impl Assembler {
             time: segment.time,
             boundary: true,
         };
+        if len == 0 && !segment.fin {
+            return;
+        }
         let reorder = self.reorder.get_or_insert_with(|| Box::new(Reorder::new()));
-        if reorder.insert(&range, segment.wire_len - len, segment.skipped) {
-            receiver.item(Item::Conflict { first: false });
+        reorder.insert(&range, segment.wire_len - len, segment.skipped);
+        if segment.fin {
+            let end = segment.seq.wrapping_add(segment.wire_len);
+            reorder.insert_fin(end, segment.time);
         }
         while self.memory() > bounds.reorder_bytes {
             self.pass_hole(segment.time, receiver);
@@ -297,35 +315,52 @@ impl Assembler {
                 start: false,
             });
         }
-        // A FIN takes one sequence number.
-        let seq = match self.fin {
-            Some((fin, _)) if distance(fin, seq) > 0 => fin,
-            _ => seq,
-        };
         if self.believable(seq, false) {
-            self.pass(seq, false, time, receiver);
-            self.end(time, receiver);
+            self.pass_known(seq, false, time, receiver);
         }
     }
 
-    /// Takes the first hole for missing.
+    /// Moves the position to that of an end of the connection, which counts a FIN as one.
+    fn pass_known(
+        &mut self,
+        to: u32,
+        skipped: bool,
+        time: Nanos,
+        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
+    ) {
+        if let Some(reorder) = &mut self.reorder {
+            reorder.forget_fins(to.wrapping_sub(1));
+        }
+        self.pass(to, skipped, time, receiver);
+    }
+
+    /// Takes the first hole for missing. A FIN behind it is then no evidence of anything: anybody
+    /// can send one, and nothing shows that TCP took it.
     pub fn pass_hole(&mut self, time: Nanos, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
-        let to = self.first_kept().or(self.fin.map(|(fin, _)| fin));
-        if let Some(seq) = to {
+        if let Some(reorder) = &mut self.reorder
+            && reorder.first().is_some_and(|first| first.fin)
+        {
+            reorder.pop();
+            self.drain(time, receiver);
+        } else if let Some(seq) = self.first_kept() {
             self.pass(seq, false, time, receiver);
         }
-        self.end(time, receiver);
     }
 
     /// Takes every hole for missing: nothing more comes.
     pub fn flush(&mut self, time: Nanos, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
-        while self.waiting_since().is_some() {
-            self.pass_hole(time, receiver);
+        while let Some(seq) = self.first_kept() {
+            self.pass(seq, false, time, receiver);
         }
     }
 
     pub(super) fn first_kept(&self) -> Option<u32> {
         self.reorder.as_ref()?.first().map(|kept| kept.seq)
+    }
+
+    /// The byte after the last that is kept.
+    pub(super) fn last_kept(&self) -> Option<u32> {
+        self.reorder.as_ref()?.last().map(Kept::end)
     }
 
     fn believable(&self, seq: u32, skipped: bool) -> bool {
@@ -441,6 +476,126 @@ mod tests {
         );
     }
 
+    /// tcp_data_queue and tcp_ofo_queue of Linux: what is in order wins over what is kept.
+    #[test]
+    fn in_order_wins_over_kept() {
+        let conflict = "conflict false";
+        check(
+            &[s(10, 10, "a"), s(12, 11, "C"), s(11, 11, "bcd")],
+            &["at 10", "a", conflict, "bcd", conflict],
+        );
+        // What reaches further goes on where the other ends.
+        check(
+            &[s(10, 10, "a"), s(12, 11, "CDEF"), s(11, 11, "bcd")],
+            &["at 10", "a", conflict, "bcd", conflict, "EF~"],
+        );
+        check(
+            &[
+                s(10, 10, "a"),
+                s(12, 11, "CD"),
+                s(15, 11, "FG"),
+                s(11, 11, "bcdefgh"),
+            ],
+            &["at 10", "a", conflict, "bcdefgh", conflict],
+        );
+        // In small parts, what is kept is reached first; the rest then comes as another copy.
+        check(
+            &[
+                s(10, 10, "a"),
+                s(12, 11, "CD"),
+                s(11, 11, "b"),
+                s(12, 12, "cd"),
+            ],
+            &["at 10", "a", "b", "CD", conflict],
+        );
+        // The same bytes are no conflict.
+        check(
+            &[s(10, 10, "a"), s(12, 11, "cd"), s(11, 11, "bcde")],
+            &["at 10", "a", "bcde"],
+        );
+        // Two copies beyond a hole: either may be refused, so the bytes are in doubt.
+        check(
+            &[
+                s(10, 10, "a"),
+                s(12, 11, "CD"),
+                s(12, 11, "cde"),
+                s(11, 11, "b"),
+            ],
+            &["at 10", "a", "b", conflict, "cde", conflict],
+        );
+    }
+
+    #[test]
+    fn a_fin_that_data_goes_past_is_none() {
+        let fin = |seq, text| S {
+            fin: true,
+            ..s(seq, 11, text)
+        };
+        let b = s(11, 11, "bcdef");
+        let conflict = "conflict false";
+        for early in [fin(14, ""), fin(13, "d")] {
+            check(
+                &[s(10, 10, "a"), early, b],
+                &["at 10", "a", conflict, "bcdef", conflict],
+            );
+        }
+        check(
+            &[s(10, 10, "a"), fin(16, ""), b],
+            &["at 10", "a", "bcdef", "fin"],
+        );
+        check(
+            &[s(10, 10, "a"), fin(14, "ef"), b],
+            &["at 10", "a", "bcdef", "fin"],
+        );
+        // A forged one before the real one, or after it.
+        for order in [[fin(14, ""), fin(16, "")], [fin(16, ""), fin(14, "")]] {
+            check(
+                &[s(10, 10, "a"), order[0], order[1], b],
+                &["at 10", "a", conflict, "bcdef", conflict, "fin"],
+            );
+        }
+        // The socket's own position is past it, or just past it.
+        check(
+            &[s(10, 10, "a"), fin(14, ""), s(20, 20, "x")],
+            &["at 10", "a", "gap 9", "x"],
+        );
+        check(
+            &[s(10, 10, "a"), fin(14, ""), s(15, 15, "")],
+            &["at 10", "a", "gap 3", "fin"],
+        );
+        // Bytes that were not copied go past it too.
+        let long = S {
+            more: 9,
+            ..s(11, 11, "b")
+        };
+        check(
+            &[s(10, 10, "a"), fin(14, ""), long, s(21, 21, "x")],
+            &["at 10", "a", "b", "gap 9", "x"],
+        );
+    }
+
+    #[test]
+    fn a_fin_behind_a_hole_does_not_end_the_wait() {
+        let mut assembler = Assembler::default();
+        let fin = S {
+            fin: true,
+            ..s(20, 11, "")
+        };
+        run(&mut assembler, &[s(10, 10, "a"), fin]);
+        assert!(assembler.is_waiting());
+        let mut items = Vec::new();
+        let mut receiver = Receiver::new(PEER, |item: Item<'_>| items.push(shown(item)));
+        assembler.pass_hole(0, &mut receiver);
+        assert!(!assembler.is_waiting());
+        assert!(items.is_empty());
+        assert_eq!(run(&mut assembler, &[s(11, 11, "b")]), ["b"]);
+        // Nothing more comes.
+        run(&mut assembler, &[fin]);
+        let mut receiver = Receiver::new(PEER, |item: Item<'_>| items.push(shown(item)));
+        assembler.flush(0, &mut receiver);
+        assert_eq!(items, ["gap 8", "fin"]);
+    }
+
     #[test]
     fn joined_mid_stream() {
         // The socket is at 10; the first segment seen came early, or begins before.
@@ -474,11 +629,6 @@ mod tests {
                 s(10, 13, "abcd"),
             ],
             &["at 10", "ab", "c~", "d~"],
-        );
-        // What was kept first wins over what reaches into it later.
-        check(
-            &[s(10, 10, "a"), s(12, 11, "C"), s(11, 11, "bcd")],
-            &["at 10", "a", "conflict false", "b", "C", "d~"],
         );
         check(
             &[

@@ -1,4 +1,4 @@
-//! Segments that came before an earlier one: sorted, without overlap, bounded by the caller.
+//! Segments that came before an earlier one: sorted, bounded by the caller.
 
 use super::{distance, length};
 use crate::flow::Nanos;
@@ -7,7 +7,7 @@ use crate::flow::Nanos;
 /// tiny segments are bounded too.
 const OVERHEAD: usize = 96;
 
-/// A range kept for later.
+/// A range kept for later, or a FIN.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) seq: u32,
@@ -17,6 +17,10 @@ pub(super) struct Kept {
     pub(super) boundary: bool,
     /// The hook said that it skipped bytes on purpose, before these or after them.
     pub(super) skipped: bool,
+    /// A FIN, at `seq`, without bytes.
+    pub(super) fin: bool,
+    /// Other copies of the bytes came.
+    pub(super) disputed: bool,
     /// Bytes that follow on the wire and were not copied.
     pub(super) uncopied: u32,
     pub(super) bytes: Box<[u8]>,
@@ -26,9 +30,43 @@ impl Kept {
     pub(super) fn end(&self) -> u32 {
         self.seq.wrapping_add(length(&self.bytes))
     }
+
+    /// The sequence number after its last, of which a FIN takes one.
+    fn limit(&self) -> u32 {
+        self.end().wrapping_add(u32::from(self.fin))
+    }
+
+    /// Both have a number that is not the same in both.
+    fn differs(&self, other: &Self) -> bool {
+        let overlaps =
+            distance(self.seq, other.limit()) > 0 && distance(other.seq, self.limit()) > 0;
+        overlaps && (self.fin != other.fin || differ((self.seq, &self.bytes), other))
+    }
 }
 
-/// Kept ranges in stream order.
+/// Bytes from a sequence number on are not those that are kept there.
+fn differ((seq, bytes): (u32, &[u8]), kept: &Kept) -> bool {
+    let ahead = distance(seq, kept.seq);
+    let skip = ahead.unsigned_abs() as usize;
+    let (new, kept) = match ahead >= 0 {
+        true => (bytes.get(skip..), Some(&*kept.bytes)),
+        false => (Some(bytes), kept.bytes.get(skip..)),
+    };
+    let copies = new.into_iter().flatten().zip(kept.into_iter().flatten());
+    { copies }.any(|(new, kept)| new != kept)
+}
+
+/// Kept ranges in stream order. They may overlap, and none covers another one: which of two wins is
+/// decided as Linux does (`tcp_data_queue_ofo`, `tcp_ofo_queue`), so that the copy that is handed on
+/// is the one that an application reads.
+///
+/// | the new one | |
+/// |---|---|
+/// | lies within an older one | is dropped |
+/// | covers an older one | replaces it |
+/// | overlaps another way | is kept beside it; where both have a byte, the one that begins earlier wins |
+///
+/// A segment in order comes before all that is kept: see [`super::Assembler`].
 #[derive(Debug, Default)]
 pub(super) struct Reorder {
     kept: std::collections::VecDeque<Kept>,
@@ -58,71 +96,96 @@ impl Reorder {
         Some(kept)
     }
 
-    /// Keeps those bytes of a range that are not kept yet: the first copy of a byte wins. Says
-    /// whether another copy of a byte differs from the one that is kept.
-    #[must_use]
-    pub(super) fn insert(
-        &mut self,
-        range: &super::Range<'_>,
-        uncopied: u32,
-        skipped: bool,
-    ) -> bool {
-        let mut differs = false;
-        let mut rest = *range;
-        // Index of the first kept range that ends after the new one begins.
-        let mut at = self
-            .kept
-            .partition_point(|kept| distance(kept.end(), rest.seq) >= 0);
-        while !rest.bytes.is_empty() {
-            let Some(next) = self.kept.get(at) else {
-                self.keep(at, rest, uncopied, skipped);
-                return differs;
-            };
-            let before = distance(rest.seq, next.seq);
-            let next_end = next.end();
-            if let Ok(before) = usize::try_from(before)
-                && before > 0
-            {
-                if before >= rest.bytes.len() {
-                    self.keep(at, rest, uncopied, skipped);
-                    return differs;
-                }
-                let mut head = rest;
-                head.bytes = rest.bytes.get(..before).unwrap_or_default();
-                self.keep(at, head, 0, skipped);
-                rest.advance(before);
-                at += 1;
-            }
-            let covered = usize::try_from(distance(rest.seq, next_end)).unwrap_or(0);
-            if covered == 0 {
-                // Only possible with an empty kept range, which is never kept.
-                return differs;
-            }
-            if let Some(kept) = self.kept.get(at) {
-                let from = usize::try_from(distance(kept.seq, rest.seq)).unwrap_or(0);
-                let copies = rest.bytes.iter().zip(kept.bytes.iter().skip(from));
-                differs |= { copies }.any(|(new, kept)| new != kept);
-            }
-            rest.advance(covered);
-            at += 1;
-        }
-        differs
+    pub(super) fn last(&self) -> Option<&Kept> {
+        self.kept.back()
     }
 
-    fn keep(&mut self, at: usize, range: super::Range<'_>, uncopied: u32, skipped: bool) {
-        self.cost += range.bytes.len() + OVERHEAD;
-        self.kept.insert(
-            at,
-            Kept {
-                seq: range.seq,
-                ack: range.ack,
-                time: range.time,
-                boundary: range.boundary,
-                skipped,
-                uncopied,
-                bytes: range.bytes.into(),
-            },
-        );
+    /// Drops FINs at sequence numbers before `seq`: data lies there.
+    pub(super) fn forget_fins(&mut self, seq: u32) {
+        let before = self.kept.len();
+        self.kept
+            .retain(|kept| !kept.fin || distance(kept.seq, seq) <= 0);
+        let gone = before - self.kept.len();
+        self.cost = self.cost.saturating_sub(gone * OVERHEAD);
+    }
+
+    /// A range has other bytes than those that are kept of it.
+    pub(super) fn differs(&self, range: &super::Range<'_>) -> bool {
+        let end = range.end();
+        self.kept
+            .iter()
+            .take_while(|kept| distance(kept.seq, end) > 0)
+            .any(|kept| kept.fin || differ((range.seq, range.bytes), kept))
+    }
+
+    /// Keeps a range.
+    pub(super) fn insert(&mut self, range: &super::Range<'_>, uncopied: u32, skipped: bool) {
+        if range.bytes.is_empty() {
+            return;
+        }
+        self.keep(Kept {
+            seq: range.seq,
+            ack: range.ack,
+            time: range.time,
+            boundary: range.boundary,
+            skipped,
+            fin: false,
+            disputed: false,
+            uncopied,
+            bytes: range.bytes.into(),
+        });
+    }
+
+    /// Keeps a FIN, which is at `seq`.
+    pub(super) fn insert_fin(&mut self, seq: u32, time: Nanos) {
+        self.keep(Kept {
+            seq,
+            ack: 0,
+            time,
+            boundary: false,
+            skipped: false,
+            fin: true,
+            disputed: false,
+            uncopied: 0,
+            bytes: Box::default(),
+        });
+    }
+
+    fn keep(&mut self, mut new: Kept) {
+        let limit = new.limit();
+        // None covers another one, so the limits are in order as well.
+        let mut at = self
+            .kept
+            .partition_point(|kept| distance(kept.seq, new.seq) >= 0);
+        let before = self.kept.iter_mut().take(at).rev();
+        for older in before.take_while(|older| distance(new.seq, older.limit()) > 0) {
+            let differs = older.differs(&new);
+            older.disputed |= differs;
+            new.disputed |= differs;
+        }
+        if let Some(older) = at.checked_sub(1).and_then(|last| self.kept.get(last)) {
+            if distance(limit, older.limit()) >= 0 {
+                return;
+            }
+            if older.seq == new.seq {
+                at -= 1;
+            }
+        }
+        while let Some(older) = self.kept.get_mut(at)
+            && distance(older.limit(), limit) >= 0
+        {
+            new.disputed |= older.disputed || older.differs(&new);
+            self.cost = self.cost.saturating_sub(older.bytes.len() + OVERHEAD);
+            self.kept.remove(at);
+        }
+        let after = self.kept.iter_mut().skip(at);
+        for older in after.take_while(|older| distance(older.seq, limit) > 0) {
+            let differs = older.differs(&new);
+            older.disputed |= differs;
+            new.disputed |= differs;
+        }
+        self.cost += new.bytes.len() + OVERHEAD;
+        self.kept.insert(at, new);
     }
 }
 
@@ -132,13 +195,12 @@ mod tests {
     use super::*;
 
     fn check(inserts: &[(u32, &str)], expected: &[(u32, &str)]) {
-        differing(inserts, expected);
+        kept(inserts, expected);
     }
 
-    /// As `check`; says how many of the inserts differ from what is kept.
-    fn differing(inserts: &[(u32, &str)], expected: &[(u32, &str)]) -> usize {
+    /// As `check`; gives which of those that are kept are disputed.
+    fn kept(inserts: &[(u32, &str)], expected: &[(u32, &str)]) -> Vec<bool> {
         let mut reorder = Reorder::new();
-        let mut differing = 0;
         for (seq, text) in inserts {
             let range = Range {
                 bytes: text.as_bytes(),
@@ -147,11 +209,19 @@ mod tests {
                 time: 0,
                 boundary: true,
             };
-            differing += usize::from(reorder.insert(&range, 0, false));
+            match *text {
+                "fin" => reorder.insert_fin(*seq, 0),
+                _ => reorder.insert(&range, 0, false),
+            }
         }
+        let mut disputed = Vec::new();
         let mut got = Vec::new();
         while let Some(kept) = reorder.pop() {
-            got.push((kept.seq, String::from_utf8(kept.bytes.to_vec()).unwrap()));
+            disputed.push(kept.disputed);
+            got.push(match kept.fin {
+                true => (kept.seq, "fin".to_owned()),
+                false => (kept.seq, String::from_utf8(kept.bytes.to_vec()).unwrap()),
+            });
         }
         let expected: Vec<_> = expected
             .iter()
@@ -159,39 +229,77 @@ mod tests {
             .collect();
         assert_eq!(got, expected);
         assert_eq!(reorder.cost(), 0);
-        differing
+        disputed
     }
 
     #[test]
-    fn sorts_and_trims() {
+    fn sorts() {
         check(
             &[(20, "cc"), (10, "aa"), (15, "bb")],
             &[(10, "aa"), (15, "bb"), (20, "cc")],
         );
-        check(&[(10, "aaaa"), (12, "bbbb")], &[(10, "aaaa"), (14, "bb")]);
-        check(&[(12, "bbbb"), (10, "aaaa")], &[(10, "aa"), (12, "bbbb")]);
-        check(
-            &[(12, "b"), (10, "aaaaa")],
-            &[(10, "aa"), (12, "b"), (13, "aa")],
-        );
-        check(
-            &[(12, "b"), (14, "c"), (10, "aaaaaaa")],
-            &[(10, "aa"), (12, "b"), (13, "a"), (14, "c"), (15, "aa")],
-        );
-        check(&[(10, "aaaa"), (11, "b")], &[(10, "aaaa")]);
         check(&[(10, "aa"), (12, "bb")], &[(10, "aa"), (12, "bb")]);
+        check(&[(12, "bb"), (10, "aa")], &[(10, "aa"), (12, "bb")]);
+    }
+
+    #[test]
+    fn covered_or_covering() {
+        check(&[(10, "aaaa"), (11, "b")], &[(10, "aaaa")]);
+        check(&[(10, "aaaa"), (10, "bbbb")], &[(10, "aaaa")]);
+        check(&[(10, "aaaa"), (12, "bb")], &[(10, "aaaa")]);
+        check(&[(12, "b"), (10, "aaaaa")], &[(10, "aaaaa")]);
+        check(&[(10, "b"), (10, "aa")], &[(10, "aa")]);
+        check(
+            &[(12, "b"), (14, "c"), (20, "d"), (10, "aaaaaaa")],
+            &[(10, "aaaaaaa"), (20, "d")],
+        );
+        check(
+            &[(10, "aaaa"), (14, "bbbb"), (12, "cccc")],
+            &[(10, "aaaa"), (12, "cccc"), (14, "bbbb")],
+        );
+        // It lies within two others, and within neither of them.
+        check(
+            &[(10, "aaaa"), (12, "cccc"), (13, "bbb")],
+            &[(10, "aaaa"), (12, "cccc")],
+        );
+    }
+
+    #[test]
+    fn fins() {
+        check(&[(14, "fin"), (10, "aaaa")], &[(10, "aaaa"), (14, "fin")]);
+        check(&[(13, "fin"), (10, "aaaa")], &[(10, "aaaa")]);
+        check(&[(10, "aaaa"), (13, "fin")], &[(10, "aaaa")]);
+        check(&[(10, "fin"), (10, "fin")], &[(10, "fin")]);
+        let kept = kept(
+            &[(20, "fin"), (10, "fin"), (15, "a")],
+            &[(10, "fin"), (15, "a"), (20, "fin")],
+        );
+        assert_eq!(kept, [false; 3]);
+        let mut reorder = Reorder::new();
+        for seq in [10, 20, 30] {
+            reorder.insert_fin(seq, 0);
+        }
+        reorder.forget_fins(20);
+        assert_eq!(reorder.first().map(|kept| kept.seq), Some(20));
+        assert_eq!(reorder.cost(), 2 * OVERHEAD);
     }
 
     #[test]
     fn copies_that_differ() {
-        let check = |first, second, kept, differ| {
-            assert_eq!(differing(&[(10, first), second], kept), differ);
+        let check = |first, second, expected: &[_], disputed: &[bool]| {
+            assert_eq!(kept(&[(10, first), second], expected), disputed);
         };
-        check("abc", (10, "abc"), &[(10, "abc")], 0);
-        check("abc", (11, "bc"), &[(10, "abc")], 0);
-        check("abc", (11, "bX"), &[(10, "abc")], 1);
-        check("abc", (9, "-abc-"), &[(9, "-"), (10, "abc"), (13, "-")], 0);
-        check("abc", (9, "-abX-"), &[(9, "-"), (10, "abc"), (13, "-")], 1);
+        check("abc", (10, "abc"), &[(10, "abc")], &[false]);
+        check("abc", (11, "bc"), &[(10, "abc")], &[false]);
+        check("abc", (11, "bX"), &[(10, "abc")], &[true]);
+        check("abc", (9, "-abc-"), &[(9, "-abc-")], &[false]);
+        check("abc", (9, "-abX-"), &[(9, "-abX-")], &[true]);
+        check("abc", (9, "-aX"), &[(9, "-aX"), (10, "abc")], &[true; 2]);
+        check("abc", (9, "-ab"), &[(9, "-ab"), (10, "abc")], &[false; 2]);
+        check("abc", (12, "cd"), &[(10, "abc"), (12, "cd")], &[false; 2]);
+        check("abc", (12, "Xd"), &[(10, "abc"), (12, "Xd")], &[true; 2]);
+        check("abc", (12, "fin"), &[(10, "abc")], &[true]);
+        check("fin", (10, "abc"), &[(10, "abc")], &[true]);
     }
 
     #[test]
@@ -202,7 +310,11 @@ mod tests {
         );
         check(
             &[(0, "x"), (u32::MAX - 1, "aaaa")],
-            &[(u32::MAX - 1, "aa"), (0, "x"), (1, "a")],
+            &[(u32::MAX - 1, "aaaa")],
+        );
+        check(
+            &[(0, "xxx"), (u32::MAX - 1, "aaaa")],
+            &[(u32::MAX - 1, "aaaa"), (0, "xxx")],
         );
     }
 }
