@@ -24,8 +24,9 @@ pub enum Item<'a> {
     Chunk(Chunk<'a>),
     /// Bytes that are not there.
     Gap(Gap),
-    /// TCP may have taken another copy of the last bytes than the one that is handed on. Comes after
-    /// the bytes; where that is known before them, before and after: a message may begin there.
+    /// TCP may have taken another copy of the last bytes than the one that is handed on. Comes
+    /// after the bytes; where that is known before them, before and after, since a message may
+    /// begin there.
     Conflict {
         /// The bytes were the first of this direction, and the segment that comes has them all.
         first: bool,

@@ -77,6 +77,7 @@ impl Tcp {
                 }
             };
         }
+        reset::refute(reset);
         other.assembler.anchor(segment.ack);
         let mut spoken = None;
         other.assembler.acknowledged(

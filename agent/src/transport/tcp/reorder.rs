@@ -57,8 +57,8 @@ fn differ((seq, bytes): (u32, &[u8]), kept: &Kept) -> bool {
 }
 
 /// Kept ranges in stream order. They may overlap, and none covers another one: which of two wins is
-/// decided as Linux does (`tcp_data_queue_ofo`, `tcp_ofo_queue`), so that the copy that is handed on
-/// is the one that an application reads.
+/// decided as Linux does (`tcp_data_queue_ofo`, `tcp_ofo_queue`), so that the copy that is handed
+/// on is the one that an application reads.
 ///
 /// | the new one | |
 /// |---|---|
