@@ -58,6 +58,9 @@ impl Flows {
         handle: &mut dyn FnMut(&Segment<'_>),
     ) {
         self.release_due(now, handle);
+        if packet.is_void() {
+            return;
+        }
         let ends = Ends::of(packet);
         let known = self.young.contains_key(&ends) || self.promote(&ends, handle);
         if !known && packet.rst {

@@ -63,6 +63,12 @@ impl<'a> Packet<'a> {
         u32::try_from(self.payload.len()).is_ok_and(|len| len < self.wire_len)
     }
 
+    /// TCP drops it unread: without an acknowledgement, only what opens a connection or resets it
+    /// counts (RFC 9293 §3.10.7.4).
+    pub(super) const fn is_void(&self) -> bool {
+        self.ack.is_none() && !self.syn && !self.rst
+    }
+
     /// The packet has payload, or ends something.
     pub(super) const fn is_useful(&self) -> bool {
         self.wire_len > 0 || self.fin || self.rst

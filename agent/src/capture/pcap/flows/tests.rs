@@ -170,6 +170,30 @@ fn after_open(packets: &[Packet<'_>], expected: &[&str]) {
 }
 
 #[test]
+fn what_acknowledges_nothing_is_no_data() {
+    let one = packet(UP, "", 100, Some(500), b"one");
+    let emitted = "1 in 100+3 expected 100 ack 500 start";
+    let next = packet(UP, "", 103, Some(500), b"two");
+    let after = "1 in 103+3 expected 103 ack 500";
+    for flags in ["", "F"] {
+        for (seq, text) in [
+            (100, &b"odd"[..]),
+            (100, b""),
+            (103, b"odd"),
+            (101, b"longer"),
+        ] {
+            let void = packet(UP, flags, seq, None, text);
+            after_open(&[void, one, next], &["-", emitted, after]);
+            after_open(&[one, void, next], &[emitted, "-", after]);
+        }
+    }
+    // A connection does not begin with it.
+    let mut flows = Flows::default();
+    flows.packet(&packet(UP, "", 100, None, b"odd"), 0, &mut |_| ());
+    assert!(flows.young.is_empty());
+}
+
+#[test]
 fn ports_are_used_again() {
     let one = packet(UP, "", 100, Some(500), b"one");
     let emitted = "1 in 100+3 expected 100 ack 500 start";
