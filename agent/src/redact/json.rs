@@ -106,12 +106,18 @@ pub(super) fn scan(
             };
             sensitivity = sensitivity.max(seen);
         }
+        if key.is_cut {
+            // What it says stands before.
+            sensitivity = Sensitivity::Secret;
+        }
         if sensitivity > Sensitivity::Plain {
             if key.text == b"code" && value.is_shorter_than(CODE) {
                 continue;
             }
             done = value.redact(sensitivity, effort, edits);
-        } else if pair::may_name(&value, traces) && is_label(key.text) {
+        } else if pair::may_name(&value, traces)
+            && (is_label(key.text) || pair::is_patch(text, &key))
+        {
             pair::hide(&key, &value, names, effort, edits);
         }
     }
@@ -125,6 +131,8 @@ struct Key<'a> {
     quoted: bool,
     /// Backslashes before its quotes.
     slashes: usize,
+    /// It is longer than [`KEY`], and this is its end.
+    is_cut: bool,
 }
 
 fn key_before<'a>(text: &'a [u8], colon: usize, effort: &mut Effort) -> Option<Key<'a>> {
@@ -134,7 +142,7 @@ fn key_before<'a>(text: &'a [u8], colon: usize, effort: &mut Effort) -> Option<K
     }
     effort.spend(colon - end);
     match *text.get(end.checked_sub(1)?)? {
-        b'"' => quoted(text, end - 1, KEY, effort),
+        b'"' => quoted(text, end - 1, KEY, effort).or_else(|| cut(text, end - 1, effort)),
         b'\'' => {
             let content = text.get(..end - 1)?;
             let open = memrchr(b'\'', &content[content.len().saturating_sub(KEY)..])?;
@@ -144,6 +152,7 @@ fn key_before<'a>(text: &'a [u8], colon: usize, effort: &mut Effort) -> Option<K
                 start: open,
                 quoted: false,
                 slashes: 0,
+                is_cut: false,
             })
         }
         b if is_word(b) => {
@@ -158,10 +167,29 @@ fn key_before<'a>(text: &'a [u8], colon: usize, effort: &mut Effort) -> Option<K
                 start: end - word,
                 quoted: false,
                 slashes: 0,
+                is_cut: false,
             })
         }
         _ => None,
     }
+}
+
+/// The end of a key that is longer than [`KEY`].
+fn cut<'a>(text: &'a [u8], quote: usize, effort: &mut Effort) -> Option<Key<'a>> {
+    let slashes = slashes_before(text, quote);
+    let end = quote - slashes;
+    let start = end.checked_sub(KEY)?;
+    let part = text.get(start..end)?;
+    let is_one = slashes.wrapping_add(1).is_power_of_two()
+        && effort.spend(KEY / 8)
+        && memchr(b'"', part).is_none();
+    is_one.then_some(Key {
+        text: part,
+        start,
+        quoted: true,
+        slashes,
+        is_cut: true,
+    })
 }
 
 /// The key, or another string of at most `longest` bytes, whose closing quote is at `quote`.
@@ -191,6 +219,7 @@ fn quoted<'a>(
                 start: open - slashes,
                 quoted: true,
                 slashes,
+                is_cut: false,
             });
         }
         if before < slashes {
@@ -222,6 +251,11 @@ impl Value<'_> {
         let text = self.text;
         if let Some((open, depth)) = quote_at(text, self.start) {
             let mut content = string(text, open + 1, depth);
+            let inner = text.get(content.clone()).unwrap_or_default();
+            if !self.quoted_key && inner.trim_ascii() == b":" {
+                // The quote ends the key that this colon stands in: `"password: ": "x"`.
+                return self.start;
+            }
             if content.is_empty() {
                 content = block(text, content.end, depth);
             }

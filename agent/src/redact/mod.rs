@@ -74,7 +74,7 @@ pub use secret::Secret;
 
 use crate::clock::WallClock;
 use crate::exchange::Request;
-use crate::http::{Body, Fields};
+use crate::http::{Body, Fields, Reason};
 use crate::policy::{Sampled, random};
 use digest::Digest;
 use document::Room;
@@ -204,6 +204,7 @@ impl Redactor {
         let request = Message { known, content };
         for head in &mut exchange.interim.heads {
             self.fields(&mut head.fields);
+            self.reason(&mut head.reason);
         }
         let response = exchange
             .response
@@ -211,6 +212,7 @@ impl Redactor {
             .map_or_else(Message::default, |response| {
                 let enveloped = Enveloped::of(&response.head.fields);
                 let known = self.fields(&mut response.head.fields);
+                self.reason(&mut response.head.reason);
                 let content = self.body(&known, enveloped.as_ref(), &mut response.body);
                 Message { known, content }
             });
@@ -308,6 +310,32 @@ impl Redactor {
             }
         }
         known
+    }
+
+    /// Hides the secrets of a reason phrase that is not the usual one.
+    fn reason(&mut self, reason: &mut Reason) {
+        let rules = &self.rules;
+        let Reason::Other(phrase) = &*reason else {
+            return;
+        };
+        if rules.mode == Mode::Off {
+            return;
+        }
+        let Scratch { found, room, .. } = &mut self.scratch;
+        found.clear();
+        let mut effort = Effort::for_len(phrase.len());
+        rules.search.value(phrase, room, &mut effort, found);
+        found.count(&mut self.counts);
+        if rules.mode != Mode::On {
+            return;
+        }
+        if effort.is_spent() {
+            *reason = Reason::None;
+        } else if !found.is_empty() {
+            let mut out = Vec::with_capacity(found.grown(phrase));
+            found.apply(phrase, &rules.digest, &mut out);
+            *reason = Reason::Other(out.into());
+        }
     }
 
     fn body(

@@ -24,7 +24,7 @@ use super::escape::decode_json;
 use super::words::{EXCEPTIONS, HARMLESS_AFTER, HARMLESS_BEFORE, HARMLESS_PASSES, VALUE_WORDS};
 use crate::http::percent::{decode_percent, hex_pair};
 use across::Across;
-use name::Name;
+use name::{LONGEST, Name};
 
 /// What a name says of its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,7 +139,10 @@ impl Names {
             })
         });
         match has_term {
-            true => self.judge(&Name::new(&name)),
+            true => windows(&name)
+                .map(|part| self.judge(&Name::new(part)))
+                .max()
+                .unwrap_or_default(),
             false => Sensitivity::Plain,
         }
     }
@@ -269,6 +272,14 @@ fn without_number(word: &str) -> &str {
     word.trim_end_matches(|c: char| c.is_ascii_digit())
 }
 
+/// The parts of a long name that are judged by themselves: each begins in the middle of the one
+/// before it, and the last ends with the name.
+fn windows(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let last = name.len().saturating_sub(LONGEST);
+    let starts = (0..last).step_by(LONGEST / 2 + 1).chain([last]);
+    starts.filter_map(|start| name.get(start..name.len().min(start + LONGEST)))
+}
+
 /// Times that a name is decoded: URLs in URLs.
 const DECODED: usize = 3;
 
@@ -392,6 +403,15 @@ mod tests {
     fn check(name: &str, secret: bool) {
         let found = names().matches(name.as_bytes(), coding(name));
         assert_eq!(found, secret, "{name}");
+    }
+
+    #[test]
+    fn long_names_are_looked_at_from_end_to_end() {
+        for (before, after) in [(0, 100), (100, 0), (60, 60), (150, 150)] {
+            let (before, after) = ("a_".repeat(before), "_value".repeat(after));
+            check(&format!("{before}password{after}"), true);
+            check(&format!("{before}keyboard{after}"), false);
+        }
     }
 
     #[test]

@@ -387,3 +387,70 @@ fn a_reload_keeps_counts_and_random_key() {
     config.key = Some(Secret::new("too short".to_owned()));
     assert_eq!(gate.redactor.reload(&config), Err(RedactError::Key));
 }
+
+#[test]
+fn reason_phrases_are_searched() {
+    let check = |phrase: &str, expected: &str| {
+        let response = format!("HTTP/1.1 200 {phrase}\r\n\r\n");
+        let exchange = exchanges::exchange("GET / HTTP/1.1\r\n\r\n", &response);
+        let kept = keep(&mut gate(&config(Mode::On)), exchange);
+        let reason = &kept.exchange().response.as_ref().unwrap().head.reason;
+        assert_eq!(mask(&String::from_utf8_lossy(reason.as_bytes())), expected);
+    };
+    check("password=S", "password=#");
+    check("Authorization: Bearer abc1def2", "Authorization: Bearer #");
+    check("Fine", "Fine");
+    check("OK", "OK");
+    check("Password expired", "Password expired");
+}
+
+#[test]
+fn json_whose_names_are_long_or_apart() {
+    let check = |text: &str, expected: &str| {
+        let mut gate = gate(&config(Mode::On));
+        let out = gate
+            .redactor
+            .redact_text(b"application/json", text.as_bytes());
+        let out = String::from_utf8(out.unwrap()).unwrap();
+        assert_eq!(mask(&out), expected, "{text}");
+    };
+    let long = "a".repeat(600);
+    for name in [format!("{long}_password"), format!("password_{long}")] {
+        let text = |value: &str| format!(r#"{{"{name}":"{value}","b":"c"}}"#);
+        check(&text("S"), &text("#"));
+    }
+    for (text, expected) in [
+        (
+            r#"{"password: ":"S","a":"b"}"#,
+            r##"{"password: ":"#","a":"b"}"##,
+        ),
+        (r#"{password: ":S"}"#, r##"{password: "#"}"##),
+        (r#"{"my password: " : "S"}"#, r##"{"my password: " : "#"}"##),
+        (
+            r#"["--password","S","--user","bob"]"#,
+            r##"["--password","#","--user","bob"]"##,
+        ),
+        (
+            r#"{"a":["x","--token","S"]}"#,
+            r##"{"a":["x","--token","#"]}"##,
+        ),
+        (
+            r#"[{"op":"replace","path":"/password","value":"S"}]"#,
+            r##"[{"op":"replace","path":"/password","value":"#"}]"##,
+        ),
+        (
+            r#"[{"value":"S","path":"/user/password","op":"add"}]"#,
+            r##"[{"value":"#","path":"/user/password","op":"add"}]"##,
+        ),
+    ] {
+        check(text, expected);
+    }
+    for text in [
+        r#"{"path":"/password","value":"S"}"#,
+        r#"["--password","--user","bob"]"#,
+        r#"["password","is","wrong"]"#,
+        r#"[{"op":"replace","path":"/user","value":"S"}]"#,
+    ] {
+        check(text, text);
+    }
+}

@@ -234,6 +234,10 @@ impl<'a> Scan<'a, '_> {
         match rest.first()? {
             b'"' | b'\\' => {
                 let content = json::string_at(self.text, start)?;
+                if self.bytes(content.clone()).trim_ascii() == b":" {
+                    // It ends the string that the name stands in.
+                    return None;
+                }
                 let end = content.end;
                 self.push(ident, content, Coding::Json);
                 Some(end)

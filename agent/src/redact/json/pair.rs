@@ -4,6 +4,8 @@
 //! a few and not far: such objects are small. Before the name, strings, numbers and literals are
 //! passed over, objects and lists are not.
 
+use memchr::memmem;
+
 use super::quote::{quote_at, slashes_at_depth, slashes_before, string};
 use super::{
     KEY, Key, Value, is_space, is_word, key_before, push_scalar, push_string, quoted, scalar_end,
@@ -26,6 +28,17 @@ const REACH: usize = 16 * 1024;
 pub(super) fn may_name(value: &Value<'_>, traces: &Traces) -> bool {
     matches!(value.text.get(value.start), Some(b'"' | b'\\'))
         && traces.may_name(value.start..value.start + NAME)
+}
+
+/// The name is the path of a JSON Patch (RFC 6902 §4), whose operation stands near.
+pub(super) fn is_patch(text: &[u8], label: &Key<'_>) -> bool {
+    const NEAR: usize = 256;
+    let start = label.start.saturating_sub(NEAR);
+    let near = text.get(start..text.len().min(label.start + NEAR));
+    label.text == b"path"
+        && ["\"op\"", "\"op\\\""]
+            .iter()
+            .any(|sign| memmem::find(near.unwrap_or_default(), sign.as_bytes()).is_some())
 }
 
 /// Hides the value that belongs to the name which `label` says.
@@ -52,7 +65,7 @@ pub(super) fn hide(
 }
 
 /// Hides the second of two strings in a list that is one of several, when the first is a secret's
-/// name: `[["authorization", "x"], …]`.
+/// name: `[["authorization", "x"], …]`, and what follows an option: `["--password", "x", …]`.
 pub(super) fn lists(text: &[u8], traces: &Traces, effort: &mut Effort, edits: &mut Edits) {
     for ident in &traces.idents {
         if !effort.spend(16) {
@@ -71,9 +84,12 @@ fn second_of_pair(text: &[u8], ident: &Ident) -> Option<std::ops::Range<usize>> 
         return None;
     }
     let slashes = slashes_before(text, open);
+    let is_option = text.get(ident.range.clone())?.starts_with(b"--");
     let list = before_space(text, open - slashes).checked_sub(1)?;
-    let outer = before_space(text, list).checked_sub(1)?;
-    if text.get(list) != Some(&b'[') || !matches!(text.get(outer), Some(b'[' | b',')) {
+    let outer = before_space(text, list).checked_sub(1);
+    let is_pair = text.get(list) == Some(&b'[')
+        && outer.is_some_and(|outer| matches!(text.get(outer), Some(b'[' | b',')));
+    if !is_pair && !(is_option && matches!(text.get(list), Some(b'[' | b','))) {
         return None;
     }
     let (close, depth) = quote_at(text, ident.range.end)?;
@@ -87,6 +103,10 @@ fn second_of_pair(text: &[u8], ident: &Ident) -> Option<std::ops::Range<usize>> 
     let (quote, depth) = quote_at(text, skip_space(text, comma + 1))?;
     let value = string(text, quote + 1, depth);
     let end = skip_space(text, value.end + slashes + 1);
+    if is_option {
+        let is_value = text.get(value.start) != Some(&b'-') && text.get(end) != Some(&b':');
+        return is_value.then_some(value);
+    }
     // Cut, it may still be one.
     matches!(text.get(end), Some(b']') | None).then_some(value)
 }
@@ -134,6 +154,7 @@ fn key_at(text: &[u8], at: usize) -> Option<(Key<'_>, usize)> {
                 start: at,
                 quoted: true,
                 slashes,
+                is_cut: false,
             };
             (key, content.end + slashes + 1)
         }
@@ -145,6 +166,7 @@ fn key_at(text: &[u8], at: usize) -> Option<(Key<'_>, usize)> {
                 start: at,
                 quoted: false,
                 slashes: 0,
+                is_cut: false,
             };
             (key, at + len)
         }
@@ -244,6 +266,7 @@ fn value_before<'a>(
         start: end - len,
         quoted: false,
         slashes,
+        is_cut: false,
     })
 }
 

@@ -2,7 +2,7 @@
 
 /// Most letters and digits of a name that are looked at, of a longer one the last. Real names are
 /// below 64.
-const LONGEST: usize = 127;
+pub(super) const LONGEST: usize = 127;
 
 /// A name's letters and digits in lower case, and where its words begin.
 pub(super) struct Name {
