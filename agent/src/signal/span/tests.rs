@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::exchange::{Exchange, Partial};
-use crate::flow::Side;
+use crate::flow::{Side, TunnelClaims};
 use crate::policy::fixture;
 use crate::redact::fixture::sanitize_at;
 use crate::redact::{Config, Mode, Uninspected};
@@ -421,11 +421,10 @@ fn exchanges() -> Vec<Sanitized> {
     whole.upgrade = true;
     whole.partial = Some(Partial::Gap);
     let mut outer = whole.peers.clone();
-    let claims = crate::flow::TunnelClaims {
+    Arc::make_mut(&mut outer).claims = TunnelClaims {
         target: Some(outer.server),
-        forwarded: Some(outer.client.ip()),
+        forwarded: Some([192, 0, 2, 1].into()),
     };
-    Arc::make_mut(&mut outer).claims = claims;
     Arc::make_mut(&mut whole.peers).outer = Some(outer);
     // gzip without saying so: bytes that are no text, and that nobody can search.
     let binary = || {
