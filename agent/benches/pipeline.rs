@@ -3,8 +3,8 @@
 //!
 //! Prints, for bodies of 1 KB and of 4 KB (half of it in the request, half in the response),
 //! exchanges per second of processor time and the time of each step. `MESHTAP_BENCH_EXCHANGES` sets
-//! how many exchanges a round has; `MESHTAP_BENCH_PROTOCOL` is `h1` or `h2` (ten streams at a time on
-//! each connection), both if unset; `MESHTAP_BENCH_STEP` ends the pipeline early (none, engine,
+//! how many exchanges a round has; `MESHTAP_BENCH_PROTOCOL` is `h1` or `h2` (ten streams at a time
+//! on each connection), both if unset; `MESHTAP_BENCH_STEP` ends the pipeline early (none, engine,
 //! metrics, policy, span, otlp), which is what a profiler that counts instructions is run with.
 
 #![expect(

@@ -44,7 +44,8 @@ impl Certificate {
     }
 }
 
-/// nginx with TLS on [`TLS_PORT`], HTTP/1.1 and HTTP/2, that sends an id back ([`ECHO`]); files too.
+/// nginx with TLS on [`TLS_PORT`], HTTP/1.1 and HTTP/2, that sends an id back ([`ECHO`]); files
+/// too.
 pub fn nginx(bench: &Bench, certificate: &Certificate) -> Nginx {
     let Certificate { certificate, key } = certificate;
     Nginx::start_http(

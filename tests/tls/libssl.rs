@@ -72,7 +72,7 @@ fn either_side_and_ports() {
 }
 
 #[test]
-fn left_alone_when_told_so() {
+fn left_alone_when_asked_to() {
     live(|bench| {
         let certificate = Certificate::make(bench);
         let _nginx = nginx(bench, &certificate);

@@ -40,7 +40,7 @@ pub(crate) const AT_END: u32 = 1 << 2;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Call {
-    /// The stack pointer at the entry: it tells a call from one inside it.
+    /// The stack pointer at the entry: a call inside it has another.
     pub(crate) stack: u64,
     pub(crate) time: u64,
     pub(crate) ssl: u64,

@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //! The BPF programs of the TLS hook: they copy the plaintext that a TLS library has read or is
 //! about to encrypt, at the return of its calls, into a ring buffer.
 //!
@@ -13,6 +12,8 @@
 //!
 //! Reading user memory is for GPL-compatible programs alone, so the programs of this object are
 //! available under the GPL too, and are apart from the others.
+
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]

@@ -30,10 +30,6 @@ pub(super) struct Connection {
 
 /// How its bytes come in.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every connection is a TCP socket's: a box would cost each of them"
-)]
 enum Transport {
     Tcp(Tcp),
     Plain(Plain),

@@ -1,7 +1,7 @@
 //! Remote procedure calls in HTTP: gRPC, gRPC-web and Connect. What a request is, where its
 //! messages begin and end, what its response says of it.
 //!
-//! Specifications: `PROTOCOL-HTTP2.md` and `PROTOCOL-WEB.md` of grpc/grpc; Connect:
+//! Specifications: "gRPC over HTTP2" and "gRPC Web" in the folder `doc` of grpc/grpc; Connect:
 //! <https://connectrpc.com/docs/protocol>.
 
 mod code;
@@ -45,7 +45,7 @@ impl Protocol {
             .get("content-type")
             .and_then(Self::of_media_type);
         by_type.or_else(|| {
-            // A unary Connect call is told from other JSON by its version, which a GET has in its
+            // A unary Connect call is known from other JSON by its version, which a GET has in its
             // query.
             let version = head.fields.get("connect-protocol-version");
             let in_query = || {

@@ -117,10 +117,8 @@ impl Search {
         if is_form {
             query::scan_form(text, self.tools(), effort, edits);
         }
-        if is_multipart {
-            if traces.has_no_names() || self.parts(text, depth, effort, edits) {
-                return;
-            }
+        if is_multipart && (traces.has_no_names() || self.parts(text, depth, effort, edits)) {
+            return;
         }
         if unescape::is_needed(text, traces, effort) {
             self.unescaped(text, effort, edits);

@@ -1,5 +1,5 @@
-//! Messages of calls (gRPC, gRPC-web, Connect): each is decompressed and searched by itself, and put
-//! into an envelope again. And how the call ended.
+//! Messages of calls (gRPC, gRPC-web, Connect): each is decompressed and searched by itself, and
+//! put into an envelope again. And how the call ended.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -237,7 +237,7 @@ fn of_json(payload: &[u8], envelope: bool) -> Option<Outcome> {
 }
 
 /// Text of base64, with or without padding, in parts that may each end with padding
-/// (`PROTOCOL-WEB.md`: a base64 decoder that stops at `=` starts again). What is broken ends it.
+/// (gRPC-web: a base64 decoder that stops at `=` starts again). What is broken ends it.
 fn decode_text(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     for quantum in text.chunks(4) {
@@ -277,14 +277,12 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    /// Messages, their number, and how the call ended.
+    type Expected<'a> = (&'a [&'a str], u64, Option<(u32, Option<&'a str>)>);
+
     /// The messages that leave, each with `*` before it when it still claims to be compressed;
     /// how many were counted; how the call ended.
-    fn check(
-        media_type: &str,
-        encoding: &str,
-        body: &[u8],
-        expected: (&[&str], u64, Option<(u32, Option<&str>)>),
-    ) {
+    fn check(media_type: &str, encoding: &str, body: &[u8], expected: Expected<'_>) {
         let head = format!("POST /s.S/M HTTP/1.1\r\ncontent-type: {media_type}\r\n\r\n");
         let fields = format!("content-type: {media_type}\r\ngrpc-encoding: {encoding}\r\n\r\n");
         let mut response = format!("HTTP/1.1 200 OK\r\n{fields}").into_bytes();

@@ -391,8 +391,7 @@ fn a_reload_keeps_counts_and_random_key() {
 #[test]
 fn reason_phrases_are_searched() {
     let check = |phrase: &str, expected: &str| {
-        let mut exchange =
-            exchanges::exchange("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n");
+        let mut exchange = exchanges::exchange("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n");
         let head = &mut exchange.response.as_mut().unwrap().head;
         head.reason = crate::http::Reason::new(200, phrase.as_bytes());
         let kept = keep(&mut gate(&config(Mode::On)), exchange);

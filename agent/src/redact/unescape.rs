@@ -4,7 +4,7 @@
 //! Writers escape more signs than they must: `\u0022`, `\u0026` and `\u003c` in JSON strings (.NET,
 //! Go, PHP's `JSON_HEX_*`), `&quot;` and `&lt;` in HTML and XML, `%22` in a value that was
 //! percent-encoded. The copy has `\"` for the first, so that the quotes of strings within strings
-//! are told apart as elsewhere.
+//! are distinguished as elsewhere.
 
 use memchr::{memchr_iter, memchr3};
 

@@ -38,8 +38,8 @@ pub struct CaptureSection {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsSection {
-    /// Programs and libraries with OpenSSL or BoringSSL are attached to, where the privileges allow
-    /// it.
+    /// Programs and libraries with OpenSSL or BoringSSL are attached to, where the privileges
+    /// allow it.
     pub enabled: bool,
 }
 

@@ -28,8 +28,8 @@ pub struct Traits {
     pub expects: bool,
     /// `Upgrade: websocket`.
     pub websocket: bool,
-    /// Recipients differ in where the body ends: a transfer coding beside a length, in HTTP/1.0, or
-    /// whose last is not chunked (RFC 9112 §6.1, §6.3).
+    /// Recipients differ in where the body ends: a transfer coding beside a length, in HTTP/1.0,
+    /// or whose last is not chunked (RFC 9112 §6.1, §6.3).
     pub doubtful: bool,
 }
 

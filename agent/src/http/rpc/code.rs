@@ -1,6 +1,6 @@
 //! Status codes of calls.
 
-/// How a call ended (`statuscodes.md` of grpc/grpc).
+/// How a call ended (grpc.io, "Status codes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Code {

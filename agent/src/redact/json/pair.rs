@@ -89,7 +89,8 @@ fn second_of_pair(text: &[u8], ident: &Ident) -> Option<std::ops::Range<usize>> 
     let outer = before_space(text, list).checked_sub(1);
     let is_pair = text.get(list) == Some(&b'[')
         && outer.is_some_and(|outer| matches!(text.get(outer), Some(b'[' | b',')));
-    if !is_pair && !(is_option && matches!(text.get(list), Some(b'[' | b','))) {
+    let in_list = matches!(text.get(list), Some(b'[' | b','));
+    if !(is_pair || is_option && in_list) {
         return None;
     }
     let (close, depth) = quote_at(text, ident.range.end)?;

@@ -62,7 +62,6 @@ mod responses;
 mod resync;
 mod state;
 mod switched;
-
 pub(crate) use beginning::{is_known_request, is_plain_request};
 pub(crate) use ending::End;
 pub(crate) use switched::Switched;

@@ -541,7 +541,7 @@ fn calls() {
             "error.type=UNAVAILABLE",
         ]
     );
-    // Not found is no fault of a server's.
+    // Not found is no error of a server's.
     let (shown, status) = call(
         request,
         "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: 5\r\n\r\n\0\0\0\0\x01b",

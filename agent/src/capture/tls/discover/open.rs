@@ -63,7 +63,6 @@ fn is_mapped(file: &File, mapped: &Mapped) -> io::Result<bool> {
 }
 
 #[expect(
-    clippy::unnecessary_cast,
     clippy::cast_sign_loss,
     reason = "the type differs between processors; the number has 32 bits"
 )]

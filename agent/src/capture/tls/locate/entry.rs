@@ -33,12 +33,12 @@ const FIRST: usize = 8;
 /// What `arch/x86/kernel/uprobes.c` does by itself: `push` of a register, `nop`, `call`, `jmp` and
 /// conditional jumps. It steps through a copy of everything else, which costs six times as much.
 fn x86_is_emulated(code: &[u8]) -> bool {
-    match *code {
-        [0x50..=0x57 | 0x90 | 0xe8 | 0xe9 | 0xeb | 0x70..=0x7f, ..] => true,
-        [0x41, 0x50..=0x57, ..] => true,
-        [0x0f, 0x80..=0x8f, ..] => true,
-        _ => false,
-    }
+    matches!(
+        *code,
+        [0x50..=0x57 | 0x90 | 0xe8 | 0xe9 | 0xeb | 0x70..=0x7f, ..]
+            | [0x41, 0x50..=0x57, ..]
+            | [0x0f, 0x80..=0x8f, ..]
+    )
 }
 
 /// What `arch/arm64/kernel/probes/decode-insn.c` does by itself: branches, `ret`, `adr` and loads

@@ -68,7 +68,8 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// The payload that `HTTP2-Settings` stands for: base64 for URLs, without padding (RFC 7540 §3.2.1).
+/// The payload that `HTTP2-Settings` stands for: base64 for URLs, without padding (RFC 7540
+/// §3.2.1).
 #[must_use]
 pub fn decode_http2_settings(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);

@@ -14,7 +14,7 @@ const FP: u8 = 29;
 /// Procedure Call Standard for the Arm 64-bit Architecture, 6.1.1; x30 is the return address.
 pub(super) const CONVENTION: Convention = Convention {
     arguments: [0, 1, 2, 3, 4, 5],
-    clobbered: (1 << 19) - 1 | bit(30),
+    clobbered: ((1 << 19) - 1) | bit(30),
     stack: [SP, FP],
 };
 
@@ -390,4 +390,71 @@ fn vector(word: Word) -> Effect {
     Effect::of(Op::Other)
         .reading(word.mask(5))
         .writing(word.mask(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(word: u32, expected: Op, writes: Registers) {
+        let insn = decode(&word.to_le_bytes(), 0x1_2345).expect("an instruction");
+        assert_eq!(insn.op, expected, "{word:x}");
+        assert_eq!(insn.writes, writes, "{word:x}");
+    }
+
+    #[test]
+    fn data() {
+        let value = 226;
+        check(0x5280_1c42, Op::Constant { to: 2, value }, bit(2)); // movz w2, #226
+        let value = 0x1_3000;
+        check(0xb000_0000, Op::Constant { to: 0, value }, bit(0)); // adrp x0, one page on
+        let (to, from) = (1, 1);
+        let value = 0x11;
+        check(0x9100_4421, Op::Add { to, from, value }, bit(1)); // add x1, x1, #0x11
+        let (to, from) = (19, 0);
+        check(0xaa00_03f3, Op::Copy { to, from }, bit(19)); // mov x19, x0
+        let (to, from) = (2, 2);
+        check(0x9340_7c42, Op::Extend { to, from }, bit(2)); // sxtw x2, w2
+        check(0xfa45_1822, Op::Other, 0); // ccmp x1, x5, #2, ne
+        check(0xd53b_d048, Op::Other, bit(8)); // mrs x8, tpidr_el0
+    }
+
+    #[test]
+    fn control_flow() {
+        check(0x9400_0001, Op::Call(Some(0x1_2349)), bit(30)); // bl
+        check(0xd63f_0100, Op::Call(None), bit(30)); // blr x8
+        check(0x17ff_ffff, Op::Jump(0x1_2341), 0); // b
+        check(0x5400_0041, Op::Branch(0x1_234d), 0); // b.ne
+        check(0x3400_0040, Op::Branch(0x1_234d), 0); // cbz w0
+        check(0xd65f_03c0, Op::Return, 0); // ret
+        check(0xd65f_0bff, Op::Return, 0); // retaa
+        check(0xd61f_0100, Op::JumpIndirect, 0); // br x8
+        check(0xd420_0020, Op::Trap, 0); // brk #1
+    }
+
+    #[test]
+    fn memory() {
+        let slot = |distance| Slot {
+            base: SP,
+            distance,
+            size: 8,
+        };
+        let spill = |distance, from| Op::Spill {
+            slot: slot(distance),
+            from: Some(from),
+        };
+        check(0xf900_0fe1, spill(24, 1), 0); // str x1, [sp, #24]
+        let pair = Op::ReloadPair {
+            slot: slot(16),
+            to: [Some(19), Some(20)],
+        };
+        check(0xa941_53f3, pair, bit(19) | bit(20)); // ldp x19, x20, [sp, #16]
+        check(0xa9bf_7bfd, Op::Other, bit(SP)); // stp x29, x30, [sp, #-16]!
+        check(0xf840_8401, Op::Other, bit(0) | bit(1)); // ldr x1, [x0], #8
+        let stores = |word: u32| decode(&word.to_le_bytes(), 0).expect("one").stores;
+        assert!(stores(0xb900_0c22)); // str w2, [x1, #12]
+        assert!(!stores(0xf900_0fe1)); // str x1, [sp, #24]
+        assert!(!stores(0xb940_0c22)); // ldr w2, [x1, #12]
+    }
 }

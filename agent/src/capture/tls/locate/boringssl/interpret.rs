@@ -1,14 +1,16 @@
 //! Follows a function's control flow and knows which registers hold constants and arguments.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::{HashMap, HashSet};
 
 use super::image::Image;
-use super::insn::{Convention, Insn, Op, Slot, bit, decode};
+use super::insn::{Convention, Insn, Op, bit, decode};
 use super::ranges::{Range, Ranges};
 use super::scan::Called;
+use super::state::{Seen, State};
+
+pub(super) use super::state::{Arguments, Site, Summary, Target, Value};
 
 /// Instructions that are followed in one function; those of libssl need some thousand.
 const MAX_STEPS: usize = 60_000;
@@ -17,127 +19,6 @@ const MAX_STEPS: usize = 60_000;
 const MAX_STEPS_OUTSIDE: usize = 20_000;
 /// Instructions that are decoded for one file: Envoy needs some hundred thousand.
 const MAX_DECODED: usize = 8 * 1024 * 1024;
-/// Stack slots that are known at one time.
-const MAX_SLOTS: usize = 32;
-
-/// What a register or a stack slot holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Value {
-    Constant(u64),
-    /// An argument of the function, as it was given.
-    Argument(u8),
-}
-
-impl Value {
-    pub(super) const fn constant(self) -> Option<u64> {
-        match self {
-            Self::Constant(value) => Some(value),
-            Self::Argument(_) => None,
-        }
-    }
-}
-
-/// What a call passes.
-pub(super) type Arguments = [Option<Value>; 6];
-
-/// What is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Target {
-    Address(u64),
-    /// Through a register or from memory.
-    Indirect,
-    /// The instruction that copies memory.
-    Copy,
-}
-
-/// A place where an error of a library is reported:
-/// `ERR_put_error(library, 0, reason, file, line)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Site {
-    pub(super) library: u64,
-    pub(super) reason: u64,
-    pub(super) line: Option<u64>,
-    pub(super) file: u64,
-    pub(super) target: Target,
-    at: u64,
-}
-
-/// What a function does.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Summary {
-    pub(super) sites: BTreeSet<Site>,
-    pub(super) calls: BTreeSet<(Target, Arguments)>,
-    /// It was not followed to the end.
-    pub(super) is_cut: bool,
-}
-
-/// What is known at one instruction.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct State {
-    registers: [Option<Value>; 32],
-    /// By register and distance: size and value.
-    slots: BTreeMap<(u8, i64), (u8, Value)>,
-    pushed: Option<Value>,
-}
-
-impl State {
-    fn get(&self, register: u8) -> Option<Value> {
-        *self.registers.get(usize::from(register))?
-    }
-
-    fn set(&mut self, register: u8, value: Option<Value>) {
-        if let Some(known) = self.registers.get_mut(usize::from(register)) {
-            *known = value;
-        }
-    }
-
-    /// What a slot of at least this size holds.
-    fn slot(&self, slot: Slot) -> Option<Value> {
-        let (size, value) = self.slots.get(&(slot.base, slot.distance))?;
-        (*size >= slot.size).then_some(*value)
-    }
-
-    fn set_slot(&mut self, slot: Slot, value: Option<Value>) {
-        let end = slot.next().distance;
-        self.slots.retain(|(base, distance), (size, _)| {
-            *base != slot.base
-                || *distance >= end
-                || distance.wrapping_add(i64::from(*size)) <= slot.distance
-        });
-        if let Some(value) = value
-            && self.slots.len() < MAX_SLOTS
-        {
-            self.slots
-                .insert((slot.base, slot.distance), (slot.size, value));
-        }
-    }
-}
-
-/// Where the interpreter has been, and what it knew there.
-#[derive(Debug, Default)]
-struct Seen {
-    states: HashMap<u64, HashSet<State>>,
-    total: usize,
-}
-
-impl Seen {
-    /// The state to go on with, where it is a new one. A loop that counts has no end of them: past
-    /// the bound nothing is known.
-    fn enter(&mut self, at: u64, state: &State) -> Option<State> {
-        const MAX_STATES: usize = 128;
-        /// A kilobyte each.
-        const MAX_TOTAL: usize = 32 * 1024;
-        let states = self.states.entry(at).or_default();
-        let state = if states.len() < MAX_STATES && self.total < MAX_TOTAL {
-            state.clone()
-        } else {
-            State::default()
-        };
-        let is_new = states.insert(state.clone());
-        self.total += usize::from(is_new);
-        is_new.then_some(state)
-    }
-}
 
 /// The program, and what functions are followed with.
 pub(super) struct Interpreter<'a> {
@@ -302,9 +183,9 @@ impl<'a> Interpreter<'a> {
             }
             Op::CopyMemory => {
                 summary.calls.insert((Target::Copy, self.arguments(state)));
-                self.forget(insn, state);
+                state.forget(insn, self.convention);
             }
-            _ => self.data(insn, state),
+            _ => state.data(insn, self.convention),
         }
         [on, None]
     }
@@ -376,7 +257,7 @@ impl<'a> Interpreter<'a> {
                 },
                 Op::Trap | Op::JumpIndirect | Op::Branch(_) => return false,
                 _ => {
-                    self.data(&insn, state);
+                    state.data(&insn, self.convention);
                     at += u64::from(insn.length);
                 }
             }
@@ -414,84 +295,6 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    /// An instruction that only moves data.
-    fn data(&self, insn: &Insn, state: &mut State) {
-        match insn.op {
-            Op::Constant { to, value } => {
-                self.forget(insn, state);
-                state.set(to, Some(Value::Constant(value)));
-            }
-            Op::Copy { to, from } => {
-                let value = state.get(from);
-                self.forget(insn, state);
-                state.set(to, value);
-            }
-            Op::Extend { to, from } => {
-                let value = state.get(from);
-                self.forget(insn, state);
-                state.set(to, value.filter(|value| value.constant().is_none()));
-            }
-            Op::Add { to, from, value } => {
-                let known = state.get(from).and_then(Value::constant);
-                self.forget(insn, state);
-                let sum = known.map(|known| Value::Constant(known.wrapping_add(value)));
-                state.set(to, sum);
-            }
-            Op::Spill { slot, from } => {
-                self.forget(insn, state);
-                state.set_slot(slot, from.and_then(|from| state.get(from)));
-            }
-            Op::SpillPair { slot, from } => {
-                self.forget(insn, state);
-                for (slot, from) in [slot, slot.next()].into_iter().zip(from) {
-                    state.set_slot(slot, from.and_then(|from| state.get(from)));
-                }
-            }
-            Op::Reload { slot, to } => {
-                let value = state.slot(slot);
-                self.forget(insn, state);
-                set(state, to, value);
-            }
-            Op::ReloadPair { slot, to } => {
-                let values = [state.slot(slot), state.slot(slot.next())];
-                self.forget(insn, state);
-                for (to, value) in to.into_iter().zip(values) {
-                    set(state, to, value);
-                }
-            }
-            Op::PushConstant(value) => {
-                self.forget(insn, state);
-                state.pushed = Some(Value::Constant(value));
-            }
-            Op::Push(from) => {
-                self.forget(insn, state);
-                state.pushed = state.get(from);
-            }
-            Op::Pop(to) => {
-                let value = state.pushed.take();
-                self.forget(insn, state);
-                state.set(to, value);
-            }
-            _ => self.forget(insn, state),
-        }
-    }
-
-    /// What an instruction writes is not known afterwards; with a pointer into the stack, neither
-    /// are its slots.
-    fn forget(&self, insn: &Insn, state: &mut State) {
-        if insn.writes == 0 {
-            return;
-        }
-        for register in 0..32 {
-            if insn.writes & bit(register) != 0 {
-                state.set(register, None);
-                if self.convention.stack.contains(&register) {
-                    state.slots.retain(|(base, _), _| *base != register);
-                }
-            }
-        }
-    }
-
     /// The registers of the first three arguments that are read before they are written, on some
     /// way from the entry.
     pub(super) fn live_arguments(&self, function: Range) -> usize {
@@ -525,11 +328,5 @@ impl<'a> Interpreter<'a> {
             }
         }
         usize::try_from(live.count_ones()).unwrap_or(0)
-    }
-}
-
-fn set(state: &mut State, to: Option<u8>, value: Option<Value>) {
-    if let Some(to) = to {
-        state.set(to, value);
     }
 }

@@ -16,6 +16,7 @@ mod ranges;
 mod roles;
 mod scan;
 mod sites;
+mod state;
 mod x86;
 
 use std::collections::BTreeSet;

@@ -196,3 +196,68 @@ fn number(register: Register) -> Option<u8> {
     }
     u8::try_from(register.full_register().number()).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(code: &[u8], expected: Op, writes: Registers) {
+        let insn = decode(code, 0x1000).expect("an instruction");
+        assert_eq!(usize::from(insn.length), code.len(), "{code:x?}");
+        assert_eq!(insn.op, expected, "{code:x?}");
+        assert_eq!(insn.writes, writes, "{code:x?}");
+    }
+
+    #[test]
+    fn data() {
+        let value = 16;
+        check(
+            &[0xbf, 16, 0, 0, 0],
+            Op::Constant { to: RDI, value },
+            bit(RDI),
+        ); // mov edi, 16
+        let value = 0x10d7;
+        let lea = [0x48, 0x8d, 0x0d, 0xd0, 0, 0, 0]; // lea rcx, [rip + 0xd0]
+        check(&lea, Op::Constant { to: RCX, value }, bit(RCX));
+        let value = 0;
+        check(&[0x31, 0xc0], Op::Constant { to: RAX, value }, bit(RAX)); // xor eax, eax
+        let (to, from) = (3, RDI);
+        check(&[0x48, 0x89, 0xfb], Op::Copy { to, from }, bit(3)); // mov rbx, rdi
+        let (to, from) = (RDX, RDX);
+        check(&[0x48, 0x63, 0xd2], Op::Extend { to, from }, bit(RDX)); // movsxd rdx, edx
+        check(&[0x6a, 0x10], Op::PushConstant(16), bit(RSP)); // push 16
+        check(&[0xb0, 1], Op::Other, bit(RAX)); // mov al, 1
+    }
+
+    #[test]
+    fn memory() {
+        let slot = Slot {
+            base: RSP,
+            distance: 8,
+            size: 8,
+        };
+        let from = Some(RDI);
+        let spill = [0x48, 0x89, 0x7c, 0x24, 8]; // mov [rsp + 8], rdi
+        check(&spill, Op::Spill { slot, from }, 0);
+        let to = Some(RSI);
+        let reload = [0x48, 0x8b, 0x74, 0x24, 8]; // mov rsi, [rsp + 8]
+        check(&reload, Op::Reload { slot, to }, bit(RSI));
+        let stores = |code: &[u8]| decode(code, 0).expect("one").stores;
+        assert!(stores(&[0x48, 0x89, 0x43, 8])); // mov [rbx + 8], rax
+        assert!(!stores(&spill));
+        assert!(!stores(&[0x48, 0x8b, 0x43, 8])); // mov rax, [rbx + 8]
+    }
+
+    #[test]
+    fn control_flow() {
+        check(&[0xe8, 0, 0, 0, 0], Op::Call(Some(0x1005)), bit(RSP));
+        check(&[0xff, 0xd0], Op::Call(None), bit(RSP)); // call rax
+        check(&[0xe9, 0, 1, 0, 0], Op::Jump(0x1105), 0);
+        check(&[0x74, 0xfe], Op::Branch(0x1000), 0);
+        check(&[0xff, 0xe0], Op::JumpIndirect, 0); // jmp rax
+        check(&[0xc3], Op::Return, bit(RSP));
+        check(&[0x0f, 0x0b], Op::Trap, 0); // ud2
+        assert!(decode(&[0x06], 0).is_none(), "invalid in 64-bit mode");
+    }
+}
