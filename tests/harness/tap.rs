@@ -116,8 +116,8 @@ impl Tap {
     }
 
     fn launch(mut self, read: bool) -> Running {
-        if !self.tls {
-            self.command.args(["--tls", "off"]);
+        if self.tls {
+            self.command.args(["--tls", "auto"]);
         }
         self.command
             .stdin(Stdio::null())

@@ -66,7 +66,7 @@ pub struct TapArgs {
     pub ignore_mark: MarkArg,
 
     /// What is read where programs decrypt and encrypt TLS: libraries and programs with OpenSSL or
-    /// BoringSSL, such as nginx, curl and Envoy.
+    /// BoringSSL, such as nginx, curl and Envoy. Off by default: it has not been measured enough.
     #[arg(
         long,
         value_enum,
@@ -85,9 +85,9 @@ pub struct TapArgs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TlsChoice {
     /// Every program that can be read, where the privileges allow it.
-    #[default]
     Auto,
     /// None.
+    #[default]
     Off,
 }
 

@@ -35,18 +35,12 @@ pub struct CaptureSection {
 }
 
 /// Plaintext of TLS.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsSection {
     /// Programs and libraries with OpenSSL or BoringSSL are attached to, where the privileges
-    /// allow it.
+    /// allow it. Off by default: it has not been measured enough.
     pub enabled: bool,
-}
-
-impl Default for TlsSection {
-    fn default() -> Self {
-        Self { enabled: true }
-    }
 }
 
 impl Default for CaptureSection {
