@@ -118,8 +118,11 @@ fn may_become_request(head: &Head, tolerant: bool) -> bool {
             if !tolerant || !byte.is_ascii_graphic() {
                 return matches!(byte, b' ' | b'\t');
             }
-        } else if !matches!(byte, b'\r' | b'\n') && !(tolerant && matches!(byte, b' ' | b'\t')) {
-            return false;
+        } else {
+            let is_blank = tolerant && matches!(byte, b' ' | b'\t');
+            if !(is_blank || matches!(byte, b'\r' | b'\n')) {
+                return false;
+            }
         }
     }
     true

@@ -44,7 +44,7 @@ pub(crate) fn admits(cgroup: u64, bytes: u32, pending: u64, ring: u32) -> bool {
             dropped_bytes: 0,
         };
         // Without an entry it is not limited.
-        let _full = RING_SHARES.insert(&cgroup, &share, 0);
+        let _full = RING_SHARES.insert(cgroup, share, 0);
         return true;
     };
     let free = ring.saturating_sub(pending);

@@ -53,11 +53,13 @@ fn complete(config: &TlsConfig, call: &mut Call, thread: u64, returned: i64) {
             data(config, call, session, thread >> 32, moved);
         }
         // It has sent that nothing more will come (RFC 8446 §6.1).
-        call::SHUTDOWN if call.state & call::TOUCHED != 0 => {
-            if session.state & session::WRITE_ENDED == 0 && is_wanted(config, session) {
-                session.state |= session::WRITE_ENDED;
-                emit::end(session, DIRECTION_EGRESS, session.written);
-            }
+        call::SHUTDOWN
+            if call.state & call::TOUCHED != 0
+                && session.state & session::WRITE_ENDED == 0
+                && is_wanted(config, session) =>
+        {
+            session.state |= session::WRITE_ENDED;
+            emit::end(session, DIRECTION_EGRESS, session.written);
         }
         _ => {}
     }
