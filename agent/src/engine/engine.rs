@@ -12,13 +12,33 @@ use crate::session::{Context, End, Limits, Origin, Output, Stats};
 use crate::transport::tcp::is_old;
 use crate::transport::tcp::pre_accept::PreAccept;
 
-/// Events in, exchanges out.
+/// What every connection works with.
 #[derive(Debug)]
-pub struct Engine {
+struct Shared {
     limits: Limits,
     bounds: Bounds,
     ledger: Ledger,
     stats: Stats,
+}
+
+impl Shared {
+    #[inline]
+    fn context<'a>(&'a mut self, connection: &Connection, output: &'a mut Output) -> Context<'a> {
+        Context {
+            limits: &self.limits,
+            bounds: self.bounds,
+            ledger: &mut self.ledger,
+            stats: &mut self.stats,
+            output,
+            folded: connection.peer == PeerSocket::Folded,
+        }
+    }
+}
+
+/// Events in, exchanges out.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Shared,
     table: Table,
     peer_sockets: PeerSockets,
     pre_accept: PreAccept,
@@ -37,10 +57,12 @@ impl Engine {
             body: limits.body,
         };
         Self {
-            limits,
-            bounds,
-            ledger: Ledger::default(),
-            stats: Stats::default(),
+            shared: Shared {
+                limits,
+                bounds,
+                ledger: Ledger::default(),
+                stats: Stats::default(),
+            },
             table: Table::new(),
             peer_sockets: PeerSockets::default(),
             pre_accept: PreAccept::default(),
@@ -51,7 +73,7 @@ impl Engine {
 
     /// Keeps at most so many bytes of every body that begins from now on. Sizes stay true.
     pub fn limit_bodies(&mut self, bytes: usize) {
-        self.bounds.body = bytes;
+        self.shared.bounds.body = bytes;
     }
 
     /// Handles one event. Events of one connection come in the order in which the kernel handled
@@ -66,10 +88,10 @@ impl Engine {
     }
 
     fn segment(&mut self, segment: &Segment<'_>, output: &mut Output) {
-        self.stats.segments += 1;
-        self.stats.payload_bytes += segment.payload.len() as u64;
+        self.shared.stats.segments += 1;
+        self.shared.stats.payload_bytes += segment.payload.len() as u64;
         if segment.listener {
-            self.stats.pre_accept_dropped += self.pre_accept.keep(segment);
+            self.shared.stats.pre_accept_dropped += self.pre_accept.keep(segment);
             return;
         }
         let key = match self.table.find(ConnectionId::socket(segment.socket)) {
@@ -88,7 +110,7 @@ impl Engine {
     }
 
     fn plaintext(&mut self, range: &Plaintext<'_>, output: &mut Output) {
-        self.stats.payload_bytes += range.bytes.len() as u64;
+        self.shared.stats.payload_bytes += range.bytes.len() as u64;
         let key = match self.table.find(range.connection) {
             Some(key) => {
                 self.table.touch(key, range.time);
@@ -135,20 +157,14 @@ impl Engine {
         let Some(connection) = self.table.get_mut(key) else {
             return;
         };
-        let mut cx = Context {
-            limits: &self.limits,
-            bounds: self.bounds,
-            ledger: &mut self.ledger,
-            stats: &mut self.stats,
-            output,
-            folded: connection.peer == PeerSocket::Folded,
-        };
+        let mut cx = self.shared.context(connection, output);
         let state = take(connection, &mut cx);
         let request_start = connection.take_request_start();
         // Whatever began just now is not due before this, and what began before was looked at then.
-        let soonest = now.saturating_add(self.limits.idle.min(self.limits.exchange_age));
+        let soonest =
+            now.saturating_add(self.shared.limits.idle.min(self.shared.limits.exchange_age));
         let due = match connection.is_waiting() || connection.deadline > soonest {
-            true => Some(connection.due(&self.limits)),
+            true => Some(connection.due(&self.shared.limits)),
             false => None,
         };
         let memory = connection.memory();
@@ -162,11 +178,11 @@ impl Engine {
             self.table.schedule(key, due);
         }
         if let Some((side, position)) = request_start
-            && self.limits.fold_peers
+            && self.shared.limits.fold_peers
         {
             self.fold(key, side, position, output);
         }
-        if self.memory() > self.limits.memory {
+        if self.memory() > self.shared.limits.memory {
             self.make_room(now, output);
         }
     }
@@ -203,12 +219,12 @@ impl Engine {
 
     /// Adds a connection; others make room for it.
     fn insert(&mut self, connection: Connection, now: Nanos, output: &mut Output) -> Option<Key> {
-        let most = self.limits.connections.max(1);
+        let most = self.shared.limits.connections.max(1);
         if self.table.len() >= most {
             let bound = (most - most / 8).min(most - 1);
             self.evict_fairly(bound, |_| 1, now, output);
         }
-        self.stats.connections += 1;
+        self.shared.stats.connections += 1;
         self.table.insert(connection, now)
     }
 
@@ -258,22 +274,17 @@ impl Engine {
     /// Lets time pass: holes are taken for gaps, long exchanges emitted, idle connections
     /// forgotten. Call it about every 100 ms.
     pub fn expire(&mut self, now: Nanos, output: &mut Output) {
-        self.stats.pre_accept_dropped += self.pre_accept.expire(now);
+        self.shared.stats.pre_accept_dropped += self.pre_accept.expire(now);
         while let Some(key) = self.table.due(now) {
             let Some(connection) = self.table.get_mut(key) else {
                 continue;
             };
-            let mut cx = Context {
-                limits: &self.limits,
-                bounds: self.bounds,
-                ledger: &mut self.ledger,
-                stats: &mut self.stats,
-                output,
-                folded: connection.peer == PeerSocket::Folded,
-            };
+            let mut cx = self.shared.context(connection, output);
             let state = connection.expire(now, &mut cx);
             // Whatever is due now has been done.
-            let due = connection.due(&self.limits).max(now.saturating_add(1));
+            let due = connection
+                .due(&self.shared.limits)
+                .max(now.saturating_add(1));
             let memory = connection.memory();
             self.memory = self.memory - connection.counted.min(self.memory) + memory;
             connection.counted = memory;
@@ -290,12 +301,12 @@ impl Engine {
         while let Some(key) = self.table.oldest() {
             self.end(key, End::Shutdown, now, output);
         }
-        self.stats.pre_accept_dropped += self.pre_accept.expire(Nanos::MAX);
+        self.shared.stats.pre_accept_dropped += self.pre_accept.expire(Nanos::MAX);
     }
 
     /// Frees an eighth of the memory.
     fn make_room(&mut self, now: Nanos, output: &mut Output) {
-        let enough = self.limits.memory - self.limits.memory / 8;
+        let enough = self.shared.limits.memory - self.shared.limits.memory / 8;
         // What waits for its connection is nobody's share.
         let enough = enough.saturating_sub(self.pre_accept.memory());
         self.evict_fairly(enough, |connection| connection.counted, now, output);
@@ -328,7 +339,7 @@ impl Engine {
     }
 
     fn evict(&mut self, key: Key, now: Nanos, output: &mut Output) {
-        self.stats.evicted_connections += 1;
+        self.shared.stats.evicted_connections += 1;
         if let Some(connection) = self.table.get(key) {
             self.evictions.count(connection.origin.cgroup);
         }
@@ -343,14 +354,7 @@ impl Engine {
 
     fn end(&mut self, key: Key, end: End, now: Nanos, output: &mut Output) {
         if let Some(connection) = self.table.get_mut(key) {
-            let mut cx = Context {
-                limits: &self.limits,
-                bounds: self.bounds,
-                ledger: &mut self.ledger,
-                stats: &mut self.stats,
-                output,
-                folded: connection.peer == PeerSocket::Folded,
-            };
+            let mut cx = self.shared.context(connection, output);
             connection.end(end, now, &mut cx);
         }
         self.forget(key);
@@ -368,13 +372,13 @@ impl Engine {
     /// The ledger so far.
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
-        &self.ledger
+        &self.shared.ledger
     }
 
     /// Totals so far.
     #[must_use]
     pub const fn stats(&self) -> &Stats {
-        &self.stats
+        &self.shared.stats
     }
 
     /// Bytes of heads, bodies and reordering held now.
