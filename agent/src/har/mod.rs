@@ -7,6 +7,7 @@
 
 mod cookies;
 mod entry;
+mod messages;
 mod pairs;
 mod text;
 
