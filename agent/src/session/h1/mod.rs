@@ -26,7 +26,7 @@
 //! * **Inside a body of known length** (`Content-Length`, or within one chunk): nothing is lost but
 //!   those bytes.
 //! * **Elsewhere in the requests**: how many requests the gap holds is unknown. Those before it are
-//!   still responded to in order; an response after those is not paired.
+//!   still responded to in order; a response after those is not paired.
 //! * **Elsewhere in the responses**: how many responses the gap holds is unknown. No pending
 //!   request is paired any more, except the one whose response was being read; it is emitted with
 //!   what there was.
