@@ -29,6 +29,7 @@ pub fn run() -> Result<()> {
         "--exclude",
         "meshtap-ebpf",
         "--all-targets",
+        "--features=meshtap-tests/kubernetes",
     ]))?;
     // For the host, where it needs no toolchain of its own.
     command::run(&mut clippy(&["--package", "meshtap-ebpf"]))?;

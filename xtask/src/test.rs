@@ -21,11 +21,17 @@ pub struct Options {
     /// Test the program without shared libraries, as images and virtual machines have it
     #[arg(long = "static", conflicts_with = "quick")]
     is_static: bool,
+    /// Also those at a real API server, which is built from source the first time
+    #[arg(long, conflicts_with = "quick")]
+    kubernetes: bool,
     /// Given to `cargo test` as they are: `cargo xtask test -- stream::` runs the tests whose
     /// names hold `stream::`
     #[arg(last = true)]
     arguments: Vec<String>,
 }
+
+/// Has `cargo test` build the tests at an API server.
+const KUBERNETES: &str = "--features=meshtap-tests/kubernetes";
 
 /// Sets up, builds, fuzzes for a moment and runs every test. What `cargo test` says comes last.
 pub fn run(options: &Options) -> Result<()> {
@@ -60,6 +66,7 @@ pub fn run(options: &Options) -> Result<()> {
         .args(["test", "--workspace", "--exclude", "meshtap-ebpf"])
         // One run shows everything that is wrong.
         .arg("--no-fail-fast")
+        .args(options.kubernetes.then_some(KUBERNETES))
         .args(&options.arguments)
         .env("MESHTAP_BIN", &agent.program)
         .env("MESHTAP_EBPF", &agent.ebpf);
