@@ -10,8 +10,8 @@ use super::messages::{RequestPart, ResponsePart};
 use super::pairs::Headers;
 use super::text::Text;
 use crate::exchange::Exchange;
-use crate::http::{Body, ResponseHead};
 use crate::http::rpc::procedure;
+use crate::http::{Body, ResponseHead};
 use crate::redact::Sanitized;
 
 /// Not known, as the format says it.

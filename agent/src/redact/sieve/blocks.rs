@@ -18,7 +18,8 @@ type Bytes = [u8; BLOCK + AHEAD];
 /// Bit `n` stands for byte `n` of the block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Block {
-    /// The window of a pattern may begin.
+    /// The window of a pattern may begin. None has the same byte three times; padding has, and
+    /// could look like one at every byte.
     pub(super) hits: u64,
     /// `%`.
     pub(super) percents: u64,
@@ -88,7 +89,8 @@ fn portable(tables: &Tables, bytes: &Bytes) -> Block {
         let [a, b, c] = [bytes[at], bytes[at + 1], bytes[at + 2]];
         let groups = |place: usize, byte: u8| tables.bytes[place][usize::from(byte)];
         let bit = |is: bool| u64::from(is) << at;
-        block.hits |= bit(groups(0, a) & groups(1, b) & groups(2, c) != 0);
+        let is_run = a == b && b == c;
+        block.hits |= bit(!is_run && groups(0, a) & groups(1, b) & groups(2, c) != 0);
         block.percents |= bit(a == b'%');
         block.escapes |= bit([a, b, c] == *br"\u0");
         block.schemes |= bit(a == b':' && matches!(b, b'/' | b'\\'));
@@ -141,6 +143,8 @@ mod avx2 {
             let pair = _mm256_and_si256(look(first, a, a_up), look(second, b, b_up));
             groups = _mm256_or_si256(groups, _mm256_and_si256(pair, third));
         }
+        let none = _mm256_cmpeq_epi8(groups, _mm256_setzero_si256());
+        let is_run = _mm256_and_si256(_mm256_cmpeq_epi8(a, b), _mm256_cmpeq_epi8(b, c));
         let is = |v, byte: u8| _mm256_cmpeq_epi8(v, _mm256_set1_epi8(byte.cast_signed()));
         let mask = |v| _mm256_movemask_epi8(v).cast_unsigned();
         let slash = _mm256_or_si256(is(b, b'/'), is(b, b'\\'));
@@ -149,7 +153,7 @@ mod avx2 {
         let digits = _mm256_add_epi8(a, _mm256_set1_epi8(0x7f - b'9'.cast_signed()));
         let digits = _mm256_cmpgt_epi8(digits, _mm256_set1_epi8(0x7f - 10));
         [
-            !mask(_mm256_cmpeq_epi8(groups, _mm256_setzero_si256())),
+            !mask(_mm256_or_si256(is_run, none)),
             mask(is(a, b'%')),
             mask(escape),
             mask(_mm256_and_si256(is(a, b':'), slash)),
@@ -216,6 +220,22 @@ mod tests {
             let blocks = look(Kind::Portable, &text);
             assert_eq!(blocks, look(Kind::detect(), &text));
             assert_eq!(blocks.len(), len.div_ceil(BLOCK));
+        }
+    }
+
+    #[test]
+    fn padding_has_no_window() {
+        for byte in 0..=u8::MAX {
+            let mut text = vec![byte; 3 * BLOCK];
+            // What follows the text is no padding.
+            text.extend_from_slice(b"\xff\xfe");
+            for kind in [Kind::Portable, Kind::detect()] {
+                for (at, block) in look(kind, &text).iter().take(3) {
+                    let last = 1 << (BLOCK - 1) | 1 << (BLOCK - 2);
+                    let padding = if *at == 2 * BLOCK { !last } else { !0 };
+                    assert_eq!(block.hits & padding, 0, "{byte:#x} at {at}");
+                }
+            }
         }
     }
 
