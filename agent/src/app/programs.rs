@@ -1,13 +1,15 @@
 //! The thread that attaches the TLS hook to the programs and libraries of the node, as they come
 //! and go.
 
+use std::collections::HashSet;
 use std::io;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use super::privileges::{Use, drop_capabilities};
 use crate::capture::kernel::{Capture, HookName, HookState, TargetState, TlsKeeper, TlsNotice};
-use crate::capture::tls::discover::Discovery;
+use crate::capture::tls::discover::{Below, Consent, Discovery, Everyone, Programs};
 
 /// How often the calls of programs are looked at, and what has changed of them.
 const LOOK: Duration = Duration::from_secs(1);
@@ -15,12 +17,17 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Says something to a person.
 pub(super) type Report = Box<dyn Fn(&str) + Send>;
 
-/// Starts it, where the hook is in place; else says why it is not. The thread keeps what it needs
-/// to attach, so start it before the rights are dropped.
+/// Files of which it is remembered that they were refused. Each is reported once, however often
+/// its program runs.
+const REFUSED: usize = 1024;
+
+/// Starts it, where the hook is in place; else says why it is not. Only processes in the captured
+/// cgroup are attached to. The thread keeps what it needs to attach, so start it before the rights
+/// are dropped.
 ///
 /// # Errors
 /// When there is no thread.
-pub(super) fn start(capture: &mut Capture, report: Report) -> io::Result<()> {
+pub(super) fn start(capture: &mut Capture, programs: Programs, report: Report) -> io::Result<()> {
     for hook in capture.hooks() {
         if let (HookName::Tls, HookState::Refused { reason }) = (hook.name, &hook.state) {
             report(&format!("TLS is not read: {reason}"));
@@ -29,19 +36,27 @@ pub(super) fn start(capture: &mut Capture, report: Report) -> io::Result<()> {
     let Some(probes) = capture.take_tls() else {
         return Ok(());
     };
+    let consent: Box<dyn Consent> = match Below::new(capture.cgroup()) {
+        Some(below) => Box::new(below),
+        None => Box::new(Everyone),
+    };
     thread::Builder::new()
         .name("programs".into())
         .spawn(move || {
             // Needs no more, and is well without.
             let _ = drop_capabilities(Use::Programs);
             let mut keeper = TlsKeeper::new(probes);
-            let mut discovery = Discovery::new();
+            let mut discovery = Discovery::with_rules(programs, consent);
+            let mut refused = HashSet::new();
             let first: Vec<_> = discovery
                 .poll()
                 .into_iter()
                 .filter_map(|c| keeper.apply(c))
                 .collect();
             report(&summary(&first));
+            first.iter().for_each(|notice| {
+                is_news(notice, &mut refused);
+            });
             loop {
                 thread::sleep(LOOK);
                 let changes = discovery.poll();
@@ -50,11 +65,27 @@ pub(super) fn start(capture: &mut Capture, report: Report) -> io::Result<()> {
                     .filter_map(|change| keeper.apply(change));
                 let notices: Vec<_> = notices.collect();
                 for notice in notices.iter().chain(&keeper.guard()) {
-                    report(&format!("TLS: {}", text(notice)));
+                    if is_news(notice, &mut refused) {
+                        report(&format!("TLS: {}", text(notice)));
+                    }
                 }
             }
         })?;
     Ok(())
+}
+
+/// Whether it is to be reported: a file that was refused before, and runs again, is not.
+fn is_news(notice: &TlsNotice, refused: &mut HashSet<PathBuf>) -> bool {
+    match notice.state {
+        TargetState::Refused(_) if refused.contains(&notice.path) => false,
+        TargetState::Refused(_) => {
+            if refused.len() < REFUSED {
+                refused.insert(notice.path.clone());
+            }
+            true
+        }
+        _ => true,
+    }
 }
 
 /// What was found at the start, in one line.

@@ -33,6 +33,7 @@ use super::totals::RunTotals;
 use super::worker::{RuntimeConfig, RuntimeConfigs, Worker};
 use super::{Failure, configure, programs};
 use crate::capture::kernel::{self, Capture, HookStatus};
+use crate::capture::tls::discover::Programs;
 use crate::cli::RunArgs;
 use crate::config::Config;
 use crate::engine::Engine;
@@ -77,7 +78,12 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
     let sockets: Arc<dyn OwnSockets> = own.clone();
     let listener = listen(&config)?;
-    programs::start(&mut capture, Box::new(|text| info!("{text}"))).map_err(Failure::Thread)?;
+    let chosen = Programs {
+        allow: config.capture.tls.programs.clone(),
+        deny: config.capture.tls.excluded_programs.clone(),
+    };
+    programs::start(&mut capture, chosen, Box::new(|text| info!("{text}")))
+        .map_err(Failure::Thread)?;
     let processes = drop_rights(&config, &mut capture)?;
     let workloads = start_workloads(&config, &capture)?;
     shared.set_directory(workloads.directory());

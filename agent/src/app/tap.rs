@@ -24,6 +24,7 @@ use super::{Failure, pids, programs, say};
 use crate::capture::Source;
 use crate::capture::kernel::{Capture, CaptureOptions};
 use crate::capture::record::{Meta, ProcessRecorder, Recorder, RecordingSource};
+use crate::capture::tls::discover::Programs;
 use crate::cli::{SideChoice, TapArgs, TlsChoice};
 use crate::clock::{WallClock, monotonic, nanos};
 use crate::engine::Limits;
@@ -46,6 +47,7 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
     let mut capture = Capture::start(&options(args))?;
     let programs = programs::start(
         &mut capture,
+        Programs::default(),
         Box::new(|text| say(&format!("meshtap: {text}\n"))),
     );
     programs.map_err(Failure::Thread)?;

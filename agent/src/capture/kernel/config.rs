@@ -41,6 +41,11 @@ pub struct TlsSection {
     /// Programs and libraries with OpenSSL or BoringSSL are attached to, where the privileges
     /// allow it. Off by default: it has not been measured enough.
     pub enabled: bool,
+    /// File names of programs that are attached to, with `*` for any run of characters; empty:
+    /// every program.
+    pub programs: Vec<String>,
+    /// File names of programs that are left alone, likewise. They win.
+    pub excluded_programs: Vec<String>,
 }
 
 impl Default for CaptureSection {

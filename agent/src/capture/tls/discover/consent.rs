@@ -1,6 +1,10 @@
 //! Which processes may be read.
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::process;
 
 /// What is known of a process before its files are looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,52 @@ impl Consent for Everyone {
     fn verdict(&self, _: &Candidate) -> Verdict {
         Verdict::Admitted
     }
+}
+
+/// Who is in one cgroup, or in one below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Below {
+    /// As `/proc/PID/cgroup` here shows it.
+    path: String,
+}
+
+impl Below {
+    /// Those in the cgroup with this folder. `None` where every process is, or where the folder
+    /// does not say how `/proc` names its cgroup: the agent's cgroup namespace
+    /// (cgroup_namespaces(7)) is not that of the mount.
+    #[must_use]
+    pub fn new(folder: &Path) -> Option<Self> {
+        let folder = folder.canonicalize().ok()?;
+        let root = mount_root(&folder);
+        let own = process::candidate(std::process::id()).ok()?.cgroup;
+        let own = root.join(own.strip_prefix('/')?);
+        if !own.join("cgroup.procs").exists() {
+            return None;
+        }
+        let below = folder.strip_prefix(&root).ok()?.to_str()?;
+        (!below.is_empty()).then(|| Self {
+            path: format!("/{below}"),
+        })
+    }
+}
+
+impl Consent for Below {
+    fn verdict(&self, candidate: &Candidate) -> Verdict {
+        let rest = candidate.cgroup.strip_prefix(&self.path);
+        match rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            true => Verdict::Admitted,
+            false => Verdict::Excluded,
+        }
+    }
+}
+
+/// The folder above on the same file system that has none above.
+fn mount_root(folder: &Path) -> PathBuf {
+    let device = |folder: &Path| fs::metadata(folder).map(|metadata| metadata.dev()).ok();
+    let own = device(folder);
+    let same = |above: &&Path| device(above) == own;
+    let root = folder.ancestors().take_while(same).last();
+    root.unwrap_or(folder).to_owned()
 }
 
 /// File names of programs, with `*` for any run of characters. An empty `allow` is everything;
@@ -110,6 +160,33 @@ mod tests {
         check("*a*b*c", "xaxbxbxc", true);
         check("*", "", true);
         check("", "a", false);
+    }
+
+    #[test]
+    fn a_cgroup_and_those_below() {
+        let below = Below {
+            path: "/a/b".to_owned(),
+        };
+        let check = |cgroup: &str, expected| {
+            let candidate = Candidate {
+                pid: 1,
+                program: "curl".to_owned(),
+                cgroup: cgroup.to_owned(),
+            };
+            assert_eq!(below.verdict(&candidate), expected, "{cgroup}");
+        };
+        check("/a/b", Verdict::Admitted);
+        check("/a/b/c", Verdict::Admitted);
+        check("/a/bc", Verdict::Excluded);
+        check("/a", Verdict::Excluded);
+        // Without cgroup v2 nothing says where it is.
+        check("", Verdict::Excluded);
+    }
+
+    #[test]
+    fn a_folder_that_is_no_cgroup() {
+        assert_eq!(Below::new(Path::new("/proc")), None);
+        assert_eq!(Below::new(Path::new("/not/there")), None);
     }
 
     #[test]

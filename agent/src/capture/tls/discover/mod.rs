@@ -15,7 +15,7 @@ mod open;
 mod process;
 mod target;
 
-pub use consent::{Candidate, Consent, Everyone, Programs, Verdict};
+pub use consent::{Below, Candidate, Consent, Everyone, Programs, Verdict};
 pub use discovery::{Discovery, Totals};
 pub use target::{Change, FileKey, Target};
 
