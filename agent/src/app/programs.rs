@@ -55,7 +55,7 @@ pub(super) fn start(capture: &mut Capture, programs: Programs, report: Report) -
                 .collect();
             report(&summary(&first));
             first.iter().for_each(|notice| {
-                is_news(notice, &mut refused);
+                is_first(notice, &mut refused);
             });
             loop {
                 thread::sleep(LOOK);
@@ -65,7 +65,7 @@ pub(super) fn start(capture: &mut Capture, programs: Programs, report: Report) -
                     .filter_map(|change| keeper.apply(change));
                 let notices: Vec<_> = notices.collect();
                 for notice in notices.iter().chain(&keeper.guard()) {
-                    if is_news(notice, &mut refused) {
+                    if is_first(notice, &mut refused) {
                         report(&format!("TLS: {}", text(notice)));
                     }
                 }
@@ -75,7 +75,7 @@ pub(super) fn start(capture: &mut Capture, programs: Programs, report: Report) -
 }
 
 /// Whether it is to be reported: a file that was refused before, and runs again, is not.
-fn is_news(notice: &TlsNotice, refused: &mut HashSet<PathBuf>) -> bool {
+fn is_first(notice: &TlsNotice, refused: &mut HashSet<PathBuf>) -> bool {
     match notice.state {
         TargetState::Refused(_) if refused.contains(&notice.path) => false,
         TargetState::Refused(_) => {
