@@ -101,7 +101,7 @@ pub const HEADERS: [&str; 94] = [
 /// Names whose values are secrets, in queries, forms, JSON, XML, and header fields. Letters and
 /// digits only: these words in a row, however they are joined. `*` for anything before or after,
 /// `=` for the whole name; a number may follow.
-pub const NAMES: [&str; 136] = [
+pub const NAMES: [&str; 140] = [
     // Passwords. What follows one may say that it is none: [`super::words::HARMLESS_AFTER`].
     "*password*",
     "*passwd*",
@@ -132,6 +132,10 @@ pub const NAMES: [&str; 136] = [
     "*apikey*",
     "*apikeys",
     "*privatekey*",
+    "*privkey*",
+    "*cryptkey",
+    "*signkey",
+    "psk",
     "*accesskey",
     "*accesskeyid",
     "*accountkey",

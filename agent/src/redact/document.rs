@@ -2,19 +2,21 @@
 //! have no trace of a secret, and no other scanner looks at those. Of binary bodies the runs of
 //! text are documents.
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr3, memmem};
 
 use super::body::{is_token, starts_with};
 use super::config::Pattern;
 use super::counts::Rule;
 use super::edit::Edits;
 use super::effort::Effort;
+use super::fields::Look;
 use super::names::Names;
 use super::query::Tools;
 use super::sieve::{Sieve, Traces};
 use super::text::Shape;
 use super::unescape::{self, Unescaped};
-use super::{binary, csv, json, known, multipart, query, text, xml};
+use super::{binary, csv, decoded, json, known, multipart, query, text, xml};
+use crate::http::Slice;
 
 /// Deepest multipart in multipart that is looked into: mails in mails.
 const DEPTH: usize = 3;
@@ -31,6 +33,8 @@ pub(super) struct Search {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Room {
     traces: Traces,
+    /// What stands in the buffer of a head, target and all fields.
+    head: Traces,
 }
 
 impl Search {
@@ -87,6 +91,60 @@ impl Search {
         edits.settle();
     }
 
+    /// Known tokens of a request's target, whose head was looked through.
+    pub(super) fn target(
+        &self,
+        text: &[u8],
+        place: Slice,
+        room: &mut Room,
+        effort: &mut Effort,
+        edits: &mut Edits,
+    ) {
+        match self.is_needed(Look::SearchTokens, text, place, room) {
+            true => self.tokens(text, room, effort, edits),
+            false => edits.settle(),
+        }
+    }
+
+    /// Tokens of known issuers, and no numbers of cards: those of requests and versions are alike.
+    pub(super) fn issued(
+        &self,
+        text: &[u8],
+        room: &mut Room,
+        effort: &mut Effort,
+        edits: &mut Edits,
+    ) {
+        self.sieve.mark(text, &mut room.traces);
+        room.traces.digits.clear();
+        known::scan(text, &room.traces, &self.patterns, effort, edits);
+        edits.settle();
+    }
+
+    /// Looks through the buffer of a head once, for [`Self::is_needed`].
+    pub(super) fn mark_head(&self, buffer: &[u8], room: &mut Room) {
+        self.sieve.mark(buffer, &mut room.head);
+    }
+
+    /// The head's buffer has something of what this look is for, where the value stands.
+    pub(super) fn is_needed(&self, look: Look, value: &[u8], place: Slice, room: &Room) -> bool {
+        let start = usize::from(place.start);
+        let range = start..start + usize::from(place.len);
+        let has_email = || self.patterns.contains(&Pattern::Email);
+        match look {
+            Look::Drop | Look::Keep => false,
+            Look::SearchIssued => room.head.may_have_token(&range) || has_email(),
+            Look::SearchTokens => {
+                room.head.may_have_token(&range) || room.head.has_digits(&range) || has_email()
+            }
+            Look::Search => {
+                room.head.may_have_token(&range)
+                    || room.head.has_digits(&range)
+                    || room.head.may_name(range)
+                    || memchr3(b'=', b'%', b'@', value).is_some()
+            }
+        }
+    }
+
     fn document(
         &self,
         media_type: &[u8],
@@ -107,7 +165,7 @@ impl Search {
             self.binary(text, room, effort, edits);
             return;
         }
-        let Room { traces } = room;
+        let Room { traces, .. } = room;
         self.sieve.look(text, &self.names, effort, traces);
         known::scan(text, traces, &self.patterns, effort, edits);
         if !is_binary {
@@ -131,9 +189,13 @@ impl Search {
             xml::scan(text, &self.names, traces, effort, edits);
         }
         json::scan(text, &self.names, traces, effort, edits);
-        if !is_form {
+        if !is_form || !resembles_form(bare) {
+            // Other things come under a form's media type, too.
             let shape = shape(bare, is_xml);
             text::scan(text, traces, shape, effort, edits);
+            if shape == Shape::Quoted {
+                decoded::scan_strings(text, traces, self.tools(), effort, edits);
+            }
             csv::scan(text, media_type, traces, effort, edits);
         }
     }
@@ -207,7 +269,9 @@ fn is_form(media_type: &[u8], text: &[u8]) -> bool {
 
 /// Text in strings: JSON, a script, a page. Everything else is lines.
 fn shape(text: &[u8], is_xml: bool) -> Shape {
-    let is_quoted = is_xml || matches!(text.first(), Some(b'{' | b'[' | b'"')) || {
+    let is_lines = || is_yaml(text) || is_section(text);
+    let begins = || matches!(text.first(), Some(b'{' | b'[' | b'"')) && !is_lines();
+    let is_quoted = is_xml || begins() || {
         // Events, and other lines of JSON.
         let head = text.get(..256).unwrap_or(text);
         memmem::find(head, b"{\"").is_some()
@@ -217,6 +281,29 @@ fn shape(text: &[u8], is_xml: bool) -> Shape {
     } else {
         Shape::Lines
     }
+}
+
+/// It begins with the name of a section of settings, alone on its line: `[db]`.
+pub(super) fn is_section(text: &[u8]) -> bool {
+    let line = text.split(|&b| b == b'\n').next().unwrap_or_default();
+    let name = line.trim_ascii_end().strip_prefix(b"[");
+    let name = name.and_then(|name| name.strip_suffix(b"]"));
+    name.is_some_and(|name| {
+        let is_part = |b: &u8| b.is_ascii_alphanumeric() || b"_-.:/ @[]".contains(b);
+        name.first().is_some_and(u8::is_ascii_alphabetic) && name.iter().all(is_part)
+    })
+}
+
+/// It begins with a quoted name and a value without quotes, which ends with its line.
+fn is_yaml(text: &[u8]) -> bool {
+    let Some(name) = json::string_at(text, 0) else {
+        return false;
+    };
+    let rest = text.get(name.end + 1..).unwrap_or_default();
+    let line = rest.split(|&b| b == b'\n').next().unwrap_or_default();
+    let value = line.strip_prefix(b":").unwrap_or_default().trim_ascii();
+    value.first().is_some_and(u8::is_ascii_alphabetic)
+        && !matches!(value.last(), Some(b',' | b'}' | b']'))
 }
 
 /// No control characters at its beginning. Binary data goes under a form's media type too (curl's

@@ -59,10 +59,25 @@ const URLS: [&str; 16] = [
 ];
 
 /// Fields that hold a host, before which some clients leave a user name and a password.
-const HOSTS: [&str; 3] = ["host", "x-forwarded-host", "x-original-host"];
+const HOSTS: [&str; 4] = [
+    "host",
+    "x-envoy-original-dst-host",
+    "x-forwarded-host",
+    "x-original-host",
+];
 
 /// Fields of the default list whose value may be anything.
-const FREE_TEXT: [&str; 3] = ["warning", "x-istio-attributes", "x-istio-auth-userinfo"];
+const FREE_TEXT: [&str; 9] = [
+    "content-disposition",
+    "content-security-policy",
+    "server",
+    "user-agent",
+    "via",
+    "warning",
+    "x-envoy-decorator-operation",
+    "x-istio-attributes",
+    "x-istio-auth-userinfo",
+];
 
 /// How a field's value is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,7 +314,7 @@ impl Table {
             return Look::Keep;
         }
         match entry.treatment {
-            Treatment::Keep => {}
+            Treatment::Keep => return Look::SearchIssued,
             Treatment::Authorization => credentials::authorization(value, edits),
             Treatment::Cookie => credentials::cookie(value, edits),
             Treatment::SetCookie => credentials::set_cookie(value, edits),
@@ -335,7 +350,9 @@ pub(super) enum Look {
     Drop,
     /// It is kept; all that is to be hidden in it was found.
     Keep,
-    /// It is kept; known tokens may be in it.
+    /// It is kept; tokens of known issuers may be in it. Numbers are none of cards.
+    SearchIssued,
+    /// It is kept; what is recognised by its form may be in it.
     SearchTokens,
     /// It is kept; it may hold anything.
     Search,

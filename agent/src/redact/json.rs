@@ -7,18 +7,22 @@
 
 mod pair;
 mod quote;
+mod space;
+mod value;
 
 use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 
 use super::counts::Rule;
-use super::edit::{Coding, Edit, Edits};
+use super::edit::{Coding, Edits};
 use super::effort::Effort;
 use super::names::{Names, Sensitivity, is_label};
 use super::sieve::Traces;
+use quote::slashes_before;
 pub(super) use quote::string_at;
-use quote::{block, quote_at, slashes_at, slashes_at_depth, slashes_before, string};
+use space::{before_space, skip_space};
+use value::Value;
 
 /// Longest key in raw bytes. `pass` spelt in escapes takes 24; real keys are below 64.
 const KEY: usize = 512;
@@ -90,15 +94,19 @@ pub(super) fn scan(
         let Some(key) = key_before(text, colon, effort) else {
             continue;
         };
+        let start = after_colon(text, colon, key.quoted);
+        if !effort.spend((start - colon) / 4) {
+            return;
+        }
         let value = Value {
             text,
-            start: skip_space(text, colon + 1),
-            quoted_key: key.quoted,
+            start,
+            quoted_key: key.quoted || text.get(key.start) == Some(&b'\''),
             slashes: key.slashes,
         };
         let mut sensitivity = document.sensitivity(key.text);
         if traces.may_name(key.start..colon) {
-            let start = key.start + key.slashes + usize::from(key.quoted);
+            let start = key.start + key.slashes + usize::from(value.quoted_key);
             let seen = match traces.of(&(start..start + key.text.len())) {
                 Some(seen) => seen,
                 None if effort.spend(4 * key.text.len()) => names.of(key.text, Coding::Json),
@@ -114,6 +122,7 @@ pub(super) fn scan(
             if key.text == b"code" && value.is_shorter_than(CODE) {
                 continue;
             }
+            hide_comment(text, colon + 1..start, edits);
             done = value.redact(sensitivity, effort, edits);
         } else if pair::may_name(&value, traces)
             && (is_label(key.text) || pair::is_patch(text, &key))
@@ -122,6 +131,25 @@ pub(super) fn scan(
         }
     }
     pair::lists(text, traces, effort, edits);
+}
+
+/// Where the value begins after a colon. Of a bare name what follows is a scheme's: `token://`.
+fn after_colon(text: &[u8], colon: usize, is_quoted: bool) -> usize {
+    match text.get(colon + 1) {
+        Some(b'/') if !is_quoted => colon + 1,
+        _ => skip_space(text, colon + 1),
+    }
+}
+
+/// What a comment says between a name and its value may be another value.
+fn hide_comment(text: &[u8], between: Range<usize>, edits: &mut Edits) {
+    let raw = text.get(between.clone()).unwrap_or_default();
+    let inner = raw.trim_ascii();
+    if inner.len() > 4 && matches!(inner.first(), Some(b'/' | b'#')) {
+        let start = between.start + (raw.len() - raw.trim_ascii_start().len()) + 2;
+        let end = start + inner.len() - 2 - 2 * usize::from(inner.ends_with(b"*/"));
+        edits.push_plain(text, start..end, Rule::Json);
+    }
 }
 
 struct Key<'a> {
@@ -136,11 +164,14 @@ struct Key<'a> {
 }
 
 fn key_before<'a>(text: &'a [u8], colon: usize, effort: &mut Effort) -> Option<Key<'a>> {
-    let mut end = colon;
-    while end > 0 && is_space(text[end - 1]) {
-        end -= 1;
-    }
-    effort.spend(colon - end);
+    let end = before_space(text, colon);
+    // A comment is looked for in both directions.
+    let comment = if text.get(..end)?.ends_with(b"/") {
+        32
+    } else {
+        0
+    };
+    effort.spend(colon - end + comment);
     match *text.get(end.checked_sub(1)?)? {
         b'"' => quoted(text, end - 1, KEY, effort).or_else(|| cut(text, end - 1, effort)),
         b'\'' => {
@@ -227,165 +258,6 @@ fn quoted<'a>(
         }
         search = open;
     }
-}
-
-struct Value<'a> {
-    text: &'a [u8],
-    start: usize,
-    quoted_key: bool,
-    slashes: usize,
-}
-
-impl Value<'_> {
-    /// It is a string that ends before so many bytes.
-    fn is_shorter_than(&self, len: usize) -> bool {
-        let inner = self
-            .text
-            .get(self.start + self.slashes + 1..)
-            .unwrap_or_default();
-        memchr(b'"', inner.get(..len).unwrap_or(inner)).is_some()
-    }
-
-    /// Adds the edits for the value; returns where it ends.
-    fn redact(&self, sensitivity: Sensitivity, effort: &mut Effort, edits: &mut Edits) -> usize {
-        let text = self.text;
-        if let Some((open, depth)) = quote_at(text, self.start) {
-            let mut content = string(text, open + 1, depth);
-            let inner = text.get(content.clone()).unwrap_or_default();
-            if !self.quoted_key && inner.trim_ascii() == b":" {
-                // The quote ends the key that this colon stands in: `"password: ": "x"`.
-                return self.start;
-            }
-            if content.is_empty() {
-                content = block(text, content.end, depth);
-            }
-            let end = content.end;
-            effort.spend(content.len());
-            push_string(text, content, edits);
-            return end;
-        }
-        match text.get(self.start) {
-            Some(b'\'') if !self.quoted_key => {
-                let rest = &text[self.start + 1..];
-                let end = self.start + 1 + memchr(b'\'', rest).unwrap_or(rest.len());
-                push_string(text, self.start + 1..end, edits);
-                end
-            }
-            Some(b'{' | b'[') if self.quoted_key => self.container(sensitivity, effort, edits),
-            Some(_) if self.quoted_key => {
-                let end = scalar_end(text, self.start);
-                effort.spend(end - self.start);
-                if sensitivity == Sensitivity::Secret {
-                    push_scalar(text, self.start..end, self.slashes, edits);
-                }
-                end
-            }
-            _ => self.start,
-        }
-    }
-
-    /// Every string and number inside an object or an array, keys excepted.
-    fn container(&self, sensitivity: Sensitivity, effort: &mut Effort, edits: &mut Edits) -> usize {
-        let text = self.text;
-        let mut at = self.start;
-        let mut open = 0_usize;
-        while let Some(&byte) = text.get(at) {
-            let before = at;
-            match byte {
-                b'{' | b'[' => open += 1,
-                b'}' | b']' => {
-                    open -= 1;
-                    if open == 0 {
-                        return at + 1;
-                    }
-                }
-                b'"' | b'\\' => match quote_at(text, at) {
-                    // The string that this document stands in ends.
-                    Some((_, depth)) if slashes_at_depth(depth) < self.slashes => return at,
-                    Some((quote, depth)) => {
-                        let content = string(text, quote + 1, depth);
-                        at = content.end + slashes_at_depth(depth) + 1;
-                        if text.get(skip_space(text, at)) != Some(&b':') {
-                            push_string(text, content, edits);
-                        }
-                    }
-                    // Backslashes before nothing of interest: none is looked at twice.
-                    None => at += slashes_at(text, at).max(1),
-                },
-                b if is_space(b) || matches!(b, b',' | b':') => {}
-                _ => {
-                    at = scalar_end(text, at).max(at + 1);
-                    if sensitivity == Sensitivity::Secret {
-                        push_scalar(text, before..at, self.slashes, edits);
-                    }
-                }
-            }
-            at = at.max(before + 1);
-            if !effort.spend(at - before) {
-                return text.len();
-            }
-        }
-        text.len()
-    }
-}
-
-fn push_string(text: &[u8], range: Range<usize>, edits: &mut Edits) {
-    let edit = Edit {
-        range,
-        rule: Rule::Json,
-        coding: Coding::Json,
-        quote: None,
-    };
-    edits.push(text, edit);
-}
-
-/// A number, or bytes that are no JSON value; `true`, `false` and `null` say nothing.
-fn push_scalar(text: &[u8], range: Range<usize>, slashes: usize, edits: &mut Edits) {
-    let value = text.get(range.clone()).unwrap_or_default();
-    if [&b"true"[..], b"false", b"null"]
-        .iter()
-        .any(|literal| literal.starts_with(value))
-    {
-        return;
-    }
-    let edit = Edit {
-        range,
-        rule: Rule::Json,
-        coding: Coding::Plain,
-        quote: u8::try_from(slashes).ok(),
-    };
-    edits.push(text, edit);
-}
-
-fn scalar_end(text: &[u8], start: usize) -> usize {
-    let rest = text.get(start..).unwrap_or_default();
-    start
-        + rest
-            .iter()
-            .position(|&b| matches!(b, b',' | b'}' | b']' | b'"' | b'\\') || is_space(b))
-            .unwrap_or(rest.len())
-}
-
-/// White space, also in its escaped forms, as it stands in JSON within a string.
-fn skip_space(text: &[u8], from: usize) -> usize {
-    let mut at = from;
-    loop {
-        match text.get(at..) {
-            Some([b, ..]) if is_space(*b) => at += 1,
-            Some([b'\\', rest @ ..]) => {
-                let more = rest.iter().take_while(|&&b| b == b'\\').count();
-                match rest.get(more) {
-                    Some(b'n' | b'r' | b't') => at += more + 2,
-                    _ => return at,
-                }
-            }
-            _ => return at,
-        }
-    }
-}
-
-const fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 const fn is_word(byte: u8) -> bool {

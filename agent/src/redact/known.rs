@@ -37,6 +37,7 @@ pub(super) fn scan(
             Some(b'-') if has(Pattern::PrivateKey) => {
                 private_key(text, at).map(|range| (range, Rule::PrivateKey))
             }
+            Some(b'@') => password_before(text, at).map(|range| (range, Rule::UserInfo)),
             Some(b':') if has(Pattern::KnownToken) => {
                 bot_token(text, at).map(|range| (range, Rule::KnownToken))
             }
@@ -103,6 +104,17 @@ fn bot_token(text: &[u8], at: usize) -> Option<Range<usize>> {
     let len = run(secret, Alphabet::Word);
     let fits = (8..MOST).contains(&digits) && secret.starts_with(b"AA") && len >= 33;
     fits.then_some(at - digits..at + 1 + len)
+}
+
+/// The password before the host of a data source of Go's MySQL driver: `user:password@tcp(host)`.
+fn password_before(text: &[u8], at: usize) -> Option<Range<usize>> {
+    const LONGEST: usize = 256;
+    let before = text.get(at.saturating_sub(LONGEST)..at)?;
+    let ends = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'`' | b'=' | b'<');
+    let len = before.iter().rev().position(ends).unwrap_or(before.len());
+    let source = before.get(before.len() - len..)?;
+    let colon = memchr::memchr(b':', source)?;
+    Some(at - len + colon + 1..at)
 }
 
 /// A word begins at `at`: what stands before it is none of it, be it the end of an escape.

@@ -25,6 +25,7 @@ mod config;
 mod counts;
 mod credentials;
 mod csv;
+mod decoded;
 mod defaults;
 mod digest;
 mod document;
@@ -36,6 +37,7 @@ mod gate;
 mod head;
 mod json;
 mod known;
+mod members;
 mod multipart;
 mod names;
 mod query;
@@ -282,7 +284,9 @@ impl Redactor {
         if request.head.method() == b"CONNECT" {
             query::scan_host(target, found);
         }
-        rules.search.tokens(target, room, &mut effort, found);
+        let place = request.head.target;
+        let search = &rules.search;
+        search.target(target, place, room, &mut effort, found);
         if effort.is_spent() {
             found.clear();
             let query = memchr::memchr(b'?', target).map_or(0, |mark| mark + 1);

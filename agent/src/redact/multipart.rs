@@ -9,6 +9,7 @@ use super::body::starts_with;
 use super::counts::Rule;
 use super::edit::{Coding, Edits};
 use super::effort::Effort;
+use super::members::Members;
 use super::names::Names;
 
 /// Longest head of a part. Browsers and libraries stay below 1 KiB; a file name is at most 255
@@ -21,6 +22,15 @@ pub(super) struct Part<'a> {
     pub(super) range: Range<usize>,
     /// Its media type, empty when it says none.
     pub(super) media_type: &'a [u8],
+}
+
+impl Part<'_> {
+    const fn unlabelled(range: Range<usize>) -> Self {
+        Self {
+            range,
+            media_type: b"",
+        }
+    }
 }
 
 /// Hides secret parts; the others go to `each`. The boundary is taken from the body's own first
@@ -45,16 +55,9 @@ pub(super) fn scan<'a>(
         .peekable();
     let before = 0..places.peek().copied().unwrap_or(text.len());
     if !before.is_empty() {
-        let media_type = b"";
-        each(
-            Part {
-                range: before,
-                media_type,
-            },
-            effort,
-            edits,
-        );
+        each(Part::unlabelled(before), effort, edits);
     }
+    let mut members = Members::default();
     while let Some(at) = places.next() {
         let head = at + boundary.len();
         let end_of = |next: Option<&usize>| match next {
@@ -64,20 +67,19 @@ pub(super) fn scan<'a>(
         let mut end = end_of(places.peek());
         let part = text.get(head..end).unwrap_or_default();
         let Some((head_len, blank)) = head_end(part.get(..PART_HEAD).unwrap_or(part)) else {
-            if part.len() > PART_HEAD {
+            match part.trim_ascii() {
                 // What belongs to which name cannot be said.
-                edits.push_plain(text, head..end, Rule::Multipart);
-            } else if !matches!(part.trim_ascii(), b"" | b"--") {
-                let (range, media_type) = (head..end, &b""[..]);
-                each(Part { range, media_type }, effort, edits);
+                _ if part.len() > PART_HEAD => edits.push_plain(text, head..end, Rule::Multipart),
+                b"" | b"--" => {}
+                _ => each(Part::unlabelled(head..end), effort, edits),
             }
             continue;
         };
-        let part_head = part.get(..head_len).unwrap_or_default();
-        let start = head + head_len + blank;
+        let (part_head, start) = (&part[..head_len], head + head_len + blank);
         if !effort.spend(4 * head_len + 16) {
             return true;
         }
+        note(text, part_head, start..end, &mut members, names, effort);
         if names_a_secret(part_head, names) {
             // A line that only begins like a boundary is the value's.
             while let Some(next) = places.next_if(|&next| !ends_line(text, next + boundary.len())) {
@@ -86,12 +88,30 @@ pub(super) fn scan<'a>(
             }
             edits.push_plain(text, start.min(end)..end, Rule::Multipart);
         } else if start < end {
-            let media_type = media_type(part_head);
-            let range = start..end;
+            let (range, media_type) = (start..end, media_type(part_head));
             each(Part { range, media_type }, effort, edits);
         }
     }
+    let values = members.secrets().into_iter();
+    values.for_each(|range| edits.push_plain(text, range, Rule::Multipart));
     true
+}
+
+/// Notes a part that may say the name or the value of another.
+fn note(
+    text: &[u8],
+    head: &[u8],
+    range: Range<usize>,
+    members: &mut Members,
+    names: &Names,
+    effort: &mut Effort,
+) {
+    if let Some((name, coding)) = part_name(head)
+        && members.may_have(name)
+    {
+        let content = text.get(range.clone()).unwrap_or_default();
+        members.note((name, content), range, (coding, 0), names, effort);
+    }
 }
 
 /// The media type says that there are parts, or a mail, which may have some.
@@ -166,11 +186,21 @@ fn trim_newline(body: &[u8]) -> usize {
 /// Some `name=` or `name*=` in a part's head, whatever its quoting, is a secret's.
 fn names_a_secret(head: &[u8], names: &Names) -> bool {
     let lower = head.to_ascii_lowercase();
-    memmem::find_iter(&lower, b"name").any(|at| {
+    part_names(head, &lower).any(|(name, coding)| names.matches(name, coding))
+}
+
+/// The name of a part.
+fn part_name(head: &[u8]) -> Option<(&[u8], Coding)> {
+    let lower = head.to_ascii_lowercase();
+    part_names(head, &lower).next()
+}
+
+/// Every `name=` and `name*=` in a part's head, which `lower` is a copy of in lower case.
+fn part_names<'a>(head: &'a [u8], lower: &[u8]) -> impl Iterator<Item = (&'a [u8], Coding)> {
+    memmem::find_iter(lower, b"name").filter_map(|at| {
         // Not the end of `filename`.
         let whole = at == 0 || !head[at - 1].is_ascii_alphanumeric();
-        whole
-            && parameter(&head[at + 4..]).is_some_and(|(name, coding)| names.matches(name, coding))
+        whole.then(|| parameter(&head[at + 4..])).flatten()
     })
 }
 

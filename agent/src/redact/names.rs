@@ -283,7 +283,7 @@ fn windows(name: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Times that a name is decoded: URLs in URLs.
 const DECODED: usize = 3;
 
-fn decode(raw: &[u8], coding: Coding) -> Cow<'_, [u8]> {
+pub(super) fn decode(raw: &[u8], coding: Coding) -> Cow<'_, [u8]> {
     let mut text = Cow::Borrowed(raw);
     match coding {
         Coding::Percent => {
@@ -303,7 +303,7 @@ fn decode(raw: &[u8], coding: Coding) -> Cow<'_, [u8]> {
 }
 
 /// Fields and attributes that say a name.
-const LABELS: [&str; 17] = [
+const LABELS: [&str; 22] = [
     "k",
     "name",
     "key",
@@ -313,6 +313,7 @@ const LABELS: [&str; 17] = [
     "param",
     "parameter",
     "parametername",
+    "paramname",
     "property",
     "propertyname",
     "attribute",
@@ -321,10 +322,14 @@ const LABELS: [&str; 17] = [
     "headername",
     "variable",
     "label",
+    "attr",
+    "env",
+    "setting",
+    "option",
 ];
 
 /// Fields, elements and attributes beside those that have the value.
-const VALUES: [&str; 13] = [
+const VALUES: [&str; 18] = [
     "v",
     "value",
     "values",
@@ -338,6 +343,11 @@ const VALUES: [&str; 13] = [
     "data",
     "text",
     "string",
+    "paramvalue",
+    "parametervalue",
+    "fieldvalue",
+    "propertyvalue",
+    "headervalue",
 ];
 
 /// The field of this name says a name, and another field beside it has the value.

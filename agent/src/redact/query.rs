@@ -15,10 +15,12 @@ use std::ops::Range;
 use memchr::{memchr, memchr_iter, memchr2_iter, memchr3, memmem};
 
 use super::counts::Rule;
+use super::decoded::{self, Decoded};
 use super::edit::{Coding, Edit, Edits};
 use super::effort::Effort;
 use super::escape::percent;
 use super::json;
+use super::members::Members;
 use super::names::{Names, short};
 use super::sieve::{Sieve, Traces};
 use super::text::{self, Shape};
@@ -71,8 +73,18 @@ pub(super) struct Tools<'a> {
 /// caller settles the edits.
 pub(super) fn scan_url(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
     if memchr(b'@', text).is_some() {
-        for slashes in memmem::find_iter(text, b"//") {
-            if !effort.spend(1 + scan_authority(text, slashes + 2, edits)) {
+        let mut done = 0;
+        for first in memchr2_iter(b'/', b'\\', text) {
+            if first < done {
+                continue;
+            }
+            let len = slashes(text, first);
+            if len < 2 {
+                continue;
+            }
+            done = first + len;
+            let found = scan_authority(text, done, is_odd(text, first, len), edits);
+            if !effort.spend(1 + len + found) {
                 return;
             }
         }
@@ -81,6 +93,20 @@ pub(super) fn scan_url(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits
     if memchr(b'=', text).is_some() || memchr(b'%', text).is_some() {
         scan_pairs(text, Rule::Query, tools, effort, edits);
     }
+}
+
+/// Slashes and backslashes that stand in a row: browsers take one for the other (WHATWG URL §4.4).
+fn slashes(text: &[u8], from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    rest.iter()
+        .take_while(|&&b| matches!(b, b'/' | b'\\'))
+        .count()
+}
+
+/// They may be none of a URL's: backslashes escape other things, too.
+fn is_odd(text: &[u8], from: usize, len: usize) -> bool {
+    let run = text.get(from..from + len).unwrap_or_default();
+    memchr(b'\\', run).is_some() && !run.starts_with(br"\/\/")
 }
 
 /// Finds the values of secret fields of an urlencoded form.
@@ -100,14 +126,13 @@ pub(super) fn scan_text(
     if traces.schemes.is_empty() {
         return;
     }
-    for start in [&b"://"[..], br":\/\/"] {
+    for kind in [Scheme::Plain, Scheme::Escaped, Scheme::Odd] {
         let mut done = 0;
         for &at in &traces.schemes {
-            let is_here = || text.get(at..).is_some_and(|rest| rest.starts_with(start));
-            if at < done || !is_here() {
+            if at < done || Scheme::of(text, at) != kind {
                 continue;
             }
-            let authority = at + start.len();
+            let authority = at + 1 + slashes(text, at + 1);
             let rest = text.get(authority..).unwrap_or_default();
             let inside = |b: &u8| *b > b' ' && !matches!(b, b'"' | b'<' | b'>' | b'`');
             let len = rest.iter().position(|b| !inside(b)).unwrap_or(rest.len());
@@ -125,22 +150,43 @@ pub(super) fn scan_text(
                 continue;
             }
             let mut found = Edits::default();
-            scan_authority(url, 0, &mut found);
+            scan_authority(url, 0, kind == Scheme::Odd, &mut found);
             scan_url(url, tools, effort, &mut found);
             edits.append(found, authority);
         }
     }
 }
 
+/// How the slashes after a scheme are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Plain,
+    /// As JSON may escape them.
+    Escaped,
+    /// With backslashes among them, or more of them.
+    Odd,
+}
+
+impl Scheme {
+    fn of(text: &[u8], colon: usize) -> Self {
+        match text.get(colon + 1..) {
+            Some([b'/', b'/', ..]) => Self::Plain,
+            Some([b'\\', b'/', b'\\', b'/', ..]) => Self::Escaped,
+            _ => Self::Odd,
+        }
+    }
+}
+
 /// Hides what stands before the host of an authority (`user:password@host`).
 pub(super) fn scan_host(text: &[u8], edits: &mut Edits) {
-    scan_authority(text, 0, edits);
+    scan_authority(text, 0, false, edits);
 }
 
 fn scan_pairs(text: &[u8], rule: Rule, tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
     let mut done = 0;
     let mut decoded = 0;
     let mut oauth = None;
+    let mut members = Members::default();
     for at in memchr2_iter(b'=', b'%', text) {
         if at < done {
             continue;
@@ -163,18 +209,18 @@ fn scan_pairs(text: &[u8], rule: Rule, tools: Tools<'_>, effort: &mut Effort, ed
             return;
         }
         let end = || value_end(text, value, nested);
+        if members.may_have(name) {
+            let range = value..end();
+            let content = text.get(range.clone()).unwrap_or_default();
+            let how = (Coding::Percent, u8::from(nested));
+            members.note((name, content), range, how, tools.names, effort);
+        }
         if tools.names.matches(name, Coding::Percent)
             || is_secret_here(text, name, &mut oauth, || end() - value)
         {
             done = end();
             effort.spend(done - value);
-            let edit = Edit {
-                range: value..done,
-                rule,
-                coding: Coding::Percent,
-                quote: None,
-            };
-            edits.push(text, edit);
+            edits.push(text, encoded(value..done, rule));
         } else if !nested && begins_json(text, value) {
             // Whatever else it holds, it is looked at once, so that no text costs more than its
             // length.
@@ -186,6 +232,18 @@ fn scan_pairs(text: &[u8], rule: Rule, tools: Tools<'_>, effort: &mut Effort, ed
                 scan_encoded(text, value..decoded, tools, effort, edits);
             }
         }
+    }
+    for range in members.secrets() {
+        edits.push(text, encoded(range, rule));
+    }
+}
+
+const fn encoded(range: Range<usize>, rule: Rule) -> Edit {
+    Edit {
+        range,
+        rule,
+        coding: Coding::Percent,
+        quote: None,
     }
 }
 
@@ -298,49 +356,29 @@ fn scan_decoded(
     effort: &mut Effort,
     edits: &mut Edits,
 ) {
-    let (start, end) = (range.start, range.end);
-    let value = text.get(range).unwrap_or_default();
-    // Each decoded byte with the place it came from.
-    let mut decoded = Vec::with_capacity(value.len());
-    let mut origin = Vec::with_capacity(value.len() + 1);
-    let mut at = 0;
-    while let Some(&byte) = value.get(at) {
-        origin.push(start + at);
-        match escape(value, at) {
-            Some((meant, len)) => {
-                decoded.push(meant);
-                at += len;
-            }
-            None => {
-                decoded.push(if byte == b'+' { b' ' } else { byte });
-                at += 1;
-            }
-        }
-    }
-    origin.push(end);
+    let copy = Decoded::of(text, range, |text, at| match text.get(at) {
+        Some(b'+') => Some((b' ', 1)),
+        _ => escape(text, at),
+    });
+    let decoded = &copy.text;
     let mut found = Edits::default();
     effort.spend(2 * decoded.len());
     let mut traces = Traces::default();
     let Tools { names, sieve } = tools;
-    sieve.look(&decoded, names, effort, &mut traces);
+    sieve.look(decoded, names, effort, &mut traces);
     if traces.has_no_names() {
         return;
     }
-    json::scan(&decoded, names, &traces, effort, &mut found);
-    if !matches!(decoded.first(), Some(b'{' | b'[')) {
-        text::scan(&decoded, &traces, Shape::Quoted, effort, &mut found);
-    }
-    found.settle();
-    for edit in found.as_slice() {
-        if let (Some(&from), Some(&to)) = (origin.get(edit.range.start), origin.get(edit.range.end))
-        {
-            edits.push_unchecked(Edit {
-                range: from..to,
-                coding: Coding::Percent,
-                ..edit.clone()
-            });
+    json::scan(decoded, names, &traces, effort, &mut found);
+    if matches!(decoded.first(), Some(b'{' | b'[')) {
+        decoded::scan_strings(decoded, &traces, tools, effort, &mut found);
+    } else {
+        text::scan(decoded, &traces, Shape::Quoted, effort, &mut found);
+        if memchr(b'\n', decoded).is_some() {
+            text::scan(decoded, &traces, Shape::Lines, effort, &mut found);
         }
     }
+    copy.restore(&mut found, Coding::Percent, edits);
 }
 
 #[cfg(test)]

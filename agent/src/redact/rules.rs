@@ -45,8 +45,13 @@ impl Rules {
     /// Drops the fields that are not kept; notes what is known of all, and what is to be hidden in
     /// those that stay.
     pub(super) fn look(&self, fields: &mut Fields, scratch: &mut Scratch) -> KnownFields {
-        let mut known = KnownFields::over(fields.buffer());
+        let buffer = fields.buffer().clone();
+        let mut known = KnownFields::over(&buffer);
         let Scratch { found, head, room } = scratch;
+        let inspects = self.mode != Mode::Off;
+        if inspects {
+            self.search.mark_head(&buffer, room);
+        }
         let mut kept = 0;
         fields.retain(|name, value, place| {
             found.clear();
@@ -54,10 +59,11 @@ impl Rules {
             let field = (name, value);
             let look = self.table.look(field, place, &mut known, tools, found);
             let keep = look != Look::Drop;
-            if matches!(look, Look::Search | Look::SearchTokens) {
+            if inspects && self.search.is_needed(look, value, place, room) {
                 let mut effort = Effort::for_len(value.len());
                 match look {
                     Look::Search => self.search.value(value, room, &mut effort, found),
+                    Look::SearchIssued => self.search.issued(value, room, &mut effort, found),
                     _ => self.search.tokens(value, room, &mut effort, found),
                 }
                 if effort.is_spent() {

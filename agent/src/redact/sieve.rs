@@ -80,10 +80,17 @@ impl Traces {
 
     /// Part of a name stands in this range, or may be there behind escapes.
     pub(super) fn may_name(&self, range: Range<usize>) -> bool {
-        self.is_escaped || {
-            let first = self.stems.partition_point(|&at| at < range.start);
-            self.stems.get(first).is_some_and(|&at| at < range.end)
-        }
+        self.is_escaped || { is_any_in(&self.stems, &range) }
+    }
+
+    /// A known token may begin in this range.
+    pub(super) fn may_have_token(&self, range: &Range<usize>) -> bool {
+        is_any_in(&self.tokens, range)
+    }
+
+    /// Digits that may be a payment card's stand in this range.
+    pub(super) fn has_digits(&self, range: &Range<usize>) -> bool {
+        is_any_in(&self.digits, range)
     }
 
     /// What the first pass says of the name that stands in this range alone; nothing when it did
@@ -101,6 +108,12 @@ impl Traces {
     pub(super) const fn has_no_names(&self) -> bool {
         self.idents.is_empty() && !self.is_escaped && !self.is_oauth && !self.is_jwk
     }
+}
+
+/// One of the places, which are in order, is in the range.
+fn is_any_in(places: &[usize], range: &Range<usize>) -> bool {
+    let first = places.partition_point(|&at| at < range.start);
+    places.get(first).is_some_and(|&at| at < range.end)
 }
 
 /// Windows are found in order, and the patterns around them nearly so.
@@ -184,8 +197,17 @@ fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
 #[cold]
 fn rare(text: &[u8], start: usize, block: &Block, traces: &mut Traces) {
     for at in ones(block.schemes).map(|at| start + at) {
+        // Backslashes may be slashes, behind what is no drive's letter.
+        let is_slash = |at: usize| matches!(text.get(at), Some(b'/' | b'\\'));
+        let is_scheme = || {
+            let before = text.get(at.saturating_sub(2)..at).unwrap_or_default();
+            before.len() == 2 && before.iter().all(|&b| is_name(b) || b == b'+')
+        };
         let rest = text.get(at..).unwrap_or_default();
-        if rest.starts_with(b"://") || rest.starts_with(br":\/\/") {
+        if rest.starts_with(b"://")
+            || rest.starts_with(br":\/\/")
+            || is_slash(at + 1) && is_slash(at + 2) && is_scheme()
+        {
             traces.schemes.push(at);
         }
     }
@@ -264,7 +286,10 @@ fn ident(
     names: &Names,
     effort: &mut Effort,
 ) -> Option<Ident> {
-    let start = start_of_name(text, stem, done);
+    let mut start = start_of_name(text, stem, done);
+    if start < stem && is_end_of_escape(text, start) {
+        start += 1;
+    }
     let end = end_of_name(text, stem);
     // The judgement costs some two steps a byte.
     if !effort.spend(8 + 3 * (end - start)) {
@@ -303,6 +328,12 @@ fn ident(
         ident.range.start = start;
     }
     Some(ident)
+}
+
+/// The letter of an escape stands here, as in `\n`.
+fn is_end_of_escape(text: &[u8], at: usize) -> bool {
+    matches!(text.get(at), Some(b'n' | b'r' | b't'))
+        && at.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'\\')
 }
 
 /// Bytes of names: letters, digits, and what joins words.
@@ -463,7 +494,13 @@ mod tests {
             let tokens = |at: &usize| traces.tokens.contains(at);
             assert!(exact.iter().all(tokens), "{}", text.escape_ascii());
             assert!(traces.tokens.iter().all(|&at| any(at, &is_token)));
-            let schemes = places(&|at| here(at, "://") || here(at, ":\\/\\/"));
+            let slash = |at: usize| here(at, "/") || here(at, "\\");
+            let odd = |at: usize| {
+                let name = |at: usize| text.get(at).is_some_and(|&b| is_name(b) || b == b'+');
+                at >= 2 && name(at - 1) && name(at - 2) && slash(at + 1) && slash(at + 2)
+            };
+            let schemes =
+                places(&|at| here(at, "://") || here(at, ":\\/\\/") || here(at, ":") && odd(at));
             assert_eq!(traces.schemes, schemes, "{}", text.escape_ascii());
             let is_escaped = (0..text.len()).any(|at| {
                 is_letter(percent(&text, at).map(|(byte, _)| byte)) || is_letter(unicode(&text, at))

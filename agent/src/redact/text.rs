@@ -4,13 +4,15 @@
 //!
 //! Every name is looked at once, and what follows it: the scanner only moves forward.
 
+mod code;
 mod cursor;
+mod lines;
+mod value;
 mod yaml;
 
 use std::ops::Range;
 
 use super::counts::Rule;
-use super::credentials;
 use super::edit::{Coding, Edit, Edits};
 use super::effort::Effort;
 use super::json;
@@ -67,6 +69,27 @@ enum Sign {
     Colon,
 }
 
+/// Where a name stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// First on a line, which ends where lines end.
+    Line,
+    /// First in a string, or on a line of a text in one.
+    String,
+    /// Behind something else.
+    Middle,
+}
+
+impl Place {
+    /// In lines of text a quote is a character like others.
+    const fn string(shape: Shape) -> Self {
+        match shape {
+            Shape::Quoted => Self::String,
+            Shape::Lines => Self::Line,
+        }
+    }
+}
+
 struct Scan<'a, 'e> {
     text: &'a [u8],
     shape: Shape,
@@ -91,16 +114,14 @@ impl<'a> Scan<'a, '_> {
         let at = quoted.unwrap_or(end);
         let before = self.skip_space(at);
         let Some((sign, after)) = self.sign(before) else {
-            if self.shape == Shape::Lines
-                && let Some(end) = self.value_below(start, before)
-            {
+            if let Some(end) = self.beside(start, before) {
                 return end;
             }
-            return self.option(start, end);
+            return self.argument(ident, at);
         };
         match sign {
             // JSON, whose scanner knows more of it.
-            Sign::Colon if quoted.is_some() => end,
+            Sign::Colon if quoted.is_some() && !self.is_yaml(start, after) => end,
             // A variable's type (`$password: String!`), a scheme (`token://`), a path of names
             // (`a:secret:b`).
             Sign::Colon
@@ -126,9 +147,8 @@ impl<'a> Scan<'a, '_> {
         }
     }
 
-    /// The name is the first thing on its line, or in its string, but for what lines begin with:
-    /// `export `, `- `, `set `.
-    fn begins_line(&self, start: usize) -> bool {
+    /// Where the name stands on its line, but for what lines begin with: `export `, `- `, `set `.
+    fn place(&self, start: usize) -> Place {
         const WORDS: [&[u8]; 5] = [b"export ", b"set ", b"- ", b"ENV ", b"env "];
         let mut at = start;
         let before = self.bytes(at.saturating_sub(7)..at);
@@ -144,74 +164,17 @@ impl<'a> Scan<'a, '_> {
             .take_while(blank)
             .count();
         match self.bytes(0..at) {
-            [] => true,
-            [.., b'\n' | b'\r'] => true,
+            [] | [.., b'\n' | b'\r'] => Place::Line,
             // A comment's sign, an escaped line, the beginning of a string.
-            [.., b'#' | b'"' | b'\'' | b'`'] => true,
-            [.., b'\\', b'n' | b'r' | b't'] => true,
-            _ => false,
+            [.., b'#' | b'"' | b'\'' | b'`'] | [.., b'\\', b'n' | b'r' | b't'] => {
+                Place::string(self.shape)
+            }
+            _ => Place::Middle,
         }
     }
 
-    /// Hides the value that begins after `from`; where it ends.
-    fn value(&mut self, ident: &Ident, sign: Sign, from: usize) -> usize {
-        let start = self.skip_space(from);
-        let rest = self.text.get(start..).unwrap_or_default();
-        if sign == Sign::Colon && start == from && !self.is_likely_secret(start) {
-            // `tokens:read`: names of rights, of keys in a store, of parts.
-            return start;
-        }
-        let is_line = self.begins_line(ident.range.start);
-        let name = self.bytes(ident.range.clone());
-        if sign == Sign::Equals || !is_line {
-            if let Some(end) = self.string(ident, start) {
-                return end;
-            }
-        } else if self.shape == Shape::Lines
-            && let Some(quote @ (b'"' | b'\'')) = rest.first()
-        {
-            // YAML's quoted scalar: the quotes stay.
-            let end = self.until(start + 1, |b| b == *quote || b == b'\n');
-            return self.hide(ident, start + 1..end);
-        }
-        if sign == Sign::Colon
-            && rest.first() == Some(&b'$')
-            && (!is_line || self.shape == Shape::Quoted)
-        {
-            // GraphQL's variable.
-            return start;
-        }
-        if !is_line {
-            let end = self.end_of_word(start);
-            if credentials::is_scheme(self.bytes(start..end)) {
-                // `Authorization: Bearer x` within a line: the scheme stays.
-                let end = self.end_of_word(self.skip_space(end));
-                credentials::authorization_in(self.text, start..end, self.edits);
-                return end;
-            }
-            return self.hide(ident, start..end);
-        }
-        let end = self.end_of_line(start);
-        if sign == Sign::Colon && ends_with_word(name, b"authorization") {
-            credentials::authorization_in(self.text, start..end, self.edits);
-            return end;
-        }
-        if ends_with_word(name, b"set-cookie") {
-            credentials::set_cookie_in(self.text, start..end, self.edits);
-            return end;
-        }
-        if sign == Sign::Colon && ends_with_word(name, b"cookie") {
-            credentials::cookie_in(self.text, start..end, self.edits);
-            return end;
-        }
-        let value = self.bytes(start..end).trim_ascii_end();
-        let is_block =
-            value.is_empty() || matches!(value.first(), Some(b'|' | b'>')) && value.len() <= 3;
-        if is_block && sign == Sign::Colon && self.shape == Shape::Lines {
-            return self.block(ident.range.start, end);
-        }
-        let end = start + value.len();
-        self.hide(ident, start..end)
+    fn begins_line(&self, start: usize) -> bool {
+        self.place(start) != Place::Middle
     }
 
     /// A word that is none of a language: long enough, and mixed.
@@ -226,72 +189,6 @@ impl<'a> Scan<'a, '_> {
         ) || word.len() >= LEAST
             && (has(u8::is_ascii_digit)
                 || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase))
-    }
-
-    /// A value in quotes.
-    fn string(&mut self, ident: &Ident, start: usize) -> Option<usize> {
-        let rest = self.text.get(start..)?;
-        match rest.first()? {
-            b'"' | b'\\' => {
-                let content = json::string_at(self.text, start)?;
-                if self.bytes(content.clone()).trim_ascii() == b":" {
-                    // It ends the string that the name stands in.
-                    return None;
-                }
-                let end = content.end;
-                self.push(ident, content, Coding::Json);
-                Some(end)
-            }
-            quote @ (b'\'' | b'`') => {
-                let end = self.until(start + 1, |b| b == *quote || b == b'\n');
-                Some(self.hide(ident, start + 1..end))
-            }
-            _ => None,
-        }
-    }
-
-    /// `Bearer <token>`: the token, when it looks like one and not like a word.
-    fn bearer(&mut self, end: usize) -> Option<usize> {
-        const LEAST: usize = 8;
-        let start = match self.text.get(end..)? {
-            [b' ' | b'+', ..] => self.skip_space(end).max(end + 1),
-            [b'%', b'2', b'0', ..] => end + 3,
-            _ => return None,
-        };
-        let stop = self.until(start, |b| !is_token68(b));
-        let token = self.bytes(start..stop);
-        let has = |test: fn(&u8) -> bool| token.iter().any(test);
-        let is_token = token.len() >= LEAST
-            && (has(u8::is_ascii_digit)
-                || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)
-                || token.len() >= 20);
-        if !is_token {
-            return None;
-        }
-        self.edits
-            .push_plain(self.text, start..stop, Rule::Authorization);
-        Some(stop)
-    }
-
-    /// `--password x`, `PASSWORD 'x'` in SQL, `login ann password x` in `.netrc`.
-    fn option(&mut self, start: usize, end: usize) -> usize {
-        let name = self.bytes(start..end);
-        let at = self.skip_space(end);
-        if self.text.get(at) == Some(&b'\'') && at > end {
-            let stop = self.until(at + 1, |b| matches!(b, b'\'' | b'"' | b'\n'));
-            self.edits.push_plain(self.text, at + 1..stop, Rule::Text);
-            return stop;
-        }
-        let before = self.bytes(start.saturating_sub(SPACE * 2)..start);
-        let is_netrc = || name == b"password" && before.windows(6).any(|word| word == b"login ");
-        let is_option =
-            name.starts_with(b"--") && self.byte_before(start) != Some(b'-') || is_netrc();
-        if !is_option || at == end || matches!(self.text.get(at), Some(b'-') | None) {
-            return end;
-        }
-        let stop = self.end_of_word(at);
-        self.edits.push_plain(self.text, at..stop, Rule::Text);
-        stop
     }
 
     /// The name has a namespace's prefix in a tag: `<wsse:Password`.
@@ -364,11 +261,6 @@ fn ends_with_word(name: &[u8], word: &[u8]) -> bool {
     };
     let (before, end) = name.split_at(start);
     end.eq_ignore_ascii_case(word) && before.last().is_none_or(|b| !b.is_ascii_alphanumeric())
-}
-
-/// RFC 9110 §11.2.
-const fn is_token68(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
 }
 
 #[cfg(test)]

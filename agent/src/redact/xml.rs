@@ -7,6 +7,9 @@
 //! and reads HTML alike. Prefixes of namespaces are not looked at. An element that does not end
 //! hides all that follows.
 
+mod level;
+mod tag;
+
 use std::ops::Range;
 
 use memchr::{memchr, memmem};
@@ -16,6 +19,8 @@ use super::edit::{Coding, Edits};
 use super::effort::Effort;
 use super::names::{Names, is_label, is_value};
 use super::sieve::Traces;
+use level::Levels;
+use tag::{attribute, local, name_at};
 
 /// Longest text that is taken for a name.
 const NAME: usize = 128;
@@ -47,7 +52,8 @@ pub(super) fn scan(
         edits,
         hidden: None,
         label: None,
-        named: false,
+        value: None,
+        levels: Levels::new(),
     };
     let mut begin = 0;
     let mut at = 0;
@@ -88,8 +94,15 @@ struct Scan<'a, 'e> {
     hidden: Option<Hidden<'a>>,
     /// An element that says a name is open: where its content begins.
     label: Option<usize>,
-    /// The last element said a secret's name: the next one has the value.
-    named: bool,
+    /// An element is open that has the value of a name after it.
+    value: Option<Value<'a>>,
+    levels: Levels<'a>,
+}
+
+/// An element of a value whose name is not known yet.
+struct Value<'a> {
+    name: &'a [u8],
+    start: usize,
 }
 
 /// A start tag.
@@ -151,19 +164,34 @@ impl<'a> Scan<'a, '_> {
 
     fn end_tag(&mut self, at: usize) {
         let name = name_at(self.text, at + 2);
-        if let Some(start) = self.label.take() {
-            let content = self.text.get(start..at).unwrap_or_default().trim_ascii();
-            self.named = content.len() <= NAME && self.is_secret(start..at, content);
-        } else if self.hidden.is_none() {
-            self.named = false;
+        if let Some(hidden) = &mut self.hidden {
+            hidden.depth -= usize::from(hidden.name == name);
+            if hidden.depth > 0 {
+                return;
+            }
+            self.hidden = None;
         }
-        if let Some(hidden) = &mut self.hidden
-            && hidden.name == name
-        {
-            hidden.depth -= 1;
-            if hidden.depth == 0 {
-                self.hidden = None;
-                self.named = false;
+        let looked = self.levels.close(name);
+        self.effort.spend(looked / 4);
+        if let Some(start) = self.label.take() {
+            self.said(start..at);
+        }
+        if let Some(value) = self.value.take_if(|value| value.name == name) {
+            self.levels.value(value.start..at);
+        }
+    }
+
+    /// An element said a name. Values that stand before it are hidden when it is a secret's.
+    fn said(&mut self, content: Range<usize>) {
+        let text = self.text.get(content.clone()).unwrap_or_default();
+        let text = cdata(text).trim_ascii();
+        let is_secret = text.len() <= NAME && self.is_secret(content, text);
+        for value in self.levels.label(is_secret) {
+            let raw = self.text.get(value.clone()).unwrap_or_default();
+            let start = value.start + (raw.len() - raw.trim_ascii_start().len());
+            let end = start + raw.trim_ascii().len();
+            if is_secret && self.effort.spend(end - start) {
+                self.hide(start..end);
             }
         }
     }
@@ -177,11 +205,14 @@ impl<'a> Scan<'a, '_> {
             return tag.end;
         }
         let local = local(tag.name);
-        let follows = std::mem::take(&mut self.named) && is_value(local);
         self.label = None;
         if tag.is_empty || VOID.iter().any(|void| local.eq_ignore_ascii_case(void)) {
             return tag.end;
         }
+        let is_value = is_value(local);
+        let has_label = is_value && self.levels.has_label();
+        let follows = is_value && self.levels.takes_label();
+        self.levels.open(tag.name);
         if follows
             || tag.is_named && !tag.has_value
             || self.is_secret(at..at + 1 + tag.name.len(), local)
@@ -192,6 +223,11 @@ impl<'a> Scan<'a, '_> {
             });
         } else if is_label(local) {
             self.label = Some(tag.end);
+        } else if is_value && !has_label && self.value.is_none() {
+            self.value = Some(Value {
+                name: tag.name,
+                start: tag.end,
+            });
         }
         tag.end
     }
@@ -207,7 +243,7 @@ impl<'a> Scan<'a, '_> {
             is_named: false,
             has_value: false,
         };
-        let mut values: [Option<Range<usize>>; 2] = [None, None];
+        let mut values: [Option<Range<usize>>; 8] = Default::default();
         let mut named_value = false;
         let mut next = at + 1 + name.len();
         while let Some(attribute) = attribute(text, next, &mut tag) {
@@ -237,78 +273,12 @@ impl<'a> Scan<'a, '_> {
     }
 }
 
-struct Attribute<'a> {
-    name: &'a [u8],
-    value: Range<usize>,
-    end: usize,
-}
-
-/// The attribute after `from`; with none left, the tag's end is set.
-fn attribute<'a>(text: &'a [u8], from: usize, tag: &mut Tag<'_>) -> Option<Attribute<'a>> {
-    let mut at = from;
-    loop {
-        match *text.get(at)? {
-            b'>' => {
-                tag.end = at + 1;
-                return None;
-            }
-            b'/' => {
-                tag.is_empty = text.get(at + 1) == Some(&b'>');
-                at += 1;
-            }
-            b if b.is_ascii_whitespace() || b == b'=' => at += 1,
-            _ => break,
-        }
-    }
-    let name = name_at(text, at);
-    let name = if name.is_empty() {
-        text.get(at..at + 1)?
-    } else {
-        name
-    };
-    let mut end = at + name.len();
-    let space = |from: usize| {
-        let rest = text.get(from..).unwrap_or_default();
-        from + (rest.len() - rest.trim_ascii_start().len())
-    };
-    let equals = space(end);
-    if text.get(equals) != Some(&b'=') {
-        return Some(Attribute {
-            name,
-            value: end..end,
-            end,
-        });
-    }
-    let start = space(equals + 1);
-    let rest = text.get(start..).unwrap_or_default();
-    let value = match rest.first() {
-        Some(&quote @ (b'"' | b'\'')) => {
-            let inner = rest.get(1..).unwrap_or_default();
-            let len = memchr(quote, inner).unwrap_or(inner.len());
-            end = (start + 1 + len + 1).min(text.len());
-            start + 1..start + 1 + len
-        }
-        _ => {
-            let stop = |b: &u8| b.is_ascii_whitespace() || *b == b'>';
-            let len = rest.iter().position(stop).unwrap_or(rest.len());
-            end = end.max(start + len);
-            start..start + len
-        }
-    };
-    Some(Attribute { name, value, end })
-}
-
-/// The name that begins at `at`.
-fn name_at(text: &[u8], at: usize) -> &[u8] {
-    let rest = text.get(at..).unwrap_or_default();
-    let stop = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'/' | b'>' | b'=' | b'<' | b'"');
-    rest.get(..rest.iter().position(stop).unwrap_or(rest.len()))
-        .unwrap_or_default()
-}
-
-/// A name without the prefix of its namespace.
-fn local(name: &[u8]) -> &[u8] {
-    name.rsplit(|&b| b == b':').next().unwrap_or(name)
+/// The content of a section of characters, when there is nothing else.
+fn cdata(text: &[u8]) -> &[u8] {
+    let inner = text.trim_ascii().strip_prefix(b"<![CDATA[");
+    inner
+        .and_then(|inner| inner.strip_suffix(b"]]>"))
+        .unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -405,7 +375,9 @@ mod tests {
             "<a id=\"password\">Forgot your password?</a>",
             "<!-- <password>x</password> --><a>b</a>",
             "<script>if (a<b && c>d) { x(\"password\"); }</script>",
-            "<name>password</name><other>x</other><value>y</value>",
+            "<name>password</name><other>x</other><b><value>y</value></b>",
+            "<b><value>y</value></b><name>password</name>",
+            "<key>a</key><string>x</string><key>password</key>",
             "< password>x",
             "<",
             "<a",

@@ -44,6 +44,26 @@ pub(super) fn block(text: &[u8], end: usize, depth: u32) -> Range<usize> {
     start..start + memmem::find(rest, &quote.repeat(3)).unwrap_or(rest.len())
 }
 
+/// The content of the string in single quotes whose quote is at `at`; Python's may have three.
+pub(super) fn single(text: &[u8], at: usize) -> Range<usize> {
+    const TRIPLE: &[u8] = b"'''";
+    let rest = text.get(at..).unwrap_or_default();
+    if rest.starts_with(TRIPLE) {
+        let start = at + TRIPLE.len();
+        let rest = text.get(start..).unwrap_or_default();
+        return start..start + memmem::find(rest, TRIPLE).unwrap_or(rest.len());
+    }
+    let mut end = at + 1;
+    while let Some(found) = text.get(end..).and_then(|rest| memchr(b'\'', rest)) {
+        end += found;
+        if slashes_before(text.get(..end).unwrap_or_default(), end).is_multiple_of(2) {
+            return at + 1..end;
+        }
+        end += 1;
+    }
+    (at + 1).min(text.len())..text.len()
+}
+
 enum Quote {
     /// The string at this depth ends.
     Closes,

@@ -8,8 +8,9 @@ use crate::redact::edit::{Coding, Edit, Edits};
 use crate::redact::escape::percent;
 
 /// The password of the authority `user:password@host` that begins at `start`, or all before the `@`
-/// when there is no colon. Returns how many bytes it looked at.
-pub(super) fn scan_authority(text: &[u8], start: usize, edits: &mut Edits) -> usize {
+/// when there is no colon. What may be no authority (`is_odd`) is one when it has a password.
+/// Returns how many bytes it looked at.
+pub(super) fn scan_authority(text: &[u8], start: usize, is_odd: bool, edits: &mut Edits) -> usize {
     let rest = text.get(start..).unwrap_or_default();
     let len = rest
         .iter()
@@ -23,7 +24,11 @@ pub(super) fn scan_authority(text: &[u8], start: usize, edits: &mut Edits) -> us
     if is_replacement(userinfo) {
         return len;
     }
-    let secret = memchr(b':', userinfo).map_or(0, |colon| colon + 1);
+    let colon = memchr(b':', userinfo);
+    if is_odd && colon.is_none() {
+        return len;
+    }
+    let secret = colon.map_or(0, |colon| colon + 1);
     let edit = Edit {
         range: start + secret..start + at,
         rule: Rule::UserInfo,
@@ -42,12 +47,16 @@ fn decoded(text: &[u8], at: usize) -> Option<(u8, usize)> {
 /// As [`scan_authority`], where `://` is percent-encoded and its colon is just before `start`;
 /// returns up to where it looked.
 pub(super) fn scan_encoded_authority(text: &[u8], start: usize, edits: &mut Edits) -> usize {
-    let mut at = start;
-    for _ in 0..2 {
-        match decoded(text, at) {
-            Some((b'/', len)) => at += len,
-            _ => return start,
-        }
+    const MOST: usize = 8;
+    let (mut at, mut slashes) = (start, 0);
+    while let Some((b'/' | b'\\', len)) = decoded(text, at)
+        && slashes < MOST
+    {
+        at += len;
+        slashes += 1;
+    }
+    if slashes < 2 {
+        return start;
     }
     let begin = at;
     let (mut secret, mut sign) = (begin, None);

@@ -90,14 +90,14 @@ const GROUPS: [&[Pattern]; 15] = [
     &[
         Pattern("\"kty\"", 0, Jwk), Pattern("motde", 0, Stem), Pattern("ghr_", 1, Token),
         Pattern("glrt-", 1, Token), Pattern("slack.com/", 3, Token),
-        Pattern("webhookb2/", 7, Token),
+        Pattern("webhookb2/", 7, Token), Pattern("@tcp(", 1, Token), Pattern("@unix(", 2, Token),
     ],
     &[
         Pattern("cvn", 0, Stem), Pattern("saml", 0, Stem), Pattern("conn", 1, Stem),
         Pattern("sq0", 0, Token), Pattern("dapi", 0, Token),
     ],
     &[
-        Pattern("psw", 0, Stem), Pattern("ghp_", 0, Token), Pattern("glpat-", 0, Token),
+        Pattern("psw", 0, Stem), Pattern("psk", 0, Stem), Pattern("ghp_", 0, Token), Pattern("glpat-", 0, Token),
         Pattern("glptt-", 0, Token), Pattern("GOCSPX-", 3, Token), Pattern("npm_", 1, Token),
         Pattern("shpss_", 3, Token), Pattern("shpca_", 0, Token), Pattern("shppa_", 0, Token),
         Pattern("rubygems_", 6, Token), Pattern("sbp_", 1, Token),
