@@ -1,6 +1,8 @@
 //! Time that redaction takes per KB of body, by shape and size:
 //! `cargo bench -p meshtap --no-default-features --features redact --bench redact`.
 //!
+//! With `-- --instructions` it counts instructions instead, by valgrind: the same on every run.
+//!
 //! Shapes are what clients and servers send, and what was made to be expensive. The best of many
 //! rounds is shown: other work on the machine only adds to it.
 
@@ -11,6 +13,7 @@
 )]
 
 use std::hint::black_box;
+use std::process::Command;
 use std::time::Duration;
 
 use meshtap::redact::{Config, Redactor};
@@ -24,7 +27,7 @@ const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Name, media type, what stands at the beginning, and what follows it to the end.
-const SHAPES: [(&str, &str, &str, &str); 26] = [
+const SHAPES: [(&str, &str, &str, &str); 36] = [
     (
         "JSON",
         JSON,
@@ -91,6 +94,41 @@ const SHAPES: [(&str, &str, &str, &str); 26] = [
     ("lines", "text/plain", "", "password: x\n"),
     ("stems", "text/plain", "", "key api "),
     ("token signs", "text/plain", "", "sk-key-eyJ."),
+    (
+        "values and names",
+        JSON,
+        "[",
+        "{\"value\":{\"a\":[1,\"x\"]},\"name\":\"password\"},",
+    ),
+    (
+        "objects in between",
+        JSON,
+        "{\"v\":\"x\"",
+        ",\"a\":{},\"k\":\"pin\"",
+    ),
+    ("comments", JSON, "{", "\"a\"/*x*/:/*y*/1,"),
+    (
+        "lines in strings",
+        JSON,
+        "[",
+        "{\"a\":\"b: 1\\npassword: |\\n  x\\n\"},",
+    ),
+    ("literals", "text/plain", "", "{'password': b'x', 'a': 1},"),
+    ("form of pairs", FORM, "a=1", "&name=password&value=x"),
+    (
+        "XML of pairs",
+        "text/xml",
+        "<a>",
+        "<p><value>x</value><name>password</name></p>",
+    ),
+    (
+        "YAML of pairs",
+        "text/plain",
+        "",
+        "- value: x\n  name: password\n",
+    ),
+    ("lines that go on", "text/plain", "", "password: x\n  y\n"),
+    ("open brackets", "text/plain", "", "password=("),
 ];
 
 fn text(first: &str, unit: &str, len: usize) -> Vec<u8> {
@@ -122,7 +160,62 @@ fn thread_time() -> Duration {
     )
 }
 
+/// Names the shape and the size of which instructions are counted, in a process of its own.
+const SHAPE: &str = "MESHTAP_BENCH_SHAPE";
+const SIZE: &str = "MESHTAP_BENCH_SIZE";
+
+/// What valgrind counts.
+#[inline(never)]
+fn measured(redactor: &mut Redactor, media_type: &str, text: &[u8]) {
+    let _ = black_box(redactor.redact_text(media_type.as_bytes(), text));
+}
+
+/// One look at one text, under valgrind.
+fn look(shape: usize, len: usize) {
+    let (_, media_type, first, unit) = SHAPES[shape];
+    let text = text(first, unit, len);
+    let mut redactor = Redactor::new(&Config::default()).unwrap();
+    // Room is made once.
+    let _ = redactor.redact_text(media_type.as_bytes(), &text);
+    measured(&mut redactor, media_type, &text);
+}
+
+/// Instructions that one look at a text takes.
+fn instructions(shape: usize, len: usize) -> u64 {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg("--toggle-collect=*measured*")
+        .arg(std::env::current_exe().unwrap())
+        .env(SHAPE, shape.to_string())
+        .env(SIZE, len.to_string())
+        .output()
+        .expect("valgrind");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let counted = said
+        .lines()
+        .find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
+    counted.unwrap_or_else(|| panic!("valgrind counted nothing: {said}"))
+}
+
 fn main() {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    if let (Some(shape), Some(len)) = (number(SHAPE), number(SIZE)) {
+        return look(shape, len);
+    }
+    if std::env::args().any(|argument| argument == "--instructions") {
+        println!(
+            "instructions per KB      {:>9} {:>9} {:>9}",
+            "1 KB", "16 KB", "64 KB"
+        );
+        for (shape, (name, ..)) in SHAPES.iter().enumerate() {
+            print!("{name:24}");
+            for len in SIZES {
+                print!(" {:>9}", instructions(shape, len) / (len as u64 / 1024));
+            }
+            println!();
+        }
+        return;
+    }
     let mut redactor = Redactor::new(&Config::default()).unwrap();
     println!("µs per KB      {:>9} {:>9} {:>9}", "1 KB", "16 KB", "64 KB");
     for (name, media_type, first, unit) in SHAPES {
