@@ -26,11 +26,6 @@ const FUNCTIONS: &[LongFunction] = &[
         reason: "one decision per call, which the verifier reads as one",
     },
     LongFunction {
-        path: "agent/src/redact/multipart.rs",
-        name: "scan",
-        reason: "the states of a multipart, one after the other; to be cut",
-    },
-    LongFunction {
         path: "agent/benches/pipeline.rs",
         name: "round",
         reason: "one round of a bench, step after step",
