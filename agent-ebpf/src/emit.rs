@@ -9,7 +9,7 @@ use aya_ebpf::helpers::{bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use meshtap_common::{DropReason, EventHeader, FLAG_FIN, FLAG_RST, HEADER_LEN, MAX_CHUNK, MAX_SKB};
 
 use crate::maps::{EVENTS, count, pending};
-use crate::{read, share};
+use crate::{asm, read, share};
 
 const CHUNK: u32 = MAX_CHUNK as u32;
 const CHUNKS: u32 = (MAX_SKB / MAX_CHUNK) as u32;
@@ -81,7 +81,7 @@ fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> 
     // Less one, so that the comparisons in `reserve` give the verifier of kernel 5.10 both bounds
     // of the length: it learns nothing from a comparison with zero. Opaque, because the compiler
     // knows the upper bound and would leave out the last comparison.
-    let last = read::opaque(header.captured_len.wrapping_sub(1));
+    let last = asm::opaque(header.captured_len.wrapping_sub(1));
     let entry = reserve(last);
     if entry.is_null() {
         return false;

@@ -16,6 +16,7 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod accept;
+mod asm;
 mod classify;
 mod emit;
 mod flow;

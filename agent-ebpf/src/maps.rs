@@ -10,6 +10,8 @@ use meshtap_common::{
     EventHeader, MAX_COMMANDS, MAX_EXCLUDED_CGROUPS, SocketCommand,
 };
 
+use crate::asm::add;
+
 /// Connections whose first segment arrived on the listener and that have no flow yet. They get one
 /// within a round trip, so this is room for a burst of accepts.
 const ACCEPTED: u32 = 8192;
@@ -183,25 +185,5 @@ pub(crate) fn count_one(counter: &Array<u64>) {
     if let Some(counter) = counter.get_ptr_mut(0) {
         // SAFETY: an element of the map, 8-byte aligned.
         unsafe { add(counter, 1) };
-    }
-}
-
-/// Adds atomically: a program run can be preempted by another one on the same CPU. `core` offers no
-/// read-modify-write for this target, so this is BPF_XADD, which every kernel has.
-///
-/// # Safety
-/// `counter` is valid and aligned.
-#[inline(always)]
-pub(crate) unsafe fn add(counter: *mut u64, value: u64) {
-    #[cfg(target_arch = "bpf")]
-    // SAFETY: the caller's.
-    unsafe {
-        core::arch::asm!("lock *(u64 *)({counter} + 0) += {value}", counter = in(reg) counter, value = in(reg) value);
-    }
-    // Never run: the host build is for lints only.
-    #[cfg(not(target_arch = "bpf"))]
-    // SAFETY: the caller's.
-    unsafe {
-        *counter += value;
     }
 }

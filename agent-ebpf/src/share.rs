@@ -11,7 +11,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::LruHashMap;
 use meshtap_common::{HEADER_LEN, RingShare};
 
-use crate::maps::{EVENTS, add};
+use crate::asm::add;
+use crate::maps::EVENTS;
 
 /// Parts of what is free that one cgroup may have.
 const FACTOR: u64 = 8;

@@ -6,6 +6,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
 
 use super::IPPROTO_TCP;
+use crate::asm::opaque;
 
 /// TCP header flags (RFC 9293 §3.1).
 pub(crate) const TCP_FIN: u8 = 1;
@@ -238,22 +239,6 @@ impl Head {
         // SAFETY: within `bytes`.
         unsafe { *self.bytes.as_ptr().cast::<u8>().add(index) }
     }
-}
-
-/// Hides from the compiler where a value comes from, so that it keeps the comparisons that the
-/// verifier needs to see.
-#[inline(always)]
-pub(crate) fn opaque(value: u32) -> u32 {
-    #[cfg(target_arch = "bpf")]
-    let value = {
-        let mut value = value;
-        // SAFETY: copies the register onto itself.
-        unsafe {
-            core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack, preserves_flags));
-        }
-        value
-    };
-    value
 }
 
 /// Copies payload to `to`, which the verifier knows to have room for `len` bytes.

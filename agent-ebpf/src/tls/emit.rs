@@ -12,6 +12,7 @@ use meshtap_common::{
     MAX_PLAINTEXT, PLAINTEXT_LEN, PlaintextHeader,
 };
 
+use crate::asm::opaque;
 use crate::call::{Call, Range};
 use crate::finish::END;
 use crate::maps::{self, EVENTS};
@@ -260,19 +261,4 @@ pub(crate) fn is_plausible(buffer: u64, len: u32) -> bool {
         differs = opaque(differs.min(first ^ u32::from_ne_bytes(known)));
     }
     differs == 0
-}
-
-/// A value of which the compiler knows nothing.
-#[inline(always)]
-fn opaque(value: u32) -> u32 {
-    #[cfg(target_arch = "bpf")]
-    let value = {
-        let mut value = value;
-        // SAFETY: copies the register onto itself.
-        unsafe {
-            core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack, preserves_flags));
-        }
-        value
-    };
-    value
 }

@@ -18,6 +18,8 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+#[path = "../asm.rs"]
+mod asm;
 mod call;
 mod emit;
 mod finish;

@@ -7,6 +7,7 @@ use meshtap_common::{
     DEFAULT_RING_BYTES, DROP_REASONS, DropReason, MAX_EXCLUDED_CGROUPS, TlsConfig, TlsProcess,
 };
 
+use crate::asm::add;
 use crate::call::Call;
 use crate::session::{Key, Session};
 
@@ -97,24 +98,4 @@ pub(crate) fn note(tgid: u64, change: impl FnOnce(&mut TlsProcess)) {
     };
     // SAFETY: an element of the map.
     change(unsafe { &mut *process });
-}
-
-/// Adds atomically (BPF_XADD, which every kernel has): another thread may run a program on the same
-/// CPU in between.
-///
-/// # Safety
-/// `counter` is valid and aligned.
-#[inline(always)]
-unsafe fn add(counter: *mut u64, value: u64) {
-    #[cfg(target_arch = "bpf")]
-    // SAFETY: the caller's.
-    unsafe {
-        core::arch::asm!("lock *(u64 *)({counter} + 0) += {value}", counter = in(reg) counter, value = in(reg) value);
-    }
-    // Never run: the host build is for lints only.
-    #[cfg(not(target_arch = "bpf"))]
-    // SAFETY: the caller's.
-    unsafe {
-        *counter += value;
-    }
 }
