@@ -20,7 +20,8 @@ pub struct Limits {
     pub head: usize,
     /// Out-of-order bytes kept per direction while an earlier segment is awaited.
     pub reorder_bytes: usize,
-    /// How long an earlier segment is awaited before its absence is a gap.
+    /// How long an earlier segment is awaited before its absence is a gap, while nothing shows that
+    /// TCP has it. TCP sends it again for 100 seconds at least (RFC 9293 §3.8.3).
     pub reorder_wait: Nanos,
     /// Pending requests kept per connection.
     pub pipeline: usize,
@@ -45,7 +46,7 @@ impl Default for Limits {
             body: 64 * 1024,
             head: 65_535,
             reorder_bytes: 1024 * 1024,
-            reorder_wait: 2 * SECOND,
+            reorder_wait: 100 * SECOND,
             pipeline: 1024,
             connections: 65_536,
             memory: 256 * 1024 * 1024,

@@ -600,6 +600,51 @@ fn a_request_of_several_segments_before_it_is_accepted() {
     }
 }
 
+/// After a lost SYN-ACK a client waits for seconds before it sends a segment again, and twice as
+/// long each time.
+#[test]
+fn a_segment_that_is_sent_again_late() {
+    const LATER: u64 = 40_000_000_000;
+    for late in 0..3 {
+        // The segment that makes the connection comes to the listener, and the others late.
+        for at_listener in [false, true] {
+            let mut wire = Wire::new(Side::Server);
+            wire.say(CLIENT, "POST /a HTTP/1.1\r\n");
+            wire.say(CLIENT, "Content-Length: 6\r\n\r\nab");
+            wire.say(CLIENT, "cdef");
+            let start = wire.packets[0].seq;
+            let last = wire.packets.remove(late);
+            wire.packets.push(last);
+            let early = if at_listener { 1 } else { 2 };
+            let mut received = Vec::new();
+            let mut taken = start;
+            for (at, packet) in wire.packets.iter_mut().enumerate() {
+                packet.time += if at < early { 0 } else { LATER };
+                packet.listener = at_listener && at == 0;
+                packet.socket = if packet.listener { 99 } else { 1 };
+                packet.expected = if packet.listener { packet.seq } else { taken };
+                packet.start = !packet.listener && taken == start;
+                received.push((packet.seq, packet.seq + packet.wire_len));
+                while let Some((_, end)) = received.iter().find(|(seq, _)| *seq == taken) {
+                    taken = *end;
+                }
+            }
+            wire.time += LATER;
+            wire.say(SERVER, &A[2..]);
+            let mut run = Run::new(Limits::default());
+            run.feed(&wire.packets[..early]);
+            run.expire(LATER / 2);
+            run.feed(&wire.packets[early..]);
+            run.finish();
+            assert_eq!(
+                run.story(),
+                ["POST /a \"abcdef\" -> 200 \"a\""],
+                "{late} {at_listener}"
+            );
+        }
+    }
+}
+
 #[test]
 fn two_ends_of_one_connection() {
     let script = [GET_A, A, GET_B, B];

@@ -132,7 +132,7 @@ impl Tcp {
             }
         }
         match self.reset {
-            Some(reset) if now.saturating_sub(reset.time) >= wait => Progress::Reset,
+            Some(reset) if now >= reset.due() => Progress::Reset,
             _ => Progress::Open,
         }
     }
@@ -161,10 +161,10 @@ impl Tcp {
     pub(crate) fn due(&self, wait: Nanos) -> Option<Nanos> {
         let ingress = self.ingress.assembler.waiting_since();
         let egress = self.egress.assembler.waiting_since();
-        [ingress, egress, self.reset.map(|reset| reset.time)]
-            .into_iter()
-            .flatten()
+        let holes = [ingress, egress].into_iter().flatten();
+        holes
             .map(|since| since.saturating_add(wait))
+            .chain(self.reset.map(Reset::due))
             .min()
     }
 

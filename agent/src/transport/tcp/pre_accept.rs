@@ -16,8 +16,9 @@ use crate::flow::{CgroupId, Direction, Endpoint, Nanos, SocketId};
 const MOST: usize = 1024;
 /// Bytes kept: 4 KiB for each of them.
 const BYTES: usize = 4 * 1024 * 1024;
-/// How long: a server that has not accepted by then responds to nobody.
-const AGE: Nanos = 10_000_000_000;
+/// How long: what is missing of the request may come as late as TCP sends it again, 100 seconds at
+/// least (RFC 9293 §3.8.3).
+const AGE: Nanos = 100_000_000_000;
 /// Sequence numbers of one connection's first segments lie this near.
 const NEAR: u32 = 1024 * 1024;
 

@@ -4,6 +4,10 @@ use super::{Assembler, distance};
 use crate::capture::Segment;
 use crate::flow::{Direction, Nanos};
 
+/// How long the bytes that a reset overtook are waited for. Nothing is sent again after it: they
+/// are on their way, or lost.
+const WAIT: Nanos = 2_000_000_000;
+
 /// A reset that overtook bytes of its direction: they are waited for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reset {
@@ -12,7 +16,7 @@ pub(super) struct Reset {
     /// TCP may have refused it. What comes after it shows that it did.
     pub(super) doubtful: bool,
     /// When it came.
-    pub(super) time: Nanos,
+    time: Nanos,
 }
 
 /// What becomes of a connection at a reset.
@@ -67,6 +71,11 @@ fn is_exact(own: &Assembler, segment: &Segment<'_>) -> bool {
 }
 
 impl Reset {
+    /// When the connection ends, whether all bytes before it are there or not.
+    pub(super) const fn due(self) -> Nanos {
+        self.time.saturating_add(WAIT)
+    }
+
     /// All bytes before it are there; `own` is the direction with this name.
     pub(super) fn is_reached(self, direction: Direction, own: &Assembler) -> bool {
         self.direction == direction && has_reached(own, self.seq)
