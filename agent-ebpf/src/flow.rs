@@ -145,8 +145,9 @@ pub(crate) fn get(socket: Socket) -> Option<&'static mut FlowState> {
 #[inline(always)]
 pub(crate) fn get_or_create(socket: Socket) -> Option<&'static mut FlowState> {
     match find(socket.as_ptr(), u64::from(BPF_SK_STORAGE_GET_F_CREATE)) {
-        // The program of the other direction may have made it meanwhile, which fails this one.
-        None => get(socket),
+        // Another program may have made the socket's first storage meanwhile, of this map or of
+        // another one: that fails this attempt, and not the next.
+        None => find(socket.as_ptr(), u64::from(BPF_SK_STORAGE_GET_F_CREATE)),
         flow => flow,
     }
 }
