@@ -15,7 +15,7 @@ use super::h2::{H2, who_sends};
 use super::held::{Held, Start, Whole};
 use super::proxy_protocol::{self, Preamble};
 use super::quiescent::Spoken;
-use super::{Context, Messages, Origin};
+use super::{Context, Messages, Origin, Session};
 use crate::flow::{Direction, Offset};
 use crate::http::h1::{Class, classify, is_binary};
 use crate::ledger::Dropped;
@@ -50,10 +50,8 @@ pub(crate) struct Detect {
 pub(crate) enum Found {
     /// Nothing yet.
     Nothing,
-    /// HTTP/1: the connection, and what was held, to be given to it first.
-    Http1(Box<H1>, Option<Box<Held>>),
-    /// HTTP/2, likewise.
-    Http2(Box<H2>, Option<Box<Held>>),
+    /// A protocol: its session, and what was held, to be given to it first.
+    Session(Session, Option<Box<Held>>),
     /// None of these.
     Other,
 }
@@ -336,7 +334,7 @@ impl Detect {
         let source = held.as_ref().and_then(|held| held.preamble?.source);
         let peers = origin.peers(requests, source);
         let h2 = H2::new(Arc::new(peers), by_messages(self.whole, requests));
-        Found::Http2(Box::new(h2), held)
+        Found::Session(Session::H2(Box::new(h2)), held)
     }
 
     fn http1(&mut self, direction: Direction, class: Class, origin: &Origin) -> Found {
@@ -365,7 +363,7 @@ impl Detect {
         if shown {
             h1.is_shown_by_its_response();
         }
-        Found::Http1(Box::new(h1), held)
+        Found::Session(Session::H1(Box::new(h1)), held)
     }
 }
 

@@ -8,8 +8,8 @@
 //!            └── of anything else ─────────┴──────── nothing more to emit ──────► Ignored
 //! ```
 //!
-//! [`Session`] owns every transition. A further protocol is a further variant, a further
-//! [`detect::Found`], and an arm in each method of [`Session`].
+//! [`Session`] owns every transition. A further protocol is a further variant, an arm in each
+//! method of [`Session`], and a way to recognise it in [`detect`].
 
 mod context;
 mod detect;
@@ -147,16 +147,9 @@ impl Session {
             Self::H2(h2) => h2.chunk(direction, &chunk, origin, cx),
             Self::Detect(detect) => match detect.chunk(direction, &mut chunk, origin) {
                 Found::Nothing => {}
-                Found::Http1(h1, held) => {
-                    *self = Self::H1(h1);
-                    for (direction, held) in held.iter().flat_map(|held| held.chunks()) {
-                        self.chunk(direction, held, origin, cx);
-                    }
-                    self.rest(direction, chunk, origin, cx);
-                }
-                Found::Http2(h2, held) => {
-                    cx.stats.http2 += 1;
-                    *self = Self::H2(h2);
+                Found::Session(session, held) => {
+                    cx.stats.http2 += u64::from(matches!(session, Self::H2(_)));
+                    *self = session;
                     for (direction, held) in held.iter().flat_map(|held| held.chunks()) {
                         self.chunk(direction, held, origin, cx);
                     }
