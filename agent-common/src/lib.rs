@@ -18,6 +18,7 @@ mod event;
 mod flow;
 mod owner;
 mod plaintext;
+mod sequence;
 mod share;
 
 pub use classification::{CLASSIFICATIONS, Classification};
@@ -37,6 +38,7 @@ pub use plaintext::{
     FLAG_HEARD, KIND_CLOSED, KIND_PLAINTEXT, MAX_PLAINTEXT, PLAINTEXT_LEN, PlaintextHeader,
     TlsConfig, TlsProcess,
 };
+pub use sequence::distance;
 pub use share::RingShare;
 
 /// Most payload bytes of one record. A larger skb makes several records, in order.

@@ -4,7 +4,8 @@
 //! still be refused, for its checksum or its timestamp: user space sees the genuine segment come at
 //! the same sequence number. The socket's receive window is not readable here.
 
-use crate::distance;
+use meshtap_common::distance;
+
 use crate::flow::DirectionState;
 use crate::read::{Numbers, Packet, Socket, TCP_ACK, TCP_RST, TCP_SYN};
 

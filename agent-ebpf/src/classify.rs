@@ -7,14 +7,14 @@
 //! else is given to user space within a small capture window, until a message comes where one may
 //! begin.
 
-use meshtap_common::{Classification, DIRECTION_INGRESS};
+use meshtap_common::{Classification, DIRECTION_INGRESS, distance};
 
 use crate::flow::{FOLLOWED, FlowState, NEW, PENDING, UNLIMITED};
 use crate::look::{self, Look};
+use crate::maps;
 use crate::read::Numbers;
 use crate::scope::{self, Role};
 use crate::segment::{Position, Segment};
-use crate::{distance, maps};
 
 impl<const DIRECTION: u8> Segment<DIRECTION> {
     /// A socket that is not followed for certain yet. Says whether the segment is to be emitted.

@@ -9,7 +9,7 @@ use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CR
 use aya_ebpf::helpers::bpf_sk_storage_get;
 use aya_ebpf::macros::btf_map;
 use meshtap_common::{
-    Classification, DIRECTION_INGRESS, FLOW_LEN, FLOW_STATE_IGNORED, FLOW_STATE_OFFSET,
+    Classification, DIRECTION_INGRESS, FLOW_LEN, FLOW_STATE_IGNORED, FLOW_STATE_OFFSET, distance,
 };
 
 use crate::maps;
@@ -223,7 +223,7 @@ impl FlowState {
     /// The socket's position has become known: does TCP have what the socket is to be ignored for?
     #[inline(always)]
     pub(crate) fn settle(&mut self, received: u32) {
-        if crate::distance(self.evidence, received) >= 0 {
+        if distance(self.evidence, received) >= 0 {
             self.state = IGNORED;
             maps::count_classification(u32::from(self.reason));
         }
@@ -318,7 +318,7 @@ impl DirectionState {
     /// Egress: payload up to `end` is on its way.
     #[inline(always)]
     pub(crate) fn advance(&mut self, end: u32) {
-        if self.has_next == 0 || crate::distance(self.next, end) > 0 {
+        if self.has_next == 0 || distance(self.next, end) > 0 {
             self.next = end;
             self.has_next = 1;
         }

@@ -30,12 +30,6 @@ mod segment;
 mod share;
 mod window;
 
-/// Bytes from one sequence number to another, modulo 2^32 (RFC 9293 §3.4).
-#[inline(always)]
-const fn distance(from: u32, to: u32) -> i32 {
-    to.wrapping_sub(from).cast_signed()
-}
-
 /// No helper used here is restricted to GPL programs.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]

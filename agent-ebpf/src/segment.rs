@@ -1,11 +1,11 @@
 //! A packet of interest, and where its direction stood before it.
 
 use aya_ebpf::bindings::__sk_buff;
-use meshtap_common::{CaptureConfig, DIRECTION_INGRESS};
+use meshtap_common::{CaptureConfig, DIRECTION_INGRESS, distance};
 
 use crate::flow::FlowState;
 use crate::read::{Numbers, Packet, Socket, TCP_SYN};
-use crate::{distance, scope};
+use crate::scope;
 
 /// A packet of interest, in `DIRECTION`.
 pub(crate) struct Segment<const DIRECTION: u8> {

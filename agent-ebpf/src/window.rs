@@ -7,11 +7,11 @@
 //! The window is anchored at the socket's own position, never at the segment that happens to come
 //! first: that one may have overtaken others.
 
-use meshtap_common::{CaptureConfig, DIRECTION_INGRESS};
+use meshtap_common::{CaptureConfig, DIRECTION_INGRESS, distance};
 
 use crate::flow::{DirectionState, GUESSED, UNLIMITED};
+use crate::maps;
 use crate::read::Packet;
-use crate::{distance, maps};
 
 /// A window that is used up goes on to so many times its size while user space keeps up.
 const OVERRUN: u32 = 4;

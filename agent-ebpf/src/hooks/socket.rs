@@ -10,7 +10,7 @@ use aya_ebpf::programs::SkBuffContext;
 use aya_log_ebpf::{debug, warn};
 use meshtap_common::{
     Classification, DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader, FLAG_FIN,
-    FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, KIND_SEGMENT,
+    FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, KIND_SEGMENT, distance,
 };
 
 use crate::flow::{self, FOLLOWED, FlowState, NEW, SUSPECTED};
@@ -20,7 +20,7 @@ use crate::mptcp::{self, Path};
 use crate::read::{self, Numbers, Packet, Rejected, Socket, TCP_FIN, TCP_RST};
 use crate::scope::{self, Role};
 use crate::segment::{Position, Segment};
-use crate::{accept, distance, emit, window};
+use crate::{accept, emit, window};
 
 /// The packet goes on its way, always.
 const PASS: i32 = 1;

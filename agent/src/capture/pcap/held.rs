@@ -2,8 +2,9 @@
 //! other, so a file may have a response before its request; the packet then waits for the bytes
 //! that it acknowledges.
 
+use meshtap_common::distance;
+
 use super::packet::Packet;
-use super::progress::distance;
 use crate::flow::{Endpoint, Nanos};
 
 /// How long a packet waits, in recorded time. What has not been written by then was lost by the

@@ -1,6 +1,8 @@
 //! One direction of a captured connection: what a socket at its receiving end would know, as far as
 //! the file shows it.
 
+use meshtap_common::distance;
+
 /// Ranges remembered beyond a hole. A window of reordered packets is smaller; past this the
 /// position only lags.
 const MAX_EARLY: usize = 64;
@@ -8,11 +10,6 @@ const MAX_EARLY: usize = 64;
 /// A sequence number this far off the position is of another time: no window is larger (RFC 7323
 /// §2.3).
 const MAX_WINDOW: i32 = 1 << 30;
-
-/// `to − from` modulo 2^32.
-pub(super) const fn distance(from: u32, to: u32) -> i32 {
-    to.wrapping_sub(from).cast_signed()
-}
 
 /// Where a direction begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
+use meshtap_common::distance;
+
 use super::packet::Packet;
-use super::progress::distance;
 
 /// Urgent bytes of a direction remembered one by one. What lies before the oldest of them is older
 /// than a window.

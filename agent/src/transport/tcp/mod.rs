@@ -29,6 +29,8 @@ pub use advance::Receiver;
 pub use assembler::{Assembler, Bounds};
 pub(crate) use connection::{Ask, Progress, Tcp, WirePosition};
 
+use meshtap_common::distance;
+
 use crate::capture::Segment;
 use crate::flow::{Nanos, Offset};
 
@@ -108,12 +110,6 @@ impl Range<'_> {
             self.boundary = false;
         }
     }
-}
-
-/// `to - from` modulo 2^32, as a signed distance (RFC 9293 §3.4).
-#[must_use]
-pub const fn distance(from: u32, to: u32) -> i32 {
-    to.wrapping_sub(from).cast_signed()
 }
 
 /// The length of a part of a segment, in sequence-number space. No segment is longer than 2^32.
