@@ -6,7 +6,7 @@ use super::folding::PeerSockets;
 use super::table::{Key, Table};
 use crate::capture::{Command, Event, Plaintext, Segment};
 use crate::flow::{CgroupId, ConnectionId, Nanos, Side, SocketId};
-use crate::http::h1::Bounds;
+use crate::http::Bounds;
 use crate::ledger::Ledger;
 use crate::session::{Context, End, Limits, Origin, Output, Stats};
 use crate::transport::tcp::is_old;

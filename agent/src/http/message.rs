@@ -25,6 +25,15 @@ impl Slice {
     }
 }
 
+/// Bounds of one message.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Longest head.
+    pub head: usize,
+    /// Body bytes kept.
+    pub body: usize,
+}
+
 /// The protocol version of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Version {

@@ -14,7 +14,7 @@ pub(crate) mod tunnel;
 
 pub use anomalies::Anomalies;
 pub use message::{
-    Body, Fields, FieldsBuilder, Framing, Method, RequestHead, ResponseHead, Slice, Unknown,
-    Version,
+    Body, Bounds, Fields, FieldsBuilder, Framing, Method, RequestHead, ResponseHead, Slice,
+    Unknown, Version,
 };
 pub use reason::Reason;

@@ -7,7 +7,7 @@ use crate::exchange::{Emitter, Exchange};
 use crate::flow::{
     CgroupId, ConnectionId, Direction, Endpoint, Nanos, Peers, Side, SocketId, TunnelClaims,
 };
-use crate::http::h1::Bounds;
+use crate::http::Bounds;
 use crate::http::h2::hpack;
 use crate::ledger::{Dropped, Ledger};
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::chunked::{Chunked, Part};
-use super::{Bounds, Framed, head};
-use crate::http::{Body, Framing};
+use super::{Framed, head};
+use crate::http::{Body, Bounds, Framing};
 
 /// A body being read.
 #[derive(Debug)]

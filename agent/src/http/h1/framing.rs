@@ -182,7 +182,8 @@ fn coding(found: &mut Found, value: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::h1::{Bounds, head};
+    use crate::http::Bounds;
+    use crate::http::h1::head;
 
     const BOUNDS: Bounds = Bounds {
         head: 65_535,

@@ -14,10 +14,11 @@ use std::mem::MaybeUninit;
 use bytes::Bytes;
 use httparse::{Header, ParserConfig, Status};
 
+use super::lenient;
 use super::mask::{mask_values, name_fields, unfold};
-use super::{Bounds, lenient};
 use crate::http::{
-    Anomalies, Fields, FieldsBuilder, Reason, RequestHead, ResponseHead, Slice, Unknown, Version,
+    Anomalies, Bounds, Fields, FieldsBuilder, Reason, RequestHead, ResponseHead, Slice, Unknown,
+    Version,
 };
 
 /// Fields parsed without an allocation; heads with more are parsed a second time.

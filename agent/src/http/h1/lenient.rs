@@ -4,8 +4,8 @@ use super::head::{
     Head, Kind, Line, Outcome, Parsed, Raw, ReadError, attempt, config, find_end, whole,
 };
 use super::mask::{mask_values, name_fields, unfold};
-use super::{Bounds, Class, classify, line};
-use crate::http::{Anomalies, Slice, Version};
+use super::{Class, classify, line};
+use crate::http::{Anomalies, Bounds, Slice, Version};
 
 /// Parses what `httparse` refuses and recipients accept. The start line is read here; the fields
 /// are parsed in a copy in which every odd byte is made harmless without moving one, behind a plain

@@ -30,4 +30,4 @@ pub use framing::{Framed, Traits, request, response};
 pub use head::{Head, ReadError, cut_request};
 #[cfg(feature = "agent")]
 pub(crate) use line::is_token;
-pub use reader::{Bounds, Event, Reader};
+pub use reader::{Event, Reader};

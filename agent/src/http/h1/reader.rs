@@ -3,16 +3,7 @@
 use super::body::{Progress, Reading};
 use super::head::{self, Parsed, ReadError, find_end};
 use super::{Damage, Framed, Head, Wanted, lenient};
-use crate::http::{Anomalies, Body};
-
-/// Bounds of one message.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Longest head.
-    pub head: usize,
-    /// Body bytes kept.
-    pub body: usize,
-}
+use crate::http::{Anomalies, Body, Bounds};
 
 /// What a [`Reader`] made of its input.
 #[derive(Debug)]
