@@ -121,7 +121,7 @@ impl Control {
         let now = Instant::now();
         let deadline = *(watch.deadline).get_or_insert_with(|| now + self.limits.shutdown);
         if now >= deadline {
-            error!("the end takes too long: what is left is dropped");
+            error!("shutdown takes too long: what is left is dropped");
             std::process::exit(OVERDUE);
         }
     }

@@ -90,7 +90,7 @@ impl Stop {
                                     deadline = Some(Instant::now() + DEADLINE);
                                     continue;
                                 }
-                                say("meshtap: the end takes too long: what is left is dropped\n");
+                                say("meshtap: shutdown takes too long: what is left is dropped\n");
                                 std::process::exit(OVERDUE);
                             }
                         }

@@ -116,4 +116,24 @@ mod tests {
         check("meshtap run --otlp http://a --otlp-protocol thrift", false);
         check("meshtap replay file --port 80 --duration 3s", false);
     }
+
+    #[test]
+    fn an_error_says_what_to_write() {
+        for (line, expected) in [
+            (
+                "tap --port http",
+                "`http` is not a port; write a number from 1 to 65535",
+            ),
+            ("tap --port 80,0", "`0` is not a port"),
+            (
+                "tap --pid nginx",
+                "`nginx` is not a process id; write a number",
+            ),
+            ("tap --count many", "`many` is not a count; write a number"),
+        ] {
+            let parsed = Cli::try_parse_from(["meshtap"].into_iter().chain(line.split(' ')));
+            let error = parsed.unwrap_err().to_string();
+            assert!(error.contains(expected), "{line}: {error}");
+        }
+    }
 }

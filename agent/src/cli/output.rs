@@ -1,6 +1,7 @@
 //! What `tap` and `replay` have in common: which exchanges are shown, and how.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
 
@@ -44,7 +45,7 @@ pub struct OutputArgs {
     pub color: ColourChoice,
 
     /// End after so many exchanges were shown.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Output")]
+    #[arg(long, value_name = "N", value_parser = count, help_heading = "Output")]
     pub count: Option<u64>,
 
     /// Write the ledger of the run (exchanges, losses, CPU time) to a file, as JSON.
@@ -56,11 +57,11 @@ pub struct OutputArgs {
     pub export: ExportArgs,
 
     /// Only connections with this port at either end.
-    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..), help_heading = FILTERS)]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = port, help_heading = FILTERS)]
     pub port: Vec<u16>,
 
     /// Only sockets of this process.
-    #[arg(long, value_name = "PID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..), help_heading = FILTERS)]
+    #[arg(long, value_name = "PID", value_delimiter = ',', value_parser = pid, help_heading = FILTERS)]
     pub pid: Vec<u32>,
 
     /// Only this host; `*` stands for any characters (`*.example.com`). A port need not be given.
@@ -84,6 +85,26 @@ pub struct OutputArgs {
     /// Only requests that arrive at a socket of this machine (server), or leave from one (client).
     #[arg(long, value_enum, default_value_t, value_name = "SIDE", help_heading = FILTERS)]
     pub side: SideChoice,
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    number(text, "a count; write a number from 1 on")
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    number(text, "a port; write a number from 1 to 65535")
+}
+
+fn pid(text: &str) -> Result<u32, String> {
+    number(text, "a process id; write a number from 1 on")
+}
+
+/// A number that is not zero; `wanted` completes the error.
+fn number<T: FromStr + Default + PartialEq>(text: &str, wanted: &str) -> Result<T, String> {
+    match text.parse::<T>() {
+        Ok(number) if number != T::default() => Ok(number),
+        _ => Err(format!("`{text}` is not {wanted}")),
+    }
 }
 
 /// A method is a token (RFC 9110 §9.1); nothing else is ever captured.

@@ -15,7 +15,7 @@ use super::tree::Tree;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
     /// The file cannot be read.
-    #[error("{file}: {reason}")]
+    #[error("{file} cannot be read: {reason}")]
     Read {
         /// The file.
         file: String,
