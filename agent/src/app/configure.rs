@@ -148,7 +148,7 @@ fn refuse_none(destinations: usize, config: &Config) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Setting(
-        "no destination: set `export.otlp`, `export.stdout` or `export.har` in the configuration, give --otlp ENDPOINT, or set `metrics.enabled` and `telemetry.listen`"
+        "no destination: set `export.otlp`, `export.stdout`, `export.har` or `access_log.path` in the configuration, give --otlp ENDPOINT, or set `metrics.enabled` and `telemetry.listen`"
             .to_owned(),
     ))
 }

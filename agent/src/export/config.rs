@@ -58,7 +58,11 @@ impl ExportSection {
     /// # Errors
     /// Names the key and what it may be.
     pub fn check(&self) -> Result<(), String> {
-        let mut names = vec!["stdout".to_owned(), "har".to_owned()];
+        let mut names = vec![
+            "stdout".to_owned(),
+            "har".to_owned(),
+            "access-log".to_owned(),
+        ];
         for (index, otlp) in self.otlp.iter().enumerate() {
             let name = self.name(index);
             if names.contains(&name) {
@@ -71,5 +75,31 @@ impl ExportSection {
                 .map_err(|reason| format!("export.otlp.{index}.{reason}"))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_of_one_exporter_each() {
+        let check = |names: [&str; 2], expected: Result<(), &str>| {
+            let otlp = names.map(|name| OtlpConfig {
+                name: Some(name.to_owned()),
+                ..OtlpConfig::default()
+            });
+            let section = ExportSection {
+                otlp: otlp.into(),
+                ..ExportSection::default()
+            };
+            assert_eq!(section.check(), expected.map_err(str::to_owned));
+        };
+        check(["a", "b"], Ok(()));
+        check(["a", "a"], Err("export.otlp.1.name: there is another `a`"));
+        for taken in ["stdout", "har", "access-log"] {
+            let expected = format!("export.otlp.1.name: there is another `{taken}`");
+            check(["a", taken], Err(&expected));
+        }
     }
 }
