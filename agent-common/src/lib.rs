@@ -39,7 +39,7 @@ pub use plaintext::{
     TlsConfig, TlsProcess,
 };
 pub use sequence::distance;
-pub use share::RingShare;
+pub use share::{RingShare, SHARE_FACTOR};
 
 /// Most payload bytes of one record. A larger skb makes several records, in order.
 pub const MAX_CHUNK: usize = 32 * 1024;

@@ -1,4 +1,8 @@
-//! What one cgroup has of the ring buffer.
+//! What one cgroup may have, and has, of a buffer that is short.
+
+/// Of the ring buffer, and of the agent's queue behind it, a cgroup may have so many times what is
+/// free: one that is alone has eight ninths of it, and the others always find some room.
+pub const SHARE_FACTOR: usize = 8;
 
 /// The value of a map of the BPF programs: what a cgroup wrote while the ring buffer was short, and
 /// what it was refused.

@@ -1,21 +1,18 @@
 //! Who may have how much of the ring buffer while it is short.
 //!
-//! A cgroup may write while what it has of the ring is less than [`FACTOR`] times what is free
-//! (dynamic thresholds, Choudhury and Hahne 1998). One that floods alone has eight ninths of the
-//! ring and the others find the last ninth free; two have eight seventeenths each. Nothing is
+//! A cgroup may write while what it has of the ring is less than [`SHARE_FACTOR`] times what is
+//! free (dynamic thresholds, Choudhury and Hahne 1998). One that floods alone has eight ninths of
+//! the ring and the others find the last ninth free; two have eight seventeenths each. Nothing is
 //! reserved for those who are silent, and nobody is counted while a quarter of the ring is enough
 //! for all.
 
 use aya_ebpf::bindings::BPF_RB_CONS_POS;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::LruHashMap;
-use meshtap_common::{HEADER_LEN, RingShare};
+use meshtap_common::{HEADER_LEN, RingShare, SHARE_FACTOR};
 
 use crate::asm::add;
 use crate::maps::EVENTS;
-
-/// Parts of what is free that one cgroup may have.
-const FACTOR: u64 = 8;
 
 /// Cgroups that write while the ring is short. One that falls out starts at zero.
 const CGROUPS: u32 = 1024;
@@ -58,7 +55,7 @@ pub(crate) fn admits(cgroup: u64, bytes: u32, pending: u64, ring: u32) -> bool {
             (*share).lap = lap;
             (*share).bytes = has;
         }
-        if has + bytes > FACTOR * free {
+        if has + bytes > SHARE_FACTOR as u64 * free {
             add(&raw mut (*share).dropped_bytes, payload);
             return false;
         }

@@ -7,6 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use meshtap_common::SHARE_FACTOR;
 
 use crate::exchange::Exchange;
 use crate::flow::CgroupId;
@@ -18,10 +19,6 @@ const MAX_EXCHANGES: usize = 65_536;
 /// Bytes of them: a quarter of the engine's own bound, or a thousand exchanges whose bodies are all
 /// at the default limit.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
-
-/// A cgroup may have so many times what is free of the queue, as of the ring buffer: one that is
-/// alone has eight ninths of it, and the others always find some room.
-const FACTOR: usize = 8;
 
 /// Exchanges that ended in one poll.
 #[derive(Debug)]
@@ -193,8 +190,8 @@ impl Queue {
             exchanges: self.max_exchanges - state.held.exchanges,
             bytes: self.max_bytes - state.held.bytes,
         };
-        has.exchanges < FACTOR.saturating_mul(free.exchanges)
-            && has.bytes + bytes <= FACTOR.saturating_mul(free.bytes)
+        has.exchanges < SHARE_FACTOR.saturating_mul(free.exchanges)
+            && has.bytes + bytes <= SHARE_FACTOR.saturating_mul(free.bytes)
     }
 
     /// The next batch, waiting at most `timeout` for it.
