@@ -45,52 +45,31 @@ impl Lookup {
 
     /// Looks both ends up, and names them in a recording.
     pub(super) fn named(&mut self, index: u64, exchange: &Exchange, deadline: Instant) -> Named {
-        let process = self.process(index, exchange, deadline);
+        let peers = &exchange.peers;
+        let (process, caller) = match self {
+            Self::None => (None, None),
+            Self::Recorded(owners) => (
+                owners.get(index, peers.socket).cloned(),
+                owners.caller(index, peers.socket).cloned(),
+            ),
+            Self::Live(processes, recorder) => {
+                let process = processes.of(peers, deadline);
+                let caller = processes.caller_of(peers, deadline);
+                if let Some(recorder) = recorder {
+                    if let Some(process) = &process {
+                        recorder.name(index, peers.socket, process);
+                    }
+                    if let Some(caller) = &caller {
+                        recorder.name_caller(index, peers.socket, caller);
+                    }
+                }
+                (process, caller)
+            }
+        };
         let own = process.as_ref().map(|process| process.pid);
-        let caller = self.caller(index, exchange, deadline);
         Named {
             caller: caller.filter(|caller| own != Some(caller.pid)),
             process,
-        }
-    }
-
-    fn caller(
-        &mut self,
-        index: u64,
-        exchange: &Exchange,
-        deadline: Instant,
-    ) -> Option<Arc<Process>> {
-        let peers = &exchange.peers;
-        match self {
-            Self::None => None,
-            Self::Recorded(owners) => owners.caller(index, peers.socket).cloned(),
-            Self::Live(processes, recorder) => {
-                let caller = processes.caller_of(peers, deadline)?;
-                if let Some(recorder) = recorder {
-                    recorder.name_caller(index, peers.socket, &caller);
-                }
-                Some(caller)
-            }
-        }
-    }
-
-    fn process(
-        &mut self,
-        index: u64,
-        exchange: &Exchange,
-        deadline: Instant,
-    ) -> Option<Arc<Process>> {
-        let peers = &exchange.peers;
-        match self {
-            Self::None => None,
-            Self::Recorded(owners) => owners.get(index, peers.socket).cloned(),
-            Self::Live(processes, recorder) => {
-                let process = processes.of(peers, deadline)?;
-                if let Some(recorder) = recorder {
-                    recorder.name(index, peers.socket, &process);
-                }
-                Some(process)
-            }
         }
     }
 }
