@@ -140,7 +140,7 @@ impl Handles {
     #[must_use]
     pub fn take_spans(&self) -> bool {
         let mut handles = self.handles.iter();
-        handles.any(|handle| handle.channel.kind == ItemKind::Span)
+        handles.any(|handle| handle.channel.kind.is_of_spans())
     }
 
     /// Hands a span to every exporter of spans. Never waits.
@@ -198,11 +198,10 @@ impl Drop for Handles {
 impl Input<'_> {
     /// An exporter of these items takes this input.
     const fn is_for(self, kind: ItemKind) -> bool {
-        matches!(
-            (self, kind),
-            (Self::Span(_), ItemKind::Span)
-                | (Self::Exchange(_), ItemKind::HarEntry | ItemKind::LogLine)
-        )
+        match self {
+            Self::Span(_) => kind.is_of_spans(),
+            Self::Exchange(_) => !kind.is_of_spans(),
+        }
     }
 }
 

@@ -14,6 +14,15 @@ pub enum ItemKind {
 }
 
 impl ItemKind {
+    /// They are made of spans; others are made of whole exchanges.
+    #[must_use]
+    pub const fn is_of_spans(self) -> bool {
+        match self {
+            Self::Span => true,
+            Self::HarEntry | Self::LogLine => false,
+        }
+    }
+
     /// The name in metrics and JSON.
     #[must_use]
     pub const fn label(self) -> &'static str {
