@@ -13,7 +13,7 @@ pub struct RunArgs {
     #[arg(long, short, value_name = "FILE", env = "MESHTAP_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// Set one key of the configuration, for example limits.body=16KiB. Goes before the file and
+    /// Set one key of the configuration, for example limits.body=16KiB. Overrides the file and
     /// MESHTAP_* variables.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,

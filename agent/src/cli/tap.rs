@@ -36,7 +36,8 @@ pub struct TapArgs {
     #[arg(long, value_name = "DIR", help_heading = "Capture")]
     pub cgroup: Option<PathBuf>,
 
-    /// Size of the buffer between kernel and meshtap: a power of two from 64KiB to 1GiB.
+    /// Size of the ring buffer between kernel and meshtap: a power of two from 64KiB to 1GiB
+    /// [default: 16MiB].
     #[arg(long, value_name = "SIZE", value_parser = ring_size, default_value_t = DEFAULT_RING_BYTES, hide_default_value = true, help_heading = "Capture")]
     pub ring_size: u32,
 
@@ -56,7 +57,7 @@ pub struct TapArgs {
     pub max_exchange_age: Duration,
 
     /// Exclude sockets with this SO_MARK: VALUE, VALUE/MASK or `none`. Istio's ztunnel sets
-    /// 0x539/0xfff; so can others.
+    /// 0x539/0xfff; any container with CAP_NET_RAW can set it, too.
     #[arg(
         long,
         value_name = "MARK",
@@ -65,8 +66,9 @@ pub struct TapArgs {
     )]
     pub ignore_mark: MarkArg,
 
-    /// What is read where programs decrypt and encrypt TLS: libraries and programs with OpenSSL or
-    /// BoringSSL, such as nginx, curl and Envoy. Off by default: it has not been measured enough.
+    /// Which programs that end TLS themselves are read, where they decrypt and encrypt: those with
+    /// OpenSSL or BoringSSL, such as nginx, curl and Envoy. Off by default: it has not been
+    /// measured enough.
     #[arg(
         long,
         value_enum,
