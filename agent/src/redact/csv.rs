@@ -47,9 +47,7 @@ pub(super) fn scan(
             traces.idents.iter().any(|ident| within(ident.range.start))
         })
         .collect();
-    let labelled = [&b"csv"[..], b"tab-separated", b"comma-separated"]
-        .iter()
-        .any(|kind| memchr::memmem::find(&media_type.to_ascii_lowercase(), kind).is_some());
+    let labelled = is_labelled(media_type);
     let second = cells(text, header_end + 1, separator).take(COLUMNS).count();
     let mut names = header.split(|&b| b == separator);
     let is_table = second == columns.len() && names.all(is_column_name);
@@ -72,6 +70,14 @@ pub(super) fn scan(
         }
         at = end.max(at) + 1;
     }
+}
+
+/// The media type says that it is a table.
+pub(super) fn is_labelled(media_type: &[u8]) -> bool {
+    let media_type = media_type.to_ascii_lowercase();
+    [&b"csv"[..], b"tab-separated", b"comma-separated"]
+        .iter()
+        .any(|kind| memchr::memmem::find(&media_type, kind).is_some())
 }
 
 /// What stands between the names of the first line.

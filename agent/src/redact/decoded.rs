@@ -12,6 +12,7 @@ use super::json;
 use super::query::Tools;
 use super::sieve::Traces;
 use super::text::{self, Shape};
+use super::xml;
 use crate::http::percent::hex_pair;
 
 /// Deepest strings within strings whose lines are looked at.
@@ -102,7 +103,8 @@ fn strings(
             continue;
         }
         let value = text.get(content.clone()).unwrap_or_default();
-        if memmem::find(value, br"\n").is_none() {
+        let is_text = value.trim_ascii_start().starts_with(b"<");
+        if !is_text && memmem::find(value, br"\n").is_none() {
             continue;
         }
         if !effort.spend(3 * value.len()) {
@@ -118,15 +120,58 @@ fn strings(
 fn lines(text: &[u8], tools: Tools<'_>, depth: usize, effort: &mut Effort, edits: &mut Edits) {
     let mut traces = Traces::default();
     tools.sieve.look(text, tools.names, effort, &mut traces);
-    if traces.has_no_names() {
+    if !traces.has_no_names() {
+        part(text, &traces, tools, depth, effort, edits);
+    }
+}
+
+/// Looks at a text that stood in another, which has names: lines, XML, or strings of JSON.
+pub(super) fn scan_part(
+    text: &[u8],
+    traces: &Traces,
+    tools: Tools<'_>,
+    effort: &mut Effort,
+    edits: &mut Edits,
+) {
+    part(text, traces, tools, DEPTH, effort, edits);
+}
+
+fn part(
+    text: &[u8],
+    traces: &Traces,
+    tools: Tools<'_>,
+    depth: usize,
+    effort: &mut Effort,
+    edits: &mut Edits,
+) {
+    let bare = text.trim_ascii_start();
+    if xml::recognizes(bare) {
+        xml::scan(text, tools.names, traces, effort, edits);
+    } else if !matches!(bare.first(), Some(b'{' | b'[')) || document::is_section(bare) {
+        if memchr(b'\n', text).is_some() {
+            text::scan(text, traces, Shape::Lines, effort, edits);
+        }
+    } else if let Some(deeper) = depth.checked_sub(1) {
+        strings(text, traces, tools, deeper, effort, edits);
+    }
+}
+
+/// Looks at a table whose cells have quotes, which are doubled in it (RFC 4180 §2).
+pub(super) fn scan_doubled(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
+    if memmem::find(text, b"\"\"").is_none() || !effort.spend(2 * text.len()) {
         return;
     }
-    let bare = text.trim_ascii_start();
-    if !matches!(bare.first(), Some(b'{' | b'[')) || document::is_section(bare) {
-        text::scan(text, &traces, Shape::Lines, effort, edits);
-    } else if let Some(deeper) = depth.checked_sub(1) {
-        strings(text, &traces, tools, deeper, effort, edits);
-    }
+    let copy = Decoded::of(text, 0..text.len(), |text, at| {
+        let rest = text.get(at..)?;
+        rest.starts_with(b"\"\"").then_some((b'"', 2))
+    });
+    let (mut traces, mut found) = (Traces::default(), Edits::default());
+    tools
+        .sieve
+        .look(&copy.text, tools.names, effort, &mut traces);
+    json::scan(&copy.text, tools.names, &traces, effort, &mut found);
+    text::scan(&copy.text, &traces, Shape::Quoted, effort, &mut found);
+    copy.restore(&mut found, Coding::Plain, edits);
 }
 
 /// What an escape of JSON stands for that is one byte (RFC 8259 §7).

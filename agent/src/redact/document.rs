@@ -197,6 +197,9 @@ impl Search {
                 decoded::scan_strings(text, traces, self.tools(), effort, edits);
             }
             csv::scan(text, media_type, traces, effort, edits);
+            if csv::is_labelled(media_type) {
+                decoded::scan_doubled(text, self.tools(), effort, edits);
+            }
         }
     }
 

@@ -25,7 +25,7 @@ const MEDIA_TYPES: [&str; 8] = [
 ];
 
 /// What scanners stop at, look back from, and look ahead from: alone and as often as it fits.
-const UNITS: [&str; 148] = [
+const UNITS: [&str; 151] = [
     "\\",
     "\"",
     "\\\"",
@@ -133,6 +133,9 @@ const UNITS: [&str; 148] = [
     "[{}],\"id\":\"pin\",\"k\":\"pin\",",
     "'a':'",
     "'password':'",
+    "password: 'a ",
+    "password: 'a\",",
+    "'password':'a'b",
     "'password':b'",
     "'password':A(",
     "'name':'pin',",

@@ -138,7 +138,7 @@ const PAIRS: &[Wrap] = &[Plain, Query, Part];
 
 /// A media type, a text with `@N` for a name and `@S` for its value, and where the text may stand.
 #[rustfmt::skip]
-const PLACES: [(&str, &str, &[Wrap]); 62] = [
+const PLACES: [(&str, &str, &[Wrap]); 64] = [
     ("application/json", r#"{"a":1,"@N":"@S"}"#, DATA),
     ("application/json", r#"{"value":"@S","meta":{"a":[1,"}"]},"name":"@N"}"#, DATA),
     ("application/json", r#"[{"v":["@S"],"k":"@N"}]"#, DATA),
@@ -154,6 +154,8 @@ const PLACES: [(&str, &str, &[Wrap]); 62] = [
     ("text/plain", "array('a' => 1, '@N' => '@S');", CODE),
     ("text/plain", "Config { a: 1, @W: Some(\"@S\") }", CODE),
     ("text/plain", "let x = A { @W: String::from(\"@S\") };", CODE),
+    ("text/plain", "@W: Some(\"@S\"), a: 1", CODE),
+    ("text/plain", "@W: x \"@S\" y", CODE),
     ("text/plain", "x.header(\"@N\", \"@S\")", CODE),
     ("text/plain", "[('a', 'b'), ('@N', '@S')]", CODE),
     ("text/plain", "s:4:\"@N\";s:9:\"@S\";", MARKUP),

@@ -20,7 +20,7 @@ use super::effort::Effort;
 use super::names::{Names, Sensitivity, is_label};
 use super::sieve::Traces;
 use quote::slashes_before;
-pub(super) use quote::string_at;
+pub(super) use quote::{single, string_at};
 use space::{before_space, skip_space};
 use value::Value;
 

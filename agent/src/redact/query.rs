@@ -370,14 +370,8 @@ fn scan_decoded(
         return;
     }
     json::scan(decoded, names, &traces, effort, &mut found);
-    if matches!(decoded.first(), Some(b'{' | b'[')) {
-        decoded::scan_strings(decoded, &traces, tools, effort, &mut found);
-    } else {
-        text::scan(decoded, &traces, Shape::Quoted, effort, &mut found);
-        if memchr(b'\n', decoded).is_some() {
-            text::scan(decoded, &traces, Shape::Lines, effort, &mut found);
-        }
-    }
+    text::scan(decoded, &traces, Shape::Quoted, effort, &mut found);
+    decoded::scan_part(decoded, &traces, tools, effort, &mut found);
     copy.restore(&mut found, Coding::Percent, edits);
 }
 

@@ -147,8 +147,8 @@ impl<'a> Scan<'a, '_> {
         }
     }
 
-    /// Where the name stands on its line, but for what lines begin with: `export `, `- `, `set `.
-    fn place(&self, start: usize) -> Place {
+    /// Where the name's line begins, but for what lines begin with: `export `, `- `, `set `.
+    fn beginning(&self, start: usize) -> usize {
         const WORDS: [&[u8]; 5] = [b"export ", b"set ", b"- ", b"ENV ", b"env "];
         let mut at = start;
         let before = self.bytes(at.saturating_sub(7)..at);
@@ -163,7 +163,18 @@ impl<'a> Scan<'a, '_> {
             .take(SPACE * 2)
             .take_while(blank)
             .count();
-        match self.bytes(0..at) {
+        at
+    }
+
+    /// The string that the name's line stands in is in a string itself.
+    fn is_nested(&self, start: usize) -> bool {
+        let before = self.bytes(0..self.beginning(start));
+        matches!(before, [.., b'\\', b'"'] | [.., b'\\', b'\\', b'n' | b'r'])
+    }
+
+    /// Where the name stands on its line.
+    fn place(&self, start: usize) -> Place {
+        match self.bytes(0..self.beginning(start)) {
             [] | [.., b'\n' | b'\r'] => Place::Line,
             // A comment's sign, an escaped line, the beginning of a string.
             [.., b'#' | b'"' | b'\'' | b'`'] | [.., b'\\', b'n' | b'r' | b't'] => {

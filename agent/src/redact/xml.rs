@@ -18,7 +18,8 @@ use super::counts::Rule;
 use super::edit::{Coding, Edits};
 use super::effort::Effort;
 use super::names::{Names, is_label, is_value};
-use super::sieve::Traces;
+use super::sieve::{Ident, Traces};
+use super::text::{self, Shape};
 use level::Levels;
 use tag::{attribute, local, name_at};
 
@@ -121,13 +122,38 @@ struct Tag<'a> {
 impl<'a> Scan<'a, '_> {
     /// What stands between two tags.
     fn text(&mut self, range: Range<usize>) {
+        let raw = self.text.get(range.clone()).unwrap_or_default();
         if self.hidden.is_none() {
+            self.lines(raw, range.start);
             return;
         }
-        let raw = self.text.get(range.clone()).unwrap_or_default();
         let start = range.start + (raw.len() - raw.trim_ascii_start().len());
         let end = start + raw.trim_ascii().len();
         self.hide(start..end);
+    }
+
+    /// Looks at the lines of an element's text in which a name stands.
+    fn lines(&mut self, raw: &[u8], start: usize) {
+        let idents = &self.traces.idents;
+        let first = idents.partition_point(|ident| ident.range.start < start);
+        let here = idents.get(first..).unwrap_or_default().iter();
+        let here = here.take_while(|ident| ident.range.end <= start + raw.len());
+        let idents: Vec<Ident> = here
+            .map(|ident| Ident {
+                range: ident.range.start - start..ident.range.end - start,
+                ..ident.clone()
+            })
+            .collect();
+        if idents.is_empty() || memchr(b'\n', raw.trim_ascii()).is_none() {
+            return;
+        }
+        let traces = Traces {
+            idents,
+            ..Traces::default()
+        };
+        let mut found = Edits::default();
+        text::scan(raw, &traces, Shape::Lines, self.effort, &mut found);
+        self.edits.append(found, start);
     }
 
     /// A name, which stands in this range of the text, is a secret's.

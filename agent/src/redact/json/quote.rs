@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 
 /// Deepest JSON in JSON that is distinguished: three times in strings. Each level doubles the
 /// backslashes.
@@ -45,7 +45,7 @@ pub(super) fn block(text: &[u8], end: usize, depth: u32) -> Range<usize> {
 }
 
 /// The content of the string in single quotes whose quote is at `at`; Python's may have three.
-pub(super) fn single(text: &[u8], at: usize) -> Range<usize> {
+pub(in crate::redact) fn single(text: &[u8], at: usize) -> Range<usize> {
     const TRIPLE: &[u8] = b"'''";
     let rest = text.get(at..).unwrap_or_default();
     if rest.starts_with(TRIPLE) {
@@ -53,15 +53,46 @@ pub(super) fn single(text: &[u8], at: usize) -> Range<usize> {
         let rest = text.get(start..).unwrap_or_default();
         return start..start + memmem::find(rest, TRIPLE).unwrap_or(rest.len());
     }
-    let mut end = at + 1;
-    while let Some(found) = text.get(end..).and_then(|rest| memchr(b'\'', rest)) {
-        end += found;
-        if slashes_before(text.get(..end).unwrap_or_default(), end).is_multiple_of(2) {
-            return at + 1..end;
+    let start = (at + 1).min(text.len());
+    let end = end_of_single(text, start);
+    let near = text
+        .get(start..end.unwrap_or(text.len()))
+        .unwrap_or_default();
+    let near = near.get(..LONGEST).unwrap_or(near);
+    let mut quotes = memchr_iter(b'"', near).take(QUOTES);
+    let outer = quotes.find(|&quote| {
+        let after = near.get(quote + 1..).unwrap_or_default();
+        slashes_before(near, quote) == 0
+            && matches!(after.trim_ascii_start().first(), Some(b',' | b'}' | b']'))
+    });
+    match outer {
+        // It is an apostrophe, and this the end of the string that it stands in: none closes it, or
+        // another member begins before one does.
+        Some(quote)
+            if end.is_none()
+                || memmem::find(near.get(quote..).unwrap_or_default(), b"\":").is_some() =>
+        {
+            start..start + quote
         }
-        end += 1;
+        _ => start..end.unwrap_or(text.len()),
     }
-    (at + 1).min(text.len())..text.len()
+}
+
+/// Longest string in single quotes of which more than its first quote is looked at.
+const LONGEST: usize = 16 * 1024;
+/// Most quotes that are looked at for the one that closes it.
+const QUOTES: usize = 16;
+
+/// The quote that closes a string: none that is escaped, or stands in a word.
+fn end_of_single(text: &[u8], start: usize) -> Option<usize> {
+    let rest = text.get(start..)?;
+    let near = rest.get(..LONGEST).unwrap_or(rest);
+    let mut quotes = memchr_iter(b'\'', near).take(QUOTES);
+    let end = quotes.find(|&at| {
+        let next = near.get(at + 1);
+        slashes_before(near, at).is_multiple_of(2) && !next.is_some_and(u8::is_ascii_alphanumeric)
+    });
+    end.map(|end| start + end)
 }
 
 enum Quote {

@@ -57,7 +57,8 @@ impl<'a> Scan<'a, '_> {
     }
 
     /// A value that has a line to itself ends with it, or with the string that the line stands in.
-    pub(super) fn end_of_line(&mut self, start: usize) -> usize {
+    /// With an escaped quote when that is the string's (`is_nested`).
+    pub(super) fn end_of_line(&mut self, start: usize, is_nested: bool) -> usize {
         let mut at = start;
         loop {
             let quoted = self.shape == Shape::Quoted;
@@ -66,8 +67,9 @@ impl<'a> Scan<'a, '_> {
             });
             match self.text.get(at..) {
                 // An escaped line, or the string's end; any other escape is the value's.
-                Some([b'\\', b'n' | b'r', ..]) | Some([b'\\', b'"', ..]) => return at,
-                Some([b'\\', b'\\', ..]) => at += 2,
+                Some([b'\\', b'n' | b'r', ..]) => return at,
+                Some([b'\\', b'"', ..]) if is_nested => return at,
+                Some([b'\\', b'\\' | b'"', ..]) => at += 2,
                 Some([b'\\', ..]) => at += 1,
                 _ => return at,
             }

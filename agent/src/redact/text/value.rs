@@ -23,6 +23,9 @@ impl Scan<'_, '_> {
             let digits = shown.map(|rest| rest.iter().take_while(|b| b.is_ascii_digit()).count());
             start += digits.map_or(0, |len| b"string() ".len() + len);
         }
+        while self.shape == Shape::Quoted && self.bytes(start..start + 2) == br"\t" {
+            start = self.skip_space(start + 2);
+        }
         if sign == Sign::Colon && start == from && !self.is_likely_secret(start) {
             // `tokens:read`: names of rights, of keys in a store, of parts.
             return start;
@@ -30,20 +33,12 @@ impl Scan<'_, '_> {
         let place = self.place(ident.range.start);
         let (is_line, has_lines) = (place != Place::Middle, place == Place::Line);
         if has_lines && let Some(end) = self.quoted_lines(ident, start) {
-            return if sign == Sign::Equals {
-                self.joined(ident, end)
-            } else {
-                end
-            };
+            return self.joined(ident, end);
         }
         if (sign == Sign::Equals || !is_line)
             && let Some(end) = self.string(ident, start)
         {
-            return if sign == Sign::Equals {
-                self.joined(ident, end)
-            } else {
-                end
-            };
+            return self.joined(ident, end);
         }
         if sign == Sign::Colon
             && self.text.get(start) == Some(&b'$')
@@ -111,7 +106,7 @@ impl Scan<'_, '_> {
     /// A value that has the rest of its line, and maybe more lines.
     fn line(&mut self, ident: &Ident, sign: Sign, start: usize, has_lines: bool) -> usize {
         let name = self.bytes(ident.range.clone());
-        let end = self.end_of_line(start);
+        let end = self.end_of_line(start, self.is_nested(ident.range.start));
         let value = self.bytes(start..end).trim_ascii_end();
         if has_lines && let Some(end) = self.over_lines(ident, sign, start..end) {
             return end;
@@ -193,9 +188,10 @@ impl Scan<'_, '_> {
                 let end = self.end_of_template(start + 1);
                 Some(self.hide(ident, start + 1..end))
             }
-            quote @ b'\'' => {
-                let end = self.until(start + 1, |b| b == *quote || b == b'\n');
-                Some(self.hide(ident, start + 1..end))
+            b'\'' => {
+                let content = json::single(self.text, start);
+                let end = self.until(content.start, |b| b == b'\n').min(content.end);
+                Some(self.hide(ident, content.start..end.max(content.start)))
             }
             _ => None,
         }

@@ -27,7 +27,7 @@ impl Scan<'_, '_> {
             else {
                 continue;
             };
-            let end = self.end_of_line(at + 4);
+            let end = self.end_of_line(at + 4, false);
             if self.bytes(at + 4..end).trim_ascii().is_empty() {
                 done = self.block(start, end, false);
             }
