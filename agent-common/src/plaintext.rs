@@ -27,7 +27,8 @@ pub struct PlaintextHeader {
     pub session: u64,
     /// Offset of the first byte in its direction of the session.
     pub offset: u64,
-    /// Bytes read on the session before this was written, with [`FLAG_HEARD`].
+    /// Bytes read on the session before this was written, or written before this was read, with
+    /// [`FLAG_HEARD`].
     pub heard: u64,
 }
 

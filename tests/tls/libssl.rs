@@ -176,7 +176,6 @@ impl Drop for Over<'_> {
 
 /// A connection that is older than the agent.
 #[test]
-#[ignore = "of a connection that is older than the agent, one of two requests is emitted"]
 fn started_in_the_middle() {
     live(|bench| {
         let certificate = Certificate::make(bench);

@@ -71,6 +71,8 @@ fn complete(config: &TlsConfig, call: &mut Call, thread: u64, returned: i64) {
 fn data(config: &TlsConfig, call: &mut Call, session: &mut Session, tgid: u64, moved: i64) {
     let is_read = matches!(call.kind, call::READ | call::READ_EX);
     let heard = match session.tried {
+        // The most that the other end can have received when it sent this.
+        _ if is_read => session.written,
         0 => call.heard,
         tried => tried - 1,
     };
@@ -86,17 +88,18 @@ fn data(config: &TlsConfig, call: &mut Call, session: &mut Session, tgid: u64, m
     let Some(moved) = believed(moved, call.length, tgid) else {
         return;
     };
-    let (offset, direction, mut flags);
+    let (offset, direction);
     if is_read {
         offset = session.read;
         session.read = offset.wrapping_add(u64::from(moved));
-        (direction, flags) = (DIRECTION_INGRESS, 0);
+        direction = DIRECTION_INGRESS;
     } else {
         session.tried = 0;
         offset = session.written;
         session.written = offset.wrapping_add(u64::from(moved));
-        (direction, flags) = (DIRECTION_EGRESS, FLAG_HEARD);
+        direction = DIRECTION_EGRESS;
     }
+    let mut flags = FLAG_HEARD;
     if !is_wanted(config, session) {
         return;
     }

@@ -132,7 +132,7 @@ pub struct Plaintext<'a> {
     /// of.
     pub offset: Offset,
     /// How far the sender had read the other direction when it sent these bytes, where the hook
-    /// counts that.
+    /// counts that. Of the other end: the most that it can have read.
     pub heard: Option<Offset>,
     /// Bytes of the range; `bytes` holds the first of them, fewer when the rest was not copied.
     pub len: u64,

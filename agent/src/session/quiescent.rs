@@ -7,6 +7,10 @@
 //! whatever was missing before. Both positions are proven by the transport ([`Chunk::heard`]); no
 //! clock is involved. Where the transport does not know what a sender had heard, there are no
 //! quiescent points, and nothing is paired again after a gap.
+//!
+//! Of a TLS session, only this end is seen: what the other end had received is at most what was
+//! written before its bytes were read. A client that pipelines looks there as if it waited, if the
+//! server reads its requests one by one, each after a response.
 
 use crate::flow::{Nanos, Offset};
 use crate::transport::{Chunk, Gap};

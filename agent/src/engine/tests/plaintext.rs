@@ -11,7 +11,7 @@ use crate::flow::{CgroupId, ConnectionId, Direction, Offset, SocketId};
 /// before that were lost.
 type Step<'a> = (Who, &'a str, u64);
 
-fn feed(run: &mut Run, counts_reads: bool, steps: &[Step<'_>]) {
+fn feed(run: &mut Run, start: bool, counts_reads: bool, steps: &[Step<'_>]) {
     let mut sent = [0_u64; 2];
     for (who, text, lost) in steps {
         let own = *who as usize;
@@ -31,7 +31,7 @@ fn feed(run: &mut Run, counts_reads: bool, steps: &[Step<'_>]) {
             offset: Offset(sent[own]),
             heard: counts_reads.then_some(Offset(sent[1 - own])),
             len: text.len() as u64,
-            start: true,
+            start,
             end: false,
             bytes: text.as_bytes(),
         };
@@ -43,8 +43,12 @@ fn feed(run: &mut Run, counts_reads: bool, steps: &[Step<'_>]) {
 }
 
 fn check(counts_reads: bool, steps: &[Step<'_>], expected: &[&str]) {
+    check_from(true, counts_reads, steps, expected);
+}
+
+fn check_from(start: bool, counts_reads: bool, steps: &[Step<'_>], expected: &[&str]) {
     let mut run = Run::new(Limits::default());
-    feed(&mut run, counts_reads, steps);
+    feed(&mut run, start, counts_reads, steps);
     let closed = Event::Closed {
         connection: ConnectionId::tls(9),
         time: run.now,
@@ -75,6 +79,52 @@ fn whole_streams() {
             &["GET /a \"\" -> 200 \"a\"", "GET /b \"\" !no_response"],
         );
     }
+}
+
+/// A session that is older than the agent: what is counted begins in the middle.
+#[test]
+fn picked_up_in_the_middle() {
+    let late = |steps: &[Step<'_>], expected: &[&str]| check_from(false, true, steps, expected);
+    late(
+        &[
+            (CLIENT, GET_A, 0),
+            (SERVER, A, 0),
+            (CLIENT, GET_B, 0),
+            (SERVER, B, 0),
+        ],
+        &["GET /a \"\" -> 200 \"a\"", "GET /b \"\" -> 200 \"b\""],
+    );
+    // The response to a request that came before.
+    late(
+        &[(SERVER, A, 0), (CLIENT, GET_B, 0), (SERVER, B, 0)],
+        &["GET /b \"\" -> 200 \"b\"", "lost response_only 1"],
+    );
+    // Two requests in one read, of which the first may be the end of a body.
+    late(
+        &[
+            (CLIENT, &[GET_A, GET_B].concat(), 0),
+            (SERVER, A, 0),
+            (SERVER, B, 0),
+            (CLIENT, GET_A, 0),
+            (SERVER, A, 0),
+        ],
+        &[
+            "GET /a \"\" -> 200 \"a\"",
+            "lost response_only 1",
+            "lost pairing_lost 1",
+        ],
+    );
+    // The middle of a body, read in pieces.
+    late(
+        &[
+            (CLIENT, "rest of a body", 0),
+            (CLIENT, "and more", 0),
+            (SERVER, A, 0),
+            (CLIENT, GET_B, 0),
+            (SERVER, B, 0),
+        ],
+        &["GET /b \"\" -> 200 \"b\"", "lost response_only 1"],
+    );
 }
 
 #[test]
