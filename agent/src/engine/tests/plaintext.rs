@@ -114,7 +114,7 @@ fn picked_up_in_the_middle() {
             "lost pairing_lost 1",
         ],
     );
-    // The middle of a body, read in pieces.
+    // The middle of a body, in two ranges.
     late(
         &[
             (CLIENT, "rest of a body", 0),
