@@ -290,6 +290,9 @@ fn ident(
     if start < stem && is_end_of_escape(text, start) {
         start += 1;
     }
+    if text.get(start) == Some(&b'[') {
+        start = after_cdata(text, start, stem);
+    }
     let end = end_of_name(text, stem);
     // The judgement costs some two steps a byte.
     if !effort.spend(8 + 3 * (end - start)) {
@@ -328,6 +331,18 @@ fn ident(
         ident.range.start = start;
     }
     Some(ident)
+}
+
+/// Where a name begins that stands first in a section of characters: after `[CDATA[`.
+fn after_cdata(text: &[u8], start: usize, stem: usize) -> usize {
+    const OPEN: &[u8] = b"[CDATA[";
+    let before = text.get(start..stem).unwrap_or_default();
+    start
+        + if before.starts_with(OPEN) {
+            OPEN.len()
+        } else {
+            0
+        }
 }
 
 /// The letter of an escape stands here, as in `\n`.

@@ -68,10 +68,7 @@ pub(in crate::redact) fn single(text: &[u8], at: usize) -> Range<usize> {
     match outer {
         // It is an apostrophe, and this the end of the string that it stands in: none closes it, or
         // another member begins before one does.
-        Some(quote)
-            if end.is_none()
-                || memmem::find(near.get(quote..).unwrap_or_default(), b"\":").is_some() =>
-        {
+        Some(quote) if end.is_none() || is_followed(near.get(quote + 1..).unwrap_or_default()) => {
             start..start + quote
         }
         _ => start..end.unwrap_or(text.len()),
@@ -82,6 +79,15 @@ pub(in crate::redact) fn single(text: &[u8], at: usize) -> Range<usize> {
 const LONGEST: usize = 16 * 1024;
 /// Most quotes that are looked at for the one that closes it.
 const QUOTES: usize = 16;
+
+/// Another string or another key follows the quote of a string.
+fn is_followed(after: &[u8]) -> bool {
+    let comma = after
+        .trim_ascii_start()
+        .strip_prefix(b",")
+        .unwrap_or_default();
+    comma.trim_ascii_start().starts_with(b"\"") || memmem::find(after, b"\":").is_some()
+}
 
 /// The quote that closes a string: none that is escaped, or stands in a word.
 fn end_of_single(text: &[u8], start: usize) -> Option<usize> {
