@@ -99,7 +99,7 @@ pub(crate) struct FlowState {
     marks: u8,
     /// The socket's own packets have shown that it is not Multipath TCP.
     pub(crate) single_path: u8,
-    /// Why it is [`PENDING`]: a [`Classification`].
+    /// Why it is [`PENDING`] or [`IGNORED`]: a [`Classification`].
     reason: u8,
     /// Sequence number after the bytes that it is [`PENDING`] for.
     evidence: u32,
@@ -152,10 +152,17 @@ pub(crate) fn get_or_create(socket: Socket) -> Option<&'static mut FlowState> {
     }
 }
 
-/// Is the socket that a program of type `cgroup/sock` runs for followed?
+/// Is the socket that a program of type `cgroup/sock` runs for followed, or may the TLS hook follow
+/// what is inside?
 #[inline(always)]
 pub(crate) fn is_followed(ctx: *mut bpf_sock) -> bool {
-    find(ctx, 0).is_some_and(|flow| flow.state == FOLLOWED)
+    const TLS: u8 = Classification::Tls as u8;
+    const REQUESTED: u8 = Classification::Requested as u8;
+    find(ctx, 0).is_some_and(|flow| match flow.state {
+        FOLLOWED => true,
+        IGNORED => matches!(flow.reason, TLS | REQUESTED),
+        _ => false,
+    })
 }
 
 #[inline(always)]
@@ -197,6 +204,7 @@ impl FlowState {
     #[inline(always)]
     pub(crate) fn ignore(&mut self, reason: Classification) {
         self.state = IGNORED;
+        self.reason = reason as u8;
         maps::count_classification(reason as u32);
     }
 
