@@ -56,6 +56,8 @@ enum Task {
     Cluster(cluster::Options),
     /// Measure
     Bench(bench::Options),
+    /// Run the agent for long under all kinds of load, and see that nothing grows or is lost
+    Soak(bench::SoakOptions),
     #[command(name = demo::SUBCOMMAND, hide = true)]
     DemoTraffic { parent: u32 },
 }
@@ -83,6 +85,7 @@ fn run(task: Task) -> Result<()> {
         Task::Image(options) => image::run(&options),
         Task::Cluster(options) => cluster::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Soak(options) => bench::soak(&options),
         Task::DemoTraffic { parent } => demo::run(parent),
     }
 }

@@ -69,12 +69,16 @@ pub const CLUSTER: &[Program] = &[
 /// Plugins are not in `PATH`: the package, and one of its files.
 pub const NETWORK_PLUGINS: (&str, &str) = ("containernetworking-plugins", "/usr/lib/cni/ptp");
 
-/// What `bench socket` compares.
+/// What the benches and `soak` drive and compare.
 pub const BENCH: &[Program] = &[
     program("nginx", "nginx-light"),
     program("wrk", "wrk"),
+    program("h2load", "nghttp2-client"),
     program("tcpdump", "tcpdump"),
 ];
+
+/// What `bench instructions` counts with.
+pub const COUNT: &[Program] = &[program("valgrind", "valgrind")];
 
 /// Sees to it that every program is there: installs the packages of the missing ones when that is
 /// possible without asking anybody (root on Debian or Ubuntu), else says what is missing.

@@ -2,41 +2,105 @@
 //! counters of the processor's: virtual machines seldom have them. The same on every run, so a
 //! change of a hundredth can be seen.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::command;
+use super::budget::{self, Budget, Place};
+use crate::{command, packages};
 
-/// Exchanges of the longer and of the shorter run. What the two have in common, such as making the
-/// recording's first connections and starting, is no part of the difference; making the exchanges'
-/// own bytes is, and is counted by itself.
-const RUNS: [u64; 2] = [6_000, 2_000];
+/// Exchanges of the longer and of the shorter run, with bodies of a few KB. What the two have in
+/// common, such as making the recording's first connections and starting, is no part of the
+/// difference; making the exchanges' own bytes is, and is counted by itself.
+const RUNS: [u64; 2] = [4_000, 2_000];
+/// The same for larger bodies, each of which takes as long as some dozen small ones.
+const LARGE_RUNS: [u64; 2] = [512, 256];
+/// A body that is large.
+const LARGE: u32 = 16 * 1024;
 
-/// Prints instructions per exchange for bodies of 1 KB and 4 KB.
-pub(super) fn run() -> Result<()> {
+/// What is counted: protocol and size of the two bodies together.
+const CASES: [(&str, u32); 4] = [("h1", 1024), ("h1", 4096), ("h1", 64 * 1024), ("h2", 1024)];
+
+const STEPS: [&str; 4] = ["engine", "policy", "span", "otlp"];
+
+/// What `cargo xtask bench instructions` takes.
+#[derive(clap::Args, Debug, Default)]
+pub struct Options {
+    /// Write what was counted as the new budget, instead of comparing
+    #[arg(long)]
+    update: bool,
+    /// Only cases whose name holds this: `h1 1024`
+    #[arg(long, conflicts_with = "update")]
+    only: Option<String>,
+}
+
+/// Prints instructions per exchange, where there is a valgrind.
+pub(super) fn show() -> Result<()> {
     if command::find("valgrind").is_none() {
         eprintln!(
             "instructions are not counted: there is no valgrind (`apt-get install valgrind`)"
         );
         return Ok(());
     }
+    count(None, None).map(drop)
+}
+
+/// Counts, and fails when a step takes more than its budget.
+pub(super) fn run(options: &Options) -> Result<()> {
+    packages::ensure(packages::COUNT)?;
+    let file = budget::file();
+    if options.update {
+        let counted = count(None, None)?;
+        fs::write(&file, counted.to_string())?;
+        println!("written: {}", file.display());
+        return Ok(());
+    }
+    let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let budget = Budget::parse(&text).with_context(|| file.display().to_string())?;
+    let counted = count(options.only.as_deref(), Some(&budget))?;
+    let over = budget.exceeded_by(&counted);
+    if !over.is_empty() {
+        bail!(
+            "over the budget of {}:\n{}\nIf it has to be: `cargo xtask bench instructions --update`, and say why in the commit",
+            file.display(),
+            over.join("\n")
+        );
+    }
+    Ok(())
+}
+
+/// Counts and prints what each step takes.
+fn count(only: Option<&str>, budget: Option<&Budget>) -> Result<Budget> {
     let program = program()?;
-    for body in [1024, 4096] {
-        let made = per_exchange(&program, body, "none")?;
+    let mut counted = Budget::default();
+    for (protocol, body) in CASES {
+        if only.is_some_and(|only| !format!("{protocol} {body}").contains(only)) {
+            continue;
+        }
+        let case = Case {
+            program: &program,
+            protocol,
+            body,
+        };
+        let made = case.per_exchange("none")?;
         let mut before = made;
-        for step in ["engine", "policy", "span", "otlp"] {
-            let all = per_exchange(&program, body, step)?;
+        for step in STEPS {
+            let all = case.per_exchange(step)?;
+            let place = Place::new(protocol, body, step);
+            let allowed = budget.and_then(|budget| budget.get(&place));
             println!(
-                "{body:>5} B bodies, to {step:<6}  {:>7.0} instructions each, {:>6.0} of them here",
+                "{protocol} {body:>5} B bodies, to {step:<6}  {:>8.0} instructions each, {:>8.0} of them here{}",
                 all - made,
-                all - before
+                all - before,
+                allowed.map_or(String::new(), |allowed| format!(" (budget {allowed})")),
             );
+            counted.set(place, (all - before).max(0.0).round() as u64);
             before = all;
         }
     }
-    Ok(())
+    Ok(counted)
 }
 
 /// The bench's program, as cargo names it.
@@ -62,25 +126,37 @@ fn program() -> Result<PathBuf> {
         .context("cargo names no program")
 }
 
-fn per_exchange(program: &Path, body: u32, step: &str) -> Result<f64> {
-    let [more, fewer] = RUNS;
-    let difference =
-        instructions(program, body, step, more)? - instructions(program, body, step, fewer)?;
-    Ok(difference / (more - fewer) as f64)
+/// One run of the bench's program.
+struct Case<'a> {
+    program: &'a Path,
+    protocol: &'static str,
+    body: u32,
 }
 
-fn instructions(program: &Path, body: u32, step: &str, exchanges: u64) -> Result<f64> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(program)
-        .env("MESHTAP_BENCH_EXCHANGES", exchanges.to_string())
-        .env("MESHTAP_BENCH_BODY", body.to_string())
-        .env("MESHTAP_BENCH_STEP", step)
-        .output()
-        .context("valgrind")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let counted = said
-        .lines()
-        .find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
-    counted.with_context(|| format!("valgrind counted nothing: {said}"))
+impl Case<'_> {
+    fn per_exchange(&self, step: &str) -> Result<f64> {
+        let [more, fewer] = match self.body >= LARGE {
+            true => LARGE_RUNS,
+            false => RUNS,
+        };
+        let difference = self.instructions(step, more)? - self.instructions(step, fewer)?;
+        Ok(difference / (more - fewer) as f64)
+    }
+
+    fn instructions(&self, step: &str, exchanges: u64) -> Result<f64> {
+        let output = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(self.program)
+            .env("MESHTAP_BENCH_EXCHANGES", exchanges.to_string())
+            .env("MESHTAP_BENCH_BODY", self.body.to_string())
+            .env("MESHTAP_BENCH_PROTOCOL", self.protocol)
+            .env("MESHTAP_BENCH_STEP", step)
+            .output()
+            .context("valgrind")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let counted = said
+            .lines()
+            .find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
+        counted.with_context(|| format!("valgrind counted nothing: {said}"))
+    }
 }

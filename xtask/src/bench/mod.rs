@@ -1,17 +1,36 @@
 //! `cargo xtask bench`: figures, taken the same way each time.
 
+mod all;
+mod bpf;
+mod budget;
+mod cgroup;
+mod collector;
+mod h2load;
+mod idle;
 mod instructions;
 mod nginx;
 mod observer;
+mod ordinary;
+mod pipeline;
+mod process;
+mod service;
+
+mod soak;
 mod socket;
 mod wrk;
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
 
-use crate::command;
+use crate::{build, command};
+
+pub use soak::Options as SoakOptions;
+pub use soak::run as soak;
 
 /// What `cargo xtask bench` takes.
 #[derive(Args, Debug)]
@@ -22,8 +41,18 @@ pub struct Options {
 
 #[derive(Subcommand, Debug)]
 enum What {
+    /// Everything that one machine can measure, as a table
+    All(all::Options),
     /// nginx under load, with and without capture
     Socket(socket::Options),
+    /// `meshtap run` at a rate that the server bears easily
+    Ordinary(ordinary::Options),
+    /// `meshtap run` where nothing happens
+    Idle(idle::Options),
+    /// Nanoseconds that the BPF programs take for an exchange
+    Bpf(bpf::Options),
+    /// Instructions per exchange of the user-space pipeline, against their budget
+    Instructions(instructions::Options),
     /// The user-space pipeline alone, from memory
     Pipeline {
         /// Given to the bench as they are
@@ -35,19 +64,99 @@ enum What {
 /// Measures one thing.
 pub fn run(options: &Options) -> Result<()> {
     match &options.what {
+        What::All(options) => all::run(options),
         What::Socket(options) => socket::run(options),
+        What::Ordinary(options) => ordinary::run(options),
+        What::Idle(options) => idle::run(options),
+        What::Bpf(options) => bpf::run(options),
+        What::Instructions(options) => instructions::run(options),
         What::Pipeline { arguments } => {
             command::run(
                 command::cargo()
                     .args(["bench", "--package", "meshtap", "--bench", "pipeline", "--"])
                     .args(arguments),
             )?;
-            instructions::run()
+            instructions::show()
         }
     }
+}
+
+/// The agent that is measured: the one that was named, or one that is built now.
+fn agent(named: Option<&Path>) -> Result<PathBuf> {
+    if !command::is_root() {
+        bail!("capturing needs root");
+    }
+    match named {
+        Some(agent) => Ok(agent.to_owned()),
+        None => Ok(build::build(build::Options::RELEASE)?.program),
+    }
+}
+
+/// A folder for what a bench writes.
+fn folder(name: &str) -> Result<PathBuf> {
+    let folder = command::target().join("bench").join(name);
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 /// Sends a signal by name.
 fn signal(process: &Child, name: &str) -> Result<()> {
     command::output(Command::new("kill").args(["-s", name, &process.id().to_string()])).map(drop)
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.as_slice() {
+        [] => f64::NAN,
+        _ if sorted.len() % 2 == 1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+/// Median, least and most.
+fn spread(values: &[f64]) -> Value {
+    json!({
+        "median": median(values),
+        "least": values.iter().copied().fold(f64::NAN, f64::min),
+        "most": values.iter().copied().fold(f64::NAN, f64::max),
+    })
+}
+
+/// The spread of each member of like objects.
+fn spreads(rows: &[Value]) -> Value {
+    let names = rows.first().and_then(Value::as_object);
+    let spread = |name: &String| {
+        let values: Vec<f64> = rows.iter().filter_map(|row| row[name].as_f64()).collect();
+        (name.clone(), spread(&values))
+    };
+    let members: Map<String, Value> = names.into_iter().flat_map(Map::keys).map(spread).collect();
+    Value::Object(members)
+}
+
+/// The numbers of an array.
+fn numbers(array: &Value) -> Vec<f64> {
+    let values = array.as_array().into_iter().flatten();
+    values.filter_map(Value::as_f64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn a_spread_has_its_ends() {
+        let rows = [json!({"a": 3.0}), json!({"a": 1.0}), json!({"a": 7.0})];
+        let expected = json!({"a": {"median": 3.0, "least": 1.0, "most": 7.0}});
+        assert_eq!(spreads(&rows), expected);
+    }
 }

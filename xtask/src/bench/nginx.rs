@@ -16,19 +16,50 @@ pub const BODY_BYTES: usize = 1024;
 pub struct Nginx {
     master: Child,
     port: u16,
+    http2: u16,
 }
 
 impl Nginx {
     /// Starts it with everything that it writes in `folder`, and waits until it accepts.
     pub fn start(folder: &Path) -> Result<Self> {
-        // Freed at the end of the statement, for nginx to take.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+        Self::serve(folder, None, "text/plain", &"x".repeat(BODY_BYTES))
+    }
+
+    /// The same, with a body without `'` and `$`, at two ports: the second speaks HTTP/2 without
+    /// TLS.
+    ///
+    /// A socket stays in the cgroup that its process was in when it was made, and so do those that
+    /// it accepts: nginx is started within `cgroup`.
+    pub fn serve(
+        folder: &Path,
+        cgroup: Option<&Path>,
+        media_type: &str,
+        body: &str,
+    ) -> Result<Self> {
+        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let (first, second) = (free()?, free()?);
+        let (port, http2) = (first.local_addr()?.port(), second.local_addr()?.port());
+        // For nginx to take.
+        drop((first, second));
         fs::create_dir_all(folder)?;
         let file = folder.join("nginx.conf");
-        fs::write(&file, configuration(folder, port))?;
-        let master = Command::new(crate::command::find("nginx").context("no nginx")?)
+        fs::write(
+            &file,
+            configuration(folder, [port, http2], media_type, body),
+        )?;
+        let nginx = crate::command::find("nginx").context("no nginx")?;
+        let mut command = match cgroup {
+            Some(cgroup) => {
+                let mut command = Command::new("sh");
+                command
+                    .args(["-c", "echo $$ > \"$0\" && exec \"$@\""])
+                    .arg(cgroup.join("cgroup.procs"))
+                    .arg(nginx);
+                command
+            }
+            None => Command::new(nginx),
+        };
+        let master = command
             .arg("-c")
             .arg(&file)
             .arg("-e")
@@ -37,7 +68,11 @@ impl Nginx {
             .stdout(Stdio::null())
             .spawn()
             .context("cannot start nginx")?;
-        let mut nginx = Self { master, port };
+        let mut nginx = Self {
+            master,
+            port,
+            http2,
+        };
         nginx.ready()?;
         Ok(nginx)
     }
@@ -45,6 +80,11 @@ impl Nginx {
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// Where it speaks HTTP/2.
+    pub fn url_http2(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.http2)
     }
 
     /// Its port.
@@ -75,9 +115,8 @@ impl Drop for Nginx {
     }
 }
 
-fn configuration(folder: &Path, port: u16) -> String {
+fn configuration(folder: &Path, [port, http2]: [u16; 2], media_type: &str, body: &str) -> String {
     let folder = folder.display();
-    let body = "x".repeat(BODY_BYTES);
     format!(
         "worker_processes 1;
 daemon off;
@@ -95,8 +134,9 @@ http {{
     scgi_temp_path {folder}/scgi;
     server {{
         listen 127.0.0.1:{port};
-        default_type text/plain;
-        location / {{ return 200 \"{body}\"; }}
+        listen 127.0.0.1:{http2} http2;
+        default_type {media_type};
+        location / {{ return 200 '{body}'; }}
     }}
 }}
 "

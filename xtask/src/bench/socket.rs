@@ -10,10 +10,11 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
+use super::median;
 use super::nginx::{self, Nginx};
 use super::observer::{KINDS, Kind, Observer, Totals};
 use super::wrk::{self, Load};
-use crate::{build, command, packages};
+use crate::{command, packages};
 
 /// What `cargo xtask bench socket` takes.
 #[derive(clap::Args, Debug)]
@@ -50,41 +51,14 @@ pub fn run(options: &Options) -> Result<()> {
         bail!("capturing needs root: run `cargo xtask bench socket` as root");
     }
     packages::ensure(packages::BENCH)?;
-    let agent = match &options.agent {
-        Some(agent) => agent.clone(),
-        None => build::build(build::Options::RELEASE)?.program,
-    };
-    let folder = command::target().join("bench");
-    fs::create_dir_all(&folder)?;
-    let server = Nginx::start(&folder.join("nginx"))?;
-    // Caches warm, clock speed up.
-    wrk::run(&server.url(), 2)?;
-    let wanted = |kind: &&Kind| {
-        options
-            .only
-            .as_ref()
-            .is_none_or(|part| kind.name.contains(part.as_str()))
-    };
-    let mut rows: Vec<Row> = KINDS
-        .iter()
-        .filter(wanted)
-        .map(|kind| Row {
-            kind: *kind,
-            pairs: Vec::new(),
-        })
-        .collect();
-    for round in 1..=options.pairs {
-        for row in &mut rows {
-            let pair = measure(row.kind, &agent, &server, &folder, options.seconds)?;
-            eprintln!(
-                "{round}/{}: {:<30} {:>6.0} → {:>6.0} requests/s",
-                options.pairs, row.kind.name, pair.without.rate, pair.with.rate
-            );
-            row.pairs.push(pair);
-        }
-    }
-    let file = folder.join("socket.json");
-    let figures: Vec<Value> = rows.iter().map(figures).collect();
+    let agent = super::agent(options.agent.as_deref())?;
+    let figures = measure(
+        &agent,
+        options.only.as_deref(),
+        options.pairs,
+        options.seconds,
+    )?;
+    let file = super::folder("")?.join("socket.json");
     fs::write(&file, serde_json::to_string_pretty(&figures)?)?;
     print(&figures);
     println!(
@@ -96,7 +70,46 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn measure(kind: Kind, agent: &Path, server: &Nginx, folder: &Path, seconds: u64) -> Result<Pair> {
+/// The figures of every row, or of those whose name holds `only`.
+pub(super) fn measure(
+    agent: &Path,
+    only: Option<&str>,
+    pairs: usize,
+    seconds: u64,
+) -> Result<Vec<Value>> {
+    let folder = super::folder("")?;
+    let server = Nginx::start(&folder.join("nginx"))?;
+    // Caches warm, clock speed up.
+    wrk::run(&server.url(), 2)?;
+    let wanted = |kind: &&Kind| only.is_none_or(|part| kind.name.contains(part));
+    let mut rows: Vec<Row> = KINDS
+        .iter()
+        .filter(wanted)
+        .map(|kind| Row {
+            kind: *kind,
+            pairs: Vec::new(),
+        })
+        .collect();
+    for round in 1..=pairs {
+        for row in &mut rows {
+            let pair = neighbours(row.kind, agent, &server, &folder, seconds)?;
+            eprintln!(
+                "{round}/{pairs}: {:<30} {:>6.0} → {:>6.0} requests/s",
+                row.kind.name, pair.without.rate, pair.with.rate
+            );
+            row.pairs.push(pair);
+        }
+    }
+    Ok(rows.iter().map(figures).collect())
+}
+
+fn neighbours(
+    kind: Kind,
+    agent: &Path,
+    server: &Nginx,
+    folder: &Path,
+    seconds: u64,
+) -> Result<Pair> {
     let without = wrk::run(&server.url(), seconds)?;
     let observer = Observer::start(kind, agent, server.port(), folder)?;
     let with = wrk::run(&server.url(), seconds)?;
@@ -208,29 +221,5 @@ fn print(rows: &[Value]) {
                 lost.join(", ")
             },
         );
-    }
-}
-
-/// The middle one, or the mean of the two in the middle.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.as_slice() {
-        [] => f64::NAN,
-        _ if sorted.len() % 2 == 1 => sorted[middle],
-        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
-        assert!(median(&[]).is_nan());
     }
 }
