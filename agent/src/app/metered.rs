@@ -20,12 +20,19 @@ use crate::telemetry::{CaptureView, EngineView, Shared};
 /// the heads that servers take (8 KiB with most), while a longer body stays where it is.
 const HEADS_ONLY: u32 = 16 * 1024;
 
+/// How often the kernel's counters are read while nothing comes: that takes a system call for each.
+const COUNTERS: Nanos = 1_000_000_000;
+
 /// The capture, with a look at how much it hands over at a time.
 pub(super) struct Metered {
     capture: Capture,
     ring_bytes: u64,
     /// Most bytes taken from the ring buffer in one poll since the start.
     peak: u64,
+    /// Something came since the kernel's counters were read.
+    moved: bool,
+    /// When they were.
+    read: Nanos,
     level: Level,
     /// What the BPF programs copy per direction and message, and the engine keeps per body, at the
     /// full level of service.
@@ -42,6 +49,8 @@ impl Metered {
             capture,
             ring_bytes: config.capture.ring.0,
             peak: 0,
+            moved: true,
+            read: 0,
             level: Level::Full,
             body: config.limits.body.bytes(),
         }
@@ -80,6 +89,7 @@ impl Source for Metered {
             self.handover.caught_up(monotonic());
         }
         self.peak = self.peak.max(taken);
+        self.moved |= taken > 0;
         polled
     }
 
@@ -97,7 +107,7 @@ impl Source for Metered {
 }
 
 /// Publishes the totals of engine and capture.
-pub(super) fn publish(shared: &Shared, source: &Metered, engine: &Engine, overflow: u64) {
+pub(super) fn publish(shared: &Shared, source: &mut Metered, engine: &Engine, overflow: u64) {
     shared.set_overflow(overflow);
     shared.publish_engine(EngineView {
         ledger: engine.ledger().clone(),
@@ -106,6 +116,11 @@ pub(super) fn publish(shared: &Shared, source: &Metered, engine: &Engine, overfl
         connections: engine.connections(),
         evictions: engine.evictions().collect(),
     });
+    let now = monotonic();
+    if !source.moved && now.saturating_sub(source.read) < COUNTERS {
+        return;
+    }
+    (source.moved, source.read) = (false, now);
     let Ok(drops) = source.capture.drops() else {
         return;
     };

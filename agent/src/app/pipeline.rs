@@ -15,7 +15,7 @@ use crate::process::Announcer;
 /// How long a poll may wait when nothing happens; the capture itself takes what is there every few
 /// milliseconds while traffic flows. Short enough for an end to be noticed at once, long enough for
 /// an idle machine to stay idle.
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(100);
 /// How often the engine lets time pass.
 const EXPIRE: Nanos = 100_000_000;
 

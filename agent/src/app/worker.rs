@@ -18,8 +18,11 @@ use crate::telemetry::guard::Level;
 use crate::telemetry::{Heart, STALLED, Shared};
 use crate::workload::Attribution;
 
-/// How often an idle worker looks at the age of its batches and for a new config.
+/// How often a worker looks at the age of its batches while it fills some.
 const TICK: Duration = Duration::from_millis(50);
+/// How often one wakes up that has nothing to do. A new configuration and level are taken up before
+/// the next exchange in any case.
+const IDLE: Duration = Duration::from_secs(1);
 /// How often it looks whether something became known that exchanges wait for.
 const LOOK: Duration = Duration::from_millis(10);
 /// How often the offset between the clocks is read again: they drift apart when NTP slews one of
@@ -130,10 +133,10 @@ impl Worker {
             self.heart.beat();
         }
         loop {
-            let tick = if self.enrichment.is_idle() {
-                TICK
-            } else {
-                LOOK
+            let tick = match (self.enrichment.is_idle(), self.handles.are_filling()) {
+                (true, false) => IDLE,
+                (true, true) => TICK,
+                (false, _) => LOOK,
             };
             let popped = queue.pop(tick);
             self.heart.beat();

@@ -161,6 +161,12 @@ impl Handles {
         }
     }
 
+    /// Some batch is open, and will be old enough at some time.
+    #[must_use]
+    pub fn are_filling(&self) -> bool {
+        self.handles.iter().any(|handle| handle.since.is_some())
+    }
+
     /// Closes the batches that are old enough. Call it at least as often as batches may age.
     pub fn expire(&mut self, now: Instant) {
         for handle in &mut self.handles {
