@@ -75,9 +75,13 @@ impl Fields {
     /// The first value of a field; the name is compared without case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, v)| v)
+        // Nearly every field is refused by the length of its name.
+        let is_named = |slice: &Slice| {
+            usize::from(slice.len) == name.len()
+                && slice.of(&self.buffer).eq_ignore_ascii_case(name.as_bytes())
+        };
+        let (_, value) = self.spans.iter().find(|(name, _)| is_named(name))?;
+        Some(value.of(&self.buffer))
     }
 
     /// Every value of a field, in wire order; the name is compared without case.

@@ -14,8 +14,8 @@ use std::mem::MaybeUninit;
 use bytes::Bytes;
 use httparse::{Header, ParserConfig, Status};
 
-use super::lenient;
 use super::mask::{mask_values, name_fields, unfold};
+use super::{lenient, plain};
 use crate::http::{
     Anomalies, Bounds, Fields, FieldsBuilder, Reason, RequestHead, ResponseHead, Slice, Unknown,
     Version,
@@ -169,6 +169,10 @@ pub(super) fn parse<H: Head>(
     bounds: &Bounds,
 ) -> Result<Option<Parsed<H>>, ReadError> {
     let window = bytes.get(..bounds.head).unwrap_or(bytes);
+    if let Some((raw, spans)) = plain::parse(H::KIND, window) {
+        let buffer = Bytes::copy_from_slice(window.get(..raw.len).unwrap_or_default());
+        return Ok(Some(built(&raw, buffer, spans, Anomalies::default())));
+    }
     let mut spans = Vec::new();
     match attempt(H::KIND, &config(), window, &mut spans) {
         Outcome::Whole(raw) => Ok(Some(whole(
@@ -295,6 +299,15 @@ pub(super) fn whole<H: Head>(
     if bare_line_feed(&buffer, &spans) {
         anomalies = anomalies.with(Anomalies::BARE_LF);
     }
+    built(raw, buffer, spans, anomalies)
+}
+
+fn built<H: Head>(
+    raw: &Raw,
+    buffer: Bytes,
+    spans: Vec<(Slice, Slice)>,
+    anomalies: Anomalies,
+) -> Parsed<H> {
     Parsed {
         head: H::build(
             raw.line,

@@ -21,6 +21,7 @@ mod head;
 mod lenient;
 mod line;
 mod mask;
+mod plain;
 mod reader;
 
 pub use body::{Damage, Reading, Wanted};
