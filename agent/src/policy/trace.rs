@@ -112,8 +112,11 @@ impl<'a> Value<'a> {
 /// `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`, in lower case.
 fn traceparent(value: &[u8]) -> Option<Caller> {
     let (head, rest) = value.split_at_checked(55)?;
-    let lower = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-');
-    if !head.iter().all(lower) || [head[2], head[35], head[52]] != [b'-'; 3] {
+    // What is neither a digit nor a hyphen in its place is refused below.
+    let has_upper = head
+        .iter()
+        .fold(false, |any, b| any | b.is_ascii_uppercase());
+    if has_upper || [head[2], head[35], head[52]] != [b'-'; 3] {
         return None;
     }
     // Version ff is invalid; of later versions the known part is read (§3.2.4).
@@ -151,12 +154,12 @@ fn b3_multi(trace: &[u8], span: &[u8]) -> Option<Caller> {
 
 /// 32 digits, or B3's 16, which stand for the lower half.
 fn trace_id(digits: &[u8]) -> Option<TraceId> {
-    if !matches!(digits.len(), 16 | 32) {
-        return None;
-    }
-    let id = digits
-        .iter()
-        .try_fold(0_u128, |id, &digit| Some(id << 4 | u128::from(hex(digit)?)))?;
+    let (upper, lower) = match digits.len() {
+        16 => (0, number(digits)?),
+        32 => (number(&digits[..16])?, number(&digits[16..])?),
+        _ => return None,
+    };
+    let id = u128::from(upper) << 64 | u128::from(lower);
     (id != 0).then_some(TraceId(id.to_be_bytes()))
 }
 
@@ -164,10 +167,29 @@ fn span_id(digits: &[u8]) -> Option<SpanId> {
     if digits.len() != 16 {
         return None;
     }
-    let id = digits
-        .iter()
-        .try_fold(0_u64, |id, &digit| Some(id << 4 | u64::from(hex(digit)?)))?;
+    let id = number(digits)?;
     (id != 0).then_some(SpanId(id.to_be_bytes()))
+}
+
+/// What sixteen digits say. Every request has three such numbers, so they are looked up.
+fn number(digits: &[u8]) -> Option<u64> {
+    const NONE: u8 = 0xff;
+    const DIGITS: [u8; 256] = {
+        let mut table = [NONE; 256];
+        let mut byte = 0;
+        while byte < table.len() {
+            if let Some(digit) = hex(byte as u8) {
+                table[byte] = digit;
+            }
+            byte += 1;
+        }
+        table
+    };
+    let (id, seen) = digits.iter().fold((0_u64, 0), |(id, seen), &byte| {
+        let digit = DIGITS[usize::from(byte)];
+        (id << 4 | u64::from(digit & 15), seen | digit)
+    });
+    (seen != NONE).then_some(id)
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ const OWNER: u32 = 1;
 const CHILDREN: u32 = 2;
 /// Four tags and their lengths: a byte and at most five bytes (32 bits) each.
 const HEADS: usize = 4 * 6;
+/// What a span needs beyond its own bytes while it is written.
+const SPARE: usize = 64;
 /// Room for the first few spans of a group.
 const SMALL: usize = 4096;
 
@@ -123,6 +125,8 @@ impl Builder {
             _ => self.find(key, origin),
         };
         if let Some(group) = self.groups.get_mut(at) {
+            // Heads are written with some bytes to spare, which are taken back.
+            group.buffer.reserve(size + SPARE);
             wire::head(&mut group.buffer, CHILDREN, len);
             write(&mut group.buffer);
             self.bytes += size;

@@ -1,7 +1,7 @@
 //! Spans, resources and scopes in protobuf (`opentelemetry/proto/trace/v1/trace.proto`,
 //! `.../common/v1/common.proto`).
 
-use super::wire;
+use super::wire::{self, Heads};
 use crate::signal::span::{List, Value};
 
 /// Field numbers of `Span`.
@@ -89,12 +89,27 @@ fn optional(field: u32, len: usize) -> usize {
 
 #[inline]
 fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: Value<'_>) {
-    wire::head(out, field, attribute_len(key, value));
+    let len = value_len(value);
+    let mut heads = Heads::default();
+    heads.push(
+        field,
+        optional(KEY, key.len()) + wire::bytes_len(VALUE, len),
+    );
     if !key.is_empty() {
-        wire::bytes(out, KEY, key.as_bytes());
+        heads.push(KEY, key.len());
     }
-    wire::head(out, VALUE, value_len(value));
-    write_value(out, value);
+    heads.write(out);
+    out.extend_from_slice(key.as_bytes());
+    if let Value::Str(text) = value {
+        let mut heads = Heads::default();
+        heads.push(VALUE, len);
+        heads.push(STRING, text.len());
+        heads.write(out);
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        wire::head(out, VALUE, len);
+        write_value(out, value);
+    }
 }
 
 /// A span, borrowed from wherever its parts are.

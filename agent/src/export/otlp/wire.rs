@@ -18,8 +18,59 @@ const FIXED32: u64 = 5;
 #[inline]
 #[must_use]
 pub(super) const fn varint_len(value: u64) -> usize {
-    // Seven bits to a byte; `| 1` makes zero take one.
-    ((70 - (value | 1).leading_zeros()) / 7) as usize
+    match value {
+        // Nearly every length.
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        // Seven bits to a byte.
+        _ => ((70 - value.leading_zeros()) / 7) as usize,
+    }
+}
+
+/// Tags and lengths that stand together, on their way into a buffer: one write, whose size is known
+/// to the compiler, instead of one for each byte.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    bytes: [u8; HEADS],
+    len: usize,
+}
+
+/// Four of a tag of two bytes and a length of five (32 bits), and some to spare.
+const HEADS: usize = 32;
+
+impl Heads {
+    /// Adds the head of a length-delimited field; `len` bytes must follow.
+    #[inline]
+    pub(super) fn push(&mut self, field: u32, len: usize) {
+        self.varint((u64::from(field) << 3) | LENGTH);
+        self.varint(len as u64);
+    }
+
+    #[inline]
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.byte((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.byte(value as u8);
+    }
+
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        // There is room: lengths are below 2^32, and nobody adds more than four heads.
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// Writes them.
+    #[inline]
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.bytes);
+        out.truncate(start + self.len);
+    }
 }
 
 /// Size of a field's tag. Every field number used here is below 16, which `tag_len` does not take
@@ -114,6 +165,20 @@ mod tests {
         prost::encoding::encode_varint(value, &mut theirs);
         assert_eq!(ours, theirs, "{value}");
         assert_eq!(ours.len(), varint_len(value), "{value}");
+    }
+
+    #[test]
+    fn heads_are_the_same_in_one_write() {
+        for len in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, u32::MAX as usize] {
+            let mut heads = Heads::default();
+            let (mut one, mut each) = (vec![7], vec![7]);
+            for field in [1, 2, 15, 16] {
+                heads.push(field, len);
+                head(&mut each, field, len);
+            }
+            heads.write(&mut one);
+            assert_eq!(one, each, "{len}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The attributes of a span: one buffer of text, and a list of what in it is what.
 
+use std::str::Utf8Error;
+
 use bytes::Bytes;
 
 use super::body::Keys;
@@ -54,13 +56,31 @@ pub(super) struct Text(Bytes);
 impl Text {
     /// The bytes, when they are UTF-8.
     pub(super) fn new(bytes: Bytes) -> Option<Self> {
-        str::from_utf8(&bytes).is_ok().then_some(Self(bytes))
+        Self::check(&bytes).ok()
+    }
+
+    /// The same, and what is wrong with them.
+    pub(super) fn check(bytes: &Bytes) -> Result<Self, Utf8Error> {
+        str::from_utf8(bytes)?;
+        Ok(Self(bytes.clone()))
     }
 
     fn as_str(&self) -> &str {
-        // SAFETY: `new` is the only constructor and checked that the bytes, which never change, are
-        // UTF-8.
+        // SAFETY: `check` is the only constructor and checked that the bytes, which never change,
+        // are UTF-8.
         unsafe { str::from_utf8_unchecked(&self.0) }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

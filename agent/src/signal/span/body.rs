@@ -39,7 +39,8 @@ pub(super) fn push(
                 (None, None) => push_whole(out, keys, text),
                 (None, Some(_)) if !content.cut || text.is_empty() => push_whole(out, keys, text),
                 (shown, _) => {
-                    let end = shown.map_or(text.len(), |limit| char_boundary(&text, limit));
+                    let text = text.as_bytes();
+                    let end = shown.map_or(text.len(), |limit| char_boundary(text, limit));
                     let whole = content.full_size.max(text.len() as u64);
                     out.write(keys.body, |out| {
                         out.extend_from_slice(&text[..end]);
@@ -71,21 +72,21 @@ pub(super) fn push(
     }
 }
 
-fn push_whole(out: &mut Builder, keys: &Keys, text: Bytes) {
+fn push_whole(out: &mut Builder, keys: &Keys, text: Text) {
     if text.is_empty() {
         out.fixed(keys.body, "");
-    } else if let Some(text) = Text::new(text) {
+    } else {
         out.body(keys.body, text);
     }
 }
 
 /// The body as UTF-8, without a last character that its cut end broke; `None` when it is something
 /// else.
-fn text(bytes: &Bytes, cut: bool) -> Option<Bytes> {
-    match str::from_utf8(bytes) {
-        Ok(_) => Some(bytes.clone()),
+fn text(bytes: &Bytes, cut: bool) -> Option<Text> {
+    match Text::check(bytes) {
+        Ok(text) => Some(text),
         Err(error) if cut && error.error_len().is_none() => {
-            Some(bytes.slice(..error.valid_up_to()))
+            Text::check(&bytes.slice(..error.valid_up_to())).ok()
         }
         Err(_) => None,
     }
