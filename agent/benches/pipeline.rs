@@ -30,6 +30,10 @@ use meshtap::redact::{self, Gate};
 use meshtap::signal::metrics::{End, EndLabels, Metrics, MetricsSection, Security, Subject};
 use meshtap::signal::span::{Origin, Profile, SpanBuilder};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Connections over which the exchanges are spread, as on a node with some services.
 const CONNECTIONS: u64 = 64;
 /// What one TCP segment carries: loopback's, and that of a segmentation offload.
