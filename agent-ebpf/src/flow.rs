@@ -9,7 +9,9 @@ use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CR
 use aya_ebpf::helpers::bpf_sk_storage_get;
 use aya_ebpf::macros::btf_map;
 use meshtap_common::{
-    Classification, DIRECTION_INGRESS, FLOW_LEN, FLOW_STATE_IGNORED, FLOW_STATE_OFFSET, distance,
+    Classification, DIRECTION_INGRESS, FLOW_LEN, FLOW_REASON_OFFSET, FLOW_RULE_GUESSED,
+    FLOW_RULE_OFFSET, FLOW_STATE_DORMANT, FLOW_STATE_FOLLOWED, FLOW_STATE_IGNORED, FLOW_STATE_NEW,
+    FLOW_STATE_OFFSET, FLOW_STATE_PENDING, FLOW_STATE_SUSPECTED, FLOW_STATE_WAITING, distance,
 };
 
 use crate::maps;
@@ -41,21 +43,21 @@ struct Storage {
 unsafe impl Sync for Storage {}
 
 /// `state`: nothing is known yet. Storage begins with zeroes.
-pub(crate) const NEW: u8 = 0;
+pub(crate) const NEW: u8 = FLOW_STATE_NEW;
 /// `state`: no message of HTTP has started yet where one may begin. Looked at after each change of
 /// direction.
-pub(crate) const WAITING: u8 = 1;
+pub(crate) const WAITING: u8 = FLOW_STATE_WAITING;
 /// `state`: so many changes of direction without a message that only one packet in
 /// [`DORMANT_PACKETS`] is looked at.
-pub(crate) const DORMANT: u8 = 2;
+pub(crate) const DORMANT: u8 = FLOW_STATE_DORMANT;
 /// `state`: to be ignored for `reason` once TCP has taken the bytes up to `evidence`. A segment
 /// that TCP refuses proves nothing.
-pub(crate) const PENDING: u8 = 3;
+pub(crate) const PENDING: u8 = FLOW_STATE_PENDING;
 /// `state`: Multipath TCP by the options of a received packet; what the socket itself sends
 /// decides.
-pub(crate) const SUSPECTED: u8 = 4;
+pub(crate) const SUSPECTED: u8 = FLOW_STATE_SUSPECTED;
 /// `state`: copied.
-pub(crate) const FOLLOWED: u8 = 5;
+pub(crate) const FOLLOWED: u8 = FLOW_STATE_FOLLOWED;
 /// `state`: left alone as long as it lives.
 pub(crate) const IGNORED: u8 = FLOW_STATE_IGNORED;
 
@@ -63,7 +65,7 @@ pub(crate) const IGNORED: u8 = FLOW_STATE_IGNORED;
 pub(crate) const UNLIMITED: u8 = 1;
 /// `rule`: what looks like HTTP was met where no message begins. Copied within a small window,
 /// until it is followed, or dormant.
-pub(crate) const GUESSED: u8 = 2;
+pub(crate) const GUESSED: u8 = FLOW_RULE_GUESSED;
 
 /// `marks`: it was counted as [`Classification::Other`].
 const COUNTED: u8 = 1;
@@ -99,7 +101,7 @@ pub(crate) struct FlowState {
     marks: u8,
     /// The socket's own packets have shown that it is not Multipath TCP.
     pub(crate) single_path: u8,
-    /// Why it is [`PENDING`] or [`IGNORED`]: a [`Classification`].
+    /// Why it is [`PENDING`] or [`IGNORED`]: a [`Classification`]. User space reads it.
     reason: u8,
     /// Sequence number after the bytes that it is [`PENDING`] for.
     evidence: u32,
@@ -133,6 +135,8 @@ pub(crate) struct DirectionState {
 const _: () = {
     assert!(size_of::<FlowState>() == FLOW_LEN);
     assert!(offset_of!(FlowState, state) == FLOW_STATE_OFFSET);
+    assert!(offset_of!(FlowState, rule) == FLOW_RULE_OFFSET);
+    assert!(offset_of!(FlowState, reason) == FLOW_REASON_OFFSET);
 };
 
 /// The flow of a socket, if it has one.

@@ -135,7 +135,8 @@ pub(super) fn targets(
     Ok(targets)
 }
 
-fn collectors(config: &Config) -> Result<Vec<Target>, Failure> {
+/// The collectors, with what the environment says of them.
+pub(super) fn collectors(config: &Config) -> Result<Vec<Target>, Failure> {
     let all = config.export.otlp.iter().enumerate();
     all.map(|(index, otlp)| destination(otlp, &config.export.name(index)))
         .collect()

@@ -6,10 +6,12 @@
 //! beside them:    process look-ups, the recording's disk, signals, programs with TLS
 //! ```
 
+mod check;
 mod configure;
 mod connections;
 mod control;
 mod enrich;
+mod explain;
 mod lookup;
 mod metered;
 mod output;
@@ -121,6 +123,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => service::run(&args),
         Command::Config(args) => configure::run(&args.command),
+        Command::Check(args) => return check::run(&args),
+        Command::Explain(args) => explain::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

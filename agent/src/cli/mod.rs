@@ -1,5 +1,7 @@
 //! The command line. One file per command.
 
+mod check;
+mod explain;
 mod export;
 mod output;
 mod replay;
@@ -9,6 +11,8 @@ mod tap;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
+pub use check::CheckArgs;
+pub use explain::{ExplainArgs, PodName};
 pub use export::ExportArgs;
 pub use output::{ColourChoice, OutputArgs, SideChoice};
 pub use replay::ReplayArgs;
@@ -42,6 +46,10 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Capture as a service: policy, spans, export, metrics.
     Run(RunArgs),
+    /// Say what this machine can do, and what it lacks: kernel, rights, API, collectors.
+    Check(CheckArgs),
+    /// Say for live sockets why they are, or are not, captured.
+    Explain(ExplainArgs),
     /// Check a configuration, or print its schema.
     Config(ConfigArgs),
 }
@@ -87,6 +95,13 @@ mod tests {
         );
         check("meshtap config check file", true);
         check("meshtap config schema", true);
+        check(
+            "meshtap check --config f --json --set a.b=c --otlp http://a",
+            true,
+        );
+        check("meshtap explain --port 80,8080 --for 2s --json", true);
+        check("meshtap explain --pid 1", true);
+        check("meshtap explain --pod shop/cart-1", true);
     }
 
     #[test]
@@ -112,6 +127,10 @@ mod tests {
         check("meshtap tap --ignore-mark x", false);
         check("meshtap replay", false);
         check("meshtap config", false);
+        check("meshtap explain", false);
+        check("meshtap explain --port 0", false);
+        check("meshtap explain --pod cart-1", false);
+        check("meshtap explain --pod shop/", false);
         check("meshtap run --otlp-protocol grpc", false);
         check("meshtap run --otlp http://a --otlp-protocol thrift", false);
         check("meshtap replay file --port 80 --duration 3s", false);

@@ -143,7 +143,7 @@ pub(super) fn body_size(text: &str) -> Result<usize, String> {
     Ok(size.bytes())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err(format!(

@@ -15,6 +15,7 @@ mod finder;
 mod lookup;
 mod namespace;
 mod owner;
+mod survey;
 
 use std::io;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub use crate::flow::Process;
 
 use crate::capture::Event;
 use crate::flow::{CgroupId, Endpoint, Peers, Side, SocketId};
+
+pub use survey::{LiveSocket, Survey, survey};
 
 use lookup::Shared;
 

@@ -89,6 +89,20 @@ fn socket_inode(link: &[u8]) -> Option<u32> {
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
+/// The inodes of the sockets that a process has open, as far as they can be seen.
+pub(super) fn sockets(pid: u32) -> Vec<u32> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten();
+    entries
+        .filter_map(|entry| {
+            use std::os::unix::ffi::OsStrExt as _;
+            let link = fs::read_link(entry.ok()?.path()).ok()?;
+            socket_inode(link.as_os_str().as_bytes())
+        })
+        .collect()
+}
+
 /// Every process, in ascending order.
 pub(super) fn processes() -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else {

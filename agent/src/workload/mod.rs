@@ -46,6 +46,7 @@ pub use identity::{Identity, WorkloadName};
 pub use outcomes::Outcomes;
 pub use pod::Pod;
 pub use scope::Reason;
+pub use watch::{Access, Right, ask as ask_api, pod_uid};
 
 use crate::clock::monotonic;
 use crate::exchange::Exchange;

@@ -36,6 +36,14 @@ pub(super) fn open(chosen: Option<&Path>) -> Result<(PathBuf, File), CaptureErro
     }
 }
 
+/// The folder that is captured: `chosen`, or the root of the hierarchy.
+///
+/// # Errors
+/// When there is none, or it cannot be opened.
+pub fn root(chosen: Option<&Path>) -> Result<PathBuf, CaptureError> {
+    open(chosen).map(|(path, _folder)| path)
+}
+
 /// The mount point of cgroup v2: of several, the one that shows most of the hierarchy.
 ///
 /// In a container with a cgroup namespace of its own, `/` is the container's own cgroup; the

@@ -1,6 +1,7 @@
 //! Live capture: loads the BPF programs, attaches them to a cgroup, reads what they record, and
 //! passes on what the engine asks of them.
 
+mod agents;
 mod cgroup;
 mod commands;
 mod config;
@@ -14,6 +15,7 @@ mod privilege;
 mod ring;
 mod scope;
 mod tls;
+mod trial;
 
 use std::fmt;
 use std::fs::File;
@@ -27,6 +29,8 @@ use aya::maps::{Array, Map, MapData, MapError, RingBuf};
 pub use aya::util::KernelVersion;
 use meshtap_common::{CaptureConfig, DEFAULT_RING_BYTES, EventHeader};
 
+pub use self::agents::{AgentMaps, agents};
+pub use self::cgroup::root as cgroup_root;
 use self::commands::Commands;
 use self::counters::Counters;
 pub use self::counters::{Classified, Dropped, Drops};
@@ -40,6 +44,7 @@ pub use self::tls::{
     Doubt as TlsDoubt, Notice as TlsNotice, Refused as TlsRefused, TargetState, TlsKeeper,
     TlsProbes,
 };
+pub use self::trial::{MapKind, Others, Trial, has_map, others, try_hooks};
 use super::{Command, Event, Polled, Source, decode};
 use crate::flow::CgroupId;
 pub use config::{CaptureSection, SideChoice, TlsSection, is_ring_size};
@@ -124,7 +129,7 @@ impl Capture {
             reason: error.to_string(),
         })?;
         let commands = Arc::new(Mutex::new(commands));
-        let own = OwnSockets::new(Arc::clone(&commands), map(&mut ebpf, "FLOWS")?);
+        let own = OwnSockets::new(Arc::clone(&commands), take(&mut ebpf, "FLOWS")?)?;
         let counters = Counters {
             drops,
             classified: map(&mut ebpf, "CLASSIFIED")?,

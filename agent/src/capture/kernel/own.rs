@@ -5,9 +5,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aya::maps::{MapData, SkStorage};
+use aya::maps::{Map, MapData, SkStorage};
 use meshtap_common::IgnoredFlow;
 
+use super::CaptureError;
 use super::commands::Commands;
 use crate::flow::SocketId;
 
@@ -16,17 +17,22 @@ use crate::flow::SocketId;
 pub struct OwnSockets {
     commands: Arc<Mutex<Commands>>,
     flows: Arc<Mutex<SkStorage<MapData, IgnoredFlow>>>,
+    /// Number of that map, where the kernel gives it.
+    pub(super) flows_id: Option<u32>,
 }
 
 impl OwnSockets {
-    pub(super) fn new(
-        commands: Arc<Mutex<Commands>>,
-        flows: SkStorage<MapData, IgnoredFlow>,
-    ) -> Self {
-        Self {
+    pub(super) fn new(commands: Arc<Mutex<Commands>>, flows: Map) -> Result<Self, CaptureError> {
+        let flows_id = match &flows {
+            Map::SkStorage(map) => map.info().ok().map(|info| info.id()),
+            _ => None,
+        };
+        let flows = flows.try_into().map_err(super::map_error)?;
+        Ok(Self {
             commands,
             flows: Arc::new(Mutex::new(flows)),
-        }
+            flows_id,
+        })
     }
 
     /// Leaves a socket alone. Call it before the socket connects.

@@ -17,6 +17,7 @@ mod connect;
 mod encode;
 mod endpoint;
 pub mod environment;
+mod greet;
 mod greeting;
 mod notices;
 mod proxy;
@@ -42,6 +43,7 @@ pub use config::{
     BatchConfig, Compression, Concurrency, OtlpConfig, Protocol, QueueConfig, RetryConfig,
     TlsConfig,
 };
+pub use greet::greet;
 pub use proxy::Proxy;
 pub use settings::Settings;
 

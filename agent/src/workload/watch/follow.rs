@@ -81,7 +81,7 @@ impl From<kube::Error> for Broken {
 }
 
 /// An error with its causes: the first alone is often "client error (Connect)".
-fn sentence(error: &dyn std::error::Error) -> String {
+pub(super) fn sentence(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -9,6 +9,7 @@
 //! `kube`'s own watcher does not say when a broken watch is whole again, which `/readyz` and the
 //! trust in addresses need to know; so the loop is here, on `kube`'s client.
 
+mod access;
 mod follow;
 pub(crate) mod objects;
 mod pace;
@@ -27,6 +28,7 @@ use tokio::sync::oneshot;
 
 use super::config::{KubernetesMode, KubernetesSection, PeerChoice};
 use super::directory::{Directory, WATCHES, Watch};
+pub use access::{Access, Right, ask, pod_uid};
 use follow::{Target, follow};
 
 /// Ends the thread when dropped.

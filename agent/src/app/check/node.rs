@@ -1,0 +1,199 @@
+//! What runs on the machine: programs with TLS, proxies of a mesh, Multipath TCP; and what the
+//! agent itself takes of it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::row::{Need, Row};
+use crate::config::Config;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    /// Files with a TLS library that processes use, and why each cannot be read.
+    pub(super) libraries: Vec<Library>,
+    /// Processes that could not be looked into.
+    pub(super) forbidden: u64,
+    /// Processes of each proxy: its name, and how many.
+    pub(super) proxies: Vec<(String, usize)>,
+    pub(super) mptcp: Mptcp,
+    /// Whether the address can be listened on.
+    pub(super) listen: Option<(SocketAddr, Result<(), String>)>,
+    /// Whether agents can meet in the folder.
+    pub(super) handover: Option<(PathBuf, Result<(), String>)>,
+}
+
+/// A file with a TLS library.
+#[derive(Debug)]
+pub(super) struct Library {
+    pub(super) path: String,
+    /// How its functions are found, or why they are not.
+    pub(super) located: Result<String, String>,
+}
+
+/// Multipath TCP, in this network namespace.
+#[derive(Debug, Default)]
+pub(super) struct Mptcp {
+    /// `net.mptcp.enabled`.
+    pub(super) is_enabled: bool,
+    /// Connections that began with it since the boot (`MPTcpExt` of `/proc/net/netstat`).
+    pub(super) connections: u64,
+}
+
+/// The rows.
+pub(super) fn rows(node: &Node, config: &Config) -> Vec<Row> {
+    let mut rows = vec![
+        libraries(node, config.capture.tls.enabled),
+        proxies(&node.proxies),
+        mptcp(&node.mptcp),
+    ];
+    rows.push(match &node.listen {
+        None => Row::idle("telemetry.listen", "not set: no metrics, no health"),
+        Some((address, found)) => taken("telemetry.listen", &address.to_string(), found),
+    });
+    rows.push(match &node.handover {
+        None => Row::idle("handover.folder", "not set: an update misses requests"),
+        Some((folder, found)) => taken("handover.folder", &folder.display().to_string(), found),
+    });
+    rows
+}
+
+fn libraries(node: &Node, is_wanted: bool) -> Row {
+    let name = "tls programs";
+    let mut texts = Vec::new();
+    let mut are_read = true;
+    for library in &node.libraries {
+        let path = &library.path;
+        match &library.located {
+            Ok(how) => texts.push(format!("{path} (readable: {how})")),
+            Err(reason) => {
+                are_read = false;
+                texts.push(format!("{path} (not readable: {reason})"));
+            }
+        }
+    }
+    if node.forbidden > 0 {
+        are_read = false;
+        texts.push(format!(
+            "{} processes may not be looked into",
+            node.forbidden
+        ));
+    }
+    let text = match texts.is_empty() {
+        true => "none runs".to_owned(),
+        false => texts.join("; "),
+    };
+    match (is_wanted, are_read) {
+        (false, _) => Row::idle(name, format!("capture.tls.enabled is false; {text}")),
+        (true, true) => Row::ok(name, text),
+        (true, false) => Row::missing(
+            name,
+            Need::Feature,
+            text,
+            "docs/tls.md says what can be read; other programs stay unread",
+        ),
+    }
+}
+
+fn proxies(found: &[(String, usize)]) -> Row {
+    let name = "mesh proxies";
+    if found.is_empty() {
+        return Row::idle(name, "no ztunnel and no Envoy runs, or none can be seen");
+    }
+    let texts: Vec<_> = found
+        .iter()
+        .map(|(program, count)| format!("{program}: {count}"))
+        .collect();
+    Row::ok(name, texts.join(", "))
+}
+
+fn mptcp(found: &Mptcp) -> Row {
+    let name = "multipath tcp";
+    match (found.is_enabled, found.connections) {
+        (false, _) => Row::ok(name, "off"),
+        (true, 0) => Row::ok(name, "possible, and not used so far"),
+        (true, count) => Row::missing(
+            name,
+            Need::Feature,
+            format!("{count} connections since the boot"),
+            "they are counted and not read; net.mptcp.enabled=0 turns it off",
+        ),
+    }
+}
+
+fn taken(name: &str, what: &str, found: &Result<(), String>) -> Row {
+    match found {
+        Ok(()) => Row::ok(name, what),
+        Err(error) => Row::missing(
+            name,
+            Need::Feature,
+            format!("{what}: {error}"),
+            "an agent that runs has it already, or it is another's; set another one",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::Presence;
+    use super::*;
+
+    const LESS: Presence = Presence::Missing(Need::Feature);
+
+    #[track_caller]
+    fn check(row: &Row, presence: Presence, why: &str) {
+        assert_eq!(row.presence, presence, "{row:?}");
+        assert!(row.why.contains(why), "{row:?}");
+    }
+
+    fn node(located: &[Result<&str, &str>], forbidden: u64) -> Node {
+        let library = |found: &Result<&str, &str>| Library {
+            path: "/usr/lib/libssl.so.3".to_owned(),
+            located: found.map(str::to_owned).map_err(str::to_owned),
+        };
+        Node {
+            libraries: located.iter().map(library).collect(),
+            forbidden,
+            ..Node::default()
+        }
+    }
+
+    #[test]
+    fn tls() {
+        let good = [Ok("symbols")];
+        let mixed = [Ok("symbols"), Err("stripped")];
+        check(&libraries(&node(&[], 0), true), Presence::Ok, "none runs");
+        check(
+            &libraries(&node(&good, 0), true),
+            Presence::Ok,
+            "libssl.so.3",
+        );
+        check(&libraries(&node(&mixed, 0), true), LESS, "stripped");
+        check(&libraries(&node(&good, 3), true), LESS, "3 processes");
+        let idle = Presence::NotApplicable;
+        check(&libraries(&node(&mixed, 3), false), idle, "is false");
+    }
+
+    #[test]
+    fn multipath() {
+        let found = |is_enabled, connections| {
+            mptcp(&Mptcp {
+                is_enabled,
+                connections,
+            })
+        };
+        check(&found(false, 7), Presence::Ok, "off");
+        check(&found(true, 0), Presence::Ok, "not used");
+        check(&found(true, 7), LESS, "7 connections");
+    }
+
+    #[test]
+    fn what_the_agent_takes() {
+        check(&taken("a", "0.0.0.0:9464", &Ok(())), Presence::Ok, "9464");
+        let used = Err("address in use".to_owned());
+        check(&taken("a", "0.0.0.0:9464", &used), LESS, "in use");
+        check(&proxies(&[]), Presence::NotApplicable, "no ztunnel");
+        let found = [("envoy".to_owned(), 2)];
+        check(&proxies(&found), Presence::Ok, "envoy: 2");
+    }
+}
