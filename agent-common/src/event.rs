@@ -21,6 +21,9 @@ pub const FLAG_START: u16 = 1 << 4;
 /// Payload of this record, or bytes before it, were not copied on purpose: past the capture window.
 pub const FLAG_SKIPPED: u16 = 1 << 5;
 
+/// [`EventHeader::urgent`] is set. (The bit after it is one of plaintext's.)
+pub const FLAG_URGENT: u16 = 1 << 7;
+
 /// Bytes of an [`EventHeader`].
 pub const HEADER_LEN: usize = core::mem::size_of::<EventHeader>();
 
@@ -59,8 +62,9 @@ pub struct EventHeader {
     pub local_port: u16,
     /// The other end's port.
     pub remote_port: u16,
-    /// Zero.
-    pub reserved: u32,
+    /// Sequence number of the urgent byte that the segment's pointer names (RFC 6093), with
+    /// `FLAG_URGENT`; else zero.
+    pub urgent: u32,
     /// The socket's own address.
     pub local_addr: [u8; 16],
     /// The other end's address.

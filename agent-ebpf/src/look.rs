@@ -37,6 +37,10 @@ pub(crate) enum Look {
 /// Looks at the first bytes of a stream.
 #[inline(always)]
 pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
+    if packet.is_urgent() {
+        // The urgent byte is not read by who takes the others for a request.
+        return Look::Token;
+    }
     let Some(head) = Head::load(skb, packet.payload_offset, packet.payload_len) else {
         return Look::Other;
     };
@@ -67,6 +71,9 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
 /// Looks at bytes in the middle of a stream that follow a change of direction.
 #[inline(always)]
 pub(crate) fn later(skb: *mut __sk_buff, packet: &Packet) -> Look {
+    if packet.is_urgent() {
+        return Look::Token;
+    }
     let Some(head) = Head::load(skb, packet.payload_offset, packet.payload_len) else {
         return Look::Other;
     };

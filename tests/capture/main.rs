@@ -20,3 +20,4 @@ mod record;
 mod servers;
 mod sides;
 mod sockets;
+mod urgent;

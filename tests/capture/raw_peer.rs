@@ -72,6 +72,17 @@ fn a_needless_retransmission() {
     });
 }
 
+/// The next byte is announced as urgent by a segment without payload.
+#[test]
+fn an_urgent_byte_that_was_announced() {
+    check(false, |peer| {
+        let mut announced = peer.segment(b"");
+        announced.urgent = Some(1);
+        peer.send(&announced);
+        peer.data(b"X");
+    });
+}
+
 /// The peer can be the server, too.
 #[test]
 fn a_server_made_by_hand() {

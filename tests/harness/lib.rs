@@ -51,6 +51,7 @@ pub use envoy::{ENVOY_PORT, Envoy};
 pub use lossy::{Impairment, LossyLink, Tally};
 pub use messages::{Accept, MessageServer, body_of, close, received, send};
 pub use netns::Netns;
+pub use packet::packet;
 pub use pair::{Pair, reset};
 pub use process::{Daemon, socket_states};
 pub use random::Random;

@@ -52,7 +52,11 @@ impl Received {
 }
 
 /// Builds a bare IP packet.
-pub(crate) fn packet(from: SocketAddr, to: SocketAddr, segment: &Segment<'_>) -> Vec<u8> {
+///
+/// # Panics
+/// When the addresses are of two families, or the options too long.
+#[must_use]
+pub fn packet(from: SocketAddr, to: SocketAddr, segment: &Segment<'_>) -> Vec<u8> {
     let mut header = TcpHeader::new(from.port(), to.port(), segment.seq, 64_000);
     if let Ack::Number(number) = segment.ack {
         (header.ack, header.acknowledgment_number) = (true, number);

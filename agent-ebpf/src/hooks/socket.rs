@@ -10,7 +10,7 @@ use aya_ebpf::programs::SkBuffContext;
 use aya_log_ebpf::{debug, warn};
 use meshtap_common::{
     Classification, DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader, FLAG_FIN,
-    FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, KIND_SEGMENT, distance,
+    FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_SEGMENT, distance,
 };
 
 use crate::flow::{self, FOLLOWED, FlowState, NEW, SUSPECTED};
@@ -59,7 +59,7 @@ enum Content {
     Payload,
     /// That there is payload.
     Length,
-    /// That the stream ends where the segment ends.
+    /// Where the segment ends: the stream ends there, or a byte is urgent.
     End,
 }
 
@@ -88,7 +88,7 @@ fn inspect<const DIRECTION: u8>(ctx: &SkBuffContext) -> Option<()> {
     {
         return None;
     }
-    if packet.payload_len == 0 && !packet.is_end() {
+    if packet.payload_len == 0 && !packet.is_end() && !packet.is_urgent() {
         return None;
     }
     let config = maps::config()?;
@@ -271,8 +271,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         let mut flags = if position.start { FLAG_START } else { 0 };
         let mut wakeup_bytes = self.config.wakeup_bytes;
         if packet.payload_len == 0 || distance(position.expected, packet.end()) <= 0 {
-            // Given before, if anything. An end is emitted all the same.
-            if !packet.is_end() {
+            // Given before, if anything. An end is emitted all the same, and what is urgent.
+            if !packet.is_end() && !packet.is_urgent() {
                 return None;
             }
             content = Content::End;
@@ -334,6 +334,13 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         if packet.flags & TCP_RST != 0 {
             flags |= FLAG_RST;
         }
+        let mut urgent = 0;
+        if packet.is_urgent()
+            && let Some(seq) = read::urgent(self.skb, packet)
+        {
+            flags |= FLAG_URGENT;
+            urgent = seq;
+        }
         let is_end = record.content == Content::End;
         let mut header = EventHeader {
             time_ns: read::now(),
@@ -353,7 +360,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             flags,
             local_port: record.ends.local_port,
             remote_port: record.ends.remote_port,
-            reserved: 0,
+            urgent,
             local_addr: [0; 16],
             remote_addr: [0; 16],
         };

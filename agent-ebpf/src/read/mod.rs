@@ -45,6 +45,7 @@ mod socket;
 pub(crate) use operation::{Operation, Progress};
 pub(crate) use packet::{
     Head, LOOK, Packet, Rejected, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, has_option, packet, payload,
+    urgent,
 };
 pub(crate) use socket::{Numbers, Socket, connects_tcp, is_tcp, socket};
 

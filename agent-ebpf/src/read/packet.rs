@@ -14,6 +14,7 @@ pub(crate) const TCP_SYN: u8 = 1 << 1;
 pub(crate) const TCP_RST: u8 = 1 << 2;
 const TCP_PSH: u8 = 1 << 3;
 pub(crate) const TCP_ACK: u8 = 1 << 4;
+const TCP_URG: u8 = 1 << 5;
 
 /// In words, without options.
 const IPV4_HEADER: usize = 5;
@@ -64,6 +65,12 @@ impl Packet {
     #[inline(always)]
     pub(crate) const fn is_end(&self) -> bool {
         self.flags & (TCP_FIN | TCP_RST) != 0
+    }
+
+    /// Says that a byte is urgent.
+    #[inline(always)]
+    pub(crate) const fn is_urgent(&self) -> bool {
+        self.flags & TCP_URG != 0
     }
 
     /// Ends what its sender had to say for now: TCP sets the flag on the last segment of a write
@@ -167,6 +174,16 @@ pub(super) fn words<const N: usize>(skb: *mut __sk_buff, offset: u32) -> Option<
         }
         Some(words.assume_init())
     }
+}
+
+/// Sequence number of the urgent byte of a packet that has one. Linux has the pointer name the byte
+/// after it (`tcp_stdurg` 0).
+#[inline(always)]
+pub(crate) fn urgent(skb: *mut __sk_buff, packet: &Packet) -> Option<u32> {
+    // Checksum and urgent pointer.
+    let [last] = words::<1>(skb, packet.options_offset.wrapping_sub(4))?;
+    let pointer = u32::from_be(last) & 0xffff;
+    Some(packet.seq.wrapping_add(pointer.saturating_sub(1)))
 }
 
 /// Has the TCP header an option of this kind (RFC 9293 §3.1)?

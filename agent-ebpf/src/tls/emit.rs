@@ -198,7 +198,7 @@ unsafe fn fill(entry: *mut u8, session: &Session, record: &Record) {
         (*header).flags = record.flags;
         (*header).local_port = session.ends.local_port as u16;
         (*header).remote_port = session.ends.remote_port as u16;
-        (*header).reserved = 0;
+        (*header).urgent = 0;
         (&raw mut (*header).local_addr)
             .cast::<[u64; 2]>()
             .write(session.ends.local_addr);

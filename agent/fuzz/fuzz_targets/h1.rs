@@ -81,6 +81,7 @@ struct Step {
     fin: bool,
     rst: bool,
     skipped: bool,
+    urgent: None,
     start: bool,
     listener: bool,
     uncopied: u32,
@@ -133,6 +134,7 @@ fn read(mut data: &[u8]) -> Script {
             fin: false,
             rst: false,
             skipped: false,
+            urgent: None,
             start: seq == first[socket][own],
             listener: false,
             uncopied: 0,
@@ -225,6 +227,7 @@ fn run(script: &Script, cut: usize) -> (String, bool, u64) {
                     rst: step.rst && is_last,
                     listener: step.listener,
                     skipped: step.skipped,
+                    urgent: None,
                     ..Segment::new(socket, direction, (local, remote), payload)
                 }),
                 &mut output,

@@ -127,6 +127,7 @@ fn run(steps: &[Step], size: usize, lossless: bool) -> Vec<String> {
                 rst: false,
                 listener: false,
                 skipped: false,
+                urgent: None,
                 payload: bytes,
             };
             engine.event(&Event::Tcp(segment), &mut output);

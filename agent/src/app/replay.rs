@@ -217,6 +217,13 @@ fn remarks(totals: &Totals) -> Option<String> {
             totals.cut, totals.kept
         );
     }
+    if totals.suspects > 0 {
+        text += &format!(
+            "meshtap: {} packets have a wrong TCP checksum where others have a right one; they \
+             count where their receiver acknowledged them\n",
+            totals.suspects
+        );
+    }
     (!text.is_empty()).then_some(text)
 }
 

@@ -93,7 +93,7 @@ fn event(
         flags,
         local_port: 80,
         remote_port: 40_000 + u16::from(id),
-        reserved: 0,
+        urgent: 0,
         local_addr: address(1),
         remote_addr: address(2),
     };

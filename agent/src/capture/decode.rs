@@ -3,7 +3,8 @@
 
 use meshtap_common::{
     DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_HEARD, FLAG_LISTENER,
-    FLAG_RST, FLAG_SKIPPED, FLAG_START, KIND_CLOSED, KIND_PLAINTEXT, KIND_SEGMENT, PlaintextHeader,
+    FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_CLOSED, KIND_PLAINTEXT, KIND_SEGMENT,
+    PlaintextHeader,
 };
 
 use super::{Event, Plaintext, Segment};
@@ -90,6 +91,7 @@ fn segment<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Event<'a>> {
         rst: has(FLAG_RST),
         listener: has(FLAG_LISTENER),
         skipped: has(FLAG_SKIPPED),
+        urgent: has(FLAG_URGENT).then_some(header.urgent),
         payload,
     }))
 }

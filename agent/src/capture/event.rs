@@ -74,6 +74,8 @@ pub struct Segment<'a> {
     pub listener: bool,
     /// Bytes were skipped on purpose (body budget), so a gap here is not a loss of the hook's.
     pub skipped: bool,
+    /// Sequence number of the urgent byte that the segment's pointer names (RFC 6093).
+    pub urgent: Option<u32>,
     /// The bytes.
     pub payload: &'a [u8],
 }
@@ -105,6 +107,7 @@ impl<'a> Segment<'a> {
             rst: false,
             listener: false,
             skipped: false,
+            urgent: None,
             payload,
         }
     }

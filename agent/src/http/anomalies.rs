@@ -35,8 +35,12 @@ impl Anomalies {
     /// 7541 §4.2), long padding (§5.2), an integer with zeros in front (§5.1).
     pub const ODD_COMPRESSION: Self = Self(1 << 9);
 
+    /// Not of the head: a byte was urgent (RFC 6093) and is left out, as a recipient without
+    /// `SO_OOBINLINE` (tcp(7)) has it.
+    pub const URGENT: Self = Self(1 << 10);
+
     /// Each with its name in output.
-    pub const NAMED: [(Self, &'static str); 10] = [
+    pub const NAMED: [(Self, &'static str); 11] = [
         (Self::LENGTH_AND_CHUNKED, "length_and_chunked"),
         (Self::REPEATED_LENGTH, "repeated_length"),
         (Self::FOLDED, "folded_field"),
@@ -47,6 +51,7 @@ impl Anomalies {
         (Self::ODD_STATUS_LINE, "odd_status_line"),
         (Self::CONFLICT, "conflicting_bytes"),
         (Self::ODD_COMPRESSION, "odd_header_compression"),
+        (Self::URGENT, "urgent_data"),
     ];
 
     /// The names of those that are set.

@@ -13,10 +13,12 @@ use super::first::{Unnamed, first_look, skip_empty_lines};
 use super::h1::{End, H1, is_known_request, is_plain_request};
 use super::h2::{H2, who_sends};
 use super::held::{Held, Start, Whole};
+use super::mark::Marks;
 use super::proxy_protocol::{self, Preamble};
 use super::quiescent::Spoken;
 use super::{Context, Messages, Origin, Session};
 use crate::flow::{Direction, Offset};
+use crate::http::Anomalies;
 use crate::http::h1::{Class, classify, is_binary};
 use crate::ledger::Dropped;
 use crate::transport::{Chunk, Gap};
@@ -43,6 +45,7 @@ pub(crate) struct Detect {
     unlike: [bool; 2],
     held: Option<Box<Held>>,
     unnamed: Option<Box<Unnamed>>,
+    marks: Marks,
 }
 
 /// What was found out.
@@ -83,6 +86,17 @@ impl Detect {
         let starts = self.held.iter().flat_map(|held| &held.starts).flatten();
         let unnamed = self.unnamed.as_ref().map_or(0, |unnamed| unnamed.memory());
         starts.map(|start| start.bytes.capacity()).sum::<usize>() + unnamed
+    }
+
+    /// What is to be marked, once it is known what it is.
+    pub(crate) const fn marks(&self) -> Marks {
+        self.marks
+    }
+
+    /// Marks the bytes so far of a direction.
+    pub(crate) fn mark(&mut self, direction: Direction, anomaly: Anomalies) {
+        let marks = &mut self.marks[direction as usize];
+        *marks = marks.with(anomaly);
     }
 
     /// Nothing more comes. What looks like the beginning of a request is one, and is counted.

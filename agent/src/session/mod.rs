@@ -14,9 +14,11 @@
 mod context;
 mod detect;
 mod first;
+mod found;
 mod h1;
 mod h2;
 mod held;
+mod mark;
 mod proxy_protocol;
 mod quiescent;
 mod tunnel;
@@ -28,12 +30,13 @@ pub(crate) use h1::End;
 
 use std::sync::Arc;
 
-use self::detect::{Detect, Found};
+use self::detect::Detect;
 use self::h1::H1;
 use self::h2::H2;
 use self::tunnel::Tunnel;
 use self::websocket::WebSocket;
 use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
+use crate::http::Anomalies;
 use crate::http::h1::Wanted;
 use crate::transport::{Chunk, Gap, Item};
 
@@ -94,19 +97,9 @@ impl Session {
                 }
                 self.gap(direction, &gap, cx);
             }
-            Item::Conflict { .. } => self.conflict(direction),
+            Item::Conflict { .. } => self.mark(direction, Anomalies::CONFLICT),
+            Item::Urgent => self.mark(direction, Anomalies::URGENT),
             Item::End { time } => self.end(direction, time, cx),
-        }
-    }
-
-    /// TCP may have taken other bytes than those that were read: what was read of them last is
-    /// marked.
-    fn conflict(&mut self, direction: Direction) {
-        match self {
-            Self::H1(h1) => h1.conflict(direction),
-            Self::H2(h2) => h2.conflict(direction),
-            Self::Tunnel(tunnel) => tunnel.conflict(direction),
-            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => {}
         }
     }
 
@@ -145,22 +138,12 @@ impl Session {
                 }
             }
             Self::H2(h2) => h2.chunk(direction, &chunk, origin, cx),
-            Self::Detect(detect) => match detect.chunk(direction, &mut chunk, origin) {
-                Found::Nothing => {}
-                Found::Session(session, held) => {
-                    cx.stats.http2 += u64::from(matches!(session, Self::H2(_)));
-                    *self = session;
-                    for (direction, held) in held.iter().flat_map(|held| held.chunks()) {
-                        self.chunk(direction, held, origin, cx);
-                    }
-                    self.rest(direction, chunk, origin, cx);
-                }
-                Found::Other => {
-                    // What is inside a tunnel is no connection that was taken for HTTP.
-                    cx.stats.not_http += u64::from(origin.outer.is_none());
-                    *self = Self::Ignored;
-                }
-            },
+            Self::Detect(detect) => {
+                let marks = detect.marks();
+                let found = detect.chunk(direction, &mut chunk, origin);
+                self.found(found, direction, chunk, origin, cx);
+                self.mark_first(marks);
+            }
             Self::Tunnel(tunnel) => tunnel.chunk(direction, chunk, cx),
             Self::WebSocket(websocket) => websocket.chunk(direction, &chunk, cx),
             Self::Ignored => {}

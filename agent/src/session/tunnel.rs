@@ -3,6 +3,7 @@
 use super::h1::End;
 use super::{Context, Messages, Origin, Session};
 use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
+use crate::http::Anomalies;
 use crate::transport::{Chunk, Gap};
 
 use std::sync::Arc;
@@ -57,8 +58,8 @@ impl Tunnel {
         self.inner.settle(gap.time, cx);
     }
 
-    pub(crate) fn conflict(&mut self, direction: Direction) {
-        self.inner.conflict(direction);
+    pub(crate) fn mark(&mut self, direction: Direction, anomaly: Anomalies) {
+        self.inner.mark(direction, anomaly);
     }
 
     pub(crate) fn end(&mut self, direction: Direction, time: Nanos, cx: &mut Context<'_>) {

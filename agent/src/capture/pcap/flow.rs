@@ -11,7 +11,7 @@ use super::packet::Packet;
 use super::progress::Progress;
 use super::role::{Evidence, judge};
 use super::strays::Strays;
-use super::urgent::Urgent;
+use super::suspects::Suspects;
 use crate::capture::Segment;
 use crate::flow::{CgroupId, Direction, Nanos, SocketId};
 
@@ -26,7 +26,7 @@ pub(super) enum Belongs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Since when, at the engine's time.
     Settling(Nanos),
     Running,
@@ -37,18 +37,18 @@ enum Phase {
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Flow {
-    ends: Ends,
+    pub(super) ends: Ends,
     socket: SocketId,
     evidence: Evidence,
     low_serves: bool,
-    phase: Phase,
+    pub(super) phase: Phase,
     from_low: Progress,
     from_high: Progress,
     /// Directions that a FIN has ended: of the lower end, of the higher one.
     ended: [bool; 2],
     held: Vec<Held>,
     strays: Strays,
-    urgent: Option<Box<Urgent>>,
+    pub(super) suspects: Suspects,
 }
 
 impl Flow {
@@ -65,7 +65,7 @@ impl Flow {
             ended: [false; 2],
             held: Vec::new(),
             strays: Strays::default(),
-            urgent: None,
+            suspects: Suspects::default(),
         }
     }
 
@@ -114,7 +114,7 @@ impl Flow {
 
     /// Packets wait here.
     pub(super) const fn is_holding(&self) -> bool {
-        !self.held.is_empty()
+        !self.held.is_empty() || !self.suspects.is_empty()
     }
 
     /// Hands over what the virtual socket saw of the packet, or keeps the packet until it has seen
@@ -126,19 +126,7 @@ impl Flow {
         handle: &mut dyn FnMut(&Segment<'_>),
     ) -> isize {
         let before = self.size();
-        let low_sent = self.ends.low_sent(packet);
-        if packet.urgent.is_some() && packet.wire_len > 0 {
-            let urgent = self.urgent.get_or_insert_default();
-            urgent.note(packet, low_sent);
-        }
-        match &self.urgent {
-            None => self.step(packet, now, handle),
-            Some(urgent) => {
-                let (packet, payload) = urgent.without(packet, low_sent);
-                let payload = &*payload;
-                self.step(&Packet { payload, ..packet }, now, handle);
-            }
-        }
+        self.step(packet, now, handle);
         self.size() - before
     }
 
@@ -148,7 +136,8 @@ impl Flow {
             self.note(packet);
             let known = self.from_low.is_opened() && self.from_high.is_opened();
             if !known && !packet.rst && now.saturating_sub(since) < GRACE {
-                if packet.is_useful() || packet.ack.is_some() && !packet.syn {
+                let is_useful = packet.is_useful() || packet.urgent.is_some();
+                if is_useful || packet.ack.is_some() && !packet.syn {
                     self.held.push(Held::new(packet, now));
                 }
                 if self.held.len() > MAX_PACKETS {
@@ -158,6 +147,7 @@ impl Flow {
             }
             self.settle(handle);
         }
+        self.accept(packet, handle);
         let (_, received) = self.directions(low_sent);
         match packet.ack {
             Some(ack) if !packet.rst && received.lacks(ack) => {
@@ -243,6 +233,7 @@ impl Flow {
             Phase::Settling(_) => self.settle(handle),
             Phase::Running | Phase::Over => {}
         }
+        self.suspects.expire(now);
         self.release(Release::Due(now), handle);
     }
 
@@ -251,13 +242,14 @@ impl Flow {
         if let Phase::Settling(_) = self.phase {
             self.settle(handle);
         }
+        self.suspects.clear();
         self.release(Release::All, handle);
     }
 
     /// Payload bytes that wait.
     pub(super) fn size(&self) -> isize {
         let bytes: usize = self.held.iter().map(Held::size).sum();
-        bytes.cast_signed()
+        (bytes + self.suspects.size()).cast_signed()
     }
 
     /// Hands over each packet that waits for nothing any more; then, as far as `release` says so,
@@ -288,7 +280,7 @@ impl Flow {
     }
 
     /// The direction that a packet went, then the opposite one.
-    const fn directions(&mut self, low_sent: bool) -> (&mut Progress, &mut Progress) {
+    pub(super) const fn directions(&mut self, low_sent: bool) -> (&mut Progress, &mut Progress) {
         if low_sent {
             (&mut self.from_low, &mut self.from_high)
         } else {
@@ -325,7 +317,7 @@ impl Flow {
         }
     }
 
-    fn emit(&mut self, packet: &Packet<'_>, handle: &mut dyn FnMut(&Segment<'_>)) {
+    pub(super) fn emit(&mut self, packet: &Packet<'_>, handle: &mut dyn FnMut(&Segment<'_>)) {
         let mut packet = *packet;
         if packet.rst {
             // RFC 9293 §3.5.2: what a reset carries is a diagnostic text.
@@ -356,7 +348,7 @@ impl Flow {
                 self.phase = Phase::Over;
             }
         }
-        if packet.is_useful() {
+        if packet.is_useful() || packet.urgent.is_some() {
             handle(&self.segment(&packet, seq, expected, ack, start));
         }
     }
@@ -392,6 +384,7 @@ impl Flow {
             rst: packet.rst,
             listener: false,
             skipped: false,
+            urgent: packet.urgent_byte(),
             payload: packet.payload,
         }
     }

@@ -27,6 +27,7 @@ pub(super) struct Flows {
     /// Connections where packets wait, and since when; some may have been served since.
     waiting: VecDeque<(Nanos, Ends)>,
     held_bytes: isize,
+    suspects: u64,
 }
 
 /// A file cannot be made to fit the hash, and a fixed seed keeps a replay repeatable.
@@ -47,7 +48,13 @@ impl Flows {
             sockets: 0,
             waiting: VecDeque::new(),
             held_bytes: 0,
+            suspects: 0,
         }
+    }
+
+    /// Packets with a wrong checksum that were kept aside.
+    pub(super) const fn suspects(&self) -> u64 {
+        self.suspects
     }
 
     /// Hands over what the virtual socket of the packet's connection saw, and what waited for it.
@@ -72,6 +79,15 @@ impl Flows {
             Flow::new(ends, spare, packet, now)
         });
         let held_before = flow.is_holding();
+        let size_before = flow.size();
+        if flow.suspects(packet, now) {
+            self.suspects += 1;
+            self.held_bytes += flow.size() - size_before;
+            if flow.is_holding() && !held_before {
+                self.waiting.push_back((now, ends));
+            }
+            return;
+        }
         match flow.belongs(packet, now) {
             Belongs::Stray => return,
             Belongs::Here => {

@@ -4,6 +4,7 @@
 
 use meshtap_common::distance;
 
+use super::checksum::Checksum;
 use super::packet::Packet;
 use crate::flow::{Endpoint, Nanos};
 
@@ -41,7 +42,8 @@ pub(super) struct Held {
     pub(super) ack: Option<u32>,
     syn: bool,
     fin: bool,
-    wire_len: u32,
+    urgent: Option<u16>,
+    pub(super) wire_len: u32,
     payload: Box<[u8]>,
 }
 
@@ -56,6 +58,7 @@ impl Held {
             ack: packet.ack,
             syn: packet.syn,
             fin: packet.fin,
+            urgent: packet.urgent,
             wire_len: packet.wire_len,
             payload: packet.payload.into(),
         }
@@ -71,9 +74,10 @@ impl Held {
             syn: self.syn,
             fin: self.fin,
             rst: false,
-            urgent: None,
+            urgent: self.urgent,
             wire_len: self.wire_len,
             payload: &self.payload,
+            checksum: Checksum::Open,
         }
     }
 

@@ -7,6 +7,7 @@
 //! What cannot give a segment is counted under exactly one [`Skip`]; it is never an error. A file
 //! that ends inside a record is one, after everything before that has been handed over.
 
+mod checksum;
 mod clock;
 mod ends;
 mod file;
@@ -18,8 +19,8 @@ mod packet;
 mod progress;
 mod role;
 mod strays;
+mod suspects;
 mod totals;
-mod urgent;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -142,6 +143,7 @@ impl Source for Capture {
             }
         }
         totals.segments += segments;
+        totals.suspects = flows.suspects();
         polled
     }
 

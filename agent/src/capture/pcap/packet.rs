@@ -2,6 +2,7 @@
 
 use etherparse::TcpHeaderSlice;
 
+use super::checksum::{self, Checksum};
 use super::frame::Addresses;
 use super::totals::Skip;
 use crate::flow::{Endpoint, Nanos};
@@ -33,6 +34,7 @@ pub(super) struct Packet<'a> {
     /// Payload bytes on the wire; `payload` holds the first of them.
     pub(super) wire_len: u32,
     pub(super) payload: &'a [u8],
+    pub(super) checksum: Checksum,
 }
 
 impl<'a> Packet<'a> {
@@ -55,7 +57,16 @@ impl<'a> Packet<'a> {
             urgent: header.urg().then(|| header.urgent_pointer()),
             wire_len: tcp.wire_len,
             payload: tcp.payload,
+            checksum: checksum::judge(addresses, tcp),
         })
+    }
+
+    /// Sequence number of the urgent byte. Linux has the pointer name the byte after it
+    /// (`tcp_stdurg` 0).
+    pub(super) fn urgent_byte(&self) -> Option<u32> {
+        let pointer = u32::from(self.urgent?);
+        let first = self.seq.wrapping_add(u32::from(self.syn));
+        Some(first.wrapping_add(pointer.saturating_sub(1)))
     }
 
     /// The capture kept only a part of the payload.

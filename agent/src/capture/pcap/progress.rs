@@ -189,6 +189,11 @@ impl Progress {
         self.expected().is_some() && ahead > 0 && ahead <= MAX_WINDOW
     }
 
+    /// The next byte is among these.
+    pub(super) const fn is_next_in(&self, seq: u32, len: u32) -> bool {
+        distance(seq, self.next) >= 0 && distance(self.next, seq.wrapping_add(len)) > 0
+    }
+
     /// Bytes that are acknowledged and not in the file are missing for good: `missing` gets each
     /// range, from where and how long.
     pub(super) fn give_up(&mut self, ack: u32, missing: &mut impl FnMut(u32, u32)) {

@@ -208,6 +208,9 @@ pub struct Totals {
     pub cut: u64,
     /// Most bytes kept of such a packet's frame: the snap length.
     pub kept: usize,
+    /// TCP packets with a wrong checksum in a direction where others are right: read only where
+    /// their receiver has acknowledged what nothing else has brought.
+    pub suspects: u64,
     skipped: BTreeMap<Skip, u64>,
 }
 

@@ -173,7 +173,7 @@ impl<'a> Cursor<'a> {
             flags: self.u16()?,
             local_port: self.u16()?,
             remote_port: self.u16()?,
-            reserved: self.u32()?,
+            urgent: self.u32()?,
             local_addr: self.bytes()?,
             remote_addr: self.bytes()?,
         })

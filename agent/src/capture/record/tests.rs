@@ -120,7 +120,7 @@ fn event(payload: &[u8]) -> (EventHeader, Vec<u8>) {
         flags: 0x15,
         local_port: 80,
         remote_port: 40_000,
-        reserved: 0,
+        urgent: 0,
         local_addr: [1; 16],
         remote_addr: [2; 16],
     };
@@ -161,7 +161,7 @@ fn any_event() -> impl Strategy<Value = (EventHeader, Vec<u8>)> {
             flags: tags.2,
             local_port: ends.2,
             remote_port: ends.3,
-            reserved: 0,
+            urgent: 0,
             local_addr: ends.0,
             remote_addr: ends.1,
         };

@@ -26,6 +26,7 @@ pub(crate) struct Packet {
     pub(crate) rst: bool,
     pub(crate) listener: bool,
     pub(crate) skipped: bool,
+    pub(crate) urgent: Option<u32>,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -47,6 +48,7 @@ impl Packet {
             rst: self.rst,
             listener: self.listener,
             skipped: self.skipped,
+            urgent: self.urgent,
             payload: &self.payload,
         }
     }
@@ -172,6 +174,7 @@ impl Wire {
             rst: false,
             listener: false,
             skipped: false,
+            urgent: None,
             payload: bytes.to_vec(),
         }
     }

@@ -1,19 +1,40 @@
-//! Requests whose end recipients see in different places ([`Traits::doubtful`]): what follows is
-//! another request only where both sides had nothing else left to say.
+//! Bytes that their recipient may have read otherwise.
+//!
+//! Where recipients see the end of a request in different places ([`Traits::doubtful`]), what
+//! follows is another request only where both sides had nothing else left to say.
 //!
 //! [`Traits::doubtful`]: crate::http::h1::Traits::doubtful
 
-use super::super::Context;
+use super::super::{Context, Messages};
 use super::H1;
 use super::beginning::empty_lines;
 use super::state::Requests;
 use crate::exchange::{InFlight, Partial, Progress};
-use crate::flow::Nanos;
+use crate::flow::{Direction, Nanos};
+use crate::http::Anomalies;
 use crate::http::h1::{Class, classify};
 use crate::ledger::Dropped;
 use crate::transport::Chunk;
 
 impl H1 {
+    /// The recipient may have read other bytes than the last ones of a direction.
+    pub(crate) fn mark(&mut self, direction: Direction, anomaly: Anomalies) {
+        match self.messages(direction) {
+            Messages::Requests => match &mut self.started {
+                Some(started) => started.marks = started.marks.with(anomaly),
+                None => self
+                    .in_flight
+                    .iter_mut()
+                    .for_each(|exchange| exchange.request_anomaly(anomaly)),
+            },
+            Messages::Responses => {
+                if let Some(exchange) = self.in_flight.front_mut() {
+                    exchange.response_anomaly(anomaly);
+                }
+            }
+        }
+    }
+
     /// Within the body of such a request, after all responses, another request may begin: its
     /// server saw the end before.
     pub(super) fn may_have_ended_before(&self, chunk: &Chunk<'_>) -> bool {

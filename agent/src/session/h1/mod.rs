@@ -74,7 +74,6 @@ use super::quiescent::Spoken;
 use super::{Context, Messages};
 use crate::exchange::{InFlight, Progress};
 use crate::flow::{Direction, Endpoint, Nanos, Offset, Peers};
-use crate::http::Anomalies;
 use crate::http::h1::{Reader, Wanted};
 use crate::ledger::{Dropped, Partial};
 use crate::transport::{Chunk, Gap};
@@ -228,24 +227,6 @@ impl H1 {
             Messages::Responses => self.response_gap(gap, cx),
         }
         self.spoken[messages as usize].gap(gap);
-    }
-
-    /// TCP may have taken other bytes than the last ones of a direction.
-    pub(crate) fn conflict(&mut self, direction: Direction) {
-        match self.messages(direction) {
-            Messages::Requests => match &mut self.started {
-                Some(started) => started.conflict = true,
-                None => self
-                    .in_flight
-                    .iter_mut()
-                    .for_each(|exchange| exchange.request_anomaly(Anomalies::CONFLICT)),
-            },
-            Messages::Responses => {
-                if let Some(exchange) = self.in_flight.front_mut() {
-                    exchange.response_anomaly(Anomalies::CONFLICT);
-                }
-            }
-        }
     }
 
     /// A direction has ended.

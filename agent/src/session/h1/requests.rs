@@ -81,7 +81,7 @@ impl H1 {
             time: chunk.time,
             offset: chunk.offset,
             counted: false,
-            conflict: false,
+            marks: Anomalies::default(),
         });
         self.last_request = LastRequest {
             offset: chunk.offset,
@@ -197,12 +197,9 @@ impl H1 {
             Ok(_) | Err(_) => (None, Traits::default()),
         };
         let times = (started.time, now);
-        let anomalies = anomalies.with(traits.anomalies);
+        let anomalies = anomalies.with(traits.anomalies).with(started.marks);
         let mut exchange = InFlight::new(head, anomalies, times, started.offset);
         exchange.expects = traits.expects;
-        if started.conflict {
-            exchange.request_anomaly(Anomalies::CONFLICT);
-        }
         if framed.is_none() {
             exchange.mark(lacks.unwrap_or(Partial::Malformed));
         }

@@ -2,6 +2,7 @@
 
 use super::switched::Early;
 use crate::flow::{Nanos, Offset};
+use crate::http::Anomalies;
 use crate::http::h1::Reader;
 
 /// A request whose head is not whole.
@@ -12,8 +13,8 @@ pub(super) struct Started {
     /// It is in the ledger. The first bytes of a connection are not, before they are known to be
     /// HTTP.
     pub(super) counted: bool,
-    /// TCP may have taken other bytes of its head.
-    pub(super) conflict: bool,
+    /// Its recipient may have read other bytes.
+    pub(super) marks: Anomalies,
 }
 
 /// The first byte of the last request.

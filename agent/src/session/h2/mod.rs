@@ -32,6 +32,7 @@ use super::h1::{End, Verdict};
 use super::{Context, Messages, Origin};
 use crate::exchange::Request;
 use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
+use crate::http::Anomalies;
 use crate::http::h2::frame::{Setting, Settings, decode_http2_settings};
 use crate::http::h2::stream::{Close, Peer};
 use crate::ledger::Partial;
@@ -158,11 +159,13 @@ impl H2 {
         }
     }
 
-    /// TCP may have taken other bytes than the last ones of a direction.
-    pub(crate) fn conflict(&mut self, direction: Direction) {
-        let peer = self.peer(direction);
-        self.receivers[peer as usize].doubt();
-        self.streams.doubt();
+    /// The recipient may have read other bytes than the last ones of a direction.
+    pub(crate) fn mark(&mut self, direction: Direction, anomaly: Anomalies) {
+        if anomaly.contains(Anomalies::CONFLICT) {
+            let peer = self.peer(direction);
+            self.receivers[peer as usize].doubt();
+        }
+        self.streams.mark(anomaly);
     }
 
     /// A direction has ended.

@@ -12,6 +12,7 @@ use super::header_block::Block;
 use super::inside::Inside;
 use crate::exchange::Request;
 use crate::flow::{Nanos, Offset, Peers, TunnelClaims};
+use crate::http::Anomalies;
 use crate::http::h2::HeadBuilder;
 use crate::http::h2::stream::{Close, Peer, State};
 use crate::ledger::{Dropped, Partial};
@@ -235,8 +236,9 @@ impl Streams {
     }
 
     /// Any of them may have been changed by bytes that were read and not taken.
-    pub(super) fn doubt(&mut self) {
-        self.streams.values_mut().for_each(Stream::doubt);
+    pub(super) fn mark(&mut self, anomaly: Anomalies) {
+        let streams = self.streams.values_mut();
+        streams.for_each(|stream| stream.mark(anomaly));
     }
 
     /// An end has sent all of a stream.

@@ -1,6 +1,7 @@
 //! How a direction's position moves on: over kept ranges, over holes, to the end.
 
 use super::assembler::Assembler;
+use super::doubt::Doubt;
 use super::{Anchor, Range, distance};
 use crate::flow::{Nanos, Offset};
 use crate::transport::{Chunk, Gap, Item};
@@ -104,6 +105,38 @@ impl Assembler {
         }
     }
 
+    /// Hands on bytes at the position. `disputed`: other copies of them came.
+    #[inline]
+    pub(super) fn give(
+        &mut self,
+        range: &Range<'_>,
+        disputed: bool,
+        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
+    ) {
+        // A message may be at its end there, another one may begin: both are in doubt.
+        if disputed {
+            receiver.item(Item::Conflict { first: false });
+        }
+        let is_given = match self.urgent {
+            None => {
+                receiver.chunk(range, self.at.offset);
+                self.at.pass(range.end());
+                true
+            }
+            Some(_) => self.chunks(range, receiver),
+        };
+        if is_given && std::mem::take(&mut self.left_out) {
+            receiver.item(Item::Urgent);
+        }
+        if disputed {
+            receiver.item(Item::Conflict { first: false });
+        }
+        let first = !std::mem::replace(&mut self.given, true);
+        if self.received {
+            Doubt::add(&mut self.doubt, range, first);
+        }
+    }
+
     /// Hands on the hole up to `to`; the part that nobody wanted is on purpose.
     pub(super) fn gap(
         &mut self,
@@ -133,7 +166,10 @@ impl Assembler {
         receiver: &mut Receiver<impl FnMut(Item<'_>)>,
     ) {
         let offset = self.at.offset;
-        self.at.pass(to);
+        match self.urgent {
+            None => self.at.pass(to),
+            Some(_) => self.pass_to(to, receiver),
+        }
         self.given = true;
         let len = offset.until(self.at.offset);
         if len > 0 {

@@ -3,6 +3,7 @@
 use super::advance::Receiver;
 use super::doubt::Doubt;
 use super::reorder::{Kept, Reorder};
+use super::urgent::Urgent;
 use super::{Anchor, Range, distance, length};
 use crate::capture::Segment;
 use crate::flow::{Direction, Nanos, Offset};
@@ -32,9 +33,13 @@ pub struct Assembler {
     opened: bool,
     pub(super) ended: bool,
     /// Its bytes are received: TCP may refuse them.
-    received: bool,
+    pub(super) received: bool,
     /// Received bytes that TCP is not known to have taken yet.
-    doubt: Option<Doubt>,
+    pub(super) doubt: Option<Doubt>,
+    /// Urgent bytes ahead.
+    pub(super) urgent: Option<Urgent>,
+    /// An urgent byte was left out, and nothing was handed on since.
+    pub(super) left_out: bool,
     /// Bytes or a gap were handed on.
     pub(super) given: bool,
     pub(super) reorder: Option<Box<Reorder>>,
@@ -118,6 +123,9 @@ impl Assembler {
         }
         if self.ended {
             return;
+        }
+        if let Some(urgent) = segment.urgent {
+            self.announce(urgent, segment.seq);
         }
         if self
             .unneeded
@@ -230,29 +238,6 @@ impl Assembler {
         self.fin(segment, receiver);
         if self.reorder.is_some() {
             self.drain(segment.time, receiver);
-        }
-    }
-
-    /// Hands on bytes at the position. `disputed`: other copies of them came.
-    #[inline]
-    pub(super) fn give(
-        &mut self,
-        range: &Range<'_>,
-        disputed: bool,
-        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
-    ) {
-        // A message may be at its end there, another one may begin: both are in doubt.
-        if disputed {
-            receiver.item(Item::Conflict { first: false });
-        }
-        receiver.chunk(range, self.at.offset);
-        self.at.pass(range.end());
-        if disputed {
-            receiver.item(Item::Conflict { first: false });
-        }
-        let first = !std::mem::replace(&mut self.given, true);
-        if self.received {
-            Doubt::add(&mut self.doubt, range, first);
         }
     }
 
@@ -419,6 +404,7 @@ mod tests {
             ),
             Item::Gap(gap) => format!("{}{}", if gap.skipped { "skip " } else { "gap " }, gap.len),
             Item::Conflict { first } => format!("conflict {first}"),
+            Item::Urgent => "urgent".into(),
             Item::End { .. } => "fin".into(),
         }
     }

@@ -23,6 +23,7 @@ mod doubt;
 pub(crate) mod pre_accept;
 mod reorder;
 mod reset;
+mod urgent;
 mod window;
 
 pub use advance::Receiver;
@@ -78,6 +79,11 @@ impl Anchor {
         self.offset = self.offset(seq);
         self.seq = seq;
     }
+
+    /// Moves it past a byte that has no offset.
+    const fn leave_out(&mut self) {
+        self.seq = self.seq.wrapping_add(1);
+    }
 }
 
 /// A range of bytes with the numbers of the segment that brought them.
@@ -99,6 +105,14 @@ impl Range<'_> {
     /// Sequence number of the byte after the last.
     fn end(&self) -> u32 {
         self.seq.wrapping_add(length(self.bytes))
+    }
+
+    /// The first `n` bytes.
+    fn first(&self, n: usize) -> Self {
+        Self {
+            bytes: self.bytes.get(..n).unwrap_or(self.bytes),
+            ..*self
+        }
     }
 
     /// Leaves out the first `n` bytes.

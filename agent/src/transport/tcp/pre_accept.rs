@@ -42,6 +42,7 @@ pub(crate) struct Kept {
     wire_len: u32,
     fin: bool,
     skipped: bool,
+    urgent: Option<u32>,
     payload: Box<[u8]>,
 }
 
@@ -73,6 +74,7 @@ impl PreAccept {
             wire_len: segment.wire_len,
             fin: segment.fin,
             skipped: segment.skipped,
+            urgent: segment.urgent,
             payload: segment.payload.into(),
         });
         let mut gone = 0;
@@ -163,6 +165,7 @@ impl Kept {
             rst: false,
             listener: false,
             skipped: self.skipped,
+            urgent: self.urgent,
             payload: &self.payload,
         }
     }

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use super::super::checksum::Checksum;
 use super::super::held::MAX_PACKETS;
 use super::*;
 use crate::flow::{Direction, Endpoint};
@@ -29,6 +30,7 @@ fn packet<'a>(
         urgent: None,
         wire_len: u32::try_from(payload.len()).unwrap(),
         payload,
+        checksum: Checksum::Open,
     }
 }
 
@@ -384,44 +386,61 @@ fn a_capture_of_one_direction() {
 }
 
 #[test]
-fn urgent_bytes_are_not_in_the_stream() {
-    let urgent = |pointer, packet: Packet<'static>| Packet {
-        urgent: Some(pointer),
-        ..packet
+fn urgent_bytes() {
+    let check = |pointer, packet: Packet<'_>, expected: &[Option<u32>]| {
+        let urgent = Packet {
+            urgent: Some(pointer),
+            ..packet
+        };
+        let mut flows = Flows::default();
+        let mut got = Vec::new();
+        for packet in [&open()[..], &[urgent]].concat() {
+            flows.packet(&packet, 0, &mut |segment| got.push(segment.urgent));
+        }
+        assert_eq!(got, expected);
     };
-    let text = |packets: &[Packet<'_>]| {
+    let text = packet(UP, "", 100, Some(500), b"/caXrt");
+    check(4, text, &[Some(103)]);
+    check(1, text, &[Some(100)]);
+    check(0, text, &[Some(100)]);
+    // Announced without bytes.
+    check(9, packet(UP, "", 100, Some(500), b""), &[Some(108)]);
+}
+
+#[test]
+fn a_wrong_checksum() {
+    fn with(checksum: Checksum, packet: Packet<'_>) -> Packet<'_> {
+        Packet { checksum, ..packet }
+    }
+    let check = |packets: &[Packet<'_>], expected: &str| {
         let mut flows = Flows::default();
         let mut text = Vec::new();
-        for packet in [&open(), packets].concat() {
+        for packet in [&open()[..], packets].concat() {
             flows.packet(&packet, 0, &mut |s| {
-                let bytes = String::from_utf8_lossy(s.payload);
-                text.push(format!("{}:{bytes}", s.seq));
+                text.push(String::from_utf8_lossy(s.payload).into_owned());
             });
         }
-        text.join(" ")
+        flows.release_all(&mut |s| text.push(format!("{} late", s.wire_len)));
+        assert_eq!(text.join(" "), expected);
     };
-    let before = packet(UP, "", 100, Some(500), b"/ca");
-    let mark = urgent(1, packet(UP, "", 103, Some(500), b"X"));
-    let after = packet(UP, "", 104, Some(500), b"rt");
-    assert_eq!(text(&[before, mark, after]), "100:/ca 103:rt");
-    // Sent again, and in one packet with others.
-    assert_eq!(text(&[before, mark, mark, after]), "100:/ca 103:rt");
-    let all = urgent(4, packet(UP, "", 100, Some(500), b"/caXrt"));
-    assert_eq!(text(&[all]), "100:/cart");
-    // Announced before it comes, and two of them.
-    let early = urgent(4, before);
-    let plain = packet(UP, "", 103, Some(500), b"X");
-    assert_eq!(text(&[early, plain, after]), "100:/ca 103:rt");
-    let second = urgent(2, packet(UP, "", 104, Some(500), b"rYt"));
-    assert_eq!(text(&[before, mark, second]), "100:/ca 103:rt");
-    // What the other end acknowledges is counted alike.
-    let response = packet(DOWN, "", 500, Some(106), b"ok");
-    let mut flows = Flows::default();
-    let mut acks = Vec::new();
-    for packet in [&open(), &[before, mark, after, response][..]].concat() {
-        flows.packet(&packet, 0, &mut |s| acks.push(s.ack));
-    }
-    assert_eq!(acks, [500, 500, 105]);
+    let (right, wrong) = (Checksum::Right, Checksum::Wrong);
+    let first = packet(UP, "", 100, Some(500), b"a");
+    let known = with(right, first);
+    let forged = with(wrong, packet(UP, "", 101, Some(500), b"XXX"));
+    let real = with(right, packet(UP, "", 101, Some(500), b"bcd"));
+    let ack = |ack| packet(DOWN, "", 500, Some(ack), b"");
+    // Refused: the same bytes come again. Accepted: nothing else brings them.
+    check(&[known, forged, real, ack(104)], "a bcd");
+    check(&[known, forged, ack(104)], "a XXX");
+    check(&[known, forged], "a");
+    check(&[known, forged, ack(101), real, ack(104)], "a bcd");
+    // A reset, and an end.
+    let rst = with(wrong, packet(UP, "R", 101, Some(500), b""));
+    let fin = with(wrong, packet(UP, "F", 101, Some(500), b""));
+    check(&[known, rst, fin, real, ack(104)], "a bcd");
+    // Where none is right, a wrong one says nothing.
+    check(&[with(wrong, first), forged, ack(104)], "a XXX");
+    check(&[with(Checksum::Open, first), forged, ack(104)], "a XXX");
 }
 
 #[test]

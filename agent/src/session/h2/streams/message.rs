@@ -215,14 +215,14 @@ impl Stream {
         }
     }
 
-    /// TCP may have taken other bytes than those that were read.
-    pub(super) fn doubt(&mut self) {
+    /// The recipient may have read other bytes than those that were read here.
+    pub(super) fn mark(&mut self, anomaly: Anomalies) {
         let anomalies = match (&mut self.response, &mut self.request) {
             (Some(response), _) => &mut response.anomalies,
             (None, Some(request)) => &mut request.anomalies,
             (None, None) => return,
         };
-        *anomalies = anomalies.with(Anomalies::CONFLICT);
+        *anomalies = anomalies.with(anomaly);
     }
 
     pub(super) fn end(&mut self, from: Peer, now: Nanos) {

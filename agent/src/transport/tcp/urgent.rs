@@ -1,0 +1,198 @@
+//! Urgent bytes (RFC 6093): Linux takes them out of what an application reads, unless it asks for
+//! them in line (`SO_OOBINLINE`, tcp(7)). So they have a sequence number and no offset.
+//!
+//! Linux lets the pointer name the byte after the urgent one, and forgets an urgent byte when a
+//! later one is announced before the application has read so far (`tcp_check_urg`): then the first
+//! is read in line. Neither is known here, so what an urgent byte was left out of is marked.
+
+use super::advance::Receiver;
+use super::assembler::Assembler;
+use super::{Range, distance};
+use crate::transport::Item;
+
+/// Urgent bytes announced and not reached. Linux remembers one; the pointer reaches 64 KiB ahead.
+const MOST: usize = 16;
+
+/// Farthest that a pointer reaches: it has 16 bits.
+const REACH: i32 = 1 << 16;
+
+/// The urgent bytes ahead of a direction's position, in order.
+#[derive(Debug, Default)]
+pub(super) struct Urgent(Vec<u32>);
+
+impl Urgent {
+    fn add(&mut self, seq: u32) {
+        // Linux ignores a pointer that lies before the last one (`tcp_check_urg`).
+        if self.0.last().is_none_or(|last| distance(*last, seq) > 0) {
+            if self.0.len() == MOST {
+                self.0.remove(0);
+            }
+            self.0.push(seq);
+        }
+    }
+}
+
+impl Assembler {
+    /// Learns that the byte with this number is urgent. Of one that was passed it comes too late,
+    /// as for TCP.
+    #[cold]
+    pub(super) fn announce(&mut self, urgent: u32, segment: u32) {
+        if distance(self.at.seq, urgent) >= 0 && distance(segment, urgent) <= REACH {
+            self.urgent.get_or_insert_default().add(urgent);
+        }
+    }
+
+    /// The next urgent byte before `end`.
+    fn urgent_before(&self, end: u32) -> Option<u32> {
+        let first = *self.urgent.as_ref()?.0.first()?;
+        (distance(first, end) > 0).then_some(first)
+    }
+
+    /// The position is at an urgent byte: passes it.
+    fn leave_out(&mut self, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
+        self.at.leave_out();
+        if let Some(urgent) = &mut self.urgent {
+            urgent.0.remove(0);
+            if urgent.0.is_empty() {
+                self.urgent = None;
+            }
+        }
+        self.left_out = true;
+        receiver.item(Item::Urgent);
+    }
+
+    /// Hands on bytes at the position, without the urgent ones. True when the last is not urgent.
+    #[cold]
+    pub(super) fn chunks(
+        &mut self,
+        range: &Range<'_>,
+        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
+    ) -> bool {
+        let mut rest = *range;
+        while let Some(urgent) = self.urgent_before(rest.end()) {
+            let before = rest.first(distance(rest.seq, urgent).unsigned_abs() as usize);
+            if !before.bytes.is_empty() {
+                receiver.chunk(&before, self.at.offset);
+                self.at.pass(urgent);
+            }
+            self.leave_out(receiver);
+            rest.advance(before.bytes.len() + 1);
+        }
+        if rest.bytes.is_empty() {
+            return false;
+        }
+        receiver.chunk(&rest, self.at.offset);
+        self.at.pass(rest.end());
+        true
+    }
+
+    /// Moves the position to `to`, in which urgent bytes do not count.
+    pub(super) fn pass_to(&mut self, to: u32, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
+        while let Some(urgent) = self.urgent_before(to) {
+            self.at.pass(urgent);
+            self.leave_out(receiver);
+        }
+        self.at.pass(to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::super::{Anchor, Bounds};
+    use super::*;
+    use crate::capture::Segment;
+    use crate::flow::{Direction, Offset, SocketId};
+
+    /// Segments at 10 and after: where, bytes, the urgent one. What is read of them, `!` where a
+    /// byte was left out.
+    #[track_caller]
+    fn check(segments: &[(u32, &str, Option<u32>)], expected: &str) {
+        let bounds = Bounds {
+            reorder_bytes: 4096,
+        };
+        let end = SocketAddr::from(([192, 0, 2, 1], 80)).into();
+        let mut own = Assembler::default();
+        let (mut text, mut next) = (String::new(), Offset::ORIGIN);
+        for (seq, bytes, urgent) in segments {
+            let segment = Segment {
+                seq: *seq,
+                expected: 10,
+                start: true,
+                urgent: *urgent,
+                ..Segment::new(SocketId(1), Direction::Egress, (end, end), bytes.as_bytes())
+            };
+            let mut receiver = Receiver::new(Anchor::new(0), |item: Item<'_>| match item {
+                Item::Chunk(chunk) => {
+                    assert_eq!(chunk.offset, next);
+                    next = chunk.end();
+                    text += std::str::from_utf8(chunk.bytes).unwrap();
+                }
+                Item::Gap(gap) => {
+                    assert_eq!(gap.offset, next);
+                    next = gap.end();
+                    text += &format!("({})", gap.len);
+                }
+                Item::Urgent => text.push('!'),
+                _ => {}
+            });
+            own.push(&segment, &bounds, &mut receiver);
+        }
+        let mut receiver = Receiver::new(Anchor::new(0), |item: Item<'_>| match item {
+            Item::Chunk(chunk) => text += std::str::from_utf8(chunk.bytes).unwrap(),
+            Item::Gap(gap) => text += &format!("({})", gap.len),
+            Item::Urgent => text.push('!'),
+            _ => {}
+        });
+        own.flush(0, &mut receiver);
+        assert_eq!(text, expected, "{segments:?}");
+    }
+
+    #[test]
+    fn are_left_out() {
+        check(&[(10, "/caXrt", Some(13))], "/ca!rt!");
+        check(
+            &[(10, "/ca", None), (13, "X", Some(13)), (14, "rt", None)],
+            "/ca!rt!",
+        );
+        check(&[(10, "X/cart", Some(10))], "!/cart!");
+        check(&[(10, "/cartX", Some(15))], "/cart!");
+        check(
+            &[(10, "/cart", None), (15, "", Some(16)), (15, "aXb", None)],
+            "/carta!b!",
+        );
+        // Announced before, sent again, and two of them.
+        check(&[(10, "/ca", Some(13)), (13, "Xrt", None)], "/ca!rt!");
+        check(
+            &[
+                (10, "/caX", Some(13)),
+                (10, "/caX", Some(13)),
+                (14, "rt", None),
+            ],
+            "/ca!rt!",
+        );
+        check(&[(10, "/caXrYt", Some(13)), (10, "", Some(15))], "/ca!rYt!");
+        check(&[(10, "", Some(13)), (10, "/caXrYt", Some(15))], "/ca!r!t!");
+        check(&[(10, "", Some(15)), (10, "/caXrYt", Some(13))], "/caXr!t!");
+    }
+
+    #[test]
+    fn out_of_order_and_missing() {
+        check(&[(14, "rt", None), (10, "/caX", Some(13))], "/ca!rt!");
+        check(&[(13, "Xrt", Some(13)), (10, "/ca", Some(13))], "/ca!rt!");
+        check(&[(10, "/ca", Some(13)), (15, "t", None)], "/ca!(1)t!");
+        check(
+            &[(10, "/cart", None), (15, "", Some(12)), (15, "s", None)],
+            "/carts",
+        );
+        check(
+            &[
+                (10, "/cart", None),
+                (15, "", Some(15 + (1 << 20))),
+                (15, "s", None),
+            ],
+            "/carts",
+        );
+    }
+}
