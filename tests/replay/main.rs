@@ -2,4 +2,5 @@
 //! somebody else made of them.
 
 mod conformance;
+mod forged;
 mod oracle;

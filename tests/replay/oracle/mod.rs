@@ -19,8 +19,9 @@ use std::process::Command;
 
 use meshtap::exchange::Partial;
 use meshtap_tests::{
-    Apache, Bench, ENVOY_PORT, Envoy, Exchange, HTTP_PORT, Impairment, LossyLink, Netns, binary,
-    figure, isolated, skip, swarm,
+    Accept, Apache, Bench, Connection, ENVOY_PORT, Envoy, Exchange, HTTP_PORT, Impairment,
+    LossyLink, MessageServer, Netns, binary, body_of, close, figure, isolated, received, send,
+    skip, swarm,
 };
 
 use self::agent::{Outcome, replay};
@@ -272,5 +273,85 @@ fn a_bad_link() {
         let file = sniffer.finish();
         let ours = agree(bench, "a bad link", &file, &[HTTP_PORT], false);
         assert_eq!(count(&ours.connections()), ids.len());
+    });
+}
+
+/// Bytes of a request's and a response's body.
+const SIZES: [(usize, usize); 6] = [
+    (1, 1),
+    (100, 1_000),
+    (3_000, 3_000),
+    (1, 40_000),
+    (40_000, 1),
+    (20_000, 20_000),
+];
+
+/// Every size from each of some clients, three exchanges on a connection. Gives the ids.
+fn messages(address: SocketAddr) -> Vec<(String, usize, usize)> {
+    let one = |client: usize| {
+        let mut connection = Connection::open(address);
+        let mut done = Vec::new();
+        for (n, (request, response)) in SIZES.into_iter().cycle().take(18).enumerate() {
+            if n % 3 == 0 {
+                connection = Connection::open(address);
+            }
+            let id = format!("{client}-{n}");
+            send(&mut connection, &id, request, response);
+            received(&mut connection, &id, response);
+            done.push((id, request, response));
+        }
+        close(&connection);
+        done
+    };
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|n| scope.spawn(move || one(n))).collect();
+        let clients = clients.into_iter();
+        clients
+            .flat_map(|client| client.join().expect("a client"))
+            .collect()
+    })
+}
+
+/// Loss in both directions, seen at either end: at the server requests have holes that are filled
+/// later, at the client responses; both have copies that the other end never got.
+#[test]
+fn a_bad_link_at_either_end() {
+    isolated(|bench| {
+        for (loss, seed) in [(20, 1), (100, 2)] {
+            let elsewhere = Netns::new();
+            let impairment = Impairment {
+                loss,
+                reorder: 50,
+                duplicate: 10,
+            };
+            let link = LossyLink::new(
+                (&bench.netns, ["10.1.0.1/24", "fd01::1/64"]),
+                (&elsewhere, ["10.1.0.2/24", "fd01::2/64"]),
+                impairment,
+                seed,
+            );
+            let address = SocketAddr::from(([10, 1, 0, 1], HTTP_PORT));
+            let server = MessageServer::start(address, Accept::AtOnce);
+            let at_server = Sniffer::start("tun0", "10.1.0.2");
+            let (asked, at_client) = elsewhere.inside(|| {
+                let at_client = Sniffer::start("tun0", "10.1.0.1");
+                (messages(address), at_client.finish())
+            });
+            drop(server);
+            for (side, file) in [("server", at_server.finish()), ("client", at_client)] {
+                let what = format!("{} % lost, at the {side}", loss / 10);
+                let ours = agree(bench, &what, &file, &[HTTP_PORT], true);
+                assert_eq!(ours.exchanges.len(), asked.len(), "{what}");
+                for (id, request, response) in &asked {
+                    let target = format!("/message?id={id}&size={response}");
+                    let shown = ours.exchanges.iter().find(|one| one.shown.target == target);
+                    let shown = shown.unwrap_or_else(|| panic!("{what}: not shown: {target}"));
+                    assert_eq!(shown.partial, None, "{what}: {}", shown.shown);
+                    assert_eq!(shown.shown.request_body, *request as u64);
+                    assert!(shown.decoded == body_of(id, *response), "{what}: {target}");
+                }
+            }
+            drop(link);
+        }
     });
 }
