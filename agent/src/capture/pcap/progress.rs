@@ -173,7 +173,7 @@ impl Progress {
             self.end = Some(end);
         }
         let ahead = distance(self.next, seq);
-        if ahead.abs() > MAX_WINDOW {
+        if ahead.unsigned_abs() > MAX_WINDOW.unsigned_abs() {
             self.next = end;
             self.early.clear();
         } else if ahead <= 0 {
