@@ -24,7 +24,13 @@ impl Envoy {
     /// `upstream`.
     #[must_use]
     pub fn start(bench: &Bench, upstream: &str) -> Self {
-        Self::with_config(bench, &config(upstream), ENVOY_PORT)
+        Self::with_config(bench, &config(upstream, ""), ENVOY_PORT)
+    }
+
+    /// As [`Self::start`], but it speaks HTTP/2 with prior knowledge to the server.
+    #[must_use]
+    pub fn with_http2_upstream(bench: &Bench, upstream: &str) -> Self {
+        Self::with_config(bench, &config(upstream, HTTP2), ENVOY_PORT)
     }
 
     /// With this configuration, in which something listens on this port.
@@ -47,7 +53,14 @@ impl Envoy {
     }
 }
 
-fn config(upstream: &str) -> String {
+/// Options of a cluster that speaks HTTP/2.
+const HTTP2: &str = "
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: { http2_protocol_options: {} }";
+
+fn config(upstream: &str, protocol: &str) -> String {
     format!(
         r#"
 static_resources:
@@ -74,7 +87,7 @@ static_resources:
   clusters:
   - name: upstream
     connect_timeout: 10s
-    type: STATIC
+    type: STATIC{protocol}
     load_assignment:
       cluster_name: upstream
       endpoints:

@@ -171,6 +171,12 @@ impl Exchange {
         self.0.pointer(pointer).and_then(Value::as_str)
     }
 
+    /// Any member, by its JSON pointer.
+    #[must_use]
+    pub fn at(&self, pointer: &str) -> Option<&Value> {
+        self.0.pointer(pointer)
+    }
+
     /// The method.
     #[track_caller]
     #[must_use]

@@ -78,6 +78,18 @@ impl Apache {
     /// Serving files from [`Self::root`] on IPv4 and IPv6.
     #[must_use]
     pub fn start(bench: &Bench) -> Self {
+        Self::configured(bench, "")
+    }
+
+    /// As [`Self::start`]; it also takes HTTP/2, with prior knowledge or by Upgrade.
+    #[must_use]
+    pub fn with_http2(bench: &Bench) -> Self {
+        let module = "/usr/lib/apache2/modules/mod_http2.so";
+        let lines = format!("LoadModule http2_module {module}\nProtocols h2c http/1.1\n");
+        Self::configured(bench, &lines)
+    }
+
+    fn configured(bench: &Bench, lines: &str) -> Self {
         let root = bench.scratch.folder("www");
         let run = bench.scratch.folder("apache");
         let config = bench.scratch.write(
@@ -89,7 +101,7 @@ impl Apache {
                  LoadModule mime_module /usr/lib/apache2/modules/mod_mime.so\n\
                  User www-data\nGroup www-data\nServerName localhost\nTypesConfig /dev/null\n\
                  ErrorLog /dev/stderr\nKeepAlive On\nMaxKeepAliveRequests 0\n\
-                 Listen 0.0.0.0:{HTTP_PORT}\nListen [::]:{HTTP_PORT}\nDocumentRoot {root}\n",
+                 Listen 0.0.0.0:{HTTP_PORT}\nListen [::]:{HTTP_PORT}\nDocumentRoot {root}\n{lines}",
                 run = run.display(),
                 root = root.display(),
             ),

@@ -6,6 +6,7 @@ pub mod cache;
 pub mod collector;
 pub mod etcd;
 mod go;
+pub mod grpc;
 pub mod kubernetes;
 pub mod plain;
 

@@ -1,0 +1,10 @@
+//! HTTP/2 and gRPC on a live kernel, with real servers and clients.
+
+mod calls;
+mod go_pair;
+mod grpc;
+mod lossy;
+mod oracle;
+mod peers;
+mod servers;
+mod tonic_pair;

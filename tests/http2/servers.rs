@@ -1,0 +1,119 @@
+//! Real servers and clients.
+
+use std::process::{Command, Stdio};
+
+use meshtap_tests::{
+    Apache, Bench, ENVOY_PORT, Envoy, HTTP_PORT, Nginx, Tap, curl, figure, live, url,
+};
+
+fn nginx(bench: &Bench) -> Nginx {
+    Nginx::start_http(
+        bench,
+        &format!("server {{ listen {HTTP_PORT} http2; location /echo {{ return 200 $arg_id; }} }}"),
+    )
+}
+
+#[test]
+fn h2load_and_nginx() {
+    const REQUESTS: usize = 5000;
+    live(|bench| {
+        let _nginx = nginx(bench);
+        let tap = Tap::new(bench).server_side().start();
+        let list = (0..100).map(|n| url("127.0.0.1", &format!("/echo?id={n}")) + "\n");
+        let list = bench.scratch.write("urls", list.collect::<String>());
+        let output = Command::new("h2load")
+            .args(["-n", &REQUESTS.to_string(), "-c", "8", "-m", "50", "-i"])
+            .arg(&list)
+            .stdin(Stdio::null())
+            .output()
+            .expect("h2load");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(&format!("{REQUESTS} succeeded")), "{text}");
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        let ids = report.ids();
+        assert_eq!(ids.values().sum::<usize>(), REQUESTS);
+        assert_eq!(ids.len(), 100);
+    });
+}
+
+#[test]
+fn curl_with_prior_knowledge() {
+    live(|bench| {
+        let _nginx = nginx(bench);
+        let tap = Tap::new(bench).server_side().start();
+        let target = url("127.0.0.1", "/echo?id=known");
+        assert_eq!(curl(&["--http2-prior-knowledge", &target]), b"known");
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        assert_eq!(report.only().at("/version"), Some(&"2".into()));
+        report.assert_ids(&["known".to_owned()]);
+    });
+}
+
+#[test]
+fn curl_that_upgrades() {
+    live(|bench| {
+        let apache = Apache::with_http2(bench);
+        std::fs::write(apache.root().join("a.txt"), "upgraded").expect("a file");
+        let tap = Tap::new(bench).server_side().start();
+        assert_eq!(curl(&["--http2", &url("127.0.0.1", "/a.txt")]), b"upgraded");
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        let exchange = report.only();
+        assert_eq!(exchange.target(), "/a.txt");
+        assert_eq!(exchange.response().text(), "upgraded");
+        assert_eq!(report.count("/stats/http2"), 1);
+    });
+}
+
+/// The first stream is the request that asked for the upgrade; others follow it.
+#[test]
+fn streams_after_an_upgrade() {
+    live(|bench| {
+        let apache = Apache::with_http2(bench);
+        std::fs::write(apache.root().join("a.txt"), "upgraded").expect("a file");
+        let tap = Tap::new(bench).server_side().start();
+        let targets = ["/a.txt", "/a.txt?2", "/a.txt?3"];
+        let output = Command::new("nghttp")
+            .arg("--upgrade")
+            .args(targets.map(|target| url("127.0.0.1", target)))
+            .stdin(Stdio::null())
+            .output()
+            .expect("nghttp");
+        assert_eq!(output.stdout, b"upgradedupgradedupgraded");
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        let mut shown: Vec<_> = (report.exchanges.iter())
+            .map(|exchange| (exchange.target(), exchange.response().text()))
+            .collect();
+        shown.sort_unstable();
+        assert_eq!(shown, targets.map(|target| (target, "upgraded")));
+        assert_eq!(report.count("/stats/http2"), 1);
+    });
+}
+
+#[test]
+fn envoy_before_a_server_of_http2() {
+    const REQUESTS: usize = 500;
+    live(|bench| {
+        let _nginx = nginx(bench);
+        let _envoy = Envoy::with_http2_upstream(bench, "127.0.0.1");
+        let port = HTTP_PORT.to_string();
+        let tap = Tap::new(bench)
+            .args(["--side", "server", "--port", &port])
+            .start();
+        let target = format!("http://127.0.0.1:{ENVOY_PORT}/echo?id=[1-{REQUESTS}]");
+        let _bodies = curl(&["-Z", "--parallel-max", "20", &target]);
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        report.assert_ids(&(1..=REQUESTS).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert!(
+            report
+                .exchanges
+                .iter()
+                .all(|one| one.at("/version") == Some(&"2".into()))
+        );
+        figure(&format!("{} connections", report.count("/stats/http2")));
+    });
+}
