@@ -4,6 +4,9 @@
 pub const COMMAND_IGNORE: u32 = 1;
 /// `flags`: copy every byte, whatever the capture window says; a resume offset still skips.
 pub const COMMAND_UNLIMITED: u32 = 1 << 1;
+/// `flags`: the socket speaks HTTP/2. Every byte is copied but DATA past the budget of its stream.
+/// A resume offset says where a frame begins; it skips nothing. `COMMAND_UNLIMITED` is stronger.
+pub const COMMAND_FRAMES: u32 = 1 << 2;
 
 /// Value of the command table; its key is the socket cookie. All that was asked so far, not only
 /// the last request.
@@ -31,7 +34,8 @@ pub struct ResumeOffset {
     /// Differs from that of the request before: a request counts once. Zero: nothing was asked
     /// yet.
     pub serial: u32,
-    /// TCP sequence number. Payload before it is not needed; the window counts from there.
+    /// TCP sequence number. Payload before it is not needed; the window counts from there. With
+    /// [`COMMAND_FRAMES`]: where the header of a frame begins.
     pub seq: u32,
 }
 

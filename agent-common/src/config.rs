@@ -10,6 +10,10 @@ pub const SIDE_CLIENT: u32 = 2;
 /// Ports that can be selected in the kernel; a longer list is filtered in user space.
 pub const MAX_PORTS: usize = 16;
 
+/// Smallest `stream_budget`. A stream may be a tunnel, whose bytes are all wanted, and the command
+/// that says so takes milliseconds.
+pub const MIN_STREAM_BUDGET: u32 = 256 * 1024;
+
 /// The BPF programs' configuration.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,9 @@ pub struct CaptureConfig {
     pub overrun_bytes: u32,
     /// Size of the ring buffer, which cgroups share. Zero: they do not.
     pub ring_bytes: u32,
+    /// Payload bytes of DATA copied per HTTP/2 stream and direction; what follows is not. No more
+    /// than `budget`.
+    pub stream_budget: u32,
 }
 
 impl Default for CaptureConfig {
@@ -58,13 +65,14 @@ impl Default for CaptureConfig {
             enabled: 1,
             overrun_bytes: crate::DEFAULT_RING_BYTES / 4,
             ring_bytes: crate::DEFAULT_RING_BYTES,
+            stream_budget: MIN_STREAM_BUDGET,
         }
     }
 }
 
-const _: () = assert!(core::mem::size_of::<CaptureConfig>() == 72);
+const _: () = assert!(core::mem::size_of::<CaptureConfig>() == 76);
 
-// SAFETY: `repr(C)`, integers only, no padding (7 × 4 + 16 × 2 + 3 × 4 = 72, asserted above): any
+// SAFETY: `repr(C)`, integers only, no padding (7 × 4 + 16 × 2 + 4 × 4 = 76, asserted above): any
 // bytes are a value.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for CaptureConfig {}

@@ -16,14 +16,17 @@ mod connection;
 mod drops;
 mod event;
 mod flow;
+mod outline;
 mod owner;
 mod plaintext;
 mod sequence;
 mod share;
 
 pub use classification::{CLASSIFICATIONS, Classification};
-pub use command::{COMMAND_IGNORE, COMMAND_UNLIMITED, ResumeOffset, SocketCommand};
-pub use config::{CaptureConfig, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
+pub use command::{COMMAND_FRAMES, COMMAND_IGNORE, COMMAND_UNLIMITED, ResumeOffset, SocketCommand};
+pub use config::{
+    CaptureConfig, MAX_PORTS, MIN_STREAM_BUDGET, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER,
+};
 pub use connection::{
     CONNECTION_CLOSED, CONNECTION_OPENED, CONNECTION_RING_BYTES, ConnectionRecord,
 };
@@ -37,6 +40,7 @@ pub use flow::{
     FLOW_STATE_FOLLOWED, FLOW_STATE_IGNORED, FLOW_STATE_NEW, FLOW_STATE_OFFSET, FLOW_STATE_PENDING,
     FLOW_STATE_SUSPECTED, FLOW_STATE_WAITING, FlowReport, IgnoredFlow,
 };
+pub use outline::{FLAG_OUTLINE, FrameMark, MARK_LEN, MAX_MARKS};
 pub use owner::Owner;
 pub use plaintext::{
     FLAG_HEARD, KIND_CLOSED, KIND_PLAINTEXT, MAX_PLAINTEXT, PLAINTEXT_LEN, PlaintextHeader,

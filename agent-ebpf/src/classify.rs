@@ -9,7 +9,7 @@
 
 use meshtap_common::{Classification, DIRECTION_INGRESS, distance};
 
-use crate::flow::{FOLLOWED, FlowState, NEW, PENDING, UNLIMITED};
+use crate::flow::{FOLLOWED, FRAMES, FlowState, NEW, PENDING, UNLIMITED};
 use crate::look::{self, Look};
 use crate::maps;
 use crate::read::Numbers;
@@ -75,7 +75,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
     /// Mid-stream.
     #[inline(always)]
     fn classify_later(&self, flow: &mut FlowState) -> bool {
-        if flow.rule == UNLIMITED {
+        if matches!(flow.rule, UNLIMITED | FRAMES) {
             // User space has recognised it.
             flow.follow();
             return true;

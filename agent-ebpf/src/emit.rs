@@ -6,13 +6,24 @@
 
 use aya_ebpf::bindings::{__sk_buff, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_ringbuf_reserve, bpf_ringbuf_submit};
-use meshtap_common::{DropReason, EventHeader, FLAG_FIN, FLAG_RST, HEADER_LEN, MAX_CHUNK, MAX_SKB};
+use meshtap_common::{
+    DropReason, EventHeader, FLAG_FIN, FLAG_OUTLINE, FLAG_RST, FLAG_SKIPPED, FrameMark, HEADER_LEN,
+    MARK_LEN, MAX_CHUNK, MAX_MARKS, MAX_SKB,
+};
 
-use crate::maps::{EVENTS, count, pending};
+use crate::maps::{self, EVENTS, count, pending};
 use crate::{asm, read, share};
 
 const CHUNK: u32 = MAX_CHUNK as u32;
 const CHUNKS: u32 = (MAX_SKB / MAX_CHUNK) as u32;
+
+/// The same value, of which the verifier knows nothing. It follows a place once for each value that
+/// it knows there and that decides what comes; where it knows none, once. `any`: a number that it
+/// does not know.
+#[inline(always)]
+pub(crate) fn unknown(value: u32, any: u32) -> u32 {
+    value ^ any ^ asm::opaque(any)
+}
 
 /// Writes a packet's record, or several: each has at most [`MAX_CHUNK`] bytes. `header` is that
 /// of the whole, and its `captured_len` says how much payload is wanted: all, or none.
@@ -20,13 +31,15 @@ const CHUNKS: u32 = (MAX_SKB / MAX_CHUNK) as u32;
 pub(crate) fn segment(
     skb: *mut __sk_buff,
     header: &mut EventHeader,
-    mut offset: u32,
+    offset: u32,
     wakeup_bytes: u32,
     ring_bytes: u32,
 ) {
     let flags = header.flags;
-    let mut wire_len = header.wire_len;
-    let mut left = header.captured_len;
+    let any = header.time_ns as u32;
+    let mut offset = unknown(offset, any);
+    let mut wire_len = unknown(header.wire_len, any);
+    let mut left = unknown(header.captured_len, any);
     let pending = pending();
     if !share::admits(header.cgroup_id, left, pending, ring_bytes) {
         count(DropReason::RingShare, left);
@@ -59,6 +72,55 @@ pub(crate) fn segment(
     if !write(skb, header, offset, wakeup(pending, wakeup_bytes)) {
         count(DropReason::RingFull, left);
     }
+}
+
+/// Writes the record of a packet of which nothing but the headers of frames is copied: the first
+/// `count` of `marks`.
+#[inline(always)]
+pub(crate) fn outline(
+    header: &mut EventHeader,
+    marks: &[FrameMark; MAX_MARKS],
+    count: u32,
+    ring_bytes: u32,
+) {
+    const FEW: usize = 4;
+    let len = count * MARK_LEN as u32;
+    let pending = pending();
+    if !share::admits(header.cgroup_id, len, pending, ring_bytes) {
+        maps::count(DropReason::RingShare, len);
+        return;
+    }
+    header.flags |= FLAG_OUTLINE | FLAG_SKIPPED;
+    header.captured_len = len;
+    let written = if count <= FEW as u32 {
+        write_marks::<FEW>(header, marks)
+    } else {
+        write_marks::<MAX_MARKS>(header, marks)
+    };
+    if !written {
+        maps::count(DropReason::RingFull, len);
+    }
+}
+
+/// Writes a header and the first `N` marks. False when the ring is full.
+#[inline(always)]
+fn write_marks<const N: usize>(header: &EventHeader, marks: &[FrameMark; MAX_MARKS]) -> bool {
+    let entry = reserve_exactly(HEADER_LEN + N * MARK_LEN);
+    if entry.is_null() {
+        return false;
+    }
+    // SAFETY: `entry` was reserved with room for a header, 8-byte aligned, and `N` marks, which are
+    // words that begin where a header of whole 8-byte words ends.
+    unsafe {
+        entry.cast::<EventHeader>().write(*header);
+        let to = entry.add(HEADER_LEN).cast::<u32>();
+        let from = marks.as_ptr().cast::<u32>();
+        for n in 0..N * MARK_LEN / 4 {
+            to.add(n).write_volatile(from.add(n).read_volatile());
+        }
+        bpf_ringbuf_submit(entry.cast(), u64::from(BPF_RB_NO_WAKEUP));
+    }
+    true
 }
 
 /// Writes one record. False when the ring is full.

@@ -66,6 +66,8 @@ pub(crate) const UNLIMITED: u8 = 1;
 /// `rule`: what looks like HTTP was met where no message begins. Copied within a small window,
 /// until it is followed, or dormant.
 pub(crate) const GUESSED: u8 = FLOW_RULE_GUESSED;
+/// `rule`: HTTP/2. Every byte is copied but DATA past the budget of its stream ([`crate::frames`]).
+pub(crate) const FRAMES: u8 = 3;
 
 /// `marks`: it was counted as [`Classification::Other`].
 const COUNTED: u8 = 1;

@@ -7,6 +7,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 
+use crate::frames::PREFACE;
 use crate::read::{Head, LOOK, Packet};
 
 /// Longest method that is taken for one in the middle of a stream (`UPDATEREDIRECTREF`, the longest
@@ -68,6 +69,18 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
     }
 }
 
+/// Looks at the first bytes of a stream that is followed: after how many of them the frames of
+/// HTTP/2 begin.
+#[inline(always)]
+pub(crate) fn frames(skb: *mut __sk_buff, packet: &Packet) -> Option<u32> {
+    let head = Head::load(skb, packet.payload_offset, packet.payload_len)?;
+    if is_settings(&head) {
+        return Some(0);
+    }
+    let len = PREFACE.len() as u32;
+    (head.len >= len && is_prefix(&head, &PREFACE)).then_some(len)
+}
+
 /// Looks at bytes in the middle of a stream that follow a change of direction.
 #[inline(always)]
 pub(crate) fn later(skb: *mut __sk_buff, packet: &Packet) -> Look {
@@ -83,11 +96,65 @@ pub(crate) fn later(skb: *mut __sk_buff, packet: &Packet) -> Look {
     if is_request(&head) {
         return Look::Request;
     }
+    let block = header_block::<0>(&head)
+        .or(header_block::<WINDOW_UPDATE>(&head))
+        .or(header_block::<PING>(&head));
+    match block {
+        Some(1..8) => return Look::Request,
+        Some(8..15) => return Look::Response,
+        _ => {}
+    }
     if may_become_request(&head, false) {
         Look::Token
     } else {
         Look::Other
     }
+}
+
+/// Bytes of frames of HTTP/2 that come before others (RFC 9113 §6.7, §6.9).
+const WINDOW_UPDATE: usize = 13;
+const PING: usize = 17;
+
+/// HTTP/2 HEADERS at `AT` (RFC 9113 §6.2), all of a header block: the index of its first field in
+/// the tables (RFC 7541 §6, Appendix A). Pseudo-fields come first: those of a request are 1 to 7,
+/// the status is 8 to 14.
+#[inline(always)]
+fn header_block<const AT: usize>(head: &Head) -> Option<u8> {
+    const END_STREAM: u8 = 1;
+    const END_HEADERS: u8 = 4;
+    const PRIORITY: u8 = 0x20;
+    let is_after = match AT {
+        WINDOW_UPDATE => head.byte(2) == 4 && head.byte(3) == 8,
+        PING => head.byte(2) == 8 && head.byte(3) == 6,
+        _ => true,
+    };
+    let [length, kind, flags, id] = [
+        head.byte(AT),
+        head.byte(AT + 3),
+        head.byte(AT + 4),
+        head.byte(AT + 5),
+    ];
+    if !is_after
+        || length != 0
+        || kind != 1
+        || flags & END_HEADERS == 0
+        || flags & !(END_STREAM | END_HEADERS | PRIORITY) != 0
+        // No connection has that many streams. Clients' are odd, and others carry no request.
+        || id != 0
+        || head.byte(AT + 8) & 1 == 0
+    {
+        return None;
+    }
+    let field = if flags & PRIORITY == 0 {
+        head.byte(AT + 9)
+    } else {
+        head.byte(AT + 14)
+    };
+    Some(match field {
+        0x80.. => field & 0x7f,
+        0x40.. => field & 0x3f,
+        _ => field & 0x0f,
+    })
 }
 
 #[inline(always)]

@@ -9,9 +9,9 @@
 
 use meshtap_common::{CaptureConfig, DIRECTION_INGRESS, distance};
 
-use crate::flow::{DirectionState, GUESSED, UNLIMITED};
-use crate::maps;
-use crate::read::Packet;
+use crate::flow::{DirectionState, FRAMES, GUESSED, UNLIMITED};
+use crate::read::{Packet, Socket};
+use crate::{frames, maps};
 
 /// A window that is used up goes on to so many times its size while user space keeps up.
 const OVERRUN: u32 = 4;
@@ -93,13 +93,13 @@ pub(crate) fn content(
 /// alone.
 #[inline(always)]
 pub(crate) fn obey(
-    cookie: u64,
-    direction: u8,
+    (socket, packet): (Socket, &Packet),
+    (cookie, direction): (u64, u8),
     state: &mut DirectionState,
     rule: &mut u8,
     generation: u32,
 ) -> bool {
-    use meshtap_common::{COMMAND_IGNORE, COMMAND_UNLIMITED};
+    use meshtap_common::{COMMAND_FRAMES, COMMAND_IGNORE, COMMAND_UNLIMITED};
 
     let Some(command) = maps::command(cookie) else {
         return true;
@@ -128,11 +128,17 @@ pub(crate) fn obey(
     }
     if flags & COMMAND_UNLIMITED != 0 {
         *rule = UNLIMITED;
+    } else if flags & COMMAND_FRAMES != 0 {
+        *rule = FRAMES;
     }
     let (serial, seq) = resume_offset;
     if serial != state.serial {
         state.serial = serial;
-        if state.has_window != 0 && distance(state.base, seq) > 0 {
+        if flags & COMMAND_FRAMES != 0 {
+            if let Some(frames) = frames::of(socket, direction, true) {
+                frames.suggest(seq, packet);
+            }
+        } else if state.has_window != 0 && distance(state.base, seq) > 0 {
             state.base = seq;
         }
     }

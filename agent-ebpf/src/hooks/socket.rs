@@ -15,9 +15,10 @@ use meshtap_common::{
 
 use crate::flow::{self, FOLLOWED, FlowState, NEW, SUSPECTED};
 use crate::look::{self, Look};
-use crate::maps::{self, Ends};
+use crate::maps;
 use crate::mptcp::{self, Path};
 use crate::read::{self, Numbers, Packet, Rejected, Socket, TCP_FIN, TCP_RST};
+use crate::record::{Content, Record};
 use crate::scope::{self, Role};
 use crate::segment::{Position, Segment};
 use crate::{accept, emit, window};
@@ -25,42 +26,20 @@ use crate::{accept, emit, window};
 /// The packet goes on its way, always.
 const PASS: i32 = 1;
 
-/// While bytes are skipped on purpose, user space hears of it this often, so that a gap is never
-/// near 2^31 bytes; and at the end of each write, so that the end of a message is not waited for.
-const REPORTED_EVERY: u32 = 256 * 1024;
-
+// Inlined into the entry that the macro makes: a function of its own would return nothing, and the
+// verifier refuses one that happens to leave an address of its stack where a result would be.
 #[cgroup_skb(ingress)]
+#[inline(always)]
 fn meshtap_ingress(ctx: SkBuffContext) -> i32 {
     inspect::<DIRECTION_INGRESS>(&ctx);
     PASS
 }
 
 #[cgroup_skb(egress)]
+#[inline(always)]
 fn meshtap_egress(ctx: SkBuffContext) -> i32 {
     inspect::<DIRECTION_EGRESS>(&ctx);
     PASS
-}
-
-/// What of a segment is written into the ring.
-struct Record {
-    cookie: u64,
-    ends: Ends,
-    expected: u32,
-    /// `FLAG_*` beside those of the TCP header.
-    flags: u16,
-    content: Content,
-    /// Pending bytes at which the reader is woken.
-    wakeup_bytes: u32,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Content {
-    /// The payload.
-    Payload,
-    /// That there is payload.
-    Length,
-    /// Where the segment ends: the stream ends there, or a byte is urgent.
-    End,
 }
 
 #[inline(always)]
@@ -159,6 +138,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             flags: FLAG_LISTENER,
             content: Content::Payload,
             wakeup_bytes: self.config.wakeup_bytes,
+            frames: None,
+            marks: 0,
         })
     }
 
@@ -250,7 +231,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             flow.ignore(Classification::Cgroup);
             return false;
         }
-        let stays = window::obey(cookie, DIRECTION, state, rule, generation);
+        let packet = (self.socket, &self.packet);
+        let stays = window::obey(packet, (cookie, DIRECTION), state, rule, generation);
         if !stays {
             flow.ignore(Classification::Requested);
         }
@@ -276,6 +258,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
                 return None;
             }
             content = Content::End;
+        } else if self.is_framed(flow, position) {
+            return self.follow_frames(flow, position, flags);
         } else {
             let (anchor, heard) = if DIRECTION == DIRECTION_EGRESS {
                 (sent.unwrap_or(packet.seq), numbers.received)
@@ -288,14 +272,10 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             window::quiesce(state, anchor, heard);
             match window::content(state, rule, self.config, packet) {
                 window::Content::Length => {
-                    maps::count(DropReason::Budget, packet.payload_len);
                     let skipped = state.skipped;
-                    let is_over = packet.is_end() || packet.is_push();
-                    if skipped != 0 && skipped < REPORTED_EVERY && !is_over {
-                        state.skipped = skipped.saturating_add(packet.payload_len);
+                    if !self.skip(state, packet.is_end() || packet.is_push()) {
                         return None;
                     }
-                    state.skipped = packet.payload_len;
                     flags |= FLAG_SKIPPED;
                     content = Content::Length;
                     if skipped == 0 {
@@ -321,6 +301,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             flags,
             content,
             wakeup_bytes,
+            frames: None,
+            marks: 0,
         })
     }
 
@@ -341,17 +323,22 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             flags |= FLAG_URGENT;
             urgent = seq;
         }
-        let is_end = record.content == Content::End;
+        let time_ns = read::now();
+        // One way on for all that was decided.
+        let any = time_ns as u32;
+        let content = emit::unknown(record.content as u32, any);
+        let len = emit::unknown(packet.payload_len, any);
+        let is_end = content == Content::End as u32;
         let mut header = EventHeader {
-            time_ns: read::now(),
+            time_ns,
             cookie: record.cookie,
             cgroup_id: read::cgroup(self.skb),
             seq: if is_end { packet.end() } else { packet.seq },
             ack: packet.ack,
             expected: record.expected,
-            wire_len: if is_end { 0 } else { packet.payload_len },
-            captured_len: if record.content == Content::Payload {
-                packet.payload_len
+            wire_len: if is_end { 0 } else { len },
+            captured_len: if content == Content::Payload as u32 {
+                len
             } else {
                 0
             },
@@ -365,6 +352,14 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             remote_addr: [0; 16],
         };
         record.ends.write_addresses(&mut header);
+        if let Some(frames) = record.frames {
+            return emit::outline(
+                &mut header,
+                &frames.marks,
+                record.marks,
+                self.config.ring_bytes,
+            );
+        }
         emit::segment(
             self.skb,
             &mut header,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use meshtap_common::{CaptureConfig, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
+use meshtap_common::{CaptureConfig, MIN_STREAM_BUDGET, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
 
 use super::control;
 use crate::capture::kernel::{CaptureOptions, Wanted};
@@ -48,6 +48,7 @@ pub(super) fn options(config: &Config) -> CaptureOptions {
         },
         // A whole body of the limit besides a head, and never less than the default.
         budget: body.saturating_add(defaults.budget),
+        stream_budget: body.max(MIN_STREAM_BUDGET),
         wakeup_bytes: ring_bytes / 8,
         overrun_bytes: ring_bytes / 4,
         ..defaults

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use meshtap_common::{
-    CaptureConfig, Classification, DropReason, MAX_PORTS, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER,
+    CaptureConfig, Classification, DropReason, MAX_PORTS, MIN_STREAM_BUDGET, SIDE_BOTH,
+    SIDE_CLIENT, SIDE_SERVER,
 };
 
 use tracing::Level;
@@ -224,6 +225,9 @@ fn options(args: &TapArgs) -> CaptureOptions {
             SideChoice::Client => SIDE_CLIENT,
         },
         budget: budget(args.max_body),
+        stream_budget: u32::try_from(args.max_body)
+            .unwrap_or(u32::MAX)
+            .max(MIN_STREAM_BUDGET),
         wakeup_bytes: args.ring_size / 8,
         overrun_bytes: args.ring_size / 4,
         log: if args.log { LOG_LEVEL } else { 0 },

@@ -21,4 +21,13 @@ pub enum Command {
     /// Copy all bytes of this socket from now on: what it speaks has no messages in turn, so the
     /// body budget does not fit it.
     Unlimited(SocketId),
+    /// As [`Self::Unlimited`], but DATA of HTTP/2 past the budget of its stream.
+    Frames {
+        /// The socket.
+        socket: SocketId,
+        /// Which way.
+        direction: Direction,
+        /// TCP sequence number of the header of a frame, if one is known.
+        next: Option<u32>,
+    },
 }

@@ -6,6 +6,7 @@ mod event;
 mod interface;
 #[cfg(feature = "agent")]
 pub mod kernel;
+pub mod outline;
 pub mod pcap;
 pub mod record;
 #[cfg(feature = "tls")]

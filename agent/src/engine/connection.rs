@@ -184,6 +184,11 @@ impl Connection {
                 seq,
             }),
             Some(Ask::Unlimited) => cx.output.commands.push(Command::Unlimited(socket)),
+            Some(Ask::Frames(next)) => cx.output.commands.push(Command::Frames {
+                socket,
+                direction,
+                next,
+            }),
         }
     }
 

@@ -14,4 +14,11 @@ pub enum Demand {
     Nothing,
     /// Every byte, whatever the other direction does: the protocol has no messages in turn.
     Unlimited,
+    /// As [`Self::Unlimited`], but what a stream of HTTP/2 carries past its budget.
+    Frames {
+        /// Where a frame begins, if that is known.
+        next: Option<Offset>,
+        /// Bytes of streams past their budget that came all the same, so far.
+        unwanted: u64,
+    },
 }

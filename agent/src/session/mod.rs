@@ -302,7 +302,7 @@ impl Session {
                 Wanted::After(len) => Demand::From(position + len),
                 Wanted::Nothing => Demand::Nothing,
             },
-            Self::H2(h2) => h2.demand(),
+            Self::H2(h2) => h2.demand(direction, position),
             Self::Tunnel(tunnel) => tunnel.demand(direction, position),
             Self::WebSocket(websocket) => websocket.demand(direction, position),
             Self::Detect(_) | Self::Ignored => Demand::Nothing,

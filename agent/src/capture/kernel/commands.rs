@@ -12,7 +12,7 @@ use std::io;
 use aya::maps::{Array, HashMap, MapData};
 use hashbrown::HashMap as Table;
 use meshtap_common::{
-    COMMAND_IGNORE, COMMAND_UNLIMITED, MAX_COMMANDS, ResumeOffset, SocketCommand,
+    COMMAND_FRAMES, COMMAND_IGNORE, COMMAND_UNLIMITED, MAX_COMMANDS, ResumeOffset, SocketCommand,
 };
 
 use crate::flow::{Direction, SocketId};
@@ -48,6 +48,21 @@ impl Commands {
         self.write(socket, |command| command.flags |= COMMAND_UNLIMITED)
     }
 
+    /// Follows the frames of a socket, one of which begins at `next`.
+    pub(super) fn frames(
+        &mut self,
+        socket: SocketId,
+        direction: Direction,
+        next: Option<u32>,
+    ) -> io::Result<()> {
+        self.write(socket, |command| {
+            command.flags |= COMMAND_FRAMES;
+            if let Some(seq) = next {
+                set(command, direction, seq);
+            }
+        })
+    }
+
     /// Nothing of this direction before `seq` is needed; the capture window begins there.
     pub(super) fn set_resume_offset(
         &mut self,
@@ -55,18 +70,7 @@ impl Commands {
         direction: Direction,
         seq: u32,
     ) -> io::Result<()> {
-        self.write(socket, |command| {
-            let [ingress, egress] = &mut command.resume_offset;
-            let resume_offset = match direction {
-                Direction::Ingress => ingress,
-                Direction::Egress => egress,
-            };
-            *resume_offset = ResumeOffset {
-                // Zero means that nothing was asked.
-                serial: resume_offset.serial.checked_add(1).unwrap_or(1),
-                seq,
-            };
-        })
+        self.write(socket, |command| set(command, direction, seq))
     }
 
     fn write(
@@ -91,6 +95,19 @@ impl Commands {
             .set(0, self.current, 0)
             .map_err(io::Error::other)
     }
+}
+
+fn set(command: &mut SocketCommand, direction: Direction, seq: u32) {
+    let [ingress, egress] = &mut command.resume_offset;
+    let resume_offset = match direction {
+        Direction::Ingress => ingress,
+        Direction::Egress => egress,
+    };
+    *resume_offset = ResumeOffset {
+        // Zero means that nothing was asked.
+        serial: resume_offset.serial.checked_add(1).unwrap_or(1),
+        seq,
+    };
 }
 
 /// What was asked, by cookie, bounded. Pure.

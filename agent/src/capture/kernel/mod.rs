@@ -45,7 +45,7 @@ pub use self::tls::{
     TlsProbes,
 };
 pub use self::trial::{MapKind, Others, Trial, has_map, others, try_hooks};
-use super::{Command, Event, Polled, Source, decode};
+use super::{Command, Event, Polled, Source, decode, outline};
 use crate::flow::CgroupId;
 pub use config::{CaptureSection, SideChoice, TlsSection, is_ring_size};
 
@@ -239,12 +239,11 @@ impl Capture {
         handle: &mut dyn FnMut(&EventHeader, &[u8]),
     ) -> io::Result<Polled> {
         let malformed = &mut self.malformed;
-        let polled = self
-            .reader
-            .poll(timeout, |record| match EventHeader::split(record) {
-                Some((header, rest)) => handle(&header, rest),
-                None => *malformed += 1,
-            })?;
+        let polled = self.reader.poll(timeout, |record| {
+            let good = EventHeader::split(record)
+                .is_some_and(|(header, rest)| outline::expand(&header, rest, handle));
+            *malformed += u64::from(!good);
+        })?;
         if let Some(diagnostics) = &mut self.diagnostics {
             diagnostics.flush();
         }
@@ -315,6 +314,11 @@ impl Source for Capture {
                     seq,
                 } => asked.set_resume_offset(socket, direction, seq),
                 Command::Unlimited(socket) => asked.unlimited(socket),
+                Command::Frames {
+                    socket,
+                    direction,
+                    next,
+                } => asked.frames(socket, direction, next),
             };
         }
         let _refused = asked.publish();

@@ -23,19 +23,22 @@ impl BodyReader {
         self.messages = Some(Box::new(counter));
     }
 
-    /// Takes the next bytes; keeps at most `limit` of all.
-    pub fn push(&mut self, bytes: &[u8], limit: usize) {
-        self.size = self.size.saturating_add(bytes.len() as u64);
+    /// Takes the next bytes; keeps at most `limit` of all. Says how many are past it.
+    pub fn push(&mut self, bytes: &[u8], limit: usize) -> u64 {
+        let len = bytes.len() as u64;
+        self.size = self.size.saturating_add(len);
         if let Some(messages) = &mut self.messages {
             messages.push(bytes);
         }
+        let unwanted = self.size.saturating_sub(limit as u64).min(len);
         if self.broken {
-            return;
+            return unwanted;
         }
         let room = limit.saturating_sub(self.kept.len()).min(bytes.len());
         if let Some(bytes) = bytes.get(..room) {
             self.kept.extend_from_slice(bytes);
         }
+        unwanted
     }
 
     /// The next bytes are missing. `lost`: not on purpose. True when bytes that were wanted are
@@ -93,7 +96,9 @@ mod tests {
         let mut reader = BodyReader::default();
         for step in steps {
             match step {
-                Ok(text) => reader.push(text.as_bytes(), 8),
+                Ok(text) => {
+                    reader.push(text.as_bytes(), 8);
+                }
                 Err(len) => {
                     reader.miss(len.unsigned_abs(), *len < 0, 8);
                 }

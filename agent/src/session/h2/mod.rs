@@ -227,10 +227,19 @@ impl H2 {
         self.streams.expire(now, cx);
     }
 
-    /// Frames of all streams interleave, and header compression forgives no gap: every byte is
-    /// wanted.
-    pub(crate) const fn demand(&self) -> Demand {
-        Demand::Unlimited
+    /// What is wanted of a direction that stands at `position`. Frames of all streams interleave,
+    /// and header compression forgives no gap: everything but bodies past their limit, and all of a
+    /// connection that carries tunnels.
+    pub(crate) fn demand(&self, direction: Direction, position: Offset) -> Demand {
+        if self.streams.has_tunnels() {
+            return Demand::Unlimited;
+        }
+        let peer = self.peer(direction);
+        let left = self.receivers[peer as usize].left();
+        Demand::Frames {
+            next: left.map(|left| position + u64::from(left)),
+            unwanted: self.streams.unwanted(peer),
+        }
     }
 }
 

@@ -108,6 +108,14 @@ impl Receiver {
         self.decoder.forget();
     }
 
+    /// Bytes to the header of the next frame, if that is known.
+    pub(super) fn left(&self) -> Option<u32> {
+        match &self.sync {
+            Sync::Frames(reader) => reader.left(),
+            _ => None,
+        }
+    }
+
     pub(super) fn end(&mut self) {
         self.sync = Sync::Ended;
     }

@@ -1,5 +1,6 @@
 //! The streams of an HTTP/2 connection: one exchange each.
 
+mod ending;
 mod message;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,10 @@ pub(super) struct Streams {
     /// Where a request begins that started since the last look, and the last one.
     unseen: Option<Offset>,
     last_request: Option<Offset>,
+    /// A stream was a CONNECT.
+    tunnels: bool,
+    /// Body bytes past the limit, by their sender.
+    unwanted: [u64; 2],
 }
 
 impl Streams {
@@ -41,7 +46,19 @@ impl Streams {
             max_id: 0,
             unseen: None,
             last_request: None,
+            tunnels: false,
+            unwanted: [0; 2],
         }
+    }
+
+    /// A stream was a CONNECT: what it carries is no body.
+    pub(super) const fn has_tunnels(&self) -> bool {
+        self.tunnels
+    }
+
+    /// Body bytes past the limit that came all the same.
+    pub(super) const fn unwanted(&self, from: Peer) -> u64 {
+        self.unwanted[from as usize]
     }
 
     /// The first stream is this request.
@@ -157,6 +174,7 @@ impl Streams {
         if undecoded {
             stream.lacks(Partial::Hpack);
         }
+        self.tunnels |= stream.is_connect();
         self.insert(id, stream);
     }
 
@@ -207,10 +225,12 @@ impl Streams {
         now: Nanos,
         cx: &mut Context<'_>,
     ) {
+        let mut unwanted = 0;
         self.change(id, cx, |stream, cx| match &mut stream.inside {
             Some(inside) => inside.bytes(from, bytes, now, cx),
-            None => stream.push(from, bytes, cx.bounds.body),
+            None => unwanted = stream.push(from, bytes, cx.bounds.body),
         });
+        self.unwanted[from as usize] += unwanted;
     }
 
     /// Body bytes that are missing. `lost`: not on purpose.
@@ -291,39 +311,6 @@ impl Streams {
             }
             (Peer::Server, false) => self.response_only(id, cx),
             (_, true) => self.finish(id, Some(Partial::HeadTooLarge), now, cx),
-        }
-    }
-
-    /// Emits what is too old. The streams go on.
-    pub(super) fn expire(&mut self, now: Nanos, cx: &mut Context<'_>) {
-        let oldest = now.checked_sub(cx.limits.exchange_age);
-        let too_old = |started: Nanos| oldest.is_some_and(|oldest| started <= oldest);
-        let ids: Vec<u32> = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.oldest().is_some_and(too_old))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ids {
-            self.emit(id, Some(Partial::MaxAge), false, now, cx);
-            self.change(id, cx, |stream, cx| {
-                if let Some(inside) = &mut stream.inside {
-                    inside.expire(now, cx);
-                }
-            });
-        }
-    }
-
-    /// Nothing more comes.
-    pub(super) fn finish_all(&mut self, end: End, now: Nanos, cx: &mut Context<'_>) {
-        let ids: Vec<u32> = self.streams.keys().copied().collect();
-        for id in ids {
-            let stream = self.streams.get(&id);
-            let partial = stream.map(|stream| {
-                let responded = stream.has_response();
-                super::cut(end, responded, stream.state.has_ended(Peer::Client))
-            });
-            self.finish(id, partial, now, cx);
         }
     }
 

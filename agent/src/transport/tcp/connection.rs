@@ -39,6 +39,9 @@ pub(crate) enum Ask {
     ResumeOffset(u32),
     /// To copy everything.
     Unlimited,
+    /// To copy everything but DATA past the budget of its stream; a frame begins at this sequence
+    /// number.
+    Frames(Option<u32>),
 }
 
 /// Where a byte is on the wire: the same at both ends of a connection, when nothing between them
@@ -182,6 +185,10 @@ impl Tcp {
                 Some(Ask::ResumeOffset(own.assembler.at().seq(offset)))
             }
             super::window::Wanted::Everything => Some(Ask::Unlimited),
+            super::window::Wanted::Frames(next) => {
+                let at = own.assembler.at();
+                Some(Ask::Frames(next.map(|offset| at.seq(offset))))
+            }
         }
     }
 

@@ -13,6 +13,10 @@ const RENEW: u64 = 256 * 1024;
 /// Fewer unwanted bytes than this are not worth a command: the hook reads it only when its budget
 /// is spent.
 const WORTH: u64 = 64 * 1024;
+/// Bytes that came and are past the budget of their stream, after which the hook hears once more
+/// where a frame begins: it has lost track of frames. It takes that in only at a moment when the
+/// direction is silent, so it is tried now and then.
+const AGAIN: u64 = 1024 * 1024;
 /// Farthest position that is asked for. The hook compares sequence numbers modulo 2^32, so half of
 /// that is the limit.
 const FAR: u64 = 1 << 30;
@@ -38,6 +42,9 @@ enum State {
     Heard,
     /// The hook copies everything.
     Unlimited,
+    /// The hook follows frames; so many unwanted bytes had come when it last heard where one
+    /// begins.
+    Frames(u64),
 }
 
 /// What to ask for.
@@ -47,6 +54,8 @@ pub(super) enum Wanted {
     From(Offset),
     /// Every byte from now on, without a budget.
     Everything,
+    /// Every byte from now on but DATA past the budget of its stream. A frame begins there.
+    Frames(Option<Offset>),
 }
 
 impl Window {
@@ -78,6 +87,9 @@ impl Window {
         if self.state == State::Unlimited {
             return None;
         }
+        if let Demand::Frames { next, unwanted } = demand {
+            return self.frames(next, unwanted);
+        }
         if let Some(until) = self.until {
             if position < until {
                 return None;
@@ -90,7 +102,7 @@ impl Window {
                 self.until = Some(until);
                 until
             }
-            Demand::Nothing => return None,
+            Demand::Nothing | Demand::Frames { .. } => return None,
             Demand::Unlimited => {
                 self.state = State::Unlimited;
                 return Some(Wanted::Everything);
@@ -103,6 +115,17 @@ impl Window {
             self.state = State::Speaks;
         }
         Some(Wanted::From(from))
+    }
+
+    fn frames(&mut self, next: Option<Offset>, unwanted: u64) -> Option<Wanted> {
+        if let State::Frames(heard) = self.state
+            && (next.is_none() || unwanted.saturating_sub(heard) < AGAIN)
+        {
+            return None;
+        }
+        self.until = None;
+        self.state = State::Frames(unwanted);
+        Some(Wanted::Frames(next))
     }
 }
 
@@ -152,6 +175,30 @@ mod tests {
             (100, Demand::Unlimited, Some(Wanted::Everything)),
             (10_000_000, Demand::Unlimited, None),
         ]);
+    }
+
+    #[test]
+    fn frames_are_followed_until_a_tunnel_opens() {
+        let frames = |next: Option<u64>, unwanted| Demand::Frames {
+            next: next.map(Offset),
+            unwanted,
+        };
+        let from = |next: Option<u64>| Some(Wanted::Frames(next.map(Offset)));
+        check(&[
+            (100, frames(Some(120), 0), from(Some(120))),
+            (300, frames(Some(400), AGAIN - 1), None),
+            // Lost track of: said again, once it is known.
+            (9_000_000, frames(None, AGAIN), None),
+            (
+                9_100_000,
+                frames(Some(9_100_007), AGAIN),
+                from(Some(9_100_007)),
+            ),
+            (9_200_000, frames(Some(9_200_000), 2 * AGAIN - 1), None),
+            (9_300_000, Demand::Unlimited, Some(Wanted::Everything)),
+            (9_400_000, frames(Some(9_400_000), 9 * AGAIN), None),
+        ]);
+        check(&[(100, frames(None, 0), from(None))]);
     }
 
     #[test]

@@ -100,6 +100,19 @@ impl Reader {
         matches!(self.state, State::Header) && self.kept.is_empty()
     }
 
+    /// Bytes to the header of the next frame, if that is known.
+    #[must_use]
+    pub fn left(&self) -> Option<u32> {
+        match self.state {
+            State::Header if self.kept.is_empty() => Some(0),
+            State::Whole(header) => Some(header.length.saturating_sub(length(&self.kept))),
+            State::Padding(header) => Some(header.length),
+            State::Data(_, body, padding) => Some(body.saturating_add(padding)),
+            State::Pass(left) => Some(left),
+            State::Header | State::Broken => None,
+        }
+    }
+
     /// Where the next frame begins is not known: nothing more is read.
     #[must_use]
     pub const fn is_broken(&self) -> bool {

@@ -196,9 +196,15 @@ impl Stream {
         }
     }
 
-    pub(super) fn push(&mut self, from: Peer, bytes: &[u8], limit: usize) {
+    /// It was a CONNECT.
+    pub(super) const fn is_connect(&self) -> bool {
+        !matches!(self.connect, Connect::No)
+    }
+
+    /// Body bytes. Says how many are past the limit.
+    pub(super) fn push(&mut self, from: Peer, bytes: &[u8], limit: usize) -> u64 {
         let limit = if self.request.is_some() { limit } else { 0 };
-        self.bodies[from as usize].push(bytes, limit);
+        self.bodies[from as usize].push(bytes, limit)
     }
 
     pub(super) fn miss(&mut self, from: Peer, len: u64, lost: bool, limit: usize) {

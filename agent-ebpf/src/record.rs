@@ -1,0 +1,124 @@
+//! What of a segment is written into the ring, and how that of HTTP/2 is decided.
+
+use meshtap_common::{DropReason, FLAG_SKIPPED, distance};
+
+use crate::flow::{DirectionState, FRAMES, FlowState, UNLIMITED};
+use crate::frames::{self, Frames, Place};
+use crate::maps::{self, Ends};
+use crate::segment::{Position, Segment};
+use crate::look;
+
+/// While bytes are skipped on purpose, user space hears of it this often, so that a gap is never
+/// near 2^31 bytes; and at the end of each write, so that the end of a message is not waited for.
+const REPORTED_EVERY: u32 = 256 * 1024;
+
+/// What of a segment is written into the ring.
+pub(crate) struct Record {
+    pub(crate) cookie: u64,
+    pub(crate) ends: Ends,
+    pub(crate) expected: u32,
+    /// `FLAG_*` beside those of the TCP header.
+    pub(crate) flags: u16,
+    pub(crate) content: Content,
+    /// Pending bytes at which the reader is woken.
+    pub(crate) wakeup_bytes: u32,
+    /// With [`Content::Outline`]: the headers.
+    pub(crate) frames: Option<&'static Frames>,
+    /// How many.
+    pub(crate) marks: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// The payload.
+    Payload,
+    /// That there is payload.
+    Length,
+    /// The headers of its HTTP/2 frames.
+    Outline,
+    /// Where the segment ends: the stream ends there, or a byte is urgent.
+    End,
+}
+
+impl<const DIRECTION: u8> Segment<DIRECTION> {
+    /// The payload is not copied. Is user space to hear of it? `is_over`: it may not have to wait.
+    #[inline(always)]
+    pub(crate) fn skip(&self, state: &mut DirectionState, is_over: bool) -> bool {
+        let len = self.packet.payload_len;
+        maps::count(DropReason::Budget, len);
+        let skipped = state.skipped;
+        if skipped != 0 && skipped < REPORTED_EVERY && !is_over {
+            state.skipped = skipped.saturating_add(len);
+            return false;
+        }
+        state.skipped = len;
+        true
+    }
+
+    /// Is the payload frames of HTTP/2? The first bytes of a direction say so, or user space.
+    #[inline(always)]
+    pub(crate) fn is_framed(&self, flow: &mut FlowState, position: Position) -> bool {
+        if position.start
+            && flow.rule != UNLIMITED
+            && position.expected == self.packet.seq
+            && let Some(before) = look::frames(self.skb, &self.packet)
+            && let Some(frames) = frames::of(self.socket, DIRECTION, true)
+        {
+            frames.start(self.packet.seq.wrapping_add(before));
+            flow.rule = FRAMES;
+        }
+        flow.rule == FRAMES
+    }
+
+    /// What of frames is copied.
+    #[inline(always)]
+    pub(crate) fn follow_frames(
+        &self,
+        flow: &mut FlowState,
+        position: Position,
+        mut flags: u16,
+    ) -> Option<Record> {
+        let packet = &self.packet;
+        let cookie = flow.cookie;
+        let state = flow.direction(DIRECTION);
+        let mut content = Content::Payload;
+        let (mut found, mut marks) = (None, 0);
+        if let Some(frames) = frames::of(self.socket, DIRECTION, false) {
+            match frames.place(packet, position.expected) {
+                Place::Copied => {}
+                Place::Skipped => {
+                    let is_whole = distance(packet.end(), frames.next) == 0;
+                    if !self.skip(state, packet.is_end() || packet.is_push() || is_whole) {
+                        return None;
+                    }
+                    flags |= FLAG_SKIPPED;
+                    content = Content::Length;
+                }
+                Place::Header { at, skips } => {
+                    let budget = frames::budget(self.config);
+                    marks = frames.walk(self.skb, packet, at, skips, budget);
+                    if marks != 0 {
+                        maps::count(DropReason::Budget, packet.payload_len);
+                        state.skipped = packet.payload_len;
+                        content = Content::Outline;
+                        found = Some(&*frames);
+                    }
+                }
+            }
+        }
+        if content == Content::Payload && state.skipped != 0 {
+            state.skipped = 0;
+            flags |= FLAG_SKIPPED;
+        }
+        Some(Record {
+            cookie,
+            ends: self.socket.ends()?,
+            expected: position.expected,
+            flags,
+            content,
+            wakeup_bytes: self.config.wakeup_bytes,
+            frames: found,
+            marks,
+        })
+    }
+}
