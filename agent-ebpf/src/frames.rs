@@ -29,8 +29,8 @@ use aya_ebpf::helpers::bpf_sk_storage_get;
 use aya_ebpf::macros::btf_map;
 use meshtap_common::{CaptureConfig, DIRECTION_INGRESS, FrameMark, MAX_MARKS, distance};
 
-use crate::{asm, emit};
 use crate::read::{self, Packet, Socket};
+use crate::{asm, emit};
 
 /// What a client sends first (RFC 9113 §3.4).
 pub(crate) const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -4,9 +4,9 @@ use meshtap_common::{DropReason, FLAG_SKIPPED, distance};
 
 use crate::flow::{DirectionState, FRAMES, FlowState, UNLIMITED};
 use crate::frames::{self, Frames, Place};
+use crate::look;
 use crate::maps::{self, Ends};
 use crate::segment::{Position, Segment};
-use crate::look;
 
 /// While bytes are skipped on purpose, user space hears of it this often, so that a gap is never
 /// near 2^31 bytes; and at the end of each write, so that the end of a message is not waited for.
