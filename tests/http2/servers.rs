@@ -72,9 +72,12 @@ fn curl_that_upgrades() {
 fn streams_after_an_upgrade() {
     live(|bench| {
         let apache = Apache::with_http2(bench);
-        std::fs::write(apache.root().join("a.txt"), "upgraded").expect("a file");
+        let targets = ["/a.txt", "/b.txt", "/c.txt"];
+        for target in targets {
+            let file = apache.root().join(target.trim_start_matches('/'));
+            std::fs::write(file, "upgraded").expect("a file");
+        }
         let tap = Tap::new(bench).server_side().start();
-        let targets = ["/a.txt", "/a.txt?2", "/a.txt?3"];
         let output = Command::new("nghttp")
             .arg("--upgrade")
             .args(targets.map(|target| url("127.0.0.1", target)))
