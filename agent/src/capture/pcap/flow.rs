@@ -337,7 +337,10 @@ impl Flow {
             None => {}
         }
         let ack = packet.ack.or(received.expected()).unwrap_or_default();
-        let expected = sent.expected().unwrap_or(seq);
+        if let Some(ack) = packet.ack {
+            received.acknowledge(ack);
+        }
+        let expected = sent.taken_before(seq).unwrap_or(seq);
         let start = sent.at_start();
         if !packet.rst {
             sent.saw(seq, packet.wire_len, packet.fin);

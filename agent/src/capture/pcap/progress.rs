@@ -65,6 +65,8 @@ pub(super) struct Progress {
     /// Everything before it was in the file, or is missing for good.
     next: u32,
     end: Option<u32>,
+    /// The receiver has acknowledged everything before it.
+    acknowledged: Option<u32>,
     early: Vec<(u32, u32)>,
 }
 
@@ -75,6 +77,7 @@ impl Default for Progress {
             first: 0,
             next: 0,
             end: None,
+            acknowledged: None,
             early: Vec::new(),
         }
     }
@@ -86,6 +89,33 @@ impl Progress {
         match self.origin {
             Origin::Unknown(_) => None,
             Origin::Middle | Origin::Opened => Some(self.next),
+        }
+    }
+
+    /// The receiver has these bytes.
+    pub(super) fn acknowledge(&mut self, ack: u32) {
+        if self
+            .acknowledged
+            .is_none_or(|known| distance(known, ack) > 0)
+        {
+            self.acknowledged = Some(ack);
+        }
+    }
+
+    /// The position before which the receiver has everything, as far as the packets until this one
+    /// show it. That is less than [`Self::expected`] for bytes that come again before their
+    /// acknowledgement: which copy was taken is not known.
+    pub(super) fn taken_before(&self, seq: u32) -> Option<u32> {
+        let expected = self.expected()?;
+        match self.acknowledged {
+            Some(taken)
+                if distance(taken, seq) >= 0
+                    && distance(seq, expected) > 0
+                    && distance(seq, expected) <= MAX_WINDOW =>
+            {
+                Some(taken)
+            }
+            _ => Some(expected),
         }
     }
 
