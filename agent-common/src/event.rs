@@ -24,6 +24,26 @@ pub const FLAG_SKIPPED: u16 = 1 << 5;
 /// [`EventHeader::urgent`] is set. (The bit after it is one of plaintext's.)
 pub const FLAG_URGENT: u16 = 1 << 7;
 
+// Each flag has a bit of its own, those of other records included.
+const _: () = {
+    let flags = [
+        FLAG_FIN,
+        FLAG_RST,
+        FLAG_LISTENER,
+        FLAG_START,
+        FLAG_SKIPPED,
+        FLAG_URGENT,
+        crate::FLAG_HEARD,
+        crate::FLAG_OUTLINE,
+    ];
+    let (mut seen, mut at) = (0, 0);
+    while at < flags.len() {
+        assert!(seen & flags[at] == 0);
+        seen |= flags[at];
+        at += 1;
+    }
+};
+
 /// Bytes of an [`EventHeader`].
 pub const HEADER_LEN: usize = core::mem::size_of::<EventHeader>();
 

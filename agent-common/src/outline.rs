@@ -3,7 +3,7 @@
 
 /// `flags` of a record of [`crate::KIND_SEGMENT`]: what follows the header is [`FrameMark`]s, as
 /// many as `captured_len` has room for. All other payload of the packet was not copied on purpose.
-pub const FLAG_OUTLINE: u16 = 1 << 7;
+pub const FLAG_OUTLINE: u16 = 1 << 8;
 
 /// Frames that begin in a packet of such a record, at most. 64 KiB have eight of the 8 KiB that
 /// nginx sends; what has more is copied.
