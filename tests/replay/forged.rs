@@ -95,7 +95,7 @@ impl Talk {
         *next = next.wrapping_add(len);
     }
 
-    /// What is shown of it, the first exchange left out.
+    /// What is shown of it, the first exchange excluded.
     fn shown(self) -> Vec<String> {
         let mut capture = Capture::read(Cursor::new(self.file)).expect("a capture file");
         let mut engine = Engine::new(Limits::default());

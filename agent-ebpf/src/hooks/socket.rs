@@ -325,9 +325,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         }
         let time_ns = read::now();
         // One way on for all that was decided.
-        let any = time_ns as u32;
-        let content = emit::unknown(record.content as u32, any);
-        let len = emit::unknown(packet.payload_len, any);
+        let content = emit::unknown(record.content as u32, time_ns as u32);
+        let len = emit::unknown(packet.payload_len, time_ns as u32);
         let is_end = content == Content::End as u32;
         let mut header = EventHeader {
             time_ns,

@@ -35,7 +35,7 @@ impl Anomalies {
     /// 7541 §4.2), long padding (§5.2), an integer with zeros in front (§5.1).
     pub const ODD_COMPRESSION: Self = Self(1 << 9);
 
-    /// Not of the head: a byte was urgent (RFC 6093) and is left out, as a recipient without
+    /// Not of the head: a byte was urgent (RFC 6093) and is excluded, as a recipient without
     /// `SO_OOBINLINE` (tcp(7)) has it.
     pub const URGENT: Self = Self(1 << 10);
 

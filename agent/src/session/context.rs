@@ -20,8 +20,8 @@ pub struct Limits {
     pub head: usize,
     /// Out-of-order bytes kept per direction while an earlier segment is awaited.
     pub reorder_bytes: usize,
-    /// How long an earlier segment is awaited before its absence is a gap, while nothing shows that
-    /// TCP has it. TCP sends it again for 100 seconds at least (RFC 9293 §3.8.3).
+    /// How long an earlier segment is awaited before its absence is a gap, while nothing shows
+    /// that TCP has it. TCP sends it again for 100 seconds at least (RFC 9293 §3.8.3).
     pub reorder_wait: Nanos,
     /// Pending requests kept per connection.
     pub pipeline: usize,

@@ -31,7 +31,7 @@ pub enum Item<'a> {
         /// The bytes were the first of this direction, and the segment that comes has them all.
         first: bool,
     },
-    /// An urgent byte was here, which is left out (RFC 6093). Comes there, and again after the next
+    /// An urgent byte was here, which is excluded (RFC 6093). Comes there, and again after the next
     /// bytes, since a message may begin there.
     Urgent,
     /// The direction has ended: nothing follows.

@@ -240,8 +240,8 @@ impl Capture {
     ) -> io::Result<Polled> {
         let malformed = &mut self.malformed;
         let polled = self.reader.poll(timeout, |record| {
-            let good = EventHeader::split(record)
-                .is_some_and(|(header, rest)| outline::expand(&header, rest, handle));
+            let split = EventHeader::split(record);
+            let good = split.is_some_and(|(header, rest)| outline::expand(&header, rest, handle));
             *malformed += u64::from(!good);
         })?;
         if let Some(diagnostics) = &mut self.diagnostics {
@@ -275,9 +275,8 @@ impl Capture {
 
 impl fmt::Debug for Capture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Capture")
-            .field("cgroup", &self.cgroup)
-            .finish_non_exhaustive()
+        let mut text = f.debug_struct("Capture");
+        text.field("cgroup", &self.cgroup).finish_non_exhaustive()
     }
 }
 
@@ -288,13 +287,11 @@ impl Source for Capture {
         handle: &mut dyn FnMut(&Event<'_>),
     ) -> io::Result<Polled> {
         let mut malformed = 0;
-        let polled = self.poll_raw(
-            timeout,
-            &mut |header, rest| match decode::decode(header, rest) {
-                Some(event) => handle(&event),
-                None => malformed += 1,
-            },
-        );
+        let mut decoded = |header: &_, rest: &_| match decode::decode(header, rest) {
+            Some(event) => handle(&event),
+            None => malformed += 1,
+        };
+        let polled = self.poll_raw(timeout, &mut decoded);
         self.malformed += malformed;
         polled
     }

@@ -102,8 +102,7 @@ impl Source for Capture {
             segments += 1;
             handle(&Event::Tcp(*segment));
         };
-        let mut tick_ends = None;
-        let mut polled = Ok(Polled::More);
+        let (mut tick_ends, mut polled) = (None, Ok(Polled::More));
         for _ in 0..BATCH {
             let step = reader.step(&mut |record| {
                 totals.packets += 1;

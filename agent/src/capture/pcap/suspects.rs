@@ -27,7 +27,7 @@ pub(super) struct Suspects {
 
 impl Suspects {
     /// Looks at a packet. True when it is one of them.
-    pub(super) fn looks_at(&mut self, packet: &Packet<'_>, low_sent: bool) -> bool {
+    pub(super) fn is_suspect(&mut self, packet: &Packet<'_>, low_sent: bool) -> bool {
         let (own, other) = (usize::from(!low_sent), usize::from(low_sent));
         match packet.checksum {
             Checksum::Wrong if self.right[own] && self.seen[other] => return true,
@@ -76,7 +76,7 @@ impl Flow {
     /// Keeps a packet aside that its receiver has refused, as far as the file shows it.
     pub(super) fn suspects(&mut self, packet: &Packet<'_>, now: Nanos) -> bool {
         let low_sent = self.ends.low_sent(packet);
-        let is_suspect = self.suspects.looks_at(packet, low_sent) && self.phase == Phase::Running;
+        let is_suspect = self.suspects.is_suspect(packet, low_sent) && self.phase == Phase::Running;
         if is_suspect {
             self.suspects.keep(packet, now);
         }

@@ -125,7 +125,7 @@ impl Assembler {
             }
             Some(_) => self.chunks(range, receiver),
         };
-        if is_given && std::mem::take(&mut self.left_out) {
+        if is_given && std::mem::take(&mut self.excluded) {
             receiver.item(Item::Urgent);
         }
         if disputed {

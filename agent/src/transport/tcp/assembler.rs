@@ -38,8 +38,8 @@ pub struct Assembler {
     pub(super) doubt: Option<Doubt>,
     /// Urgent bytes ahead.
     pub(super) urgent: Option<Urgent>,
-    /// An urgent byte was left out, and nothing was handed on since.
-    pub(super) left_out: bool,
+    /// An urgent byte was excluded, and nothing was handed on since.
+    pub(super) excluded: bool,
     /// Bytes or a gap were handed on.
     pub(super) given: bool,
     pub(super) reorder: Option<Box<Reorder>>,

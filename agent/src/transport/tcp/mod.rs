@@ -81,7 +81,7 @@ impl Anchor {
     }
 
     /// Moves it past a byte that has no offset.
-    const fn leave_out(&mut self) {
+    const fn exclude(&mut self) {
         self.seq = self.seq.wrapping_add(1);
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Linux lets the pointer name the byte after the urgent one, and forgets an urgent byte when a
 //! later one is announced before the application has read so far (`tcp_check_urg`): then the first
-//! is read in line. Neither is known here, so what an urgent byte was left out of is marked.
+//! is read in line. Neither is known here, so what an urgent byte was excluded from is marked.
 
 use super::advance::Receiver;
 use super::assembler::Assembler;
@@ -49,15 +49,15 @@ impl Assembler {
     }
 
     /// The position is at an urgent byte: passes it.
-    fn leave_out(&mut self, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
-        self.at.leave_out();
+    fn exclude(&mut self, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
+        self.at.exclude();
         if let Some(urgent) = &mut self.urgent {
             urgent.0.remove(0);
             if urgent.0.is_empty() {
                 self.urgent = None;
             }
         }
-        self.left_out = true;
+        self.excluded = true;
         receiver.item(Item::Urgent);
     }
 
@@ -75,7 +75,7 @@ impl Assembler {
                 receiver.chunk(&before, self.at.offset);
                 self.at.pass(urgent);
             }
-            self.leave_out(receiver);
+            self.exclude(receiver);
             rest.advance(before.bytes.len() + 1);
         }
         if rest.bytes.is_empty() {
@@ -90,7 +90,7 @@ impl Assembler {
     pub(super) fn pass_to(&mut self, to: u32, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
         while let Some(urgent) = self.urgent_before(to) {
             self.at.pass(urgent);
-            self.leave_out(receiver);
+            self.exclude(receiver);
         }
         self.at.pass(to);
     }
@@ -106,7 +106,7 @@ mod tests {
     use crate::flow::{Direction, Offset, SocketId};
 
     /// Segments at 10 and after: where, bytes, the urgent one. What is read of them, `!` where a
-    /// byte was left out.
+    /// byte was excluded.
     #[track_caller]
     fn check(segments: &[(u32, &str, Option<u32>)], expected: &str) {
         let bounds = Bounds {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn are_left_out() {
+    fn are_excluded() {
         check(&[(10, "/caXrt", Some(13))], "/ca!rt!");
         check(
             &[(10, "/ca", None), (13, "X", Some(13)), (14, "rt", None)],
