@@ -30,6 +30,10 @@ pub(super) struct Connection {
 
 /// How its bytes come in.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every connection is the large one, and would be two places in memory"
+)]
 enum Transport {
     Tcp(Tcp),
     Plain(Plain),

@@ -308,7 +308,6 @@ fn ident(
         range: start..end,
     };
     // `api key`: two words before it may belong to it.
-    let mut start = start;
     for _ in 0..2 {
         let joins = |b: &u8| matches!(b, b' ' | b'+');
         if ident.sensitivity > Sensitivity::Plain

@@ -129,10 +129,11 @@ pub(super) fn api(config: &Config) -> Result<Access, Failure> {
     workload::ask_api(&config.kubernetes).map_err(Failure::Export)
 }
 
-/// Each collector with its address when it takes requests, or with the reason why it does not.
-pub(super) fn collectors(
-    config: &Config,
-) -> Result<Vec<(String, Result<String, String>)>, Failure> {
+/// A collector: its name, and its address when it takes requests, or the reason why it does not.
+type Collector = (String, Result<String, String>);
+
+/// Each collector that is configured.
+pub(super) fn collectors(config: &Config) -> Result<Vec<Collector>, Failure> {
     let mut found = Vec::new();
     for target in configure::collectors(config)? {
         let Target::Otlp(settings) = target else {
