@@ -463,7 +463,8 @@ fn holes_copies_and_wrap() {
             "1 in 4294967292+2 expected 4294967292 ack 1 start",
             "1 in 0+2 expected 4294967294 ack 1",
             "1 in 2+2 expected 4294967294 ack 1",
-            "1 in 4294967292+2 expected 4294967294 ack 1",
+            // Nothing shows yet which of the two copies was taken.
+            "1 in 4294967292+2 expected 4294967292 ack 1",
             "1 in 4294967294+2 expected 4294967294 ack 1",
             "1 in 4+1 expected 4 ack 1",
         ],
