@@ -2,11 +2,8 @@
 //! no other socket can push it out (`BPF_MAP_TYPE_SK_STORAGE`).
 
 use core::mem::offset_of;
-use core::ptr::null;
 
-use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE;
 use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
-use aya_ebpf::helpers::bpf_sk_storage_get;
 use aya_ebpf::macros::btf_map;
 use meshtap_common::{
     Classification, DIRECTION_INGRESS, FLOW_LEN, FLOW_REASON_OFFSET, FLOW_RULE_GUESSED,
@@ -16,31 +13,12 @@ use meshtap_common::{
 
 use crate::maps;
 use crate::read::Socket;
+use crate::storage::Storage;
 
 /// By socket. What a listener has is copied to the sockets that it accepts: only the agent's own
 /// listeners have any, and user space put it there.
 #[btf_map]
-static FLOWS: Storage = Storage {
-    r#type: null(),
-    key: null(),
-    value: null(),
-    max_entries: null(),
-    map_flags: null(),
-};
-
-/// A map definition in BTF: types that are never read, only their lengths. (That of `aya_ebpf` has
-/// no `BPF_F_CLONE`.)
-#[repr(C)]
-struct Storage {
-    r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
-    key: *const i32,
-    value: *const FlowState,
-    max_entries: *const [i32; 0],
-    map_flags: *const [i32; (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize],
-}
-
-// SAFETY: the pointers are null, and never read.
-unsafe impl Sync for Storage {}
+static FLOWS: Storage<FlowState, { (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize }> = Storage::new();
 
 /// `state`: nothing is known yet. Storage begins with zeroes.
 pub(crate) const NEW: u8 = FLOW_STATE_NEW;
@@ -173,15 +151,9 @@ pub(crate) fn is_followed(ctx: *mut bpf_sock) -> bool {
 
 #[inline(always)]
 fn find(sk: *mut bpf_sock, flags: u64) -> Option<&'static mut FlowState> {
-    let map = core::ptr::from_ref(&FLOWS).cast_mut().cast();
-    // SAFETY: `sk` is a socket that the caller has from the kernel. A value lives as long as its
-    // socket, which lives as long as the program runs. Both programs write to it at once; see
+    // SAFETY: the callers have `sk` from the kernel. Both programs write to the value at once; see
     // `FlowState`.
-    unsafe {
-        bpf_sk_storage_get(map, sk.cast(), core::ptr::null_mut(), flags)
-            .cast::<FlowState>()
-            .as_mut()
-    }
+    unsafe { FLOWS.find(sk, flags).as_mut() }
 }
 
 impl FlowState {

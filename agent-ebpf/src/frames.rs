@@ -21,15 +21,13 @@
 //! space says where another frame begins.
 
 use core::mem::offset_of;
-use core::ptr::null;
 
-use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE;
 use aya_ebpf::bindings::{__sk_buff, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE};
-use aya_ebpf::helpers::bpf_sk_storage_get;
 use aya_ebpf::macros::btf_map;
 use meshtap_common::{CaptureConfig, DIRECTION_INGRESS, FrameMark, MAX_MARKS, distance};
 
 use crate::read::{self, Packet, Socket};
+use crate::storage::Storage;
 use crate::{asm, emit};
 
 /// What a client sends first (RFC 9113 §3.4).
@@ -49,26 +47,7 @@ const PADDED: u8 = 8;
 
 /// By socket. Only sockets that speak HTTP/2 have one.
 #[btf_map]
-static FRAMES: Storage = Storage {
-    r#type: null(),
-    key: null(),
-    value: null(),
-    max_entries: null(),
-    map_flags: null(),
-};
-
-/// A map definition in BTF: types that are never read, only their lengths.
-#[repr(C)]
-struct Storage {
-    r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
-    key: *const i32,
-    value: *const [Frames; 2],
-    max_entries: *const [i32; 0],
-    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
-}
-
-// SAFETY: the pointers are null, and never read.
-unsafe impl Sync for Storage {}
+static FRAMES: Storage<[Frames; 2], { BPF_F_NO_PREALLOC as usize }> = Storage::new();
 
 /// The frames of one direction. Its own program alone writes it.
 #[repr(C)]
@@ -111,25 +90,18 @@ struct Stream {
 /// The frames of a direction of a socket; made when there are none, if `create`.
 #[inline(always)]
 pub(crate) fn of(socket: Socket, direction: u8, create: bool) -> Option<&'static mut Frames> {
-    let map = core::ptr::from_ref(&FRAMES).cast_mut().cast();
     let flags = if create {
         u64::from(BPF_SK_STORAGE_GET_F_CREATE)
     } else {
         0
     };
-    // SAFETY: `socket` was checked when made. A value lives as long as its socket, which lives as
-    // long as the program runs; each program writes to its own part.
-    unsafe {
-        let both = bpf_sk_storage_get(map, socket.as_ptr().cast(), core::ptr::null_mut(), flags)
-            .cast::<[Frames; 2]>();
-        let both = both.as_mut()?;
-        let [ingress, egress] = both;
-        Some(if direction == DIRECTION_INGRESS {
-            ingress
-        } else {
-            egress
-        })
-    }
+    // SAFETY: `socket` was checked when made; each program writes to its own part.
+    let [ingress, egress] = unsafe { FRAMES.find(socket.as_ptr(), flags).as_mut() }?;
+    Some(if direction == DIRECTION_INGRESS {
+        ingress
+    } else {
+        egress
+    })
 }
 
 /// Where a packet stands among the frames.

@@ -30,6 +30,7 @@ mod record;
 mod scope;
 mod segment;
 mod share;
+mod storage;
 mod window;
 
 /// No helper used here is restricted to GPL programs.

@@ -7,15 +7,11 @@
 //! went to FIN_WAIT2, or was closed with nothing unacknowledged after it had sent one (RFC 9293
 //! §3.3.2).
 
-use core::ptr::null;
-
-use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE;
 use aya_ebpf::bindings::{
     BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_sock_ops,
 };
 use aya_ebpf::helpers::{
-    bpf_get_socket_cookie, bpf_ringbuf_reserve, bpf_ringbuf_submit, bpf_sk_storage_get,
-    bpf_sock_ops_cb_flags_set,
+    bpf_get_socket_cookie, bpf_ringbuf_reserve, bpf_ringbuf_submit, bpf_sock_ops_cb_flags_set,
 };
 use aya_ebpf::macros::{btf_map, map, sock_ops};
 use aya_ebpf::maps::{Array, RingBuf};
@@ -26,6 +22,7 @@ use meshtap_common::{
 
 use crate::maps;
 use crate::read::{self, Operation, Progress};
+use crate::storage::Storage;
 
 /// Nothing is asked of the kernel: it goes on as without the program.
 const PASS: u32 = 1;
@@ -55,26 +52,7 @@ static CONNECTIONS_DROPPED: Array<u64> = Array::with_max_entries(1, 0);
 
 /// By socket.
 #[btf_map]
-static OPEN: Storage = Storage {
-    r#type: null(),
-    key: null(),
-    value: null(),
-    max_entries: null(),
-    map_flags: null(),
-};
-
-/// A map definition in BTF: types that are never read, only their lengths.
-#[repr(C)]
-struct Storage {
-    r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
-    key: *const i32,
-    value: *const Open,
-    max_entries: *const [i32; 0],
-    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
-}
-
-// SAFETY: the pointers are null, and never read.
-unsafe impl Sync for Storage {}
+static OPEN: Storage<Open, { BPF_F_NO_PREALLOC as usize }> = Storage::new();
 
 /// A connection that is open. The kernel changes a socket's state under the socket's lock, so the
 /// program runs once at a time for each.
@@ -196,12 +174,6 @@ fn emit(operation: Operation, kind: u8, accepted: u8, sent: u64, received: u64) 
 
 #[inline(always)]
 fn find(sk: *mut bpf_sock, flags: u64) -> Option<&'static mut Open> {
-    let map = core::ptr::from_ref(&OPEN).cast_mut().cast();
-    // SAFETY: `sk` is a socket that the caller has from the kernel. A value lives as long as its
-    // socket, which lives as long as the program runs.
-    unsafe {
-        bpf_sk_storage_get(map, sk.cast(), core::ptr::null_mut(), flags)
-            .cast::<Open>()
-            .as_mut()
-    }
+    // SAFETY: the callers have `sk` from the kernel; the program runs once at a time for a socket.
+    unsafe { OPEN.find(sk, flags).as_mut() }
 }
