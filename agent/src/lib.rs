@@ -28,6 +28,8 @@ pub mod export;
 #[cfg(feature = "agent")]
 pub mod files;
 pub mod flow;
+#[cfg(any(feature = "redact", feature = "tls"))]
+mod glob;
 #[cfg(feature = "agent")]
 pub mod handover;
 #[cfg(feature = "agent")]

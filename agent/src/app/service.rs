@@ -78,10 +78,8 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
     let sockets: Arc<dyn OwnSockets> = own.clone();
     let listener = listen(&config)?;
-    let chosen = Programs {
-        allow: config.capture.tls.programs.clone(),
-        deny: config.capture.tls.excluded_programs.clone(),
-    };
+    let tls = &config.capture.tls;
+    let chosen = Programs::new(&tls.programs, &tls.excluded_programs);
     programs::start(&mut capture, chosen, Box::new(|text| info!("{text}")))
         .map_err(Failure::Thread)?;
     let processes = drop_rights(&config, &mut capture)?;

@@ -2,7 +2,7 @@
 
 use super::PolicyError;
 use super::config::Select;
-use super::glob::Glob;
+use crate::glob::Glob;
 
 /// One of them matches.
 pub(crate) fn any(globs: &[Glob], text: &[u8]) -> bool {

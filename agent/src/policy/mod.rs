@@ -16,7 +16,6 @@ mod choice;
 mod config;
 mod context;
 mod counts;
-mod glob;
 mod path;
 pub(crate) mod random;
 mod sample;
@@ -31,7 +30,6 @@ pub(crate) use choice::{Choice, any};
 pub use config::{Config, Select};
 pub use context::{ClientOrigin, PolicyContext};
 pub use counts::{Counts, Skip};
-pub(crate) use glob::Glob;
 pub use trace::{Caller, SpanId, TraceContext, TraceId};
 
 use crate::exchange::Exchange;

@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use crate::http::target::{path_and_query, split_query, without_port};
-use crate::policy::Glob;
+use crate::glob::Glob;
 
 const EMPTY: &str = "it is empty, and would match nothing or everything";
 

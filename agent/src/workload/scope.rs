@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use super::config::ScopeSection;
 use super::pod::{Pod, Selected};
 use super::selector::Selector;
-use crate::policy::Glob;
+use crate::glob::Glob;
 
 /// Why exchanges of a workload are not emitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -11,6 +11,7 @@ use super::source::Source;
 const ORDER: &[&str] = &[
     "flow",
     "hash",
+    "glob",
     "clock",
     "units",
     "files",

@@ -146,10 +146,7 @@ fn programs_that_are_denied_are_not_read() {
         .expect("a name")
         .to_string_lossy()
         .into_owned();
-    let programs = Programs {
-        allow: Vec::new(),
-        deny: vec![name],
-    };
+    let programs = Programs::new(&[], &[name]);
     let consent = One(client.pid(), Arc::default());
     let mut discovery = Discovery::with_rules(programs, Box::new(consent));
     let changes = discovery.scan(Instant::now()).expect("a scan");
