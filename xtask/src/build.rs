@@ -98,7 +98,18 @@ pub fn bpf_programs() -> Result<PathBuf> {
         .env_remove("RUSTFLAGS")
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("RUSTC_WRAPPER")
-        .env_remove("CARGO_BUILD_TARGET");
+        .env_remove("CARGO_BUILD_TARGET")
+        // Units of an incremental build are optimised apart: the verifier gives up on the outcome.
+        .env("CARGO_INCREMENTAL", "0");
+    // Likewise with other levels, or checks of overflows.
+    for (name, _) in std::env::vars_os() {
+        let profile = name
+            .to_str()
+            .is_some_and(|n| n.starts_with("CARGO_PROFILE_"));
+        if profile && name != "CARGO_PROFILE_RELEASE_STRIP" {
+            cargo.env_remove(name);
+        }
+    }
     if !tools.toolchain.version.is_nightly() {
         cargo.env("RUSTC_BOOTSTRAP", "1");
     }
