@@ -155,7 +155,10 @@ impl Table {
                 assert!(found.len() <= 1, "emitted twice: {found:?}");
                 outcome.completed += 1;
                 match found.first() {
-                    None => outcome.absent += 1,
+                    None => {
+                        figure(&format!("absent in {what}: {exchange:?}"));
+                        outcome.absent += 1;
+                    }
                     Some(found) if found.partial().is_some() => outcome.partial += 1,
                     Some(found) => {
                         outcome.whole += 1;
@@ -287,6 +290,15 @@ fn data_before_the_connection_is_accepted() {
     check("server", Connections::Fresh, Accept::When);
 }
 
+/// Says that nothing more is to be done, also when the agent does not start.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// The agent starts while connections are in the middle of exchanges. Those whose request starts
 /// afterwards are emitted.
 #[test]
@@ -303,11 +315,12 @@ fn start_up() {
                 let link = network(bench, &elsewhere, *loss, seed);
                 let server = MessageServer::start(SERVER, Accept::AtOnce);
                 let started = AtomicBool::new(false);
+                let over = AtomicBool::new(false);
                 let warm = AtomicUsize::new(0);
                 let client = |client: usize| {
                     let mut connection = Connection::open(SERVER);
                     let (mut completed, mut n) = (Vec::new(), 0);
-                    while completed.len() < AFTER {
+                    while completed.len() < AFTER && !over.load(Ordering::SeqCst) {
                         let (request, response, _) = SIZES[(n + client) % 5];
                         let id = format!("{client}-{n}");
                         let counts = started.load(Ordering::SeqCst);
@@ -326,6 +339,7 @@ fn start_up() {
                     completed
                 };
                 let (completed, report) = std::thread::scope(|scope| {
+                    let _over = Over(&over);
                     let clients: Vec<_> = (0..CLIENTS)
                         .map(|n| {
                             elsewhere.inside(|| {

@@ -8,9 +8,9 @@ use super::choice::{Choice, any};
 use super::config::Config;
 use super::context::{ClientOrigin, PolicyContext};
 use super::counts::Skip;
-use crate::glob::Glob;
 use super::path::Readings;
 use crate::exchange::Exchange;
+use crate::glob::Glob;
 use crate::http::target::{path_and_query, split_port, split_query};
 
 /// The rules, compiled.

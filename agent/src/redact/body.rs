@@ -5,9 +5,10 @@ use memchr::memchr;
 use super::config::Uninspected;
 use super::fields::{Known, KnownFields};
 use super::sanitized::{Content, Omitted};
+use crate::glob::Glob;
 use crate::http::Body;
 use crate::http::coding::{self, Decoded};
-use crate::policy::{Choice, Glob, any};
+use crate::policy::{Choice, any};
 
 /// What is done to bodies.
 #[derive(Clone, Debug)]

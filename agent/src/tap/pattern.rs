@@ -5,8 +5,8 @@
 
 use std::str::FromStr;
 
-use crate::http::target::{path_and_query, split_query, without_port};
 use crate::glob::Glob;
+use crate::http::target::{path_and_query, split_query, without_port};
 
 const EMPTY: &str = "it is empty, and would match nothing or everything";
 

@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn deny_wins() {
-        let list = |names: &[&str]| -> Vec<String> { names.iter().map(|&n| n.to_owned()).collect() };
+        let list =
+            |names: &[&str]| -> Vec<String> { names.iter().map(|&n| n.to_owned()).collect() };
         let check = |allow: &[&str], deny: &[&str], program, expected| {
             let programs = Programs::new(&list(allow), &list(deny));
             assert_eq!(programs.admit(program), expected, "{programs:?} {program}");
