@@ -41,14 +41,14 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
                 // Out of order: what this is shows when the first segment is here.
                 return !was_pending;
             }
-            return self.classify_first(flow);
+            return self.classify_first(flow, position);
         }
-        self.classify_later(flow)
+        self.classify_later(flow, position)
     }
 
     /// The first bytes of a direction.
     #[inline(always)]
-    fn classify_first(&self, flow: &mut FlowState) -> bool {
+    fn classify_first(&self, flow: &mut FlowState, position: Position) -> bool {
         let look = look::first(self.skb, &self.packet);
         // A server of HTTP says `HTTP/` even to what it cannot read, and is not the first to speak.
         if matches!(look, Look::Token | Look::Other) {
@@ -66,7 +66,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             Look::Response => self.meet(flow, scope::responses(DIRECTION)),
             Look::Tls => self.leave(flow, Classification::Tls),
             Look::Other | Look::Socks => {
-                flow.wait(DIRECTION);
+                flow.wait(DIRECTION, self.packet.seq, position.expected);
                 false
             }
         }
@@ -74,7 +74,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
 
     /// Mid-stream.
     #[inline(always)]
-    fn classify_later(&self, flow: &mut FlowState) -> bool {
+    fn classify_later(&self, flow: &mut FlowState, position: Position) -> bool {
         if matches!(flow.rule, UNLIMITED | FRAMES) {
             // User space has recognised it.
             flow.follow();
@@ -86,12 +86,17 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         {
             return self.meet(flow, Role::Server);
         }
-        if !flow.wait(DIRECTION) {
+        let seq = self.packet.seq;
+        if !flow.wait(DIRECTION, seq, position.expected) {
             return flow.is_guessed();
         }
         match look::later(self.skb, &self.packet) {
-            Look::Request if flow.is_quiescent() => self.meet(flow, scope::requests(DIRECTION)),
-            Look::Response if flow.is_quiescent() => self.meet(flow, scope::responses(DIRECTION)),
+            Look::Request if flow.is_quiescent(DIRECTION, seq) => {
+                self.meet(flow, scope::requests(DIRECTION))
+            }
+            Look::Response if flow.is_quiescent(DIRECTION, seq) => {
+                self.meet(flow, scope::responses(DIRECTION))
+            }
             Look::Request if flow.is_first_look() => self.suppose(flow, scope::requests(DIRECTION)),
             Look::Response if flow.is_first_look() => {
                 self.suppose(flow, scope::responses(DIRECTION))

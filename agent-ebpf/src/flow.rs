@@ -96,7 +96,8 @@ pub(crate) struct FlowState {
 pub(crate) struct DirectionState {
     /// Where the capture window begins: a sequence number. A base ahead of the stream skips to it.
     pub(crate) base: u32,
-    /// Egress: see [`Self::sent`].
+    /// Egress: see [`Self::sent`]. Ingress: where the direction stood when it began to speak last,
+    /// while that is looked at.
     next: u32,
     /// Bytes not copied since the last record of this direction.
     pub(crate) skipped: u32,
@@ -215,13 +216,16 @@ impl FlowState {
         }
     }
 
-    /// Payload in `direction` that no message begins with, or that has not been looked at. May it
-    /// be looked at?
+    /// Payload from `seq` on in `direction`, which stands at `expected`: no message begins with it,
+    /// or it has not been looked at. May it be looked at?
     #[inline(always)]
-    pub(crate) fn wait(&mut self, direction: u8) -> bool {
+    pub(crate) fn wait(&mut self, direction: u8, seq: u32, expected: u32) -> bool {
         self.state = WAITING;
         if self.last_direction != direction + 1 {
             self.last_direction = direction + 1;
+            if direction == DIRECTION_INGRESS {
+                self.ingress.next = expected;
+            }
             self.turns = self.turns.saturating_add(1);
             self.looks = CHECKS;
             if self.turns > CHANGES {
@@ -237,16 +241,24 @@ impl FlowState {
             }
         }
         if self.looks == 0 {
-            return false;
+            // A message begins there, however many packets of it have overtaken the first.
+            return direction == DIRECTION_INGRESS && seq == self.ingress.next;
         }
         self.looks -= 1;
         true
     }
 
-    /// Both directions were seen while it waited: the packet at hand is the first of its direction.
+    /// Both directions were seen while it waited, and the packet at hand, from `seq` on, is what
+    /// the other one was responded with first.
     #[inline(always)]
-    pub(crate) fn is_quiescent(&self) -> bool {
-        self.turns > 1 && self.looks == CHECKS - 1
+    pub(crate) fn is_quiescent(&self, direction: u8, seq: u32) -> bool {
+        let is_first = if direction == DIRECTION_INGRESS {
+            // SAFETY: as for `FlowState`.
+            seq == unsafe { core::ptr::read_volatile(&raw const self.ingress.next) }
+        } else {
+            self.looks == CHECKS - 1
+        };
+        self.turns > 1 && is_first
     }
 
     /// The packet at hand is the first of the connection that is looked at.

@@ -72,6 +72,50 @@ fn a_needless_retransmission() {
     });
 }
 
+/// On a connection that is older than the agent, the first segment of a request comes last. What came
+/// before it looks like nothing, and is more than is looked at.
+#[test]
+fn a_first_segment_that_all_others_overtook_at_start_up() {
+    live(|bench| {
+        let network = RawNetwork::new(&bench.netns, 1);
+        let _server = MessageServer::start((network.own(false), PORT).into(), Accept::AtOnce);
+        let mut peer = network.connect(false, 40_000, PORT);
+        peer.data(&request("old"));
+        peer.read_until(&body_of("old", 5));
+        let tap = Tap::new(bench).server_side().arg("--no-redact").start();
+
+        let bytes = request("one");
+        // No method begins with a space.
+        let cuts: Vec<_> = (0..bytes.len())
+            .filter(|at| bytes[*at..].starts_with(b" from"))
+            .chain([bytes.len()])
+            .collect();
+        assert!(cuts.len() > 16, "{cuts:?}");
+        for range in cuts.windows(2) {
+            let mut segment = peer.segment(&bytes[range[0]..range[1]]);
+            segment.seq = peer
+                .seq
+                .wrapping_add(u32::try_from(range[0]).expect("small"));
+            peer.send(&segment);
+        }
+        peer.send(&peer.segment(&bytes[..cuts[0]]));
+        peer.advance(bytes.len());
+        peer.until_acknowledged();
+        peer.read_until(&body_of("one", 5));
+        peer.data(&request("two"));
+        peer.read_until(&body_of("two", 5));
+        peer.close();
+
+        let report = tap.finish();
+        report.assert_balanced();
+        let targets: Vec<_> = report.exchanges.iter().map(|one| one.target()).collect();
+        assert_eq!(
+            targets,
+            ["one", "two"].map(|id| format!("/message?id={id}&size=5"))
+        );
+    });
+}
+
 /// The next byte is announced as urgent by a segment without payload.
 #[test]
 fn an_urgent_byte_that_was_announced() {
