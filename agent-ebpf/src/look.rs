@@ -8,11 +8,8 @@
 use aya_ebpf::bindings::__sk_buff;
 
 use crate::frames::PREFACE;
-use crate::read::{Head, LOOK, Packet};
-
-/// Longest method that is taken for one in the middle of a stream (`UPDATEREDIRECTREF`, the longest
-/// registered, has 17 letters).
-const METHOD: usize = 20;
+use crate::read::{Head, Packet};
+use crate::shape::Shape;
 
 /// First bytes of a PROXY protocol v2 header.
 const PROXY_V2: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
@@ -56,10 +53,11 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
     if head.byte(0) == b'\r' && is_prefix(&head, &PROXY_V2) {
         return Look::Request;
     }
-    if is_request(&head) || (head.len == 1 && head.byte(0) == b'H') {
+    let shape = Shape::of(&head);
+    if shape.is_request(&head) || (head.len == 1 && head.byte(0) == b'H') {
         return Look::Request;
     }
-    if may_become_request(&head, true) {
+    if shape.may_become_request(true) {
         return Look::Token;
     }
     if matches!(head.byte(0), 4 | 5) {
@@ -93,7 +91,8 @@ pub(crate) fn later(skb: *mut __sk_buff, packet: &Packet) -> Look {
     if is_response(&head) {
         return Look::Response;
     }
-    if is_request(&head) {
+    let shape = Shape::of(&head);
+    if shape.is_request(&head) {
         return Look::Request;
     }
     let block = header_block::<0>(&head)
@@ -104,7 +103,7 @@ pub(crate) fn later(skb: *mut __sk_buff, packet: &Packet) -> Look {
         Some(8..15) => return Look::Response,
         _ => {}
     }
-    if may_become_request(&head, false) {
+    if shape.may_become_request(false) {
         Look::Token
     } else {
         Look::Other
@@ -174,99 +173,6 @@ fn is_prefix<const N: usize>(head: &Head, pattern: &[u8; N]) -> bool {
         }
     }
     true
-}
-
-/// Empty lines, then token characters, then a space or a tab; or cut short before that. `tolerant`:
-/// with what servers take besides.
-#[inline(always)]
-fn may_become_request(head: &Head, tolerant: bool) -> bool {
-    let mut in_method = false;
-    for at in 0..LOOK {
-        if at as u32 >= head.len {
-            return true;
-        }
-        let byte = head.byte(at);
-        if is_token(byte) || tolerant && byte == b'"' {
-            in_method = true;
-        } else if in_method {
-            if !tolerant || !byte.is_ascii_graphic() {
-                return matches!(byte, b' ' | b'\t');
-            }
-        } else {
-            let is_blank = tolerant && matches!(byte, b' ' | b'\t');
-            if !(is_blank || matches!(byte, b'\r' | b'\n')) {
-                return false;
-            }
-        }
-    }
-    true
-}
-
-/// `tchar` (RFC 9110 §5.6.2).
-#[inline(always)]
-const fn is_token(byte: u8) -> bool {
-    let half = if byte < 64 { TOKEN[0] } else { TOKEN[1] };
-    byte < 128 && half >> (byte & 63) & 1 == 1
-}
-
-/// Bits of the ASCII characters that `tchar` has.
-const TOKEN: [u64; 2] = {
-    let mut bits = [0_u64; 2];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        let is_token = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            );
-        if is_token {
-            bits[(byte >> 6) as usize] |= 1 << (byte & 63);
-        }
-        byte += 1;
-    }
-    bits
-};
-
-/// A method in capital letters and the beginning of a target: what nothing else begins with.
-#[inline(always)]
-fn is_request(head: &Head) -> bool {
-    let mut at = 0;
-    while at <= METHOD {
-        if at as u32 >= head.len {
-            return false;
-        }
-        let letter = head.byte(at);
-        if letter == b' ' && at > 0 {
-            break;
-        }
-        if !(letter.is_ascii_uppercase() || letter == b'-' || letter == b'_') {
-            return false;
-        }
-        at += 1;
-    }
-    at += 1;
-    if at > METHOD + 1 || at as u32 >= head.len {
-        return false;
-    }
-    // Origin form, asterisk form, absolute form, or authority form after CONNECT (RFC 9112 §3.2).
-    match head.byte(at) {
-        b'/' | b'*' => true,
-        b'h' | b'H' => head.byte(at + 1) | 0x20 == b't',
-        _ => at == 8 && is_prefix(head, b"CONNECT "),
-    }
 }
 
 /// HTTP/2 SETTINGS on stream 0, as a server may send before it has read anything (RFC 9113 §3.4,

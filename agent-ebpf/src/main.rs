@@ -29,6 +29,7 @@ mod read;
 mod record;
 mod scope;
 mod segment;
+mod shape;
 mod share;
 mod storage;
 mod window;

@@ -247,6 +247,12 @@ impl Head {
         (failed == 0).then_some(head)
     }
 
+    /// All of it.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> [u64; LOOK / 8] {
+        self.bytes
+    }
+
     /// The byte at `index`; zero past the end.
     #[inline(always)]
     pub(crate) fn byte(&self, index: usize) -> u8 {
