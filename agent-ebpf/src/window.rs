@@ -47,13 +47,15 @@ pub(crate) fn quiesce(state: &mut DirectionState, anchor: u32, heard: u32) {
     }
 }
 
-/// Whether the segment is within the window.
+/// Whether the segment is within the window. `expected` is the socket's own position: a segment that
+/// is far ahead of it may be anybody's, and does not move the window.
 #[inline(always)]
 pub(crate) fn content(
     state: &mut DirectionState,
     rule: u8,
     config: &CaptureConfig,
     packet: &Packet,
+    expected: u32,
 ) -> Content {
     let largest = if rule == GUESSED { GUESS } else { LARGEST };
     let budget = if config.budget < largest {
@@ -62,6 +64,7 @@ pub(crate) fn content(
         largest
     };
     let limit = budget * OVERRUN;
+    let is_in_order = distance(expected, packet.seq) <= 0;
     let begin = distance(state.base, packet.seq);
     let end = distance(state.base, packet.end());
     if end <= 0 {
@@ -78,14 +81,16 @@ pub(crate) fn content(
             && begin < limit.cast_signed()
             && maps::pending() < u64::from(config.overrun_bytes))
     {
-        if begin >= limit.cast_signed() {
+        if begin >= limit.cast_signed() && is_in_order {
             // The base follows, so that its distance never wraps.
             state.base = packet.seq.wrapping_sub(budget);
         }
         return Content::Payload;
     }
     // Used up until the next turn or request; as above.
-    state.base = packet.seq.wrapping_sub(limit);
+    if is_in_order {
+        state.base = packet.seq.wrapping_sub(limit);
+    }
     Content::Length
 }
 

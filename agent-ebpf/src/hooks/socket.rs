@@ -270,7 +270,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             let rule = flow.rule;
             let state = flow.direction(DIRECTION);
             window::quiesce(state, anchor, heard);
-            match window::content(state, rule, self.config, packet) {
+            match window::content(state, rule, self.config, packet, position.expected) {
                 window::Content::Length => {
                     let skipped = state.skipped;
                     if !self.skip(state, packet.is_end() || packet.is_push()) {

@@ -54,11 +54,12 @@ impl RawSource for Script {
         );
         let response =
             format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nSet-Cookie: s={id}\r\n\r\n{id:03}");
-        event(handle, id, DIRECTION_INGRESS, FLAG_START, &request);
+        event(handle, (id, 1), DIRECTION_INGRESS, FLAG_START, &request);
         if id + 1 < CONNECTIONS {
             event(
                 handle,
-                id,
+                // It acknowledges the request.
+                (id, 1 + u32::try_from(request.len()).expect("short")),
                 DIRECTION_EGRESS,
                 FLAG_START | FLAG_FIN,
                 &response,
@@ -72,7 +73,7 @@ impl RawSource for Script {
 
 fn event(
     handle: &mut dyn FnMut(&EventHeader, &[u8]),
-    id: u8,
+    (id, ack): (u8, u32),
     direction: u8,
     flags: u16,
     payload: &str,
@@ -84,7 +85,7 @@ fn event(
         cookie: 1000 + u64::from(id),
         cgroup_id: 1,
         seq: 1,
-        ack: 1,
+        ack,
         expected: 1,
         wire_len: len,
         captured_len: len,

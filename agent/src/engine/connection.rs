@@ -126,9 +126,7 @@ impl Connection {
         let Transport::Tcp(tcp) = transport else {
             return State::Open;
         };
-        let bounds = Bounds {
-            reorder_bytes: cx.limits.reorder_bytes,
-        };
+        let bounds = bounds(cx);
         let other = segment.direction.opposite();
         let before = tcp.position(other);
         let mut conflict = false;
@@ -250,7 +248,7 @@ impl Connection {
             ..
         } = self;
         if let Transport::Tcp(tcp) = transport {
-            tcp.flush(now, &mut |direction, item| {
+            tcp.flush(now, &bounds(cx), &mut |direction, item| {
                 session.item(direction, item, origin, cx);
             });
         }
@@ -267,9 +265,14 @@ impl Connection {
             ..
         } = self;
         if let Transport::Tcp(tcp) = transport {
-            let progress = tcp.expire(now, cx.limits.reorder_wait, &mut |direction, item| {
-                session.item(direction, item, origin, cx);
-            });
+            let progress = tcp.expire(
+                now,
+                cx.limits.reorder_wait,
+                &bounds(cx),
+                &mut |direction, item| {
+                    session.item(direction, item, origin, cx);
+                },
+            );
             if progress == Progress::Reset {
                 return self.end(End::Gone, now, cx);
             }
@@ -291,6 +294,15 @@ impl Connection {
         match &self.transport {
             Transport::Tcp(tcp) => tcp.is_waiting(),
             Transport::Plain(_) => false,
+        }
+    }
+
+    /// Until when what is received waits, if it does.
+    #[inline]
+    pub(super) fn held_until(&self) -> Option<Nanos> {
+        match &self.transport {
+            Transport::Tcp(tcp) => tcp.held_until(),
+            Transport::Plain(_) => None,
         }
     }
 
@@ -370,5 +382,11 @@ impl Connection {
 
     pub(super) const fn id(&self) -> ConnectionId {
         self.origin.connection
+    }
+}
+
+const fn bounds(cx: &Context<'_>) -> Bounds {
+    Bounds {
+        reorder_bytes: cx.limits.reorder_bytes,
     }
 }

@@ -163,7 +163,8 @@ impl Engine {
         // Whatever began just now is not due before this, and what began before was looked at then.
         let soonest =
             now.saturating_add(self.shared.limits.idle.min(self.shared.limits.exchange_age));
-        let due = match connection.is_waiting() || connection.deadline > soonest {
+        let is_held = (connection.held_until()).is_some_and(|due| connection.deadline > due);
+        let due = match connection.is_waiting() || is_held || connection.deadline > soonest {
             true => Some(connection.due(&self.shared.limits)),
             false => None,
         };

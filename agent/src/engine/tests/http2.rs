@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::wire::{CLIENT, Run, SERVER, Who, Wire, line};
 use crate::engine::Limits;
 use crate::exchange::Exchange;
-use crate::flow::{Side, TunnelClaims};
+use crate::flow::{Direction, Side, TunnelClaims};
 use crate::http::Anomalies;
 use crate::http::h2::frame::PREFACE;
 use crate::http::h2::hpack;
@@ -847,8 +847,12 @@ fn one_of_two_sockets_of_a_local_connection_emits() {
         wire.say(SERVER, status(1, END_STREAM, "204"));
         packets.push(wire.packets);
     }
+    // Who sends something is seen before who receives it.
     for (client, server) in packets[0].iter().zip(&packets[1]) {
-        run.feed([client, server]);
+        match client.direction {
+            Direction::Egress => run.feed([client, server]),
+            Direction::Ingress => run.feed([server, client]),
+        }
     }
     run.finish();
     assert_eq!(

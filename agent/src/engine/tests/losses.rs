@@ -860,7 +860,7 @@ fn bytes_that_tcp_refuses() {
         (None, [("/a", false), ("/b", false)]),
         (Some(0), [("/a", false), ("/b", false)]),
         (Some(1), [("/a", true), ("/b", false)]),
-        (Some(3), [("/a", false), ("/X", true)]),
+        (Some(3), [("/a", false), ("/b", true)]),
     ] {
         let mut packets = wire(Side::Server, &script).packets;
         if let Some(at) = forged {

@@ -1,6 +1,7 @@
 //! Both directions of a TCP connection.
 
 use super::advance::Receiver;
+use super::gate::{self, Gate, Held};
 use super::reset::{self, Reset, Verdict};
 use super::window::Window;
 use super::{Assembler, Bounds};
@@ -14,6 +15,7 @@ pub(crate) struct Tcp {
     ingress: Way,
     egress: Way,
     reset: Option<Reset>,
+    gate: Gate,
 }
 
 /// One direction.
@@ -50,10 +52,77 @@ pub(crate) enum Ask {
 pub(crate) struct WirePosition(u32);
 
 impl Tcp {
-    /// Takes a segment; hands on what became known, first of the other direction: what the sender
-    /// had received of it, the hook was given before.
+    /// Takes a segment. What is received waits until TCP is known to have taken it.
     #[inline]
     pub(crate) fn segment(
+        &mut self,
+        segment: &Segment<'_>,
+        bounds: &Bounds,
+        receiver: &mut impl FnMut(Direction, Item<'_>),
+    ) -> Progress {
+        self.gate.note(segment);
+        if !self.gate.is_empty() && self.release(segment, bounds, receiver) == Progress::Reset {
+            return Progress::Reset;
+        }
+        if !self.gate.is_for(segment) {
+            return self.take(segment, bounds, receiver);
+        }
+        self.gate.hold(segment, !self.ingress.assembler.given);
+        self.let_through(0, bounds, receiver)
+    }
+
+    /// Lets through what a segment shows to be taken.
+    #[inline(never)]
+    fn release(
+        &mut self,
+        segment: &Segment<'_>,
+        bounds: &Bounds,
+        receiver: &mut impl FnMut(Direction, Item<'_>),
+    ) -> Progress {
+        let is_reset = segment.rst && segment.direction == Direction::Ingress;
+        while is_reset && let Some(held) = self.gate.before(segment.seq) {
+            self.pass(&held, bounds, receiver);
+        }
+        self.let_through(0, bounds, receiver)
+    }
+
+    /// Lets through what TCP has taken, what has waited since `before`, and what is too much.
+    fn let_through(
+        &mut self,
+        before: Nanos,
+        bounds: &Bounds,
+        receiver: &mut impl FnMut(Direction, Item<'_>),
+    ) -> Progress {
+        while let Some(held) = self.gate.pop(before, bounds.reorder_bytes) {
+            if self.pass(&held, bounds, receiver) == Progress::Reset {
+                return Progress::Reset;
+            }
+        }
+        Progress::Open
+    }
+
+    fn pass(
+        &mut self,
+        held: &Held,
+        bounds: &Bounds,
+        receiver: &mut impl FnMut(Direction, Item<'_>),
+    ) -> Progress {
+        let conflict = Item::Conflict { first: false };
+        // A message may be at its end there, another one may begin: both are in doubt.
+        if held.disputed {
+            receiver(Direction::Ingress, conflict);
+        }
+        let progress = self.take(&held.segment(), bounds, receiver);
+        if held.disputed {
+            receiver(Direction::Ingress, conflict);
+        }
+        progress
+    }
+
+    /// Hands on what became known with a segment, first of the other direction: what the sender had
+    /// received of it, the hook was given before.
+    #[inline]
+    fn take(
         &mut self,
         segment: &Segment<'_>,
         bounds: &Bounds,
@@ -64,6 +133,7 @@ impl Tcp {
             ingress,
             egress,
             reset,
+            ..
         } = self;
         let (own, other) = match direction {
             Direction::Ingress => (ingress, egress),
@@ -118,8 +188,13 @@ impl Tcp {
         &mut self,
         now: Nanos,
         wait: Nanos,
+        bounds: &Bounds,
         receiver: &mut impl FnMut(Direction, Item<'_>),
     ) -> Progress {
+        let before = now.saturating_sub(gate::WAIT).saturating_add(1);
+        if self.let_through(before, bounds, receiver) == Progress::Reset {
+            return Progress::Reset;
+        }
         for direction in [Direction::Ingress, Direction::Egress] {
             let (own, other) = self.pair(direction);
             let peer = other.assembler.at();
@@ -141,7 +216,15 @@ impl Tcp {
     }
 
     /// Nothing more comes: hands on what is kept early.
-    pub(crate) fn flush(&mut self, now: Nanos, receiver: &mut impl FnMut(Direction, Item<'_>)) {
+    pub(crate) fn flush(
+        &mut self,
+        now: Nanos,
+        bounds: &Bounds,
+        receiver: &mut impl FnMut(Direction, Item<'_>),
+    ) {
+        while let Some(held) = self.gate.flush() {
+            self.pass(&held, bounds, receiver);
+        }
         for direction in [Direction::Ingress, Direction::Egress] {
             let (own, other) = self.pair(direction);
             let peer = other.assembler.at();
@@ -168,7 +251,14 @@ impl Tcp {
         holes
             .map(|since| since.saturating_add(wait))
             .chain(self.reset.map(Reset::due))
+            .chain(self.gate.due())
             .min()
+    }
+
+    /// Until when what is received waits, if it does.
+    #[inline]
+    pub(crate) fn held_until(&self) -> Option<Nanos> {
+        self.gate.due()
     }
 
     /// What to ask of the hook, now that this is wanted of a direction.
@@ -221,7 +311,7 @@ impl Tcp {
     /// Bytes kept early.
     #[inline]
     pub(crate) fn memory(&self) -> usize {
-        self.ingress.assembler.memory() + self.egress.assembler.memory()
+        self.ingress.assembler.memory() + self.egress.assembler.memory() + self.gate.memory()
     }
 
     const fn way(&self, direction: Direction) -> &Way {

@@ -20,6 +20,7 @@ mod advance;
 mod assembler;
 mod connection;
 mod doubt;
+mod gate;
 pub(crate) mod pre_accept;
 mod reorder;
 mod reset;

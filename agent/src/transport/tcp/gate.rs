@@ -1,0 +1,352 @@
+//! Received segments that TCP is not known to have taken.
+//!
+//! The hook runs before TCP validates: what has a wrong checksum, an acknowledgement or a time
+//! stamp that TCP refuses looks like data. TCP has taken what the socket's position has passed
+//! (`rcv_nxt` with a later segment), or what the socket has acknowledged: a response does, as a
+//! rule. Until then the segments wait here, for a moment. Of two that bring other bytes for one
+//! position the later one is taken: it would not have come, had TCP taken the one before.
+//!
+//! A client that speaks first has no use for it: what is received is a response then, which may be
+//! the last for long, and acknowledgements without payload are not seen.
+
+use std::collections::VecDeque;
+
+use super::distance;
+use crate::capture::Segment;
+use crate::flow::{Direction, Nanos};
+
+/// How long a segment waits. Longer than an attacker can have the genuine one wait without a
+/// time-out of TCP's (200 ms at least on Linux); short for who watches.
+pub(super) const WAIT: Nanos = 1_000_000_000;
+
+/// Segments that wait, in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    role: Role,
+    held: VecDeque<Held>,
+    bytes: usize,
+    /// Where TCP stood last.
+    proven: Option<u32>,
+}
+
+/// Who speaks first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Role {
+    /// Nobody has.
+    #[default]
+    Unknown,
+    /// The other end.
+    Server,
+    /// The socket.
+    Client,
+}
+
+/// A segment that waits.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Without its payload.
+    segment: Segment<'static>,
+    payload: Box<[u8]>,
+    /// It brings other bytes than one that came before.
+    pub(super) disputed: bool,
+    /// A FIN came later that ends the stream before this.
+    doubtful: bool,
+}
+
+impl Held {
+    fn new(segment: &Segment<'_>, disputed: bool) -> Self {
+        Self {
+            segment: with(segment, &[]),
+            payload: segment.payload.into(),
+            disputed,
+            doubtful: false,
+        }
+    }
+
+    /// As it came.
+    pub(super) fn segment(&self) -> Segment<'_> {
+        with(&self.segment, &self.payload)
+    }
+
+    /// The sequence number after it. A FIN has one.
+    const fn end(&self) -> u32 {
+        end(&self.segment)
+    }
+}
+
+impl Gate {
+    /// Notes what a segment proves.
+    #[inline]
+    pub(super) fn note(&mut self, segment: &Segment<'_>) {
+        let (role, position) = match segment.direction {
+            Direction::Ingress => (Role::Server, segment.expected),
+            Direction::Egress => (Role::Client, segment.ack),
+        };
+        if self.role == Role::Unknown && (segment.wire_len > 0 || segment.fin) {
+            self.role = role;
+        }
+        if self.held.is_empty() {
+            return;
+        }
+        self.proven = match self.proven {
+            Some(before) if distance(before, position) < 0 => Some(before),
+            _ => Some(position),
+        };
+    }
+
+    /// Nothing waits.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Does a segment wait here?
+    #[inline]
+    pub(super) fn is_for(&self, segment: &Segment<'_>) -> bool {
+        segment.direction == Direction::Ingress
+            && self.role == Role::Server
+            && !segment.rst
+            && (distance(segment.expected, end(segment)) > 0 || segment.urgent.is_some())
+    }
+
+    /// Has a segment wait. Those that it refutes are gone. `first`: nothing of the direction was
+    /// handed on. A socket that has received nothing has no backlog, so the later one is right.
+    pub(super) fn hold(&mut self, segment: &Segment<'_>, first: bool) {
+        let mut disputed = false;
+        self.held.retain_mut(|held| {
+            let judgement = held.judge(segment);
+            held.doubtful |= judgement == Judgement::Doubtful;
+            let is_certain = first && held.segment.seq == segment.seq;
+            disputed |= judgement == Judgement::Differs && !is_certain;
+            let goes = matches!(judgement, Judgement::Differs | Judgement::Refuted);
+            if goes {
+                self.bytes = self.bytes.saturating_sub(held.payload.len());
+            }
+            !goes
+        });
+        self.bytes += segment.payload.len();
+        self.held.push_back(Held::new(segment, disputed));
+    }
+
+    /// The next one that TCP has taken; or that has waited since `before`; or, over so many
+    /// `bytes`, the first one.
+    pub(super) fn pop(&mut self, before: Nanos, bytes: usize) -> Option<Held> {
+        let first = self.held.front()?;
+        let is_taken = |held: &Held| {
+            // TCP may have taken its bytes in other parts: the first one decides. Where a FIN may
+            // be what was taken, the last one does.
+            self.proven.is_some_and(|position| match held.doubtful {
+                true => distance(held.end(), position) >= 0,
+                false => distance(held.segment.seq, position) > 0,
+            })
+        };
+        let at = match first.segment.time < before || self.memory() > bytes {
+            true => 0,
+            false => self.held.iter().position(is_taken)?,
+        };
+        let held = self.held.remove(at)?;
+        self.bytes = self.bytes.saturating_sub(held.payload.len());
+        if self.held.is_empty() {
+            self.proven = None;
+        }
+        Some(held)
+    }
+
+    /// Nothing more comes: the next one that TCP may have taken.
+    pub(super) fn flush(&mut self) -> Option<Held> {
+        while let Some(held) = self.held.pop_front() {
+            self.bytes = self.bytes.saturating_sub(held.payload.len());
+            if !held.doubtful {
+                return Some(held);
+            }
+        }
+        None
+    }
+
+    /// All that lies before a reset: it is not in doubt.
+    pub(super) fn before(&mut self, reset: u32) -> Option<Held> {
+        let is_before = |held: &Held| distance(held.end(), reset) >= 0;
+        let at = self.held.iter().position(is_before)?;
+        let held = self.held.remove(at)?;
+        self.bytes = self.bytes.saturating_sub(held.payload.len());
+        Some(held)
+    }
+
+    /// Until when the first one waits.
+    #[inline]
+    pub(super) fn due(&self) -> Option<Nanos> {
+        let first = self.held.front()?;
+        Some(first.segment.time.saturating_add(WAIT))
+    }
+
+    /// Bytes held, bookkeeping included.
+    #[inline]
+    pub(super) fn memory(&self) -> usize {
+        self.bytes + self.held.len() * size_of::<Held>()
+    }
+}
+
+/// What a later segment says of one that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judgement {
+    /// Nothing.
+    Agrees,
+    /// TCP has refused it.
+    Refuted,
+    /// As before, and it has other bytes at its position.
+    Differs,
+    /// One of the two is refused.
+    Doubtful,
+}
+
+impl Held {
+    /// Of a later segment that TCP has not passed.
+    fn judge(&self, later: &Segment<'_>) -> Judgement {
+        let own = &self.segment;
+        let own_end = own.seq.wrapping_add(own.wire_len);
+        let later_end = later.seq.wrapping_add(later.wire_len);
+        if differs((own.seq, &self.payload), (later.seq, later.payload)) {
+            return Judgement::Differs;
+        }
+        if own.fin && distance(own_end, later_end) > 0 {
+            // Nobody who has said that nothing more comes says more.
+            return Judgement::Refuted;
+        }
+        match later.fin && distance(later_end, own_end) > 0 {
+            true => Judgement::Doubtful,
+            false => Judgement::Agrees,
+        }
+    }
+}
+
+/// The same segment with another payload.
+const fn with<'a>(segment: &Segment<'_>, payload: &'a [u8]) -> Segment<'a> {
+    Segment {
+        time: segment.time,
+        socket: segment.socket,
+        cgroup: segment.cgroup,
+        direction: segment.direction,
+        local: segment.local,
+        remote: segment.remote,
+        seq: segment.seq,
+        ack: segment.ack,
+        expected: segment.expected,
+        wire_len: segment.wire_len,
+        start: segment.start,
+        fin: segment.fin,
+        rst: segment.rst,
+        listener: segment.listener,
+        skipped: segment.skipped,
+        urgent: segment.urgent,
+        payload,
+    }
+}
+
+/// The sequence number after a segment. A FIN has one.
+const fn end(segment: &Segment<'_>) -> u32 {
+    let fin = if segment.fin { 1 } else { 0 };
+    segment.seq.wrapping_add(segment.wire_len).wrapping_add(fin)
+}
+
+/// Do two ranges overlap, with other bytes there?
+fn differs((a_seq, a): (u32, &[u8]), (b_seq, b): (u32, &[u8])) -> bool {
+    let ahead = distance(a_seq, b_seq);
+    let skip = ahead.unsigned_abs() as usize;
+    let (a, b) = match ahead >= 0 {
+        true => (a.get(skip..), Some(b)),
+        false => (Some(a), b.get(skip..)),
+    };
+    let (Some(a), Some(b)) = (a, b) else {
+        return false;
+    };
+    let len = a.len().min(b.len());
+    a.get(..len) != b.get(..len)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::flow::SocketId;
+
+    fn segment<'a>(direction: Direction, seq: u32, expected: u32, text: &'a str) -> Segment<'a> {
+        let end = SocketAddr::from(([192, 0, 2, 1], 80)).into();
+        Segment {
+            seq,
+            expected,
+            ..Segment::new(SocketId(1), direction, (end, end), text.as_bytes())
+        }
+    }
+
+    /// Segments that a server receives at these positions, `.` in front for a FIN; and what goes
+    /// through, with `!` where it is disputed, once TCP stands at `proven`, and at the end.
+    #[track_caller]
+    fn check(received: &[(u32, u32, &str)], proven: u32, through: &str, flushed: &str) {
+        let mut gate = Gate::default();
+        for (seq, expected, text) in received {
+            let fin = text.starts_with('.');
+            let segment = Segment {
+                fin,
+                ..segment(
+                    Direction::Ingress,
+                    *seq,
+                    *expected,
+                    text.trim_start_matches('.'),
+                )
+            };
+            gate.note(&segment);
+            assert!(gate.is_for(&segment), "{text}");
+            gate.hold(&segment, false);
+        }
+        gate.note(&Segment {
+            ack: proven,
+            ..segment(Direction::Egress, 1, 1, "response")
+        });
+        let show = |held: Held| {
+            let text = String::from_utf8_lossy(held.segment().payload).into_owned();
+            let mark = if held.disputed { "!" } else { "" };
+            let fin = if held.segment.fin { "." } else { "" };
+            format!("{mark}{fin}{text} ")
+        };
+        let mut passed = String::new();
+        while let Some(held) = gate.pop(0, usize::MAX) {
+            passed += &show(held);
+        }
+        let mut rest = String::new();
+        while let Some(held) = gate.flush() {
+            rest += &show(held);
+        }
+        assert_eq!((passed.trim(), rest.trim()), (through, flushed));
+        assert_eq!(gate.bytes, 0);
+    }
+
+    #[test]
+    fn what_tcp_has_taken_goes_through() {
+        check(&[(10, 10, "abc")], 13, "abc", "");
+        check(&[(10, 10, "abc")], 10, "", "abc");
+        check(&[(13, 10, "def"), (10, 10, "abc")], 16, "def abc", "");
+        // Sent again, in other parts.
+        check(&[(10, 10, "abc"), (10, 10, "ab")], 12, "abc ab", "");
+        check(&[(10, 10, "abc"), (13, 10, ".")], 14, "abc .", "");
+    }
+
+    #[test]
+    fn what_tcp_has_refused_does_not() {
+        check(&[(10, 10, "XXX"), (10, 10, "abc")], 13, "!abc", "");
+        check(&[(10, 10, "abXXXXX"), (10, 10, "abc")], 13, "!abc", "");
+        check(&[(12, 10, "XX"), (10, 10, "abc")], 13, "!abc", "");
+        // A FIN that data goes past; data that a FIN comes before.
+        check(&[(10, 10, "."), (10, 10, "abc")], 13, "abc", "");
+        check(&[(10, 10, "abc"), (10, 10, ".")], 11, ".", "");
+    }
+
+    #[test]
+    fn a_client_does_not_wait() {
+        let mut gate = Gate::default();
+        gate.note(&segment(Direction::Egress, 1, 1, "request"));
+        let response = segment(Direction::Ingress, 10, 10, "response");
+        gate.note(&response);
+        assert!(!gate.is_for(&response));
+    }
+}
