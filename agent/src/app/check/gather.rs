@@ -105,7 +105,8 @@ fn mptcp() -> Mptcp {
     let received = counter(&counters, "MPTcpExt", "MPCapableSYNRX");
     Mptcp {
         is_enabled: enabled.is_ok_and(|text| text.trim() == "1"),
-        connections: sent.saturating_add(received),
+        open: counter(&counters, "MPTcpExt", "MPCurrEstab"),
+        since_boot: sent.saturating_add(received),
     }
 }
 

@@ -36,8 +36,10 @@ pub(super) struct Library {
 pub(super) struct Mptcp {
     /// `net.mptcp.enabled`.
     pub(super) is_enabled: bool,
-    /// Connections that began with it since the boot (`MPTcpExt` of `/proc/net/netstat`).
-    pub(super) connections: u64,
+    /// Connections that are open now (`MPTcpExt` of `/proc/net/netstat`; since Linux 6.9).
+    pub(super) open: u64,
+    /// Connections that began with it since the boot.
+    pub(super) since_boot: u64,
 }
 
 /// The rows.
@@ -75,8 +77,8 @@ fn libraries(node: &Node, is_wanted: bool) -> Row {
     if node.forbidden > 0 {
         are_read = false;
         texts.push(format!(
-            "{} processes may not be looked into",
-            node.forbidden
+            "{} may not be looked into",
+            counted(node.forbidden, "process")
         ));
     }
     let text = match texts.is_empty() {
@@ -109,16 +111,34 @@ fn proxies(found: &[(String, usize)]) -> Row {
 
 fn mptcp(found: &Mptcp) -> Row {
     let name = "multipath tcp";
-    match (found.is_enabled, found.connections) {
-        (false, _) => Row::ok(name, "off"),
-        (true, 0) => Row::ok(name, "possible, and not used so far"),
-        (true, count) => Row::missing(
+    match (found.is_enabled, found.open, found.since_boot) {
+        (_, open, _) if open > 0 => Row::missing(
             name,
             Need::Feature,
-            format!("{count} connections since the boot"),
-            "they are counted and not read; net.mptcp.enabled=0 turns it off",
+            format!("{} open now", counted(open, "connection")),
+            "they are counted and not read; net.mptcp.enabled=0 turns it off for new ones",
+        ),
+        (false, ..) => Row::ok(name, "off"),
+        (true, _, 0) => Row::ok(name, "possible, and not used so far"),
+        // A client that tried once says nothing of what runs now.
+        (true, _, count) => Row::ok(
+            name,
+            format!(
+                "possible; {} since the boot, none known to be open",
+                counted(count, "connection")
+            ),
         ),
     }
+}
+
+/// A number of things: `1 connection`, `2 connections`.
+fn counted(count: u64, thing: &str) -> String {
+    let end = match (count, thing.ends_with('s')) {
+        (1, _) => "",
+        (_, false) => "s",
+        (_, true) => "es",
+    };
+    format!("{count} {thing}{end}")
 }
 
 fn taken(name: &str, what: &str, found: &Result<(), String>) -> Row {
@@ -170,21 +190,26 @@ mod tests {
         );
         check(&libraries(&node(&mixed, 0), true), LESS, "stripped");
         check(&libraries(&node(&good, 3), true), LESS, "3 processes");
+        check(&libraries(&node(&good, 1), true), LESS, "1 process may");
         let idle = Presence::NotApplicable;
         check(&libraries(&node(&mixed, 3), false), idle, "is false");
     }
 
     #[test]
     fn multipath() {
-        let found = |is_enabled, connections| {
+        let found = |is_enabled, open, since_boot| {
             mptcp(&Mptcp {
                 is_enabled,
-                connections,
+                open,
+                since_boot,
             })
         };
-        check(&found(false, 7), Presence::Ok, "off");
-        check(&found(true, 0), Presence::Ok, "not used");
-        check(&found(true, 7), LESS, "7 connections");
+        check(&found(false, 0, 7), Presence::Ok, "off");
+        check(&found(true, 0, 0), Presence::Ok, "not used");
+        check(&found(true, 0, 1), Presence::Ok, "1 connection since");
+        check(&found(true, 0, 7), Presence::Ok, "7 connections since");
+        check(&found(true, 2, 7), LESS, "2 connections open now");
+        check(&found(false, 1, 7), LESS, "1 connection open now");
     }
 
     #[test]
