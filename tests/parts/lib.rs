@@ -7,6 +7,7 @@ pub mod collector;
 pub mod etcd;
 mod go;
 pub mod grpc;
+pub mod helm;
 pub mod kubernetes;
 pub mod plain;
 

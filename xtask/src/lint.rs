@@ -1,4 +1,5 @@
-//! `cargo xtask lint`: format, clippy on every crate, the house rules, and what is depended on.
+//! `cargo xtask lint`: format, clippy on every crate, the house rules, what is made of something
+//! else, and what is depended on.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,7 +8,7 @@ use anyhow::Result;
 
 use meshtap_parts::cache;
 
-use crate::{command, tidy};
+use crate::{command, generate, tidy};
 
 /// Pinned: another version may find other things.
 const CARGO_DENY: &str = "0.20.2";
@@ -33,6 +34,7 @@ pub fn run() -> Result<()> {
     ]))?;
     // For the host, where it needs no toolchain of its own.
     command::run(&mut clippy(&["--package", "meshtap-ebpf"]))?;
+    generate::run(generate::Options { check: true })?;
     dependencies()
 }
 

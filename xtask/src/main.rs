@@ -6,8 +6,10 @@ mod cluster;
 mod command;
 mod demo;
 mod fuzz;
+mod generate;
 mod image;
 mod lint;
+mod package;
 mod packages;
 mod python;
 mod run;
@@ -46,12 +48,16 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Format, clippy, house rules, dependencies
     Lint,
+    /// Write what is made of something else: the values' schema, manifests, configuration reference
+    Generate(generate::Options),
     /// The house rules alone
     Tidy(tidy::Options),
     /// Attach and capture on other kernels, under QEMU
     Vm(vm::Options),
     /// Build the container image
     Image(image::Options),
+    /// Build the Debian package and the archive for a host
+    Package(package::Options),
     /// A real Kubernetes of one node, and the tests that run on it
     Cluster(cluster::Options),
     /// Measure
@@ -80,9 +86,11 @@ fn run(task: Task) -> Result<()> {
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Lint => lint::run(),
+        Task::Generate(options) => generate::run(options),
         Task::Tidy(options) => tidy::run(options),
         Task::Vm(options) => vm::run(&options),
         Task::Image(options) => image::run(&options),
+        Task::Package(options) => package::run(&options),
         Task::Cluster(options) => cluster::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Soak(options) => bench::soak(&options),

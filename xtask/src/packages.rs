@@ -51,6 +51,20 @@ pub const VM: &[Program] = &[
 /// What builds container images.
 pub const IMAGE: &[Program] = &[program("buildah", "buildah")];
 
+/// What builds packages for a host.
+pub const PACKAGE: &[Program] = &[
+    program("dpkg-deb", "dpkg"),
+    program("gzip", "gzip"),
+    program("tar", "tar"),
+    program("git", "git"),
+];
+
+/// What a package is tried with.
+pub const TRIAL: &[Program] = &[
+    program("debootstrap", "debootstrap"),
+    program("systemd-analyze", "systemd"),
+];
+
 /// What runs the pods of `cluster`, and what its tests use.
 pub const CLUSTER: &[Program] = &[
     program("buildah", "buildah"),
