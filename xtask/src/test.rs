@@ -88,6 +88,8 @@ fn quick() -> Result<()> {
             "recording",
             "--test",
             "leaks",
+            "--test",
+            "docs",
         ],
         &["--package", "meshtap-common", "--package", "xtask"],
         // The rest of the replay tests makes its recordings live.
