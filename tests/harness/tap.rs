@@ -32,6 +32,17 @@ pub fn binary() -> Option<OsString> {
     path.exists().then(|| path.into_os_string())
 }
 
+/// Words that go before a program that root is to run with these capabilities alone, as a container
+/// runtime would: names of capabilities(7) in lower case, without `CAP_`.
+#[must_use]
+pub fn with_only(capabilities: &[&str]) -> Vec<String> {
+    let added = capabilities.iter().map(|name| format!(",+{name}"));
+    let bounding = format!("--bounding-set=-all{}", added.collect::<String>());
+    ["setpriv", &bounding, "--inh-caps=-all", "--"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
 /// `meshtap tap --json`, not started yet.
 #[derive(Debug)]
 pub struct Tap {
@@ -87,6 +98,19 @@ impl Tap {
     #[must_use]
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.command.args(arguments);
+        self
+    }
+
+    /// As root with these capabilities alone.
+    #[must_use]
+    pub fn with_only(mut self, capabilities: &[&str]) -> Self {
+        let words = with_only(capabilities);
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .arg(self.command.get_program())
+            .args(self.command.get_args());
+        self.command = command;
         self
     }
 

@@ -1,0 +1,243 @@
+//! `meshtap explain`: for sockets of every kind, why they are, or are not, captured.
+
+use std::os::fd::AsFd as _;
+use std::process::{Command, Stdio};
+
+use meshtap_tests::{Bench, Netns, Pair, Running, Tap, live};
+use serde_json::Value;
+
+use crate::check::Under;
+
+/// Verdicts on the sockets of this process with one port, which no other test has: each sees every
+/// network of the machine. Other agents have their own opinion, which is not asked for: that of the
+/// test's agent is among them.
+struct Verdicts(Vec<Value>);
+
+impl Verdicts {
+    fn of(port: u16, options: &[&str]) -> Self {
+        let output = Under::default()
+            .command()
+            .args(["explain", "--json", "--port", &port.to_string()])
+            .args(options)
+            .output()
+            .expect("meshtap starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let report: Value = serde_json::from_str(&text).expect("JSON");
+        assert!(
+            report["source"]
+                .as_str()
+                .is_some_and(|source| source.contains("agent")),
+            "{report:#}"
+        );
+        let sockets = report["sockets"].as_array().expect("sockets").iter();
+        let own = sockets.filter(|socket| socket["pid"] == std::process::id());
+        Self(own.cloned().collect())
+    }
+
+    /// The socket with this local port has this verdict, and these words say why.
+    #[track_caller]
+    fn has(&self, local: u16, captured: &str, reason: &str, why: &str) {
+        let end = format!(":{local}");
+        let socket = self.0.iter().find(|socket| {
+            let is_local = socket["local"]
+                .as_str()
+                .is_some_and(|text| text.ends_with(&end));
+            is_local && (reason == "listener") == socket["remote"].is_null()
+        });
+        let socket = socket.unwrap_or_else(|| panic!("no socket {local}: {:#?}", self.0));
+        let verdicts = socket["verdicts"].as_array().expect("verdicts");
+        let found = verdicts.iter().any(|verdict| {
+            let says = verdict["why"]
+                .as_str()
+                .is_some_and(|text| text.contains(why));
+            verdict["captured"] == captured && verdict["reason"] == reason && says
+        });
+        assert!(found, "{captured}, {reason}: {socket:#}");
+    }
+}
+
+/// What a test does to a connection, under an agent with these options.
+#[track_caller]
+fn check(
+    port: u16,
+    options: &[&str],
+    traffic: impl Fn(&mut Pair) + Send + Sync,
+    (captured, reason, why): (&str, &str, &str),
+) {
+    live(|bench| {
+        let agent = Tap::new(bench).args(options).start();
+        let mut pair = Pair::new(port);
+        traffic(&mut pair);
+        let found = Verdicts::of(port, &[]);
+        found.has(port, captured, reason, why);
+        drop((pair, agent));
+    });
+}
+
+fn http(pair: &mut Pair) {
+    pair.request("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    pair.respond("HTTP/1.1 204 No Content\r\n\r\n");
+}
+
+#[test]
+fn http_is_captured() {
+    check(8101, &[], http, ("yes", "followed", "HTTP was recognised"));
+}
+
+#[test]
+fn tls_is_left_alone() {
+    // Records of a handshake (RFC 8446 §5.1): ClientHello, ServerHello.
+    let traffic = |pair: &mut Pair| {
+        pair.request(b"\x16\x03\x01\x00\x08\x01\x00\x00\x04\x03\x03\x00\x00");
+        pair.respond(b"\x16\x03\x03\x00\x08\x02\x00\x00\x04\x03\x03\x00\x00");
+    };
+    check(8102, &[], traffic, ("no", "tls", "capture.tls.enabled"));
+}
+
+#[test]
+fn another_protocol_is_proven_to_be_one() {
+    let traffic = |pair: &mut Pair| {
+        pair.respond("SSH-2.0-OpenSSH_9.2\r\n");
+        pair.request("SSH-2.0-OpenSSH_9.2\r\n");
+        // TCP has taken what proves it once the next packet comes.
+        pair.respond("key exchange\n");
+        pair.request("key exchange\n");
+    };
+    check(8103, &[], traffic, ("no", "not_http", "both directions"));
+}
+
+#[test]
+fn nothing_was_sent_yet() {
+    check(8104, &[], |_| {}, ("undecided", "no_payload", "no payload"));
+}
+
+#[test]
+fn the_other_end_is_not_asked_for() {
+    const PORT: u16 = 8108;
+    live(|bench| {
+        let agent = Tap::new(bench).server_side().start();
+        let mut pair = Pair::new(PORT);
+        http(&mut pair);
+        let client = pair.client.local_addr().expect("an address").port();
+        let found = Verdicts::of(PORT, &[]);
+        found.has(client, "no", "side", "not asked for");
+        found.has(PORT, "yes", "followed", "");
+        drop(agent);
+    });
+}
+
+#[test]
+fn a_port_that_is_not_asked_for() {
+    check(
+        8105,
+        &["--port", "9999"],
+        http,
+        ("no", "port", "capture.ports"),
+    );
+}
+
+#[test]
+fn a_mark_to_leave_alone() {
+    let traffic = |pair: &mut Pair| {
+        for socket in [&pair.client, &pair.server] {
+            set_mark(socket.as_fd(), 0x539);
+        }
+        http(pair);
+    };
+    let options = ["--ignore-mark", "0x539/0xfff"];
+    check(8106, &options, traffic, ("no", "mark", "SO_MARK 0x539"));
+}
+
+/// `SO_MARK` (socket(7)).
+fn set_mark(socket: std::os::fd::BorrowedFd<'_>, mark: u32) {
+    use std::os::fd::AsRawFd as _;
+    let size = u32::try_from(size_of::<u32>()).expect("a size");
+    // SAFETY: the kernel reads four bytes of a value that lives longer than the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MARK,
+            std::ptr::from_ref(&mark).cast(),
+            size,
+        )
+    };
+    assert_eq!(result, 0, "SO_MARK");
+}
+
+#[test]
+fn a_cgroup_that_is_not_captured() {
+    const PORT: u16 = 8109;
+    live(|bench| {
+        let pod = bench.cgroup.pod(0xa1);
+        let agent = Tap::on(bench, pod.path()).start();
+        let mut pair = Pair::new(PORT);
+        http(&mut pair);
+        // Where the agent captures is in its configuration.
+        let set = format!("capture.cgroup={}", pod.path().display());
+        let found = Verdicts::of(PORT, &["--set", &set]);
+        found.has(PORT, "no", "outside", "capture.cgroup");
+        drop(agent);
+    });
+}
+
+#[test]
+fn a_listener() {
+    const PORT: u16 = 8110;
+    live(|bench| {
+        let agent = Tap::new(bench).start();
+        let listener = std::net::TcpListener::bind(("127.0.0.1", PORT)).expect("bind");
+        Verdicts::of(PORT, &[]).has(PORT, "undecided", "listener", "looked at by itself");
+        drop((listener, agent));
+    });
+}
+
+#[test]
+fn the_first_bytes_say_nothing_yet() {
+    let traffic = |pair: &mut Pair| pair.request("hello\n");
+    check(
+        8107,
+        &[],
+        traffic,
+        ("undecided", "not_http_so_far", "not HTTP so far"),
+    );
+}
+
+/// Another network of the machine is looked into as well.
+#[test]
+fn a_socket_in_another_network() {
+    const PORT: u16 = 8111;
+    live(|bench| {
+        let agent: Running = Tap::new(bench).start();
+        let other = Netns::new();
+        // Networks are found by the processes in them.
+        let mut process = other.inside(|| {
+            let mut cat = Command::new("cat");
+            cat.stdin(Stdio::piped()).spawn().expect("cat")
+        });
+        let mut pair = other.inside(|| Pair::new(PORT));
+        http(&mut pair);
+        let found = Verdicts::of(PORT, &[]);
+        drop(process.stdin.take());
+        process.wait().expect("cat ends");
+        found.has(PORT, "yes", "followed", "");
+        drop((pair, agent));
+    });
+}
+
+#[test]
+fn without_rights_one_sentence_says_so() {
+    live(|_: &Bench| {
+        let output = Under::only(&[])
+            .command()
+            .args(["explain", "--port", "8080"])
+            .output()
+            .expect("meshtap starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(said.contains("CAP_"), "{said}");
+        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    });
+}
