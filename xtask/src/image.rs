@@ -1,12 +1,15 @@
-//! `cargo xtask image`: the agent as a container image, by `deploy/Containerfile`.
+//! `cargo xtask image`: the agent as a container image, by `deploy/Containerfile`. One program
+//! gives one digest: files and image carry the moment of the commit.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::package::{self, Program, licences, sbom};
 use crate::{build, command, packages};
 
 /// What the manifests in `deploy/` call it.
@@ -18,6 +21,12 @@ pub struct Options {
     /// Where the archive goes, for `podman load`, `docker load` and `ctr images import`
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Take this program, which has no shared libraries, instead of building it
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// Build the image twice, and fail when the archives differ
+    #[arg(long)]
+    twice: bool,
     /// What the image is called in it
     #[arg(long, value_name = "NAME:TAG", default_value = NAME)]
     name: String,
@@ -29,23 +38,57 @@ pub struct Options {
 /// When one does not build.
 pub fn run(options: &Options) -> Result<()> {
     packages::ensure(packages::IMAGE)?;
-    let agent = build::build(build::Options::STATIC)?;
+    let program = match &options.program {
+        Some(program) => std::path::absolute(program)?,
+        None => build::build(build::Options::STATIC)?.program,
+    };
     let archive = match &options.output {
         Some(output) => std::path::absolute(output)?,
         None => command::target().join("meshtap-image.tar"),
     };
-    build(&Build {
-        name: &options.name,
-        containerfile: &containerfile(),
-        program: &agent.program,
-        archive: &archive,
-    })?;
-    eprintln!("{} is in {}", options.name, archive.display());
+    agent(&options.name, &program, &archive)?;
+    if options.twice {
+        let again = archive.with_extension("again.tar");
+        agent(&options.name, &program, &again)?;
+        let is_same = fs::read(&archive)? == fs::read(&again)?;
+        fs::remove_file(&again)?;
+        if !is_same {
+            bail!("two builds of {} differ", options.name);
+        }
+        eprintln!("built twice, equal");
+    }
+    let digest = command::output(Command::new("sha256sum").arg(&archive))?;
+    eprintln!("{}: {}", options.name, digest.trim_end());
     Ok(())
 }
 
-/// The agent's recipe.
-pub fn containerfile() -> PathBuf {
+/// Builds the agent's image, by its own recipe.
+///
+/// # Errors
+/// When the program needs shared libraries, which an empty image has not; when it does not build.
+pub fn agent(name: &str, program: &Path, archive: &Path) -> Result<()> {
+    let examined = Program::examine(program)?;
+    if !examined.is_static {
+        bail!("{} needs shared libraries", program.display());
+    }
+    let components = sbom::components(true)?;
+    build(&Build {
+        name,
+        containerfile: &containerfile(),
+        program,
+        documents: &[
+            (
+                "sbom.cdx.json",
+                sbom::document(&components, package::epoch()?)?,
+            ),
+            ("third-party-licences.txt", licences::text(&components)?),
+        ],
+        machine: examined.machine,
+        archive,
+    })
+}
+
+fn containerfile() -> PathBuf {
     command::workspace().join("deploy/Containerfile")
 }
 
@@ -55,8 +98,12 @@ pub struct Build<'a> {
     pub name: &'a str,
     /// The recipe.
     pub containerfile: &'a Path,
-    /// The one file that the recipe copies.
+    /// The program that the recipe copies.
     pub program: &'a Path,
+    /// Names and texts of what it copies besides.
+    pub documents: &'a [(&'a str, String)],
+    /// `x86_64` or `aarch64`.
+    pub machine: &'a str,
     /// Where the image goes.
     pub archive: &'a Path,
 }
@@ -80,6 +127,16 @@ fn build_in(folder: &Path, build: &Build<'_>) -> Result<()> {
     let name = build.program.file_name().context("a program has a name")?;
     fs::copy(build.program, context.join(name))
         .with_context(|| format!("cannot copy {}", build.program.display()))?;
+    let mut modes = vec![(context.join(name), 0o755)];
+    for (name, text) in build.documents {
+        let path = context.join(name);
+        fs::write(&path, text)?;
+        modes.push((path, 0o644));
+    }
+    // They do not depend on the caller's mask.
+    for (path, mode) in modes {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
     let buildah = |arguments: &[&str]| {
         let mut command = Command::new("buildah");
         command
@@ -96,6 +153,13 @@ fn build_in(folder: &Path, build: &Build<'_>) -> Result<()> {
             "bud",
             "--isolation",
             "chroot",
+            "--timestamp",
+            &package::epoch()?.to_string(),
+            "--arch",
+            match build.machine {
+                "aarch64" => "arm64",
+                _ => "amd64",
+            },
             "--tag",
             build.name,
             "--file",

@@ -36,6 +36,7 @@ pub const TEST: &[Program] = &[
     program("openssl", "openssl"),
     program("ip", "iproute2"),
     program("iptables", "iptables"),
+    program("setpriv", "util-linux"),
     // libFuzzer is C++.
     program("c++", "g++"),
 ];

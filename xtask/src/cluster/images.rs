@@ -37,6 +37,8 @@ pub fn parts(folder: &Path, programs: &Programs) -> Result<Vec<PathBuf>> {
             name,
             containerfile: &containerfile,
             program,
+            documents: &[],
+            machine: std::env::consts::ARCH,
             archive: &archive,
         })?;
         Ok(archive)
@@ -54,12 +56,7 @@ pub fn parts(folder: &Path, programs: &Programs) -> Result<Vec<PathBuf>> {
 /// When it does not build.
 pub fn agent(folder: &Path, program: &Path) -> Result<PathBuf> {
     let archive = images(folder)?.join("meshtap.tar");
-    image::build(&image::Build {
-        name: image::NAME,
-        containerfile: &image::containerfile(),
-        program,
-        archive: &archive,
-    })?;
+    image::agent(image::NAME, program, &archive)?;
     Ok(archive)
 }
 
