@@ -383,12 +383,14 @@ fn process(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+    use super::super::health::{Part, PartState};
+    use super::super::state::Hook;
     use super::*;
     use crate::export::Report;
     use crate::export::delivery::Totals;
-    use crate::workload::View;
+    use crate::workload::{View, WatchState, WatchView, WorkloadName};
 
     fn reading() -> Reading {
         let mut reading = Reading::default();
@@ -418,21 +420,95 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_metric_is_documented() {
-        let documented = include_str!("../../../docs/metrics.md");
-        let workloads = Reading {
-            workloads: Some(View::default()),
-            ..reading()
+    /// A reading with a sample of every family.
+    fn full() -> Reading {
+        let name = WorkloadName {
+            namespace: "shop".into(),
+            name: "cart".into(),
         };
-        let page = page(workloads, Format::Prometheus);
-        let names = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-        let names: Vec<_> = names.filter_map(|line| line.split(' ').next()).collect();
-        assert!(names.len() > 40, "{names:?}");
-        let missing: Vec<_> = (names.iter())
-            .filter(|name| !documented.contains(&format!("`{name}`")))
+        let watch = WatchView {
+            name: "node_pods",
+            state: WatchState::Synced,
+            errors: 0,
+            listings: 1,
+        };
+        Reading {
+            workloads: Some(View {
+                watches: vec![watch],
+                ..View::default()
+            }),
+            evictions: [(name.clone(), 1)].into(),
+            refused: [(name, 1)].into(),
+            hooks: vec![Hook {
+                name: "socket",
+                state: HookState::Attached,
+            }],
+            parts: vec![Part {
+                name: "data".to_owned(),
+                state: PartState::Moving,
+            }],
+            metrics: Some(crate::signal::metrics::Totals::default()),
+            ..reading()
+        }
+    }
+
+    /// Name, type and labels of each family of a page.
+    fn families(page: &str) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
+        let heads = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let mut families: BTreeMap<_, _> = heads
+            .filter_map(|head| head.split_once(' '))
+            .map(|(name, kind)| (name, (kind, BTreeSet::new())))
             .collect();
-        assert!(missing.is_empty(), "not in docs/metrics.md: {missing:?}");
+        for line in page.lines().filter(|line| !line.starts_with('#')) {
+            let Some((name, rest)) = line.split_once('{') else {
+                continue;
+            };
+            let base = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| name.strip_suffix(end))
+                .filter(|base| families.contains_key(base));
+            let family = families.get_mut(base.unwrap_or(name)).unwrap();
+            let labels = rest.split("=\"").map(|part| {
+                let start = part.rfind([',', '{']).map_or(0, |at| at + 1);
+                &part[start..]
+            });
+            let is_name = |label: &&str| {
+                !label.is_empty() && label.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            };
+            family
+                .1
+                .extend(labels.filter(is_name).filter(|label| *label != "le"));
+        }
+        families
+    }
+
+    /// What is between backticks.
+    fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+        cell.split('`').skip(1).step_by(2)
+    }
+
+    #[test]
+    fn the_reference_is_right() {
+        let documented = include_str!("../../../docs/metrics.md");
+        let page = page(full(), Format::Prometheus);
+        let mut families = families(&page);
+        assert!(families.len() > 60, "{families:?}");
+        for row in documented.lines().filter(|row| row.starts_with("| `")) {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            for name in quoted(cells[1]) {
+                let (kind, labels) = families
+                    .remove(name)
+                    .unwrap_or_else(|| panic!("{name} is in docs/metrics.md alone, or twice"));
+                let documented: BTreeSet<_> = quoted(cells[3]).collect();
+                assert_eq!(labels, documented, "{name}");
+                // As usual: the names of the process's own say what they are.
+                assert!(
+                    cells[2] == kind || name.starts_with("process_"),
+                    "{name}: {kind}"
+                );
+            }
+        }
+        assert!(families.is_empty(), "not in docs/metrics.md: {families:?}");
     }
 
     #[test]
