@@ -14,11 +14,10 @@ use crate::check::Under;
 struct Verdicts(Vec<Value>);
 
 impl Verdicts {
-    fn of(port: u16, options: &[&str]) -> Self {
+    fn of(port: u16) -> Self {
         let output = Under::default()
             .command()
             .args(["explain", "--json", "--port", &port.to_string()])
-            .args(options)
             .output()
             .expect("meshtap starts");
         let text = String::from_utf8_lossy(&output.stdout);
@@ -70,7 +69,7 @@ fn check(
         let agent = Tap::new(bench).args(options).start();
         let mut pair = Pair::new(port);
         traffic(&mut pair);
-        let found = Verdicts::of(port, &[]);
+        let found = Verdicts::of(port);
         found.has(port, captured, reason, why);
         drop((pair, agent));
     });
@@ -121,7 +120,7 @@ fn the_other_end_is_not_asked_for() {
         let mut pair = Pair::new(PORT);
         http(&mut pair);
         let client = pair.client.local_addr().expect("an address").port();
-        let found = Verdicts::of(PORT, &[]);
+        let found = Verdicts::of(PORT);
         found.has(client, "no", "side", "not asked for");
         found.has(PORT, "yes", "followed", "");
         drop(agent);
@@ -175,9 +174,7 @@ fn a_cgroup_that_is_not_captured() {
         let agent = Tap::on(bench, pod.path()).start();
         let mut pair = Pair::new(PORT);
         http(&mut pair);
-        // Where the agent captures is in its configuration.
-        let set = format!("capture.cgroup={}", pod.path().display());
-        let found = Verdicts::of(PORT, &["--set", &set]);
+        let found = Verdicts::of(PORT);
         found.has(PORT, "no", "outside", "capture.cgroup");
         drop(agent);
     });
@@ -189,7 +186,7 @@ fn a_listener() {
     live(|bench| {
         let agent = Tap::new(bench).start();
         let listener = std::net::TcpListener::bind(("127.0.0.1", PORT)).expect("bind");
-        Verdicts::of(PORT, &[]).has(PORT, "undecided", "listener", "looked at by itself");
+        Verdicts::of(PORT).has(PORT, "undecided", "listener", "looked at by itself");
         drop((listener, agent));
     });
 }
@@ -219,7 +216,7 @@ fn a_socket_in_another_network() {
         });
         let mut pair = other.inside(|| Pair::new(PORT));
         http(&mut pair);
-        let found = Verdicts::of(PORT, &[]);
+        let found = Verdicts::of(PORT);
         drop(process.stdin.take());
         process.wait().expect("cat ends");
         found.has(PORT, "yes", "followed", "");

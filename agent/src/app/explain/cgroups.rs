@@ -55,6 +55,14 @@ impl Cgroups {
         !self.is_cut && !self.folders.contains_key(&id)
     }
 
+    /// Whether a cgroup is certainly not below that one.
+    pub(super) fn is_beside(&self, id: CgroupId, above: CgroupId) -> bool {
+        match (self.folders.get(&id), self.folders.get(&above)) {
+            (Some(folder), Some(above)) => !folder.starts_with(above),
+            _ => false,
+        }
+    }
+
     /// Whether a cgroup is of the pod with this unique id: a folder that is named after it, with
     /// the hyphens as they are (cgroupfs) or as underscores (systemd), is it or above it.
     pub(super) fn is_of_pod(&self, id: CgroupId, uid: &str) -> bool {
@@ -92,6 +100,11 @@ mod tests {
         assert!(!cgroups.is_of_pod(id(pods[1]), "11-22"));
         assert!(!cgroups.is_of_pod(id("kubepods"), "11-22"));
         assert!(cgroups.is_outside(CgroupId(u64::MAX)));
+        assert!(cgroups.is_beside(id(pods[0]), id(pods[1])));
+        assert!(cgroups.is_beside(id("kubepods"), id(pods[0])));
+        assert!(!cgroups.is_beside(id(pods[0]), id("kubepods")));
+        assert!(!cgroups.is_beside(id("kubepods"), id("kubepods")));
+        assert!(!cgroups.is_beside(id("kubepods"), CgroupId(u64::MAX)));
         assert!(!cgroups.is_outside(id("kubepods")));
         fs::remove_dir_all(&root).expect("removed");
     }

@@ -152,6 +152,9 @@ fn explained(found: &Survey, witness: &Witness, cgroups: &Cgroups) -> Vec<Explai
         let place = match socket.cgroup {
             Some(id) if agent.excluded.contains(&id) => Place::Excluded,
             Some(id) if cgroups.is_outside(id) => Place::Outside,
+            Some(id) if agent.cgroup.is_some_and(|top| cgroups.is_beside(id, top)) => {
+                Place::Outside
+            }
             _ => Place::Inside,
         };
         let known = Known {
