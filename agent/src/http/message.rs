@@ -46,7 +46,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// As in `network.protocol.version` and `http.flavor`.
+    /// As in `network.protocol.version`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
