@@ -14,7 +14,7 @@ pub struct RoutesSection {
     pub rules: Vec<RouteRule>,
     /// `OpenAPI` documents (JSON or YAML): a route is a method and a path template.
     pub openapi: Vec<PathBuf>,
-    /// For all others: the path, with parts that look like ids replaced by `{id}`.
+    /// For all others: method and path, with parts that look like ids replaced by `{id}`.
     pub automatic: bool,
     /// Most routes that `automatic` makes. What does not fit is `unknown`.
     pub limit: NonZeroUsize,
