@@ -25,7 +25,8 @@ pub enum Partial {
     SizeUnknown,
     /// A body's coding or length is broken, or the response is none: emitted with what came before.
     Malformed,
-    /// The response's head is over the size or field limit.
+    /// A head is over the size or field limit: the response's, or the request's, whose first line
+    /// is whole.
     HeadTooLarge,
     /// Which response belongs to the request cannot be known any more after missing bytes.
     Unpaired,
