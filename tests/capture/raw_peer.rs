@@ -72,8 +72,8 @@ fn a_needless_retransmission() {
     });
 }
 
-/// On a connection that is older than the agent, the first segment of a request comes last. What came
-/// before it looks like nothing, and is more than is looked at.
+/// On a connection that is older than the agent, the first segment of a request comes last. What
+/// came before it looks like nothing, and is more than is looked at.
 #[test]
 fn a_first_segment_that_all_others_overtook_at_start_up() {
     live(|bench| {
