@@ -48,7 +48,7 @@ impl Peers {
         }
     }
 
-    /// Who sends the requests: a PROXY protocol preamble knows better than the socket.
+    /// Who sends the requests. What a PROXY protocol preamble claims goes before the socket's end.
     #[must_use]
     pub fn caller(&self) -> &Endpoint {
         self.proxied_client.as_ref().unwrap_or(&self.client)

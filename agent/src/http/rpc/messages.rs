@@ -11,7 +11,7 @@ const COMPRESSED: u8 = 1;
 pub struct Messages {
     /// How many began.
     pub count: u64,
-    /// Bytes of them, as they travelled, without envelopes.
+    /// Bytes of them, as their envelopes say, without envelopes. The last may not be whole.
     pub bytes: u64,
     /// The beginnings of more messages may be among bytes that are missing.
     pub inexact: bool,

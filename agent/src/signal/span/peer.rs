@@ -51,7 +51,7 @@ fn pod(id: &[u8]) -> Option<&[u8]> {
     (!name.is_empty()).then_some(name)
 }
 
-/// The other end of the socket.
+/// The other end of the socket; a client as a PROXY protocol preamble names it, which is a claim.
 pub(super) fn socket(sanitized: &Sanitized) -> Endpoint {
     let peers = &sanitized.exchange().peers;
     match peers.side {
