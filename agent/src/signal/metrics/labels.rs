@@ -1,6 +1,6 @@
 //! The labels of a series: Istio's, under Istio's names
-//! (<https://istio.io/latest/docs/reference/config/metrics/>). `docs/metrics.md` says where each
-//! comes from.
+//! (<https://istio.io/latest/docs/reference/config/metrics/>). `docs/istio-metrics.md` says where
+//! each comes from.
 
 use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::sync::{Arc, LazyLock};

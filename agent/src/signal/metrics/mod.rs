@@ -5,7 +5,7 @@
 //! Exchange + labels of both ends ─► series (bounded, found without an allocation) ─► page
 //! ```
 //!
-//! `docs/metrics.md` has every label with its source.
+//! `docs/istio-metrics.md` has every label with its source.
 
 mod config;
 mod histogram;
