@@ -225,6 +225,6 @@ fn checking_a_configuration_makes_no_file() {
     fs::write(scratch.0.join("m.yaml"), "export: {har: a.har}\n").unwrap();
     let output = scratch.run(&["config", "check", "m.yaml"]);
     let stdout = text(&output.stdout);
-    assert_eq!(stdout, "m.yaml: good; 1 destination for spans\n");
+    assert_eq!(stdout, "m.yaml: good; 1 destination\n");
     assert!(!Path::new(&scratch.0.join("a.har")).exists());
 }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use super::{Failure, outputs};
 use crate::cli::{ConfigCommand, ExportArgs, RunArgs};
 use crate::config::{self, Config, Overrides};
-use crate::export::otlp::{OtlpConfig, Settings, environment};
+use crate::export::otlp::{MetricSource, OtlpConfig, Settings, Signal, environment};
 use crate::export::{AccessLog, Reopen, Target};
 use crate::files::Files;
 use crate::redact::Gate;
 use crate::signal::access_log::Rules;
+use crate::signal::metrics::Metrics;
 use crate::signal::route::Routes;
+use crate::signal::span::{Resource, ResourceValue};
 
 /// Runs `meshtap config`.
 pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
@@ -26,12 +28,13 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
             let mut count = collectors(&config)?.len();
             count += usize::from(config.export.stdout) + usize::from(config.export.har.is_some());
             let has_log = usize::from(config.access_log.path.is_some());
-            refuse_none(count + has_log, &config)?;
+            count += has_log;
+            refuse_none(count, &config)?;
             let noun = match count {
                 1 => "destination",
                 _ => "destinations",
             };
-            writeln!(out, "{}: good; {count} {noun} for spans", file.display())
+            writeln!(out, "{}: good; {count} {noun}", file.display())
         }
         ConfigCommand::Schema => writeln!(out, "{:#}", config::schema()),
     }
@@ -110,13 +113,17 @@ pub(super) fn routes(config: &Config) -> Result<Option<Routes>, Failure> {
     Routes::new(section, &documents).map_err(Failure::Setting)
 }
 
-/// Where spans go. Opens the files among them.
+/// Where signals go. Opens the files among them. `metrics`: those that there are.
 pub(super) fn targets(
     config: &Config,
     files: &mut Files,
     reopen: &Reopen,
+    metrics: Option<&Arc<Metrics>>,
 ) -> Result<Vec<Target>, Failure> {
-    let mut targets = collectors(config)?;
+    let mut targets = Vec::new();
+    for settings in collectors(config)? {
+        targets.extend(collector(settings, config, metrics)?);
+    }
     if config.export.stdout {
         targets.push(Target::Stdout);
     }
@@ -135,11 +142,83 @@ pub(super) fn targets(
     Ok(targets)
 }
 
-/// The collectors, with what the environment says of them.
-pub(super) fn collectors(config: &Config) -> Result<Vec<Target>, Failure> {
-    let all = config.export.otlp.iter().enumerate();
-    all.map(|(index, otlp)| destination(otlp, &config.export.name(index)))
-        .collect()
+/// A collector. `None`: there is nothing that it would take.
+fn collector(
+    settings: Settings,
+    config: &Config,
+    metrics: Option<&Arc<Metrics>>,
+) -> Result<Option<Target>, Failure> {
+    let settings = Box::new(settings);
+    Ok(match settings.signal {
+        Signal::Traces => Some(Target::Otlp(settings)),
+        Signal::Metrics => metrics.map(|metrics| {
+            let source = MetricSource {
+                metrics: metrics.clone(),
+                resource: Arc::new(agent(config)),
+            };
+            Target::OtlpMetrics(settings, source)
+        }),
+        Signal::Logs => {
+            let rules = Rules::new(&config.access_log).map_err(Failure::Setting)?;
+            Some(Target::OtlpLogs(settings, Arc::new(rules)))
+        }
+    })
+}
+
+/// This agent as a resource: its metrics are of many pods. The host tells those of one node from
+/// those of another.
+fn agent(config: &Config) -> Resource {
+    let span = &config.span;
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let node = config.kubernetes.node.clone();
+    let cluster = config.kubernetes.cluster_name.clone();
+    let name = span.service_name.clone();
+    let known = [
+        (
+            "service.name",
+            Some(name.unwrap_or_else(|| "meshtap".to_owned())),
+        ),
+        (
+            "service.version",
+            Some(env!("CARGO_PKG_VERSION").to_owned()),
+        ),
+        (
+            "service.instance.id",
+            Some(node.clone().unwrap_or_else(|| host.clone())),
+        ),
+        ("host.name", Some(host)),
+        ("k8s.node.name", node),
+        ("k8s.cluster.name", cluster),
+    ];
+    let known = known.into_iter();
+    let mut attributes: Vec<_> = known
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect();
+    for (key, value) in &span.resource {
+        attributes.retain(|(known, _)| known != key);
+        attributes.push((key.clone(), value.clone()));
+    }
+    let attributes = attributes.into_iter();
+    Resource {
+        attributes: attributes
+            .map(|(key, value)| (key, ResourceValue::Str(value)))
+            .collect(),
+    }
+}
+
+/// The collectors of each signal, with what the environment says of them.
+pub(super) fn collectors(config: &Config) -> Result<Vec<Settings>, Failure> {
+    let mut found = Vec::new();
+    for (index, otlp) in config.export.otlp.iter().enumerate() {
+        let name = config.export.name(index);
+        for signal in &otlp.signals.0 {
+            found.push(settings(otlp, *signal, &name)?);
+        }
+    }
+    Ok(found)
 }
 
 /// An agent that nobody hears of is a mistake. Metrics alone are a use.
@@ -154,9 +233,8 @@ fn refuse_none(destinations: usize, config: &Config) -> Result<(), Failure> {
     ))
 }
 
-fn destination(otlp: &OtlpConfig, name: &str) -> Result<Target, Failure> {
-    Settings::resolve(otlp, name, &environment::process)
-        .map(|settings| Target::Otlp(Box::new(settings)))
+fn settings(otlp: &OtlpConfig, signal: Signal, name: &str) -> Result<Settings, Failure> {
+    Settings::of_signal(otlp, signal, name, &environment::process)
         .map_err(|reason| Failure::Setting(format!("exporter {name}: {reason}")))
 }
 
@@ -165,7 +243,8 @@ pub(super) fn targets_of(args: &ExportArgs) -> Result<Vec<Target>, Failure> {
     let destination = args.destination();
     destination
         .iter()
-        .map(|otlp| self::destination(otlp, "otlp"))
+        .map(|otlp| settings(otlp, Signal::Traces, "otlp"))
+        .map(|settings| Ok(Target::Otlp(Box::new(settings?))))
         .collect()
 }
 

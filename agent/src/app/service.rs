@@ -55,8 +55,9 @@ use crate::workload::Workloads;
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let mut config = configure::load(args)?;
     let reopen = Reopen::default();
-    let (targets, ledger) = open_outputs(args, &config, &reopen)?;
-    if targets.is_empty() {
+    let metrics = Metrics::new(&config.metrics).map(Arc::new);
+    let (targets, ledger) = open_outputs(args, &config, &reopen, metrics.as_ref())?;
+    if !targets.iter().any(Target::is_of_exchanges) {
         // Metrics want sizes alone, which are true however little of a body is copied.
         config.limits.body = ByteSize(0);
     }
@@ -66,8 +67,8 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let redactor = Redactor::new(&runtime.redaction)?;
     let shared = Arc::new(Shared::default());
     log(&config, &shared)?;
-    if let Some(metrics) = Metrics::new(&config.metrics) {
-        shared.set_metrics(Arc::new(metrics));
+    if let Some(metrics) = metrics {
+        shared.set_metrics(metrics);
     }
 
     let takeover = Takeover::new(&config.handover);
@@ -163,6 +164,7 @@ fn open_outputs(
     args: &RunArgs,
     config: &Config,
     reopen: &Reopen,
+    metrics: Option<&Arc<Metrics>>,
 ) -> Result<(Vec<Target>, Option<Output>), Failure> {
     let mut files = Files::new();
     if let Some(path) = &args.config
@@ -170,7 +172,7 @@ fn open_outputs(
     {
         files.input("the configuration", &file);
     }
-    let targets = configure::targets(config, &mut files, reopen)?;
+    let targets = configure::targets(config, &mut files, reopen, metrics)?;
     let ledger = args.ledger_json.as_deref();
     let ledger = ledger.map(|path| output(&mut files, path)).transpose()?;
     Ok((targets, ledger))

@@ -224,7 +224,8 @@ impl Worker {
             let span = self.builder.build(&sanitized, &origin);
             self.handles.span(&span, now);
         }
-        self.handles.exchange(&sanitized, now);
+        let made_by = resource.as_ref().unwrap_or(self.builder.base());
+        self.handles.exchange(&sanitized, made_by, now);
     }
 
     /// Takes up a new runtime configuration and a new level of service.

@@ -18,6 +18,8 @@ pub use crate::workload::{
 };
 pub use load::{Error, Overrides, load, parse};
 
+use crate::export::otlp::Signal;
+
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -65,7 +67,13 @@ impl Config {
         self.scope.check()?;
         self.trust.check()?;
         self.access_log.check()?;
-        self.export.check()
+        self.export.check()?;
+        match self.export.taker(Signal::Metrics) {
+            Some(index) if !self.metrics.enabled => Err(format!(
+                "export.otlp.{index}.signals: there are no `metrics` without `metrics.enabled`"
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

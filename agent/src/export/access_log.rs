@@ -63,7 +63,7 @@ impl Encoder {
 
 impl Encode for Encoder {
     fn add(&mut self, input: Input<'_>) -> Option<Batch> {
-        let Input::Exchange(sanitized) = input else {
+        let Input::Exchange(sanitized, _) = input else {
             return None;
         };
         let Self { lines, buffered } = self;
@@ -178,7 +178,8 @@ mod tests {
         for status in [200, 503, 404, 500] {
             let response = format!("HTTP/1.1 {status} X\r\n\r\n");
             let exchange = fixture::exchange("GET / HTTP/1.1\r\n\r\n", response);
-            encoder.add(Input::Exchange(&sanitize(&Config::default(), exchange)));
+            let sanitized = sanitize(&Config::default(), exchange);
+            encoder.add(Input::Exchange(&sanitized, &Arc::default()));
         }
         let batch = encoder.close().unwrap();
         assert_eq!((batch.items, &*batch.parts[0]), (4, &b"503\n500\n"[..]));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::otlp::OtlpConfig;
+use super::otlp::{OtlpConfig, Signal};
 use crate::units::Interval;
 
 /// Where signals go. Several destinations get every item each.
@@ -53,6 +53,13 @@ impl ExportSection {
         })
     }
 
+    /// The first destination that takes this signal.
+    #[must_use]
+    pub fn taker(&self, signal: Signal) -> Option<usize> {
+        let takes = |otlp: &OtlpConfig| otlp.signals.0.contains(&signal);
+        self.otlp.iter().position(takes)
+    }
+
     /// Checks what types cannot say.
     ///
     /// # Errors
@@ -64,13 +71,15 @@ impl ExportSection {
             "access-log".to_owned(),
         ];
         for (index, otlp) in self.otlp.iter().enumerate() {
-            let name = self.name(index);
-            if names.contains(&name) {
-                return Err(format!(
-                    "export.otlp.{index}.name: there is another `{name}`"
-                ));
+            for signal in &otlp.signals.0 {
+                let name = signal.exporter(&self.name(index));
+                if names.contains(&name) {
+                    return Err(format!(
+                        "export.otlp.{index}.name: there is another `{name}`"
+                    ));
+                }
+                names.push(name);
             }
-            names.push(name);
             otlp.check()
                 .map_err(|reason| format!("export.otlp.{index}.{reason}"))?;
         }
@@ -80,6 +89,7 @@ impl ExportSection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::otlp::Signals;
     use super::*;
 
     #[test]
@@ -97,6 +107,15 @@ mod tests {
         };
         check(["a", "b"], Ok(()));
         check(["a", "a"], Err("export.otlp.1.name: there is another `a`"));
+        let twice = OtlpConfig {
+            signals: Signals(vec![Signal::Logs, Signal::Metrics]),
+            ..OtlpConfig::default()
+        };
+        let section = ExportSection {
+            otlp: vec![twice],
+            ..ExportSection::default()
+        };
+        assert_eq!(section.check(), Ok(()));
         for taken in ["stdout", "har", "access-log"] {
             let expected = format!("export.otlp.1.name: there is another `{taken}`");
             check(["a", taken], Err(&expected));

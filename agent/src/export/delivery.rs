@@ -82,6 +82,11 @@ impl Delivery {
         self.accepted.fetch_add(items, Ordering::Relaxed);
     }
 
+    /// Items are not wanted at the destination; they count as taken.
+    pub fn omit(&self, items: u64) {
+        self.exported.fetch_add(items, Ordering::Relaxed);
+    }
+
     /// A batch left the queue and is being delivered.
     pub fn start(&self, items: u64) {
         self.in_flight.fetch_add(items, Ordering::Relaxed);

@@ -15,7 +15,7 @@ use super::queue::{DropPolicy, Queue};
 use super::report::{Report, Reports};
 use super::{ItemKind, OwnSockets, har, otlp, stdout, writer};
 use crate::files::Output;
-use crate::signal::access_log::Lines;
+use crate::signal::access_log::{Lines, Rules};
 
 /// Threads of the runtime that talks to collectors: one that waits and one that compresses.
 const RUNTIME_THREADS: usize = 2;
@@ -29,8 +29,12 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Where items go.
 #[derive(Debug)]
 pub enum Target {
-    /// A collector.
+    /// A collector of spans.
     Otlp(Box<otlp::Settings>),
+    /// A collector of metrics.
+    OtlpMetrics(Box<otlp::Settings>, otlp::MetricSource),
+    /// A collector of logs: records of the access log.
+    OtlpLogs(Box<otlp::Settings>, Arc<Rules>),
     /// JSON lines on standard output.
     Stdout,
     /// A HAR file.
@@ -39,18 +43,28 @@ pub enum Target {
     AccessLog(AccessLog),
 }
 
+impl Target {
+    /// Items for it are made of exchanges.
+    #[must_use]
+    pub const fn is_of_exchanges(&self) -> bool {
+        !matches!(self, Self::OtlpMetrics(..))
+    }
+}
+
 type MakeEncoder = Box<dyn Fn() -> Box<dyn Encode> + Send + Sync>;
 
 struct Destination {
     channel: Arc<Channel>,
     age: Duration,
-    encoder: MakeEncoder,
+    /// `None`: workers hand it nothing.
+    encoder: Option<MakeEncoder>,
 }
 
 /// The exporters.
 pub struct Exporters {
     destinations: Vec<Destination>,
     reports: Reports,
+    providers: Vec<otlp::Provider>,
     runtime: Runtime,
     tasks: JoinSet<()>,
     writers: Vec<JoinHandle<()>>,
@@ -72,6 +86,7 @@ impl Exporters {
         let mut exporters = Self {
             destinations: Vec::new(),
             reports: Reports::default(),
+            providers: Vec::new(),
             runtime,
             tasks: JoinSet::new(),
             writers: Vec::new(),
@@ -81,6 +96,10 @@ impl Exporters {
         for target in targets {
             match target {
                 Target::Otlp(settings) => exporters.otlp(*settings, own),
+                Target::OtlpMetrics(settings, source) => {
+                    exporters.otlp_metrics(&settings, &source, own);
+                }
+                Target::OtlpLogs(settings, rules) => exporters.otlp_logs(&settings, rules, own),
                 Target::Stdout => exporters.stdout()?,
                 Target::Har(output) => exporters.har(output)?,
                 Target::AccessLog(log) => exporters.access_log(log)?,
@@ -91,25 +110,62 @@ impl Exporters {
         Ok(exporters)
     }
 
-    fn otlp(&mut self, settings: otlp::Settings, own: &Arc<dyn OwnSockets>) {
+    /// The channel of a collector, and the tasks that empty it.
+    fn collector(
+        &mut self,
+        settings: &otlp::Settings,
+        kind: ItemKind,
+        own: &Arc<dyn OwnSockets>,
+    ) -> Arc<Channel> {
         let queue = Queue::new(settings.queue.bytes.bytes(), settings.queue.drop);
-        let channel = Arc::new(Channel::new(settings.name.clone(), ItemKind::Span, queue));
-        let age = settings.batch.age.0;
+        let channel = Arc::new(Channel::new(settings.name.clone(), kind, queue));
         let _guard = self.runtime.enter();
-        otlp::spawn(
-            &settings,
-            own.clone(),
-            &channel,
-            &self.stop,
-            &mut self.tasks,
-        );
+        let (own, stop) = (own.clone(), &self.stop);
+        otlp::spawn(settings, own, &channel, stop, &mut self.tasks);
+        channel
+    }
+
+    fn otlp(&mut self, settings: otlp::Settings, own: &Arc<dyn OwnSockets>) {
+        let channel = self.collector(&settings, ItemKind::Span, own);
         self.destinations.push(Destination {
             channel,
-            age,
-            encoder: Box::new(move || {
+            age: settings.batch.age.0,
+            encoder: Some(Box::new(move || {
                 let (batch, queue) = (&settings.batch, settings.queue.bytes.bytes());
                 Box::new(otlp::Requests::new(batch).for_queue(batch, queue))
-            }),
+            })),
+        });
+    }
+
+    fn otlp_metrics(
+        &mut self,
+        settings: &otlp::Settings,
+        source: &otlp::MetricSource,
+        own: &Arc<dyn OwnSockets>,
+    ) {
+        let channel = self.collector(settings, ItemKind::DataPoint, own);
+        self.providers
+            .extend(otlp::Provider::metrics(settings, source, &channel));
+        self.destinations.push(Destination {
+            channel,
+            age: settings.batch.age.0,
+            encoder: None,
+        });
+    }
+
+    fn otlp_logs(
+        &mut self,
+        settings: &otlp::Settings,
+        rules: Arc<Rules>,
+        own: &Arc<dyn OwnSockets>,
+    ) {
+        let channel = self.collector(settings, ItemKind::LogRecord, own);
+        let (provider, encoder) = otlp::Provider::logs(settings, rules, &channel);
+        self.providers.push(provider);
+        self.destinations.push(Destination {
+            channel,
+            age: settings.batch.age.0,
+            encoder: Some(Box::new(encoder)),
         });
     }
 
@@ -160,7 +216,7 @@ impl Exporters {
         self.destinations.push(Destination {
             channel,
             age,
-            encoder,
+            encoder: Some(encoder),
         });
         Ok(())
     }
@@ -171,7 +227,9 @@ impl Exporters {
         let mut handles = Handles::default();
         for destination in &self.destinations {
             let channel = destination.channel.clone();
-            handles.add(channel, (destination.encoder)(), destination.age);
+            if let Some(encoder) = &destination.encoder {
+                handles.add(channel, encoder(), destination.age);
+            }
         }
         handles
     }
@@ -186,6 +244,9 @@ impl Exporters {
     /// [`Handles`] must be gone.
     pub fn shutdown(mut self, timeout: Duration) -> Vec<Report> {
         let deadline = Instant::now() + timeout.min(LONGEST_SHUTDOWN);
+        for provider in &self.providers {
+            provider.end(timeout);
+        }
         for destination in &self.destinations {
             destination.channel.queue.close();
         }

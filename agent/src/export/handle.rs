@@ -11,15 +11,15 @@ use super::ItemKind;
 use super::delivery::{Delivery, DropReason, Totals};
 use super::queue::Queue;
 use crate::redact::Sanitized;
-use crate::signal::span::Span;
+use crate::signal::span::{Resource, Span};
 
 /// What an exporter makes an item of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Input<'a> {
     /// A span.
     Span(&'a Span),
-    /// A whole exchange.
-    Exchange(&'a Sanitized),
+    /// A whole exchange, and what made it.
+    Exchange(&'a Sanitized, &'a Arc<Resource>),
 }
 
 /// Turns items into batches of one destination's format.
@@ -89,7 +89,31 @@ impl Channel {
         self.delivery.totals(filling, self.queue.items())
     }
 
-    fn push(&self, batch: Batch) {
+    /// Items that will be in a batch to come.
+    pub(crate) fn accept(&self, items: u64) {
+        self.delivery.accept(items);
+        self.filling.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Items in batches that are still being filled.
+    pub(crate) fn filling(&self) -> u64 {
+        self.filling.load(Ordering::Relaxed)
+    }
+
+    /// Items of a batch that is being filled are not wanted: a filter says so.
+    pub(crate) fn omit(&self, items: u64) {
+        self.filling.fetch_sub(items, Ordering::Relaxed);
+        self.delivery.omit(items);
+    }
+
+    /// Items of a batch that is being filled find no room in it.
+    pub(crate) fn overflow(&self, items: u64) {
+        self.filling.fetch_sub(items, Ordering::Relaxed);
+        self.delivery.drop_waiting(items, DropReason::QueueFull);
+    }
+
+    /// Hands a batch on. Its items were accepted.
+    pub(crate) fn push(&self, batch: Batch) {
         self.filling.fetch_sub(batch.items, Ordering::Relaxed);
         let dropped = self.queue.push(batch);
         if dropped > 0 {
@@ -149,8 +173,9 @@ impl Handles {
     }
 
     /// Hands an exchange to every exporter that takes exchanges instead of spans. Never waits.
-    pub fn exchange(&mut self, sanitized: &Sanitized, now: Instant) {
-        self.item(Input::Exchange(sanitized), now);
+    /// `resource`: what made it.
+    pub fn exchange(&mut self, sanitized: &Sanitized, resource: &Arc<Resource>, now: Instant) {
+        self.item(Input::Exchange(sanitized, resource), now);
     }
 
     fn item(&mut self, input: Input<'_>, now: Instant) {
@@ -206,15 +231,14 @@ impl Input<'_> {
     const fn is_for(self, kind: ItemKind) -> bool {
         match self {
             Self::Span(_) => kind.is_of_spans(),
-            Self::Exchange(_) => !kind.is_of_spans(),
+            Self::Exchange(..) => !kind.is_of_spans(),
         }
     }
 }
 
 impl Handle {
     fn add(&mut self, input: Input<'_>, now: Instant) {
-        self.channel.delivery.accept(1);
-        self.channel.filling.fetch_add(1, Ordering::Relaxed);
+        self.channel.accept(1);
         if let Some(batch) = self.encode.add(input) {
             self.channel.push(batch);
             self.since = None;

@@ -21,7 +21,7 @@ pub(super) struct Entries(Buffered);
 
 impl Encode for Entries {
     fn add(&mut self, input: Input<'_>) -> Option<Batch> {
-        let Input::Exchange(sanitized) = input else {
+        let Input::Exchange(sanitized, _) = input else {
             return None;
         };
         self.0.add(BATCH, |buffer| {
@@ -91,7 +91,7 @@ mod tests {
             }
         };
         for &body in bodies {
-            take(entries.add(Input::Exchange(&exchange(body))));
+            take(entries.add(Input::Exchange(&exchange(body), &Arc::default())));
         }
         take(entries.close());
         take(entries.close());

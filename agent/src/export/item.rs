@@ -11,15 +11,19 @@ pub enum ItemKind {
     HarEntry,
     /// One line of an access log, or none where its filter says so.
     LogLine,
+    /// One record of it, likewise.
+    LogRecord,
+    /// One value of one series of a metric at one time.
+    DataPoint,
 }
 
 impl ItemKind {
-    /// They are made of spans; others are made of whole exchanges.
+    /// They are made of spans; others are made of whole exchanges, or of metrics.
     #[must_use]
     pub const fn is_of_spans(self) -> bool {
         match self {
             Self::Span => true,
-            Self::HarEntry | Self::LogLine => false,
+            Self::HarEntry | Self::LogLine | Self::LogRecord | Self::DataPoint => false,
         }
     }
 
@@ -30,6 +34,8 @@ impl ItemKind {
             Self::Span => "span",
             Self::HarEntry => "har_entry",
             Self::LogLine => "log_line",
+            Self::LogRecord => "log_record",
+            Self::DataPoint => "data_point",
         }
     }
 
@@ -40,6 +46,8 @@ impl ItemKind {
             Self::Span => "spans",
             Self::HarEntry => "HAR entries",
             Self::LogLine => "log lines",
+            Self::LogRecord => "log records",
+            Self::DataPoint => "data points",
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::app::{Failure, configure};
 use crate::capture::kernel::{self, CaptureOptions, MapKind, Wanted};
 use crate::capture::tls::discover::{Change, Discovery};
 use crate::config::Config;
-use crate::export::{Target, otlp};
+use crate::export::otlp;
 use crate::workload::{self, Access};
 
 /// Ring buffer of the trial: the smallest there may be.
@@ -136,10 +136,7 @@ type Collector = (String, Result<String, String>);
 /// Each collector that is configured.
 pub(super) fn collectors(config: &Config) -> Result<Vec<Collector>, Failure> {
     let mut found = Vec::new();
-    for target in configure::collectors(config)? {
-        let Target::Otlp(settings) = target else {
-            continue;
-        };
+    for settings in configure::collectors(config)? {
         let greeting = otlp::greet(&settings).map_err(Failure::Export)?;
         let url = settings.url.to_string();
         found.push((settings.name.clone(), greeting.map(|()| url)));

@@ -27,6 +27,7 @@ use super::endpoint;
 use super::greeting::Expected;
 use super::response::{self, End, Outcome, RESPONSE_LIMIT, Reply, one_line};
 use super::settings::Settings;
+use super::signal::Signal;
 use super::worker::Transport;
 use crate::export::{Batch, OwnSockets};
 
@@ -45,6 +46,7 @@ const SECRET_LEN: usize = 6;
 pub(super) struct Client {
     http: hyper_util::client::legacy::Client<Connector, Payload>,
     template: http::request::Parts,
+    signal: Signal,
     protocol: Protocol,
     compression: Compression,
     timeout: Duration,
@@ -83,10 +85,11 @@ impl Client {
         Self {
             http,
             template,
+            signal: settings.signal,
             protocol: settings.protocol,
             compression: settings.compression,
             timeout: settings.timeout,
-            url: endpoint::shown(&settings.url, settings.protocol),
+            url: endpoint::shown(&settings.url, settings.signal, settings.protocol),
         }
     }
 
@@ -151,7 +154,7 @@ impl Transport for Client {
     type Payload = Payload;
 
     fn prepare(&self, batch: &Batch) -> Result<Payload, String> {
-        Payload::new(batch, self.protocol, self.compression)
+        Payload::new(batch, self.signal, self.protocol, self.compression)
     }
 
     async fn send(&self, payload: Payload) -> Outcome {

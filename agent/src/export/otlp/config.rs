@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::signal::{Signal, Signals};
 use crate::export::queue::DropPolicy;
 use crate::redact::Secret;
 use crate::units::{ByteSize, Interval};
@@ -16,10 +17,13 @@ use crate::units::{ByteSize, Interval};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OtlpConfig {
-    /// Name in metrics and logs. Default: `otlp`, with a number when there are several.
+    /// Name in metrics and logs. Default: `otlp`, with a number when there are several. Exporters
+    /// of metrics and logs have `-metrics` and `-logs` behind it.
     pub name: Option<String>,
-    /// `http://host:4318`, `https://host:4317`, `host:4317`. For the HTTP protocols `/v1/traces` is
-    /// appended to a path that does not end with it; a query is kept.
+    /// What it takes: `traces`, `metrics`, `logs`. Default: traces alone.
+    pub signals: Signals,
+    /// `http://host:4318`, `https://host:4317`, `host:4317`. For the HTTP protocols the signal's
+    /// path (`/v1/traces`) is appended to a path that does not end with it; a query is kept.
     pub endpoint: Option<String>,
     /// Default: `grpc` when the port is 4317 and there is no path, else `http/protobuf`.
     pub protocol: Option<Protocol>,
@@ -35,6 +39,8 @@ pub struct OtlpConfig {
     pub insecure: Option<bool>,
     /// `http://host:3128`, or `none`. Default: what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say.
     pub proxy: Option<Secret>,
+    /// How metrics are exported.
+    pub metrics: MetricsConfig,
     /// Size and age of batches.
     pub batch: BatchConfig,
     /// What waits for delivery.
@@ -55,6 +61,14 @@ impl OtlpConfig {
         if self.timeout.is_some_and(zero) {
             return Err("timeout: must not be 0".to_owned());
         }
+        let Signals(signals) = &self.signals;
+        let is_twice = |signal: &Signal| signals.iter().filter(|s| *s == signal).count() > 1;
+        if signals.is_empty() || signals.iter().any(is_twice) {
+            return Err("signals: each of traces, metrics, logs once, and one at least".to_owned());
+        }
+        if self.metrics.interval.is_some_and(zero) {
+            return Err("metrics.interval: must not be 0".to_owned());
+        }
         if zero(self.retry.initial) || self.retry.max < self.retry.initial {
             return Err("retry: `initial` must not be 0, nor more than `max`".to_owned());
         }
@@ -66,6 +80,27 @@ impl OtlpConfig {
         }
         Ok(())
     }
+}
+
+/// How metrics are exported.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// How often. Default: 60 s.
+    pub interval: Option<Interval>,
+    /// What values count from. Default: cumulative.
+    pub temporality: Option<Temporality>,
+}
+
+/// What the values of counters and histograms count from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Temporality {
+    /// The beginning, as Prometheus has it.
+    #[default]
+    Cumulative,
+    /// The export before.
+    Delta,
 }
 
 /// Certificates, as files in PEM format.
@@ -117,7 +152,7 @@ pub struct BatchConfig {
     /// Bytes. A single larger span makes a batch of its own; one over 4 MiB, which is all that a
     /// collector takes by default, is sent without its bodies.
     pub bytes: ByteSize,
-    /// Spans.
+    /// Spans, data points of metrics, or log records.
     pub spans: u64,
     /// Age of its first span.
     pub age: Interval,

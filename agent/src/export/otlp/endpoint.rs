@@ -13,11 +13,8 @@ use http::uri::{Authority, PathAndQuery};
 
 use super::config::Protocol;
 use super::environment::Endpoint;
+use super::signal::Signal;
 
-/// The specification's path of the trace signal.
-const TRACES_PATH: &str = "/v1/traces";
-/// The gRPC method, likewise.
-const GRPC_METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// The port registered for OTLP over gRPC (IANA).
 const GRPC_PORT: u16 = 4317;
 
@@ -49,7 +46,12 @@ pub(super) fn default(protocol: Protocol) -> Endpoint {
 }
 
 /// The URL, or why there is none. `insecure`: an endpoint without a scheme is without TLS.
-pub(super) fn url(endpoint: &Endpoint, protocol: Protocol, insecure: bool) -> Result<Uri, String> {
+pub(super) fn url(
+    endpoint: &Endpoint,
+    signal: Signal,
+    protocol: Protocol,
+    insecure: bool,
+) -> Result<Uri, String> {
     let (text, exact) = match endpoint {
         Endpoint::Exact(text) => (text.trim(), true),
         Endpoint::Base(text) => (text.trim(), false),
@@ -89,7 +91,7 @@ pub(super) fn url(endpoint: &Endpoint, protocol: Protocol, insecure: bool) -> Re
         return wrong(&reason);
     }
     let given = parts.path_and_query.as_ref();
-    let target = match target(given, protocol, exact) {
+    let target = match target(given, signal, protocol, exact) {
         Ok(target) => target,
         Err(reason) => return wrong(&reason),
     };
@@ -118,21 +120,36 @@ fn check_authority(authority: &Authority) -> Result<(), &'static str> {
 
 fn target(
     given: Option<&PathAndQuery>,
+    signal: Signal,
     protocol: Protocol,
     exact: bool,
-) -> Result<String, &'static str> {
+) -> Result<String, String> {
     let path = given.map_or("/", PathAndQuery::path);
     let query = given.and_then(PathAndQuery::query);
     if protocol == Protocol::Grpc {
         return match (path, query) {
-            ("/" | "", None) => Ok(GRPC_METHOD.to_owned()),
-            _ => Err("gRPC takes no path and no query; with a path, `protocol` is http/protobuf"),
+            ("/" | "", None) => Ok(signal.method().to_owned()),
+            _ => Err(
+                "gRPC takes no path and no query; with a path, `protocol` is http/protobuf"
+                    .to_owned(),
+            ),
         };
     }
-    let path = if exact || path.trim_end_matches('/').ends_with(TRACES_PATH) {
-        path.to_owned()
-    } else {
-        format!("{}{TRACES_PATH}", path.trim_end_matches('/'))
+    let trimmed = path.trim_end_matches('/');
+    let of_other = Signal::ALL
+        .into_iter()
+        .find(|other| trimmed.ends_with(other.path()));
+    let path = match of_other {
+        _ if exact => path.to_owned(),
+        Some(other) if other == signal => path.to_owned(),
+        Some(other) => {
+            return Err(format!(
+                "this is the path of {}: leave `{}` out, and each signal gets its own",
+                other.label(),
+                other.path()
+            ));
+        }
+        None => format!("{trimmed}{}", signal.path()),
     };
     Ok(match query {
         Some(query) => format!("{path}?{query}"),
@@ -141,10 +158,10 @@ fn target(
 }
 
 /// A URL in messages: a query may hold a key.
-pub(super) fn shown(url: &Uri, protocol: Protocol) -> String {
+pub(super) fn shown(url: &Uri, signal: Signal, protocol: Protocol) -> String {
     let text = url.to_string();
     match protocol {
-        Protocol::Grpc => text.trim_end_matches(GRPC_METHOD).to_owned(),
+        Protocol::Grpc => text.trim_end_matches(signal.method()).to_owned(),
         Protocol::HttpProtobuf | Protocol::HttpJson => safe(&text),
     }
 }
@@ -167,7 +184,7 @@ mod tests {
             Some(text) => Endpoint::Exact(text.to_owned()),
             None => Endpoint::Base(text.to_owned()),
         };
-        let found = url(&endpoint, protocol, true).map(|uri| uri.to_string());
+        let found = url(&endpoint, Signal::Traces, protocol, true).map(|uri| uri.to_string());
         match (&found, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{text}"),
             (Err(found), Err(expected)) => assert!(found.contains(expected), "{text}: {found}"),
@@ -199,7 +216,7 @@ mod tests {
 
     #[test]
     fn grpc_has_a_method_of_its_own() {
-        let method = format!("http://c:4317{GRPC_METHOD}");
+        let method = format!("http://c:4317{}", Signal::Traces.method());
         check("http://c:4317", Protocol::Grpc, Ok(&method));
         check("=http://c:4317/", Protocol::Grpc, Ok(&method));
         for path in ["/v1/traces", "/x", "/?x=1"] {
@@ -227,6 +244,29 @@ mod tests {
     }
 
     #[test]
+    fn each_signal_has_a_path_and_a_method() {
+        #[track_caller]
+        fn check(text: &str, signal: Signal, protocol: Protocol, expected: Result<&str, &str>) {
+            let endpoint = Endpoint::Base(text.to_owned());
+            let found = url(&endpoint, signal, protocol, true).map(|uri| uri.path().to_owned());
+            match (&found, expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+                (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+                _ => panic!("{text}: {found:?} is not {expected:?}"),
+            }
+        }
+        let http = Protocol::HttpProtobuf;
+        check("http://c", Signal::Metrics, http, Ok("/v1/metrics"));
+        check("http://c/x", Signal::Logs, http, Ok("/x/v1/logs"));
+        check("http://c/v1/logs", Signal::Logs, http, Ok("/v1/logs"));
+        let other = Err("this is the path of traces: leave `/v1/traces` out");
+        check("http://c/v1/traces", Signal::Metrics, http, other);
+        for signal in Signal::ALL {
+            check("http://c:4317", signal, Protocol::Grpc, Ok(signal.method()));
+        }
+    }
+
+    #[test]
     fn protocols_by_port() {
         for (text, expected) in [
             ("http://c:4317", Protocol::Grpc),
@@ -245,9 +285,10 @@ mod tests {
     #[test]
     fn a_query_is_not_shown() {
         let url = |text: &str| text.parse::<Uri>().unwrap();
-        let http = shown(&url("http://c/x?key=secret"), Protocol::HttpJson);
-        assert_eq!(http, "http://c/x?…");
-        let grpc = shown(&url(&format!("http://c:4317{GRPC_METHOD}")), Protocol::Grpc);
-        assert_eq!(grpc, "http://c:4317");
+        let http = url("http://c/x?key=secret");
+        let shown = |url: &Uri, protocol| shown(url, Signal::Logs, protocol);
+        assert_eq!(shown(&http, Protocol::HttpJson), "http://c/x?…");
+        let grpc = url(&format!("http://c:4317{}", Signal::Logs.method()));
+        assert_eq!(shown(&grpc, Protocol::Grpc), "http://c:4317");
     }
 }

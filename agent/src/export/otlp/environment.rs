@@ -1,19 +1,18 @@
 //! The standard variables of the OTLP exporters
 //! (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/#configuration-options>).
 //!
-//! The variable of the trace signal goes before the general one; an empty one is not set. A value
+//! The variable of the signal goes before the general one; an empty one is not set. A value
 //! that cannot be understood is an error that names its variable: an agent that silently sends
 //! somewhere else is worse than one that does not start.
 
 use opentelemetry_otlp::{
-    OTEL_EXPORTER_OTLP_COMPRESSION, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS,
-    OTEL_EXPORTER_OTLP_INSECURE, OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_TIMEOUT,
-    OTEL_EXPORTER_OTLP_TRACES_COMPRESSION, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
-    OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_TRACES_INSECURE,
-    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
+    OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE,
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
 };
+use opentelemetry_sdk::metrics::OTEL_METRIC_EXPORT_INTERVAL;
 
-use super::config::{Compression, Protocol};
+use super::config::{Compression, Protocol, Temporality};
+use super::signal::Signal;
 use crate::units::Interval;
 
 /// Reads a variable.
@@ -50,24 +49,21 @@ pub fn names_endpoint(env: Lookup<'_>) -> bool {
     first(env, &names).is_some()
 }
 
-/// The URL for traces as it is, or the base URL for all signals.
+/// The URL for one signal as it is, or the base URL for all.
 pub(super) enum Endpoint {
     Exact(String),
     Base(String),
 }
 
-pub(super) fn endpoint(env: Lookup<'_>) -> Option<Endpoint> {
-    first(env, &[OTEL_EXPORTER_OTLP_TRACES_ENDPOINT])
+pub(super) fn endpoint(env: Lookup<'_>, signal: Signal) -> Option<Endpoint> {
+    let [own, all] = signal.variables().endpoint;
+    first(env, &[own])
         .map(|(_, url)| Endpoint::Exact(url))
-        .or_else(|| first(env, &[OTEL_EXPORTER_OTLP_ENDPOINT]).map(|(_, url)| Endpoint::Base(url)))
+        .or_else(|| first(env, &[all]).map(|(_, url)| Endpoint::Base(url)))
 }
 
-pub(super) fn protocol(env: Lookup<'_>) -> Result<Option<Protocol>, String> {
-    let names = [
-        OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
-        OTEL_EXPORTER_OTLP_PROTOCOL,
-    ];
-    let Some((name, value)) = first(env, &names) else {
+pub(super) fn protocol(env: Lookup<'_>, signal: Signal) -> Result<Option<Protocol>, String> {
+    let Some((name, value)) = first(env, &signal.variables().protocol) else {
         return Ok(None);
     };
     match value.as_str() {
@@ -81,12 +77,8 @@ pub(super) fn protocol(env: Lookup<'_>) -> Result<Option<Protocol>, String> {
     }
 }
 
-pub(super) fn timeout(env: Lookup<'_>) -> Result<Option<Interval>, String> {
-    let names = [
-        OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
-        OTEL_EXPORTER_OTLP_TIMEOUT,
-    ];
-    first(env, &names)
+fn milliseconds(env: Lookup<'_>, names: &[&'static str]) -> Result<Option<Interval>, String> {
+    first(env, names)
         .map(|(name, value)| match value.parse() {
             Ok(millis) => Ok(Interval::millis(millis)),
             Err(_) => Err(invalid(
@@ -97,12 +89,31 @@ pub(super) fn timeout(env: Lookup<'_>) -> Result<Option<Interval>, String> {
         .transpose()
 }
 
-pub(super) fn compression(env: Lookup<'_>) -> Result<Option<Compression>, String> {
-    let names = [
-        OTEL_EXPORTER_OTLP_TRACES_COMPRESSION,
-        OTEL_EXPORTER_OTLP_COMPRESSION,
-    ];
-    first(env, &names)
+pub(super) fn timeout(env: Lookup<'_>, signal: Signal) -> Result<Option<Interval>, String> {
+    milliseconds(env, &signal.variables().timeout)
+}
+
+/// How often metrics are exported.
+pub(super) fn metric_interval(env: Lookup<'_>) -> Result<Option<Interval>, String> {
+    milliseconds(env, &[OTEL_METRIC_EXPORT_INTERVAL])
+}
+
+/// What the values of metrics are since.
+pub(super) fn temporality(env: Lookup<'_>) -> Result<Option<Temporality>, String> {
+    first(env, &[OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE])
+        .map(|(name, value)| match value.to_ascii_lowercase().as_str() {
+            "cumulative" => Ok(Temporality::Cumulative),
+            "delta" => Ok(Temporality::Delta),
+            _ => Err(invalid(
+                name,
+                format!("`{value}` is neither cumulative nor delta"),
+            )),
+        })
+        .transpose()
+}
+
+pub(super) fn compression(env: Lookup<'_>, signal: Signal) -> Result<Option<Compression>, String> {
+    first(env, &signal.variables().compression)
         .map(|(name, value)| match value.as_str() {
             "gzip" => Ok(Compression::Gzip),
             "none" => Ok(Compression::None),
@@ -111,28 +122,21 @@ pub(super) fn compression(env: Lookup<'_>) -> Result<Option<Compression>, String
         .transpose()
 }
 
-pub(super) fn insecure(env: Lookup<'_>) -> bool {
-    let names = [
-        OTEL_EXPORTER_OTLP_TRACES_INSECURE,
-        OTEL_EXPORTER_OTLP_INSECURE,
-    ];
-    first(env, &names).is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
+pub(super) fn insecure(env: Lookup<'_>, signal: Signal) -> bool {
+    first(env, &signal.variables().insecure)
+        .is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
 }
 
-pub(super) fn headers(env: Lookup<'_>) -> Result<Vec<(String, String)>, String> {
-    let names = [
-        OTEL_EXPORTER_OTLP_TRACES_HEADERS,
-        OTEL_EXPORTER_OTLP_HEADERS,
-    ];
-    first(env, &names).map_or(Ok(Vec::new()), |(name, value)| {
+pub(super) fn headers(env: Lookup<'_>, signal: Signal) -> Result<Vec<(String, String)>, String> {
+    first(env, &signal.variables().headers).map_or(Ok(Vec::new()), |(name, value)| {
         pairs(&value).ok_or_else(|| invalid(name, "not of the form `name=value,name=value`"))
     })
 }
 
 /// The file that one of the `..._CERTIFICATE`, `..._CLIENT_CERTIFICATE`, `..._CLIENT_KEY` variables
 /// names.
-pub(super) fn file(env: Lookup<'_>, traces: &'static str, all: &'static str) -> Option<String> {
-    first(env, &[traces, all]).map(|(_, value)| value)
+pub(super) fn file(env: Lookup<'_>, names: &[&'static str; 2]) -> Option<String> {
+    first(env, names).map(|(_, value)| value)
 }
 
 /// What `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` add to every resource; the latter goes

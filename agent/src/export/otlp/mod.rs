@@ -1,14 +1,17 @@
-//! The OTLP exporter: batches of spans to a collector over gRPC, HTTP/protobuf or HTTP/JSON.
+//! The OTLP exporters: batches of spans, metrics and logs to a collector over gRPC, HTTP/protobuf
+//! or HTTP/JSON.
 //!
-//! What the OpenTelemetry crates are used for, and what not. `opentelemetry-proto` gives the
-//! generated messages, with which responses are read, JSON is written, and the tests decode what
-//! this module encodes; `opentelemetry-otlp` the names and defaults of the standard variables. Its
-//! `SpanExporter` (0.33) does not fit exact totals of what a node sent: it logs a partial success
-//! but does not return it, it takes one resource per exporter where a node has one per pod, it
-//! copies every batch for each attempt (`SpanData` owns its strings), and the BPF programs cannot
-//! hear of its connections, and would capture them. So spans are written straight into protobuf as
-//! they are made ([`batch`]), and requests are made with hyper ([`client`]), under the rules of the
-//! OTLP specification ([`response`], [`retry`], [`worker`]).
+//! What the OpenTelemetry crates are used for, and what not. Metrics ([`metrics`]) and logs
+//! ([`logs`]) are collected by `opentelemetry_sdk` and written by the exporters of
+//! `opentelemetry-otlp`; an HTTP client of ours ([`written`]) takes what they write. Spans are
+//! written straight into protobuf as they are made ([`batch`]): the library's `SpanExporter` (0.33)
+//! takes one resource per exporter where a node has one per pod, and copies every batch for each
+//! attempt (`SpanData` owns its strings). All three are delivered in one way, under the rules of
+//! the OTLP specification ([`response`], [`retry`], [`worker`]), with hyper ([`client`]): the
+//! library's clients log a partial success but do not return it, and the BPF programs cannot hear
+//! of their connections, and would capture them. `opentelemetry-proto` gives the generated
+//! messages, with which responses are read, JSON is written, and the tests decode what this module
+//! encodes.
 
 mod batch;
 mod client;
@@ -19,15 +22,21 @@ mod endpoint;
 pub mod environment;
 mod greet;
 mod greeting;
+mod histograms;
+mod logs;
+mod metrics;
 mod notices;
+mod points;
 mod proxy;
 mod response;
 mod retry;
 mod settings;
+mod signal;
 mod tls;
 mod tunnel;
 mod wire;
 mod worker;
+mod written;
 
 use std::sync::Arc;
 
@@ -37,15 +46,61 @@ use tokio::time::Instant;
 
 use super::handle::{Channel, Encode, Input};
 use super::{Batch, OwnSockets};
+use crate::signal::access_log::Rules;
 use crate::signal::span::{Resource, ResourceValue, Scope, Span, Value};
 
 pub use config::{
-    BatchConfig, Compression, Concurrency, OtlpConfig, Protocol, QueueConfig, RetryConfig,
-    TlsConfig,
+    BatchConfig, Compression, Concurrency, MetricsConfig, OtlpConfig, Protocol, QueueConfig,
+    RetryConfig, Temporality, TlsConfig,
 };
 pub use greet::greet;
+pub use metrics::MetricSource;
 pub use proxy::Proxy;
 pub use settings::Settings;
+pub use signal::{Signal, Signals};
+
+/// What collects a signal, on threads of its own.
+#[derive(Debug)]
+pub(super) enum Provider {
+    Metrics(opentelemetry_sdk::metrics::SdkMeterProvider),
+    Logs(opentelemetry_sdk::logs::SdkLoggerProvider),
+}
+
+impl Provider {
+    /// Exports metrics to a destination. `None`: it cannot, and that is logged.
+    pub(super) fn metrics(
+        settings: &Settings,
+        source: &MetricSource,
+        channel: &Arc<Channel>,
+    ) -> Option<Self> {
+        metrics::provider(settings, source, channel).map(Self::Metrics)
+    }
+
+    /// Exports logs to a destination, and what makes a worker's end of it.
+    pub(super) fn logs(
+        settings: &Settings,
+        rules: Arc<Rules>,
+        channel: &Arc<Channel>,
+    ) -> (Self, impl Fn() -> Box<dyn Encode> + Send + Sync + use<>) {
+        let provider = logs::provider(settings, channel);
+        let (channel, emitting) = (channel.clone(), provider.clone());
+        let encoder = move || -> Box<dyn Encode> {
+            Box::new(logs::Encoder::new(&rules, &emitting, &channel))
+        };
+        (Self::Logs(provider), encoder)
+    }
+
+    /// Hands on what it has, and ends.
+    pub(super) fn end(&self, timeout: std::time::Duration) {
+        let result = match self {
+            Self::Metrics(provider) => provider.shutdown_with_timeout(timeout),
+            Self::Logs(provider) => provider.shutdown_with_timeout(timeout),
+        };
+        if let Err(error) = result {
+            tracing::warn!(%error, "metrics or logs were not all handed on");
+        }
+    }
+}
 
 /// Starts the tasks that deliver a channel's batches. Must be called within the runtime.
 pub(super) fn spawn(
@@ -150,7 +205,7 @@ impl Encode for Requests {
     fn add(&mut self, input: Input<'_>) -> Option<Batch> {
         match input {
             Input::Span(span) => self.add(span),
-            Input::Exchange(_) => None,
+            Input::Exchange(..) => None,
         }
     }
 

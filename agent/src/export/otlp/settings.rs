@@ -9,20 +9,27 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use super::config::{
-    BatchConfig, Compression, OtlpConfig, Protocol, QueueConfig, RetryConfig, TlsConfig,
+    BatchConfig, Compression, OtlpConfig, Protocol, QueueConfig, RetryConfig, Temporality,
+    TlsConfig,
 };
 use super::environment::{self, Endpoint, Lookup};
 use super::proxy::{self, Proxy};
+use super::signal::Signal;
 use super::{endpoint, tls};
 use crate::redact::Secret;
 
 /// The specification's default for `OTEL_EXPORTER_OTLP_TIMEOUT`.
 const DEFAULT_TIMEOUT: Duration = opentelemetry_otlp::OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT;
-/// One destination, ready to be connected to.
+/// The specification's default for `OTEL_METRIC_EXPORT_INTERVAL`.
+const DEFAULT_INTERVAL: Duration = opentelemetry_sdk::metrics::OTEL_METRIC_EXPORT_INTERVAL_DEFAULT;
+
+/// One destination of one signal, ready to be connected to.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Name in metrics and logs.
     pub name: String,
+    /// What it takes.
+    pub signal: Signal,
     /// Where requests go.
     pub url: Uri,
     /// Wire protocol.
@@ -37,6 +44,10 @@ pub struct Settings {
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// Through this proxy.
     pub proxy: Option<Arc<Proxy>>,
+    /// How often metrics are exported.
+    pub interval: Duration,
+    /// What their values count from.
+    pub temporality: Temporality,
     /// When batches are closed.
     pub batch: BatchConfig,
     /// What waits.
@@ -48,47 +59,57 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Completes `config` from `env`.
+    /// Completes `config` from `env`, for spans.
     ///
     /// # Errors
     /// What is wrong, in a sentence that names the key or the variable.
     pub fn resolve(config: &OtlpConfig, name: &str, env: Lookup<'_>) -> Result<Self, String> {
+        Self::of_signal(config, Signal::Traces, name, env)
+    }
+
+    /// Completes `config` from `env`, for one signal.
+    ///
+    /// # Errors
+    /// What is wrong, in a sentence that names the key or the variable.
+    pub fn of_signal(
+        config: &OtlpConfig,
+        signal: Signal,
+        name: &str,
+        env: Lookup<'_>,
+    ) -> Result<Self, String> {
         let named = match &config.endpoint {
             Some(url) => Some(Endpoint::Base(url.clone())),
-            None => environment::endpoint(env),
+            None => environment::endpoint(env, signal),
         };
         let protocol = match config.protocol {
             Some(protocol) => protocol,
-            None => environment::protocol(env)?
+            None => environment::protocol(env, signal)?
                 .unwrap_or_else(|| endpoint::implied_protocol(named.as_ref())),
         };
         let named = named.unwrap_or_else(|| endpoint::default(protocol));
         let insecure = config
             .insecure
-            .unwrap_or_else(|| environment::insecure(env));
-        let url = endpoint::url(&named, protocol, insecure)?;
+            .unwrap_or_else(|| environment::insecure(env, signal));
+        let url = endpoint::url(&named, signal, protocol, insecure)?;
         let configured = config.proxy.as_ref().map(Secret::reveal);
         let proxy = proxy::choose(configured, &url, env)?.map(Arc::new);
         let compression = match config.compression {
             Some(compression) => compression,
-            None => environment::compression(env)?.unwrap_or_default(),
+            None => environment::compression(env, signal)?.unwrap_or_default(),
         };
-        let timeout = match config.timeout {
-            Some(timeout) => timeout.0,
-            None => environment::timeout(env)?.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0),
-        };
-        if timeout.is_zero() {
-            return Err("timeout: must not be 0".to_owned());
-        }
         let tls = (url.scheme() == Some(&Scheme::HTTPS))
-            .then(|| tls::client(&with_environment(&config.tls, env), protocol))
+            .then(|| tls::client(&with_environment(&config.tls, signal, env), protocol))
             .transpose()?;
+        let (interval, temporality) = metrics(config, env)?;
         Ok(Self {
-            name: config.name.clone().unwrap_or_else(|| name.to_owned()),
-            headers: headers(config, env)?,
+            name: signal.exporter(config.name.as_deref().unwrap_or(name)),
+            signal,
+            headers: headers(config, signal, env)?,
             url,
             protocol,
-            timeout,
+            timeout: timeout(config, signal, env)?,
+            interval,
+            temporality,
             compression,
             tls,
             proxy,
@@ -100,13 +121,42 @@ impl Settings {
     }
 }
 
-fn headers(config: &OtlpConfig, env: Lookup<'_>) -> Result<HeaderMap, String> {
+fn timeout(config: &OtlpConfig, signal: Signal, env: Lookup<'_>) -> Result<Duration, String> {
+    let timeout = match config.timeout {
+        Some(timeout) => Some(timeout),
+        None => environment::timeout(env, signal)?,
+    };
+    match timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.0) {
+        Duration::ZERO => Err("timeout: must not be 0".to_owned()),
+        timeout => Ok(timeout),
+    }
+}
+
+fn metrics(config: &OtlpConfig, env: Lookup<'_>) -> Result<(Duration, Temporality), String> {
+    let interval = match config.metrics.interval {
+        Some(interval) => Some(interval),
+        None => environment::metric_interval(env)?,
+    };
+    let temporality = match config.metrics.temporality {
+        Some(temporality) => temporality,
+        None => environment::temporality(env)?.unwrap_or_default(),
+    };
+    match interval.map_or(DEFAULT_INTERVAL, |interval| interval.0) {
+        Duration::ZERO => Err("metrics.interval: must not be 0".to_owned()),
+        interval => Ok((interval, temporality)),
+    }
+}
+
+fn headers(config: &OtlpConfig, signal: Signal, env: Lookup<'_>) -> Result<HeaderMap, String> {
     let mut map = HeaderMap::new();
     let from_file = config
         .headers
         .iter()
         .map(|(k, v)| (k.clone(), v.reveal().to_owned()));
-    for (name, value) in environment::headers(env)?.into_iter().chain(from_file) {
+    for (name, value) in environment::headers(env, signal)?
+        .into_iter()
+        .chain(from_file)
+    {
         let key = HeaderName::try_from(&name)
             .map_err(|_| format!("headers: `{name}` is not a header name"))?;
         if is_ours(&key) {
@@ -136,28 +186,16 @@ fn is_ours(name: &HeaderName) -> bool {
     ours.contains(name) || name.as_str() == "keep-alive" || name.as_str().starts_with("grpc-")
 }
 
-fn with_environment(config: &TlsConfig, env: Lookup<'_>) -> TlsConfig {
-    let file = |given: &Option<PathBuf>, traces, all| {
-        given
-            .clone()
-            .or_else(|| environment::file(env, traces, all).map(PathBuf::from))
+fn with_environment(config: &TlsConfig, signal: Signal, env: Lookup<'_>) -> TlsConfig {
+    let file = |given: &Option<PathBuf>, names| {
+        let named = || environment::file(env, names).map(PathBuf::from);
+        given.clone().or_else(named)
     };
+    let variables = signal.variables();
     TlsConfig {
-        ca: file(
-            &config.ca,
-            "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
-            "OTEL_EXPORTER_OTLP_CERTIFICATE",
-        ),
-        certificate: file(
-            &config.certificate,
-            "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
-            "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
-        ),
-        key: file(
-            &config.key,
-            "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
-            "OTEL_EXPORTER_OTLP_CLIENT_KEY",
-        ),
+        ca: file(&config.ca, &variables.certificate),
+        certificate: file(&config.certificate, &variables.client_certificate),
+        key: file(&config.key, &variables.client_key),
     }
 }
 
@@ -288,6 +326,45 @@ mod tests {
                 "certificates /nonexistent/ca.pem: I/O error: No such file or directory (os error 2)",
             ),
         );
+    }
+
+    #[test]
+    fn signals_have_variables_of_their_own() {
+        #[track_caller]
+        fn check(signal: Signal, yaml: &str, expected: Result<&str, &str>) {
+            let env = |name: &str| {
+                let value = match name {
+                    BASE => "http://all:4318",
+                    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" => "http://m/exact",
+                    "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL" => "http/json",
+                    "OTEL_METRIC_EXPORT_INTERVAL" => "5000",
+                    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" => "Delta",
+                    _ => return None,
+                };
+                Some(value.to_owned())
+            };
+            let config: OtlpConfig = serde_saphyr::from_str(yaml).unwrap();
+            let found = Settings::of_signal(&config, signal, "otlp", &env).map(|settings| {
+                format!(
+                    "{} {} {:?} {:?} {:?}",
+                    settings.name,
+                    settings.url,
+                    settings.protocol,
+                    settings.interval,
+                    settings.temporality
+                )
+            });
+            assert_eq!(found.as_deref().map_err(String::as_str), expected);
+        }
+        let traces = "otlp http://all:4318/v1/traces HttpProtobuf 5s Delta";
+        check(Signal::Traces, "{}", Ok(traces));
+        let metrics = "x-metrics http://m/exact HttpProtobuf 1s Cumulative";
+        let yaml = "{name: x, metrics: {interval: 1s, temporality: cumulative}}";
+        check(Signal::Metrics, yaml, Ok(metrics));
+        let logs = "otlp-logs http://all:4318/v1/logs HttpJson 5s Delta";
+        check(Signal::Logs, "{}", Ok(logs));
+        let other = "endpoint `http://c/v1/logs`: this is the path of logs: leave `/v1/logs` out, and each signal gets its own";
+        check(Signal::Metrics, "endpoint: http://c/v1/logs", Err(other));
     }
 
     #[test]

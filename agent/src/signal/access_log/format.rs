@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::operator::{Operator, Written};
+use super::record::{Body, Value};
 use crate::redact::Sanitized;
 
 /// Envoy's default format.
@@ -86,6 +87,40 @@ impl Format {
             }
         }
     }
+
+    /// What a record says, in this format.
+    pub(super) fn body(&self, value: &mut Vec<u8>, sanitized: &Sanitized) -> Body {
+        match &self.0 {
+            Shape::Text(_) => {
+                let mut line = Vec::new();
+                self.write(&mut line, value, sanitized);
+                let line = line.strip_suffix(b"\n").unwrap_or(&line);
+                Body::Text(String::from_utf8_lossy(line).into_owned())
+            }
+            Shape::Json(members) => {
+                let members = members.iter().filter_map(|(name, parts)| {
+                    Some((name.clone(), typed(value, parts, sanitized)?))
+                });
+                Body::Members(members.collect())
+            }
+        }
+    }
+}
+
+/// The value of a member. An operator that stands alone keeps its type.
+fn typed(value: &mut Vec<u8>, parts: &[Part], sanitized: &Sanitized) -> Option<Value> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let [Part::Value { operator, limit }] = parts else {
+        return Some(Value::Text(text(&joined(value, parts, sanitized))));
+    };
+    match written(operator, *limit, value, sanitized) {
+        Written::Nothing => None,
+        Written::Text => Some(Value::Text(text(value))),
+        Written::Number => match text(value).parse() {
+            Ok(number) => Some(Value::Number(number)),
+            Err(_) => Some(Value::Text(text(value))),
+        },
+    }
 }
 
 fn written(
@@ -112,6 +147,10 @@ fn member(out: &mut Vec<u8>, value: &mut Vec<u8>, parts: &[Part], sanitized: &Sa
         }
         return;
     }
+    escape_json(out, &joined(value, parts, sanitized));
+}
+
+fn joined(value: &mut Vec<u8>, parts: &[Part], sanitized: &Sanitized) -> Vec<u8> {
     let mut whole = Vec::new();
     for part in parts {
         match part {
@@ -122,7 +161,7 @@ fn member(out: &mut Vec<u8>, value: &mut Vec<u8>, parts: &[Part], sanitized: &Sa
             },
         }
     }
-    escape_json(out, &whole);
+    whole
 }
 
 /// What would end a value or a line, and what is no UTF-8, as `\xHH`: a client cannot forge lines.

@@ -4,9 +4,11 @@
 mod config;
 mod format;
 mod operator;
+mod record;
 
 pub use config::AccessLogSection;
 pub use format::Format;
+pub use record::{Body, Record, Severity, Value};
 
 use std::sync::Arc;
 
@@ -54,14 +56,22 @@ impl Lines {
 
     /// Adds the line of an exchange, if the filter lets it through.
     pub fn write(&mut self, out: &mut Vec<u8>, sanitized: &Sanitized) {
-        let condition = self.rules.condition.iter();
-        let is_filtered = self.rules.condition.is_some()
-            && self
-                .evaluator
-                .first(condition, sanitized.exchange())
-                .is_none();
-        if !is_filtered {
+        if self.is_wanted(sanitized) {
             self.rules.format.write(out, &mut self.value, sanitized);
         }
+    }
+
+    /// The record of an exchange, if the filter lets it through.
+    pub fn record(&mut self, sanitized: &Sanitized) -> Option<Record> {
+        self.is_wanted(sanitized).then(|| {
+            let body = self.rules.format.body(&mut self.value, sanitized);
+            Record::new(sanitized, body)
+        })
+    }
+
+    fn is_wanted(&mut self, sanitized: &Sanitized) -> bool {
+        let condition = self.rules.condition.iter();
+        let evaluator = &mut self.evaluator;
+        self.rules.condition.is_none() || evaluator.first(condition, sanitized.exchange()).is_some()
     }
 }

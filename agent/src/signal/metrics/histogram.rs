@@ -9,8 +9,8 @@ const DOUBLED: [u64; 19] = [
     1, 2, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 60_000, 120_000, 600_000,
     1_200_000, 3_600_000, 7_200_000,
 ];
-/// One more than there are bounds: the last has none.
-pub(super) const BUCKETS: usize = DOUBLED.len() + 1;
+/// Number of buckets: one more than there are bounds, for the last has none.
+pub const BUCKETS: usize = DOUBLED.len() + 1;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Unit {
 }
 
 /// The upper bounds, as they are shown; the last bucket has none.
-pub(super) fn bounds() -> impl Iterator<Item = f64> {
+pub fn bounds() -> impl Iterator<Item = f64> {
     DOUBLED.iter().map(|bound| *bound as f64 / 2.0)
 }
 

@@ -8,6 +8,7 @@
 //! `docs/istio-metrics.md` has every label with its source.
 
 mod config;
+mod families;
 mod histogram;
 mod host;
 mod labels;
@@ -20,7 +21,8 @@ mod text;
 mod tests;
 
 pub use config::MetricsSection;
-pub use histogram::Exemplar;
+pub use families::{Count, Distribution, Family, Snapshot, pairs};
+pub use histogram::{BUCKETS, Exemplar, bounds};
 pub use labels::{End, EndLabels, LATEST, Security, Service, ServiceLabels, UNKNOWN};
-pub use page::{Format, Page, Snapshot};
+pub use page::{Format, Page};
 pub use record::{Connection, Metrics, Subject, Totals};

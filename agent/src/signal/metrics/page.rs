@@ -2,10 +2,9 @@
 //! sets is 64 MB, and is never in memory as a whole.
 
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
 
+use super::families::{FAMILIES, Family, Read, Snapshot};
 use super::histogram::{Exemplars, Histogram, Unit, bounds};
-use super::record::{Http, Tcp};
 
 /// How the page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,64 +18,6 @@ pub enum Format {
 /// Bytes of a chunk, about.
 const CHUNK: usize = 64 * 1024;
 
-/// The series at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    pub(super) http: Vec<(Arc<str>, Http)>,
-    pub(super) tcp: Vec<(Arc<str>, Tcp)>,
-}
-
-/// A metric.
-#[derive(Clone, Copy, Debug)]
-enum Metric {
-    HttpCounter(&'static str, &'static str, fn(&Http) -> u64),
-    Histogram(&'static str, &'static str, Unit, fn(&Http) -> &Histogram),
-    TcpCounter(&'static str, &'static str, fn(&Tcp) -> u64),
-}
-
-/// In the order of Istio's documentation. Names of counters are without `_total`.
-const METRICS: [Metric; 8] = [
-    Metric::HttpCounter("istio_requests", "Requests.", |http| http.requests),
-    Metric::Histogram(
-        "istio_request_duration_milliseconds",
-        "Time from the first byte of a request to the last of its response.",
-        Unit::Milliseconds,
-        |http| &http.duration,
-    ),
-    Metric::Histogram(
-        "istio_request_bytes",
-        "Sizes of request bodies.",
-        Unit::Bytes,
-        |http| &http.request_bytes,
-    ),
-    Metric::Histogram(
-        "istio_response_bytes",
-        "Sizes of response bodies.",
-        Unit::Bytes,
-        |http| &http.response_bytes,
-    ),
-    Metric::TcpCounter(
-        "istio_tcp_sent_bytes",
-        "Bytes that servers sent on TCP connections that have ended.",
-        |tcp| tcp.sent,
-    ),
-    Metric::TcpCounter(
-        "istio_tcp_received_bytes",
-        "Bytes that servers received on TCP connections that have ended.",
-        |tcp| tcp.received,
-    ),
-    Metric::TcpCounter(
-        "istio_tcp_connections_opened",
-        "TCP connections opened.",
-        |tcp| tcp.opened,
-    ),
-    Metric::TcpCounter(
-        "istio_tcp_connections_closed",
-        "TCP connections closed.",
-        |tcp| tcp.closed,
-    ),
-];
-
 /// A page that is being written.
 #[derive(Debug)]
 pub struct Page {
@@ -84,6 +25,8 @@ pub struct Page {
     format: Format,
     metric: usize,
     series: usize,
+    /// Something of the metric is written.
+    is_named: bool,
     ended: bool,
 }
 
@@ -96,6 +39,7 @@ impl Page {
             format,
             metric: 0,
             series: 0,
+            is_named: false,
             ended: false,
         }
     }
@@ -106,47 +50,58 @@ impl Page {
         self.collect()
     }
 
+    /// Writes a series of a metric. `None`: that was all.
     fn line(&mut self, out: &mut String) -> Option<fmt::Result> {
-        let metric = METRICS.get(self.metric)?;
-        let is_open = self.format == Format::OpenMetrics;
-        let written = match metric {
-            Metric::HttpCounter(name, help, value) => {
-                let sample = self.snapshot.http.get(self.series);
-                let sample = sample.map(|(labels, http)| (labels, value(http)));
-                counter(out, is_open, (name, help), self.series, sample)
+        let family = FAMILIES.get(self.metric)?;
+        match self.series(family, out) {
+            Some(written) => {
+                self.series += 1;
+                Some(written)
             }
-            Metric::TcpCounter(name, help, value) => {
-                let sample = self.snapshot.tcp.get(self.series);
-                let sample = sample.map(|(labels, tcp)| (labels, value(tcp)));
-                counter(out, is_open, (name, help), self.series, sample)
-            }
-            Metric::Histogram(name, help, unit, value) => {
-                match self.snapshot.http.get(self.series) {
-                    None => Ok(false),
-                    Some((labels, http)) => {
-                        let is_duration = *unit == Unit::Milliseconds;
-                        let exemplars = http.exemplars.as_deref();
-                        let exemplars = exemplars.filter(|_| is_open && is_duration);
-                        let written = match self.series {
-                            0 => family(out, name, "histogram", help),
-                            _ => Ok(()),
-                        };
-                        let sample = (&**labels, value(http), *unit);
-                        written
-                            .and_then(|()| histogram(out, name, sample, is_open, exemplars))
-                            .map(|()| true)
-                    }
-                }
-            }
-        };
-        match written {
-            Ok(true) => self.series += 1,
-            Ok(false) | Err(_) => {
+            None => {
                 self.metric += 1;
                 self.series = 0;
+                self.is_named = false;
+                Some(Ok(()))
             }
         }
-        Some(written.map(drop))
+    }
+
+    /// `None`: the metric has no more series.
+    fn series(&mut self, family: &Family, out: &mut String) -> Option<fmt::Result> {
+        let is_open = self.format == Format::OpenMetrics;
+        let is_named = self.is_named;
+        let snapshot = &self.snapshot;
+        let (labels, value) = match family.read {
+            Read::Http(read) => {
+                let sample = snapshot.http.get(self.series)?;
+                (&sample.labels, read(&sample.value))
+            }
+            Read::Tcp(read) => {
+                let sample = snapshot.tcp.get(self.series)?;
+                (&sample.labels, Some(read(&sample.value)))
+            }
+            Read::Histogram(unit, read) => {
+                let sample = snapshot.http.get(self.series)?;
+                let exemplars = sample.value.exemplars.as_deref();
+                let exemplars = exemplars.filter(|_| is_open && unit == Unit::Milliseconds);
+                let named = match is_named {
+                    true => Ok(()),
+                    false => head(out, family.name, "histogram", family.help),
+                };
+                let value = (&*sample.labels, read(&sample.value), unit);
+                let written =
+                    named.and_then(|()| histogram(out, family.name, value, is_open, exemplars));
+                self.is_named = true;
+                return Some(written);
+            }
+        };
+        let Some(value) = value else {
+            return Some(Ok(()));
+        };
+        let written = counter(out, is_open, family, is_named, (labels, value));
+        self.is_named = true;
+        Some(written)
     }
 }
 
@@ -172,30 +127,26 @@ impl Iterator for Page {
     }
 }
 
-fn family(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 
-/// Writes one sample, if there is one; whether there was.
 fn counter(
     out: &mut String,
     is_open: bool,
-    (name, help): (&str, &str),
-    number: usize,
-    sample: Option<(&Arc<str>, u64)>,
-) -> Result<bool, fmt::Error> {
-    let Some((labels, value)) = sample else {
-        return Ok(false);
-    };
-    if number == 0 {
+    family: &Family,
+    is_named: bool,
+    (labels, value): (&str, u64),
+) -> fmt::Result {
+    let Family { name, help, .. } = *family;
+    if !is_named {
         // OpenMetrics names the family without the suffix of its samples.
         match is_open {
-            true => family(out, name, "counter", help)?,
-            false => family(out, &format!("{name}_total"), "counter", help)?,
+            true => head(out, name, "counter", help)?,
+            false => head(out, &format!("{name}_total"), "counter", help)?,
         }
     }
-    writeln!(out, "{name}_total{{{labels}}} {value}")?;
-    Ok(true)
+    writeln!(out, "{name}_total{{{labels}}} {value}")
 }
 
 fn histogram(

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::config::MetricsSection;
+use super::families::Snapshot;
 use super::histogram::{BUCKETS, Exemplar, Exemplars, Histogram, Unit};
 use super::host::Hosts;
 use super::labels::{
     self, EndLabels, KeyRef, Outcome, Protocol, Security, ServiceLabels, unknown_end,
 };
-use super::page::Snapshot;
 use super::table::Table;
 use crate::clock::nanos;
 use crate::exchange::{Exchange, Partial};
 use crate::flow::{Nanos, Side};
-use crate::http::Fields;
+use crate::http::{Body, Fields};
 
 /// The HTTP metrics of one label set.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +23,17 @@ pub(super) struct Http {
     pub(super) duration: Histogram,
     pub(super) request_bytes: Histogram,
     pub(super) response_bytes: Histogram,
+    /// Of gRPC calls.
+    pub(super) messages: Option<Messages>,
     /// Of durations.
     pub(super) exemplars: Option<Box<Exemplars>>,
+}
+
+/// Messages within calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Messages {
+    pub(super) request: u64,
+    pub(super) response: u64,
 }
 
 /// The TCP metrics of one label set.
@@ -141,7 +150,8 @@ impl Metrics {
             security: subject.security,
             route,
         };
-        http.value(key, exchange.ended).add(exchange, exemplar);
+        let is_call = protocol == Protocol::Grpc;
+        (http.value(key, exchange.ended)).add(exchange, is_call, exemplar);
     }
 
     /// Counts what a connection has done, at `now`.
@@ -193,7 +203,7 @@ impl Metrics {
 }
 
 impl Http {
-    fn add(&mut self, exchange: &Exchange, exemplar: Option<Exemplar>) {
+    fn add(&mut self, exchange: &Exchange, is_call: bool, exemplar: Option<Exemplar>) {
         self.requests += 1;
         let duration = exchange.duration();
         let bucket = self.duration.add(Unit::Milliseconds, duration);
@@ -202,6 +212,12 @@ impl Http {
         self.request_bytes
             .add(Unit::Bytes, exchange.request.body.size);
         self.response_bytes.add(Unit::Bytes, size);
+        if is_call {
+            let count = |body: &Body| body.messages.map_or(0, |messages| messages.count);
+            let messages = self.messages.get_or_insert_default();
+            messages.request += count(&exchange.request.body);
+            messages.response += response.map_or(0, |response| count(&response.body));
+        }
         if let Some(exemplar) = exemplar {
             let kept = (self.exemplars).get_or_insert_with(|| Box::new([None; BUCKETS]));
             if let Some(slot) = kept.get_mut(bucket) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
 
+use super::families::Sample;
 use super::labels::{Key, KeyRef};
 use crate::flow::Nanos;
 use crate::hash::Keyed;
@@ -17,6 +18,8 @@ const LOOK: Nanos = 10_000_000_000;
 struct Series<V> {
     labels: Arc<str>,
     value: V,
+    /// When it was made.
+    since: Nanos,
     /// When it was last added to.
     last: Nanos,
 }
@@ -29,8 +32,8 @@ pub(super) struct Table<V> {
     idle: Nanos,
     looked: Nanos,
     overflow_labels: Arc<str>,
-    /// What found no room, if anything.
-    overflow: Option<V>,
+    /// What found no room, if anything, and since when.
+    overflow: Option<(V, Nanos)>,
     /// How often that was.
     overflowed: u64,
 }
@@ -62,12 +65,13 @@ impl<V: Clone + Default> Table<V> {
             }
             EntryRef::Vacant(_) if is_full => {
                 self.overflowed += 1;
-                self.overflow.get_or_insert_default()
+                &mut self.overflow.get_or_insert_with(|| (V::default(), now)).0
             }
             EntryRef::Vacant(entry) => {
                 let series = Series {
                     labels: key.text(),
                     value: V::default(),
+                    since: now,
                     last: now,
                 };
                 &mut entry.insert(series).value
@@ -84,15 +88,17 @@ impl<V: Clone + Default> Table<V> {
     }
 
     /// Labels and values.
-    pub(super) fn snapshot(&self) -> Vec<(Arc<str>, V)> {
+    pub(super) fn snapshot(&self) -> Vec<Sample<V>> {
+        let sample = |labels: &Arc<str>, value: &V, since| Sample {
+            labels: labels.clone(),
+            since,
+            value: value.clone(),
+        };
         let series = self.series.values();
-        let mut all: Vec<_> = series
-            .map(|series| (series.labels.clone(), series.value.clone()))
-            .collect();
-        all.extend(
-            (self.overflow.iter()).map(|value| (self.overflow_labels.clone(), value.clone())),
-        );
-        all
+        let series = series.map(|series| sample(&series.labels, &series.value, series.since));
+        let overflow = self.overflow.iter();
+        let overflow = overflow.map(|(value, since)| sample(&self.overflow_labels, value, *since));
+        series.chain(overflow).collect()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -220,6 +220,12 @@ impl SpanBuilder {
         Arc::new(Resource { attributes })
     }
 
+    /// The resource of what has no workload.
+    #[must_use]
+    pub const fn base(&self) -> &Arc<Resource> {
+        &self.resource
+    }
+
     /// The span of an exchange.
     #[must_use]
     pub fn build(&self, sanitized: &Sanitized, origin: &Origin<'_>) -> Span {

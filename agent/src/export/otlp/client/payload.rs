@@ -9,10 +9,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use http_body::{Frame, SizeHint};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message as _;
 
 use super::super::config::{Compression, Protocol};
+use super::super::signal::Signal;
 use crate::export::Batch;
 
 /// A batch in the form in which it is sent, made once for all attempts. Cloning shares the bytes.
@@ -29,11 +31,12 @@ impl Payload {
     /// When it cannot be written in JSON, which would be an error of the encoder.
     pub(super) fn new(
         batch: &Batch,
+        signal: Signal,
         protocol: Protocol,
         compression: Compression,
     ) -> Result<Self, String> {
         let mut parts: VecDeque<Bytes> = match protocol {
-            Protocol::HttpJson => [json(batch)?].into(),
+            Protocol::HttpJson => [json(batch, signal)?].into(),
             Protocol::Grpc | Protocol::HttpProtobuf => batch.parts.iter().cloned().collect(),
         };
         if compression == Compression::Gzip {
@@ -53,10 +56,19 @@ impl Payload {
 
 /// By way of the generated types: the JSON mapping of OTLP has its own rules (hexadecimal ids,
 /// numbers for enumerations).
-fn json(batch: &Batch) -> Result<Bytes, String> {
+fn json(batch: &Batch, signal: Signal) -> Result<Bytes, String> {
     let message = batch.parts.concat();
-    let request =
-        ExportTraceServiceRequest::decode(&*message).map_err(|error| error.to_string())?;
+    match signal {
+        Signal::Traces => json_of::<ExportTraceServiceRequest>(&message),
+        Signal::Metrics => json_of::<ExportMetricsServiceRequest>(&message),
+        Signal::Logs => json_of::<ExportLogsServiceRequest>(&message),
+    }
+}
+
+fn json_of<R: prost::Message + Default + serde::Serialize>(
+    message: &[u8],
+) -> Result<Bytes, String> {
+    let request = R::decode(message).map_err(|error| error.to_string())?;
     serde_json::to_vec(&request)
         .map(Bytes::from)
         .map_err(|error| error.to_string())

@@ -1,5 +1,6 @@
 //! `ExportTraceServiceResponse`: the message that says that a batch was taken, in protobuf or in
-//! JSON.
+//! JSON. Those of metrics and logs have the same fields under the same numbers; in JSON, the name
+//! of one is another.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
@@ -43,7 +44,10 @@ pub(super) fn json(message: &[u8]) -> Option<Partial> {
         return object.is_empty().then(Partial::default);
     };
     let field = |camel: &str, snake: &str| partial.get(camel).or_else(|| partial.get(snake));
-    let rejected = field("rejectedSpans", "rejected_spans").and_then(|rejected| match rejected {
+    let rejected = field("rejectedSpans", "rejected_spans")
+        .or_else(|| field("rejectedDataPoints", "rejected_data_points"))
+        .or_else(|| field("rejectedLogRecords", "rejected_log_records"));
+    let rejected = rejected.and_then(|rejected| match rejected {
         Value::String(text) => text.parse().ok(),
         number => number.as_i64(),
     });
