@@ -22,7 +22,7 @@ pub(crate) const HTTP: u16 = 4318;
 
 /// Runs `body` with a collector, which is not in the pod that is watched: it is an HTTP server,
 /// too.
-fn collected(security: Security, body: impl FnOnce(&Bench, &Pod, Collector) + Send) {
+pub(crate) fn collected(security: Security, body: impl FnOnce(&Bench, &Pod, Collector) + Send) {
     if !real::available() {
         return;
     }

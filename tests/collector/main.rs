@@ -15,6 +15,7 @@ mod outages;
 #[allow(dead_code, reason = "what one test binary does not need another does")]
 mod real;
 mod service;
+mod signals;
 #[allow(dead_code, reason = "what one test binary does not need another does")]
 #[path = "../export/source.rs"]
 mod source;

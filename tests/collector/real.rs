@@ -151,6 +151,8 @@ service:
   telemetry: {{ metrics: {{ level: none }}, logs: {{ level: warn }} }}
   pipelines:
     traces: {{ receivers: [otlp], exporters: [file] }}
+    metrics: {{ receivers: [otlp], exporters: [file] }}
+    logs: {{ receivers: [otlp], exporters: [file] }}
 ",
         output.display()
     )
@@ -203,7 +205,7 @@ impl Span {
     }
 }
 
-fn attribute(attributes: &Value, key: &str) -> Option<Value> {
+pub(crate) fn attribute(attributes: &Value, key: &str) -> Option<Value> {
     let pair = attributes
         .as_array()?
         .iter()
@@ -249,6 +251,6 @@ pub(crate) fn all(file: &Path) -> Vec<Span> {
     all
 }
 
-fn array(value: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn array(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }

@@ -171,6 +171,8 @@ impl Counting {
             }
         };
         let subject = self.workloads.connection_subject(ends, tally.side);
-        metrics.connection(&connection, &subject, tally.time);
+        let rules = self.workloads.connection_rules(ends);
+        let adjusted = rules.and_then(|rules| rules.side(tally.side).adjusted_connection());
+        metrics.connection(&connection, &subject, adjusted.as_deref(), tally.time);
     }
 }

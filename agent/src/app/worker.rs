@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 
 use super::enrich::Enrichment;
 use super::queue::{Popped, Queue};
-use crate::clock::Clocks;
+use crate::clock::{Clocks, WallClock};
 use crate::exchange::Exchange;
 use crate::export::{Handles, OwnSockets};
-use crate::policy::ClientOrigin;
-use crate::redact::{Bodies, Gate, GateError};
+use crate::flow::Process;
+use crate::policy::{Admitted, ClientOrigin};
+use crate::redact::{Bodies, Gate, GateError, Sanitized};
+use crate::signal::expression::Evaluator;
 use crate::signal::metrics::Exemplar;
 use crate::signal::route::Router;
 use crate::signal::span::{Origin, SpanBuilder};
+use crate::signal::telemetry_api::SideRules;
 use crate::telemetry::guard::Level;
 use crate::telemetry::{Heart, STALLED, Shared};
 use crate::workload::Attribution;
@@ -85,6 +88,7 @@ pub(super) struct Worker {
     enrichment: Enrichment,
     own: Arc<dyn OwnSockets>,
     router: Option<Router>,
+    evaluator: Evaluator,
     heart: Heart,
 }
 
@@ -116,6 +120,7 @@ impl Worker {
             enrichment,
             own,
             router: None,
+            evaluator: Evaluator::of_any(),
         }
     }
 
@@ -188,44 +193,82 @@ impl Worker {
         if self.own.is_own(&exchange.peers.client) {
             context.client = ClientOrigin::Agent;
         }
-        let Gate { policy, redactor } = &mut self.gate;
-        let Ok(admitted) = policy.admit(exchange, &context) else {
+        let Ok(admitted) = self.gate.policy.admit(exchange, &context) else {
             return;
         };
-        if let Some(metrics) = self.shared.metrics() {
-            let subject = self.enrichment.workloads().subject(found, side);
-            let has_span = self.handles.take_spans() && policy.keeps(&admitted);
-            let exemplar = has_span.then(|| Exemplar {
-                trace: admitted.trace().trace,
-                span: admitted.trace().span,
-                unix_nanos: clock.unix_nanos(admitted.exchange().ended),
-            });
-            let exchange = admitted.exchange();
-            let route = self.router.as_mut().map(|router| router.route(exchange));
-            metrics.exchange(exchange, &subject, route.as_ref(), exemplar);
-        }
-        let Ok(sampled) = policy.sample(admitted) else {
+        let rules = self.enrichment.workloads().rules(found);
+        let rules = rules.as_deref().map(|rules| rules.side(side));
+        self.count(&admitted, found, rules, &clock);
+        let ratio = rules.and_then(|rules| rules.ratio);
+        let Ok(sampled) = self.gate.policy.sample_at(admitted, ratio) else {
             return;
         };
         if self.handles.is_empty() {
             return;
         }
-        let sanitized = redactor.redact(sampled, &clock);
+        let sanitized = self.gate.redactor.redact(sampled, &clock);
+        self.export(&sanitized, found, rules, process.as_deref(), now);
+    }
+
+    fn takes_spans(&self, rules: Option<&SideRules>) -> bool {
+        self.handles.take_spans() && rules.is_none_or(|rules| !rules.is_span_off)
+    }
+
+    /// Counts it in the metrics.
+    fn count(
+        &mut self,
+        admitted: &Admitted,
+        found: &Attribution,
+        rules: Option<&SideRules>,
+        clock: &WallClock,
+    ) {
+        let Some(metrics) = self.shared.metrics() else {
+            return;
+        };
+        let exchange = admitted.exchange();
+        let subject = (self.enrichment.workloads()).subject(found, exchange.peers.side);
+        let ratio = rules.and_then(|rules| rules.ratio);
+        let has_span = self.takes_spans(rules) && self.gate.policy.keeps(admitted, ratio);
+        let exemplar = has_span.then(|| Exemplar {
+            trace: admitted.trace().trace,
+            span: admitted.trace().span,
+            unix_nanos: clock.unix_nanos(exchange.ended),
+        });
+        let route = self.router.as_mut().map(|router| router.route(exchange));
+        let adjusted = rules.and_then(|rules| rules.adjusted(exchange, &self.evaluator));
+        let (route, adjusted) = (route.as_ref(), adjusted.as_deref());
+        metrics.adjusted_exchange(exchange, &subject, route, exemplar, adjusted);
+    }
+
+    /// Hands it to the exporters.
+    fn export(
+        &mut self,
+        sanitized: &Sanitized,
+        found: &Attribution,
+        rules: Option<&SideRules>,
+        process: Option<&Process>,
+        now: Instant,
+    ) {
         let own = found.own().filter(|own| !own.attributes().is_empty());
         let resource = own.map(|own| self.enrichment.resource(own, &self.builder));
         let workloads = self.enrichment.workloads();
-        let origin = Origin {
-            attributes: own.map_or(&[], |own| own.attributes()),
-            resource: resource.as_ref(),
-            ends: workloads.ends(found, side),
-            process: process.as_deref(),
-        };
-        if self.handles.take_spans() {
-            let span = self.builder.build(&sanitized, &origin);
+        if self.takes_spans(rules) {
+            let tags = rules
+                .map(|rules| rules.tags_of(sanitized))
+                .unwrap_or_default();
+            let origin = Origin {
+                attributes: own.map_or(&[], |own| own.attributes()),
+                resource: resource.as_ref(),
+                ends: workloads.ends(found, sanitized.exchange().peers.side),
+                tags: &tags,
+                process,
+            };
+            let span = self.builder.build(sanitized, &origin);
             self.handles.span(&span, now);
         }
+        let is_logged = rules.is_none_or(|rules| rules.is_logged(sanitized, &self.evaluator));
         let made_by = resource.as_ref().unwrap_or(self.builder.base());
-        self.handles.exchange(&sanitized, made_by, now);
+        self.handles.exchange(sanitized, made_by, is_logged, now);
     }
 
     /// Takes up a new runtime configuration and a new level of service.

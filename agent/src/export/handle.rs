@@ -169,18 +169,27 @@ impl Handles {
 
     /// Hands a span to every exporter of spans. Never waits.
     pub fn span(&mut self, span: &Span, now: Instant) {
-        self.item(Input::Span(span), now);
+        let input = Input::Span(span);
+        for handle in &mut self.handles {
+            if input.is_for(handle.channel.kind) {
+                handle.add(input, now);
+            }
+        }
     }
 
     /// Hands an exchange to every exporter that takes exchanges instead of spans. Never waits.
-    /// `resource`: what made it.
-    pub fn exchange(&mut self, sanitized: &Sanitized, resource: &Arc<Resource>, now: Instant) {
-        self.item(Input::Exchange(sanitized, resource), now);
-    }
-
-    fn item(&mut self, input: Input<'_>, now: Instant) {
+    /// `resource`: what made it. `is_logged`: the access log has it.
+    pub fn exchange(
+        &mut self,
+        sanitized: &Sanitized,
+        resource: &Arc<Resource>,
+        is_logged: bool,
+        now: Instant,
+    ) {
+        let input = Input::Exchange(sanitized, resource);
         for handle in &mut self.handles {
-            if input.is_for(handle.channel.kind) {
+            let kind = handle.channel.kind;
+            if input.is_for(kind) && (is_logged || !kind.is_of_log()) {
                 handle.add(input, now);
             }
         }

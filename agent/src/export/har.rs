@@ -60,6 +60,8 @@ impl Write for Document {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::files::Files;
     use crate::policy::fixture;

@@ -27,6 +27,12 @@ impl ItemKind {
         }
     }
 
+    /// They are the access log's.
+    #[must_use]
+    pub const fn is_of_log(self) -> bool {
+        matches!(self, Self::LogLine | Self::LogRecord)
+    }
+
     /// The name in metrics and JSON.
     #[must_use]
     pub const fn label(self) -> &'static str {

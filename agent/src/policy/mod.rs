@@ -154,10 +154,15 @@ impl Policy {
     }
 
     /// Whether [`Self::sample`] will keep it. Counts nothing.
+    /// `ratio`: of the workload, instead of the configuration's.
     #[must_use]
-    pub fn keeps(&self, admitted: &Admitted) -> bool {
+    pub fn keeps(&self, admitted: &Admitted, ratio: Option<f64>) -> bool {
         let trace = admitted.trace.trace;
-        self.threshold.keeps(trace) && self.reduced.keeps(trace)
+        self.threshold(ratio).keeps(trace) && self.reduced.keeps(trace)
+    }
+
+    fn threshold(&self, ratio: Option<f64>) -> Threshold {
+        ratio.map_or(self.threshold, Threshold::of)
     }
 
     /// Whether its trace is sampled.
@@ -165,8 +170,16 @@ impl Policy {
     /// # Errors
     /// The reason why it is not, which is counted.
     pub fn sample(&mut self, admitted: Admitted) -> Result<Sampled, Skip> {
+        self.sample_at(admitted, None)
+    }
+
+    /// The same, at the ratio of a workload instead of the configuration's.
+    ///
+    /// # Errors
+    /// The reason why it is not, which is counted.
+    pub fn sample_at(&mut self, admitted: Admitted, ratio: Option<f64>) -> Result<Sampled, Skip> {
         let trace = admitted.trace.trace;
-        if !self.threshold.keeps(trace) {
+        if !self.threshold(ratio).keeps(trace) {
             return Err(self.skip(Skip::Sampling));
         }
         if !self.reduced.keeps(trace) {

@@ -64,6 +64,26 @@ impl Condition {
     }
 }
 
+/// An expression that has a value: text, a number or a truth.
+#[derive(Debug)]
+pub struct Expression(Condition);
+
+impl Expression {
+    /// From its text.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn new(text: &str) -> Result<Self, String> {
+        Condition::new(text).map(Self)
+    }
+
+    /// Its text.
+    #[must_use]
+    pub const fn text(&self) -> &str {
+        &self.0.text
+    }
+}
+
 /// Evaluates conditions. Functions are set up once.
 pub struct Evaluator {
     root: Context<'static, 'static>,
@@ -84,6 +104,31 @@ impl Evaluator {
         Self {
             root: Context::default(),
             has_headers: conditions.any(|condition| condition.mentions("headers")),
+        }
+    }
+
+    /// For whatever comes.
+    #[must_use]
+    pub fn of_any() -> Self {
+        Self {
+            root: Context::default(),
+            has_headers: true,
+        }
+    }
+
+    /// The value of an expression. `None`: it has none, or one that is no text.
+    #[must_use]
+    pub fn value(&self, expression: &Expression, exchange: &Exchange) -> Option<String> {
+        let has_headers = expression.0.mentions("headers");
+        let mut scope = self.root.new_inner_scope();
+        scope.add_variable_from_value("request", request(exchange, has_headers));
+        scope.add_variable_from_value("response", response(exchange, has_headers));
+        match expression.0.program.execute(&scope).ok()? {
+            Value::String(text) => Some((*text).clone()),
+            Value::Int(number) => Some(number.to_string()),
+            Value::UInt(number) => Some(number.to_string()),
+            Value::Bool(truth) => Some(truth.to_string()),
+            _ => None,
         }
     }
 
@@ -221,6 +266,24 @@ mod tests {
         check("request.headers['x-b'] == '1'", false);
         check("request.nothing == 1", false);
         check("request.method", false);
+    }
+
+    #[test]
+    fn values() {
+        let exchange = fixture::exchange(
+            "GET /a HTTP/1.1\r\nhost: h\r\nx-a: 1\r\n\r\n",
+            "HTTP/1.1 200 X\r\n\r\n",
+        );
+        let check = |text: &str, expected: Option<&str>| {
+            let found = Evaluator::of_any().value(&Expression::new(text).unwrap(), &exchange);
+            assert_eq!(found.as_deref(), expected, "{text}");
+        };
+        check("request.host", Some("h"));
+        check("request.headers['x-a'] + '!'", Some("1!"));
+        check("response.code", Some("200"));
+        check("request.method == 'GET'", Some("true"));
+        check("request.headers['x-b']", None);
+        check("request.headers", None);
     }
 
     #[test]

@@ -6,3 +6,4 @@ pub mod expression;
 pub mod metrics;
 pub mod route;
 pub mod span;
+pub mod telemetry_api;

@@ -22,7 +22,7 @@ pub(super) fn metrics(page: &mut Families<'_>, reports: &[Report]) -> fmt::Resul
     let counters: [(&str, &str, Read); 7] = [
         (
             "items_accepted",
-            "Items (spans, HAR entries) handed to the exporter.",
+            "Items (spans, data points, log records, …) handed to the exporter.",
             |a| a.accepted,
         ),
         ("items_exported", "Items that the destination took.", |a| {

@@ -134,7 +134,12 @@ pub(super) fn detail(reading: &Reading) -> Value {
             (watch.name.to_owned(), state)
         })
         .collect();
-    json!({ "watches": watches, "pods": view.pods, "containers": view.containers })
+    json!({
+        "watches": watches,
+        "pods": view.pods,
+        "containers": view.containers,
+        "telemetry_not_honoured": view.complaints,
+    })
 }
 
 #[cfg(test)]

@@ -32,6 +32,10 @@ pub struct KubernetesSection {
     pub labels: Vec<String>,
     /// Annotations of pods that are exported, as `k8s.pod.annotation.<key>`.
     pub annotations: Vec<String>,
+    /// Istio's Telemetry API is watched, and honoured.
+    pub telemetry: bool,
+    /// Where `Telemetry` objects are for the whole mesh.
+    pub root_namespace: String,
     /// Longest wait of an exchange for what is known of its pods.
     pub enrich_wait: Interval,
     /// The listing of other nodes' pods begins after a random part of this, so that the agents of
@@ -50,6 +54,8 @@ impl Default for KubernetesSection {
             trust_domain: "cluster.local".to_owned(),
             labels: Vec::new(),
             annotations: Vec::new(),
+            telemetry: false,
+            root_namespace: "istio-system".to_owned(),
             enrich_wait: Interval::secs(2),
             spread: Interval::secs(10),
         }

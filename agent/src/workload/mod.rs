@@ -28,6 +28,7 @@ mod outcomes;
 mod owner;
 mod pod;
 mod probe;
+mod rules;
 mod scope;
 mod selector;
 mod trust;
@@ -53,9 +54,11 @@ use crate::exchange::Exchange;
 use crate::flow::{Nanos, Side};
 use crate::signal::metrics::Subject;
 use crate::signal::span::ResourceValue;
+use crate::signal::telemetry_api::Rules;
 use attributes::ClusterInfo;
 use cgroup::RescanTrigger;
 use pod::Choice;
+use rules::RuleBook;
 use scope::Scope;
 use trust::Trust;
 use watch::Following;
@@ -100,14 +103,17 @@ impl Workloads {
         let scope = Scope::new(scope).map_err(io::Error::other)?;
         let trust = Trust::new(trust).map_err(io::Error::other)?;
         let trusts_proxies = !trust.is_empty();
-        let choice = Choice::new(&kubernetes.labels, &kubernetes.annotations, scope, trust);
+        let rules = RuleBook::new(kubernetes);
+        let choice = Choice::new(&kubernetes.labels, &kubernetes.annotations, scope, trust)
+            .keeping_labels(rules.is_on());
         let cluster_info = ClusterInfo {
             cluster: kubernetes.cluster_name.clone(),
             node: kubernetes.node.clone(),
             trust_domain: kubernetes.trust_domain.clone(),
         };
         let trust_domain = cluster_info.trust_domain.clone();
-        let directory = Arc::new(Directory::new(choice, cluster_info, exclusions));
+        let directory = Directory::new(choice, cluster_info, exclusions);
+        let directory = Arc::new(directory.with_rules(rules));
         directory.read_network(monotonic());
         warn_of_writable_mounts();
         // The cgroups first: what the API reports then finds them there.
@@ -175,6 +181,18 @@ impl Workloads {
     #[must_use]
     pub fn connection_subject<'a>(&self, ends: &'a ConnectionEnds, side: Side) -> Subject<'a> {
         ends.subject(side, &self.directory.cluster_info)
+    }
+
+    /// What Istio's Telemetry API says of the workload whose exchange it is. `None`: nothing.
+    #[must_use]
+    pub fn rules(&self, attribution: &Attribution) -> Option<Arc<Rules>> {
+        self.directory.rules.of(attribution.own()?.pod()?)
+    }
+
+    /// The same of a connection's own end.
+    #[must_use]
+    pub fn connection_rules(&self, ends: &ConnectionEnds) -> Option<Arc<Rules>> {
+        self.directory.rules.of(ends.own()?)
     }
 
     /// Counts what became known: whoever waits looks again when it has changed.

@@ -10,6 +10,7 @@ use super::mesh::Role;
 use super::metrics::IstioLabels;
 use super::owner::{self, Owners};
 use super::probe::Probes;
+use super::rules::OfPod;
 use super::scope::Scope;
 use super::trust::Trust;
 use super::watch::objects;
@@ -63,6 +64,10 @@ pub struct Pod {
     pub(crate) containers: Vec<(Box<str>, Box<str>)>,
     /// Its container's name, if it has but one.
     pub(crate) only_container: Option<Box<str>>,
+    /// All of them, where objects select pods by labels.
+    pub(crate) all_labels: Option<Box<BTreeMap<String, String>>>,
+    /// What `Telemetry` objects say of it, made when first needed.
+    pub(crate) rules: OfPod,
     /// What its labels say in Istio's terms.
     pub(super) istio: IstioLabels,
     /// Its labels in metrics, made when first needed.
@@ -90,6 +95,8 @@ pub(crate) struct Choice {
     annotations: Vec<(String, Arc<str>)>,
     pub(crate) scope: Scope,
     pub(crate) trust: Trust,
+    /// All labels are kept.
+    keeps_labels: bool,
 }
 
 impl Choice {
@@ -109,7 +116,14 @@ impl Choice {
             annotations: keys(annotations, "pod.annotation."),
             scope,
             trust,
+            keeps_labels: false,
         }
+    }
+
+    /// With all labels of pods, or without.
+    pub(crate) const fn keeping_labels(mut self, keeps_labels: bool) -> Self {
+        self.keeps_labels = keeps_labels;
+        self
     }
 }
 
@@ -189,6 +203,8 @@ impl Pod {
             containers: containers(&status),
             only_container: only_container(&spec, &status),
             namespace,
+            all_labels: choice.keeps_labels.then(|| Box::new(labels.clone())),
+            rules: OfPod::default(),
             istio: IstioLabels::of(labels),
             as_end: OnceLock::new(),
             as_peer: Default::default(),
@@ -197,6 +213,7 @@ impl Pod {
 
     /// Drops what only the agent of the pod's own node needs.
     pub(crate) fn forget_local(&mut self) {
+        self.all_labels = None;
         self.probes = Probes::default();
         self.host_addresses = Vec::new();
     }
@@ -249,6 +266,15 @@ pub(super) mod tests {
         let scope = Scope::new(&ScopeSection::default()).unwrap();
         let keys = ["app".to_owned()];
         let choice = Choice::new(&keys, &["team".to_owned()], scope, Trust::default());
+        Pod::new(serde_json::from_value(object).unwrap(), &choice).unwrap()
+    }
+
+    /// A pod of the namespace `shop`, all of whose labels are kept.
+    pub(in crate::workload) fn pod_with_labels(labels: &Value) -> Pod {
+        let scope = Scope::new(&ScopeSection::default()).unwrap();
+        let choice = Choice::new(&[], &[], scope, Trust::default()).keeping_labels(true);
+        let object =
+            json!({"metadata": {"name": "p", "namespace": "shop", "uid": "u", "labels": labels}});
         Pod::new(serde_json::from_value(object).unwrap(), &choice).unwrap()
     }
 

@@ -83,6 +83,7 @@ mod tests {
     #[test]
     fn each_right_has_a_row() {
         let right = |resource, is_used| Right {
+            group: "",
             verb: "list",
             resource,
             is_used,

@@ -61,8 +61,9 @@ impl Series {
         self.moment.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The moment of the export under way. The first who asks begins it.
-    fn moment(&self) -> Arc<Moment> {
+    /// The moment of the export under way. The first instrument begins it; that of a collection
+    /// that found nothing was never taken.
+    fn moment(&self, is_first: bool) -> Arc<Moment> {
         let read = || {
             let now = monotonic();
             Arc::new(Moment {
@@ -71,11 +72,15 @@ impl Series {
                 clock: WallClock::now(),
             })
         };
-        self.lock().get_or_insert_with(read).clone()
+        let mut moment = self.lock();
+        if is_first {
+            *moment = None;
+        }
+        moment.get_or_insert_with(read).clone()
     }
 
-    fn observe(&self, family: &Family, instrument: &dyn AsyncInstrument<u64>) {
-        let moment = self.moment();
+    fn observe(&self, place: usize, family: &Family, instrument: &dyn AsyncInstrument<u64>) {
+        let moment = self.moment(place == 0);
         for count in family.counts(&moment.snapshot) {
             let labels = pairs(count.labels)
                 .into_iter()
@@ -128,13 +133,15 @@ pub(super) fn provider(
         .with_version(env!("CARGO_PKG_VERSION"))
         .build();
     let meter = provider.meter_with_scope(scope);
-    for family in Family::all().iter().filter(|family| !family.is_histogram()) {
+    let counters = Family::all().iter().filter(|family| !family.is_histogram());
+    // The SDK asks instruments in the order in which they were made.
+    for (place, family) in counters.enumerate() {
         let series = series.clone();
         meter
             .u64_observable_counter(family.name())
             .with_description(family.help())
             .with_unit(family.unit())
-            .with_callback(move |instrument| series.observe(family, instrument))
+            .with_callback(move |instrument| series.observe(place, family, instrument))
             .build();
     }
     Some(provider)

@@ -19,6 +19,45 @@ pub(super) enum Read {
     Histogram(Unit, fn(&Http) -> &Histogram),
 }
 
+/// Some of the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Families(u16);
+
+impl Families {
+    /// All.
+    pub const ALL: Self = Self((1 << FAMILIES.len()) - 1);
+
+    /// The metric at this place of [`FAMILIES`].
+    pub(super) const fn at(place: usize) -> Self {
+        Self(1 << place)
+    }
+
+    /// The metric of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let place = FAMILIES.iter().position(|family| family.name() == name);
+        place.map(Self::at)
+    }
+
+    /// All of those are among them.
+    #[must_use]
+    pub const fn contain(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// These and those.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Each by itself.
+    pub fn each(self) -> impl Iterator<Item = Self> {
+        let all = (0..FAMILIES.len()).map(Self::at);
+        all.filter(move |family| self.contain(*family))
+    }
+}
+
 /// A metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
@@ -111,6 +150,8 @@ pub(super) struct Sample<V> {
     pub(super) labels: Arc<str>,
     /// When it was made.
     pub(super) since: Nanos,
+    /// The metrics that it is a series of.
+    pub(super) families: Families,
     pub(super) value: V,
 }
 
@@ -188,11 +229,19 @@ impl Family {
         }
     }
 
+    fn own(&self) -> Families {
+        let is_own = |family: &Self| std::ptr::eq(family.name, self.name);
+        let place = FAMILIES.iter().position(is_own);
+        place.map_or(Families(0), Families::at)
+    }
+
     /// The values of a counter.
     pub fn counts<'a>(&self, snapshot: &'a Snapshot) -> Vec<Count<'a>> {
+        let own = self.own();
         match self.read {
             Read::Http(read) => {
                 let series = snapshot.http.iter();
+                let series = series.filter(|sample| sample.families.contain(own));
                 let counts = series.filter_map(|sample| {
                     Some(Count {
                         labels: &sample.labels,
@@ -203,6 +252,7 @@ impl Family {
             }
             Read::Tcp(read) => {
                 let series = snapshot.tcp.iter();
+                let series = series.filter(|sample| sample.families.contain(own));
                 let counts = series.map(|sample| Count {
                     labels: &sample.labels,
                     value: read(&sample.value),
@@ -218,7 +268,10 @@ impl Family {
         let Read::Histogram(unit, read) = self.read else {
             return Vec::new();
         };
-        let series = snapshot.http.iter().map(|sample| {
+        let own = self.own();
+        let series = snapshot.http.iter();
+        let series = series.filter(|sample| sample.families.contain(own));
+        let series = series.map(|sample| {
             let histogram = read(&sample.value);
             let exemplars = sample.value.exemplars.iter();
             let exemplars = exemplars

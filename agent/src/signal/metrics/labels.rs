@@ -7,6 +7,8 @@ use std::sync::{Arc, LazyLock};
 
 use hashbrown::Equivalent;
 
+use super::families::Families;
+use super::table::Labelled;
 use super::text::{DESTINATION, SOURCE, Text};
 use crate::flow::Side;
 use crate::hash::Keyed;
@@ -291,9 +293,13 @@ impl From<&KeyRef<'_>> for Key {
     }
 }
 
-impl KeyRef<'_> {
+impl Labelled for KeyRef<'_> {
+    fn families(&self) -> Families {
+        Families::ALL
+    }
+
     /// As text: `reporter="destination",…`.
-    pub(super) fn text(&self) -> Arc<str> {
+    fn text(&self) -> Arc<str> {
         let mut text = Text::default();
         text.add("reporter", reporter(self.side));
         let (source, destination) = (self.source.value(), self.destination.value());

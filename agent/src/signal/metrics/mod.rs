@@ -7,6 +7,7 @@
 //!
 //! `docs/istio-metrics.md` has every label with its source.
 
+mod adjusted;
 mod config;
 mod families;
 mod histogram;
@@ -20,8 +21,9 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use adjusted::Adjusted;
 pub use config::MetricsSection;
-pub use families::{Count, Distribution, Family, Snapshot, pairs};
+pub use families::{Count, Distribution, Families, Family, Snapshot, pairs};
 pub use histogram::{BUCKETS, Exemplar, bounds};
 pub use labels::{End, EndLabels, LATEST, Security, Service, ServiceLabels, UNKNOWN};
 pub use page::{Format, Page};

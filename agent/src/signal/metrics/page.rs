@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::families::{FAMILIES, Family, Read, Snapshot};
+use super::families::{FAMILIES, Families, Family, Read, Snapshot};
 use super::histogram::{Exemplars, Histogram, Unit, bounds};
 
 /// How the page is written.
@@ -72,17 +72,23 @@ impl Page {
         let is_open = self.format == Format::OpenMetrics;
         let is_named = self.is_named;
         let snapshot = &self.snapshot;
+        let own = Families::at(self.metric);
         let (labels, value) = match family.read {
             Read::Http(read) => {
                 let sample = snapshot.http.get(self.series)?;
-                (&sample.labels, read(&sample.value))
+                let value = sample.families.contain(own).then_some(&sample.value);
+                (&sample.labels, value.and_then(read))
             }
             Read::Tcp(read) => {
                 let sample = snapshot.tcp.get(self.series)?;
-                (&sample.labels, Some(read(&sample.value)))
+                let value = sample.families.contain(own).then_some(&sample.value);
+                (&sample.labels, value.map(read))
             }
             Read::Histogram(unit, read) => {
                 let sample = snapshot.http.get(self.series)?;
+                if !sample.families.contain(own) {
+                    return Some(Ok(()));
+                }
                 let exemplars = sample.value.exemplars.as_deref();
                 let exemplars = exemplars.filter(|_| is_open && unit == Unit::Milliseconds);
                 let named = match is_named {

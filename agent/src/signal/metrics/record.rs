@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::adjusted::{Adjusted, AdjustedKey, AdjustedRef};
 use super::config::MetricsSection;
 use super::families::Snapshot;
 use super::histogram::{BUCKETS, Exemplar, Exemplars, Histogram, Unit};
 use super::host::Hosts;
 use super::labels::{
-    self, EndLabels, KeyRef, Outcome, Protocol, Security, ServiceLabels, unknown_end,
+    self, EndLabels, Key, KeyRef, Outcome, Protocol, Security, ServiceLabels, unknown_end,
 };
-use super::table::Table;
+use super::table::{Labelled as _, Table};
 use crate::clock::nanos;
 use crate::exchange::{Exchange, Partial};
 use crate::flow::{Nanos, Side};
@@ -75,8 +76,11 @@ pub struct Connection {
 
 #[derive(Debug)]
 struct State {
-    http: Table<Http>,
-    tcp: Table<Tcp>,
+    http: Table<Key, Http>,
+    tcp: Table<Key, Tcp>,
+    /// Series whose labels were changed by rules.
+    adjusted_http: Table<AdjustedKey, Http>,
+    adjusted_tcp: Table<AdjustedKey, Tcp>,
     hosts: Hosts,
 }
 
@@ -113,6 +117,8 @@ impl Metrics {
             state: Mutex::new(State {
                 http: Table::new(limit, idle, labels::overflow(Protocol::Http)),
                 tcp: Table::new(limit, idle, labels::overflow(Protocol::Tcp)),
+                adjusted_http: Table::new(limit, idle, labels::overflow(Protocol::Http)),
+                adjusted_tcp: Table::new(limit, idle, labels::overflow(Protocol::Tcp)),
                 hosts: Hosts::new(section.hosts.get()),
             }),
             host_fallback: section.host_fallback,
@@ -132,11 +138,29 @@ impl Metrics {
         route: Option<&Arc<str>>,
         exemplar: Option<Exemplar>,
     ) {
+        self.adjusted_exchange(exchange, subject, route, exemplar, None);
+    }
+
+    /// The same, with labels changed by rules: a metric that is in none of `adjusted` is not
+    /// counted.
+    pub fn adjusted_exchange(
+        &self,
+        exchange: &Exchange,
+        subject: &Subject<'_>,
+        route: Option<&Arc<str>>,
+        exemplar: Option<Exemplar>,
+        adjusted: Option<&[Adjusted]>,
+    ) {
         let protocol = protocol(exchange);
         let host = exchange.request.head.host();
         let host = host.filter(|_| self.host_fallback && subject.service.is_none());
         let mut state = self.lock();
-        let State { http, hosts, .. } = &mut *state;
+        let State {
+            http,
+            adjusted_http,
+            hosts,
+            ..
+        } = &mut *state;
         let destination = subject.destination.unwrap_or(unknown_end());
         let named = host.and_then(|host| hosts.service(host, &destination.value().namespace));
         let service = subject.service.or(named);
@@ -151,11 +175,26 @@ impl Metrics {
             route,
         };
         let is_call = protocol == Protocol::Grpc;
-        (http.value(key, exchange.ended)).add(exchange, is_call, exemplar);
+        each(
+            http,
+            adjusted_http,
+            &key,
+            adjusted,
+            exchange.ended,
+            |http| {
+                http.add(exchange, is_call, exemplar);
+            },
+        );
     }
 
-    /// Counts what a connection has done, at `now`.
-    pub fn connection(&self, connection: &Connection, subject: &Subject<'_>, now: Nanos) {
+    /// Counts what a connection has done, at `now`, with labels changed by rules, if any.
+    pub fn connection(
+        &self,
+        connection: &Connection,
+        subject: &Subject<'_>,
+        adjusted: Option<&[Adjusted]>,
+        now: Nanos,
+    ) {
         let destination = subject.destination.unwrap_or(unknown_end());
         let key = KeyRef {
             side: subject.side,
@@ -168,11 +207,15 @@ impl Metrics {
             route: None,
         };
         let mut state = self.lock();
-        let tcp = state.tcp.value(key, now);
-        tcp.sent += connection.sent;
-        tcp.received += connection.received;
-        tcp.opened += u64::from(connection.opened);
-        tcp.closed += u64::from(connection.closed);
+        let State {
+            tcp, adjusted_tcp, ..
+        } = &mut *state;
+        each(tcp, adjusted_tcp, &key, adjusted, now, |tcp| {
+            tcp.sent += connection.sent;
+            tcp.received += connection.received;
+            tcp.opened += u64::from(connection.opened);
+            tcp.closed += u64::from(connection.closed);
+        });
     }
 
     /// What there is at `now`.
@@ -181,10 +224,15 @@ impl Metrics {
         let mut state = self.lock();
         state.http.expire(now);
         state.tcp.expire(now);
-        Snapshot {
+        state.adjusted_http.expire(now);
+        state.adjusted_tcp.expire(now);
+        let mut snapshot = Snapshot {
             http: state.http.snapshot(),
             tcp: state.tcp.snapshot(),
-        }
+        };
+        snapshot.http.extend(state.adjusted_http.snapshot());
+        snapshot.tcp.extend(state.adjusted_tcp.snapshot());
+        snapshot
     }
 
     /// What the metrics themselves use.
@@ -192,13 +240,36 @@ impl Metrics {
     pub fn totals(&self) -> Totals {
         let state = self.lock();
         Totals {
-            http: state.http.len(),
-            tcp: state.tcp.len(),
-            http_overflow: state.http.overflowed(),
-            tcp_overflow: state.tcp.overflowed(),
+            http: state.http.len() + state.adjusted_http.len(),
+            tcp: state.tcp.len() + state.adjusted_tcp.len(),
+            http_overflow: state.http.overflowed() + state.adjusted_http.overflowed(),
+            tcp_overflow: state.tcp.overflowed() + state.adjusted_tcp.overflowed(),
             hosts: state.hosts.len(),
             host_overflow: state.hosts.overflowed(),
         }
+    }
+}
+
+/// Adds to the series of a key, or to those that rules make of it.
+fn each<V: Clone + Default>(
+    plain: &mut Table<Key, V>,
+    changed: &mut Table<AdjustedKey, V>,
+    key: &KeyRef<'_>,
+    adjusted: Option<&[Adjusted]>,
+    now: Nanos,
+    mut add: impl FnMut(&mut V),
+) {
+    let Some(adjusted) = adjusted else {
+        return add(plain.value(key, now));
+    };
+    let labels = key.text();
+    for group in adjusted {
+        let labels = group.text(&labels);
+        let key = AdjustedRef {
+            families: group.families,
+            labels: &labels,
+        };
+        add(changed.value(&key, now));
     }
 }
 

@@ -1,22 +1,31 @@
 //! The series of a metric family: bounded, and forgotten when they rest.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
+use hashbrown::{Equivalent, HashMap};
 
-use super::families::Sample;
-use super::labels::{Key, KeyRef};
+use super::families::{Families, Sample};
 use crate::flow::Nanos;
 use crate::hash::Keyed;
 
 /// How often a full table looks for series that rest.
 const LOOK: Nanos = 10_000_000_000;
 
+/// What a series is found by.
+pub(super) trait Labelled {
+    /// Its labels as text.
+    fn text(&self) -> Arc<str>;
+    /// The metrics that it is a series of.
+    fn families(&self) -> Families;
+}
+
 /// A series.
 #[derive(Debug)]
 struct Series<V> {
     labels: Arc<str>,
+    families: Families,
     value: V,
     /// When it was made.
     since: Nanos,
@@ -26,8 +35,8 @@ struct Series<V> {
 
 /// The series of one family.
 #[derive(Debug)]
-pub(super) struct Table<V> {
-    series: HashMap<Key, Series<V>, Keyed>,
+pub(super) struct Table<K, V> {
+    series: HashMap<K, Series<V>, Keyed>,
     limit: usize,
     idle: Nanos,
     looked: Nanos,
@@ -38,7 +47,7 @@ pub(super) struct Table<V> {
     overflowed: u64,
 }
 
-impl<V: Clone + Default> Table<V> {
+impl<K: Eq + Hash, V: Clone + Default> Table<K, V> {
     pub(super) fn new(limit: usize, idle: Nanos, overflow_labels: Arc<str>) -> Self {
         Self {
             series: HashMap::default(),
@@ -52,12 +61,16 @@ impl<V: Clone + Default> Table<V> {
     }
 
     /// The value of a series at `now`.
-    pub(super) fn value(&mut self, key: KeyRef<'_>, now: Nanos) -> &mut V {
+    pub(super) fn value<'a, Q>(&mut self, key: &'a Q, now: Nanos) -> &mut V
+    where
+        Q: Hash + Equivalent<K> + Labelled,
+        K: From<&'a Q>,
+    {
         if self.series.len() >= self.limit && now.saturating_sub(self.looked) >= LOOK {
             self.expire(now);
         }
         let is_full = self.series.len() >= self.limit;
-        match self.series.entry_ref(&key) {
+        match self.series.entry_ref(key) {
             EntryRef::Occupied(entry) => {
                 let series = entry.into_mut();
                 series.last = series.last.max(now);
@@ -70,6 +83,7 @@ impl<V: Clone + Default> Table<V> {
             EntryRef::Vacant(entry) => {
                 let series = Series {
                     labels: key.text(),
+                    families: key.families(),
                     value: V::default(),
                     since: now,
                     last: now,
@@ -89,15 +103,18 @@ impl<V: Clone + Default> Table<V> {
 
     /// Labels and values.
     pub(super) fn snapshot(&self) -> Vec<Sample<V>> {
-        let sample = |labels: &Arc<str>, value: &V, since| Sample {
-            labels: labels.clone(),
-            since,
+        let series = self.series.values().map(|series| Sample {
+            labels: series.labels.clone(),
+            since: series.since,
+            families: series.families,
+            value: series.value.clone(),
+        });
+        let overflow = self.overflow.iter().map(|(value, since)| Sample {
+            labels: self.overflow_labels.clone(),
+            since: *since,
+            families: Families::ALL,
             value: value.clone(),
-        };
-        let series = self.series.values();
-        let series = series.map(|series| sample(&series.labels, &series.value, series.since));
-        let overflow = self.overflow.iter();
-        let overflow = overflow.map(|(value, since)| sample(&self.overflow_labels, value, *since));
+        });
         series.chain(overflow).collect()
     }
 

@@ -143,7 +143,7 @@ fn every_label_of_istio() {
         opened: true,
         closed: true,
     };
-    metrics.connection(&connection, &subject, 1);
+    metrics.connection(&connection, &subject, None, 1);
     let page = text(&metrics, Format::Prometheus);
     let found = labels(&page, "istio_tcp_sent_bytes_total{");
     assert_eq!(found.len(), tcp.count());
@@ -280,6 +280,114 @@ fn pages_of_both_formats() {
         "cd".repeat(8)
     );
     assert!(found.ends_with(&exemplar), "{found}");
+}
+
+#[test]
+fn messages_of_calls_are_counted() {
+    let metrics = metrics(10);
+    let subject = Subject {
+        side: Side::Server,
+        source: None,
+        destination: None,
+        service: None,
+        security: Security::Unknown,
+    };
+    let call = |kind: &str, messages: [u64; 2]| {
+        let request = format!("POST /s/M HTTP/1.1\r\ncontent-type: {kind}\r\n\r\n");
+        let mut exchange = exchange(&request, "HTTP/1.1 200 X\r\n\r\n");
+        let counted = |count| {
+            Some(crate::http::rpc::Messages {
+                count,
+                ..crate::http::rpc::Messages::default()
+            })
+        };
+        exchange.request.body.messages = counted(messages[0]);
+        exchange.response.as_mut().unwrap().body.messages = counted(messages[1]);
+        metrics.exchange(&exchange, &subject, None, None);
+    };
+    call("application/json", [7, 7]);
+    let page = text(&metrics, Format::Prometheus);
+    assert!(!page.contains("_messages_total"), "{page}");
+    call("application/grpc", [1, 3]);
+    call("application/grpc", [2, 0]);
+    let page = text(&metrics, Format::Prometheus);
+    for (name, count) in [("request", 3), ("response", 3)] {
+        let start = format!("istio_{name}_messages_total{{");
+        let lines: Vec<_> = page
+            .lines()
+            .filter(|line| line.starts_with(&start))
+            .collect();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].ends_with(&format!("}} {count}")), "{lines:?}");
+    }
+    let types = page
+        .lines()
+        .filter(|line| line.starts_with("# TYPE istio_request_messages_total"));
+    assert_eq!(types.count(), 1);
+}
+
+#[test]
+fn rules_change_labels_of_some_metrics() {
+    let metrics = metrics(10);
+    let subject = Subject {
+        side: Side::Server,
+        source: None,
+        destination: None,
+        service: None,
+        security: Security::Unknown,
+    };
+    let count = Families::named("istio_requests_total").unwrap();
+    let duration = Families::named("istio_request_duration_milliseconds").unwrap();
+    let adjusted = |host: &str| {
+        [
+            Adjusted {
+                families: count,
+                labels: vec![
+                    ("request_host".into(), Some(host.to_owned())),
+                    ("response_code".into(), None),
+                ],
+            },
+            Adjusted {
+                families: duration,
+                labels: Vec::new(),
+            },
+        ]
+    };
+    for (host, code) in [("a", 200), ("a", 404), ("b", 200)] {
+        let exchange = exchange(
+            "GET / HTTP/1.1\r\n\r\n",
+            &format!("HTTP/1.1 {code} X\r\n\r\n"),
+        );
+        metrics.adjusted_exchange(&exchange, &subject, None, None, Some(&adjusted(host)));
+    }
+    let page = text(&metrics, Format::Prometheus);
+    let values = |name: &str, label: &str| {
+        let mut found: Vec<String> = page
+            .lines()
+            .filter(|line| line.starts_with(name) && !line.contains("le="))
+            .map(|line| {
+                let (_, value) = line.rsplit_once("} ").unwrap();
+                let at = line.split_once(&format!("{label}=\"")).unwrap().1;
+                format!("{} {value}", at.split_once('"').unwrap().0)
+            })
+            .collect();
+        found.sort();
+        found
+    };
+    assert_eq!(
+        values("istio_requests_total{", "request_host"),
+        ["a 2", "b 1"]
+    );
+    assert!(!page.contains("istio_requests_total{reporter=\"destination\",response_code"));
+    assert_eq!(
+        values(
+            "istio_request_duration_milliseconds_count{",
+            "response_code"
+        ),
+        ["200 2", "404 1"]
+    );
+    // What is in no group is not counted.
+    assert!(!page.contains("istio_request_bytes"), "{page}");
 }
 
 #[test]

@@ -73,6 +73,10 @@ impl Text {
         self.add(names.cluster, &end.cluster);
     }
 
+    pub(super) fn into_string(self) -> String {
+        self.0
+    }
+
     pub(super) fn finish(self) -> Arc<str> {
         self.0.into()
     }

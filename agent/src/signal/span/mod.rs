@@ -85,6 +85,8 @@ pub struct Origin<'a> {
     pub resource: Option<&'a Arc<Resource>>,
     /// Attributes of the exchange's two ends: the client, and the server.
     pub ends: [&'a [(String, ResourceValue)]; 2],
+    /// Attributes that rules ask for.
+    pub tags: &'a [(String, ResourceValue)],
     /// The process that has the socket. Only the profile `semconv` has a place for it.
     pub process: Option<&'a Process>,
 }
@@ -260,6 +262,7 @@ impl SpanBuilder {
         for end in origin.ends {
             push(&mut out, end);
         }
+        push(&mut out, origin.tags);
         if let Some(process) = origin.process.filter(|_| profile == Profile::Semconv) {
             out.int("process.pid", i64::from(process.pid));
             out.str("process.executable.name", &process.name);

@@ -257,9 +257,11 @@ fn a_workload_is_emitted_in_the_span_or_in_its_resource() {
         attributes: &workload,
         resource: Some(&shared),
         ends: [&client, &[]],
+        tags: &[("zone".to_owned(), "eu".into())],
         process: None,
     };
     let span = mesh.build(&sanitized, &origin);
+    assert_eq!(span.attributes.get("zone"), Some(Value::Str("eu")));
     assert_eq!(
         span.attributes.get("k8s.pod.name"),
         Some(Value::Str("web-1"))
@@ -280,6 +282,7 @@ fn a_workload_is_emitted_in_the_span_or_in_its_resource() {
         attributes: &workload,
         resource: Some(&shared),
         ends: [&client, &[]],
+        tags: &[],
         process: None,
     };
     let span = semconv.build(&sanitized, &origin);

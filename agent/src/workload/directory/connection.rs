@@ -36,6 +36,11 @@ impl ConnectionEnds {
         self.is_awaited
     }
 
+    /// The pod at this node's end.
+    pub(crate) const fn own(&self) -> Option<&Arc<Pod>> {
+        self.own.as_ref()
+    }
+
     /// Labels of both ends in metrics.
     pub(crate) fn subject(&self, side: Side, cluster: &ClusterInfo) -> Subject<'_> {
         subject(self.own.as_ref(), self.peer.as_ref(), side, cluster)

@@ -16,14 +16,17 @@ pub(crate) enum Watch {
     OtherPods,
     /// Services.
     Services,
+    /// Istio's `Telemetry` objects.
+    Telemetries,
 }
 
 /// Every watch, in order.
-pub(crate) const WATCHES: [Watch; 4] = [
+pub(crate) const WATCHES: [Watch; 5] = [
     Watch::NodePods,
     Watch::Namespaces,
     Watch::OtherPods,
     Watch::Services,
+    Watch::Telemetries,
 ];
 
 impl Watch {
@@ -34,6 +37,7 @@ impl Watch {
             Self::Namespaces => "namespaces",
             Self::OtherPods => "other_pods",
             Self::Services => "services",
+            Self::Telemetries => "telemetries",
         }
     }
 }
@@ -97,6 +101,8 @@ pub struct View {
     pub addresses: usize,
     /// Updates that found no room.
     pub refused: u64,
+    /// What `Telemetry` objects say that is not honoured.
+    pub complaints: Vec<String>,
 }
 
 #[derive(Debug, Default)]

@@ -29,6 +29,7 @@ use super::attributes::ClusterInfo;
 use super::identity::{Identity, Service, WorkloadName};
 use super::node::{NodeAddresses, OwnNetwork};
 use super::pod::{Choice, Pod};
+use super::rules::RuleBook;
 use super::scope::Reason;
 pub use crate::capture::Exclusions;
 use crate::flow::{CgroupId, Nanos};
@@ -56,6 +57,7 @@ pub struct Directory {
     state: RwLock<State>,
     pub(crate) health: Health,
     choice: Choice,
+    pub(crate) rules: RuleBook,
     pub(crate) cluster_info: ClusterInfo,
     exclusions: Option<Box<dyn Exclusions>>,
     /// When the agent's own network was last read.
@@ -102,10 +104,17 @@ impl Directory {
             state: RwLock::default(),
             health: Health::default(),
             choice,
+            rules: RuleBook::default(),
             cluster_info,
             exclusions,
             network_read: AtomicU64::new(0),
         }
+    }
+
+    /// With `Telemetry` objects to come.
+    pub(crate) fn with_rules(mut self, rules: RuleBook) -> Self {
+        self.rules = rules;
+        self
     }
 
     /// Reads the agent's own network, unless that was a short while ago.
@@ -248,6 +257,7 @@ impl Directory {
     #[must_use]
     pub fn view(&self) -> View {
         let mut view = self.health.view();
+        view.complaints = self.rules.complaints();
         let state = self.read();
         view.cgroups = state.cgroups.len();
         let live = |cgroup: &&Cgroup| cgroup.gone.is_none();

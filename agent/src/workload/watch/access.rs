@@ -26,6 +26,8 @@ pub struct Right {
     pub verb: &'static str,
     /// With which objects.
     pub resource: &'static str,
+    /// The group that they are of; empty: the core's.
+    pub group: &'static str,
     /// The configuration makes use of it.
     pub is_used: bool,
 }
@@ -49,13 +51,21 @@ pub enum Access {
 /// Every right that there is a use for.
 fn rights(section: &KubernetesSection) -> Vec<Right> {
     let peers = section.peers == PeerChoice::Cluster;
-    let resources = [("pods", true), ("namespaces", true), ("services", peers)];
+    let mut resources = vec![
+        ("", "pods", true),
+        ("", "namespaces", true),
+        ("", "services", peers),
+    ];
+    if section.telemetry {
+        resources.push(("telemetry.istio.io", "telemetries", true));
+    }
     resources
         .into_iter()
-        .flat_map(|(resource, is_used)| {
+        .flat_map(|(group, resource, is_used)| {
             ["list", "watch"].map(|verb| Right {
                 verb,
                 resource,
+                group,
                 is_used,
             })
         })
@@ -119,6 +129,7 @@ async fn review(client: &Client, right: Right) -> Result<bool, String> {
             resource_attributes: Some(ResourceAttributes {
                 verb: Some(right.verb.to_owned()),
                 resource: Some(right.resource.to_owned()),
+                group: (!right.group.is_empty()).then(|| right.group.to_owned()),
                 ..ResourceAttributes::default()
             }),
             ..SelfSubjectAccessReviewSpec::default()

@@ -17,7 +17,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
 
-use super::objects::{Namespace, Pod, Service};
+use super::objects::{Namespace, Pod, Service, Telemetry};
 use super::pace::Pace;
 use crate::clock::{WallClock, monotonic};
 use crate::flow::Nanos;
@@ -296,16 +296,37 @@ impl Watched for Namespace {
 
 impl Watched for Service {
     fn applied(self, directory: &Directory, _: Watch, arrival: &Arrival) {
+        directory.rules.service_applied(&self, arrival.listing);
         directory.service_applied(&self, arrival);
     }
 
     fn deleted(self, directory: &Directory, _: Watch, now: Nanos) {
         if let Some(uid) = &self.metadata.uid {
+            directory.rules.service_deleted(uid);
             directory.service_deleted(uid, now);
         }
     }
 
     fn listed(directory: &Directory, _: Watch, arrival: &Arrival) {
+        directory.rules.services_listed(arrival.listing);
         directory.services_listed(arrival);
+    }
+}
+
+impl Watched for Telemetry {
+    fn applied(self, directory: &Directory, _: Watch, arrival: &Arrival) {
+        if !directory.rules.applied(&self, arrival.listing) {
+            directory.health.refused();
+        }
+    }
+
+    fn deleted(self, directory: &Directory, _: Watch, _: Nanos) {
+        if let Some(uid) = &self.metadata.uid {
+            directory.rules.deleted(uid);
+        }
+    }
+
+    fn listed(directory: &Directory, _: Watch, arrival: &Arrival) {
+        directory.rules.listed(arrival.listing);
     }
 }

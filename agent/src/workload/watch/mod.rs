@@ -145,36 +145,42 @@ async fn run(section: &KubernetesSection, directory: &Arc<Directory>) {
         ..target(Watch::OtherPods, later())
     };
     let services = target(Watch::Services, later());
+    let telemetries = target(Watch::Telemetries, at_once);
+    let unasked = "kubernetes.peers is not cluster";
     tokio::join!(
         node_pods,
         follow::<objects::Namespace>(target(Watch::Namespaces, at_once)),
         wanted(
-            peers,
+            peers.then_some(()).ok_or(unasked),
+            follow::<objects::Pod>(other_pods),
             directory,
             Watch::OtherPods,
-            follow::<objects::Pod>(other_pods)
         ),
         wanted(
-            peers,
+            peers.then_some(()).ok_or(unasked),
+            follow::<objects::Service>(services),
             directory,
             Watch::Services,
-            follow::<objects::Service>(services)
+        ),
+        wanted(
+            (section.telemetry.then_some(())).ok_or("kubernetes.telemetry is off"),
+            follow::<objects::Telemetry>(telemetries),
+            directory,
+            Watch::Telemetries,
         ),
     );
 }
 
+/// Follows what is asked for, or says why it is not.
 async fn wanted(
-    is_wanted: bool,
+    asked: Result<(), &str>,
+    followed: impl Future<Output = ()>,
     directory: &Directory,
     watch: Watch,
-    followed: impl Future<Output = ()>,
 ) {
-    if is_wanted {
-        followed.await;
-    } else {
-        directory
-            .health
-            .off(watch, "kubernetes.peers is not cluster");
+    match asked {
+        Ok(()) => followed.await,
+        Err(reason) => directory.health.off(watch, reason),
     }
 }
 

@@ -277,6 +277,9 @@ pub(crate) struct ServiceSpec {
     pub(crate) cluster_ip: Option<String>,
     #[serde(rename = "clusterIPs", deserialize_with = "or_default")]
     pub(crate) cluster_ips: Vec<String>,
+    /// Labels of its pods.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) selector: BTreeMap<String, String>,
 }
 
 impl ServiceSpec {
@@ -291,6 +294,16 @@ impl ServiceSpec {
 pub(crate) struct Namespace {
     #[serde(deserialize_with = "pruned")]
     pub(crate) metadata: ObjectMeta,
+}
+
+/// Istio's `Telemetry`. Its specification is read later: what one object says wrongly hides no
+/// other.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Telemetry {
+    #[serde(deserialize_with = "pruned")]
+    pub(crate) metadata: ObjectMeta,
+    #[serde(default)]
+    pub(crate) spec: serde_json::Value,
 }
 
 /// What an object says of itself, without the history of who wrote which field.
@@ -333,9 +346,12 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Says where a kind of object of the core API is.
+/// Says where a kind of object is, of the core API where no group is named.
 macro_rules! resource {
     ($type:ty, $kind:literal, $plural:literal, $scope:ty) => {
+        resource!($type, "", $kind, $plural, $scope);
+    };
+    ($type:ty, $group:literal, $kind:literal, $plural:literal, $scope:ty) => {
         impl kube::Resource for $type {
             type DynamicType = ();
             type Scope = $scope;
@@ -345,7 +361,7 @@ macro_rules! resource {
             }
 
             fn group((): &()) -> Cow<'_, str> {
-                "".into()
+                $group.into()
             }
 
             fn version((): &()) -> Cow<'_, str> {
@@ -372,6 +388,13 @@ resource!(
     Service,
     "Service",
     "services",
+    k8s_openapi::NamespaceResourceScope
+);
+resource!(
+    Telemetry,
+    "telemetry.istio.io",
+    "Telemetry",
+    "telemetries",
     k8s_openapi::NamespaceResourceScope
 );
 resource!(
