@@ -39,14 +39,28 @@ impl Drop for FixedApi {
     }
 }
 
+/// Objects of one path, with the kind of their list.
+pub(crate) type Kind = (&'static str, &'static str, Vec<Value>);
+
 /// Starts it.
 pub(crate) fn start(bench: &Bench, pods: Vec<Value>, services: Vec<Value>) -> FixedApi {
+    start_with(bench, pods, services, Vec::new())
+}
+
+/// Starts it with objects of further kinds.
+pub(crate) fn start_with(
+    bench: &Bench,
+    pods: Vec<Value>,
+    services: Vec<Value>,
+    more: Vec<Kind>,
+) -> FixedApi {
     let namespaces = vec![json!({"metadata": {"name": "shop"}})];
-    let objects = [
+    let mut objects = more;
+    objects.extend([
         ("/api/v1/pods", "PodList", pods),
         ("/api/v1/services", "ServiceList", services),
         ("/api/v1/namespaces", "NamespaceList", namespaces),
-    ];
+    ]);
     let listener = TcpListener::bind(("127.0.0.1", PORT)).expect("bind");
     let connections = Arc::new(Mutex::new((false, Vec::new())));
     let shared = Arc::clone(&connections);
@@ -77,10 +91,8 @@ pub(crate) fn start(bench: &Bench, pods: Vec<Value>, services: Vec<Value>) -> Fi
     }
 }
 
-type Objects = [(&'static str, &'static str, Vec<Value>)];
-
 /// Responds to listings. A watch has a beginning and no events.
-fn serve(stream: TcpStream, objects: &Objects) {
+fn serve(stream: TcpStream, objects: &[Kind]) {
     let mut lines = BufReader::new(stream.try_clone().expect("a socket")).lines();
     let mut out = stream;
     while let Some(Ok(line)) = lines.next() {

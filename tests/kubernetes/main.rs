@@ -7,3 +7,4 @@ mod fixed_api;
 mod identity;
 mod metrics;
 mod prometheus;
+mod rules;

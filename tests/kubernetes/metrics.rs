@@ -18,7 +18,7 @@ use crate::prometheus::{self, Prometheus};
 const PORT: u16 = 8080;
 
 /// The two pods of a wire as the API has them, `web` in the mesh and calling `cart`.
-fn pods(wire: &Wire) -> Vec<Value> {
+pub(crate) fn pods(wire: &Wire) -> Vec<Value> {
     let pod = |name: &str, place: &crate::agent::Place| {
         json!({
             "metadata": {

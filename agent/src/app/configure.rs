@@ -110,7 +110,7 @@ pub(super) fn routes(config: &Config) -> Result<Option<Routes>, Failure> {
         })
     });
     let documents = documents.collect::<Result<Vec<_>, _>>()?;
-    Routes::new(section, &documents).map_err(Failure::Setting)
+    Routes::new(section, &documents, config.kubernetes.routes).map_err(Failure::Setting)
 }
 
 /// Where signals go. Opens the files among them. `metrics`: those that there are.
@@ -165,8 +165,8 @@ fn collector(
     })
 }
 
-/// This agent as a resource: its metrics are of many pods. The host tells those of one node from
-/// those of another.
+/// This agent as a resource: its metrics are of many pods. With the host in it, series of two nodes
+/// are two.
 fn agent(config: &Config) -> Resource {
     let span = &config.span;
     let host = rustix::system::uname()

@@ -62,7 +62,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         config.limits.body = ByteSize(0);
     }
     let routes = configure::routes(&config)?.map(Arc::new);
-    let runtime = runtime_config(&config);
+    let runtime = RuntimeConfig::of(&config);
     // One redactor that all workers copy: they share its hash key.
     let redactor = Redactor::new(&runtime.redaction)?;
     let shared = Arc::new(Shared::default());
@@ -257,6 +257,7 @@ impl Work<'_> {
     fn run(self, config: &Config) -> Result<Ended<Metered>, Failure> {
         let queue = Queue::default();
         let shared = self.shared.clone();
+        let gateway = self.workloads.gateway_routes();
         let heart = shared.heart("data thread", STALLED);
         let pipeline = Pipeline {
             source: Metered::new(self.capture, config, self.handover.clone()),
@@ -294,7 +295,10 @@ impl Work<'_> {
                     ),
                     self.own.clone(),
                 )
-                .routing(self.routes.clone().map(Router::new));
+                .routing(
+                    (self.routes.clone())
+                        .map(|routes| Router::new(routes).with_gateway(gateway.clone())),
+                );
                 let queue = &queue;
                 thread::Builder::new()
                     .name(format!("worker-{index}"))
@@ -306,15 +310,6 @@ impl Work<'_> {
             }
             Ok(pipeline.run())
         })
-    }
-}
-
-fn runtime_config(config: &Config) -> RuntimeConfig {
-    RuntimeConfig {
-        policy: config.policy.clone(),
-        redaction: config.redaction.clone(),
-        span: config.span.clone(),
-        reduced_ratio: config.budget.sampling_ratio,
     }
 }
 
@@ -340,7 +335,7 @@ fn reload(args: &RunArgs) -> Box<dyn Fn() -> Result<RuntimeConfig, String> + Sen
                 "only `policy`, `redaction` and `span` are taken up while running; the rest needs a restart"
             );
         }
-        Ok(runtime_config(&config))
+        Ok(RuntimeConfig::of(&config))
     })
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::enrich::Enrichment;
 use super::queue::{Popped, Queue};
 use crate::clock::{Clocks, WallClock};
+use crate::config::Config;
 use crate::exchange::Exchange;
 use crate::export::{Handles, OwnSockets};
 use crate::flow::Process;
@@ -40,6 +41,17 @@ pub(super) struct RuntimeConfig {
     pub(super) span: crate::signal::span::Settings,
     /// Part of the traces that is kept at the last level of service.
     pub(super) reduced_ratio: f64,
+}
+
+impl RuntimeConfig {
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            policy: config.policy.clone(),
+            redaction: config.redaction.clone(),
+            span: config.span.clone(),
+            reduced_ratio: config.budget.sampling_ratio,
+        }
+    }
 }
 
 /// The runtime configuration of all workers. A worker takes a new one up between two batches, so no
@@ -234,7 +246,13 @@ impl Worker {
             span: admitted.trace().span,
             unix_nanos: clock.unix_nanos(exchange.ended),
         });
-        let route = self.router.as_mut().map(|router| router.route(exchange));
+        let namespace = subject
+            .destination
+            .map_or("", |end| &*end.value().namespace);
+        let route = self
+            .router
+            .as_mut()
+            .map(|router| router.route(exchange, namespace));
         let adjusted = rules.and_then(|rules| rules.adjusted(exchange, &self.evaluator));
         let (route, adjusted) = (route.as_ref(), adjusted.as_deref());
         metrics.adjusted_exchange(exchange, &subject, route, exemplar, adjusted);

@@ -36,6 +36,8 @@ pub struct KubernetesSection {
     pub telemetry: bool,
     /// Where `Telemetry` objects are for the whole mesh.
     pub root_namespace: String,
+    /// Rules of the Gateway API (`HTTPRoute`, `GRPCRoute`) are watched; they name routes in metrics.
+    pub routes: bool,
     /// Longest wait of an exchange for what is known of its pods.
     pub enrich_wait: Interval,
     /// The listing of other nodes' pods begins after a random part of this, so that the agents of
@@ -56,6 +58,7 @@ impl Default for KubernetesSection {
             annotations: Vec::new(),
             telemetry: false,
             root_namespace: "istio-system".to_owned(),
+            routes: false,
             enrich_wait: Interval::secs(2),
             spread: Interval::secs(10),
         }

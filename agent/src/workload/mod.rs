@@ -53,6 +53,7 @@ use crate::clock::monotonic;
 use crate::exchange::Exchange;
 use crate::flow::{Nanos, Side};
 use crate::signal::metrics::Subject;
+use crate::signal::route::GatewayRoutes;
 use crate::signal::span::ResourceValue;
 use crate::signal::telemetry_api::Rules;
 use attributes::ClusterInfo;
@@ -69,6 +70,7 @@ pub struct Workloads {
     directory: Arc<Directory>,
     rescan: RescanTrigger,
     trusts_proxies: bool,
+    names_routes: bool,
     trust_domain: String,
     _following: Option<Following>,
 }
@@ -123,6 +125,7 @@ impl Workloads {
             directory,
             rescan,
             trusts_proxies,
+            names_routes: kubernetes.routes,
             trust_domain,
             _following: following,
         })
@@ -181,6 +184,12 @@ impl Workloads {
     #[must_use]
     pub fn connection_subject<'a>(&self, ends: &'a ConnectionEnds, side: Side) -> Subject<'a> {
         ends.subject(side, &self.directory.cluster_info)
+    }
+
+    /// Rules of the Gateway API, which name routes.
+    #[must_use]
+    pub fn gateway_routes(&self) -> Option<Arc<GatewayRoutes>> {
+        self.names_routes.then(|| self.directory.routes.clone())
     }
 
     /// What Istio's Telemetry API says of the workload whose exchange it is. `None`: nothing.

@@ -18,7 +18,7 @@ use crate::signal::metrics::{BUCKETS, Distribution, Family, bounds, pairs};
 struct Before {
     buckets: [u64; BUCKETS],
     sum: u64,
-    /// When its series was made: one that came again has begun anew.
+    /// When its series was made: one that came again starts anew.
     since: Nanos,
 }
 

@@ -9,7 +9,7 @@ use crate::redact::Sanitized;
 pub enum Severity {
     /// The server responded with what was asked for, or with another place.
     Info,
-    /// The request was at fault (4xx).
+    /// The request was wrong (4xx).
     Warn,
     /// The server was (5xx), or there was no response.
     Error,
@@ -20,7 +20,7 @@ pub enum Severity {
 pub enum Body {
     /// A line, without its end.
     Text(String),
-    /// Members; those without a value are left out.
+    /// Members; those without a value are omitted.
     Members(Vec<(String, Value)>),
 }
 

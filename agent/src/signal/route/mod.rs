@@ -1,8 +1,10 @@
-//! The route of an exchange: the first rule whose condition holds, else the template of an
-//! `OpenAPI` document, else one made of the path, else `unknown`. The names are few: what a client
+//! The route of an exchange: the first rule whose condition holds, else a rule of the Gateway API,
+//! else the template of an `OpenAPI` document, else one made of the path, else `unknown`. The names are few: what a client
 //! sends cannot add any beyond a bound.
 
 mod config;
+mod gateway;
+mod gateway_match;
 mod template;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +13,7 @@ use hashbrown::HashSet;
 use serde_json::Value;
 
 pub use config::{RouteRule, RoutesSection};
+pub use gateway::{GatewayRoutes, RouteKind, RouteObject};
 
 use super::expression::{Condition, Evaluator};
 use super::metrics::UNKNOWN;
@@ -43,11 +46,16 @@ struct Automatic {
 
 impl Routes {
     /// By a configuration, and the documents that it names; `None` when nothing names routes.
+    /// `has_gateway`: rules of the Gateway API may.
     ///
     /// # Errors
     /// Says which rule or document cannot be used.
-    pub fn new(section: &RoutesSection, documents: &[Value]) -> Result<Option<Self>, String> {
-        if section.is_empty() {
+    pub fn new(
+        section: &RoutesSection,
+        documents: &[Value],
+        has_gateway: bool,
+    ) -> Result<Option<Self>, String> {
+        if section.is_empty() && !has_gateway {
             return Ok(None);
         }
         let mut rules = Vec::new();
@@ -82,8 +90,28 @@ impl Routes {
 #[derive(Debug)]
 pub struct Router {
     routes: Arc<Routes>,
+    gateway: Option<Gateway>,
     evaluator: Evaluator,
     buffer: String,
+}
+
+/// Rules of the Gateway API, as they were when they were last looked at.
+#[derive(Debug)]
+struct Gateway {
+    routes: Arc<GatewayRoutes>,
+    generation: u64,
+    matches: Arc<[gateway::Match]>,
+}
+
+impl Gateway {
+    fn find(&mut self, request: &gateway_match::Request<'_>) -> Option<Arc<str>> {
+        let generation = self.routes.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.matches = self.routes.ordered();
+        }
+        gateway::find(&self.matches, request).cloned()
+    }
 }
 
 impl Router {
@@ -93,12 +121,24 @@ impl Router {
         Self {
             evaluator: Evaluator::new(routes.conditions()),
             routes,
+            gateway: None,
             buffer: String::new(),
         }
     }
 
-    /// The route of an exchange.
-    pub fn route(&mut self, exchange: &Exchange) -> Arc<str> {
+    /// With rules of the Gateway API.
+    #[must_use]
+    pub fn with_gateway(mut self, routes: Option<Arc<GatewayRoutes>>) -> Self {
+        self.gateway = routes.map(|routes| Gateway {
+            routes,
+            generation: 0,
+            matches: Arc::default(),
+        });
+        self
+    }
+
+    /// The route of an exchange, whose destination is in `namespace`.
+    pub fn route(&mut self, exchange: &Exchange, namespace: &str) -> Arc<str> {
         let routes = &self.routes;
         if !routes.rules.is_empty()
             && let Some(index) = self.evaluator.first(routes.conditions(), exchange)
@@ -107,7 +147,7 @@ impl Router {
             return name.clone();
         }
         let head = &exchange.request.head;
-        let (path, _) = split_query(path_and_query(head.target()));
+        let (path, query) = split_query(path_and_query(head.target()));
         let method = METHODS
             .iter()
             .find(|known| known.as_bytes() == head.method());
@@ -116,6 +156,17 @@ impl Router {
         let Ok(path) = str::from_utf8(path) else {
             return routes.unknown.clone();
         };
+        let request = gateway_match::Request {
+            namespace,
+            host: head.host().unwrap_or_default(),
+            method: head.method(),
+            path,
+            query,
+            fields: &head.fields,
+        };
+        if let Some(name) = self.gateway.as_mut().and_then(|rules| rules.find(&request)) {
+            return name;
+        }
         if let Some(name) = routes.templates.find(method, path) {
             return name.clone();
         }
@@ -156,7 +207,7 @@ mod tests {
     use crate::policy::fixture;
 
     fn router(section: &RoutesSection, documents: &[Value]) -> Router {
-        let routes = Routes::new(section, documents).unwrap().unwrap();
+        let routes = Routes::new(section, documents, false).unwrap().unwrap();
         Router::new(Arc::new(routes))
     }
 
@@ -164,7 +215,7 @@ mod tests {
     fn check(router: &mut Router, request: &str, expected: &str) {
         let request = format!("{request} HTTP/1.1\r\nhost: h\r\n\r\n");
         let exchange = fixture::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
-        assert_eq!(&*router.route(&exchange), expected);
+        assert_eq!(&*router.route(&exchange, "shop"), expected);
     }
 
     fn rule(value: &str, condition: &str) -> RouteRule {
@@ -228,7 +279,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named() {
         assert!(
-            Routes::new(&RoutesSection::default(), &[])
+            Routes::new(&RoutesSection::default(), &[], false)
                 .unwrap()
                 .is_none()
         );
@@ -236,7 +287,7 @@ mod tests {
             rules: vec![rule("a", "true"), rule("b", "request.")],
             ..RoutesSection::default()
         };
-        let error = Routes::new(&section, &[]).unwrap_err();
+        let error = Routes::new(&section, &[], false).unwrap_err();
         assert!(
             error.starts_with("metrics.routes.rules.1.condition: "),
             "{error}"

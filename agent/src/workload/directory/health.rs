@@ -18,15 +18,21 @@ pub(crate) enum Watch {
     Services,
     /// Istio's `Telemetry` objects.
     Telemetries,
+    /// Routes of the Gateway API.
+    HttpRoutes,
+    /// Likewise, of gRPC.
+    GrpcRoutes,
 }
 
 /// Every watch, in order.
-pub(crate) const WATCHES: [Watch; 5] = [
+pub(crate) const WATCHES: [Watch; 7] = [
     Watch::NodePods,
     Watch::Namespaces,
     Watch::OtherPods,
     Watch::Services,
     Watch::Telemetries,
+    Watch::HttpRoutes,
+    Watch::GrpcRoutes,
 ];
 
 impl Watch {
@@ -38,6 +44,8 @@ impl Watch {
             Self::OtherPods => "other_pods",
             Self::Services => "services",
             Self::Telemetries => "telemetries",
+            Self::HttpRoutes => "http_routes",
+            Self::GrpcRoutes => "grpc_routes",
         }
     }
 }

@@ -33,6 +33,7 @@ use super::rules::RuleBook;
 use super::scope::Reason;
 pub use crate::capture::Exclusions;
 use crate::flow::{CgroupId, Nanos};
+use crate::signal::route::GatewayRoutes;
 use cgroups::Cgroup;
 use pods::Stored;
 
@@ -58,6 +59,8 @@ pub struct Directory {
     pub(crate) health: Health,
     choice: Choice,
     pub(crate) rules: RuleBook,
+    /// Rules of the Gateway API.
+    pub(crate) routes: Arc<GatewayRoutes>,
     pub(crate) cluster_info: ClusterInfo,
     exclusions: Option<Box<dyn Exclusions>>,
     /// When the agent's own network was last read.
@@ -105,6 +108,7 @@ impl Directory {
             health: Health::default(),
             choice,
             rules: RuleBook::default(),
+            routes: Arc::default(),
             cluster_info,
             exclusions,
             network_read: AtomicU64::new(0),

@@ -59,6 +59,10 @@ fn rights(section: &KubernetesSection) -> Vec<Right> {
     if section.telemetry {
         resources.push(("telemetry.istio.io", "telemetries", true));
     }
+    if section.routes {
+        resources.push(("gateway.networking.k8s.io", "httproutes", true));
+        resources.push(("gateway.networking.k8s.io", "grpcroutes", true));
+    }
     resources
         .into_iter()
         .flat_map(|(group, resource, is_used)| {

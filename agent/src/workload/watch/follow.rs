@@ -17,12 +17,10 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
 
-use super::objects::{Namespace, Pod, Service, Telemetry};
 use super::pace::Pace;
 use crate::clock::{WallClock, monotonic};
 use crate::flow::Nanos;
-use crate::workload::directory::{Arrival, Deleted, Directory, Watch};
-use crate::workload::pod;
+use crate::workload::directory::{Arrival, Directory, Watch};
 
 /// Objects of one page: a megabyte or two.
 const PAGE: u32 = 500;
@@ -252,81 +250,5 @@ impl<K: Watched> Follower<K> {
 fn note(version: &mut String, seen: Option<&str>) {
     if let Some(seen) = seen.filter(|seen| !seen.is_empty()) {
         seen.clone_into(version);
-    }
-}
-
-impl Watched for Pod {
-    fn applied(self, directory: &Directory, watch: Watch, arrival: &Arrival) {
-        if let Some(pod) = pod::Pod::new(self, directory.choice()) {
-            directory.pod_applied(pod, watch, arrival);
-        }
-    }
-
-    fn deleted(self, directory: &Directory, watch: Watch, now: Nanos) {
-        let has_ended = matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"));
-        let deleted = match self.status.is_running() && !has_ended {
-            true => Deleted::Running,
-            false => Deleted::Ended,
-        };
-        if let Some(uid) = &self.metadata.uid {
-            directory.pod_deleted(uid, watch, deleted, now);
-        }
-    }
-
-    fn listed(directory: &Directory, watch: Watch, arrival: &Arrival) {
-        directory.pods_listed(watch, arrival);
-    }
-}
-
-impl Watched for Namespace {
-    fn applied(self, directory: &Directory, _: Watch, arrival: &Arrival) {
-        directory.namespace_applied(&self, arrival.listing);
-    }
-
-    fn deleted(self, directory: &Directory, _: Watch, _: Nanos) {
-        if let Some(name) = &self.metadata.name {
-            directory.namespace_deleted(name);
-        }
-    }
-
-    fn listed(directory: &Directory, _: Watch, arrival: &Arrival) {
-        directory.namespaces_listed(arrival.listing);
-    }
-}
-
-impl Watched for Service {
-    fn applied(self, directory: &Directory, _: Watch, arrival: &Arrival) {
-        directory.rules.service_applied(&self, arrival.listing);
-        directory.service_applied(&self, arrival);
-    }
-
-    fn deleted(self, directory: &Directory, _: Watch, now: Nanos) {
-        if let Some(uid) = &self.metadata.uid {
-            directory.rules.service_deleted(uid);
-            directory.service_deleted(uid, now);
-        }
-    }
-
-    fn listed(directory: &Directory, _: Watch, arrival: &Arrival) {
-        directory.rules.services_listed(arrival.listing);
-        directory.services_listed(arrival);
-    }
-}
-
-impl Watched for Telemetry {
-    fn applied(self, directory: &Directory, _: Watch, arrival: &Arrival) {
-        if !directory.rules.applied(&self, arrival.listing) {
-            directory.health.refused();
-        }
-    }
-
-    fn deleted(self, directory: &Directory, _: Watch, _: Nanos) {
-        if let Some(uid) = &self.metadata.uid {
-            directory.rules.deleted(uid);
-        }
-    }
-
-    fn listed(directory: &Directory, _: Watch, arrival: &Arrival) {
-        directory.rules.listed(arrival.listing);
     }
 }

@@ -13,8 +13,8 @@ mod access;
 mod follow;
 pub(crate) mod objects;
 mod pace;
+mod watched;
 
-use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use super::config::{KubernetesMode, KubernetesSection, PeerChoice};
 use super::directory::{Directory, WATCHES, Watch};
 pub use access::{Access, Right, ask, pod_uid};
-use follow::{Target, follow};
+use follow::{Target, Watched, follow};
 
 /// Ends the thread when dropped.
 #[derive(Debug)]
@@ -106,81 +106,95 @@ async fn client(section: &KubernetesSection, directory: &Arc<Directory>) -> kube
 }
 
 async fn run(section: &KubernetesSection, directory: &Arc<Directory>) {
-    let client = client(section, directory).await;
-    let at_once = Duration::ZERO;
-    let later = || {
-        section
-            .spread
-            .0
-            .mul_f64(fastrand::Rng::with_seed(crate::hash::random()).f64())
+    let all = Watches {
+        client: client(section, directory).await,
+        section,
+        directory,
     };
-    let target = |watch, delay| Target {
-        client: client.clone(),
-        directory: directory.clone(),
-        watch,
-        delay,
-        selector: None,
-        paged: true,
-    };
-    let node = section.node.as_deref();
-    let node_pods = async {
-        let Some(node) = node else {
+    tokio::join!(
+        all.node_pods(),
+        follow::<objects::Namespace>(all.target(Watch::Namespaces, Duration::ZERO)),
+        all.peers(),
+        all.rules(),
+    );
+}
+
+/// What is followed.
+struct Watches<'a> {
+    client: Client,
+    section: &'a KubernetesSection,
+    directory: &'a Arc<Directory>,
+}
+
+impl Watches<'_> {
+    fn target(&self, watch: Watch, delay: Duration) -> Target {
+        Target {
+            client: self.client.clone(),
+            directory: self.directory.clone(),
+            watch,
+            delay,
+            selector: None,
+            paged: true,
+        }
+    }
+
+    /// Follows objects where they are asked for; else says why they are not.
+    async fn wanted<K: Watched>(&self, asked: Result<(), &str>, target: Target) {
+        match asked {
+            Ok(()) => follow::<K>(target).await,
+            Err(reason) => self.directory.health.off(target.watch, reason),
+        }
+    }
+
+    async fn node_pods(&self) {
+        let Some(node) = &self.section.node else {
             let reason = "kubernetes.node is not set (MESHTAP_KUBERNETES__NODE)";
             tracing::warn!(
                 reason,
                 "pods of this node cannot be distinguished from others"
             );
-            return directory.health.off(Watch::NodePods, reason);
+            return self.directory.health.off(Watch::NodePods, reason);
         };
         let target = Target {
             selector: Some(format!("spec.nodeName={node}")),
             paged: false,
-            ..target(Watch::NodePods, at_once)
+            ..self.target(Watch::NodePods, Duration::ZERO)
         };
         follow::<objects::Pod>(target).await;
-    };
-    let peers = section.peers == PeerChoice::Cluster;
-    let other_pods = Target {
-        selector: node.map(|node| format!("spec.nodeName!={node}")),
-        ..target(Watch::OtherPods, later())
-    };
-    let services = target(Watch::Services, later());
-    let telemetries = target(Watch::Telemetries, at_once);
-    let unasked = "kubernetes.peers is not cluster";
-    tokio::join!(
-        node_pods,
-        follow::<objects::Namespace>(target(Watch::Namespaces, at_once)),
-        wanted(
-            peers.then_some(()).ok_or(unasked),
-            follow::<objects::Pod>(other_pods),
-            directory,
-            Watch::OtherPods,
-        ),
-        wanted(
-            peers.then_some(()).ok_or(unasked),
-            follow::<objects::Service>(services),
-            directory,
-            Watch::Services,
-        ),
-        wanted(
-            (section.telemetry.then_some(())).ok_or("kubernetes.telemetry is off"),
-            follow::<objects::Telemetry>(telemetries),
-            directory,
-            Watch::Telemetries,
-        ),
-    );
-}
+    }
 
-/// Follows what is asked for, or says why it is not.
-async fn wanted(
-    asked: Result<(), &str>,
-    followed: impl Future<Output = ()>,
-    directory: &Directory,
-    watch: Watch,
-) {
-    match asked {
-        Ok(()) => followed.await,
-        Err(reason) => directory.health.off(watch, reason),
+    /// Those at the other ends.
+    async fn peers(&self) {
+        let section = self.section;
+        let later = || {
+            let part = fastrand::Rng::with_seed(crate::hash::random()).f64();
+            section.spread.0.mul_f64(part)
+        };
+        let is_asked = section.peers == PeerChoice::Cluster;
+        let asked = (is_asked.then_some(())).ok_or("kubernetes.peers is not cluster");
+        let node = section.node.as_deref();
+        let other_pods = Target {
+            selector: node.map(|node| format!("spec.nodeName!={node}")),
+            ..self.target(Watch::OtherPods, later())
+        };
+        let services = self.target(Watch::Services, later());
+        tokio::join!(
+            self.wanted::<objects::Pod>(asked, other_pods),
+            self.wanted::<objects::Service>(asked, services),
+        );
+    }
+
+    /// What operators say of signals and routes.
+    async fn rules(&self) {
+        let telemetry = self.section.telemetry.then_some(());
+        let telemetry = telemetry.ok_or("kubernetes.telemetry is off");
+        let routes = (self.section.routes.then_some(())).ok_or("kubernetes.routes is off");
+        let at_once = |watch| self.target(watch, Duration::ZERO);
+        tokio::join!(
+            self.wanted::<objects::Telemetry>(telemetry, at_once(Watch::Telemetries)),
+            self.wanted::<objects::HttpRoute>(routes, at_once(Watch::HttpRoutes)),
+            self.wanted::<objects::GrpcRoute>(routes, at_once(Watch::GrpcRoutes)),
+        );
     }
 }
 

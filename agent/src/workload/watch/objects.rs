@@ -306,6 +306,24 @@ pub(crate) struct Telemetry {
     pub(crate) spec: serde_json::Value,
 }
 
+/// An `HTTPRoute` of the Gateway API, likewise.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct HttpRoute {
+    #[serde(deserialize_with = "pruned")]
+    pub(crate) metadata: ObjectMeta,
+    #[serde(default)]
+    pub(crate) spec: serde_json::Value,
+}
+
+/// A `GRPCRoute`, likewise.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct GrpcRoute {
+    #[serde(deserialize_with = "pruned")]
+    pub(crate) metadata: ObjectMeta,
+    #[serde(default)]
+    pub(crate) spec: serde_json::Value,
+}
+
 /// What an object says of itself, without the history of who wrote which field.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -388,6 +406,20 @@ resource!(
     Service,
     "Service",
     "services",
+    k8s_openapi::NamespaceResourceScope
+);
+resource!(
+    HttpRoute,
+    "gateway.networking.k8s.io",
+    "HTTPRoute",
+    "httproutes",
+    k8s_openapi::NamespaceResourceScope
+);
+resource!(
+    GrpcRoute,
+    "gateway.networking.k8s.io",
+    "GRPCRoute",
+    "grpcroutes",
     k8s_openapi::NamespaceResourceScope
 );
 resource!(
