@@ -29,7 +29,11 @@ impl RunTotals<'_> {
             .iter()
             .map(|report| {
                 let totals = &report.totals;
-                let handed = self.policy.kept.cast_signed() - totals.accepted.cast_signed();
+                let kept = match report.kind.is_of_exchanges() {
+                    true => self.policy.kept,
+                    false => totals.accepted,
+                };
+                let handed = kept.cast_signed() - totals.accepted.cast_signed();
                 handed.abs() + totals.imbalance().abs()
             })
             .sum();
@@ -72,9 +76,24 @@ fn counts(entries: impl Iterator<Item = (&'static str, u64)>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::delivery;
+    use crate::export::{ItemKind, delivery};
 
     fn check(kept: u64, sampled: u64, accepted: u64, exported: u64, imbalance: i64) {
+        check_kind(
+            ItemKind::Span,
+            (kept, sampled),
+            (accepted, exported),
+            imbalance,
+        );
+    }
+
+    #[track_caller]
+    fn check_kind(
+        kind: ItemKind,
+        (kept, sampled): (u64, u64),
+        (accepted, exported): (u64, u64),
+        imbalance: i64,
+    ) {
         let ledger = Ledger {
             started: 12,
             emitted_complete: 10,
@@ -88,6 +107,7 @@ mod tests {
         policy.skipped[Skip::Sampling as usize] = sampled;
         let exporters = [Report {
             name: "otlp".to_owned(),
+            kind,
             totals: delivery::Totals {
                 accepted,
                 exported,
@@ -111,6 +131,9 @@ mod tests {
         check(6, 2, 6, 6, 1);
         check(6, 3, 5, 5, 1);
         check(6, 3, 6, 5, 1);
+        // Data points are of no exchange in particular.
+        check_kind(ItemKind::DataPoint, (6, 3), (50, 50), 0);
+        check_kind(ItemKind::DataPoint, (6, 3), (50, 49), 1);
         // Two errors do not make one right.
         check(7, 3, 6, 5, 1 + 1 + 1);
     }

@@ -283,6 +283,8 @@ impl Worker {
             };
             let span = self.builder.build(sanitized, &origin);
             self.handles.span(&span, now);
+        } else {
+            self.handles.omit_span();
         }
         let is_logged = rules.is_none_or(|rules| rules.is_logged(sanitized, &self.evaluator));
         let made_by = resource.as_ref().unwrap_or(self.builder.base());

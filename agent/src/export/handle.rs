@@ -177,6 +177,14 @@ impl Handles {
         }
     }
 
+    /// There is no span of an exchange: rules say so. It counts as exported.
+    pub fn omit_span(&mut self) {
+        let handles = self.handles.iter();
+        for handle in handles.filter(|handle| handle.channel.kind.is_of_spans()) {
+            handle.omit();
+        }
+    }
+
     /// Hands an exchange to every exporter that takes exchanges instead of spans. Never waits.
     /// `resource`: what made it. `is_logged`: the access log has it.
     pub fn exchange(
@@ -189,8 +197,12 @@ impl Handles {
         let input = Input::Exchange(sanitized, resource);
         for handle in &mut self.handles {
             let kind = handle.channel.kind;
-            if input.is_for(kind) && (is_logged || !kind.is_of_log()) {
-                handle.add(input, now);
+            if !input.is_for(kind) {
+                continue;
+            }
+            match is_logged || !kind.is_of_log() {
+                true => handle.add(input, now),
+                false => handle.omit(),
             }
         }
     }
@@ -246,6 +258,12 @@ impl Input<'_> {
 }
 
 impl Handle {
+    /// An item that nobody wants.
+    fn omit(&self) {
+        self.channel.accept(1);
+        self.channel.omit(1);
+    }
+
     fn add(&mut self, input: Input<'_>, now: Instant) {
         self.channel.accept(1);
         if let Some(batch) = self.encode.add(input) {

@@ -27,6 +27,12 @@ impl ItemKind {
         }
     }
 
+    /// There is one for each exchange that is kept.
+    #[must_use]
+    pub const fn is_of_exchanges(self) -> bool {
+        !matches!(self, Self::DataPoint)
+    }
+
     /// They are the access log's.
     #[must_use]
     pub const fn is_of_log(self) -> bool {

@@ -36,7 +36,8 @@ pub struct KubernetesSection {
     pub telemetry: bool,
     /// Where `Telemetry` objects are for the whole mesh.
     pub root_namespace: String,
-    /// Rules of the Gateway API (`HTTPRoute`, `GRPCRoute`) are watched; they name routes in metrics.
+    /// Rules of the Gateway API (`HTTPRoute`, `GRPCRoute`) are watched; they name routes in
+    /// metrics.
     pub routes: bool,
     /// Longest wait of an exchange for what is known of its pods.
     pub enrich_wait: Interval,

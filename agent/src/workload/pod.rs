@@ -166,17 +166,14 @@ impl Pod {
         });
         let role = Role::of(labels, annotations, &spec);
         let containers_of_spec = || spec.init_containers.iter().chain(&spec.containers);
+        let service_account = spec.service_account_name.as_deref();
         let started = status.start_time.as_ref().or(created);
         let namespace: Arc<str> = metadata.namespace.as_deref().unwrap_or_default().into();
         Some(Self {
             uid: metadata.uid.as_deref()?.into(),
             name: metadata.name.as_deref()?.into(),
             node: spec.node_name.as_deref().map(Arc::from),
-            service_account: spec
-                .service_account_name
-                .as_deref()
-                .unwrap_or("default")
-                .into(),
+            service_account: service_account.unwrap_or("default").into(),
             owners,
             labels: kept(&choice.labels, labels)
                 .chain(kept(&choice.annotations, annotations))

@@ -1,4 +1,5 @@
-//! Metrics in requests of bounded size: a receiver takes 4 MiB by default, and a node may have more.
+//! Metrics in requests of bounded size: a receiver takes 4 MiB by default, and a node may have
+//! more.
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;

@@ -1,6 +1,6 @@
 //! The route of an exchange: the first rule whose condition holds, else a rule of the Gateway API,
-//! else the template of an `OpenAPI` document, else one made of the path, else `unknown`. The names are few: what a client
-//! sends cannot add any beyond a bound.
+//! else the template of an `OpenAPI` document, else one made of the path, else `unknown`. The names
+//! are few: what a client sends cannot add any beyond a bound.
 
 mod config;
 mod gateway;

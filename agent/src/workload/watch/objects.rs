@@ -296,34 +296,6 @@ pub(crate) struct Namespace {
     pub(crate) metadata: ObjectMeta,
 }
 
-/// Istio's `Telemetry`. Its specification is read later: what one object says wrongly hides no
-/// other.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct Telemetry {
-    #[serde(deserialize_with = "pruned")]
-    pub(crate) metadata: ObjectMeta,
-    #[serde(default)]
-    pub(crate) spec: serde_json::Value,
-}
-
-/// An `HTTPRoute` of the Gateway API, likewise.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct HttpRoute {
-    #[serde(deserialize_with = "pruned")]
-    pub(crate) metadata: ObjectMeta,
-    #[serde(default)]
-    pub(crate) spec: serde_json::Value,
-}
-
-/// A `GRPCRoute`, likewise.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct GrpcRoute {
-    #[serde(deserialize_with = "pruned")]
-    pub(crate) metadata: ObjectMeta,
-    #[serde(default)]
-    pub(crate) spec: serde_json::Value,
-}
-
 /// What an object says of itself, without the history of who wrote which field.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -409,32 +381,16 @@ resource!(
     k8s_openapi::NamespaceResourceScope
 );
 resource!(
-    HttpRoute,
-    "gateway.networking.k8s.io",
-    "HTTPRoute",
-    "httproutes",
-    k8s_openapi::NamespaceResourceScope
-);
-resource!(
-    GrpcRoute,
-    "gateway.networking.k8s.io",
-    "GRPCRoute",
-    "grpcroutes",
-    k8s_openapi::NamespaceResourceScope
-);
-resource!(
-    Telemetry,
-    "telemetry.istio.io",
-    "Telemetry",
-    "telemetries",
-    k8s_openapi::NamespaceResourceScope
-);
-resource!(
     Namespace,
     "Namespace",
     "namespaces",
     k8s_openapi::ClusterResourceScope
 );
+
+// After the macro, which it uses.
+mod rules;
+
+pub(crate) use rules::{GrpcRoute, HttpRoute, Telemetry};
 
 #[cfg(test)]
 mod tests {
