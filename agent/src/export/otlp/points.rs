@@ -85,13 +85,9 @@ impl Packer {
         points: Vec<P>,
         data: impl Fn(Vec<P>) -> metric::Data,
     ) {
-        let filled = |points: &mut Vec<P>| {
-            let points = std::mem::take(points);
-            let metric = Metric {
-                data: Some(data(points)),
-                ..shell.clone()
-            };
-            metric
+        let filled = |points: &mut Vec<P>| Metric {
+            data: Some(data(std::mem::take(points))),
+            ..shell.clone()
         };
         let mut part = Vec::new();
         for point in points {

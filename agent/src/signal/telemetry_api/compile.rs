@@ -98,9 +98,16 @@ impl Object {
         };
         match Spec::deserialize(spec) {
             Ok(spec) => object.compile(spec),
-            Err(error) => object
-                .complaints
-                .push(format!("spec cannot be read: {error}")),
+            Err(error) => {
+                // It is for nobody: what it would have been for is not known.
+                object.target = Target::Refs {
+                    services: Vec::new(),
+                    gateways: Vec::new(),
+                };
+                object
+                    .complaints
+                    .push(format!("spec cannot be read: {error}"));
+            }
         }
         object
     }

@@ -12,6 +12,8 @@ use http_body::{Frame, SizeHint};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
+use serde_json::Value;
 
 use super::super::config::{Compression, Protocol};
 use super::super::signal::Signal;
@@ -60,7 +62,7 @@ fn json(batch: &Batch, signal: Signal) -> Result<Bytes, String> {
     let message = batch.parts.concat();
     match signal {
         Signal::Traces => json_of::<ExportTraceServiceRequest>(&message),
-        Signal::Metrics => json_of::<ExportMetricsServiceRequest>(&message),
+        Signal::Metrics => json_without_nulls(&message),
         Signal::Logs => json_of::<ExportLogsServiceRequest>(&message),
     }
 }
@@ -72,6 +74,28 @@ fn json_of<R: prost::Message + Default + serde::Serialize>(
     serde_json::to_vec(&request)
         .map(Bytes::from)
         .map_err(|error| error.to_string())
+}
+
+/// The generated types write `null` for what a point does not have (the least sample); the
+/// Collector refuses a whole request for it.
+fn json_without_nulls(message: &[u8]) -> Result<Bytes, String> {
+    let request = ExportMetricsServiceRequest::decode(message).map_err(|e| e.to_string())?;
+    let mut value = serde_json::to_value(&request).map_err(|error| error.to_string())?;
+    remove_nulls(&mut value);
+    serde_json::to_vec(&value)
+        .map(Bytes::from)
+        .map_err(|error| error.to_string())
+}
+
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(remove_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
+        _ => {}
+    }
 }
 
 fn gzip(parts: &VecDeque<Bytes>) -> std::io::Result<Bytes> {
@@ -103,5 +127,54 @@ impl http_body::Body for Payload {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::metrics::v1::{
+        Histogram, HistogramDataPoint, Metric, ResourceMetrics, ScopeMetrics, metric,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_histogram_in_json_has_no_null() {
+        let point = HistogramDataPoint {
+            count: 1,
+            sum: Some(0.5),
+            bucket_counts: vec![1, 0],
+            explicit_bounds: vec![1.0],
+            ..HistogramDataPoint::default()
+        };
+        let histogram = Histogram {
+            data_points: vec![point],
+            aggregation_temporality: 2,
+        };
+        let metric = Metric {
+            name: "a".to_owned(),
+            data: Some(metric::Data::Histogram(histogram)),
+            ..Metric::default()
+        };
+        let scope = ScopeMetrics {
+            metrics: vec![metric],
+            ..ScopeMetrics::default()
+        };
+        let request = ExportMetricsServiceRequest {
+            resource_metrics: vec![ResourceMetrics {
+                scope_metrics: vec![scope],
+                ..ResourceMetrics::default()
+            }],
+        };
+        let batch = Batch {
+            parts: vec![request.encode_to_vec().into()],
+            ..Batch::default()
+        };
+        let (json, none) = (Protocol::HttpJson, Compression::None);
+        let payload = Payload::new(&batch, Signal::Metrics, json, none).unwrap();
+        let text = String::from_utf8(payload.parts[0].to_vec()).unwrap();
+        assert!(!text.contains("null"), "{text}");
+        let read: ExportMetricsServiceRequest = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, request);
     }
 }
