@@ -82,3 +82,30 @@ impl Config {
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(Config).to_value()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sections_need_of_each_other() {
+        #[track_caller]
+        fn check(yaml: &str, expected: Result<(), &str>) {
+            let config: Config = serde_saphyr::from_str(yaml).unwrap();
+            assert_eq!(config.check(), expected.map_err(str::to_owned), "{yaml}");
+        }
+        let metrics = "export: {otlp: [{signals: [traces]}, {signals: [logs, metrics]}]}";
+        check(metrics, Ok(()));
+        check(
+            &format!("{metrics}\nmetrics: {{enabled: false}}"),
+            Err("export.otlp.1.signals: there are no `metrics` without `metrics.enabled`"),
+        );
+        let signals = "export.otlp.0.signals: each of traces, metrics, logs once, and one at least";
+        check("export: {otlp: [{signals: []}]}", Err(signals));
+        check("export: {otlp: [{signals: [logs, logs]}]}", Err(signals));
+        check(
+            "export: {otlp: [{metrics: {interval: 0s}}]}",
+            Err("export.otlp.0.metrics.interval: must not be 0"),
+        );
+    }
+}

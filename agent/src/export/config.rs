@@ -71,6 +71,8 @@ impl ExportSection {
             "access-log".to_owned(),
         ];
         for (index, otlp) in self.otlp.iter().enumerate() {
+            otlp.check()
+                .map_err(|reason| format!("export.otlp.{index}.{reason}"))?;
             for signal in &otlp.signals.0 {
                 let name = signal.exporter(&self.name(index));
                 if names.contains(&name) {
@@ -80,8 +82,6 @@ impl ExportSection {
                 }
                 names.push(name);
             }
-            otlp.check()
-                .map_err(|reason| format!("export.otlp.{index}.{reason}"))?;
         }
         Ok(())
     }

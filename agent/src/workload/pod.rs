@@ -65,7 +65,7 @@ pub struct Pod {
     /// Its container's name, if it has but one.
     pub(crate) only_container: Option<Box<str>>,
     /// All of them, where objects select pods by labels.
-    pub(crate) all_labels: Option<Box<BTreeMap<String, String>>>,
+    pub(crate) all_labels: Option<BTreeMap<String, String>>,
     /// What `Telemetry` objects say of it, made when first needed.
     pub(crate) rules: OfPod,
     /// What its labels say in Istio's terms.
@@ -200,7 +200,7 @@ impl Pod {
             containers: containers(&status),
             only_container: only_container(&spec, &status),
             namespace,
-            all_labels: choice.keeps_labels.then(|| Box::new(labels.clone())),
+            all_labels: choice.keeps_labels.then(|| labels.clone()),
             rules: OfPod::default(),
             istio: IstioLabels::of(labels),
             as_end: OnceLock::new(),

@@ -163,10 +163,8 @@ impl PushMetricExporter for Exporter {
         let result = self.inner.export(metrics).await;
         let moment = self.series.lock().take();
         let result = result.and_then(|()| {
-            let bodies = self.written.take().into_iter();
-            bodies
-                .map(|body| self.hand_on(&body, moment.as_deref()))
-                .collect()
+            let mut bodies = self.written.take().into_iter();
+            bodies.try_for_each(|body| self.hand_on(&body, moment.as_deref()))
         });
         if let Err(error) = &result {
             self.channel.delivery.fail(&error.to_string());

@@ -49,7 +49,7 @@ impl SideRules {
     pub fn tags_of(&self, sanitized: &Sanitized) -> Vec<(String, ResourceValue)> {
         let fields = &sanitized.exchange().request.head.fields;
         let tags = self.tags.iter().filter_map(|tag| {
-            let field = tag.header.as_ref().and_then(|name| fields.get(&**name));
+            let field = tag.header.as_ref().and_then(|name| fields.get(name));
             let text = match field {
                 Some(value) => String::from_utf8_lossy(value).into_owned(),
                 None => tag.text.as_deref()?.to_owned(),
