@@ -138,11 +138,11 @@ fn records(file: &Path) -> BTreeMap<(String, String), [String; 3]> {
     found
 }
 
-fn check(protocol: &str) {
-    collected(Security::Plain, |bench, pod, collector| {
+fn check(security: Security, protocol: &str) {
+    collected(security, |bench, pod, collector| {
         let _nginx = pod.inside(|| Nginx::start(bench, ECHO));
         let more = ", signals: [traces, metrics, logs], metrics: {interval: 1s}";
-        let export = export(bench, Security::Plain, protocol, more);
+        let export = export(bench, security, protocol, more);
         let log = "access_log: {text: '%REQ(:METHOD)% %RESPONSE_CODE%'}\n";
         let service = Service::start(bench, pod, "server", &format!("{export}{log}"));
         let mut connection = Connection::open(([127, 0, 0, 1], HTTP_PORT));
@@ -200,15 +200,17 @@ fn check(protocol: &str) {
 
 #[test]
 fn over_grpc() {
-    check("grpc");
+    check(Security::Plain, "grpc");
+    check(Security::Mutual, "grpc");
 }
 
 #[test]
 fn over_http_protobuf() {
-    check("http/protobuf");
+    check(Security::Plain, "http/protobuf");
+    check(Security::Tls, "http/protobuf");
 }
 
 #[test]
 fn over_http_json() {
-    check("http/json");
+    check(Security::Plain, "http/json");
 }
