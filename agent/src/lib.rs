@@ -54,4 +54,6 @@ pub mod transport;
 #[cfg(feature = "agent")]
 pub mod units;
 #[cfg(feature = "agent")]
+pub mod views;
+#[cfg(feature = "agent")]
 pub mod workload;

@@ -5,7 +5,7 @@ use crate::redact::Content;
 
 /// What the bytes of a body are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Text<'a> {
+pub(crate) enum Text<'a> {
     /// UTF-8 text; a character that the end of the captured bytes cut in two is omitted.
     Utf8(&'a str),
     /// Anything else.
@@ -13,7 +13,7 @@ pub(super) enum Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    pub(super) fn of(body: &'a Body, content: &Content) -> Self {
+    pub(crate) fn of(body: &'a Body, content: &Content) -> Self {
         let bytes: &[u8] = &body.bytes;
         if content.envelopes && !bytes.is_empty() {
             return Self::Binary(bytes);
@@ -30,7 +30,7 @@ impl<'a> Text<'a> {
 }
 
 /// The media type without its parameters.
-pub(super) fn media_type(fields: &Fields) -> Option<&[u8]> {
+pub(crate) fn media_type(fields: &Fields) -> Option<&[u8]> {
     let value = fields.get("content-type")?;
     value.split(|b| *b == b';').next().map(<[u8]>::trim_ascii)
 }

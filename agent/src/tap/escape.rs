@@ -8,7 +8,7 @@ use std::io::Write as _;
 
 /// Which controls stay as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(crate) enum Keep {
     /// None: the text stays on one line.
     Nothing,
     /// Tabs. Lines are split by the caller.
@@ -16,7 +16,7 @@ pub(super) enum Keep {
 }
 
 /// Appends `bytes` to `out`, escaped.
-pub(super) fn write(out: &mut Vec<u8>, bytes: &[u8], keep: Keep) {
+pub(crate) fn write(out: &mut Vec<u8>, bytes: &[u8], keep: Keep) {
     if bytes.iter().all(|b| matches!(b, b' '..=b'~')) {
         out.extend_from_slice(bytes);
         return;
@@ -42,7 +42,7 @@ fn character(out: &mut Vec<u8>, c: char, keep: Keep) {
 }
 
 /// Controls (C0, DEL, C1), and format characters that reorder, join or hide what is around them.
-pub(super) fn hidden(c: char) -> bool {
+pub(crate) fn hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -68,7 +68,7 @@ pub enum StatusSet {
 }
 
 impl StatusSet {
-    fn contains(&self, status: Option<u16>) -> bool {
+    pub(crate) fn contains(&self, status: Option<u16>) -> bool {
         match (self, status) {
             (Self::Codes(range), Some(code)) => range.contains(&code),
             (Self::NoResponse, None) => true,

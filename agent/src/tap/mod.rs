@@ -3,18 +3,18 @@
 //! Formats work from a [`View`] into a caller's buffer and know nothing of threads, files or
 //! terminals' state.
 
-mod body;
+pub(crate) mod body;
 mod colour;
-mod escape;
+pub(crate) mod escape;
 mod filter;
 mod json;
 mod line;
 mod pattern;
-mod pretty;
+pub(crate) mod pretty;
 mod report;
 #[cfg(test)]
 pub(crate) mod sample;
-mod units;
+pub(crate) mod units;
 mod verbose;
 
 use std::sync::Arc;

@@ -13,7 +13,7 @@ const MAX_LEVELS: usize = 128;
 
 /// The text over several lines, if it is JSON; as it came otherwise. Linear in the text, save for
 /// the indentation of up to 128 levels.
-pub(super) fn json(text: &str) -> Cow<'_, str> {
+pub(crate) fn json(text: &str) -> Cow<'_, str> {
     let is_structured = text.trim_start().starts_with(['{', '[']);
     if !is_structured || serde_json::from_str::<IgnoredAny>(text).is_err() {
         return Cow::Borrowed(text);

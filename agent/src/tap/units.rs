@@ -9,7 +9,7 @@ pub fn size_text(bytes: u64) -> String {
 }
 
 /// Bytes with a unit, for sentences: `612 B`, `1.2 KiB`.
-pub(super) fn size_words(bytes: u64) -> String {
+pub(crate) fn size_words(bytes: u64) -> String {
     scaled(
         bytes,
         &[" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB"],
@@ -35,7 +35,7 @@ fn scaled(bytes: u64, units: &[&str; 7]) -> String {
 }
 
 /// Nanoseconds in at most six characters: `45µs`, `1.2ms`, `12ms`, `1.23s`, `5m03s`.
-pub(super) fn duration_text(nanos: u64) -> String {
+pub(crate) fn duration_text(nanos: u64) -> String {
     let micros = nanos.saturating_add(500) / 1_000;
     match micros {
         0..1_000 => format!("{micros}µs"),

@@ -31,6 +31,7 @@ const ORDER: &[&str] = &[
     "har",
     "export",
     "tap",
+    "views",
     "telemetry",
     "config",
     "cli",

@@ -20,7 +20,8 @@ use super::metrics::UNKNOWN;
 use crate::exchange::Exchange;
 use crate::hash::Keyed;
 use crate::http::target::{path_and_query, split_query};
-use template::{Templates, automatic};
+use template::Templates;
+pub(crate) use template::automatic;
 
 /// Methods that a route may have: RFC 9110 §9 and PATCH (RFC 5789).
 const METHODS: [&str; 9] = [

@@ -139,7 +139,7 @@ fn bases(document: &Value) -> Vec<String> {
 }
 
 /// Writes a path with `{id}` for parts that look like ids.
-pub(super) fn automatic(out: &mut String, path: &str) {
+pub(crate) fn automatic(out: &mut String, path: &str) {
     let mut parts = path.split('/');
     // What is before the first `/`: nothing, but in `*`.
     out.push_str(parts.next().unwrap_or_default());

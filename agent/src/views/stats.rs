@@ -1,0 +1,85 @@
+//! Totals by who calls whom and what: rate, errors, durations, bytes. What `top` and the page's
+//! service map show.
+//!
+//! Everything is kept once, in cells of client, server, method, route and status; a table merges
+//! cells. Time is the second in which an exchange ended, so a replay shows the rates that there
+//! were.
+
+mod cell;
+mod key;
+mod table;
+
+use hashbrown::HashMap;
+
+use super::shown::Shown;
+use crate::hash::Keyed;
+use cell::Cell;
+use key::KeyText;
+
+pub use cell::{RATE_SECONDS, SECONDS};
+pub use key::Key;
+pub use table::{By, Line};
+
+/// Cells at most: with a histogram of up to 13 KiB each, 27 MB. A service has tens of routes.
+pub const MAX_CELLS: usize = 2_000;
+
+/// Totals of all exchanges that went in.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// By the text of their keys.
+    cells: HashMap<Box<str>, (Key, Cell), Keyed>,
+    /// Those that found no cell.
+    other: Option<Box<Cell>>,
+    /// The newest second, since 1970.
+    latest: u64,
+    scratch: KeyText,
+}
+
+impl Stats {
+    /// Counts an exchange.
+    pub fn add(&mut self, shown: &Shown) {
+        let second = shown.sanitized.ended() / 1_000_000_000;
+        self.latest = self.latest.max(second);
+        self.scratch.fill(shown);
+        let text = self.scratch.as_str();
+        let cell = match self.cells.get_mut(text) {
+            Some((_, cell)) => cell,
+            None if self.cells.len() < MAX_CELLS => {
+                let entry = (self.scratch.key(), Cell::default());
+                &mut self.cells.entry_ref(text).or_insert(entry).1
+            }
+            None => self.other.get_or_insert_default(),
+        };
+        cell.add(shown, second);
+    }
+
+    /// Exchanges that found no cell: they are in the sums only.
+    #[must_use]
+    pub fn overflow(&self) -> u64 {
+        self.other.as_ref().map_or(0, |cell| cell.count)
+    }
+
+    /// The second, since 1970, in which the newest exchange ended.
+    #[must_use]
+    pub const fn latest(&self) -> u64 {
+        self.latest
+    }
+
+    /// The sum of everything. `now` is the present second, since 1970.
+    #[must_use]
+    pub fn total(&self, now: u64) -> Line {
+        let cells = self.cells.values().map(|(_, cell)| cell);
+        let mut sum = Cell::default();
+        cells.chain(self.other.as_deref()).for_each(|cell| sum.merge(cell));
+        Line::new(Key::default(), &sum, now)
+    }
+
+    /// The lines of a table, the busiest first.
+    #[must_use]
+    pub fn table(&self, by: By, now: u64) -> Vec<Line> {
+        table::make(self.cells.values(), by, now)
+    }
+}
+
+#[cfg(test)]
+mod tests;
