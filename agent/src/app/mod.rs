@@ -12,6 +12,8 @@ mod connections;
 mod control;
 mod enrich;
 mod explain;
+mod feed;
+mod looking;
 mod lookup;
 mod metered;
 mod output;
@@ -24,11 +26,13 @@ mod programs;
 mod queue;
 mod replay;
 mod run;
+mod screen;
 mod service;
 mod settings;
 mod stop;
 mod takeover;
 mod tap;
+mod top;
 mod totals;
 mod usage;
 mod waiting;
@@ -45,6 +49,21 @@ use crate::capture::record::RecordError;
 use crate::cli::{Cli, Command};
 use crate::policy::PolicyError;
 use crate::redact::{GateError, RedactError};
+
+/// What libraries have to say goes to stderr as what the agent says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said;
+
+impl io::Write for Said {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        say(&String::from_utf8_lossy(text));
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Why a command ends with a non-zero exit code. One sentence each, and what to do about it.
 #[derive(Debug, Error)]
@@ -120,6 +139,7 @@ pub fn run(cli: Cli) -> ExitCode {
     privileges::harden();
     let result = match cli.command {
         Command::Tap(args) => tap::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => service::run(&args),
         Command::Config(args) => configure::run(&args.command),
@@ -137,8 +157,11 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// Writes to stderr. That it may be closed is nobody's concern.
+/// Writes to stderr, once no screen has the terminal. That it may be closed is nobody's concern.
 fn say(text: &str) {
+    if screen::hold(text) {
+        return;
+    }
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{isatty, tcgetwinsize};
 
+use super::feed::Feed;
 use super::lookup::{Lookup, Named};
 use super::queue::{Batch, Popped, Queue};
 use super::stop::Stop;
@@ -23,6 +24,7 @@ use crate::process::{Process, TIMEOUT};
 use crate::redact::{Gate, Sanitized};
 use crate::signal::span::{Origin, SpanBuilder};
 use crate::tap::{Delivery, Detail, Filter, Line, Style, View, write_json, write_verbose};
+use crate::views::Shown;
 
 /// Bytes gathered before a write: few system calls under load. Written earlier whenever nothing is
 /// waiting.
@@ -95,6 +97,8 @@ pub(super) struct Printer<W> {
     pub(super) stop: Stop,
     /// Where spans go as well.
     pub(super) exporting: Option<Exporting>,
+    /// Who looks at exchanges while they come.
+    pub(super) feed: Option<Feed>,
 }
 
 /// Makes spans of what is shown, and hands them to exporters.
@@ -185,6 +189,9 @@ impl<W: Terminal> Printer<W> {
             match queue.pop(timeout) {
                 Popped::Batch(batch) => {
                     timeout = Duration::ZERO;
+                    if let Some(feed) = &mut self.feed {
+                        feed.begin(queue.is_pressed());
+                    }
                     self.batch(batch, &mut progress);
                 }
                 Popped::Nothing => {
@@ -202,6 +209,7 @@ impl<W: Terminal> Printer<W> {
             }
         }
         self.flush(&mut progress);
+        self.feed = None;
         self.lookup.name_others(Instant::now() + TIMEOUT);
         if let Some(har) = self.har.take()
             && let Err(error) = har.finish()
@@ -224,6 +232,9 @@ impl<W: Terminal> Printer<W> {
                 self.flush(progress);
             }
         }
+        if let Some(feed) = &mut self.feed {
+            feed.settle();
+        }
     }
 
     fn exchange(
@@ -238,7 +249,7 @@ impl<W: Terminal> Printer<W> {
             true => Some(self.lookup.named(index, &exchange, deadline)),
             false => None,
         };
-        if !self.is_wanted(&exchange, progress) {
+        if !self.is_wanted(&exchange, progress) || self.is_skipped(progress) {
             return;
         }
         let Named { process, caller } =
@@ -261,6 +272,25 @@ impl<W: Terminal> Printer<W> {
             clock: self.clock,
         };
         self.show(&view, progress);
+        let View {
+            process, caller, ..
+        } = view;
+        if let Some(feed) = &mut self.feed {
+            feed.push(Shown {
+                sanitized,
+                process,
+                caller,
+                clock: self.clock,
+            });
+        }
+    }
+
+    /// Counts the exchange where those who look cannot follow, and nothing else wants it.
+    fn is_skipped(&mut self, progress: &mut Progress) -> bool {
+        let is_all = self.har.is_some() || self.exporting.is_some();
+        let skips = !is_all && self.feed.as_mut().is_some_and(Feed::skips);
+        progress.delivery.skipped += u64::from(skips);
+        skips
     }
 
     /// Counts the exchange where it is not wanted, as far as that is known without its process.
@@ -410,6 +440,7 @@ mod tests {
                 .expect("a configuration"),
             har: None,
             exporting: None,
+            feed: None,
             lookup: Lookup::None,
             own: Arc::new(()),
             clock: WallClock { offset: 0 },

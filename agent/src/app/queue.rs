@@ -215,6 +215,12 @@ impl Queue {
         }
     }
 
+    /// More than half of its room is taken.
+    pub(super) fn is_pressed(&self) -> bool {
+        let held = self.lock().held;
+        held.exchanges > self.max_exchanges / 2 || held.bytes > self.max_bytes / 2
+    }
+
     /// Nothing will be pushed any more.
     pub(super) fn close(&self) {
         self.lock().closed = true;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::looking::Looking;
 use super::lookup::Lookup;
 use super::outputs::Outputs;
 use super::pipeline::Time;
@@ -89,21 +90,27 @@ impl Input {
 
 /// Runs the command.
 pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
+    let looking = Looking::of(&args.output)?;
     let input = Input::open(&args.file).map_err(|error| Failure::Read {
         path: args.file.clone(),
         error,
     })?;
     let outputs = Outputs::open(&args.output, None, Some(&input.file))?;
     if input.head == MAGIC {
-        recording(args, &input, outputs)
+        recording(args, &input, outputs, looking)
     } else if pcap::recognizes(&input.head) {
-        packets(args, &input, outputs)
+        packets(args, &input, outputs, looking)
     } else {
         Err(Failure::Unknown(args.file.clone()))
     }
 }
 
-fn recording(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), Failure> {
+fn recording(
+    args: &ReplayArgs,
+    input: &Input,
+    outputs: Outputs,
+    looking: Looking,
+) -> Result<(), Failure> {
     let error = |error| Failure::Recording {
         path: args.file.clone(),
         error,
@@ -138,6 +145,7 @@ fn recording(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), F
         output: &args.output,
         outputs,
         own: Arc::new(()),
+        looking,
     })?;
     let delivered = run::check_delivered(&report.exporters);
     run::report_totals(&report, ledger)?;
@@ -156,7 +164,12 @@ fn recording(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), F
     delivered
 }
 
-fn packets(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), Failure> {
+fn packets(
+    args: &ReplayArgs,
+    input: &Input,
+    outputs: Outputs,
+    looking: Looking,
+) -> Result<(), Failure> {
     let stream = input.stream().map_err(|error| input.read(error))?;
     let source = Capture::read(stream).map_err(|error| input.read(error.into()))?;
     let stop = Stop::default();
@@ -184,6 +197,7 @@ fn packets(args: &ReplayArgs, input: &Input, outputs: Outputs) -> Result<(), Fai
         output: &args.output,
         outputs,
         own: Arc::new(()),
+        looking,
     })?;
     let delivered = run::check_delivered(&report.exporters);
     run::report_totals(&report, ledger)?;

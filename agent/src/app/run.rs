@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::looking::{Lookers, Looking};
 use super::lookup::Lookup;
 use super::output::{Archive, Exporting, Format, Printer, terminal_width};
 use super::outputs::{Outputs, write_ledger};
 use super::pipeline::{Ended, Pipeline, Time};
 use super::queue::{Queue, WhenFull};
+use super::screen::Settings;
 use super::stop::Stop;
 use super::{Failure, configure, say, usage};
 use crate::capture::Source;
@@ -44,6 +46,8 @@ pub(super) struct Run<'a, S> {
     pub(super) outputs: Outputs,
     /// Learns of the exporters' sockets.
     pub(super) own: Arc<dyn OwnSockets>,
+    /// Who looks at exchanges while they come.
+    pub(super) looking: Looking,
 }
 
 /// How long exporters may take with what is left at the end: as long as the service by default; a
@@ -66,10 +70,13 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
     let startup_cpu = usage::cpu_time();
     let queue = Queue::default();
     let (exporters, exporting) = start_exporters(&run)?;
-    let format = match run.outputs.prints {
-        true => format(run.output, run.time == Time::Source),
+    let replays = run.time == Time::Source;
+    let format = match run.outputs.prints && !run.looking.is_anybody() {
+        true => format(run.output, replays),
         false => Format::Nothing,
     };
+    let colour = is_coloured(run.output.color);
+    let lookers = Lookers::start(run.looking, Settings { colour, replays }, &run.stop)?;
     let printer = Printer {
         out: io::stdout(),
         format,
@@ -83,6 +90,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         count: run.output.count,
         stop: run.stop.clone(),
         exporting,
+        feed: lookers.as_ref().map(|lookers| lookers.feed(run.when_full)),
     };
     let pipeline = Pipeline {
         source: run.source,
@@ -111,10 +119,11 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         max_rss: usage::max_rss(),
         ..Report::default()
     };
+    let looked = lookers.map_or(Ok(()), Lookers::finish);
     Ok(Finished {
         ended,
         report,
-        output,
+        output: output.and(looked),
         ledger: run.outputs.ledger,
     })
 }
@@ -256,17 +265,22 @@ fn format(args: &OutputArgs, dates: bool) -> Format {
         return Format::Json;
     }
     let stdout = io::stdout();
-    let palette = Palette::new(match args.color {
+    let palette = Palette::new(is_coloured(args.color));
+    let line = Line::new(palette, terminal_width(stdout.as_fd()), dates);
+    let pretty = stdout.is_terminal();
+    Format::Lines(Box::new(line), Style { palette, pretty })
+}
+
+fn is_coloured(choice: ColourChoice) -> bool {
+    match choice {
         ColourChoice::Always => true,
         ColourChoice::Never => false,
         // https://no-color.org: set to anything but nothing.
         ColourChoice::Auto => {
-            stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+            let unset = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            unset && io::stdout().is_terminal()
         }
-    });
-    let line = Line::new(palette, terminal_width(stdout.as_fd()), dates);
-    let pretty = stdout.is_terminal();
-    Format::Lines(Box::new(line), Style { palette, pretty })
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::privileges::{Use, drop_capabilities};
-use super::say;
+use super::{say, screen};
 
 /// Exit code of a process ended by SIGINT, as shells report it.
 pub(super) const INTERRUPTED: i32 = 130;
@@ -37,6 +37,8 @@ pub(super) struct Stop(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     asked: AtomicBool,
+    /// By a signal.
+    signalled: AtomicBool,
     /// Steps of the end.
     steps: AtomicU64,
 }
@@ -48,6 +50,11 @@ impl Stop {
 
     pub(super) fn asked(&self) -> bool {
         self.0.asked.load(Ordering::Relaxed)
+    }
+
+    /// A signal asked for it.
+    pub(super) fn is_signalled(&self) -> bool {
+        self.0.signalled.load(Ordering::Relaxed)
     }
 
     /// Something of what is left at the end was done: the deadline begins anew.
@@ -91,12 +98,16 @@ impl Stop {
                                     continue;
                                 }
                                 say("meshtap: shutdown takes too long: what is left is dropped\n");
+                                screen::leave();
                                 std::process::exit(OVERDUE);
                             }
                         }
-                        if stop.asked() {
+                        // The first signal ends a screen, too, whose capture may have ended.
+                        if stop.asked() && (stop.is_signalled() || !screen::is_taken()) {
+                            screen::leave();
                             std::process::exit(INTERRUPTED);
                         }
+                        stop.0.signalled.store(true, Ordering::Relaxed);
                         stop.ask();
                         steps = stop.steps();
                         deadline = Some(Instant::now() + DEADLINE);

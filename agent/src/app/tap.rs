@@ -13,6 +13,7 @@ use meshtap_common::{
 
 use tracing::Level;
 
+use super::looking::Looking;
 use super::lookup::Lookup;
 use super::outputs::{self, Outputs};
 use super::own::OwnTable;
@@ -21,7 +22,7 @@ use super::privileges::{self, Use};
 use super::queue::WhenFull;
 use super::run::{self, Finished, Run, limits};
 use super::stop::Stop;
-use super::{Failure, pids, programs, say};
+use super::{Failure, Said, pids, programs, say};
 use crate::capture::Source;
 use crate::capture::kernel::{Capture, CaptureOptions};
 use crate::capture::record::{Meta, ProcessRecorder, Recorder, RecordingSource};
@@ -38,6 +39,11 @@ const LOG_LEVEL: u32 = 4;
 
 /// Runs the command.
 pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
+    capture(args, Looking::of(&args.output)?)
+}
+
+/// Captures, for whoever looks.
+pub(super) fn capture(args: &TapArgs, looking: Looking) -> Result<(), Failure> {
     diagnostics(args.log);
     pids::check(&args.output.pid)?;
     let mut outputs = Outputs::open(&args.output, args.record.as_deref(), None)?;
@@ -60,6 +66,7 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
         key: random_key()?,
         outputs,
         stop,
+        looking,
     };
     say(&format!(
         "meshtap: capturing in {} with a ring buffer of {}iB; Ctrl-C ends it\n",
@@ -80,6 +87,7 @@ struct Live {
     key: [u8; 16],
     outputs: Outputs,
     stop: Stop,
+    looking: Looking,
 }
 
 impl Live {
@@ -178,6 +186,7 @@ impl Live {
             output: &args.output,
             outputs: self.outputs,
             own: self.own,
+            looking: self.looking,
         })
     }
 }
@@ -210,7 +219,7 @@ fn diagnostics(verbose: bool) {
     // Fails when there is a subscriber already, which is as good.
     let _ = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(io::stderr)
+        .with_writer(|| Said)
         .with_ansi(false)
         .try_init();
 }

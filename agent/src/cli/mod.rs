@@ -7,6 +7,7 @@ mod output;
 mod replay;
 mod service;
 mod tap;
+mod top;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
@@ -18,6 +19,7 @@ pub use output::{ColourChoice, OutputArgs, SideChoice};
 pub use replay::ReplayArgs;
 pub use service::{ConfigArgs, ConfigCommand, RunArgs};
 pub use tap::{MarkArg, TapArgs, TlsChoice};
+pub use top::TopArgs;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -42,6 +44,8 @@ pub struct Cli {
 pub enum Command {
     /// Show HTTP exchanges live, as they end.
     Tap(TapArgs),
+    /// Show totals by service and route, live: rate, errors, durations, bytes.
+    Top(TopArgs),
     /// Show the exchanges of a recording. Needs no privileges.
     Replay(ReplayArgs),
     /// Capture as a service: policy, spans, export, metrics.
@@ -101,6 +105,10 @@ mod tests {
         );
         check("meshtap explain --port 80,8080 --for 2s --json", true);
         check("meshtap explain --pid 1", true);
+        check("meshtap tap -i --port 80", true);
+        check("meshtap replay file --interactive", true);
+        check("meshtap top --by client --port 80", true);
+        check("meshtap top --once --json --duration 3s", true);
         check("meshtap explain --pod shop/cart-1", true);
     }
 
@@ -129,6 +137,9 @@ mod tests {
         check("meshtap config", false);
         check("meshtap explain", false);
         check("meshtap explain --port 0", false);
+        check("meshtap tap -i --json", false);
+        check("meshtap top --json", false);
+        check("meshtap top --by path", false);
         check("meshtap explain --pod cart-1", false);
         check("meshtap explain --pod shop/", false);
         check("meshtap run --otlp-protocol grpc", false);

@@ -13,6 +13,12 @@ use crate::tap::{Detail, Filter, HostPattern, PathPattern, StatusSet};
 /// Which exchanges are shown, and how.
 #[derive(Clone, Debug, Args)]
 pub struct OutputArgs {
+    /// Look at the exchanges on a screen: follow, filter, sort, open them, copy them as curl.
+    ///
+    /// `?` shows the keys.
+    #[arg(short, long, conflicts_with = "json", help_heading = "Output")]
+    pub interactive: bool,
+
     /// Write one JSON object per exchange and line.
     #[arg(long, help_heading = "Output")]
     pub json: bool,
@@ -136,6 +142,9 @@ impl OutputArgs {
     /// How much is shown of each exchange.
     #[must_use]
     pub const fn detail(&self) -> Detail {
+        if self.interactive {
+            return Detail::Bodies;
+        }
         Detail::from_count(self.verbose)
     }
 }

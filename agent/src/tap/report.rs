@@ -23,6 +23,8 @@ pub struct Delivery {
     pub filtered: u64,
     /// The reader of the output was too slow: dropped, so that capture never waits.
     pub output_full: u64,
+    /// The screen could not follow: a sample is shown.
+    pub skipped: u64,
     /// They ended after `--count` was reached.
     pub past_count: u64,
     /// The reader of the output had gone.
@@ -32,11 +34,12 @@ pub struct Delivery {
 impl Delivery {
     /// Label and count of each destination.
     #[must_use]
-    pub const fn entries(&self) -> [(&'static str, u64); 5] {
+    pub const fn entries(&self) -> [(&'static str, u64); 6] {
         [
             ("shown", self.shown),
             ("filtered", self.filtered),
             ("output_full", self.output_full),
+            ("skipped", self.skipped),
             ("past_count", self.past_count),
             ("output_closed", self.output_closed),
         ]

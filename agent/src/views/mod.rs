@@ -10,9 +10,11 @@
 
 pub mod curl;
 pub mod filter;
+pub mod report;
 pub mod shown;
 pub mod stats;
 pub mod store;
+pub mod terminal;
 
 pub use filter::Query;
 pub use shown::{Row, Shown};

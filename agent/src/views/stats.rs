@@ -23,6 +23,14 @@ pub use table::{By, Line};
 /// Cells at most: with a histogram of up to 13 KiB each, 27 MB. A service has tens of routes.
 pub const MAX_CELLS: usize = 2_000;
 
+/// The key of an exchange.
+#[must_use]
+pub fn key_of(shown: &Shown) -> Key {
+    let mut text = KeyText::default();
+    text.fill(shown);
+    text.key()
+}
+
 /// Totals of all exchanges that went in.
 #[derive(Debug, Default)]
 pub struct Stats {

@@ -10,7 +10,7 @@ use super::key::Key;
 use crate::hash::Keyed;
 
 /// What the lines of a table are of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
     /// Server, method and route.

@@ -1,0 +1,199 @@
+//! The terminal of an interactive command: taken, drawn, and given back as it was, however the
+//! command ends.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste, Event};
+use crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use crossterm::{cursor, execute};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+use super::stop::Stop;
+use crate::views::Store;
+use crate::views::terminal::{Effect, Page, Screen, save};
+
+/// How often the screen is drawn at most, and looks for what has come.
+const TICK: Duration = Duration::from_millis(100);
+/// Bytes of messages that are kept until the terminal is given back.
+const MAX_MESSAGES: usize = 64 * 1024;
+
+/// How it looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    /// In colour.
+    pub(super) colour: bool,
+    /// Days are shown besides times, and rates are of the time of the file: a replay.
+    pub(super) replays: bool,
+}
+
+/// The terminal is ours now.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+/// What was said meanwhile.
+static MESSAGES: Mutex<String> = Mutex::new(String::new());
+
+/// Says why no screen can be shown.
+pub(super) fn check() -> Result<(), String> {
+    if !io::stdout().is_terminal() {
+        return Err(
+            "an interactive screen needs a terminal, and standard output is none: leave out -i, or use --json".to_owned(),
+        );
+    }
+    match std::env::var("TERM").as_deref() {
+        Ok("" | "dumb") | Err(_) => Err(
+            "this terminal (TERM is dumb or not set) cannot show a screen: leave out -i".to_owned(),
+        ),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Whether a screen has the terminal.
+pub(super) fn is_taken() -> bool {
+    TAKEN.load(Ordering::SeqCst)
+}
+
+/// Keeps a message until the terminal is given back; `false` when it is not taken.
+pub(super) fn hold(text: &str) -> bool {
+    if !is_taken() {
+        return false;
+    }
+    let mut messages = messages();
+    if messages.len() + text.len() <= MAX_MESSAGES {
+        messages.push_str(text);
+    }
+    true
+}
+
+fn messages() -> std::sync::MutexGuard<'static, String> {
+    // Every change is whole: a thread that panicked left nothing half done.
+    MESSAGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives the terminal back, if it is taken, and says what was to be said meanwhile.
+pub(super) fn leave() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    // Whatever of it fails, the rest is tried.
+    let _ = disable_raw_mode();
+    let _ = execute!(
+        io::stdout(),
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        cursor::Show
+    );
+    let text = std::mem::take(&mut *messages());
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Gives the terminal back at its end.
+struct Taken;
+
+impl Taken {
+    fn take() -> io::Result<Self> {
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| {
+                leave();
+                before(info);
+            }));
+        });
+        enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
+        let taken = Self;
+        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+        Ok(taken)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        leave();
+    }
+}
+
+/// Shows exchanges until the person or a signal ends it; then the run ends as well.
+pub(super) fn run(page: Page, settings: Settings, store: &Store, stop: &Stop) -> io::Result<()> {
+    let shown = show(page, settings, store, stop);
+    stop.ask();
+    shown
+}
+
+fn show(page: Page, settings: Settings, store: &Store, stop: &Stop) -> io::Result<()> {
+    let taken = Taken::take()?;
+    let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+    let mut screen = Screen::new(page, settings.colour, settings.replays);
+    let mut said = 0;
+    loop {
+        let now = match settings.replays {
+            true => store.stats(|stats| stats.latest()),
+            false => seconds(),
+        };
+        announce(&mut screen, &mut said);
+        // After a panic the terminal is not ours any more.
+        if stop.is_signalled() || !is_taken() {
+            break;
+        }
+        if screen.refresh(store, now) {
+            terminal.draw(|frame| screen.draw(frame, store))?;
+        }
+        let mut timeout = TICK;
+        while event::poll(timeout)? {
+            timeout = Duration::ZERO;
+            let effect = match event::read()? {
+                Event::Key(key) => screen.key(key, store),
+                Event::Paste(text) => {
+                    screen.paste(&text);
+                    Effect::None
+                }
+                Event::Resize(..) => {
+                    screen.resized();
+                    Effect::None
+                }
+                _ => Effect::None,
+            };
+            if !act(effect, &mut screen, store)? {
+                return Ok(());
+            }
+        }
+    }
+    drop(taken);
+    Ok(())
+}
+
+/// Does what a key asks for outside of the screen; `false` when that is the end.
+fn act(effect: Effect, screen: &mut Screen, store: &Store) -> io::Result<bool> {
+    match effect {
+        Effect::None => {}
+        Effect::Quit => return Ok(false),
+        Effect::Copy(text) => {
+            let mut out = io::stdout().lock();
+            out.write_all(&save::clipboard(&text))?;
+            out.flush()?;
+        }
+        Effect::SaveText(path, text) => screen.note(&save::text(&path, &text)),
+        Effect::SaveHar(path, numbers) => screen.note(&save::har(&path, &numbers, store)),
+    }
+    Ok(true)
+}
+
+/// Shows the last line that was said meanwhile.
+fn announce(screen: &mut Screen, said: &mut usize) {
+    let messages = messages();
+    if messages.len() != *said {
+        *said = messages.len();
+        let last = messages.trim_end().lines().next_back().unwrap_or_default();
+        screen.note(last);
+    }
+}
+
+fn seconds() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

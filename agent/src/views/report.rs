@@ -1,0 +1,100 @@
+//! Totals once, for a script or a person: `top --once`.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+use unicode_width::UnicodeWidthStr as _;
+
+use super::stats::{By, Key, Line, RATE_SECONDS, Stats};
+use super::terminal::numbers;
+use crate::tap::size_text;
+use crate::tap::units::duration_text;
+
+/// One JSON document and a line feed. `now` is the second after the last one.
+#[must_use]
+pub fn json(stats: &Stats, by: By, now: u64) -> String {
+    let document = json!({
+        "by": by,
+        "rate_seconds": RATE_SECONDS,
+        "overflow": stats.overflow(),
+        "total": stats.total(now),
+        "rows": stats.table(by, now),
+    });
+    format!("{document}\n")
+}
+
+/// A table.
+#[must_use]
+pub fn text(stats: &Stats, by: By, now: u64) -> String {
+    let lines = stats.table(by, now);
+    let names: Vec<_> = lines.iter().map(|line| name(&line.key)).collect();
+    let title = title(by);
+    let width = names.iter().map(|name| name.width()).chain([title.width()]).max();
+    let width = width.unwrap_or_default();
+    let mut text = format!("{title:<width$}  {}\n", columns_title());
+    for (line, name) in lines.iter().zip(&names) {
+        let pad = width - name.width();
+        let _ = writeln!(text, "{name}{:pad$}  {}", "", columns(line));
+    }
+    let total = stats.total(now);
+    let _ = writeln!(text, "{:<width$}  {}", "all", columns(&total));
+    if stats.overflow() > 0 {
+        let _ = writeln!(text, "{} exchanges are in no line but the last", stats.overflow());
+    }
+    text
+}
+
+/// What a line is of.
+pub(super) fn name(key: &Key) -> String {
+    match (key.client.is_empty(), key.method.is_empty()) {
+        (false, _) if !key.server.is_empty() => format!("{} → {}", key.client, key.server),
+        (false, _) => key.client.to_string(),
+        (true, false) => format!("{} {}  {}", key.method, key.route, key.server),
+        (true, true) if !key.server.is_empty() => key.server.to_string(),
+        (true, true) => key.status.to_string(),
+    }
+}
+
+/// What the names of a table are.
+pub(super) const fn title(by: By) -> &'static str {
+    match by {
+        By::Route => "METHOD ROUTE  SERVER",
+        By::Client => "CLIENT",
+        By::Server => "SERVER",
+        By::Status => "STATUS",
+        By::Edge => "CLIENT → SERVER",
+    }
+}
+
+/// Titles of [`columns`].
+pub(super) fn columns_title() -> String {
+    format!(
+        "{:>7} {:>5} {:>5} {:>6} {:>6} {:>6} {:>5}",
+        "COUNT", "RATE", "FAIL", "P50", "P95", "P99", "BYTES"
+    )
+}
+
+/// The numbers of a line.
+pub(super) fn columns(line: &Line) -> String {
+    format!(
+        "{:>7} {:>5} {:>5} {:>6} {:>6} {:>6} {:>5}",
+        count(line.count),
+        numbers::rate(line.rate),
+        numbers::percent(line.failed_share),
+        duration_text(line.p50_ns),
+        duration_text(line.p95_ns),
+        duration_text(line.p99_ns),
+        size_text(line.sent + line.received),
+    )
+}
+
+/// In at most seven characters.
+fn count(count: u64) -> String {
+    match count {
+        0..10_000_000 => count.to_string(),
+        _ => format!("{}M", count / 1_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests;
