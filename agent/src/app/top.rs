@@ -26,7 +26,7 @@ pub(super) fn run(args: &TopArgs) -> Result<(), Failure> {
         tap.duration = Some(ONCE);
     }
     let store = Arc::new(Store::default());
-    let captured = tap::capture(&tap, Looking::Store(store.clone()));
+    tap::capture(&tap, Looking::Store(store.clone()))?;
     // The second in which the last exchange ended is over: rates are of whole seconds.
     let text = store.stats(|stats| {
         let now = stats.latest() + 1;
@@ -37,6 +37,5 @@ pub(super) fn run(args: &TopArgs) -> Result<(), Failure> {
     });
     let mut out = io::stdout().lock();
     let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    captured?;
     printed.map_err(Failure::Output)
 }

@@ -138,7 +138,6 @@ mod tests {
         check("meshtap explain", false);
         check("meshtap explain --port 0", false);
         check("meshtap tap -i --json", false);
-        check("meshtap top --json", false);
         check("meshtap top --by path", false);
         check("meshtap explain --pod cart-1", false);
         check("meshtap explain --pod shop/", false);

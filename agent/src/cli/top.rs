@@ -9,7 +9,13 @@ use crate::views::By;
 #[derive(Clone, Debug, Args)]
 pub struct TopArgs {
     /// What the lines of the table are of.
-    #[arg(long, value_enum, default_value_t, value_name = "WHAT", help_heading = "Table")]
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "WHAT",
+        help_heading = "Table"
+    )]
     pub by: By,
 
     /// Print the table once, after --duration (10 s by default) or --count, and end.

@@ -38,7 +38,9 @@ pub fn command(shown: &Shown) -> Result<String, &'static str> {
     let is_piped = str::from_utf8(body).is_err() || body.contains(&0);
     if is_piped {
         let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, body);
-        command.text.push_str(&format!("printf {data} | base64 -d | "));
+        command
+            .text
+            .push_str(&format!("printf {data} | base64 -d | "));
     }
     command.text.push_str("curl -sS -i");
     url(&mut command, request, &exchange.peers);
@@ -80,7 +82,10 @@ fn url(command: &mut Command, request: &Request, peers: &Peers) {
         command.argument(target);
         return;
     }
-    let host = head.host().filter(|host| !host.is_empty()).unwrap_or(server.as_bytes());
+    let host = head
+        .host()
+        .filter(|host| !host.is_empty())
+        .unwrap_or(server.as_bytes());
     if host != server.as_bytes() {
         command.text.push_str(" --connect-to");
         command.argument(format!("::{server}").as_bytes());
@@ -104,7 +109,8 @@ fn headers(command: &mut Command, request: &Request, is_decoded: bool) {
     for (name, value) in fields.iter() {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         // What was decoded is sent as it is.
-        if name.starts_with(b":") || OWN.into_iter().any(is) || is_decoded && is("content-encoding") {
+        if name.starts_with(b":") || OWN.into_iter().any(is) || is_decoded && is("content-encoding")
+        {
             continue;
         }
         let field = match value.is_empty() {
@@ -116,7 +122,11 @@ fn headers(command: &mut Command, request: &Request, is_decoded: bool) {
     }
     // What curl would add by itself.
     let is_sent = !request.body.bytes.is_empty();
-    for (name, adds) in [("User-Agent", true), ("Accept", true), ("Content-Type", is_sent)] {
+    for (name, adds) in [
+        ("User-Agent", true),
+        ("Accept", true),
+        ("Content-Type", is_sent),
+    ] {
         if adds && fields.get(name).is_none() {
             command.text.push_str(&format!(" -H '{name}:'"));
         }

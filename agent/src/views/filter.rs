@@ -19,7 +19,10 @@ use term::Term;
 /// What each kind of term is, with an example, for a help.
 pub const HELP: &[(&str, &str)] = &[
     ("method:GET,POST", "the request's method"),
-    ("status:5xx", "200, 4xx, 400-499, or none: without a response"),
+    (
+        "status:5xx",
+        "200, 4xx, 400-499, or none: without a response",
+    ),
     ("path:/api", "begins with it; as a whole with a *: */items"),
     ("host:*.example", "the host that was asked for"),
     ("port:8080", "a port of either end"),
@@ -31,7 +34,10 @@ pub const HELP: &[(&str, &str)] = &[
     ("body:text", "text in either body"),
     ("took:>100ms", "its duration; likewise <"),
     ("is:failed", "failed, tls, partial, anomaly, upgrade, call"),
-    ("checkout", "text in method, host, target, process or address"),
+    (
+        "checkout",
+        "text in method, host, target, process or address",
+    ),
     ("-status:200", "not this"),
 ];
 

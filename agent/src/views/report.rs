@@ -29,7 +29,11 @@ pub fn text(stats: &Stats, by: By, now: u64) -> String {
     let lines = stats.table(by, now);
     let names: Vec<_> = lines.iter().map(|line| name(&line.key)).collect();
     let title = title(by);
-    let width = names.iter().map(|name| name.width()).chain([title.width()]).max();
+    let width = names
+        .iter()
+        .map(|name| name.width())
+        .chain([title.width()])
+        .max();
     let width = width.unwrap_or_default();
     let mut text = format!("{title:<width$}  {}\n", columns_title());
     for (line, name) in lines.iter().zip(&names) {
@@ -39,7 +43,11 @@ pub fn text(stats: &Stats, by: By, now: u64) -> String {
     let total = stats.total(now);
     let _ = writeln!(text, "{:<width$}  {}", "all", columns(&total));
     if stats.overflow() > 0 {
-        let _ = writeln!(text, "{} exchanges are in no line but the last", stats.overflow());
+        let _ = writeln!(
+            text,
+            "{} exchanges are in no line but the last",
+            stats.overflow()
+        );
     }
     text
 }

@@ -70,7 +70,9 @@ impl Shown {
         let exchange = self.exchange();
         let (request, response) = (&exchange.request, exchange.response.as_ref());
         let response_anomalies = response.map(|response| response.anomalies);
-        let anomalies = request.anomalies.with(response_anomalies.unwrap_or_default());
+        let anomalies = request
+            .anomalies
+            .with(response_anomalies.unwrap_or_default());
         Row {
             id,
             time_us: self.sanitized.started() / 1_000,

@@ -78,7 +78,9 @@ impl Stats {
     pub fn total(&self, now: u64) -> Line {
         let cells = self.cells.values().map(|(_, cell)| cell);
         let mut sum = Cell::default();
-        cells.chain(self.other.as_deref()).for_each(|cell| sum.merge(cell));
+        cells
+            .chain(self.other.as_deref())
+            .for_each(|cell| sum.merge(cell));
         Line::new(Key::default(), &sum, now)
     }
 

@@ -21,7 +21,11 @@ fn the_same_request_to_the_same_server() {
         &exchange(
             b"GET",
             b"/a?b=[1]",
-            &[(b"Host", b"shop.example"), (b"User-Agent", b"x"), (b"Accept", b"*/*")],
+            &[
+                (b"Host", b"shop.example"),
+                (b"User-Agent", b"x"),
+                (b"Accept", b"*/*"),
+            ],
             b"",
         ),
         "curl -sS -i --connect-to '::10.0.0.2:8080' --globoff --path-as-is \

@@ -87,10 +87,16 @@ pub(super) fn parse(word: &Word) -> Result<(&'static str, Vec<Term>), String> {
         "path" => ("path", each(value, |v| v.parse().map(Term::Path))?),
         "host" => ("host", each(value, |v| v.parse().map(Term::Host))?),
         "port" => ("port", each(value, |v| number(v, "port").map(Term::Port))?),
-        "pid" => ("pid", each(value, |v| number(v, "process id").map(Term::Pid))?),
+        "pid" => (
+            "pid",
+            each(value, |v| number(v, "process id").map(Term::Pid))?,
+        ),
         "process" => ("process", each(value, |v| Ok(Term::Process(Glob::new(v))))?),
         "side" => ("side", each(value, side)?),
-        "proto" => ("proto", each(value, |v| Ok(Term::Protocol(v.to_ascii_lowercase())))?),
+        "proto" => (
+            "proto",
+            each(value, |v| Ok(Term::Protocol(v.to_ascii_lowercase())))?,
+        ),
         "is" => ("is", each(value, |v| kind_of(v).map(Term::Is))?),
         "header" => ("header", vec![header(value)?]),
         "body" => ("body", vec![Term::Body(Needle::new(value))]),
@@ -103,10 +109,7 @@ pub(super) fn parse(word: &Word) -> Result<(&'static str, Vec<Term>), String> {
     })
 }
 
-fn each(
-    value: &str,
-    parse: impl Fn(&str) -> Result<Term, String>,
-) -> Result<Vec<Term>, String> {
+fn each(value: &str, parse: impl Fn(&str) -> Result<Term, String>) -> Result<Vec<Term>, String> {
     value.split(',').map(parse).collect()
 }
 
@@ -118,7 +121,8 @@ fn method(text: &str) -> Result<Term, String> {
 }
 
 fn number<T: FromStr>(text: &str, what: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("`{text}` is not a {what}"))
+    text.parse()
+        .map_err(|_| format!("`{text}` is not a {what}"))
 }
 
 fn side(text: &str) -> Result<Term, String> {
@@ -181,9 +185,9 @@ impl Term {
             Self::Status(set) => set.contains(response.map(|r| r.head.status)),
             Self::Path(pattern) => pattern.matches(head.target()),
             Self::Host(pattern) => head.host().is_some_and(|host| pattern.matches(host)),
-            Self::Port(port) => {
-                [&peers.client, &peers.server, peers.caller()].map(|end| end.port()).contains(port)
-            }
+            Self::Port(port) => [&peers.client, &peers.server, peers.caller()]
+                .map(|end| end.port())
+                .contains(port),
             Self::Pid(pid) => processes(shown).any(|process| process.pid == *pid),
             Self::Process(name) => {
                 processes(shown).any(|process| name.matches(process.name.as_bytes()))
@@ -193,7 +197,9 @@ impl Term {
                 let protocol = shown.protocol();
                 protocol == name || protocol.split('/').next() == Some(name)
             }
-            Self::Header(name, value) => fields(shown).any(|fields| has(fields, name, value.as_ref())),
+            Self::Header(name, value) => {
+                fields(shown).any(|fields| has(fields, name, value.as_ref()))
+            }
             Self::Body(needle) => bodies(shown).any(|body| needle.is_in(&body.bytes)),
             Self::LongerThan(least) => exchange.duration() >= *least,
             Self::ShorterThan(most) => exchange.duration() < *most,
@@ -222,7 +228,9 @@ impl Kind {
 }
 
 fn processes(shown: &Shown) -> impl Iterator<Item = &Process> {
-    [&shown.process, &shown.caller].into_iter().filter_map(|process| process.as_deref())
+    [&shown.process, &shown.caller]
+        .into_iter()
+        .filter_map(|process| process.as_deref())
 }
 
 fn fields(shown: &Shown) -> impl Iterator<Item = &Fields> {
@@ -237,7 +245,9 @@ fn fields(shown: &Shown) -> impl Iterator<Item = &Fields> {
 fn bodies(shown: &Shown) -> impl Iterator<Item = &Body> {
     let exchange = shown.exchange();
     let response = exchange.response.as_ref();
-    [&exchange.request.body].into_iter().chain(response.map(|response| &response.body))
+    [&exchange.request.body]
+        .into_iter()
+        .chain(response.map(|response| &response.body))
 }
 
 fn has(fields: &Fields, name: &str, value: Option<&Glob>) -> bool {

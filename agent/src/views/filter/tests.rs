@@ -102,7 +102,11 @@ fn what_is_seen_of_an_exchange() {
     exchange.request.anomalies = Anomalies::BARE_LF;
     exchange.response = None;
     let shown = shown(&exchange);
-    for (filter, expected) in [("is:anomaly", true), ("is:failed", true), ("status:none", true)] {
+    for (filter, expected) in [
+        ("is:anomaly", true),
+        ("is:failed", true),
+        ("status:none", true),
+    ] {
         let query: Query = filter.parse().expect("a filter");
         assert_eq!(query.matches(&shown), expected, "{filter}");
     }

@@ -57,7 +57,10 @@ impl Cell {
         self.failed += u64::from(shown.failed());
         self.tls += u64::from(exchange.peers.connection.is_tls());
         self.sent += exchange.request.body.size;
-        self.received += exchange.response.as_ref().map_or(0, |response| response.body.size);
+        self.received += exchange
+            .response
+            .as_ref()
+            .map_or(0, |response| response.body.size);
         if let Some(micros) = &mut self.micros {
             let value = (exchange.duration() / 1_000).clamp(1, MAX_MICROS);
             // It grows by itself, so every value has a place.
@@ -115,7 +118,10 @@ impl Cell {
 
     /// Nanoseconds that this part (0 to 1) of the exchanges took at most.
     pub(super) fn quantile(&self, part: f64) -> u64 {
-        let micros = self.micros.as_ref().map(|micros| micros.value_at_quantile(part));
+        let micros = self
+            .micros
+            .as_ref()
+            .map(|micros| micros.value_at_quantile(part));
         micros.unwrap_or(0) * 1_000
     }
 

@@ -62,7 +62,9 @@ impl KeyText {
         text.push(SEPARATOR);
         text.push_str(&server(shown));
         text.push(SEPARATOR);
-        let method = METHODS.iter().find(|known| known.as_bytes() == head.method());
+        let method = METHODS
+            .iter()
+            .find(|known| known.as_bytes() == head.method());
         text.push_str(method.copied().unwrap_or(OTHER));
         text.push(SEPARATOR);
         let (path, _) = split_query(path_and_query(head.target()));
@@ -96,7 +98,10 @@ impl KeyText {
 
 /// A beginning of at most [`MAX_NAME`] characters.
 fn short(text: &str) -> &str {
-    let end = text.char_indices().nth(MAX_NAME).map_or(text.len(), |(at, _)| at);
+    let end = text
+        .char_indices()
+        .nth(MAX_NAME)
+        .map_or(text.len(), |(at, _)| at);
     text.get(..end).unwrap_or(text)
 }
 

@@ -58,7 +58,10 @@ impl By {
         };
         Key {
             client: part(matches!(self, Self::Client | Self::Edge), client),
-            server: part(matches!(self, Self::Route | Self::Server | Self::Edge), server),
+            server: part(
+                matches!(self, Self::Route | Self::Server | Self::Edge),
+                server,
+            ),
             method: part(self == Self::Route, &key.method),
             route: part(self == Self::Route, &key.route),
             status: part(self == Self::Status, &key.status),

@@ -56,7 +56,10 @@ fn quantiles_are_within_their_precision() {
     let line = stats.total(0);
     for (value, expected) in [(line.p50_ns, 500), (line.p95_ns, 950), (line.p99_ns, 990)] {
         let expected = expected * 1_000_000_u64;
-        assert!(value.abs_diff(expected) <= expected / 50, "{value} {expected}");
+        assert!(
+            value.abs_diff(expected) <= expected / 50,
+            "{value} {expected}"
+        );
     }
 }
 
@@ -77,10 +80,18 @@ fn what_tables_are_of() {
     let check = |by: By, expected: &[(&str, u64, u64)]| {
         let lines = stats.table(by, 0);
         let found: Vec<_> = (lines.iter())
-            .map(|line| (super::super::report::name(&line.key), line.count, line.failed))
+            .map(|line| {
+                (
+                    super::super::report::name(&line.key),
+                    line.count,
+                    line.failed,
+                )
+            })
             .collect();
-        let expected: Vec<_> =
-            expected.iter().map(|(name, count, failed)| ((*name).to_owned(), *count, *failed)).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, count, failed)| ((*name).to_owned(), *count, *failed))
+            .collect();
         assert_eq!(found, expected);
     };
     check(
@@ -94,7 +105,10 @@ fn what_tables_are_of() {
     check(By::Server, &[("shop[4321]", 3, 0), ("h", 1, 1)]);
     check(By::Client, &[("10.0.0.1", 3, 0), ("shop[4321]", 1, 1)]);
     check(By::Status, &[("201", 3, 0), ("none", 1, 1)]);
-    check(By::Edge, &[("10.0.0.1 → shop[4321]", 3, 0), ("shop[4321] → h", 1, 1)]);
+    check(
+        By::Edge,
+        &[("10.0.0.1 → shop[4321]", 3, 0), ("shop[4321] → h", 1, 1)],
+    );
     // A drill-down finds the same ones.
     let lines = stats.table(By::Route, 0);
     assert_eq!(By::Route.of(&key_of(&shown(&exchange))), lines[1].key);
@@ -106,12 +120,19 @@ fn hostile_names_are_bounded_and_visible() {
     let mut exchange = sample::exchange();
     for number in 0..MAX_CELLS + 7 {
         // Letters, which are no id.
-        let name: String = number.to_string().bytes().map(|b| char::from(b - b'0' + b'a')).collect();
+        let name: String = number
+            .to_string()
+            .bytes()
+            .map(|b| char::from(b - b'0' + b'a'))
+            .collect();
         let target = format!("/\x1b{name}\u{202e}");
         exchange.request.head = sample::request_head(b"B\x1bD", target.as_bytes(), &[]);
         stats.add(&shown(&exchange));
     }
-    assert_eq!(stats.overflow() + stats.table(By::Route, 0).len() as u64, MAX_CELLS as u64 + 7);
+    assert_eq!(
+        stats.overflow() + stats.table(By::Route, 0).len() as u64,
+        MAX_CELLS as u64 + 7
+    );
     assert_eq!(stats.total(0).count, MAX_CELLS as u64 + 7);
     for line in stats.table(By::Route, 0) {
         assert_eq!(&*line.key.method, "_OTHER");

@@ -29,7 +29,10 @@ pub(super) fn write(out: &mut Vec<Line>, fields: &Fields, body: &Body, content: 
     }
     if body.bytes.is_empty() {
         if body.size > 0 {
-            note(out, &format!("{} that were not captured", size_words(body.size)));
+            note(
+                out,
+                &format!("{} that were not captured", size_words(body.size)),
+            );
         }
         return;
     }
@@ -59,7 +62,10 @@ pub(super) fn write(out: &mut Vec<Line>, fields: &Fields, body: &Body, content: 
     }
     if content.cut {
         let captured = size_words(body.bytes.len() as u64);
-        note(out, &format!("{captured} of {} were captured", size_words(body.size)));
+        note(
+            out,
+            &format!("{captured} of {} were captured", size_words(body.size)),
+        );
     }
 }
 
@@ -77,7 +83,11 @@ const fn omitted(why: Omitted) -> &'static str {
 }
 
 fn text(out: &mut Vec<Line>, text: &str) {
-    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= MAX_BYTES).last();
+    let end = text
+        .char_indices()
+        .map(|(at, _)| at)
+        .take_while(|at| *at <= MAX_BYTES)
+        .last();
     let is_whole = text.len() <= MAX_BYTES;
     let shown = match end.filter(|_| !is_whole) {
         Some(end) => text.get(..end).unwrap_or(text),
@@ -93,10 +103,16 @@ fn text(out: &mut Vec<Line>, text: &str) {
 /// `name = value`, decoded.
 fn form(out: &mut Vec<Line>, bytes: &[u8]) {
     let decoded = |part: &[u8]| {
-        let spaced: Vec<u8> = part.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+        let spaced: Vec<u8> = part
+            .iter()
+            .map(|b| if *b == b'+' { b' ' } else { *b })
+            .collect();
         visible(&decode_percent(&spaced))
     };
-    for member in bytes.split(|b| *b == b'&').filter(|member| !member.is_empty()) {
+    for member in bytes
+        .split(|b| *b == b'&')
+        .filter(|member| !member.is_empty())
+    {
         let mut parts = member.splitn(2, |b| *b == b'=');
         let name = decoded(parts.next().unwrap_or_default());
         let value = decoded(parts.next().unwrap_or_default());
@@ -110,7 +126,10 @@ fn messages(out: &mut Vec<Line>, bytes: &[u8]) {
         let cut = if message.whole { "" } else { ", cut" };
         note(
             out,
-            &format!("message {number}: {}{cut}", size_words(message.length.into())),
+            &format!(
+                "message {number}: {}{cut}",
+                size_words(message.length.into())
+            ),
         );
         match str::from_utf8(message.payload) {
             Ok(text) if !text.chars().any(|c| hidden(c) && !c.is_ascii_whitespace()) => {
@@ -155,7 +174,12 @@ mod tests {
         let sanitized = sample::sanitized(&exchange);
         let request = &sanitized.exchange().request;
         let mut out = Vec::new();
-        write(&mut out, &request.head.fields, &request.body, sanitized.request_content());
+        write(
+            &mut out,
+            &request.head.fields,
+            &request.body,
+            sanitized.request_content(),
+        );
         let lines: Vec<_> = out.iter().map(|(line, _)| line.as_str()).collect();
         assert_eq!(lines, expected);
     }
@@ -164,7 +188,11 @@ mod tests {
     fn each_kind() {
         check(b"text/plain", b"", &[]);
         check(b"text/plain", b"a\x1b[2J\n\tb", &["a\\x1b[2J", "    b"]);
-        check(b"application/json", b"{\"a\":[1]}", &["{", "  \"a\": [", "    1", "  ]", "}"]);
+        check(
+            b"application/json",
+            b"{\"a\":[1]}",
+            &["{", "  \"a\": [", "    1", "  ]", "}"],
+        );
         check(
             b"application/x-www-form-urlencoded",
             b"a=1+2&b=%1b%20c&&d",
@@ -189,7 +217,11 @@ mod tests {
         assert_eq!(lines.first(), Some(&"[message 1: 2 B]"));
         assert_eq!(lines.get(1), Some(&"{}"));
         assert_eq!(lines.get(2), Some(&"[message 2: 5 B, cut]"));
-        assert!(lines.get(3).is_some_and(|line| line.starts_with("00000000  08 96 ")));
+        assert!(
+            lines
+                .get(3)
+                .is_some_and(|line| line.starts_with("00000000  08 96 "))
+        );
     }
 
     #[test]

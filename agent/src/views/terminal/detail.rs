@@ -43,9 +43,10 @@ impl Detail {
         if self.broken.0 == width || width == 0 {
             return;
         }
-        let lines = self.lines.iter().flat_map(|(line, ink)| {
-            broken(line, width).into_iter().map(|part| (part, *ink))
-        });
+        let lines = self
+            .lines
+            .iter()
+            .flat_map(|(line, ink)| broken(line, width).into_iter().map(|part| (part, *ink)));
         self.broken = (width, lines.collect());
     }
 
@@ -67,7 +68,12 @@ impl Detail {
 
     /// To the next part: request, response.
     pub(super) fn next_part(&mut self) {
-        let titles = self.broken.1.iter().enumerate().filter(|(_, (_, ink))| *ink == Ink::Title);
+        let titles = self
+            .broken
+            .1
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, ink))| *ink == Ink::Title);
         let mut titles = titles.map(|(at, _)| at);
         self.top = titles.find(|at| *at > self.top).unwrap_or(0);
     }
@@ -169,7 +175,10 @@ fn ends(out: &mut Vec<body::Line>, shown: &Shown) {
     };
     let client = named(peers.caller().to_string(), shown.client_process());
     let server = named(peers.server.to_string(), shown.server_process());
-    let mut rest = vec![format!("seen at the {}", peers.side.label()), shown.protocol().to_owned()];
+    let mut rest = vec![
+        format!("seen at the {}", peers.side.label()),
+        shown.protocol().to_owned(),
+    ];
     if peers.connection.is_tls() {
         rest.push("tls".to_owned());
     }
@@ -250,7 +259,11 @@ mod tests {
     use crate::views::shown::tests::shown;
 
     fn lines(detail: &mut Detail, rows: usize) -> Vec<String> {
-        detail.window(rows).iter().map(|(line, _)| line.clone()).collect()
+        detail
+            .window(rows)
+            .iter()
+            .map(|(line, _)| line.clone())
+            .collect()
     }
 
     #[test]
@@ -310,7 +323,10 @@ mod tests {
                 .map(|line| unicode_width::UnicodeWidthStr::width(line.as_str()))
                 .max();
             // A wide character has two columns wherever it stands.
-            assert!(widest.is_some_and(|widest| widest <= width.max(2)), "{width}");
+            assert!(
+                widest.is_some_and(|widest| widest <= width.max(2)),
+                "{width}"
+            );
         }
         detail.fit(80);
         let all = lines(&mut detail, 10_000).concat();

@@ -50,7 +50,8 @@ impl Canvas<'_> {
     fn line(&mut self, y: u16, text: &str, style: Style) {
         if y < self.area.height {
             self.put(0, y, text, style);
-            self.buffer.set_style(Rect::new(0, y, self.area.width, 1), style);
+            self.buffer
+                .set_style(Rect::new(0, y, self.area.width, 1), style);
         }
     }
 }
@@ -84,7 +85,12 @@ impl Screen {
         }
         let status = row(height.saturating_sub(2));
         let cursor = self.draw_status(&mut canvas, status);
-        canvas.put(0, row(height.saturating_sub(1)), self.keys(), inks.style(Ink::Dim));
+        canvas.put(
+            0,
+            row(height.saturating_sub(1)),
+            self.keys(),
+            inks.style(Ink::Dim),
+        );
         if let Some(x) = cursor {
             frame.set_cursor_position((x.min(area.width.saturating_sub(1)), status));
         }
@@ -101,7 +107,10 @@ impl Screen {
             }
         };
         match (self.list.paused, held.ended) {
-            (Some(last), _) => add(format!("PAUSED, {} new", grouped((held.next - 1).saturating_sub(last)))),
+            (Some(last), _) => add(format!(
+                "PAUSED, {} new",
+                grouped((held.next - 1).saturating_sub(last))
+            )),
             (None, true) => add("ENDED".to_owned()),
             (None, false) => add(format!("{}/s", grouped(self.rate.now))),
         }
@@ -128,8 +137,18 @@ impl Screen {
         let (numbers, selected) = self.list.window(self.rows);
         let mut text = Vec::new();
         self.list.lines.title(&mut text);
-        let title = String::from_utf8_lossy(&text).trim_end_matches('\n').to_owned();
+        let title = String::from_utf8_lossy(&text)
+            .trim_end_matches('\n')
+            .to_owned();
         canvas.put(MARKS, 1, &title, inks.style(Ink::Title));
+        if numbers.is_empty() {
+            let text = match self.held.exchanges {
+                0 if self.held.ended => "Nothing was captured.",
+                0 => "Nothing yet. An exchange is shown when it has ended.",
+                _ => "No exchange passes the filter. Esc forgets it.",
+            };
+            canvas.put(MARKS, 3, text, inks.style(Ink::Dim));
+        }
         for (index, id) in numbers.into_iter().enumerate() {
             let Some(shown) = store.get(id) else {
                 continue;
@@ -144,13 +163,19 @@ impl Screen {
                 _ => Ink::Plain,
             };
             let y = row(index + 2);
-            let mark = if self.list.marked.contains(&id) { "*" } else { " " };
+            let mark = if self.list.marked.contains(&id) {
+                "*"
+            } else {
+                " "
+            };
             let arrow = if index == selected { ">" } else { " " };
             canvas.put(0, y, &format!("{arrow}{mark}"), inks.style(Ink::Plain));
             canvas.put(MARKS, y, line.trim_end_matches('\n'), inks.style(ink));
             if index == selected {
                 let style = Inks::selected(inks.style(ink));
-                canvas.buffer.set_style(Rect::new(0, y, canvas.area.width, 1), style);
+                canvas
+                    .buffer
+                    .set_style(Rect::new(0, y, canvas.area.width, 1), style);
             }
         }
     }
@@ -202,7 +227,11 @@ impl Screen {
         let title = format!("exchange {}", detail.id);
         let lines = detail.window(rows).to_vec();
         let last = detail.top + lines.len();
-        let place = format!("{title}  lines {}-{last} of {}", detail.top + 1, detail.len());
+        let place = format!(
+            "{title}  lines {}-{last} of {}",
+            detail.top + 1,
+            detail.len()
+        );
         canvas.put(0, 1, &place, inks.style(Ink::Dim));
         for (index, (line, ink)) in lines.iter().enumerate() {
             canvas.put(0, row(index + 2), line, inks.style(*ink));
@@ -246,7 +275,11 @@ impl Screen {
     /// In which order, and which of all.
     fn state(&self) -> String {
         if self.is_totals && self.detail.is_none() {
-            let mut text = format!("by {}, sorted by {}", self.totals.by.label(), self.totals.order.label());
+            let mut text = format!(
+                "by {}, sorted by {}",
+                self.totals.by.label(),
+                self.totals.order.label()
+            );
             if let Some(sum) = &self.totals.sum {
                 text.push_str(&format!(
                     "; all: {} exchanges, {}/s, {} failed",
@@ -294,7 +327,9 @@ impl Screen {
         }
         match self.is_totals {
             true => "? help  Enter exchanges  b by  o order  t exchanges  q quit",
-            false => "? help  / filter  Enter open  Space pause  f follow  o order  c curl  s HAR  q quit",
+            false => {
+                "? help  / filter  Enter open  Space pause  f follow  o order  c curl  s HAR  q quit"
+            }
         }
     }
 }

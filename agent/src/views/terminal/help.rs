@@ -11,9 +11,15 @@ const TABLE: &[(&str, &str)] = &[
     ("/", "filter as you type"),
     ("Space", "pause: nothing new is shown until Space again"),
     ("f", "follow the newest"),
-    ("o O", "sort by time, duration, size, status; the other way round"),
+    (
+        "o O",
+        "sort by time, duration, size, status; the other way round",
+    ),
     ("m u", "mark; unmark all"),
-    ("c", "copy as curl, to the clipboard of the terminal (OSC 52)"),
+    (
+        "c",
+        "copy as curl, to the clipboard of the terminal (OSC 52)",
+    ),
     ("w", "write the curl command to a file"),
     ("s", "save as HAR what is marked, else all of the table"),
     ("t", "totals, and back to exchanges"),

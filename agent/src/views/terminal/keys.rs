@@ -78,7 +78,11 @@ impl Screen {
         }
         match code {
             KeyCode::Char('q') => return Effect::Quit,
-            KeyCode::Enter => self.detail = self.selected(store).map(|(id, shown)| Detail::new(id, shown)),
+            KeyCode::Enter => {
+                self.detail = self
+                    .selected(store)
+                    .map(|(id, shown)| Detail::new(id, shown))
+            }
             KeyCode::Esc if self.list.only.is_some() => self.show_totals(),
             KeyCode::Esc => self.list.filter("", Query::default()),
             KeyCode::Char('/') => {
@@ -179,7 +183,10 @@ impl Screen {
             KeyCode::Char('t') => self.is_totals = false,
             KeyCode::Char('o') => self.totals.set_order(self.totals.order.next()),
             KeyCode::Char('b') => {
-                let at = By::ALL.iter().position(|by| *by == self.totals.by).unwrap_or(0);
+                let at = By::ALL
+                    .iter()
+                    .position(|by| *by == self.totals.by)
+                    .unwrap_or(0);
                 let next = By::ALL.get(at + 1).or(By::ALL.first()).copied();
                 self.totals.set_by(next.unwrap_or_default());
             }
@@ -257,7 +264,11 @@ impl Screen {
 
     /// A filter is in force while it is typed, as far as it is one.
     pub(super) fn prompt_changed(&mut self) {
-        let Some(prompt) = self.prompt.as_mut().filter(|prompt| prompt.asks == Asks::Filter) else {
+        let Some(prompt) = self
+            .prompt
+            .as_mut()
+            .filter(|prompt| prompt.asks == Asks::Filter)
+        else {
             return;
         };
         let text = prompt.text();

@@ -219,8 +219,8 @@ impl List {
     /// Where the selected one is; the nearest, when it has gone.
     fn index(&self) -> Option<usize> {
         let last = self.entries.len().checked_sub(1)?;
-        let found = (self.selected)
-            .and_then(|id| self.entries.iter().position(|entry| entry.id == id));
+        let found =
+            (self.selected).and_then(|id| self.entries.iter().position(|entry| entry.id == id));
         Some(found.unwrap_or(self.line.min(last)))
     }
 

@@ -131,7 +131,8 @@ impl Screen {
     pub fn refresh(&mut self, store: &Store, now: u64) -> bool {
         let held = store.held();
         let is_new_second = now != self.rate.second;
-        self.rate.update(now, held.next.saturating_sub(1) + held.skipped);
+        self.rate
+            .update(now, held.next.saturating_sub(1) + held.skipped);
         self.is_dirty |= is_new_second || held != self.held;
         self.held = held;
         self.is_dirty |= self.list.refresh(store, &held);

@@ -40,12 +40,16 @@ pub(in crate::views) fn percent(share: f64) -> String {
 /// Bars for the last `width` of some counts, the largest as high as a cell.
 pub(in crate::views) fn bars(counts: &[u32], width: usize) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let last = counts.get(counts.len().saturating_sub(width)..).unwrap_or_default();
+    let last = counts
+        .get(counts.len().saturating_sub(width)..)
+        .unwrap_or_default();
     let most = u64::from(last.iter().copied().max().unwrap_or(0));
     let bar = |count: &u32| match *count {
         0 => ' ',
         count => {
-            let index = (u64::from(count) * 8).div_ceil(most.max(1)).saturating_sub(1);
+            let index = (u64::from(count) * 8)
+                .div_ceil(most.max(1))
+                .saturating_sub(1);
             let index = usize::try_from(index).unwrap_or(0);
             BARS.get(index).copied().unwrap_or('█')
         }
@@ -59,15 +63,25 @@ mod tests {
 
     #[test]
     fn thousands() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1 000"), (1_234_567, "1 234 567")] {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1 000"),
+            (1_234_567, "1 234 567"),
+        ] {
             assert_eq!(grouped(number), text);
         }
     }
 
     #[test]
     fn rates_and_shares_are_short() {
-        for (value, text) in [(0.0, "0.0"), (99.94, "99.9"), (99.95, "100"), (1e4, "10k"), (5e5, "500k")]
-        {
+        for (value, text) in [
+            (0.0, "0.0"),
+            (99.94, "99.9"),
+            (99.95, "100"),
+            (1e4, "10k"),
+            (5e5, "500k"),
+        ] {
             assert_eq!(rate(value), text);
         }
         for (value, text) in [

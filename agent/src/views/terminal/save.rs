@@ -27,7 +27,8 @@ pub fn clipboard(text: &str) -> Vec<u8> {
 pub fn text(path: &Path, text: &str) -> String {
     let written = open(path).and_then(|output| {
         let mut file = output.start().map_err(|error| error.to_string())?;
-        file.write_all(text.as_bytes()).map_err(|error| error.to_string())
+        file.write_all(text.as_bytes())
+            .map_err(|error| error.to_string())
     });
     said(path, written.map(|()| "written".to_owned()))
 }
@@ -35,14 +36,16 @@ pub fn text(path: &Path, text: &str) -> String {
 /// Writes exchanges to a HAR file; says what came of it.
 #[must_use]
 pub fn har(path: &Path, numbers: &[u64], store: &Store) -> String {
-    let written = open(path).and_then(|output| {
-        entries(output, numbers, store).map_err(|error| error.to_string())
-    });
+    let written = open(path)
+        .and_then(|output| entries(output, numbers, store).map_err(|error| error.to_string()));
     said(
         path,
         written.map(|count| match count == numbers.len() {
             true => format!("{count} exchanges written"),
-            false => format!("{count} of {} exchanges written: the rest is gone", numbers.len()),
+            false => format!(
+                "{count} of {} exchanges written: the rest is gone",
+                numbers.len()
+            ),
         }),
     )
 }
@@ -60,7 +63,9 @@ fn entries(output: crate::files::Output, numbers: &[u64], store: &Store) -> io::
 
 /// A file alone: a descriptor or a device is not what is meant, and the screen has the terminal.
 fn open(path: &Path) -> Result<crate::files::Output, String> {
-    let output = Files::new().output(path).map_err(|reason| reason.to_string())?;
+    let output = Files::new()
+        .output(path)
+        .map_err(|reason| reason.to_string())?;
     match output.kind() {
         crate::files::Kind::File => Ok(output),
         _ => Err("it is no file".to_owned()),

@@ -41,15 +41,21 @@ impl Bench {
     fn draw(&mut self) -> Vec<String> {
         self.screen.refresh(&self.store, self.now);
         let (screen, store) = (&mut self.screen, &self.store);
-        self.terminal.draw(|frame| screen.draw(frame, store)).expect("drawn");
+        self.terminal
+            .draw(|frame| screen.draw(frame, store))
+            .expect("drawn");
         let buffer = self.terminal.backend().buffer();
         let width = usize::from(buffer.area.width);
         let symbols: Vec<_> = buffer.content.iter().map(|cell| cell.symbol()).collect();
-        symbols.chunks(width).map(|row| row.concat().trim_end().to_owned()).collect()
+        symbols
+            .chunks(width)
+            .map(|row| row.concat().trim_end().to_owned())
+            .collect()
     }
 
     fn press(&mut self, code: KeyCode) -> Effect {
-        self.screen.key(KeyEvent::new(code, KeyModifiers::NONE), &self.store)
+        self.screen
+            .key(KeyEvent::new(code, KeyModifiers::NONE), &self.store)
     }
 
     fn typed(&mut self, text: &str) {
@@ -76,7 +82,10 @@ fn exchange(target: &str) -> Exchange {
     let mut exchange = sample::exchange();
     exchange.request.head =
         sample::request_head(b"GET", target.as_bytes(), &[(b"Host", b"shop.example")]);
-    let number = target.split('?').nth(1).and_then(|number| number.parse().ok());
+    let number = target
+        .split('?')
+        .nth(1)
+        .and_then(|number| number.parse().ok());
     if let (Some(number), Some(response)) = (number, exchange.response.as_mut()) {
         let number: u16 = number;
         response.ended += u64::from(number) * 1_000_000;
@@ -99,13 +108,22 @@ fn the_table_fits_a_small_terminal() {
         rows[2],
         "  12:34:56.000  In   GET    shop.example/a           201     14→10     1.50ms"
     );
-    assert!(rows[3].starts_with("> 12:34:56.000  In   GET    shop.example/b"), "{}", rows[3]);
+    assert!(
+        rows[3].starts_with("> 12:34:56.000  In   GET    shop.example/b"),
+        "{}",
+        rows[3]
+    );
     assert_eq!(rows[22], "sorted by time; following");
     assert!(rows[23].starts_with("? help  / filter"), "{}", rows[23]);
     // As drawn, without colour: the selection is reversed.
     let buffer = bench.terminal.backend().buffer();
     assert!(buffer[(0, 3)].modifier.contains(Modifier::REVERSED));
-    assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+    assert!(
+        buffer
+            .content
+            .iter()
+            .all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset)
+    );
 }
 
 #[test]
@@ -171,7 +189,10 @@ fn a_filter_is_in_force_while_it_is_typed() {
     bench.typed("-x");
     bench.press(KeyCode::Enter);
     assert_eq!(bench.paths(), ">/cart");
-    assert_eq!(bench.draw()[22], "sorted by time; following; filter: path:/cart -x");
+    assert_eq!(
+        bench.draw()[22],
+        "sorted by time; following; filter: path:/cart -x"
+    );
     // Another text, forgotten again.
     bench.typed("/ nothing");
     bench.press(KeyCode::Esc);
@@ -217,7 +238,10 @@ fn what_falls_out_is_gone_and_counted() {
     assert_eq!(bench.paths(), ">/b");
     bench.store.skip(7);
     let bar = bench.draw()[0].clone();
-    assert!(bar.contains("1 fell out") && bar.contains("7 not shown: too fast"), "{bar}");
+    assert!(
+        bar.contains("1 fell out") && bar.contains("7 not shown: too fast"),
+        "{bar}"
+    );
     assert!(!bar.contains("marked"), "{bar}");
 }
 
@@ -228,7 +252,10 @@ fn an_exchange_whole_and_the_next_one() {
     let rows = bench.draw();
     assert_eq!(rows[1], "exchange 2  lines 1-16 of 16");
     assert_eq!(rows[6], "> GET /b HTTP/1.1");
-    assert!(rows.iter().any(|row| row.starts_with("00000000  89 50 4e 47")));
+    assert!(
+        rows.iter()
+            .any(|row| row.starts_with("00000000  89 50 4e 47"))
+    );
     bench.press(KeyCode::Left);
     assert_eq!(bench.draw()[6], "> GET /a HTTP/1.1");
     // It stays, whatever comes and goes.
@@ -247,7 +274,11 @@ fn nothing_captured_reaches_the_terminal_as_it_was() {
     exchange.request.body = sample::body(b"a\x1b[31m\r\n\x9b");
     let mut bench = Bench::new(Page::Exchanges, 120, 40);
     bench.store.append(vec![shown(&exchange)]);
-    for keys in [&[][..], &[KeyCode::Enter], &[KeyCode::Esc, KeyCode::Char('t')]] {
+    for keys in [
+        &[][..],
+        &[KeyCode::Enter],
+        &[KeyCode::Esc, KeyCode::Char('t')],
+    ] {
         for key in keys {
             bench.press(*key);
         }
@@ -295,8 +326,16 @@ fn totals_and_their_exchanges() {
     bench.press(KeyCode::Char('t'));
     let rows = bench.draw();
     assert!(rows[1].starts_with("  METHOD ROUTE  SERVER"), "{}", rows[1]);
-    assert!(rows[2].starts_with("> GET    /a  shop[4321]"), "{}", rows[2]);
-    assert!(rows[3].starts_with("  GET    /b  shop[4321]"), "{}", rows[3]);
+    assert!(
+        rows[2].starts_with("> GET    /a  shop[4321]"),
+        "{}",
+        rows[2]
+    );
+    assert!(
+        rows[3].starts_with("  GET    /b  shop[4321]"),
+        "{}",
+        rows[3]
+    );
     assert!(rows[3].contains("100%"), "{}", rows[3]);
     assert_eq!(
         rows[22],
@@ -321,7 +360,12 @@ fn totals_and_their_exchanges() {
 fn the_help_says_every_key_and_scrolls() {
     let mut bench = Bench::with(&["/a"]);
     bench.press(KeyCode::Char('?'));
-    assert!(bench.draw().iter().any(|row| row.contains("filter as you type")));
+    assert!(
+        bench
+            .draw()
+            .iter()
+            .any(|row| row.contains("filter as you type"))
+    );
     bench.press(KeyCode::End);
     assert!(bench.draw().iter().any(|row| row.contains("--no-redact")));
     bench.press(KeyCode::Esc);

@@ -82,8 +82,13 @@ impl Totals {
         if is_current && !self.lines.is_empty() {
             return false;
         }
-        let (lines, sum, overflow) =
-            store.stats(|stats| (stats.table(self.by, now), stats.total(now), stats.overflow()));
+        let (lines, sum, overflow) = store.stats(|stats| {
+            (
+                stats.table(self.by, now),
+                stats.total(now),
+                stats.overflow(),
+            )
+        });
         self.lines = lines;
         self.overflow = overflow;
         self.of = Some(now);
@@ -95,10 +100,13 @@ impl Totals {
     fn sort(&mut self) {
         let order = self.order;
         // What is equal keeps the order of counts and names.
-        self.lines.sort_by(|a, b| order.value(b).total_cmp(&order.value(a)));
+        self.lines
+            .sort_by(|a, b| order.value(b).total_cmp(&order.value(a)));
         let at = (self.selected.as_ref())
             .and_then(|key| self.lines.iter().position(|line| line.key == *key));
-        self.at = at.unwrap_or(self.at).min(self.lines.len().saturating_sub(1));
+        self.at = at
+            .unwrap_or(self.at)
+            .min(self.lines.len().saturating_sub(1));
     }
 
     pub(super) fn set_order(&mut self, order: Order) {
@@ -127,6 +135,9 @@ impl Totals {
     pub(super) fn window(&self, rows: usize) -> (&[Line], usize) {
         let start = self.at.saturating_sub(rows.saturating_sub(1));
         let end = self.lines.len().min(start + rows);
-        (self.lines.get(start..end).unwrap_or_default(), self.at - start)
+        (
+            self.lines.get(start..end).unwrap_or_default(),
+            self.at - start,
+        )
     }
 }

@@ -20,12 +20,18 @@ fn a_har_file_for_its_owner_alone() {
     let path = folder.join("a.har");
     assert_eq!(
         har(&path, &[1, 3, 9], &store),
-        format!("{}: 2 of 3 exchanges written: the rest is gone", path.display())
+        format!(
+            "{}: 2 of 3 exchanges written: the rest is gone",
+            path.display()
+        )
     );
     let document: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&path).expect("written")).expect("JSON");
     assert_eq!(document["log"]["entries"].as_array().map(Vec::len), Some(2));
-    let mode = std::fs::metadata(&path).expect("written").permissions().mode();
+    let mode = std::fs::metadata(&path)
+        .expect("written")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
     std::fs::remove_dir_all(folder).expect("removed");
 }
@@ -37,7 +43,10 @@ fn nothing_is_written_through_a_link_or_to_a_device() {
     std::fs::write(&target, "before").expect("written");
     std::os::unix::fs::symlink(&target, &link).expect("a link");
     let said = text(&link, "after");
-    assert!(said.contains("is not written: it is a symbolic link"), "{said}");
+    assert!(
+        said.contains("is not written: it is a symbolic link"),
+        "{said}"
+    );
     assert_eq!(std::fs::read_to_string(&target).expect("there"), "before");
     let said = text(Path::new("/dev/null"), "x");
     assert!(said.ends_with("is not written: it is no file"), "{said}");
