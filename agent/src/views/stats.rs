@@ -50,9 +50,10 @@ impl Stats {
         self.latest = self.latest.max(second);
         self.scratch.fill(shown);
         let text = self.scratch.as_str();
+        let has_room = self.cells.len() < MAX_CELLS;
         let cell = match self.cells.get_mut(text) {
             Some((_, cell)) => cell,
-            None if self.cells.len() < MAX_CELLS => {
+            None if has_room => {
                 let entry = (self.scratch.key(), Cell::default());
                 &mut self.cells.entry_ref(text).or_insert(entry).1
             }
