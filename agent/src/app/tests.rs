@@ -137,6 +137,7 @@ fn print<S: Source>(
         count: None,
         stop: stop.clone(),
         exporting: None,
+        feed: None,
     };
     let pipeline = Pipeline {
         source,

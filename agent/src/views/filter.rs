@@ -81,6 +81,24 @@ impl FromStr for Query {
 }
 
 impl Query {
+    /// Of a text that is still typed: a last word that may become the kind of a term is not
+    /// searched for yet.
+    ///
+    /// # Errors
+    /// As [`FromStr`].
+    pub fn typed(text: &str) -> Result<Self, String> {
+        let start = text.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+        let word = text.get(start..).unwrap_or_default();
+        let word = word.strip_prefix('-').unwrap_or(word);
+        let is_unfinished = term::KINDS.iter().any(|kind| {
+            kind.starts_with(word) || word.strip_suffix(':').is_some_and(|word| word == *kind)
+        });
+        match is_unfinished {
+            true => text.get(..start).unwrap_or_default().parse(),
+            false => text.parse(),
+        }
+    }
+
     /// Everything passes.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

@@ -13,6 +13,11 @@ use crate::process::Process;
 use crate::tap::{HostPattern, PathPattern, StatusSet};
 use crate::views::shown::Shown;
 
+/// Every kind.
+pub(super) const KINDS: [&str; 13] = [
+    "method", "status", "path", "host", "port", "pid", "process", "side", "proto", "is", "header",
+    "body", "took",
+];
 /// Kinds of which every term narrows.
 pub(super) const NARROWING: [&str; 4] = ["text", "body", "header", "took"];
 

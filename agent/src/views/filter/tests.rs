@@ -137,6 +137,26 @@ fn an_error_says_what_to_write() {
 }
 
 #[test]
+fn what_is_still_typed() {
+    for (text, expected) in [
+        ("path:/cart sta", "path:/cart"),
+        ("path:/cart status:", "path:/cart"),
+        ("-stat", ""),
+        ("cart", "cart"),
+        ("car", "car"),
+        ("status:2", "status:2"),
+        ("stat x", "stat x"),
+    ] {
+        assert_eq!(Query::typed(text), expected.parse(), "{text}");
+    }
+    for kind in term::KINDS {
+        let text = format!("{kind}:");
+        let error = text.parse::<Query>().expect_err("no value");
+        assert!(error.contains("has no value"), "{error}");
+    }
+}
+
+#[test]
 fn the_help_is_right() {
     for (example, _) in HELP {
         example.parse::<Query>().expect(example);

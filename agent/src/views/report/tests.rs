@@ -19,8 +19,8 @@ fn for_a_person() {
     assert_eq!(
         text(&stats, By::Route, stats.latest() + 1),
         "METHOD ROUTE  SERVER      COUNT  RATE  FAIL    P50    P95    P99 BYTES\n\
-         POST /cart  shop[4321]       10   1.0   10% 1.51ms 1.51ms 1.51ms   240\n\
-         all                          10   1.0   10% 1.51ms 1.51ms 1.51ms   240\n"
+         POST /cart  shop[4321]       10   1.0   10% 1.50ms 1.50ms 1.50ms   240\n\
+         all                          10   1.0   10% 1.50ms 1.50ms 1.50ms   240\n"
     );
 }
 

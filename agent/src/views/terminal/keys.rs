@@ -272,7 +272,7 @@ impl Screen {
             return;
         };
         let text = prompt.text();
-        match text.parse::<Query>() {
+        match Query::typed(&text) {
             Ok(query) => {
                 prompt.error = None;
                 self.list.filter(&text, query);
@@ -287,9 +287,7 @@ impl Screen {
         };
         let text = prompt.text();
         match prompt.asks {
-            // One that is no filter is not forgotten by mistake: it stays to be corrected.
-            Asks::Filter if prompt.error.is_some() => self.prompt = Some(prompt),
-            Asks::Filter => {}
+            Asks::Filter => self.filter_done(prompt, &text),
             Asks::Find => {
                 if let Some(detail) = self.detail.as_mut().filter(|_| !text.is_empty()) {
                     detail.find = text;
@@ -306,6 +304,17 @@ impl Screen {
             Asks::Har | Asks::Curl => {}
         }
         Effect::None
+    }
+
+    /// One that is no filter stays, to be corrected.
+    fn filter_done(&mut self, mut prompt: Prompt, text: &str) {
+        match text.parse() {
+            Ok(query) => self.list.filter(text.trim(), query),
+            Err(reason) => {
+                prompt.error = Some(visible(reason.as_bytes()));
+                self.prompt = Some(prompt);
+            }
+        }
     }
 
     fn save_curl(&mut self, path: String) -> Effect {
