@@ -21,7 +21,7 @@ fn rows(screen: &str) -> Vec<&str> {
 }
 
 /// Runs `check` at two sizes.
-fn at_two_sizes(check: impl Fn(&Bench, &Terminal)) {
+fn at_two_sizes(check: impl Fn(&Bench, &Terminal) + Sync) {
     for size in [(80, 24), (140, 45)] {
         live(|bench| {
             let _nginx = Nginx::start(bench, PAGES);

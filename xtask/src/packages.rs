@@ -34,6 +34,7 @@ pub const TEST: &[Program] = &[
     program("tshark", "tshark"),
     program("tcpdump", "tcpdump"),
     program("openssl", "openssl"),
+    program("tmux", "tmux"),
     program("ip", "iproute2"),
     program("iptables", "iptables"),
     program("setpriv", "util-linux"),

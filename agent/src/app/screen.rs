@@ -28,7 +28,7 @@ const MAX_MESSAGES: usize = 64 * 1024;
 pub(super) struct Settings {
     /// In colour.
     pub(super) colour: bool,
-    /// Days are shown besides times, and rates are of the time of the file: a replay.
+    /// Rates are of the time of the file.
     pub(super) replays: bool,
 }
 
@@ -128,11 +128,12 @@ pub(super) fn run(page: Page, settings: Settings, store: &Store, stop: &Stop) ->
 fn show(page: Page, settings: Settings, store: &Store, stop: &Stop) -> io::Result<()> {
     let taken = Taken::take()?;
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-    let mut screen = Screen::new(page, settings.colour, settings.replays);
+    let mut screen = Screen::new(page, settings.colour);
     let mut said = 0;
     loop {
         let now = match settings.replays {
-            true => store.stats(|stats| stats.latest()),
+            // Rates are of whole seconds, and the last one is over.
+            true => store.stats(|stats| stats.latest() + 1),
             false => seconds(),
         };
         announce(&mut screen, &mut said);

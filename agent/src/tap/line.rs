@@ -78,6 +78,8 @@ pub struct Line {
     width: Option<usize>,
     /// Days are shown besides times.
     dates: bool,
+    /// All lines have the columns of the title: what does not fit is cut.
+    is_table: bool,
     ends: usize,
     process: usize,
     left: Vec<u8>,
@@ -93,11 +95,20 @@ impl Line {
             palette,
             width,
             dates,
+            is_table: false,
             ends: ENDS,
             process: PROCESS,
             left: Vec::new(),
             scratch: Vec::new(),
         }
+    }
+
+    /// With the same columns in all lines, for a table of so many columns.
+    #[must_use]
+    pub const fn table(width: usize) -> Self {
+        let mut line = Self::new(Palette::new(false), Some(width), false);
+        line.is_table = true;
+        line
     }
 
     /// Follows the terminal's width.
@@ -155,7 +166,11 @@ impl Line {
                 .width
                 .unwrap_or(PLAIN_WIDTH)
                 .saturating_sub(used + marks.len());
-            if self.width.is_none() || text.width() <= room {
+            let wanted = match self.is_table {
+                true => MIN_TARGET,
+                false => text.width(),
+            };
+            if self.width.is_none() || wanted <= room {
                 break;
             }
         }
@@ -450,6 +465,38 @@ mod tests {
                 text.trim_end_matches('\n').width() <= width.max(6),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_table_has_the_columns_of_its_title() {
+        let mut exchange = sample::exchange();
+        for width in 40..200 {
+            let mut line = Line::table(width);
+            let mut title = Vec::new();
+            line.title(&mut title);
+            let title = String::from_utf8(title).expect("UTF-8");
+            for target in [
+                "/x",
+                "/a/long/path/that/does/not/fit/into/the/room/that/there/is",
+            ] {
+                exchange.request.head = sample::request_head(b"GET", target.as_bytes(), &[]);
+                let sanitized = sample::sanitized(&exchange);
+                let mut out = Vec::new();
+                line.write(&mut out, &sample::view(&sanitized));
+                let text = String::from_utf8(out).expect("UTF-8");
+                assert_eq!(
+                    title.contains("TOOK"),
+                    text.contains("1.50ms"),
+                    "{title}{text}"
+                );
+                assert_eq!(
+                    title.contains("PROCESS"),
+                    text.contains("shop["),
+                    "{title}{text}"
+                );
+                assert_eq!(text.trim_end_matches('\n').width(), width);
+            }
         }
     }
 

@@ -1,12 +1,12 @@
 //! One exchange, whole: both heads, both bodies, times and ends.
 
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use unicode_width::UnicodeWidthChar as _;
 
 use super::body;
 use super::ink::Ink;
-use crate::exchange::Exchange;
 use crate::http::{Anomalies, Body, Fields, ResponseHead, Version};
 use crate::redact::Content;
 use crate::tap::units::duration_text;
@@ -128,7 +128,7 @@ fn document(shown: &Shown) -> Vec<body::Line> {
     let mut out = Vec::new();
     let exchange = shown.exchange();
     ends(&mut out, shown);
-    times(&mut out, exchange);
+    times(&mut out, shown);
     let request = &exchange.request;
     let head = &request.head;
     out.push((String::new(), Ink::Plain));
@@ -201,7 +201,10 @@ fn ends(out: &mut Vec<body::Line>, shown: &Shown) {
     out.push((rest.join(", "), Ink::Plain));
 }
 
-fn times(out: &mut Vec<body::Line>, exchange: &Exchange) {
+fn times(out: &mut Vec<body::Line>, shown: &Shown) {
+    let exchange = shown.exchange();
+    let started = UNIX_EPOCH + Duration::from_nanos(shown.sanitized.started());
+    let started = humantime::format_rfc3339_micros(started);
     let request = &exchange.request;
     let whole = duration_text(exchange.duration());
     let text = match &exchange.response {
@@ -209,13 +212,13 @@ fn times(out: &mut Vec<body::Line>, exchange: &Exchange) {
             let sent = request.ended.min(response.began);
             let part = |from: u64, to: u64| duration_text(to.saturating_sub(from));
             format!(
-                "took {whole} = {} sent + {} waited + {} received",
+                "{started} took {whole} = {} sent + {} waited + {} received",
                 part(request.began, sent),
                 part(sent, response.began),
                 part(response.began, exchange.duration() + request.began),
             )
         }
-        None => format!("took {whole}"),
+        None => format!("{started} took {whole}"),
     };
     out.push((text, Ink::Plain));
 }
@@ -275,7 +278,7 @@ mod tests {
             [
                 "10.0.0.1:40000 → 10.0.0.2:8080 shop[4321]",
                 "seen at the server, http/1.1",
-                "took 1.50ms = 400µs sent + 600µs waited + 500µs received",
+                "2024-02-29T12:34:56.000000Z took 1.50ms = 400µs sent + 600µs waited + 500µs received",
                 "",
                 "> POST /cart?id=7 HTTP/1.1",
                 "Host: shop.example",

@@ -99,7 +99,7 @@ impl Screen {
     /// What is held, what is not, and how fast it comes: the more important first.
     fn bar(&self, width: usize) -> String {
         let held = &self.held;
-        let mut text = format!(" meshtap  {} exchanges", grouped(held.exchanges as u64));
+        let mut text = format!(" meshtap  {}", exchanges(held.exchanges as u64));
         let mut add = |part: String| {
             if text.width() + part.width() + 2 <= width {
                 text.push_str("  ");
@@ -282,8 +282,8 @@ impl Screen {
             );
             if let Some(sum) = &self.totals.sum {
                 text.push_str(&format!(
-                    "; all: {} exchanges, {}/s, {} failed",
-                    grouped(sum.count),
+                    "; all: {}, {}/s, {} failed",
+                    exchanges(sum.count),
                     rate(sum.rate),
                     grouped(sum.failed)
                 ));
@@ -328,9 +328,16 @@ impl Screen {
         match self.is_totals {
             true => "? help  Enter exchanges  b by  o order  t exchanges  q quit",
             false => {
-                "? help  / filter  Enter open  Space pause  f follow  o order  c curl  s HAR  q quit"
+                "? help  / filter  Enter open  Space pause  o order  c curl  s HAR  t top  q quit"
             }
         }
+    }
+}
+
+fn exchanges(count: u64) -> String {
+    match count {
+        1 => "1 exchange".to_owned(),
+        count => format!("{} exchanges", grouped(count)),
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) fn new(dates: bool) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             entries: Vec::new(),
             seen: 0,
@@ -95,7 +95,7 @@ impl List {
             paused: None,
             marked: BTreeSet::new(),
             is_behind: false,
-            lines: tap::Line::new(tap::Palette::new(false), Some(80), dates),
+            lines: tap::Line::table(80),
         }
     }
 

@@ -102,9 +102,9 @@ impl Rate {
 }
 
 impl Screen {
-    /// With colour or without; `dates` are shown besides times of what is not of today.
+    /// With colour or without.
     #[must_use]
-    pub fn new(page: Page, colour: bool, dates: bool) -> Self {
+    pub fn new(page: Page, colour: bool) -> Self {
         let by = match page {
             Page::Exchanges => By::default(),
             Page::Totals(by) => by,
@@ -112,7 +112,7 @@ impl Screen {
         Self {
             inks: Inks { colour },
             is_totals: page != Page::Exchanges,
-            list: List::new(dates),
+            list: List::new(),
             totals: Totals::new(by),
             detail: None,
             help: None,

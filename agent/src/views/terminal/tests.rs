@@ -20,7 +20,7 @@ impl Bench {
     fn new(page: Page, width: u16, height: u16) -> Self {
         Self {
             store: Store::default(),
-            screen: Screen::new(page, false, false),
+            screen: Screen::new(page, false),
             terminal: Terminal::new(TestBackend::new(width, height)).expect("a terminal"),
             now: 1_709_210_097,
         }
