@@ -30,10 +30,7 @@ fn a_terminal_that_shows_no_screen() {
         let terminal = Terminal::start(bench, (80, 24), &["TERM=dumb"], &["tap", "-i"]);
         let (state, left) = terminal.ended();
         assert_eq!(state, "1 1  0", "{left}");
-        assert!(
-            left.contains("cannot show a screen: leave out -i"),
-            "{left}"
-        );
+        assert!(left.contains("cannot show a screen"), "{left}");
     });
 }
 
