@@ -29,7 +29,7 @@ fn a_terminal_that_shows_no_screen() {
     live(|bench| {
         let terminal = Terminal::start(bench, (80, 24), &["TERM=dumb"], &["tap", "-i"]);
         let (state, left) = terminal.ended();
-        assert_eq!(state, "1 1  0", "{left}");
+        assert_eq!(state, "1:1::0", "{left}");
         assert!(left.contains("cannot show a screen"), "{left}");
     });
 }

@@ -129,7 +129,7 @@ fn the_end_leaves_the_terminal_as_it_was_and_the_ledger() {
         terminal.until("one exchange", |screen| rows(screen).len() == 1);
         terminal.press(&["C-c"]);
         let (state, left) = terminal.ended();
-        assert_eq!(state, "1 0  0", "{left}");
+        assert_eq!(state, "1:0::0", "{left}");
         assert!(left.contains("1 exchange started = 1 shown"), "{left}");
         assert!(!left.contains("? help"), "{left}");
     });
@@ -147,7 +147,7 @@ fn a_signal_ends_it_in_good_order() {
             .status();
         assert!(killed.expect("kill").success());
         let (state, left) = terminal.ended();
-        assert_eq!(state, "1 0  0", "{left}");
+        assert_eq!(state, "1:0::0", "{left}");
         assert!(left.contains("1 exchange started = 1 shown"), "{left}");
     });
 }
@@ -207,7 +207,7 @@ fn a_recording_is_looked_at_after_its_end() {
         terminal.until("totals", |screen| screen.contains("GET    /broken"));
         terminal.press(&["q"]);
         let (state, left) = terminal.ended();
-        assert_eq!(state, "1 0  0", "{left}");
+        assert_eq!(state, "1:0::0", "{left}");
         assert!(left.contains("shown"), "{left}");
     });
 }

@@ -122,11 +122,12 @@ impl Terminal {
     /// Waits for the end of the agent; its exit code, and all that is left in the terminal.
     #[track_caller]
     pub fn ended(&self) -> (String, String) {
-        let format = "#{pane_dead} #{pane_dead_status} #{pane_dead_signal} #{alternate_on}";
+        let format = "#{pane_dead}:#{pane_dead_status}:#{pane_dead_signal}:#{alternate_on}";
         let deadline = Instant::now() + TIMEOUT;
         loop {
             let state = self.tmux(&["display-message", "-p", format]);
-            if state.starts_with('1') {
+            // How it ended is known a little later than that it did.
+            if state.starts_with("1:") && !state.starts_with("1:::") {
                 let left = self.tmux(&["capture-pane", "-p", "-S", "-"]);
                 return (state.trim().to_owned(), left);
             }

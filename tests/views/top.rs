@@ -32,7 +32,7 @@ fn totals_by_route_and_the_exchanges_behind_them() {
             assert!(screen.contains("/orders/3"), "{screen}");
             terminal.press(&["C-c"]);
             let (state, left) = terminal.ended();
-            assert_eq!(state, "1 0  0", "{left}");
+            assert_eq!(state, "1:0::0", "{left}");
             assert!(left.contains("4 exchanges started = 4 shown"), "{left}");
         });
     }
