@@ -6,6 +6,7 @@
 //! beside them:    process look-ups, the recording's disk, signals, programs with TLS
 //! ```
 
+mod archive;
 mod check;
 mod configure;
 mod connections;

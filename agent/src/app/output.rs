@@ -3,7 +3,6 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{isatty, tcgetwinsize};
 
+use super::archive::Archive;
 use super::feed::Feed;
 use super::lookup::{Lookup, Named};
 use super::queue::{Batch, Popped, Queue};
@@ -18,7 +18,6 @@ use super::stop::Stop;
 use crate::clock::WallClock;
 use crate::exchange::Exchange;
 use crate::export;
-use crate::har;
 use crate::policy::{ClientOrigin, PolicyContext};
 use crate::process::{Process, TIMEOUT};
 use crate::redact::{Gate, Sanitized};
@@ -53,32 +52,6 @@ pub(super) trait Terminal: Write + AsFd + Send {
     }
 }
 impl<T: Write + AsFd + Send> Terminal for T {}
-
-/// A HAR file that the shown exchanges go to.
-pub(super) struct Archive {
-    pub(super) path: PathBuf,
-    pub(super) writer: har::Writer<har::OutputPlace>,
-}
-
-impl Archive {
-    /// Names the file in an error.
-    fn named(path: &Path, written: io::Result<()>) -> io::Result<()> {
-        let path = path.display();
-        written.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
-    }
-
-    fn write(&mut self, sanitized: &Sanitized) -> io::Result<()> {
-        Self::named(&self.path, self.writer.write(sanitized))
-    }
-
-    fn settle(&mut self) -> io::Result<()> {
-        Self::named(&self.path, self.writer.settle())
-    }
-
-    fn finish(self) -> io::Result<()> {
-        Self::named(&self.path, self.writer.finish())
-    }
-}
 
 /// Writes exchanges.
 pub(super) struct Printer<W> {
@@ -426,6 +399,7 @@ mod tests {
     use super::super::queue::WhenFull;
     use super::*;
     use crate::files::Files;
+    use crate::har;
     use crate::policy;
     use crate::redact;
     use crate::tap::sample;

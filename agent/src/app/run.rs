@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::archive::Archive;
 use super::looking::{Lookers, Looking};
 use super::lookup::Lookup;
-use super::output::{Archive, Exporting, Format, Printer, terminal_width};
+use super::output::{Exporting, Format, Printer, terminal_width};
 use super::outputs::{Outputs, write_ledger};
 use super::pipeline::{Ended, Pipeline, Time};
 use super::queue::{Queue, WhenFull};
@@ -70,13 +71,12 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
     let startup_cpu = usage::cpu_time();
     let queue = Queue::default();
     let (exporters, exporting) = start_exporters(&run)?;
-    let replays = run.time == Time::Source;
+    let settings = settings(&run);
     let format = match run.outputs.prints && !run.looking.is_anybody() {
-        true => format(run.output, replays),
+        true => format(run.output, settings.replays),
         false => Format::Nothing,
     };
-    let colour = is_coloured(run.output.color);
-    let lookers = Lookers::start(run.looking, Settings { colour, replays }, &run.stop)?;
+    let lookers = Lookers::start(run.looking, settings, &run.stop)?;
     let printer = Printer {
         out: io::stdout(),
         format,
@@ -104,9 +104,8 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         observer: None,
     };
     let (ended, (delivery, output)) = work(pipeline, printer, &queue)?;
-    let exporters = exporters.map(deliver);
     let report = Report {
-        exporters: exporters.unwrap_or_default(),
+        exporters: exporters.map(deliver).unwrap_or_default(),
         ledger: ended.engine.ledger().clone(),
         stats: ended.engine.stats().clone(),
         delivery: Delivery {
@@ -126,6 +125,14 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         output: output.and(looked),
         ledger: run.outputs.ledger,
     })
+}
+
+/// How a screen looks.
+fn settings<S>(run: &Run<'_, S>) -> Settings {
+    Settings {
+        colour: is_coloured(run.output.color),
+        replays: run.time == Time::Source,
+    }
 }
 
 /// Monotonic time of the end of a run that lasts so long from now.

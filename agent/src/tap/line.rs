@@ -167,7 +167,8 @@ impl Line {
                 .unwrap_or(PLAIN_WIDTH)
                 .saturating_sub(used + marks.len());
             let wanted = match self.is_table {
-                true => MIN_TARGET,
+                // As in the title, where STATUS is one wider than a status.
+                true => (MIN_TARGET + 1).saturating_sub(marks.len()),
                 false => text.width(),
             };
             if self.width.is_none() || wanted <= room {

@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthChar as _;
 
 use super::body;
 use super::ink::Ink;
+use crate::exchange::Exchange;
 use crate::http::{Anomalies, Body, Fields, ResponseHead, Version};
 use crate::redact::Content;
 use crate::tap::units::duration_text;
@@ -128,7 +129,7 @@ fn document(shown: &Shown) -> Vec<body::Line> {
     let mut out = Vec::new();
     let exchange = shown.exchange();
     ends(&mut out, shown);
-    times(&mut out, shown);
+    times(&mut out, exchange);
     let request = &exchange.request;
     let head = &request.head;
     out.push((String::new(), Ink::Plain));
@@ -175,7 +176,10 @@ fn ends(out: &mut Vec<body::Line>, shown: &Shown) {
     };
     let client = named(peers.caller().to_string(), shown.client_process());
     let server = named(peers.server.to_string(), shown.server_process());
+    let started = UNIX_EPOCH + Duration::from_nanos(shown.sanitized.started());
+    let started = humantime::format_rfc3339_micros(started);
     let mut rest = vec![
+        started.to_string(),
         format!("seen at the {}", peers.side.label()),
         shown.protocol().to_owned(),
     ];
@@ -201,10 +205,7 @@ fn ends(out: &mut Vec<body::Line>, shown: &Shown) {
     out.push((rest.join(", "), Ink::Plain));
 }
 
-fn times(out: &mut Vec<body::Line>, shown: &Shown) {
-    let exchange = shown.exchange();
-    let started = UNIX_EPOCH + Duration::from_nanos(shown.sanitized.started());
-    let started = humantime::format_rfc3339_micros(started);
+fn times(out: &mut Vec<body::Line>, exchange: &Exchange) {
     let request = &exchange.request;
     let whole = duration_text(exchange.duration());
     let text = match &exchange.response {
@@ -212,13 +213,13 @@ fn times(out: &mut Vec<body::Line>, shown: &Shown) {
             let sent = request.ended.min(response.began);
             let part = |from: u64, to: u64| duration_text(to.saturating_sub(from));
             format!(
-                "{started} took {whole} = {} sent + {} waited + {} received",
+                "took {whole} = {} sent + {} waited + {} received",
                 part(request.began, sent),
                 part(sent, response.began),
                 part(response.began, exchange.duration() + request.began),
             )
         }
-        None => format!("{started} took {whole}"),
+        None => format!("took {whole}"),
     };
     out.push((text, Ink::Plain));
 }
@@ -277,8 +278,8 @@ mod tests {
             lines(&mut detail, 100),
             [
                 "10.0.0.1:40000 → 10.0.0.2:8080 shop[4321]",
-                "seen at the server, http/1.1",
-                "2024-02-29T12:34:56.000000Z took 1.50ms = 400µs sent + 600µs waited + 500µs received",
+                "2024-02-29T12:34:56.000000Z, seen at the server, http/1.1",
+                "took 1.50ms = 400µs sent + 600µs waited + 500µs received",
                 "",
                 "> POST /cart?id=7 HTTP/1.1",
                 "Host: shop.example",

@@ -278,7 +278,7 @@ fn an_exchange_whole_and_the_next_one() {
 fn nothing_captured_reaches_the_terminal_as_it_was() {
     let mut exchange = exchange("/\x1b]0;x\x07\u{202e}");
     exchange.request.body = sample::body(b"a\x1b[31m\r\n\x9b");
-    let mut bench = Bench::new(Page::Exchanges, 120, 40);
+    let mut bench = Bench::new(Page::Exchanges, 140, 40);
     bench.store.append(vec![shown(&exchange)]);
     for keys in [
         &[][..],
