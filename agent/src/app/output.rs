@@ -403,6 +403,7 @@ mod tests {
     use crate::policy;
     use crate::redact;
     use crate::tap::sample;
+    use crate::views::Store;
 
     fn printer<W>(out: W) -> Printer<W> {
         Printer {
@@ -591,6 +592,55 @@ mod tests {
         assert!(error.to_string().starts_with("a.har: "), "{error}");
         assert_eq!(delivery.total(), 2);
         assert!(stop.asked());
+    }
+
+    #[test]
+    fn a_screen_that_cannot_follow_gets_a_sample() {
+        let check = |archive: bool, shown: u64, skipped: u64| {
+            let null = OpenOptions::new().write(true).open("/dev/null");
+            let mut printer = printer(null.expect("/dev/null"));
+            let store = Arc::new(Store::default());
+            printer.format = Format::Nothing;
+            printer.feed = Some(Feed::new(store.clone(), WhenFull::Drop));
+            printer.har = archive.then(|| Archive {
+                path: "a.har".into(),
+                writer: har::Writer::begin(Box::new(Anywhere) as har::OutputPlace)
+                    .expect("started"),
+            });
+            // More than half full until four are left of the room of eight.
+            let queue = Queue::new(8, usize::MAX);
+            for first in 0..8 {
+                queue.push(first, vec![sample::exchange()], WhenFull::Wait);
+            }
+            queue.close();
+            let (delivery, result) = printer.run(&queue);
+            result.expect("written");
+            assert_eq!((delivery.shown, delivery.skipped), (shown, skipped));
+            assert_eq!(delivery.total(), 8);
+            let held = store.held();
+            assert_eq!((held.next - 1, held.skipped), (shown, skipped));
+            assert!(held.ended);
+        };
+        check(false, 5, 3);
+        // A file gets all.
+        check(true, 8, 0);
+    }
+
+    /// Has room for everything.
+    struct Anywhere;
+
+    impl har::Place for Anywhere {
+        fn start(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn add(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn finish(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     #[test]

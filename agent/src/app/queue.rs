@@ -117,7 +117,7 @@ impl Default for Queue {
 }
 
 impl Queue {
-    fn new(max_exchanges: usize, max_bytes: usize) -> Self {
+    pub(super) fn new(max_exchanges: usize, max_bytes: usize) -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
