@@ -102,4 +102,36 @@ impl Exchange {
         let end = self.ended.max(self.request.ended).max(response);
         end.saturating_sub(self.request.began)
     }
+
+    /// Where its time went. An early response begins before the request has ended: no part is
+    /// negative, and their sum is the whole.
+    #[must_use]
+    pub fn phases(&self) -> Phases {
+        let request = &self.request;
+        let whole = self.duration();
+        let (send, wait) = match &self.response {
+            Some(response) => {
+                let sent = request.ended.min(response.began);
+                let send = sent.saturating_sub(request.began);
+                (send, response.began.saturating_sub(sent))
+            }
+            None => (whole, 0),
+        };
+        Phases {
+            send,
+            wait,
+            receive: whole.saturating_sub(send + wait),
+        }
+    }
+}
+
+/// The parts of an exchange's time: nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phases {
+    /// From the first byte of the request to the last.
+    pub send: Nanos,
+    /// From there to the first byte of the response.
+    pub wait: Nanos,
+    /// From there to the end.
+    pub receive: Nanos,
 }

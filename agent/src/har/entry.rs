@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::messages::{RequestPart, ResponsePart};
 use super::pairs::Headers;
 use super::text::Text;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Phases};
 use crate::http::rpc::procedure;
 use crate::http::{Body, ResponseHead};
 use crate::redact::Sanitized;
@@ -178,19 +178,12 @@ impl<'a> InterimPart<'a> {
 }
 
 impl Timings {
-    /// An early response begins before the request has ended: no part may be negative, and their
-    /// sum is the whole time.
     fn of(exchange: &Exchange) -> Self {
-        let request = &exchange.request;
-        let whole = exchange.duration();
-        let (send, wait) = match &exchange.response {
-            Some(response) => {
-                let sent = request.ended.min(response.began);
-                let send = sent.saturating_sub(request.began);
-                (send, response.began.saturating_sub(sent))
-            }
-            None => (whole, 0),
-        };
+        let Phases {
+            send,
+            wait,
+            receive,
+        } = exchange.phases();
         Self {
             blocked: UNKNOWN,
             dns: UNKNOWN,
@@ -198,7 +191,7 @@ impl Timings {
             ssl: UNKNOWN,
             send: millis(send),
             wait: millis(wait),
-            receive: millis(whole.saturating_sub(send + wait)),
+            receive: millis(receive),
         }
     }
 }

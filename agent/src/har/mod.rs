@@ -7,8 +7,10 @@
 
 mod cookies;
 mod entry;
+mod heads;
 mod messages;
 mod pairs;
+mod read;
 mod text;
 
 use std::fs::File;
@@ -16,19 +18,20 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 
 pub(crate) use entry::write as push_entry;
+pub use read::{ReadError, read};
 
 use crate::files::{Kind, Output};
 use crate::redact::Sanitized;
 
 /// Everything before the first entry.
-const HEAD: &str = concat!(
+pub(crate) const HEAD: &str = concat!(
     "{\"log\":{\"version\":\"1.2\",\"creator\":{\"name\":\"meshtap\",\"version\":\"",
     env!("CARGO_PKG_VERSION"),
     "\"},\"pages\":[],\"entries\":["
 );
 
 /// Everything after the last.
-const TAIL: &[u8] = b"\n]}}\n";
+pub(crate) const TAIL: &[u8] = b"\n]}}\n";
 
 /// Entries are gathered up to this size before they are written: a few of them with bodies.
 const BUFFER: usize = 256 * 1024;
