@@ -18,11 +18,13 @@ use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::Query;
-use crate::flow::SocketId;
+use crate::flow::{Endpoint, SocketId};
 
 /// The kernel responds at once; this only keeps a kernel without inet_diag from holding the thread
 /// for ever.
 const TIMEOUT: Duration = Duration::from_millis(500);
+/// Whatever the cookie is (`INET_DIAG_NOCOOKIE`).
+const ANY_COOKIE: [u8; 8] = [0xff; 8];
 /// A dump comes in messages of at most 32 KiB (`netlink_dump`).
 const BUFFER: usize = 64 * 1024;
 /// From this many sockets on, one dump of all is cheaper than asking for each.
@@ -97,6 +99,28 @@ impl Diag {
             })?;
         }
         Ok(())
+    }
+
+    /// The socket that has these addresses.
+    pub(super) fn cookie(&mut self, local: Endpoint, remote: Endpoint) -> io::Result<Option<u64>> {
+        let (source, destination) = (local.ip(), remote.ip());
+        let family = match (source, destination) {
+            (IpAddr::V4(_), IpAddr::V4(_)) => AF_INET,
+            (IpAddr::V6(_), IpAddr::V6(_)) => AF_INET6,
+            _ => return Ok(None),
+        };
+        let id = DiagId {
+            source_port: local.port(),
+            destination_port: remote.port(),
+            source_address: source,
+            destination_address: destination,
+            interface_id: 0,
+            cookie: ANY_COOKIE,
+        };
+        self.send(family, id, 0)?;
+        let mut found = None;
+        self.receive(&mut |socket, _| found = Some(socket.0))?;
+        Ok(found)
     }
 
     fn send(&mut self, family: u8, socket_id: DiagId, flags: u16) -> io::Result<()> {

@@ -173,6 +173,14 @@ impl Announcer {
     }
 }
 
+/// The socket of this network namespace with these two addresses, if it has one: the other end of a
+/// connection within this machine.
+#[must_use]
+pub fn socket_at(local: Endpoint, remote: Endpoint) -> Option<SocketId> {
+    let mut diag = diag::Diag::open().ok()?;
+    diag.cookie(local, remote).ok()?.map(SocketId)
+}
+
 /// How long an exchange's line waits for its process at most: several look-ups on a busy node, and
 /// hardly felt by a reader.
 pub const TIMEOUT: Duration = Duration::from_millis(250);
