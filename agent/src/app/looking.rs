@@ -6,20 +6,25 @@ use std::thread::{self, JoinHandle};
 
 use super::Failure;
 use super::feed::Feed;
+use super::page;
+use super::page::Paged;
 use super::queue::WhenFull;
 use super::screen::{self, Settings};
 use super::stop::Stop;
 use crate::cli::OutputArgs;
-use crate::views::Store;
+use crate::export::OwnSockets;
 use crate::views::terminal::Page;
+use crate::views::{Store, web};
 
 /// Who looks, as the command asks for it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Looking {
     /// Nobody: exchanges are printed.
     Nobody,
     /// A person at the terminal; what they see first.
     Screen(Page),
+    /// Whoever opens the page in a browser.
+    Page(Box<Paged>),
     /// Whoever has the store.
     Store(Arc<Store>),
 }
@@ -28,12 +33,14 @@ impl Looking {
     /// What the arguments of `tap` and `replay` ask for.
     ///
     /// # Errors
-    /// When there is no terminal that can show it.
-    pub(super) fn of(args: &OutputArgs) -> Result<Self, Failure> {
-        match args.interactive {
-            true => Self::screen(Page::Exchanges),
-            false => Ok(Self::Nobody),
+    /// When there is no terminal that can show it, or the page cannot listen. `source` is what is
+    /// looked at, for a title.
+    pub(super) fn of(args: &OutputArgs, source: &str) -> Result<Self, Failure> {
+        if args.interactive {
+            return Self::screen(Page::Exchanges);
         }
+        let page = Paged::listen(args, source)?;
+        Ok(page.map_or(Self::Nobody, |page| Self::Page(Box::new(page))))
     }
 
     /// A person at the terminal.
@@ -45,6 +52,14 @@ impl Looking {
         Ok(Self::Screen(page))
     }
 
+    /// Something else wants the run, too, so that it does not end with the page.
+    pub(super) fn keeps(mut self, keeps: bool) -> Self {
+        if let Self::Page(page) = &mut self {
+            page.keeps |= keeps;
+        }
+        self
+    }
+
     pub(super) const fn is_anybody(&self) -> bool {
         !matches!(self, Self::Nobody)
     }
@@ -54,6 +69,7 @@ impl Looking {
 pub(super) struct Lookers {
     store: Arc<Store>,
     screen: Option<JoinHandle<io::Result<()>>>,
+    page: Option<(web::Page, Stop)>,
 }
 
 impl Lookers {
@@ -62,20 +78,29 @@ impl Lookers {
         looking: Looking,
         settings: Settings,
         stop: &Stop,
+        own: &Arc<dyn OwnSockets>,
     ) -> Result<Option<Self>, Failure> {
-        let (store, page) = match looking {
-            Looking::Nobody => return Ok(None),
-            Looking::Screen(page) => (Arc::default(), Some(page)),
-            Looking::Store(store) => (store, None),
+        let mut lookers = Self {
+            store: Arc::default(),
+            screen: None,
+            page: None,
         };
-        let screen = page.map(|page| {
-            let (store, stop) = (store.clone(), stop.clone());
-            thread::Builder::new()
-                .name("screen".into())
-                .spawn(move || screen::run(page, settings, &store, &stop))
-        });
-        let screen = screen.transpose().map_err(Failure::Thread)?;
-        Ok(Some(Self { store, screen }))
+        match looking {
+            Looking::Nobody => return Ok(None),
+            Looking::Store(store) => lookers.store = store,
+            Looking::Page(page) => {
+                let page = page.start(&lookers.store, stop, own)?;
+                lookers.page = Some((page, stop.clone()));
+            }
+            Looking::Screen(page) => {
+                let (store, stop) = (lookers.store.clone(), stop.clone());
+                let screen = thread::Builder::new()
+                    .name("screen".into())
+                    .spawn(move || screen::run(page, settings, &store, &stop));
+                lookers.screen = Some(screen.map_err(Failure::Thread)?);
+            }
+        }
+        Ok(Some(lookers))
     }
 
     /// What the output thread gives its exchanges to.
@@ -85,6 +110,10 @@ impl Lookers {
 
     /// Waits until nobody looks any more.
     pub(super) fn finish(self) -> io::Result<()> {
+        if let Some((page, stop)) = self.page {
+            page::wait(&page, &stop);
+            drop(page);
+        }
         let Some(screen) = self.screen else {
             return Ok(());
         };

@@ -90,7 +90,8 @@ impl Input {
 
 /// Runs the command.
 pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
-    let looking = Looking::of(&args.output)?;
+    let name = args.file.file_name().unwrap_or(args.file.as_os_str());
+    let looking = Looking::of(&args.output, &name.to_string_lossy())?;
     let input = Input::open(&args.file).map_err(|error| Failure::Read {
         path: args.file.clone(),
         error,

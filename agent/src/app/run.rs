@@ -76,7 +76,7 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         true => format(run.output, settings.replays),
         false => Format::Nothing,
     };
-    let lookers = Lookers::start(run.looking, settings, &run.stop)?;
+    let lookers = Lookers::start(run.looking, settings, &run.stop, &run.own)?;
     let printer = Printer {
         out: io::stdout(),
         format,
@@ -258,7 +258,11 @@ fn archive(output: Output) -> Result<Archive, Failure> {
 }
 
 /// Every exchange with all its fields; secrets hidden unless that is turned off.
-fn gate(args: &OutputArgs, key: [u8; 16], mut config: redact::Config) -> Result<Gate, Failure> {
+pub(super) fn gate(
+    args: &OutputArgs,
+    key: [u8; 16],
+    mut config: redact::Config,
+) -> Result<Gate, Failure> {
     let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
     config.key = Some(Secret::new(key));
     if args.no_redact {

@@ -39,7 +39,10 @@ const LOG_LEVEL: u32 = 4;
 
 /// Runs the command.
 pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
-    capture(args, Looking::of(&args.output)?)
+    capture(
+        args,
+        Looking::of(&args.output, "tap")?.keeps(args.record.is_some()),
+    )
 }
 
 /// Captures, for whoever looks.

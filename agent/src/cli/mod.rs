@@ -4,6 +4,7 @@ mod check;
 mod explain;
 mod export;
 mod output;
+mod page;
 mod replay;
 mod service;
 mod tap;
@@ -16,6 +17,7 @@ pub use check::CheckArgs;
 pub use explain::{ExplainArgs, PodName};
 pub use export::ExportArgs;
 pub use output::{ColourChoice, OutputArgs, SideChoice};
+pub use page::PageArgs;
 pub use replay::ReplayArgs;
 pub use service::{ConfigArgs, ConfigCommand, RunArgs};
 pub use tap::{MarkArg, TapArgs, TlsChoice};
@@ -106,6 +108,13 @@ mod tests {
         check("meshtap explain --port 80,8080 --for 2s --json", true);
         check("meshtap explain --pid 1", true);
         check("meshtap tap -i --port 80", true);
+        check("meshtap tap --web", true);
+        check("meshtap tap --web 8080 --har f --port 80", true);
+        check(
+            "meshtap tap --web 0.0.0.0:80 --web-remote --web-idle 1h",
+            true,
+        );
+        check("meshtap replay file --web", true);
         check("meshtap replay file --interactive", true);
         check("meshtap top --by client --port 80", true);
         check("meshtap top --once --json --duration 3s", true);
@@ -138,6 +147,11 @@ mod tests {
         check("meshtap explain", false);
         check("meshtap explain --port 0", false);
         check("meshtap tap -i --json", false);
+        check("meshtap tap --web --json", false);
+        check("meshtap tap --web -i", false);
+        check("meshtap tap --web --count 3", false);
+        check("meshtap tap --web-remote", false);
+        check("meshtap replay --web file", false);
         check("meshtap top --by path", false);
         check("meshtap explain --pod cart-1", false);
         check("meshtap explain --pod shop/", false);

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::ExportArgs;
+use super::{ExportArgs, PageArgs};
 use crate::flow::Side;
 use crate::http::h1::is_token;
 use crate::tap::{Detail, Filter, HostPattern, PathPattern, StatusSet};
@@ -18,6 +18,10 @@ pub struct OutputArgs {
     /// `?` shows the keys.
     #[arg(short, long, conflicts_with = "json", help_heading = "Output")]
     pub interactive: bool,
+
+    /// The page in a browser.
+    #[command(flatten)]
+    pub page: PageArgs,
 
     /// Write one JSON object per exchange and line.
     #[arg(long, help_heading = "Output")]
@@ -142,7 +146,7 @@ impl OutputArgs {
     /// How much is shown of each exchange.
     #[must_use]
     pub const fn detail(&self) -> Detail {
-        if self.interactive {
+        if self.interactive || self.page.address.is_some() {
             return Detail::Bodies;
         }
         Detail::from_count(self.verbose)

@@ -15,6 +15,7 @@ pub mod shown;
 pub mod stats;
 pub mod store;
 pub mod terminal;
+pub mod web;
 
 pub use filter::Query;
 pub use shown::{Row, Shown};

@@ -6,7 +6,7 @@
 //! were.
 
 mod cell;
-mod key;
+pub(crate) mod key;
 mod table;
 
 use hashbrown::HashMap;

@@ -105,7 +105,8 @@ fn short(text: &str) -> &str {
     text.get(..end).unwrap_or(text)
 }
 
-fn client(shown: &Shown) -> String {
+/// Who sent the request.
+pub(crate) fn client(shown: &Shown) -> String {
     match shown.client_process() {
         Some(process) => process_text(process),
         // A client has another port for each connection.
@@ -113,7 +114,8 @@ fn client(shown: &Shown) -> String {
     }
 }
 
-fn server(shown: &Shown) -> String {
+/// Who it went to.
+pub(crate) fn server(shown: &Shown) -> String {
     if let Some(process) = shown.server_process() {
         return process_text(process);
     }
