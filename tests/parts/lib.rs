@@ -9,6 +9,7 @@ mod go;
 pub mod grpc;
 pub mod helm;
 pub mod kubernetes;
+pub mod page;
 pub mod plain;
 
 pub use go::NO_TOOLCHAIN;

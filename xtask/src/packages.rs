@@ -38,6 +38,9 @@ pub const TEST: &[Program] = &[
     program("ip", "iproute2"),
     program("iptables", "iptables"),
     program("setpriv", "util-linux"),
+    program("chromium", "chromium"),
+    program("node", "nodejs"),
+    program("npm", "npm"),
     // libFuzzer is C++.
     program("c++", "g++"),
 ];
