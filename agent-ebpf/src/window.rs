@@ -47,8 +47,8 @@ pub(crate) fn quiesce(state: &mut DirectionState, anchor: u32, heard: u32) {
     }
 }
 
-/// Whether the segment is within the window. `expected` is the socket's own position: a segment that
-/// is far ahead of it may be anybody's, and does not move the window.
+/// Whether the segment is within the window. `expected` is the socket's own position: a segment
+/// ahead of it may be anybody's, and does not move the window.
 #[inline(always)]
 pub(crate) fn content(
     state: &mut DirectionState,
