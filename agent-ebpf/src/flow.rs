@@ -52,6 +52,9 @@ const COUNTED: u8 = 1;
 /// `marks`: the first bytes that were received, and those that were sent, are not HTTP for certain.
 const UNLIKE: [u8; 2] = [2, 4];
 
+/// `marks`: the first bytes that were received are the preface of HTTP/2, if TCP takes them.
+const PROSPECT: u8 = 8;
+
 /// Changes of direction without a message after which a socket is dormant. HTTP/1 has a message at
 /// every change.
 const CHANGES: u8 = 16;
@@ -279,6 +282,21 @@ impl FlowState {
     #[inline(always)]
     pub(crate) fn is_guessed(&self) -> bool {
         self.rule == GUESSED
+    }
+
+    /// See [`PROSPECT`].
+    #[inline(always)]
+    pub(crate) fn set_prospect(&mut self, is_prospect: bool) {
+        if is_prospect {
+            self.marks |= PROSPECT;
+        } else {
+            self.marks &= !PROSPECT;
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_prospect(&self) -> bool {
+        self.marks & PROSPECT != 0
     }
 
     /// The first bytes in `direction` are not HTTP for certain.

@@ -1,6 +1,6 @@
 //! What of a segment is written into the ring, and how that of HTTP/2 is decided.
 
-use meshtap_common::{DropReason, FLAG_SKIPPED, distance};
+use meshtap_common::{DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, FLAG_SKIPPED, distance};
 
 use crate::flow::{DirectionState, FRAMES, FlowState, UNLIMITED};
 use crate::frames::{self, Frames, Place};
@@ -55,7 +55,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         true
     }
 
-    /// Is the payload frames of HTTP/2? The first bytes of a direction say so, or user space.
+    /// Is the payload frames of HTTP/2? The first bytes of a direction say so, or user space. What
+    /// is received does once TCP has taken it: until then the packets after it are none.
     #[inline(always)]
     pub(crate) fn is_framed(&self, flow: &mut FlowState, position: Position) -> bool {
         if position.start
@@ -65,7 +66,18 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             && let Some(frames) = frames::of(self.socket, DIRECTION, true)
         {
             frames.start(self.packet.seq.wrapping_add(before));
-            flow.rule = FRAMES;
+            if DIRECTION == DIRECTION_EGRESS {
+                flow.rule = FRAMES;
+            } else {
+                flow.set_prospect(true);
+            }
+            return true;
+        }
+        if DIRECTION == DIRECTION_INGRESS && flow.is_prospect() {
+            flow.set_prospect(false);
+            if !position.start && flow.rule != UNLIMITED {
+                flow.rule = FRAMES;
+            }
         }
         flow.rule == FRAMES
     }
