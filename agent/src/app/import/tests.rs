@@ -1,5 +1,6 @@
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use clap::Parser as _;
 
@@ -19,7 +20,10 @@ fn import(line: &str) -> Import {
 }
 
 fn file(content: &[u8]) -> File {
-    let path = std::env::temp_dir().join(format!("meshtap-import-{}", std::process::id()));
+    static FILES: AtomicU32 = AtomicU32::new(0);
+    let number = FILES.fetch_add(1, Ordering::Relaxed);
+    let name = format!("meshtap-import-{}-{number}", std::process::id());
+    let path = std::env::temp_dir().join(name);
     let mut options = std::fs::OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(true);
     let mut file = options.open(&path).expect("a file");
