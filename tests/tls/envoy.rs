@@ -1,5 +1,7 @@
 //! A stripped Envoy, whose BoringSSL has no symbols: a gateway that terminates TLS.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use meshtap_tests::{Bench, Envoy, HTTP_PORT, Random, Report, Tap, curl, live};
 
 use crate::bench::{
@@ -171,6 +173,15 @@ fn many_connections() {
     }
 }
 
+/// Sets a flag when it goes, also when the agent does not start.
+struct Set<'a>(&'a AtomicBool);
+
+impl Drop for Set<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// An agent that starts while requests are on their way.
 #[test]
 fn started_in_the_middle() {
@@ -178,12 +189,22 @@ fn started_in_the_middle() {
         let certificate = Certificate::make(bench);
         let _nginx = nginx(bench, &certificate);
         let _envoy = envoy(bench, &certificate);
+        let is_reading = AtomicBool::new(false);
         std::thread::scope(|scope| {
+            // Before, while it attaches, and once after.
             let requests = scope.spawn(|| {
-                load(bench, TO_PLAIN, true, 1);
-                load(bench, TO_PLAIN, false, 10)
+                loop {
+                    let is_last = is_reading.load(Ordering::SeqCst);
+                    load(bench, TO_PLAIN, true, 1);
+                    load(bench, TO_PLAIN, false, 10);
+                    if is_last {
+                        break;
+                    }
+                }
             });
+            let over = Set(&is_reading);
             let tap = reading(Tap::new(bench).server_side(), PROGRAM);
+            drop(over);
             requests.join().expect("a load");
             let report = tap.finish();
             report.assert_balanced();
