@@ -20,6 +20,13 @@ const fn program(name: &'static str, package: &'static str) -> Program {
     Program { name, package }
 }
 
+/// What the tests of the page use: a browser, and what drives it.
+pub const PAGE: &[Program] = &[
+    program("chromium", "chromium"),
+    program("node", "nodejs"),
+    program("npm", "npm"),
+];
+
 /// What the live tests drive: servers, clients, an independent oracle, and the tools that make
 /// namespaces.
 pub const TEST: &[Program] = &[
@@ -38,9 +45,6 @@ pub const TEST: &[Program] = &[
     program("ip", "iproute2"),
     program("iptables", "iptables"),
     program("setpriv", "util-linux"),
-    program("chromium", "chromium"),
-    program("node", "nodejs"),
-    program("npm", "npm"),
     // libFuzzer is C++.
     program("c++", "g++"),
 ];

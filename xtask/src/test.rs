@@ -45,8 +45,15 @@ pub fn run(options: &Options) -> Result<()> {
     })?;
     let programs = packages::ensure(packages::TEST);
     let python = python::ensure();
-    let missing = [programs.as_ref().err(), python.as_ref().err()];
-    for error in missing.into_iter().flatten() {
+    // Large, and of use to them alone.
+    let wants_page = options.arguments.is_empty() || options.arguments.iter().any(|a| a == "page");
+    let browser = match wants_page {
+        true => packages::ensure(packages::PAGE),
+        false => Ok(()),
+    };
+    let missing = [&programs, &browser].map(|found| found.as_ref().err());
+    let missing = missing.into_iter().chain([python.as_ref().err()]);
+    for error in missing.flatten() {
         if std::env::var_os("CI").is_some() {
             bail!("{error:#}");
         }
