@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::own::OwnTable;
-use super::stop::{INTERRUPTED, OVERDUE, Stop};
+use super::privileges::{Use, drop_capabilities};
+use super::signals::{Received, Signals};
+use super::stop::{OVERDUE, Stop};
 use super::worker::{RuntimeConfig, RuntimeConfigs};
 use crate::clock::monotonic;
 use crate::export::{Reopen, Stopped};
@@ -34,6 +35,8 @@ pub(super) struct Control {
     /// Files that are opened again with the configuration.
     pub(super) reopen: Reopen,
     pub(super) limits: Limits,
+    /// The capabilities that stay.
+    pub(super) needed: Use,
     /// The only destination is standard output: the agent ends when its reader goes.
     pub(super) ends_with_reader: bool,
     pub(super) handover: Arc<Handover>,
@@ -58,19 +61,59 @@ struct Watch {
     deadline: Option<Instant>,
 }
 
-impl Control {
-    /// Registers for the signals, then runs for as long as the process.
+/// The control thread while the agent starts: it heeds signals.
+pub(super) struct Starting(oneshot::Sender<Control>);
+
+impl Starting {
+    /// Registers for the signals and starts the thread. Until it has its work, SIGINT and SIGTERM
+    /// end the process at once, and SIGHUP waits.
     ///
     /// # Errors
     /// When the thread cannot be made.
-    pub(super) fn start(self) -> io::Result<()> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let entered = runtime.enter();
-        // Registered before this returns: no signal is missed.
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        drop(entered);
+    pub(super) fn new() -> io::Result<Self> {
+        let (runtime, mut signals) = Signals::register()?;
+        let (sender, mut control) = oneshot::channel::<Control>();
+        thread::Builder::new()
+            .name("control".into())
+            .spawn(move || {
+                // Started before the capture, with all that this takes. It may read the
+                // configuration again, and needs no more.
+                let _ = drop_capabilities(Use::Processes);
+                runtime.block_on(async {
+                    let mut hung_up = false;
+                    let control = loop {
+                        tokio::select! {
+                            control = &mut control => break control,
+                            received = signals.next() => match received {
+                                Received::Hangup => hung_up = true,
+                                _ => std::process::exit(received.exit_code()),
+                            },
+                        }
+                    };
+                    // None is sent when the start has failed.
+                    if let Ok(control) = control {
+                        control.run(signals, hung_up).await;
+                    }
+                });
+            })?;
+        Ok(Self(sender))
+    }
+
+    /// Gives the thread its work.
+    ///
+    /// # Errors
+    /// When the thread is gone.
+    pub(super) fn go_on(self, control: Control) -> io::Result<()> {
+        let sent = self.0.send(control);
+        sent.map_err(|_| io::Error::other("the control thread has ended early"))
+    }
+}
+
+impl Control {
+    /// Runs for as long as the process. `hung_up`: a SIGHUP came before.
+    async fn run(self, mut signals: Signals, hung_up: bool) {
+        // Never fails for fewer capabilities.
+        let _ = drop_capabilities(self.needed);
         let mut watch = Watch {
             guard: Guard::new(self.budget.clone()),
             usages: Usages::new(),
@@ -78,37 +121,34 @@ impl Control {
             heart: self.shared.heart("control thread", STALLED),
             deadline: None,
         };
-        thread::Builder::new()
-            .name("control".into())
-            .spawn(move || {
-                runtime.block_on(async {
-                    let mut period = interval(PERIOD);
-                    let mut refresh = interval(REFRESH);
-                    period.set_missed_tick_behavior(MissedTickBehavior::Skip);
-                    refresh.set_missed_tick_behavior(MissedTickBehavior::Skip);
-                    loop {
-                        tokio::select! {
-                            _ = interrupt.recv() => self.end(),
-                            _ = terminate.recv() => self.end(),
-                            _ = hangup.recv() => self.reload(),
-                            _ = period.tick() => self.observe(&mut watch),
-                            _ = refresh.tick() => self.own.refresh(),
-                        }
-                    }
-                });
-            })?;
-        Ok(())
+        let mut period = interval(PERIOD);
+        let mut refresh = interval(REFRESH);
+        period.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        if hung_up {
+            self.reload();
+        }
+        loop {
+            tokio::select! {
+                received = signals.next() => match received {
+                    Received::Hangup => self.reload(),
+                    _ => self.end(received),
+                },
+                _ = period.tick() => self.observe(&mut watch),
+                _ = refresh.tick() => self.own.refresh(),
+            }
+        }
     }
 
     /// The first time in good order, the second time at once.
-    fn end(&self) {
+    fn end(&self, received: Received) {
         if self.handover.request_end() {
             // Another agent has taken over: this one ends by itself once its own exchanges are
             // delivered.
             return;
         }
         if self.stop.asked() {
-            std::process::exit(INTERRUPTED);
+            std::process::exit(received.exit_code());
         }
         self.stop.ask();
     }

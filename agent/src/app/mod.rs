@@ -32,6 +32,7 @@ mod run;
 mod screen;
 mod service;
 mod settings;
+mod signals;
 mod stop;
 mod takeover;
 mod tap;

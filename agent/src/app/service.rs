@@ -17,7 +17,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::connections::{self, Counter};
-use super::control::Control;
+use super::control::{Control, Starting};
 use super::enrich::Enrichment;
 use super::metered::{Metered, publish};
 use super::outputs::{output, write_ledger};
@@ -26,6 +26,7 @@ use super::pipeline::{Ended, Pipeline, Time};
 use super::privileges::{self, Use};
 use super::queue::{Queue, WhenFull};
 use super::settings::{control_limits, limits, options, side};
+use super::signals::undisturbed;
 use super::stop::Stop;
 use super::takeover::Takeover;
 use super::tap::processes;
@@ -53,6 +54,7 @@ use crate::workload::Workloads;
 
 /// Runs the command.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
+    let starting = Starting::new().map_err(Failure::Thread)?;
     let mut config = configure::load(args)?;
     let reopen = Reopen::default();
     let metrics = Metrics::new(&config.metrics).map(Arc::new);
@@ -73,7 +75,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
 
     let takeover = Takeover::new(&config.handover);
     let handover = takeover.handover.clone();
-    let mut capture = Capture::start(&options(&config))?;
+    let mut capture = undisturbed(|| Capture::start(&options(&config)))?;
     let hooks: Vec<_> = capture.hooks().iter().map(hook).collect();
     info!(cgroup = %capture.cgroup().display(), "capturing");
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
@@ -113,8 +115,9 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         limits: control_limits(&config),
         ends_with_reader,
         handover: handover.clone(),
+        needed: needed(&config),
     };
-    control.start().map_err(Failure::Thread)?;
+    starting.go_on(control).map_err(Failure::Thread)?;
     // An agent is ready when it emits: one that is to take over is not yet.
     let hooked = shared.clone();
     let ready = move || hooked.set_hooks(hooks);
@@ -150,13 +153,18 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
 /// Drops the rights that are not needed once capture has started, before any thread is started:
 /// threads have what the one that started them had. Gives who names processes, where spans do.
 fn drop_rights(config: &Config, capture: &mut Capture) -> Result<Option<Arc<Processes>>, Failure> {
-    let needed = match config.span.profile {
-        Profile::Semconv => Use::Processes,
-        _ => Use::Capture,
-    };
+    let needed = needed(config);
     privileges::drop_capabilities(needed).map_err(Failure::Privileges)?;
     let processes = (needed == Use::Processes).then(|| processes(capture));
     Ok(processes.transpose()?.map(Arc::new))
+}
+
+/// The capabilities that spans take.
+const fn needed(config: &Config) -> Use {
+    match config.span.profile {
+        Profile::Semconv => Use::Processes,
+        _ => Use::Capture,
+    }
 }
 
 /// The destinations and the file of the ledger.

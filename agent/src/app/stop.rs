@@ -6,15 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::privileges::{Use, drop_capabilities};
+use super::signals::Signals;
 use super::{say, screen};
-
-/// Exit code of a process ended by SIGINT, as shells report it.
-pub(super) const INTERRUPTED: i32 = 130;
 
 /// Exit code of a process that could not end in good order in time.
 pub(super) const OVERDUE: i32 = 1;
@@ -36,6 +32,8 @@ pub(super) struct Stop(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
+    /// There is something to end in good order.
+    working: AtomicBool,
     asked: AtomicBool,
     /// By a signal.
     signalled: AtomicBool,
@@ -46,6 +44,19 @@ struct State {
 impl Stop {
     pub(super) fn ask(&self) {
         self.0.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// From here on there is something to end in good order.
+    pub(super) fn working(&self) {
+        self.0.working.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the next signal ends the process at once: nothing is captured yet, or the end in
+    /// good order was asked for already.
+    pub(super) fn is_immediate(&self) -> bool {
+        // The first signal ends a screen, too, whose capture may have ended.
+        let is_second = || self.asked() && (self.is_signalled() || !screen::is_taken());
+        !self.0.working.load(Ordering::Relaxed) || is_second()
     }
 
     pub(super) fn asked(&self) -> bool {
@@ -66,16 +77,10 @@ impl Stop {
         self.0.steps.load(Ordering::Relaxed)
     }
 
-    /// Asks on SIGINT, SIGTERM and SIGHUP. A second one ends the process at once, and so does the
-    /// deadline when nothing goes on.
+    /// Asks on SIGINT, SIGTERM and SIGHUP. Before work has begun a signal ends the process at once,
+    /// and so does a second one, and the deadline when nothing goes on.
     pub(super) fn on_signals(&self) -> io::Result<()> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let entered = runtime.enter();
-        // Registered before this returns: no signal is missed.
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        drop(entered);
+        let (runtime, mut signals) = Signals::register()?;
         let stop = self.clone();
         thread::Builder::new()
             .name("signals".into())
@@ -87,10 +92,8 @@ impl Stop {
                     let mut deadline = None;
                     let mut steps = 0;
                     loop {
-                        tokio::select! {
-                            _ = interrupt.recv() => {}
-                            _ = terminate.recv() => {}
-                            _ = hangup.recv() => {}
+                        let received = tokio::select! {
+                            received = signals.next() => received,
                             () = until(deadline) => {
                                 let before = std::mem::replace(&mut steps, stop.steps());
                                 if steps != before {
@@ -101,11 +104,10 @@ impl Stop {
                                 screen::leave();
                                 std::process::exit(OVERDUE);
                             }
-                        }
-                        // The first signal ends a screen, too, whose capture may have ended.
-                        if stop.asked() && (stop.is_signalled() || !screen::is_taken()) {
+                        };
+                        if stop.is_immediate() {
                             screen::leave();
-                            std::process::exit(INTERRUPTED);
+                            std::process::exit(received.exit_code());
                         }
                         stop.0.signalled.store(true, Ordering::Relaxed);
                         stop.ask();
@@ -115,5 +117,20 @@ impl Stop {
                 });
             })?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_work_is_ended_in_good_order() {
+        let stop = Stop::default();
+        assert!(stop.is_immediate());
+        stop.working();
+        assert!(!stop.is_immediate());
+        stop.ask();
+        assert!(stop.is_immediate() && stop.asked());
     }
 }

@@ -21,6 +21,7 @@ use super::pipeline::{Ended, Time};
 use super::privileges::{self, Use};
 use super::queue::WhenFull;
 use super::run::{self, Finished, Run, limits};
+use super::signals::undisturbed;
 use super::stop::Stop;
 use super::{Failure, Said, pids, programs, say};
 use crate::capture::Source;
@@ -54,7 +55,7 @@ pub(super) fn capture(args: &TapArgs, looking: Looking) -> Result<(), Failure> {
     let record = record.map(outputs::start).transpose()?;
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;
-    let mut capture = Capture::start(&options(args))?;
+    let mut capture = undisturbed(|| Capture::start(&options(args)))?;
     let programs = programs::start(
         &mut capture,
         Programs::default(),
