@@ -91,13 +91,16 @@ impl Redactor {
         content: &mut Content,
     ) {
         let bytes = enveloped.bytes(body);
-        body.messages.get_or_insert_with(|| {
+        let counted = body.messages.unwrap_or_else(|| {
             let mut counter = Counter::new(enveloped.protocol.last());
             counter.push(&bytes);
-            let mut seen = counter.seen();
-            seen.inexact |= content.cut;
-            seen
+            if content.cut {
+                counter.lose();
+            }
+            counter.seen()
         });
+        // That there are none or more says nothing.
+        body.messages = Some(counted).filter(|seen| seen.count > 0 || !seen.inexact);
         content.envelopes = true;
         if content.omitted.is_some() || bytes.is_empty() {
             return;

@@ -591,6 +591,53 @@ fn ignored(script: &[&str]) {
     assert_eq!(run.engine.stats().not_http, 1);
 }
 
+/// Messages of a call are counted whatever is kept of a body.
+#[test]
+fn messages_of_a_call() {
+    let call = |path: &str, body: &str| {
+        let len = body.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nContent-Type: application/grpc-web\r\n\
+             Content-Length: {len}\r\n\r\n{body}"
+        )
+    };
+    let chunked = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web+proto\r\n\
+        Transfer-Encoding: chunked\r\n\r\n8\r\n\0\0\0\0\x03abc\r\n8\r\n\0\0\0\0\x05de\x01\r\n\
+        2\r\nfg\r\n6\r\n\x7f\0\0\0\x01x\r\n0\r\n\r\n";
+    for size in [1, 7, 1000] {
+        let mut wire = Wire::new(Side::Server);
+        let announced = "\0\x7f\x7f\x7f\x7fabc";
+        for request in [call("/s.S/A", "\0\0\0\0\x01a"), call("/s.S/B", announced)] {
+            for chunk in request.as_bytes().chunks(size) {
+                wire.say(CLIENT, chunk);
+            }
+            for chunk in chunked.as_bytes().chunks(size) {
+                wire.say(SERVER, chunk);
+            }
+        }
+        let mut run = Run::new(Limits {
+            body: 0,
+            ..Limits::default()
+        });
+        run.feed(&wire.packets);
+        run.finish();
+        let counted = |body: &crate::http::Body| {
+            let seen = body.messages.expect("counted");
+            (seen.count, seen.bytes, seen.inexact)
+        };
+        let exchanges = run.output.exchanges.iter();
+        let requests: Vec<_> = exchanges
+            .clone()
+            .map(|e| counted(&e.request.body))
+            .collect();
+        assert_eq!(requests, [(1, 1, false), (1, 3, true)]);
+        for exchange in exchanges {
+            let response = exchange.response.as_ref().unwrap();
+            assert_eq!(counted(&response.body), (3, 9, false));
+        }
+    }
+}
+
 #[test]
 fn proxy_preambles() {
     let preamble = "PROXY TCP4 198.51.100.7 192.0.2.2 4711 80\r\n";

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::chunked::{Chunked, Part};
 use super::{Framed, head};
+use crate::http::rpc::Counter;
 use crate::http::{Body, Bounds, Framing};
 
 /// A body being read.
@@ -17,6 +18,8 @@ pub struct Reading {
     missing: u64,
     /// A byte is missing: what follows it is not kept.
     broken: bool,
+    /// Counts messages, in a call.
+    messages: Option<Box<Counter>>,
 }
 
 #[derive(Debug)]
@@ -65,7 +68,7 @@ pub enum Wanted {
 }
 
 impl Reading {
-    pub(super) fn new(framed: Framed, bounds: &Bounds) -> Option<Self> {
+    pub(super) fn new(framed: Framed, counter: Option<Counter>, bounds: &Bounds) -> Option<Self> {
         let rule = match framed {
             Framed::None | Framed::Switched => return None,
             Framed::Length(length) => Rule::Length(length),
@@ -79,6 +82,7 @@ impl Reading {
             size: 0,
             missing: 0,
             broken: false,
+            messages: counter.map(Box::new),
         })
     }
 
@@ -88,7 +92,8 @@ impl Reading {
             Rule::Chunked(chunked) => chunked.memory() + size_of::<Chunked>(),
             Rule::Length(_) | Rule::Close => 0,
         };
-        self.kept.capacity() + chunked
+        let counter = self.messages.as_ref().map_or(0, |_| size_of::<Counter>());
+        self.kept.capacity() + chunked + counter
     }
 
     /// No byte of it has come.
@@ -120,7 +125,7 @@ impl Reading {
             missing: self.missing,
             framing,
             trailers: None,
-            messages: None,
+            messages: self.messages.as_ref().map(|messages| messages.seen()),
         }
     }
 
@@ -171,7 +176,10 @@ impl Reading {
     }
 
     /// The whole body came in one chunk: one copy.
-    fn at_once(&self, data: &[u8]) -> Body {
+    fn at_once(&mut self, data: &[u8]) -> Body {
+        if let Some(messages) = &mut self.messages {
+            messages.push(data);
+        }
         Body {
             bytes: Bytes::copy_from_slice(data.get(..self.limit).unwrap_or(data)),
             size: data.len() as u64,
@@ -180,12 +188,15 @@ impl Reading {
             truncated: data.len() > self.limit,
             framing: Framing::Length,
             trailers: None,
-            messages: None,
+            messages: self.messages.as_ref().map(|messages| messages.seen()),
         }
     }
 
     fn keep(&mut self, data: &[u8]) {
         self.size = self.size.saturating_add(data.len() as u64);
+        if let Some(messages) = &mut self.messages {
+            messages.push(data);
+        }
         if self.broken {
             return;
         }
@@ -231,6 +242,12 @@ impl Reading {
         }
         self.size = self.size.saturating_add(inside);
         self.broken |= inside.min(wanted) > 0;
+        if let Some(messages) = &mut self.messages {
+            messages.miss(inside);
+            if !survives && !over {
+                messages.lose();
+            }
+        }
         match survives {
             true => Damage::Survived {
                 lost: harm,
@@ -274,7 +291,7 @@ impl Reading {
             missing: self.missing,
             framing,
             trailers,
-            messages: None,
+            messages: self.messages.as_ref().map(|messages| messages.seen()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::body::{Progress, Reading};
 use super::head::{self, Parsed, ReadError, find_end};
 use super::{Damage, Framed, Head, Wanted, lenient};
+use crate::http::rpc::Counter;
 use crate::http::{Anomalies, Body, Bounds};
 
 /// What a [`Reader`] made of its input.
@@ -144,10 +145,15 @@ impl Reader {
         }
     }
 
-    /// How the body ends whose head was just given. A message without one is over at once: its body
-    /// is returned.
-    pub fn body(&mut self, framed: Framed, bounds: &Bounds) -> Option<Body> {
-        match Reading::new(framed, bounds) {
+    /// How the body ends whose head was just given, and what counts its messages. A message without
+    /// one is over at once: its body is returned.
+    pub fn body(
+        &mut self,
+        framed: Framed,
+        counter: Option<Counter>,
+        bounds: &Bounds,
+    ) -> Option<Body> {
+        match Reading::new(framed, counter, bounds) {
             Some(reading) => {
                 self.state = State::Body(reading);
                 None

@@ -1,5 +1,8 @@
 //! Messages in envelopes: a byte of flags, four bytes of length, and the message.
 
+use super::Protocol;
+use crate::http::Fields;
+
 /// Bytes before a message.
 pub const PREFIX: usize = 5;
 
@@ -11,9 +14,9 @@ const COMPRESSED: u8 = 1;
 pub struct Messages {
     /// How many began.
     pub count: u64,
-    /// Bytes of them, as their envelopes say, without envelopes. The last may not be whole.
+    /// Bytes of them that travelled, without envelopes. What an envelope announces does not count.
     pub bytes: u64,
-    /// The beginnings of more messages may be among bytes that are missing.
+    /// There may be more: bytes are missing, or the last message is cut.
     pub inexact: bool,
 }
 
@@ -26,6 +29,8 @@ pub struct Counter {
     have: usize,
     /// Bytes of its message that are to come.
     left: u64,
+    /// It is a message.
+    counts: bool,
     /// Flags of the envelope that ends a call.
     last: Option<u8>,
 }
@@ -43,14 +48,25 @@ impl Counter {
             prefix: [0; PREFIX],
             have: 0,
             left: 0,
+            counts: false,
             last,
         }
+    }
+
+    /// Of a body with these fields, if its messages can be counted while they pass by.
+    #[must_use]
+    pub fn of(fields: &Fields) -> Option<Self> {
+        let protocol = Protocol::of_media_type(fields.get("content-type")?)?;
+        protocol.is_counted().then(|| Self::new(protocol.last()))
     }
 
     /// What was counted.
     #[must_use]
     pub const fn seen(&self) -> Messages {
-        self.seen
+        Messages {
+            inexact: self.seen.inexact || self.left > 0 || self.have > 0,
+            ..self.seen
+        }
     }
 
     /// The next bytes.
@@ -63,7 +79,7 @@ impl Counter {
                 let len = usize::try_from(self.left)
                     .unwrap_or(usize::MAX)
                     .min(bytes.len());
-                self.left -= len as u64;
+                self.passes(len as u64);
                 bytes = bytes.get(len..).unwrap_or_default();
                 continue;
             }
@@ -84,19 +100,28 @@ impl Counter {
         let [flags, a, b, c, d] = self.prefix;
         self.have = 0;
         self.left = u64::from(u32::from_be_bytes([a, b, c, d]));
-        if self.last.is_none_or(|last| flags & last == 0) {
-            self.seen.count += 1;
-            self.seen.bytes += self.left;
+        self.counts = self.last.is_none_or(|last| flags & last == 0);
+        self.seen.count += u64::from(self.counts);
+    }
+
+    /// So many bytes of the message at hand.
+    const fn passes(&mut self, len: u64) {
+        self.left -= len;
+        if self.counts {
+            self.seen.bytes += len;
         }
     }
 
     /// The next bytes are missing.
     pub const fn miss(&mut self, len: u64) {
-        if self.left >= len {
-            self.left -= len;
-        } else {
-            self.seen.inexact = true;
-        }
+        let inside = if self.left < len { self.left } else { len };
+        self.passes(inside);
+        self.seen.inexact |= inside < len;
+    }
+
+    /// So many bytes are missing that nobody knows what the next ones are.
+    pub const fn lose(&mut self) {
+        self.seen.inexact = true;
     }
 }
 
@@ -198,6 +223,15 @@ mod tests {
         check(&[Ok(&BODY[..5]), Err(3), Ok(&BODY[8..])], (3, 5, false));
         check(&[Ok(&BODY[..6]), Err(3), Ok(&BODY[9..])], (1, 3, true));
         check(&[Err(1), Ok(BODY)], (0, 0, true));
+    }
+
+    #[test]
+    fn what_is_announced_and_does_not_come() {
+        check(&[Ok(b"\0\xff\xff\xff\xffabc")], (1, 3, true));
+        check(&[Ok(b"\0\xff\xff\xff\xff")], (1, 0, true));
+        check(&[Ok(b"\0\xff\xff\xff\xffabc"), Err(4)], (1, 7, true));
+        check(&[Ok(b"\x80\xff\xff\xff\xffabc")], (0, 0, true));
+        check(&[Ok(BODY), Ok(b"\0\0")], (3, 5, true));
     }
 
     #[test]

@@ -74,7 +74,9 @@ use super::quiescent::Spoken;
 use super::{Context, Messages};
 use crate::exchange::{InFlight, Progress};
 use crate::flow::{Direction, Endpoint, Nanos, Offset, Peers};
-use crate::http::h1::{Reader, Wanted};
+use crate::http::Fields;
+use crate::http::h1::{Framed, Reader, Wanted};
+use crate::http::rpc::Counter;
 use crate::ledger::{Dropped, Partial};
 use crate::transport::{Chunk, Gap};
 
@@ -131,6 +133,14 @@ fn set_claim_apart(mut peers: Arc<Peers>) -> (Arc<Peers>, Option<Endpoint>) {
         Arc::make_mut(&mut peers).proxied_client = None;
     }
     (peers, claim)
+}
+
+/// What counts the messages of a body, if it is messages of a call.
+fn counter(framed: Framed, fields: &Fields) -> Option<Counter> {
+    match framed {
+        Framed::None | Framed::Switched => None,
+        Framed::Length(_) | Framed::Chunked | Framed::Close => Counter::of(fields),
+    }
 }
 
 /// The first final response decides on a PROXY protocol preamble: a server that expects none takes

@@ -1,12 +1,13 @@
 //! The requests' side.
 
 use super::super::Context;
-use super::H1;
 use super::beginning::{empty_lines, is_known_request};
 use super::state::{LastRequest, Pairing, Pickup, Recognition, Requests, Responses, Started};
+use super::{H1, counter};
 use crate::exchange::{InFlight, Partial, Progress};
 use crate::flow::Nanos;
 use crate::http::h1::{self, Class, Damage, Event, Framed, ReadError, Reader, Traits, classify};
+use crate::http::rpc::Counter;
 use crate::http::{Anomalies, Body, Method, RequestHead};
 use crate::ledger::Dropped;
 use crate::transport::{Chunk, Gap};
@@ -198,6 +199,7 @@ impl H1 {
         };
         let times = (started.time, now);
         let anomalies = anomalies.with(traits.anomalies).with(started.marks);
+        let counter = framed.and_then(|framed| counter(framed, &head.fields));
         let mut exchange = InFlight::new(head, anomalies, times, started.offset);
         exchange.expects = traits.expects;
         if framed.is_none() {
@@ -207,7 +209,7 @@ impl H1 {
         self.current = false;
         self.queue(exchange, now, cx);
         match framed {
-            Some(framed) => self.request_body(framed, now, cx),
+            Some(framed) => self.request_body((framed, counter), now, cx),
             // Where it ends is not known, nor where the next begins.
             None => {
                 let unknown = Body {
@@ -244,9 +246,14 @@ impl H1 {
         self.current = true;
     }
 
-    fn request_body(&mut self, framed: Framed, now: Nanos, cx: &mut Context<'_>) {
+    fn request_body(
+        &mut self,
+        (framed, counter): (Framed, Option<Counter>),
+        now: Nanos,
+        cx: &mut Context<'_>,
+    ) {
         if let Requests::Reading(reader) = &mut self.requests
-            && let Some(body) = reader.body(framed, &cx.bounds)
+            && let Some(body) = reader.body(framed, counter, &cx.bounds)
         {
             self.request_end(body, now, cx);
         }

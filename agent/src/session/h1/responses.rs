@@ -5,7 +5,7 @@ use super::super::quiescent::is_interim;
 use super::beginning::empty_lines;
 use super::state::{Pairing, Pickup, Requests, Responses};
 use super::switched::{Early, Switched};
-use super::{H1, decide_claim};
+use super::{H1, counter, decide_claim};
 use crate::exchange::{InFlight, Partial, Progress};
 use crate::flow::{Nanos, Offset};
 use crate::http::h1::{self, Class, Damage, Event, Framed, ReadError, Reader, classify};
@@ -162,6 +162,7 @@ impl H1 {
             return;
         }
         let status = head.status;
+        let counter = counter(framed, &head.fields);
         exchange.response_head(head, anomalies.with(traits.anomalies), now);
         self.held += exchange.memory() - before;
         decide_claim(&mut self.claim, &mut self.peers, status);
@@ -175,7 +176,7 @@ impl H1 {
             return;
         }
         if let Responses::Reading(reader) = &mut self.responses
-            && let Some(body) = reader.body(framed, &cx.bounds)
+            && let Some(body) = reader.body(framed, counter, &cx.bounds)
         {
             self.response_end(body, now, cx);
         }

@@ -455,6 +455,7 @@ fn exchanges() -> Vec<Sanitized> {
     let response = &mut call.response.as_mut().unwrap().body;
     for body in [&mut call.request.body, response] {
         body.messages = Some(crate::http::rpc::Messages {
+            count: 1,
             inexact: true,
             ..Default::default()
         });
