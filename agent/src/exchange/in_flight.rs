@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{Exchange, Interim, Peers, Request, Response};
-use crate::flow::{Nanos, Offset};
-use crate::http::{Anomalies, Body, Method, RequestHead, ResponseHead};
+use crate::flow::{Nanos, Offset, TunnelClaims};
+use crate::http::{Anomalies, Body, Method, RequestHead, ResponseHead, tunnel};
 use crate::ledger::{Dropped, Ledger, Partial};
 
 /// How far the response is.
@@ -93,6 +93,14 @@ impl InFlight {
         self.response
             .as_ref()
             .is_some_and(|response| response.head.status == 101 && names(response))
+    }
+
+    /// What a CONNECT says of its tunnel.
+    pub(crate) fn claims(&self) -> TunnelClaims {
+        match &self.request {
+            Some(request) if self.method == Method::Connect => tunnel::claims(&request.head),
+            _ => TunnelClaims::default(),
+        }
     }
 
     /// The request, which another protocol goes on with. It stays started.

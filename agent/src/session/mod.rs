@@ -180,7 +180,7 @@ impl Session {
                 Self::H2(Box::new(H2::upgraded(Arc::clone(peers), *request)))
             }
             None if switched.websocket => Self::WebSocket(Box::new(WebSocket::new(requests))),
-            None => Self::Tunnel(Box::new(Tunnel::new(peers, origin))),
+            None => Self::Tunnel(Box::new(Tunnel::new(peers, switched.claims, origin))),
         };
         self.opens(requests.opposite(), chunk.offset, true, cx);
         // Where the next request bytes are not known yet, the sender of the response says.

@@ -2,7 +2,7 @@
 
 use super::h1::End;
 use super::{Context, Messages, Origin, Session};
-use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
+use crate::flow::{Demand, Direction, Nanos, Offset, Peers, TunnelClaims};
 use crate::http::Anomalies;
 use crate::transport::{Chunk, Gap};
 
@@ -18,9 +18,9 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// A tunnel between these peers. The session inside is a fresh one, unless connections are
+    /// A tunnel between these peers, and what is said of it. The session inside is a fresh one, unless connections are
     /// nested too deep already.
-    pub(crate) fn new(peers: &Arc<Peers>, origin: &Origin) -> Self {
+    pub(crate) fn new(peers: &Arc<Peers>, claims: TunnelClaims, origin: &Origin) -> Self {
         let (inner, connection) = match origin.connection.inner(0) {
             Some(connection) => (Session::default(), connection),
             None => (Session::Ignored, origin.connection),
@@ -29,7 +29,10 @@ impl Tunnel {
             inner,
             origin: Origin {
                 connection,
-                outer: Some(Arc::clone(peers)),
+                outer: Some(Arc::new(Peers {
+                    claims,
+                    ..Peers::clone(peers)
+                })),
                 ..origin.clone()
             },
             requests: peers.side.requests(),

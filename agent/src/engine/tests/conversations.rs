@@ -337,6 +337,18 @@ fn inside_a_tunnel() {
             "GET /b \"\" !shutdown",
         ],
     );
+    let script = [
+        "> CONNECT 10.0.0.5:8080 HTTP/1.1\r\nHost: x\r\nForwarded: for=10.0.0.9\r\n\r\n",
+        ok,
+        "> GET /a HTTP/1.1\r\n\r\n",
+        "< HTTP/1.1 204 No\r\n\r\n",
+    ];
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire(Side::Server, &script).packets);
+    run.finish();
+    let outer = run.output.exchanges[1].peers.outer.as_ref().unwrap();
+    assert_eq!(outer.claims.target.unwrap().to_string(), "10.0.0.5:8080");
+    assert_eq!(outer.claims.forwarded.unwrap().to_string(), "10.0.0.9");
     // The client does not wait; the server's first bytes come with the response to the CONNECT.
     check(
         &[

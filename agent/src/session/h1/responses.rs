@@ -229,6 +229,7 @@ impl H1 {
         {
             cx.drop_with(Dropped::PairingLost);
         }
+        let claims = self.in_flight.front().map(InFlight::claims);
         let upgraded = self
             .in_flight
             .front_mut()
@@ -249,6 +250,7 @@ impl H1 {
         self.switched = Some(Box::new(Switched {
             websocket,
             upgraded,
+            claims: claims.unwrap_or_default(),
             requests_ended: matches!(self.requests, Requests::Ended),
             early: match &mut self.requests {
                 Requests::Hold(early) => std::mem::take(early),

@@ -1,7 +1,7 @@
 //! From HTTP/1 to something else: after a 101, or a 2xx to CONNECT.
 
 use crate::exchange::Request;
-use crate::flow::{Nanos, Offset};
+use crate::flow::{Nanos, Offset, TunnelClaims};
 use crate::transport::{Chunk, Gap};
 
 /// Bytes kept that came after a CONNECT and before its response. Clients that do not wait send a
@@ -64,6 +64,8 @@ pub(crate) struct Switched {
     pub(crate) websocket: bool,
     /// It is HTTP/2 (RFC 7540 §3.2): the request, which is its first stream.
     pub(crate) upgraded: Option<Box<Request>>,
+    /// What a CONNECT says of the tunnel.
+    pub(crate) claims: TunnelClaims,
     /// What the client sent before it knew.
     pub(crate) early: Early,
     /// The client has ended its direction.
