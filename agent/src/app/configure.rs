@@ -22,14 +22,8 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
     match command {
         ConfigCommand::Check { file } => {
             let overrides = Overrides::from_environment(variables());
-            let config = complete(config::load(Some(file), &overrides)?)?;
-            Gate::new(&config.policy, &config.redaction)?;
-            routes(&config)?;
-            let mut count = collectors(&config)?.len();
-            count += usize::from(config.export.stdout) + usize::from(config.export.har.is_some());
-            let has_log = usize::from(config.access_log.path.is_some());
-            count += has_log;
-            refuse_none(count, &config)?;
+            let config = config::load(Some(file), &overrides)?;
+            let count = check(config).map_err(|error| placed(&error, &overrides, Some(file)))?;
             let noun = match count {
                 1 => "destination",
                 _ => "destinations",
@@ -39,6 +33,30 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
         ConfigCommand::Schema => writeln!(out, "{:#}", config::schema()),
     }
     .map_err(Failure::Output)
+}
+
+/// Checks all that can be checked without capture; how many destinations there are.
+fn check(config: Config) -> Result<usize, Failure> {
+    let config = complete(config)?;
+    Gate::new(&config.policy, &config.redaction)?;
+    routes(&config)?;
+    let mut count = collectors(&config)?.len();
+    count += usize::from(config.export.stdout) + usize::from(config.export.har.is_some());
+    count += usize::from(config.access_log.path.is_some());
+    refuse_none(count, &config)?;
+    Ok(count)
+}
+
+/// An error about a value, with where that comes from before it.
+fn placed(error: &Failure, overrides: &Overrides, file: Option<&Path>) -> Failure {
+    let reason = error.to_string();
+    let origin = reason.split(": ").next();
+    let origin = origin.and_then(|key| overrides.origin(key));
+    let file = file.map(|file| file.display().to_string());
+    match origin.map(str::to_owned).or(file) {
+        Some(origin) => Failure::Setting(format!("{origin}: {reason}")),
+        None => Failure::Setting(reason),
+    }
 }
 
 /// The configuration of `meshtap run`: flags before variables before the file.
@@ -59,7 +77,7 @@ fn read(args: &RunArgs, file: Option<&Path>) -> Result<Config, Failure> {
     if args.no_redact {
         config.redaction.switch_off();
     }
-    complete(config)
+    complete(config).map_err(|error| placed(&error, &overrides, file))
 }
 
 /// Adds what the standard variables say, and checks the result.

@@ -97,6 +97,21 @@ impl Overrides {
     }
 }
 
+impl Overrides {
+    /// The variable or flag that decides on a key (`limits.body`), if one does.
+    #[must_use]
+    pub fn origin(&self, key: &str) -> Option<&str> {
+        let found = self.0.iter().rev().find(|setting| {
+            let path = setting.path.join(".");
+            path == key
+                || key
+                    .strip_prefix(&path)
+                    .is_some_and(|rest| rest.starts_with('.'))
+        });
+        found.map(|setting| setting.origin.as_str())
+    }
+}
+
 /// Reads `file`, if one is given, and applies `overrides`.
 ///
 /// # Errors
@@ -292,6 +307,18 @@ mod tests {
             &["limits"],
             Err("--set limits: write it as key.path=value"),
         );
+    }
+
+    #[test]
+    fn who_decides_on_a_key() {
+        let variable = ("MESHTAP_LIMITS__BODY".to_owned(), "0".to_owned());
+        let mut overrides = Overrides::from_environment([variable].into_iter());
+        overrides.set("export={}").unwrap();
+        let check = |key, expected| assert_eq!(overrides.origin(key), expected, "{key}");
+        check("limits.body", Some("MESHTAP_LIMITS__BODY"));
+        check("limits.idle", None);
+        check("export.otlp", Some("--set export"));
+        check("exporter", None);
     }
 
     #[test]

@@ -51,6 +51,17 @@ impl ItemKind {
         }
     }
 
+    /// The name of so many, in text for people.
+    #[must_use]
+    pub const fn noun(self, count: u64) -> &'static str {
+        match (self, count) {
+            (Self::Span, 1) => "span",
+            (Self::HarEntry, 1) => "HAR entry",
+            (Self::LogLine, 1) => "log line",
+            _ => self.plural(),
+        }
+    }
+
     /// The name of several, in text for people.
     #[must_use]
     pub const fn plural(self) -> &'static str {

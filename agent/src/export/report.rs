@@ -59,7 +59,7 @@ impl Report {
             "{}: {} {} = {} exported",
             self.name,
             totals.accepted,
-            self.kind.plural(),
+            self.kind.noun(totals.accepted),
             totals.exported
         );
         let dropped = DropReason::ALL.iter().zip(totals.dropped);

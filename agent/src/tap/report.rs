@@ -149,9 +149,13 @@ impl Report {
         let stats = &self.stats;
         let _ = write!(
             text,
-            "traffic: {} on {} connections in {}",
+            "traffic: {} on {} {} in {}",
             size_words(stats.payload_bytes),
             stats.connections,
+            match stats.connections {
+                1 => "connection",
+                _ => "connections",
+            },
             duration_text(u64::try_from(self.elapsed.as_nanos()).unwrap_or(u64::MAX)),
         );
         if stats.http2 > 0 {
