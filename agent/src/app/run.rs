@@ -20,7 +20,7 @@ use crate::capture::Source;
 use crate::cli::{ColourChoice, ExportArgs, OutputArgs};
 use crate::clock::{WallClock, monotonic};
 use crate::engine::{Engine, Limits};
-use crate::export::{self, Exporters, OwnSockets};
+use crate::export::{self, Exporters, OwnSockets, Stopped};
 use crate::files::Output;
 use crate::flow::Nanos;
 use crate::har;
@@ -207,8 +207,8 @@ fn waiting(reports: &[export::Report]) -> Option<String> {
     let queued: Vec<_> = (reports.iter())
         .filter(|report| report.totals.queued() > 0)
         .map(|report| {
-            let items = report.kind.plural();
-            format!("{} {items} to {}", report.totals.queued(), report.name)
+            let (count, name) = (report.totals.queued(), &report.name);
+            format!("{count} {} to {name}", report.kind.noun(count))
         })
         .collect();
     (!queued.is_empty()).then(|| {
@@ -220,9 +220,11 @@ fn waiting(reports: &[export::Report]) -> Option<String> {
     })
 }
 
-/// An error when a destination did not take all spans.
+/// An error when a destination did not take everything: what it refused, and what was dropped or
+/// left behind. Who closed the other end of a pipe has read what they wanted.
 pub(super) fn check_delivered(reports: &[export::Report]) -> Result<(), Failure> {
     let missing: Vec<_> = (reports.iter())
+        .filter(|report| report.stopped != Some(Stopped::ReaderGone))
         .filter(|report| report.totals.exported < report.totals.accepted)
         .map(export::Report::text)
         .collect();
@@ -343,5 +345,39 @@ mod tests {
             Some("delivering 3 spans to otlp-1; this takes 10 s at most"),
             Some("otlp-1: 7 spans = 4 exported + 3 queued"),
         );
+        check(&[(1, 1, 0)], None, None);
+        check(
+            &[(1, 0, 1)],
+            Some("delivering 1 span to otlp-0;"),
+            Some("otlp-0: 1 span = 0 exported + 1 queued"),
+        );
+    }
+
+    #[test]
+    fn what_is_refused_is_not_delivered() {
+        let check = |totals: Totals, stopped, expected: Option<&str>| {
+            let report = export::Report {
+                stopped,
+                ..report("otlp", totals)
+            };
+            let found = check_delivered(&[report]).err().map(|f| f.to_string());
+            assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+            assert!(
+                found
+                    .unwrap_or_default()
+                    .contains(expected.unwrap_or_default())
+            );
+        };
+        let accepted = |rejected, dropped| Totals {
+            accepted: 2,
+            exported: 2 - rejected - dropped,
+            rejected,
+            dropped: [0, 0, dropped, 0],
+            ..Totals::default()
+        };
+        check(accepted(0, 0), None, None);
+        check(accepted(1, 0), None, Some("1 rejected"));
+        check(accepted(0, 2), None, Some("2 permanent_error"));
+        check(accepted(0, 2), Some(Stopped::ReaderGone), None);
     }
 }

@@ -25,6 +25,7 @@ use super::own::OwnTable;
 use super::pipeline::{Ended, Pipeline, Time};
 use super::privileges::{self, Use};
 use super::queue::{Queue, WhenFull};
+use super::run::check_delivered;
 use super::settings::{control_limits, limits, options, side};
 use super::signals::undisturbed;
 use super::stop::Stop;
@@ -38,7 +39,6 @@ use crate::capture::tls::discover::Programs;
 use crate::cli::RunArgs;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::export::delivery::DropReason as DeliveryDrop;
 use crate::export::{Exporters, OwnSockets, Reopen, Report, Target};
 use crate::files::{Files, Output};
 use crate::handover::Handover;
@@ -230,19 +230,6 @@ fn deliver(exporters: Exporters, timeout: Duration) -> Vec<Report> {
         );
     }
     exporters.shutdown(timeout)
-}
-
-/// An error when items were left behind.
-fn check_delivered(reports: &[Report]) -> Result<(), Failure> {
-    let left = reports.iter().filter(|report| {
-        let dropped = report.totals.dropped.get(DeliveryDrop::Shutdown as usize);
-        dropped.is_some_and(|count| *count > 0)
-    });
-    let left: Vec<_> = left.map(Report::text).collect();
-    match left.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::Undelivered(left.join("; "))),
-    }
 }
 
 /// What the threads work with.
