@@ -1,5 +1,5 @@
 //! PROXY protocol preambles (haproxy.org, "The PROXY protocol", versions 1 and 2): skipped, and the
-//! client they name is used.
+//! client they name is shown as a claim.
 
 use meshtap_tests::{HTTP_PORT, Nginx, Pair, Tap, curl, live, url};
 
@@ -27,7 +27,7 @@ fn version_1_from_curl_to_nginx() {
     });
 }
 
-/// A preamble, and the client that the two exchanges after it must be emitted with.
+/// A preamble, and the client that the two exchanges after it must be shown to claim.
 fn check(preamble: &[u8], client: (&str, u16)) {
     live(|bench| {
         let tap = Tap::new(bench).server_side().start();
@@ -41,7 +41,8 @@ fn check(preamble: &[u8], client: (&str, u16)) {
         let targets: Vec<_> = report.exchanges.iter().map(|e| e.target()).collect();
         assert_eq!(targets, ["/first", "/second"]);
         for exchange in &report.exchanges {
-            assert_eq!(exchange.end("client"), client);
+            assert_eq!(exchange.end("claimed_client"), client);
+            assert_eq!(exchange.end("client").0, "127.0.0.1");
             assert_eq!(exchange.end("server"), ("127.0.0.1", 9000));
         }
     });

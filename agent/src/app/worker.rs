@@ -10,7 +10,7 @@ use crate::clock::{Clocks, WallClock};
 use crate::config::Config;
 use crate::exchange::Exchange;
 use crate::export::{Handles, OwnSockets};
-use crate::flow::Process;
+use crate::flow::{Peers, Process};
 use crate::policy::{Admitted, ClientOrigin};
 use crate::redact::{Bodies, Gate, GateError, Sanitized};
 use crate::signal::expression::Evaluator;
@@ -197,7 +197,10 @@ impl Worker {
     }
 
     /// Counts an exchange that is in scope; makes a span of one that is sampled, and hands both on.
-    fn emit(&mut self, exchange: Exchange, found: &Attribution, now: Instant) {
+    fn emit(&mut self, mut exchange: Exchange, found: &Attribution, now: Instant) {
+        if found.is_proxy_trusted() {
+            Peers::trust_claim(&mut exchange.peers);
+        }
         let side = exchange.peers.side;
         let process = self.enrichment.process(&exchange.peers, now);
         let clock = self.clocks.at(exchange.request.began);

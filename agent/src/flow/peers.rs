@@ -20,7 +20,9 @@ pub struct Peers {
     pub client: Endpoint,
     /// The end that sends responses, as the socket knows it.
     pub server: Endpoint,
-    /// The client's address as a PROXY protocol preamble gives it, when there was one.
+    /// The client's address as a PROXY protocol preamble claims it, when there was one.
+    pub claimed_client: Option<Endpoint>,
+    /// The same, where a trusted proxy sent the preamble.
     pub proxied_client: Option<Endpoint>,
     /// The peers of the tunnel (CONNECT, HBONE, an upgrade) that this connection runs through.
     pub outer: Option<Arc<Self>>,
@@ -48,7 +50,15 @@ impl Peers {
         }
     }
 
-    /// Who sends the requests. What a PROXY protocol preamble claims goes before the socket's end.
+    /// The claim of a PROXY protocol preamble is believed.
+    pub fn trust_claim(peers: &mut Arc<Self>) {
+        if peers.claimed_client != peers.proxied_client {
+            let peers = Arc::make_mut(peers);
+            peers.proxied_client = peers.claimed_client;
+        }
+    }
+
+    /// Who sends the requests: a trusted proxy knows better than the socket.
     #[must_use]
     pub fn caller(&self) -> &Endpoint {
         self.proxied_client.as_ref().unwrap_or(&self.client)

@@ -25,6 +25,7 @@ pub(crate) fn exchange(request: impl AsRef<[u8]>, response: impl AsRef<[u8]>) ->
             side: Side::Server,
             client: client.into(),
             server: server.into(),
+            claimed_client: None,
             proxied_client: None,
             outer: None,
             claims: crate::flow::TunnelClaims::default(),

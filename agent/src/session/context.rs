@@ -136,7 +136,7 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// The peers of a connection whose requests take this direction.
-    pub(crate) fn peers(&self, requests: Direction, proxied_client: Option<Endpoint>) -> Peers {
+    pub(crate) fn peers(&self, requests: Direction, claimed_client: Option<Endpoint>) -> Peers {
         let (side, client, server) = match requests {
             Direction::Ingress => (Side::Server, self.remote, self.local),
             Direction::Egress => (Side::Client, self.local, self.remote),
@@ -148,7 +148,8 @@ impl Origin {
             side,
             client,
             server,
-            proxied_client,
+            claimed_client,
+            proxied_client: None,
             outer: self.outer.clone(),
             claims: TunnelClaims::default(),
         }

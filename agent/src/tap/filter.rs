@@ -32,7 +32,8 @@ impl Filter {
     pub fn accepts(&self, exchange: &Exchange) -> bool {
         let head = &exchange.request.head;
         let peers = &exchange.peers;
-        let ports = [peers.client, peers.server, *peers.caller()].map(|end| end.port());
+        let claimed = peers.claimed_client.unwrap_or(peers.client);
+        let ports = [peers.client, peers.server, claimed].map(|end| end.port());
         any(&self.ports, |port| ports.contains(port))
             && self.side.is_none_or(|side| side == exchange.peers.side)
             && any(&self.methods, |m| {
@@ -252,7 +253,7 @@ mod tests {
     fn the_port_of_a_proxy_line() {
         let mut exchange = sample::exchange();
         let mut peers = (*exchange.peers).clone();
-        peers.proxied_client = Some(
+        peers.claimed_client = Some(
             "192.0.2.1:51234"
                 .parse::<std::net::SocketAddr>()
                 .expect("valid")

@@ -38,6 +38,9 @@ struct Record<'a> {
     duration_ns: u64,
     side: &'static str,
     client: End,
+    /// As a PROXY preamble claims it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_client: Option<End>,
     server: End,
     #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<Process<'a>>,
@@ -173,6 +176,7 @@ impl<'a> Record<'a> {
             duration_ns: exchange.duration(),
             side: peers.side.label(),
             client: End::of(peers.caller()),
+            claimed_client: peers.claimed_client.as_ref().map(End::of),
             server: End::of(&peers.server),
             process: view.process.as_deref().map(Process::of),
             caller: view.caller.as_deref().map(Process::of),

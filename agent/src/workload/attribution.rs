@@ -131,6 +131,8 @@ pub struct Attribution {
     pub(super) is_cgroup_unknown: bool,
     /// Several may have had the other end's address: nobody is named.
     pub(super) is_uncertain: bool,
+    /// The client's end is a proxy whose PROXY preamble is believed.
+    pub(super) is_proxy_trusted: bool,
     pub(super) excluded: Option<Reason>,
     pub(super) settles_in: Nanos,
 }
@@ -178,6 +180,13 @@ impl Attribution {
         self.is_uncertain
     }
 
+    /// The client's end is a proxy whose PROXY preamble is believed: by configuration, or as it is
+    /// in the own pod of a proxy of the mesh (ztunnel passes requests to a waypoint so).
+    #[must_use]
+    pub const fn is_proxy_trusted(&self) -> bool {
+        self.is_proxy_trusted
+    }
+
     /// Nobody knows the cgroup, and someone should look for it.
     pub(crate) const fn is_cgroup_unknown(&self) -> bool {
         self.is_cgroup_unknown
@@ -203,7 +212,7 @@ impl Attribution {
         let other = Lookup::of(exchange).peer();
         // On the host's network loopback is everybody's.
         let is_shared = own.pod().is_some_and(|pod| pod.host_network);
-        let is_proxied = is_shared || peers.proxied_client.is_some();
+        let is_proxied = is_shared || peers.claimed_client.is_some();
         is_internal(peers.server.port(), other, is_proxied)
     }
 

@@ -118,7 +118,8 @@ impl Default for ScopeSection {
 
 /// Which proxies are believed when they say for whom they speak: in a PROXY protocol preamble, or
 /// in the last address of `x-forwarded-for`. That client is then looked up as the other end
-/// (`k8s.src.*`). Nobody else's word names a pod.
+/// (`k8s.src.*`), and one of a preamble stands as the peer's address. Nobody else's word names a
+/// pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrustSection {

@@ -60,7 +60,7 @@ impl Trust {
 /// the last address of `x-forwarded-for`, which is the one that a proxy adds (its predecessors are
 /// what the proxy was sent).
 pub(crate) fn claimed_client(exchange: &Exchange) -> Option<IpAddr> {
-    let proxied = exchange.peers.proxied_client.as_ref();
+    let proxied = exchange.peers.claimed_client.as_ref();
     proxied.map(|client| client.ip()).or_else(|| {
         let fields = &exchange.request.head.fields;
         last_address(fields.get_all("x-forwarded-for").last()?)
@@ -171,7 +171,7 @@ mod tests {
             let mut exchange = fixture::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
             let proxied = proxied.map(|ip| SocketAddr::new(ip.parse().unwrap(), 1));
             let peers = std::sync::Arc::make_mut(&mut exchange.peers);
-            peers.proxied_client = proxied.map(Into::into);
+            peers.claimed_client = proxied.map(Into::into);
             let expected: Option<IpAddr> = expected.map(|ip| ip.parse().unwrap());
             assert_eq!(claimed_client(&exchange), expected, "{lines}");
         };

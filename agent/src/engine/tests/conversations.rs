@@ -672,7 +672,7 @@ fn proxy_preambles() {
         run.feed(&wire.packets);
         run.finish();
         assert_eq!(run.story(), ["GET /a \"\" -> 204 \"\""]);
-        let source = run.output.exchanges[0].peers.proxied_client.unwrap();
+        let source = run.output.exchanges[0].peers.claimed_client.unwrap();
         assert_eq!(source.to_string(), "198.51.100.7:4711");
     }
 }
@@ -693,7 +693,7 @@ fn a_preamble_counts_where_the_server_expects_one() {
         run.finish();
         let exchanges = run.output.exchanges.iter();
         let believed: Vec<_> = exchanges
-            .map(|exchange| exchange.peers.proxied_client.is_some())
+            .map(|exchange| exchange.peers.claimed_client.is_some())
             .collect();
         assert_eq!(believed, expected, "{responses:?}");
     };

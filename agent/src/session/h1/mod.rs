@@ -128,9 +128,9 @@ pub(crate) enum Verdict {
 /// Whoever connects can write a PROXY protocol preamble, and a receiver must not guess
 /// (proxy-protocol.txt §2): it names nobody yet.
 fn set_claim_apart(mut peers: Arc<Peers>) -> (Arc<Peers>, Option<Endpoint>) {
-    let claim = peers.proxied_client;
+    let claim = peers.claimed_client;
     if claim.is_some() {
-        Arc::make_mut(&mut peers).proxied_client = None;
+        Arc::make_mut(&mut peers).claimed_client = None;
     }
     (peers, claim)
 }
@@ -148,7 +148,7 @@ fn counter(framed: Framed, fields: &Fields) -> Option<Counter> {
 fn decide_claim(claim: &mut Option<Endpoint>, peers: &mut Arc<Peers>, status: u16) {
     let claim = claim.take();
     if status != 400 && claim.is_some() {
-        Arc::make_mut(peers).proxied_client = claim;
+        Arc::make_mut(peers).claimed_client = claim;
     }
 }
 

@@ -34,6 +34,11 @@ pub(super) fn push(out: &mut Builder, exchange: &Exchange) {
     if let Some(code) = exchange.reset {
         out.int("meshtap.stream.reset_code", i64::from(code));
     }
+    if let Some(client) = &exchange.peers.claimed_client {
+        out.write("meshtap.claimed.client", |text| {
+            let _ = write!(text, "{client}");
+        });
+    }
     if let Some(outer) = &exchange.peers.outer {
         tunnel(out, outer);
     }

@@ -88,16 +88,29 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::flow::Peers;
     use crate::policy::fixture;
     use crate::redact::Config;
     use crate::redact::fixture::sanitize;
 
     fn check(side: Side, proxied: Option<&str>, headers: &str, expected: &str) {
+        check_trust(side, (proxied, true), headers, expected);
+    }
+
+    fn check_trust(
+        side: Side,
+        (claimed, trusted): (Option<&str>, bool),
+        headers: &str,
+        expected: &str,
+    ) {
         let request = format!("GET / HTTP/1.1\r\n{headers}\r\n");
         let mut exchange = fixture::exchange(request, "HTTP/1.1 200 X\r\n\r\n");
         let peers = Arc::make_mut(&mut exchange.peers);
         peers.side = side;
-        peers.proxied_client = proxied.map(|ip| SocketAddr::new(ip.parse().unwrap(), 1).into());
+        peers.claimed_client = claimed.map(|ip| SocketAddr::new(ip.parse().unwrap(), 1).into());
+        if trusted {
+            Peers::trust_claim(&mut exchange.peers);
+        }
         let kept = sanitize(&Config::default(), exchange);
         let mut out = Vec::new();
         write(&mut out, &kept);
@@ -156,6 +169,9 @@ mod tests {
         check(Side::Client, None, headers, "10.0.0.1");
         check(Side::Client, Some("192.0.2.7"), headers, "10.0.0.1");
         check(Side::Server, Some("2001:db8::1"), "", "2001:db8::1");
+        // Whoever connects can write a PROXY line.
+        let forged = (Some("2001:db8::1"), false);
+        check_trust(Side::Server, forged, "", "10.0.0.9");
         check(
             Side::Server,
             Some("192.0.2.7"),

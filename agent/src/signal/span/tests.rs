@@ -428,7 +428,9 @@ fn exchanges() -> Vec<Sanitized> {
         target: Some(outer.server),
         forwarded: Some([192, 0, 2, 1].into()),
     };
-    Arc::make_mut(&mut whole.peers).outer = Some(outer);
+    let peers = Arc::make_mut(&mut whole.peers);
+    peers.claimed_client = Some(outer.client);
+    peers.outer = Some(outer);
     // gzip without saying so: bytes that are no text, and that nobody can search.
     let binary = || {
         fixture::exchange(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::addresses::Held;
 use super::super::attribution::{Attribution, Caller, Lookup, Missing, is_own_address};
-use super::super::identity::Peer;
+use super::super::identity::{Identity, Peer};
 use super::super::mesh::Role;
 use super::super::pod::Pod;
 use super::cgroups::Cgroup;
@@ -21,6 +21,11 @@ const STRANGER: Nanos = 60_000_000_000;
 const SETTLE: Nanos = 300_000_000;
 /// Addresses known to be nobody's.
 pub(super) const MAX_STRANGERS: usize = 4096;
+
+/// A gateway or a waypoint whose network is its own: nobody else is on its loopback.
+fn is_mesh_proxy(own: Option<&Identity>) -> bool {
+    own.is_some_and(|own| own.is_gateway_proxy() && own.pod().is_some_and(|pod| !pod.host_network))
+}
 
 /// Who has an address.
 #[derive(Clone, Debug)]
@@ -88,6 +93,7 @@ impl Directory {
             let is_trusted = own
                 .as_deref()
                 .is_some_and(|pod| self.trusts_sidecar_of(pod));
+            found.is_proxy_trusted = is_trusted || is_mesh_proxy(found.own.as_deref());
             found.caller = self::same_network(cgroup, own.as_deref());
             match lookup.claimed.filter(|_| is_trusted) {
                 Some(client) => self.find_holder(state, client, lookup, now, found),
@@ -100,8 +106,10 @@ impl Directory {
             self.find_holder(state, ip, lookup, now, found);
             let is_at_pod = cgroup.is_some_and(|cgroup| cgroup.pod_id().is_some());
             found.caller = caller(state, ip, is_at_pod, found);
+            found.is_proxy_trusted =
+                lookup.side == Side::Server && self.trusts(ip, found.peer.as_ref());
             if let Some(client) = lookup.claimed
-                && self.trusts(ip, found.peer.as_ref())
+                && found.is_proxy_trusted
             {
                 self.find_holder(state, client, lookup, now, found);
             }

@@ -635,6 +635,10 @@ fn a_proxy_talks_to_itself() {
     check(7, "127.0.0.1", 8080, true);
     check(7, "10.0.0.2", 15090, true);
     check(7, "10.0.0.2", 8080, false);
+    // ztunnel comes to a waypoint over its loopback, with a PROXY preamble.
+    let trusted = |cgroup, client| bench.server(cgroup, client, 200 * S).is_proxy_trusted();
+    assert!(trusted(7, "127.0.0.1"));
+    assert!(!trusted(7, "10.0.0.2") && !trusted(8, "127.0.0.1"));
     // Anybody else may use these ports and talk to itself.
     check(8, "127.0.0.1", 8080, false);
     check(8, "10.0.0.1", 15090, false);
@@ -653,7 +657,9 @@ fn whose_word_counts() {
         let found = bench.server(7, "10.0.0.5", 200 * S);
         // Who connects stays who connects.
         assert_eq!(found.caller(), Caller::Pod);
-        peer_pod(&found, Side::Server).map(str::to_owned)
+        let name = peer_pod(&found, Side::Server).map(str::to_owned);
+        assert_eq!(found.is_proxy_trusted(), name.as_deref() == Some("client"));
+        name
     };
     let own = |text: &str| vec![text.to_owned()];
     let labels = || json!({"app": "ingress"});
