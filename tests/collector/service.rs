@@ -65,8 +65,8 @@ impl Service {
         self.daemon.log()
     }
 
-    /// Ends it in good order; its ledger, which balances. Its exit code says whether collectors took
-    /// everything.
+    /// Ends it in good order; its ledger, which balances. Its exit code says whether collectors
+    /// took everything.
     pub(crate) fn finish(mut self) -> Value {
         self.signal(Signal::TERM);
         let status = self.daemon.wait();

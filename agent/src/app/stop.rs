@@ -77,7 +77,7 @@ impl Stop {
         self.0.steps.load(Ordering::Relaxed)
     }
 
-    /// Asks on SIGINT, SIGTERM and SIGHUP. Before work has begun a signal ends the process at once,
+    /// Asks on SIGINT, SIGTERM and SIGHUP. Until work starts, a signal ends the process at once,
     /// and so does a second one, and the deadline when nothing goes on.
     pub(super) fn on_signals(&self) -> io::Result<()> {
         let (runtime, mut signals) = Signals::register()?;

@@ -18,8 +18,8 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// A tunnel between these peers, and what is said of it. The session inside is a fresh one, unless connections are
-    /// nested too deep already.
+    /// A tunnel between these peers, and what is said of it. The session inside is a fresh one,
+    /// unless connections are nested too deep already.
     pub(crate) fn new(peers: &Arc<Peers>, claims: TunnelClaims, origin: &Origin) -> Self {
         let (inner, connection) = match origin.connection.inner(0) {
             Some(connection) => (Session::default(), connection),
