@@ -65,12 +65,12 @@ struct Watch {
 pub(super) struct Starting(oneshot::Sender<Control>);
 
 impl Starting {
-    /// Registers for the signals and starts the thread. Until it has its work, SIGINT and SIGTERM
-    /// end the process at once, and SIGHUP waits.
+    /// Registers for the signals and starts the thread. Until there is work to end, SIGINT and
+    /// SIGTERM end the process at once; SIGHUP waits until the thread has its work.
     ///
     /// # Errors
     /// When the thread cannot be made.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(stop: Stop) -> io::Result<Self> {
         let (runtime, mut signals) = Signals::register()?;
         let (sender, mut control) = oneshot::channel::<Control>();
         thread::Builder::new()
@@ -86,6 +86,7 @@ impl Starting {
                             control = &mut control => break control,
                             received = signals.next() => match received {
                                 Received::Hangup => hung_up = true,
+                                _ if !stop.is_immediate() => stop.ask(),
                                 _ => std::process::exit(received.exit_code()),
                             },
                         }

@@ -54,7 +54,8 @@ use crate::workload::Workloads;
 
 /// Runs the command.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
-    let starting = Starting::new().map_err(Failure::Thread)?;
+    let stop = Stop::default();
+    let starting = Starting::new(stop.clone()).map_err(Failure::Thread)?;
     let mut config = configure::load(args)?;
     let reopen = Reopen::default();
     let metrics = Metrics::new(&config.metrics).map(Arc::new);
@@ -76,6 +77,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let takeover = Takeover::new(&config.handover);
     let handover = takeover.handover.clone();
     let mut capture = undisturbed(|| Capture::start(&options(&config)))?;
+    stop.working();
     let hooks: Vec<_> = capture.hooks().iter().map(hook).collect();
     info!(cgroup = %capture.cgroup().display(), "capturing");
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
@@ -103,7 +105,6 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let server = listener.map(|listener| Server::start(listener, shared.clone(), sockets.clone()));
     let server = server.transpose().map_err(Failure::Thread)?;
     let configs = Arc::new(RuntimeConfigs::new(runtime));
-    let stop = Stop::default();
     let control = Control {
         stop: stop.clone(),
         configs: configs.clone(),

@@ -56,6 +56,7 @@ pub(super) fn capture(args: &TapArgs, looking: Looking) -> Result<(), Failure> {
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;
     let mut capture = undisturbed(|| Capture::start(&options(args)))?;
+    stop.working();
     let programs = programs::start(
         &mut capture,
         Programs::default(),
