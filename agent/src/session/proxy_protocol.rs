@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::flow::Endpoint;
+use crate::http::h1::{Class, classify};
 
 const V1: &[u8] = b"PROXY ";
 /// §2.1: the longest line, with CRLF.
@@ -42,14 +43,19 @@ pub(crate) fn parse(bytes: &[u8]) -> Preamble {
     }
 }
 
+/// A line that breaks the format may be a request, whose method has that name.
 fn v1(bytes: &[u8]) -> Preamble {
+    let is_request = |line| matches!(classify(line), Class::Request | Class::OddRequest);
     let window = bytes.get(..V1_LONGEST).unwrap_or(bytes);
     let Some(end) = memchr::memchr(b'\n', window) else {
         return match window.len() < V1_LONGEST {
             true => Preamble::Undecided,
-            false => Preamble::Malformed,
+            false => Preamble::None,
         };
     };
+    if bytes.get(..=end).is_some_and(is_request) {
+        return Preamble::None;
+    }
     let line = window.get(V1.len()..end).unwrap_or_default();
     let Some(line) = line
         .strip_suffix(b"\r")
@@ -164,7 +170,6 @@ mod tests {
         check(b"PROXY TCP4 x 192.0.2.2 5000 80\r\n", None);
         check(b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\n", None);
         check(b"PROXY IPX 1 2 3 4\r\n", None);
-        check(&[b"PROXY UNKNOWN ".as_slice(), &[b'x'; 200]].concat(), None);
     }
 
     #[test]
@@ -194,6 +199,15 @@ mod tests {
     fn none() {
         assert_eq!(parse(b"GET / HTTP/1.1\r\n"), Preamble::None);
         assert_eq!(parse(b"PUT / HTTP/1.1\r\n"), Preamble::None);
+        // A method of that name.
+        for request in [
+            &b"PROXY /a HTTP/1.1\r\n"[..],
+            b"PROXY UNKNOWN HTTP/1.1\r\n",
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 HTTP/1.0\n",
+            &[b"PROXY /".as_slice(), &[b'x'; 200]].concat(),
+        ] {
+            assert_eq!(parse(request), Preamble::None, "{}", request.escape_ascii());
+        }
         assert_eq!(parse(b"\r\nGET / HTTP/1.1\r\n"), Preamble::None);
     }
 }
