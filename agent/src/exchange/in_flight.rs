@@ -36,6 +36,8 @@ pub(crate) struct InFlight {
     pub(crate) requested: bool,
     /// `Expect: 100-continue`.
     pub(crate) expects: bool,
+    /// It may be no request: it is shown if the responses bear it out.
+    pub(crate) doubted: bool,
     /// What is known of the response's head before it is whole.
     response_anomalies: Anomalies,
     /// Interim responses so far.
@@ -74,6 +76,7 @@ impl InFlight {
             progress: Progress::Awaited,
             requested: false,
             expects: false,
+            doubted: false,
             response_anomalies: Anomalies::default(),
             interim: Interim::default(),
         }

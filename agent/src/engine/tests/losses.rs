@@ -7,7 +7,7 @@ use crate::flow::{Direction, Side, SocketId};
 use crate::http::Anomalies;
 
 /// Script lines as in the conversations: `> text`, `< text`; `>-` and `<-` are said but never given
-/// by the hook.
+/// by the hook; `<fin`.
 fn wire(side: Side, script: &[&str]) -> Wire {
     let mut wire = Wire::new(side);
     for step in script {
@@ -16,6 +16,9 @@ fn wire(side: Side, script: &[&str]) -> Wire {
             _ => SERVER,
         };
         match &step[1..2] {
+            "f" => {
+                wire.fin(who);
+            }
             "-" => wire.lose(who, &step[2..]),
             _ => {
                 wire.say(who, &step[2..]);
@@ -290,7 +293,7 @@ fn a_request_that_cannot_be_framed_hides_no_later_one() {
 #[test]
 fn where_a_request_ends_that_recipients_end_in_different_places() {
     // A server that takes the length sees another request in the first chunk. Which response is
-    // whose cannot be known of what comes in one go; it is counted.
+    // whose cannot be known of what comes in one go, unless there is one for each; it is counted.
     let hidden = "POST /hidden HTTP/1.0\r\nContent-Length: 7\r\n\r\n";
     let size = format!("{:x}\r\n", hidden.len());
     for fields in [
@@ -317,6 +320,32 @@ fn where_a_request_ends_that_recipients_end_in_different_places() {
                 B,
             ],
             &[&body, "GET /b \"\" -> 200 \"b\"", "lost pairing_lost 1"],
+        );
+        let both = format!("{head}{rest}GET /c HTTP/1.1\r\n\r\nGET /d HTTP/1.1\r\n\r\n");
+        let refused = "< HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n";
+        let shown = [
+            &body,
+            "GET /c \"\" -> 200 \"b\"",
+            "GET /d \"\" -> 200 \"c\"",
+        ];
+        check(&[&both, A, B, C], &shown);
+        check(&[&both, A, B, C, "<fin"], &shown);
+        check(
+            &[&both, A, B, C, GET_B, B],
+            &[shown[0], shown[1], shown[2], "GET /b \"\" -> 200 \"b\""],
+        );
+        // One response too few, and what its server could not read.
+        for end in [&[A, B][..], &[A, B, refused], &[A, B, "<fin"]] {
+            check(&[&[&*both], end].concat(), &[&body, "lost pairing_lost 2"]);
+        }
+        check(
+            &[&both, A, B, GET_B, B, GET_C, C],
+            &[
+                &body,
+                "GET /b \"\" -> 200 \"b\"",
+                "GET /c \"\" -> 200 \"c\"",
+                "lost pairing_lost 2",
+            ],
         );
         // The client waits for each response: where its requests begin is known.
         check(

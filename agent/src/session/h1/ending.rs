@@ -26,6 +26,7 @@ impl H1 {
             End::Gone | End::Shutdown => Dropped::HeadCut,
             End::Evicted => Dropped::Evicted,
         };
+        self.decide(now, cx);
         self.head_cut(head, cx);
         self.take_bodies(|_| true);
         let paired = !matches!(self.responses, Responses::Seek);
@@ -57,9 +58,11 @@ impl H1 {
             self.requests_lost();
         }
         let old = |exchange: &InFlight| exchange.began().is_some_and(|began| began <= oldest);
-        if !self.in_flight.iter().any(old) {
+        if !self.started_exchanges().any(old) {
             return;
         }
+        // Which responses are whose is not known yet.
+        self.refute(now, cx);
         self.take_bodies(old);
         let mut emitter = cx.emitter(&self.peers);
         for exchange in self.in_flight.iter_mut().filter(|exchange| old(exchange)) {

@@ -57,6 +57,7 @@ mod beginning;
 mod doubt;
 mod ending;
 mod expectation;
+mod recognition;
 mod requests;
 mod responses;
 mod resync;
@@ -69,14 +70,15 @@ pub(crate) use switched::Switched;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use self::doubt::Doubt;
 use self::state::{LastRequest, Pairing, Pickup, Recognition, Requests, Responses, Started};
 use super::quiescent::Spoken;
 use super::{Context, Messages};
 use crate::exchange::{InFlight, Progress};
 use crate::flow::{Direction, Endpoint, Nanos, Offset, Peers};
-use crate::http::Fields;
 use crate::http::h1::{Framed, Reader, Wanted};
 use crate::http::rpc::Counter;
+use crate::http::{Anomalies, Fields};
 use crate::ledger::{Dropped, Partial};
 use crate::transport::{Chunk, Gap};
 
@@ -95,8 +97,10 @@ pub(crate) struct H1 {
     started: Option<Started>,
     /// The request whose body is being read is the last of `in_flight`.
     current: bool,
-    /// Where the request ends that was read last, recipients differ in.
-    doubtful: bool,
+    /// Where the request ends that was read last, recipients differ in, for what is odd about it.
+    doubtful: Option<Anomalies>,
+    /// Requests may be none since.
+    doubt: Option<Box<Doubt>>,
     /// Responses that may still come to requests that are emitted or dropped already.
     owed: u32,
     /// How far each direction came.
@@ -179,7 +183,8 @@ impl H1 {
             in_flight: VecDeque::new(),
             started: None,
             current: false,
-            doubtful: false,
+            doubtful: None,
+            doubt: None,
             owed: 0,
             spoken,
             recognition,
@@ -283,8 +288,7 @@ impl H1 {
 
     /// When the oldest exchange began that is not emitted yet.
     pub(crate) fn oldest(&self) -> Option<Nanos> {
-        self.in_flight
-            .iter()
+        self.started_exchanges()
             .find_map(InFlight::began)
             .or(self.started.map(|started| started.time))
     }
@@ -304,9 +308,14 @@ impl H1 {
     pub(crate) fn has_request_at(&self, offset: Offset) -> bool {
         (self.recognition == Recognition::Proven && self.last_request.offset == offset)
             || self
-                .in_flight
-                .iter()
+                .started_exchanges()
                 .any(|exchange| exchange.offset == offset)
+    }
+
+    /// In the order of their requests, but for those that are in doubt and have their response.
+    fn started_exchanges(&self) -> impl Iterator<Item = &InFlight> {
+        let shown = self.doubt.iter().flat_map(|doubt| &doubt.shown);
+        self.in_flight.iter().chain(shown)
     }
 
     pub(crate) const fn peers(&self) -> &Arc<Peers> {
@@ -319,7 +328,7 @@ impl H1 {
         match self.messages(direction) {
             Messages::Requests => match &self.requests {
                 // Any segment may begin a request.
-                Requests::Reading(_) if self.doubtful => Wanted::Next,
+                Requests::Reading(_) if self.doubtful.is_some() => Wanted::Next,
                 Requests::Reading(reader) => reader.wanted(),
                 Requests::Seek | Requests::Hold(_) | Requests::Ended => Wanted::Nothing,
             },
@@ -353,20 +362,21 @@ impl H1 {
 
     /// Emits what is over, in the order of the requests.
     fn settle(&mut self, now: Nanos, cx: &mut Context<'_>) {
-        while let Some(exchange) = self
-            .in_flight
-            .front_mut()
-            .filter(|exchange| exchange.is_over())
-        {
-            self.held = self.held.saturating_sub(exchange.memory());
-            exchange.emit(false, now, &mut cx.emitter(&self.peers));
-            self.in_flight.pop_front();
+        while let Some(mut exchange) = self.in_flight.pop_front_if(|exchange| exchange.is_over()) {
+            match &mut self.doubt {
+                Some(doubt) if exchange.doubted => doubt.shown.push(exchange),
+                _ => {
+                    self.held = self.held.saturating_sub(exchange.memory());
+                    exchange.emit(false, now, &mut cx.emitter(&self.peers));
+                }
+            }
         }
     }
 
     /// Waits for no response any more: every exchange is emitted but one that only waits for the
     /// end of its request. What was taken for a request on its looks alone is dropped.
     fn abandon(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        self.refute(now, cx);
         self.take_bodies(|exchange| exchange.progress != Progress::Done);
         let reason = self.unpaired();
         let mut emitter = cx.emitter(&self.peers);

@@ -6,7 +6,7 @@ use super::state::{LastRequest, Pairing, Pickup, Recognition, Requests, Response
 use super::{H1, counter};
 use crate::exchange::{InFlight, Partial, Progress};
 use crate::flow::Nanos;
-use crate::http::h1::{self, Class, Damage, Event, Framed, ReadError, Reader, Traits, classify};
+use crate::http::h1::{self, Damage, Event, Framed, ReadError, Reader, Traits};
 use crate::http::rpc::Counter;
 use crate::http::{Anomalies, Body, Method, RequestHead};
 use crate::ledger::Dropped;
@@ -21,7 +21,9 @@ impl H1 {
                     if reader.is_between() {
                         let [_, responses] = &self.spoken;
                         let proven = responses.is_quiescent(chunk);
-                        self.doubtful &= !proven;
+                        if proven && !self.decide(chunk.time, cx) {
+                            continue;
+                        }
                         chunk.advance(empty_lines(chunk.bytes));
                         if chunk.bytes.is_empty() {
                             return;
@@ -34,7 +36,7 @@ impl H1 {
                             return;
                         }
                         self.request_begins(chunk, cx);
-                    } else if self.doubtful && self.may_have_ended_before(chunk) {
+                    } else if self.may_have_ended_before(chunk) {
                         self.end_before(chunk.time, cx);
                         continue;
                     } else if chunk.boundary && self.may_give_up_its_body(chunk) {
@@ -131,52 +133,11 @@ impl H1 {
         }
     }
 
-    /// The first request's head is not whole, but its first line may be.
-    fn recognise(&mut self, input: &[u8], cx: &mut Context<'_>) {
-        let Requests::Reading(reader) = &self.requests else {
-            return;
-        };
-        match classify(reader.partial_head().unwrap_or(input)) {
-            Class::Request | Class::OddRequest => self.count(cx),
-            Class::Undecided => {}
-            Class::Response | Class::Http2 | Class::Other | Class::Foreign => {
-                self.not_a_request();
-            }
-        }
-    }
-
-    /// A request is known to have started.
-    fn count(&mut self, cx: &mut Context<'_>) {
-        self.recognition = Recognition::Proven;
-        if let Some(started) = &mut self.started
-            && !started.counted
-        {
-            started.counted = true;
-            cx.ledger.start();
-            self.request_start.get_or_insert(started.offset);
-        }
-    }
-
     /// The requests' position became known.
     pub(super) fn requests_open(&mut self, start: bool) {
         if start && self.recognition != Recognition::Proven {
             self.recognition = Recognition::FirstBytes;
             self.requests = Requests::Reading(Reader::default());
-        }
-    }
-
-    /// The first request is one, whatever its line says: a response has come.
-    pub(crate) fn is_shown_by_its_response(&mut self) {
-        self.recognition = Recognition::Proven;
-        self.requests = Requests::Reading(Reader::of_any_line());
-    }
-
-    /// What was taken for the first request is none.
-    fn not_a_request(&mut self) {
-        self.started = None;
-        self.requests = Requests::Seek;
-        if self.recognition == Recognition::FirstBytes {
-            self.recognition = Recognition::Refuted;
         }
     }
 
@@ -205,7 +166,12 @@ impl H1 {
         if framed.is_none() {
             exchange.mark(lacks.unwrap_or(Partial::Malformed));
         }
-        self.doubtful = traits.doubtful;
+        self.doubtful = traits.doubtful.then_some(traits.anomalies);
+        if let Some(doubt) = &self.doubt {
+            exchange.doubted = true;
+            exchange.request_anomaly(doubt.anomalies);
+            self.doubtful = Some(doubt.anomalies);
+        }
         self.current = false;
         self.queue(exchange, now, cx);
         match framed {
@@ -224,7 +190,12 @@ impl H1 {
 
     /// Has a request wait for its response, if there is room and its response can be known.
     fn queue(&mut self, mut exchange: InFlight, now: Nanos, cx: &mut Context<'_>) {
-        if self.in_flight.len() >= cx.limits.pipeline {
+        if self.started_exchanges().count() >= cx.limits.pipeline {
+            if exchange.doubted {
+                self.refute(now, cx);
+                exchange.drop_with(Dropped::PairingLost, &mut cx.emitter(&self.peers));
+                return;
+            }
             // Those before it are still responded to in order.
             exchange.mark(Partial::Evicted);
             exchange.emit(false, now, &mut cx.emitter(&self.peers));

@@ -71,6 +71,8 @@ impl H1 {
                 true
             }
             _ => {
+                // One too many.
+                self.refute(chunk.time, cx);
                 self.response_alone(chunk, true, cx);
                 false
             }
@@ -162,6 +164,12 @@ impl H1 {
             return;
         }
         let status = head.status;
+        if status == 400 && exchange.doubted {
+            // What its server read was none: where it begins, the two differ.
+            self.refute(now, cx);
+            self.responses_lost(now, cx);
+            return;
+        }
         let counter = counter(framed, &head.fields);
         exchange.response_head(head, anomalies.with(traits.anomalies), now);
         self.held += exchange.memory() - before;
@@ -318,6 +326,7 @@ impl H1 {
     }
 
     pub(super) fn response_fin(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        self.decide(now, cx);
         match &mut self.responses {
             Responses::Reading(reader) => {
                 let within_head = reader.partial_head().is_some();

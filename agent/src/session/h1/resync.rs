@@ -58,6 +58,7 @@ impl H1 {
     /// Both directions are read anew from a quiescent point on; only the requests where nothing can
     /// be paired any more.
     pub(super) fn restart(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) {
+        self.decide(chunk.time, cx);
         self.abandon(chunk.time, cx);
         // One that only waited for the end of its request: that has come, somewhere.
         for exchange in &mut self.in_flight {
@@ -66,7 +67,7 @@ impl H1 {
         }
         self.settle(chunk.time, cx);
         self.requests = Requests::Reading(Reader::default());
-        self.doubtful = false;
+        self.doubtful = None;
         self.owed = 0;
         let [_, responses] = &self.spoken;
         self.pickup = match responses.is_quiescent(chunk) {
