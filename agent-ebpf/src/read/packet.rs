@@ -29,8 +29,9 @@ const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 
-/// IPv6 extension headers followed before giving up: RFC 8200 §4.1 allows each kind about once.
-const EXTENSIONS: usize = 6;
+/// IPv6 extension headers followed before giving up: RFC 8200 §4.1 allows each kind about once, and
+/// Linux takes any number.
+const EXTENSIONS: usize = 12;
 
 /// TCP options looked at in one header. With those that are common beside it (two no-operations,
 /// timestamps), the one looked for is the fourth or the fifth.
@@ -153,7 +154,19 @@ fn after_extensions(skb: *mut __sk_buff, first: u8) -> Result<u32, Rejected> {
                 // In units of 8 bytes, less the first.
                 offset += (u32::from(byte(extension, 1)) + 1) * 8;
             }
-            FRAGMENT | AUTHENTICATION => return Err(Rejected::Headers),
+            FRAGMENT => {
+                let Some([extension, _]) = words::<2>(skb, offset) else {
+                    return Err(Rejected::Headers);
+                };
+                // The hook sits after reassembly: only a fragment that is the whole packet has its
+                // header still (RFC 6946).
+                if u32::from_be(extension) & 0xfff9 != 0 {
+                    return Err(Rejected::Headers);
+                }
+                next = byte(extension, 0);
+                offset += 8;
+            }
+            AUTHENTICATION => return Err(Rejected::Headers),
             _ => return Err(Rejected::Other),
         }
     }
