@@ -1,7 +1,8 @@
 //! What becomes of a socket that is not followed yet.
 //!
 //! The first bytes of a stream decide, and only once TCP has taken them. Where neither direction
-//! began with what is HTTP for certain, the socket is left alone. A socket that was joined in
+//! began with what is HTTP for certain, the socket is left alone; where one did not, the other one
+//! is awaited. A socket that was joined in
 //! the middle of a stream, or of which one direction began with no HTTP, is looked at after each
 //! change of direction, and less and less often. What looks like HTTP in the middle of something
 //! else is given to user space within a small capture window, until a message comes where one may
@@ -51,9 +52,15 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
     fn classify_first(&self, flow: &mut FlowState, position: Position) -> bool {
         let look = look::first(self.skb, &self.packet);
         // A server of HTTP says `HTTP/` even to what it cannot read, and is not the first to speak.
-        if matches!(look, Look::Token | Look::Other) {
+        if matches!(look, Look::Token | Look::Other | Look::Tls) {
             if flow.is_other_unlike(DIRECTION) {
-                return self.leave(flow, Classification::Other);
+                let is_tls = look == Look::Tls;
+                let reason = if is_tls {
+                    Classification::Tls
+                } else {
+                    Classification::Other
+                };
+                return self.leave(flow, reason);
             }
             flow.set_unlike(DIRECTION);
         }
@@ -63,9 +70,12 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         }
         match look {
             Look::Request | Look::Token => self.meet(flow, scope::requests(DIRECTION)),
-            Look::Response => self.meet(flow, scope::responses(DIRECTION)),
-            Look::Tls => self.leave(flow, Classification::Tls),
-            Look::Other | Look::Socks => {
+            Look::Response if scope::is_wanted(self.config, scope::responses(DIRECTION)) => {
+                flow.follow();
+                true
+            }
+            // One side alone proves nothing: a server may take such bytes for a method.
+            Look::Response | Look::Tls | Look::Other | Look::Socks => {
                 flow.wait(DIRECTION, self.packet.seq, position.expected);
                 false
             }

@@ -42,8 +42,12 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
     let Some(head) = Head::load(skb, packet.payload_offset, packet.payload_len) else {
         return Look::Other;
     };
-    // TLS record header and handshake type (RFC 8446 §5.1, §4): ClientHello, ServerHello.
-    if head.byte(0) == 22 && head.byte(1) == 3 && head.byte(2) <= 4 && matches!(head.byte(5), 1 | 2)
+    // TLS record header, handshake type and length (RFC 8446 §5.1, §4): ClientHello, ServerHello.
+    if head.byte(0) == 22
+        && head.byte(1) == 3
+        && head.byte(2) <= 4
+        && matches!(head.byte(5), 1 | 2)
+        && head.byte(6) == 0
     {
         return Look::Tls;
     }
@@ -156,9 +160,16 @@ fn header_block<const AT: usize>(head: &Head) -> Option<u8> {
     })
 }
 
+/// `HTTP/1.1 200`: the version, and what follows it. A method may have such a name, before a target.
+const VERSION: usize = 5;
+const STATUS: usize = 9;
+
 #[inline(always)]
 fn is_response(head: &Head) -> bool {
-    (head.len > 1 && is_prefix(head, b"HTTP/")) || is_settings(head)
+    let is_status = head.byte(VERSION).is_ascii_digit()
+        && matches!(head.byte(STATUS), b'0'..=b'9' | b' ' | b'\t');
+    (head.len > 1 && is_prefix(head, b"HTTP/") && (head.len <= STATUS as u32 || is_status))
+        || is_settings(head)
 }
 
 /// Does the head begin with the pattern, or is it cut short within it?
@@ -176,7 +187,8 @@ fn is_prefix<const N: usize>(head: &Head, pattern: &[u8; N]) -> bool {
 }
 
 /// HTTP/2 SETTINGS on stream 0, as a server may send before it has read anything (RFC 9113 §3.4,
-/// §4.1, §6.5): a length of less than 256, a multiple of 6, type 4, no flags.
+/// §4.1, §6.5): a length of less than 256, a multiple of 6, type 4, no flags. What follows is a
+/// small identifier, one that nobody knows (RFC 8701 §3.1, the same digit four times), or a frame.
 #[inline(always)]
 fn is_settings(head: &Head) -> bool {
     const REST: [u8; 6] = [4, 0, 0, 0, 0, 0];
@@ -184,6 +196,7 @@ fn is_settings(head: &Head) -> bool {
         && head.byte(0) == 0
         && head.byte(1) == 0
         && head.byte(2).is_multiple_of(6)
+        && (head.byte(9) == 0 || head.byte(9) & 0x0f == 0x0a)
         && (3..)
             .zip(REST)
             .all(|(at, expected)| head.byte(at) == expected)

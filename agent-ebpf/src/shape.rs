@@ -11,9 +11,9 @@ const METHOD: u32 = 20;
 
 /// `tchar` (RFC 9110 §5.6.2).
 const TOKEN: u32 = 0;
-/// CR, LF; and tabs, which are blank as well.
+/// CR, LF; and tabs, VT, FF, which are blank as well.
 const LINE: u32 = 1;
-/// Spaces and tabs.
+/// Spaces, tabs, VT, FF.
 const BLANK: u32 = 2;
 /// What can be seen.
 const GRAPHIC: u32 = 3;
@@ -34,8 +34,8 @@ static CLASSES: [u64; 256] = {
         #[expect(clippy::cast_possible_truncation, reason = "less than 128")]
         let byte = at as u8;
         classes[at] = (is_token(byte) as u64) << (8 * TOKEN)
-            | (matches!(byte, b'\r' | b'\n' | b'\t') as u64) << (8 * LINE)
-            | (matches!(byte, b' ' | b'\t') as u64) << (8 * BLANK)
+            | (matches!(byte, b'\r' | b'\n' | b'\t' | 0x0b | 0x0c) as u64) << (8 * LINE)
+            | (matches!(byte, b' ' | b'\t' | 0x0b | 0x0c) as u64) << (8 * BLANK)
             | (byte.is_ascii_graphic() as u64) << (8 * GRAPHIC)
             | (matches!(byte, b'A'..=b'Z' | b'-' | b'_') as u64) << (8 * CAPITAL)
             | (matches!(byte, b'/' | b'*') as u64) << (8 * TARGET)
@@ -136,6 +136,14 @@ impl Shape {
         let start = first_outside(before);
         if start & self.valid == 0 {
             return true;
+        }
+        if tolerant {
+            // Servers take any bytes for a method, if a target follows.
+            let word = !(blank | line);
+            let space = word.wrapping_add(start) & blank & self.valid;
+            if space << 1 & (self.mask(TARGET) | self.mask(H)) != 0 {
+                return true;
+            }
         }
         if start & first == 0 {
             return false;

@@ -1,15 +1,15 @@
 //! What a connection speaks, decided from its first bytes: where a further protocol is chosen.
 //!
-//! On a connection whose first byte was seen, the first bytes decide if they name HTTP, or name
-//! another protocol for certain (TLS, SSH, what begins with no word). Anything else decides
-//! nothing until the other side speaks: a status line shows that they were a request ([`Unnamed`]),
-//! and anything else that they were none. Neither does a connection that was picked up mid-stream:
+//! On a connection whose first byte was seen, the first bytes decide if they name HTTP. Anything else
+//! decides nothing until the other side speaks, since there are servers that take any bytes for a
+//! method: a status line shows that they were a request ([`Unnamed`]), and anything else that they
+//! were none. Neither does a connection that was picked up mid-stream:
 //! the first chunk that begins like an HTTP message does then. When both sides have spoken in turn
 //! for a while and none came, it is not HTTP.
 
 use std::sync::Arc;
 
-use super::first::{Unnamed, first_look, skip_empty_lines};
+use super::first::{Unnamed, first_look, is_server_preface, skip_empty_lines};
 use super::h1::{End, H1, is_known_request, is_plain_request};
 use super::h2::{H2, who_sends};
 use super::held::{Held, Start, Whole};
@@ -19,7 +19,7 @@ use super::quiescent::Spoken;
 use super::{Context, Messages, Origin, Session};
 use crate::flow::{Direction, Offset};
 use crate::http::Anomalies;
-use crate::http::h1::{Class, classify, is_binary};
+use crate::http::h1::{Class, classify};
 use crate::ledger::Dropped;
 use crate::transport::{Chunk, Gap};
 
@@ -43,6 +43,8 @@ pub(crate) struct Detect {
     unread: bool,
     /// The first bytes of a direction are no message.
     unlike: [bool; 2],
+    /// They are those of another protocol ([`Class::Foreign`]).
+    foreign: [bool; 2],
     held: Option<Box<Held>>,
     unnamed: Option<Box<Unnamed>>,
     marks: Marks,
@@ -65,10 +67,8 @@ enum First {
     Undecided { preamble: usize },
     /// A message, after a preamble of so many bytes.
     Message { class: Class, preamble: usize },
-    /// No message, and no proof of another protocol.
-    Unknown,
-    /// Decided, and no HTTP/1.
-    Found(Found),
+    /// No message, if the other side bears that out.
+    Unknown { foreign: bool },
 }
 
 impl Detect {
@@ -163,7 +163,7 @@ impl Detect {
     ) -> Found {
         let at = direction as usize;
         let Some(mut start) = self.held.as_mut().and_then(|held| held.starts[at].take()) else {
-            return match self.first(chunk.bytes, origin) {
+            return match self.first(chunk.bytes) {
                 First::Undecided { preamble } => {
                     chunk.advance(preamble);
                     self.hold(direction, Start::new(chunk));
@@ -173,14 +173,17 @@ impl Detect {
                     chunk.advance(preamble);
                     self.message(direction, class, origin)
                 }
-                First::Unknown => self.unknown(direction, Start::new(chunk), origin),
-                First::Found(found) => found,
+                First::Unknown { foreign } => {
+                    self.foreign[at] = foreign;
+                    self.unknown(direction, Start::new(chunk), origin)
+                }
             };
         };
         start.bytes.extend_from_slice(chunk.bytes);
         chunk.advance(chunk.bytes.len());
-        let first = self.first(&start.bytes, origin);
-        if let First::Unknown = first {
+        let first = self.first(&start.bytes);
+        if let First::Unknown { foreign } = first {
+            self.foreign[at] = foreign;
             return self.unknown(direction, start, origin);
         }
         if let First::Message { preamble, .. } | First::Undecided { preamble } = first {
@@ -189,10 +192,8 @@ impl Detect {
         }
         self.hold(direction, start);
         match first {
-            First::Undecided { .. } => Found::Nothing,
+            First::Undecided { .. } | First::Unknown { .. } => Found::Nothing,
             First::Message { class, .. } => self.message(direction, class, origin),
-            First::Unknown => Found::Nothing,
-            First::Found(found) => found,
         }
     }
 
@@ -212,7 +213,8 @@ impl Detect {
         // protocol: what looks like HTTP in it later is somebody's data.
         let is_tunnel = origin.outer.is_some();
         self.unread |= !is_tunnel;
-        let is_other = !is_tunnel && self.unlike == [true; 2];
+        let proof = if is_tunnel { self.foreign } else { self.unlike };
+        let is_other = proof == [true; 2];
         match self.speaker(direction) && !is_other {
             true => Found::Nothing,
             false => Found::Other,
@@ -228,7 +230,7 @@ impl Detect {
     }
 
     /// What a direction begins with. A preamble is noted once it is whole.
-    fn first(&mut self, bytes: &[u8], origin: &Origin) -> First {
+    fn first(&mut self, bytes: &[u8]) -> First {
         let known = self.held.as_ref().and_then(|held| held.preamble);
         let preamble = match known {
             Some(_) => Preamble::None,
@@ -237,7 +239,7 @@ impl Detect {
         let (len, source) = match preamble {
             Preamble::None => (0, None),
             Preamble::Undecided => return First::Undecided { preamble: 0 },
-            Preamble::Malformed => return First::Unknown,
+            Preamble::Malformed => return First::Unknown { foreign: false },
             Preamble::Whole { len, source } => (len, Some(Whole { source })),
         };
         if source.is_some() {
@@ -246,9 +248,9 @@ impl Detect {
         let message = bytes.get(len..).unwrap_or_default();
         match first_look(message) {
             Class::Undecided => First::Undecided { preamble: len },
-            // Inside a tunnel, the first bytes may be the rest of the response that opened it.
-            Class::Other if !is_binary(message) || origin.outer.is_some() => First::Unknown,
-            Class::Other | Class::Foreign => First::Found(Found::Other),
+            class @ (Class::Other | Class::Foreign) => First::Unknown {
+                foreign: class == Class::Foreign,
+            },
             class => First::Message {
                 class,
                 preamble: len,
@@ -291,10 +293,10 @@ impl Detect {
                 self.hold(direction, Start::new(chunk));
                 Found::Nothing
             }
-            class => match who_sends(chunk.bytes) {
+            _ => match who_sends(chunk.bytes) {
                 Some(Messages::Requests) => self.http2(direction, origin),
                 Some(Messages::Responses) => self.http2(direction.opposite(), origin),
-                None if class == Class::Foreign || !goes_on => Found::Other,
+                None if !goes_on => Found::Other,
                 None => Found::Nothing,
             },
         }
@@ -360,7 +362,11 @@ impl Detect {
         let shows = class == Class::Response && self.whole[direction as usize];
         let unnamed = self.unnamed.take().filter(|_| shows);
         let unnamed = unnamed.and_then(|unnamed| unnamed.request());
-        let shown = unnamed.is_some();
+        let starts = self.held.as_ref().map(|held| &held.starts);
+        let held = starts.and_then(|starts| starts[requests as usize].as_ref());
+        // What may be the first frame of HTTP/2 has no response of HTTP/1.
+        let is_preface = shows && held.is_some_and(|start| is_server_preface(&start.bytes));
+        let shown = unnamed.is_some() || is_preface;
         if let Some(start) = unnamed {
             self.whole[requests as usize] = true;
             self.hold(requests, start);

@@ -64,7 +64,7 @@ pub(super) fn first_look(bytes: &[u8]) -> Class {
 
 /// The first frame of a server of HTTP/2: SETTINGS, as far as it has come. Few bytes follow it
 /// before the client has spoken.
-fn is_server_preface(bytes: &[u8]) -> bool {
+pub(super) fn is_server_preface(bytes: &[u8]) -> bool {
     /// Bytes held while the client is awaited.
     const MOST: usize = 4096;
     // Length (three bytes, a multiple of six), type, flags, stream (four bytes).

@@ -47,6 +47,26 @@ fn what_a_status_line_responds_to_is_a_request() {
         ("> GET /a ICY/1.0\r\nHost: x\r\n\r\n", "GET /a ICY/1.0"),
         ("> GET /a HTTP 1.1\r\n\r\n", "GET /a HTTP 1.1"),
         (">  GET /a HTTP/1.1\r\n\r\n", "GET /a"),
+        // Servers take any bytes for a method.
+        ("> HTTP/1.1 /a HTTP/1.1\r\n\r\n", "HTTP/1.1 /a"),
+        ("> <GET> /a HTTP/1.1\r\n\r\n", "<GET> /a"),
+        ("> @GET /a HTTP/1.1\r\n\r\n", "@GET /a"),
+        ("> \u{feff}GET /a HTTP/1.1\r\n\r\n", "\\xef\\xbb\\xbfGET /a"),
+        ("> \0GET /a HTTP/1.1\r\n\r\n", "\\x00GET /a"),
+        ("> \x0bGET\x0b/a\x0bHTTP/1.1\r\n\r\n", "GET /a"),
+        ("> \x16\x03\x01 /a HTTP/1.1\r\n\r\n", "\\x16\\x03\\x01 /a"),
+        (
+            "> \x16\x03\x01\x02\0\x01\0\x01 /a HTTP/1.1\r\n\r\n",
+            "\\x16\\x03\\x01\\x02\\x00\\x01\\x00\\x01 /a",
+        ),
+        (
+            "> \0\0\x06\x04\0\0\0\0\0GET /a HTTP/1.1\r\n\r\n",
+            "\\x00\\x00\\x06\\x04\\x00\\x00\\x00\\x00\\x00GET /a",
+        ),
+        ("> SSH-2.0-x /a HTTP/1.1\r\n\r\n", "SSH-2.0-x /a"),
+        ("> SSH-2.0-x\r\n", "SSH-2.0-x "),
+        ("> PROXY /a HTTP/1.1\r\n\r\n", "PROXY /a"),
+        ("> PROXY UNKNOWN HTTP/1.1\r\n\r\n", "PROXY UNKNOWN"),
         ("> GET: /a HTTP/1.1\r\n\r\n", "GET: /a"),
         ("> help\r\n", "help "),
     ] {
@@ -274,8 +294,8 @@ fn switching_protocols() {
     check(
         &[
             "> CONNECT h:443 HTTP/1.1\r\n\r\n",
-            "> \u{16}\u{3}\u{1}early",
-            "< HTTP/1.1 200 OK\r\n\r\n\u{16}\u{3}",
+            "> \u{16}\u{3}\u{1}\u{2}\0\u{1}early",
+            "< HTTP/1.1 200 OK\r\n\r\n\u{16}\u{3}\u{3}\0z\u{2}",
             "> GET / HTTP/1.1\r\n\r\n",
         ],
         &["CONNECT h:443 \"\" -> 200 \"\" upgrade"],
@@ -550,12 +570,12 @@ fn errors() {
 
 #[test]
 fn other_protocols() {
-    // What no server of HTTP takes for a request is ignored at once.
+    // Neither side says what HTTP does.
     for script in [
-        ["> \0\0\0\x08\x04\u{16}/", "< S"].as_slice(),
+        ["> \0\0\0\x08\x04\u{16}/", "< S", "> \x16\x03", "< \x16\x03"].as_slice(),
         &["< J\0\0\0\n8.0.30\0", "> \x01x", "< \0"],
         &["> \0\0\0\x1f\0\x12\0\0", "< \0\0\0\x1f"],
-        &["< SSH-2.0-OpenSSH_9.2\r\n", "> SSH-2.0-Go\r\n"],
+        &["< SSH-2.0-OpenSSH_9.2\r\n", "> SSH-2.0-Go\r\n", "< \0"],
         &["> SSH-2.0-Go\r\n", "< SSH-2.0-OpenSSH_9.2\r\n"],
         &["> \x16\x03\x01\x02\0\x01", "< \x16\x03\x03"],
     ] {

@@ -1,6 +1,6 @@
 //! What a message is, as its first bytes say.
 
-use super::line::{self, Start, is_token};
+use super::line::{self, Start};
 
 /// What the first bytes of a message look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub enum Class {
     Http2,
     /// None of these.
     Other,
-    /// Another protocol, for certain: a TLS record (RFC 8446 §5.1) or an SSH banner (RFC 4253
-    /// §4.2).
+    /// A TLS record with the first bytes of what it has (RFC 8446 §5.1): what HTTP begins with
+    /// only where a server takes any bytes for a method.
     Foreign,
 }
 
@@ -32,7 +32,11 @@ const STATUS: usize = 3;
 #[must_use]
 pub fn classify(bytes: &[u8]) -> Class {
     if let Some(rest) = bytes.strip_prefix(b"HTTP/1.") {
-        return status_line(rest);
+        match status_line(rest) {
+            // A method may have that name.
+            Class::Other => {}
+            class => return class,
+        }
     }
     if b"HTTP/1.".starts_with(bytes) {
         return Class::Undecided;
@@ -54,15 +58,24 @@ pub fn classify(bytes: &[u8]) -> Class {
     }
 }
 
+/// A whole header of a record of plausible length, and the type of a message that a handshake
+/// begins with.
 fn is_foreign(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x14..=0x17, 0x03, 0x00..=0x04, ..]) || bytes.starts_with(b"SSH-")
-}
-
-/// Begins with no word, and with no white space before one: no server takes it for a request.
-pub(crate) fn is_binary(bytes: &[u8]) -> bool {
-    bytes.first().is_some_and(|byte| {
-        !is_token(*byte) && !byte.is_ascii_whitespace() && !matches!(byte, 0x0b | b'"')
-    })
+    /// RFC 5246 §6.2.3; RFC 8446 §5.2 allows less.
+    const LONGEST: u16 = (1 << 14) + 2048;
+    let [kind, 0x03, 0x00..=0x04, high, low, message @ ..] = bytes else {
+        return false;
+    };
+    let is_plausible = match kind {
+        // Cipher change, alert.
+        0x14 => [*high, *low] == [0, 1],
+        0x15 => *high == 0,
+        // ClientHello, ServerHello.
+        0x16 => matches!(message, [] | [1 | 2, ..]),
+        0x17 => true,
+        _ => false,
+    };
+    is_plausible && (1..=LONGEST).contains(&u16::from_be_bytes([*high, *low]))
 }
 
 /// After the major version. The status is part of it: it separates an interim response from a final
@@ -120,7 +133,12 @@ mod tests {
             (b"EHLO host\r\n", Other),
             (b"220 mail ESMTP", Undecided),
             (b"220 mail ESMTP\r\n", Other),
-            (b"SSH-2.0-OpenSSH_9.2\r\n", Foreign),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", Other),
+            (b"SSH-2.0-a", Undecided),
+            (b"SSH-2.0-a /a HTTP/1.1\r\n", Request),
+            (b"HTTP/1.1 /a HTTP/1.1\r\n", OddRequest),
+            (b"\x16\x03\x01 /a HTTP/1.1\r\n", Other),
+            (b"\x17\x03\x03\xff\xff", Other),
             (b"*1\r\n", Other),
             (b"+OK\r\n", Other),
             (b"\x16\x03", Other),
@@ -130,10 +148,11 @@ mod tests {
             (b"HTTP/1.1", Undecided),
             (b"HTTP/1.1 20", Undecided),
             (b"HTTP/1.1 200", Response),
-            (b"HTTP/1.1 2x0", Other),
+            (b"HTTP/1.1 2x0", Undecided),
+            (b"HTTP/1.1 2x0\r\n", Other),
             (b"HTTP/1.1  20", Undecided),
             (b"HTTP/1.1\t200", Response),
-            (b"HTTP/1.1200", Other),
+            (b"HTTP/1.1200\r\n", Other),
             (b"HTTP/1.2 200", Response),
             (b"PRI ", Undecided),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0", Http2),

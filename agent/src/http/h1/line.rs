@@ -121,7 +121,7 @@ pub(super) fn request(line: &[u8]) -> Option<RequestLine> {
 }
 
 /// Reads a line that a response has shown to be a request line: its first word is the method, the
-/// rest the target. `None`: it has no word.
+/// rest the target, but for a last word that names HTTP. `None`: it has no word.
 pub(super) fn any(line: &[u8]) -> Option<RequestLine> {
     let end = line.len() - line.iter().rev().take_while(|byte| is_end(**byte)).count();
     let lead = leading_spaces(line);
@@ -129,11 +129,22 @@ pub(super) fn any(line: &[u8]) -> Option<RequestLine> {
     let words = bare.get(lead..)?;
     let method = lead + words.iter().take_while(|byte| !is_space(**byte)).count();
     let target = method + leading_spaces(bare.get(method..)?);
+    let rest = bare.get(target..)?;
+    let last = rest.len()
+        - rest
+            .iter()
+            .rev()
+            .take_while(|byte| !is_space(**byte))
+            .count();
+    let (stop, version) = match named_version(rest.get(last..)?) {
+        Some((version, _)) => (last - trailing_spaces(rest.get(..last)?), version),
+        // Nothing says that the connection persists.
+        None => (rest.len(), Version::Http10),
+    };
     Some(RequestLine {
         method: (lead, method),
-        target: (target, end),
-        // Nothing says that the connection persists.
-        version: Version::Http10,
+        target: (target, target + stop),
+        version,
         odd: true,
     })
 }
@@ -292,6 +303,8 @@ mod tests {
             (b"GET /ok HTTP 1.1\n", Some(("GET", "/ok HTTP 1.1"))),
             (b" \t GET  /ok ICY/1.0 \r\n", Some(("GET", "/ok ICY/1.0"))),
             (b"help\r\n", Some(("help", ""))),
+            (b"<GET> /ok HTTP/1.1\r\n", Some(("<GET>", "/ok"))),
+            (b"\0GET  HTTP/1.1\r\n", Some(("\0GET", ""))),
             (b"\r\n", None),
             (b" \t\r\n", None),
             (b"", None),

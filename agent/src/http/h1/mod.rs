@@ -25,7 +25,6 @@ mod plain;
 mod reader;
 
 pub use body::{Damage, Reading, Wanted};
-pub(crate) use classify::is_binary;
 pub use classify::{Class, classify};
 pub use framing::{Framed, Traits, request, response};
 pub use head::{Head, ReadError, cut_request};
