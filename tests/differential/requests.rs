@@ -55,6 +55,13 @@ fn first_bytes(add: &mut impl FnMut(&'static str, Vec<u8>)) {
     add("CR first", before("\r"));
     add("space first", before(" "));
     add("tab first", before("\t"));
+    add("VT first", before("\x0b"));
+    add("FF first", before("\x0c"));
+    add("NUL first", before("\0"));
+    add("US first", before("\x1f"));
+    add("BOM first", before("\u{feff}"));
+    add("NBSP first", [b"\xa0", &*plain("/ok")].concat());
+    add("SETTINGS first", before("\0\0\x06\x04\0\0\0\0\0"));
 }
 
 /// RFC 9110 §9.1: any token.
@@ -75,6 +82,14 @@ fn methods(add: &mut impl FnMut(&'static str, Vec<u8>)) {
         ("method with a colon", "GET:"),
         ("method with a slash", "GET/"),
         ("method with a quote", "\"GET\""),
+        ("method in brackets", "<GET>"),
+        ("method with an at", "@GET"),
+        ("method SSH-", "SSH-"),
+        ("method of an SSH banner", "SSH-2.0-x"),
+        ("method PROXY", "PROXY"),
+        ("method HTTP/", "HTTP/"),
+        ("method HTTP/1.1", "HTTP/1.1"),
+        ("method of a TLS header", "\x16\x03\x01"),
     ] {
         add(name, request(&format!("{method} /ok HTTP/1.1")));
     }

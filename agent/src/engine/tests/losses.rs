@@ -1077,6 +1077,34 @@ fn streams_that_are_wanted_get_a_new_window() {
     assert_eq!(run.story(), ["GET /a \"\" -> 200 \"<819200>\""]);
 }
 
+/// A request behind a body that came faster than it was read.
+#[test]
+fn a_request_in_a_skipped_range_is_counted() {
+    let mut wire = Wire::new(Side::Server);
+    wire.say(
+        CLIENT,
+        "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    );
+    wire.skip(CLIENT, 1000);
+    wire.say(CLIENT, format!("0\r\n\r\n{}", &GET_B[2..]))
+        .skipped = true;
+    wire.say(SERVER, &A[2..]);
+    wire.say(SERVER, &B[2..]);
+    wire.say(CLIENT, &GET_C[2..]);
+    wire.say(SERVER, &C[2..]);
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.finish();
+    assert_eq!(
+        run.story(),
+        [
+            "POST /a \"abc\"/3+ -> 200 \"a\" !size_unknown",
+            "GET /c \"\" -> 200 \"c\"",
+            "lost response_only 1",
+        ]
+    );
+}
+
 #[test]
 fn a_skipped_range_that_breaks_the_framing() {
     let mut wire = Wire::new(Side::Client);
