@@ -160,7 +160,7 @@ fn header_block<const AT: usize>(head: &Head) -> Option<u8> {
     })
 }
 
-/// `HTTP/1.1 200`: the version, and what follows it. A method may have such a name, before a target.
+/// `HTTP/1.1 200`: the version, and what follows it. A method may have such a name.
 const VERSION: usize = 5;
 const STATUS: usize = 9;
 

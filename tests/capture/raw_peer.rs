@@ -59,6 +59,14 @@ fn valid_segments() {
     check(true, |_| {});
 }
 
+/// Linux takes any number of extension headers, and a fragment that is the whole packet.
+#[test]
+fn extension_headers() {
+    for kinds in [&[60; 12][..], &[44], &[60, 44]] {
+        check(true, |peer| peer.extensions = kinds);
+    }
+}
+
 /// Sent again although the kernel has acknowledged it.
 #[test]
 fn a_needless_retransmission() {

@@ -102,3 +102,21 @@ pub fn packet(from: SocketAddr, to: SocketAddr, segment: &Segment<'_>) -> Vec<u8
     }
     packet
 }
+
+/// IPv6 extension headers of these kinds before the TCP header, of eight bytes each: destination
+/// options (60), which are padding, or a fragment that is the whole packet (44, RFC 6946).
+pub(crate) fn extend(packet: &mut Vec<u8>, kinds: &[u8]) {
+    /// Place of the number of the next header, and length of the fixed header (RFC 8200 §3).
+    const NEXT: usize = 6;
+    const FIXED: usize = 40;
+    for kind in kinds.iter().rev() {
+        let next = std::mem::replace(&mut packet[NEXT], *kind);
+        let header = match kind {
+            44 => [next, 0, 0, 0, 0x12, 0x34, 0x56, 0x78],
+            _ => [next, 0, 1, 4, 0, 0, 0, 0],
+        };
+        packet.splice(FIXED..FIXED, header);
+    }
+    let len = u16::try_from(packet.len() - FIXED).expect("a packet");
+    packet[4..NEXT].copy_from_slice(&len.to_be_bytes());
+}

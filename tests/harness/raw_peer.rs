@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Netns;
-use crate::packet::{Received, packet};
+use crate::packet::{Received, extend, packet};
 use crate::tun::tun;
 
 /// A kernel responds at once; the bound keeps a test from hanging.
@@ -171,6 +171,8 @@ pub struct RawConnection<'a> {
     pub seq: u32,
     /// Sequence number of the next byte that the kernel sends.
     pub ack: u32,
+    /// IPv6 extension headers of what it sends from now on, by number: 44 or 60.
+    pub extensions: &'static [u8],
     /// How far the kernel has acknowledged what the peer sent.
     acknowledged: u32,
     established: bool,
@@ -188,6 +190,7 @@ impl<'a> RawConnection<'a> {
             own,
             seq,
             ack: 0,
+            extensions: &[],
             acknowledged: seq,
             established: false,
             received: Vec::new(),
@@ -219,7 +222,10 @@ impl<'a> RawConnection<'a> {
     /// Sends it from another network with this connection's addresses, as a third party that spoofs
     /// them.
     pub fn send_through(&self, network: &RawNetwork, segment: &Segment<'_>) {
-        let packet = packet(self.peer, self.own, segment);
+        let mut packet = packet(self.peer, self.own, segment);
+        if !self.extensions.is_empty() {
+            extend(&mut packet, self.extensions);
+        }
         (&network.device)
             .write_all(&packet)
             .expect("write a packet");

@@ -1,11 +1,10 @@
 //! What a connection speaks, decided from its first bytes: where a further protocol is chosen.
 //!
-//! On a connection whose first byte was seen, the first bytes decide if they name HTTP. Anything else
-//! decides nothing until the other side speaks, since there are servers that take any bytes for a
-//! method: a status line shows that they were a request ([`Unnamed`]), and anything else that they
-//! were none. Neither does a connection that was picked up mid-stream:
-//! the first chunk that begins like an HTTP message does then. When both sides have spoken in turn
-//! for a while and none came, it is not HTTP.
+//! On a connection whose first byte was seen, the first bytes decide if they name HTTP. Anything
+//! else decides nothing until the other side speaks, since servers take any bytes for a method: a
+//! status line shows that they were a request ([`Unnamed`]), and anything else that they were not.
+//! Neither does a connection that was picked up mid-stream: the first chunk that begins like HTTP
+//! does then. When both sides have spoken in turn for a while and none came, it is not HTTP.
 
 use std::sync::Arc;
 
@@ -214,8 +213,7 @@ impl Detect {
         let is_tunnel = origin.outer.is_some();
         self.unread |= !is_tunnel;
         let proof = if is_tunnel { self.foreign } else { self.unlike };
-        let is_other = proof == [true; 2];
-        match self.speaker(direction) && !is_other {
+        match self.speaker(direction) && proof != [true; 2] {
             true => Found::Nothing,
             false => Found::Other,
         }
