@@ -42,15 +42,6 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
     let Some(head) = Head::load(skb, packet.payload_offset, packet.payload_len) else {
         return Look::Other;
     };
-    // TLS record header, handshake type and length (RFC 8446 §5.1, §4): ClientHello, ServerHello.
-    if head.byte(0) == 22
-        && head.byte(1) == 3
-        && head.byte(2) <= 4
-        && matches!(head.byte(5), 1 | 2)
-        && head.byte(6) == 0
-    {
-        return Look::Tls;
-    }
     if is_response(&head) {
         return Look::Response;
     }
@@ -63,6 +54,15 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
     }
     if shape.may_become_request(true) {
         return Look::Token;
+    }
+    // TLS record header, handshake type and length (RFC 8446 §5.1, §4): ClientHello, ServerHello.
+    if head.byte(0) == 22
+        && head.byte(1) == 3
+        && head.byte(2) <= 4
+        && matches!(head.byte(5), 1 | 2)
+        && head.byte(6) == 0
+    {
+        return Look::Tls;
     }
     if matches!(head.byte(0), 4 | 5) {
         Look::Socks
