@@ -172,6 +172,7 @@ fn peers(number: u64, entry: &Entry) -> Peers {
         client: end(entry.client.as_deref(), 0),
         server: end(entry.server.as_deref(), port(url)),
         proxied_client: None,
+        claimed_client: None,
         outer: None,
         claims: TunnelClaims::default(),
     }
