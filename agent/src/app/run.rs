@@ -119,11 +119,10 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         max_rss: usage::max_rss(),
         ..Report::default()
     };
-    let looked = lookers.map_or(Ok(()), Lookers::finish);
     Ok(Finished {
         ended,
         report,
-        output: output.and(looked),
+        output: output.and(lookers.map_or(Ok(()), Lookers::finish)),
         ledger: run.outputs.ledger,
     })
 }

@@ -380,10 +380,8 @@ impl H1 {
         self.take_bodies(|exchange| exchange.progress != Progress::Done);
         let reason = self.unpaired();
         let mut emitter = cx.emitter(&self.peers);
-        let kept = self
-            .in_flight
-            .front()
-            .is_some_and(|exchange| exchange.progress == Progress::Done);
+        let is_done = |exchange: &InFlight| exchange.progress == Progress::Done;
+        let kept = self.in_flight.front().is_some_and(is_done);
         for exchange in self.in_flight.iter_mut().skip(usize::from(kept)) {
             if self.pickup == Pickup::Unconfirmed {
                 exchange.drop_with(Dropped::PairingLost, &mut emitter);
