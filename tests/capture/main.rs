@@ -19,5 +19,6 @@ mod raw_peer;
 mod record;
 mod servers;
 mod sides;
+mod signals;
 mod sockets;
 mod urgent;

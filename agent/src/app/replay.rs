@@ -125,6 +125,7 @@ fn recording(
     let recorded_body = usize::try_from(meta.max_body).unwrap_or(usize::MAX);
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;
+    stop.working();
     let Finished {
         ended,
         report,
@@ -175,6 +176,7 @@ fn packets(
     let source = Capture::read(stream).map_err(|error| input.read(error.into()))?;
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;
+    stop.working();
     let Finished {
         ended,
         report,

@@ -92,7 +92,6 @@ pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
         exporting,
         feed: lookers.as_ref().map(|lookers| lookers.feed(run.when_full)),
     };
-    run.stop.working();
     let pipeline = Pipeline {
         source: run.source,
         engine: Engine::new(run.limits),

@@ -58,6 +58,8 @@ impl ItemKind {
             (Self::Span, 1) => "span",
             (Self::HarEntry, 1) => "HAR entry",
             (Self::LogLine, 1) => "log line",
+            (Self::LogRecord, 1) => "log record",
+            (Self::DataPoint, 1) => "data point",
             _ => self.plural(),
         }
     }

@@ -141,10 +141,8 @@ fn set_claim_apart(mut peers: Arc<Peers>) -> (Arc<Peers>, Option<Endpoint>) {
 
 /// What counts the messages of a body, if it is messages of a call.
 fn counter(framed: Framed, fields: &Fields) -> Option<Counter> {
-    match framed {
-        Framed::None | Framed::Switched => None,
-        Framed::Length(_) | Framed::Chunked | Framed::Close => Counter::of(fields),
-    }
+    let has_body = !matches!(framed, Framed::None | Framed::Switched);
+    has_body.then(|| Counter::of(fields)).flatten()
 }
 
 /// The first final response decides on a PROXY protocol preamble: a server that expects none takes

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::parse::Word;
 use crate::clock::nanos;
-use crate::flow::Side;
+use crate::flow::{Endpoint, Peers, Side};
 use crate::glob::Glob;
 use crate::http::h1::is_token;
 use crate::http::{Body, Fields};
@@ -178,6 +178,13 @@ fn took(text: &str) -> Result<Term, String> {
     }
 }
 
+/// Both ends, and the client that a PROXY line claims.
+fn ends(peers: &Peers) -> impl Iterator<Item = &Endpoint> {
+    [&peers.client, &peers.server]
+        .into_iter()
+        .chain(&peers.claimed_client)
+}
+
 impl Term {
     /// Whether an exchange is what is asked for.
     pub(super) fn matches(&self, shown: &Shown) -> bool {
@@ -190,9 +197,7 @@ impl Term {
             Self::Status(set) => set.contains(response.map(|r| r.head.status)),
             Self::Path(pattern) => pattern.matches(head.target()),
             Self::Host(pattern) => head.host().is_some_and(|host| pattern.matches(host)),
-            Self::Port(port) => [&peers.client, &peers.server, peers.caller()]
-                .map(|end| end.port())
-                .contains(port),
+            Self::Port(port) => ends(peers).any(|end| end.port() == *port),
             Self::Pid(pid) => processes(shown).any(|process| process.pid == *pid),
             Self::Process(name) => {
                 processes(shown).any(|process| name.matches(process.name.as_bytes()))
@@ -270,6 +275,5 @@ fn contains(shown: &Shown, needle: &Needle) -> bool {
         || needle.is_in(head.method())
         || head.host().is_some_and(|host| needle.is_in(host))
         || processes(shown).any(|process| needle.is_in(process.name.as_bytes()))
-        || needle.is_in(exchange.peers.server.to_string().as_bytes())
-        || needle.is_in(exchange.peers.caller().to_string().as_bytes())
+        || ends(&exchange.peers).any(|end| needle.is_in(end.to_string().as_bytes()))
 }

@@ -186,6 +186,9 @@ fn ends(out: &mut Vec<body::Line>, shown: &Shown) {
     if peers.connection.is_tls() {
         rest.push("tls".to_owned());
     }
+    if let Some(client) = &peers.claimed_client {
+        rest.push(format!("PROXY line for {client}"));
+    }
     if let Some(stream) = exchange.stream {
         rest.push(format!("stream {stream}"));
     }
