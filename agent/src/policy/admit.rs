@@ -185,7 +185,7 @@ mod tests {
             "/staticfoo",
             "/static",
             "http://h/static?x",
-            "/%73tatic/app.js",
+            "/static/%61pp.js",
         ] {
             check(
                 &settings,
@@ -203,6 +203,10 @@ mod tests {
             "/static/../admin",
             "http://h/static/../admin",
             "admin?u=://h/static",
+            "/%73tatic/app.js",
+            "/admin/../static",
+            "/admin/..%2fstatic?x",
+            "http://h/admin/../static",
         ] {
             check(
                 &settings,
