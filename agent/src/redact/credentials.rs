@@ -117,7 +117,9 @@ pub(super) fn cookie_in(text: &[u8], range: Range<usize>, edits: &mut Edits) {
     }
 }
 
-/// The value of the cookie; its attributes stay.
+/// The value of each cookie; known attributes stay (RFC 6265 §4.1, and those of browsers). What is
+/// none of them is hidden: on a folded line, or behind a comma where fields were joined, stands
+/// another cookie.
 pub(super) fn set_cookie(value: &[u8], edits: &mut Edits) {
     set_cookie_in(value, 0..value.len(), edits);
 }
@@ -125,8 +127,69 @@ pub(super) fn set_cookie(value: &[u8], edits: &mut Edits) {
 /// The same for a part of a text.
 pub(super) fn set_cookie_in(text: &[u8], range: Range<usize>, edits: &mut Edits) {
     let value = text.get(range.clone()).unwrap_or_default();
-    let end = memchr(b';', value).unwrap_or(value.len());
-    pair(text, range.start, range.start + end, Rule::SetCookie, edits);
+    let mut start = range.start;
+    for end in memchr_iter(b';', value).chain([value.len()]) {
+        let end = range.start + end;
+        let part = text.get(start..end).unwrap_or_default();
+        let stays = match start == range.start {
+            true => 0,
+            false => attribute(part),
+        };
+        if stays < part.len() {
+            let joined = start + stays + usize::from(stays > 0);
+            pair(text, joined, end, Rule::SetCookie, edits);
+        }
+        start = end + 1;
+    }
+}
+
+/// How much of a part of `Set-Cookie` is a known attribute; a comma ends one, but that of a date.
+fn attribute(part: &[u8]) -> usize {
+    const NAMES: [&[u8]; 10] = [
+        b"domain",
+        b"expires",
+        b"httponly",
+        b"max-age",
+        b"partitioned",
+        b"path",
+        b"priority",
+        b"samesite",
+        b"secure",
+        b"version",
+    ];
+    let comma = memchr(b',', part).unwrap_or(part.len());
+    let (first, rest) = part.split_at(comma);
+    let equals = memchr(b'=', first).unwrap_or(first.len());
+    let (name, value) = first.split_at(equals);
+    let name = name.trim_ascii();
+    if name.is_empty() {
+        return if value.is_empty() { comma } else { 0 };
+    }
+    if !NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+        return 0;
+    }
+    let after = rest.get(1..).unwrap_or_default();
+    let date = after.split(|&b| b == b',').next().unwrap_or_default();
+    let is_date = |b: &u8| b.is_ascii_alphanumeric() || b" :-+\t".contains(b);
+    let goes_on = name.eq_ignore_ascii_case(b"expires")
+        && has_weekday(value)
+        && date
+            .trim_ascii_start()
+            .first()
+            .is_some_and(u8::is_ascii_digit)
+        && date.iter().all(is_date);
+    match goes_on {
+        true => comma + 1 + date.len(),
+        false => comma,
+    }
+}
+
+/// `=Wed`, `=Wednesday`.
+fn has_weekday(value: &[u8]) -> bool {
+    const WEEKDAYS: [&[u8]; 7] = [b"mon", b"tue", b"wed", b"thu", b"fri", b"sat", b"sun"];
+    let day = value.strip_prefix(b"=").unwrap_or(value).trim_ascii();
+    let day = day.get(..3).unwrap_or_default();
+    WEEKDAYS.iter().any(|known| day.eq_ignore_ascii_case(known))
 }
 
 /// What Kubernetes puts before the bearer token of a browser's WebSocket, which cannot send
@@ -230,6 +293,35 @@ mod tests {
         check(set_cookie, "a=1; Path=/; HttpOnly", &["1"]);
         check(set_cookie, "bare; Secure", &["bare"]);
         check(set_cookie, "", &[]);
+        check(
+            set_cookie,
+            "a=1; Domain=h; Max-Age=9; SameSite=Lax; expires=Wed, 09 Jun 2030 10:18:14 GMT; secure;",
+            &["1"],
+        );
+        check(
+            set_cookie,
+            "a=1; Expires=Wednesday, 09-Jun-30 10:18:14 GMT",
+            &["1"],
+        );
+    }
+
+    #[test]
+    fn cookies_that_were_joined() {
+        check(set_cookie, "a=b;\r\n sid=S", &["b", "S"]);
+        check(
+            set_cookie,
+            "a=b; Secure;\tsid=S; T; Path=/",
+            &["b", "S", "T"],
+        );
+        check(set_cookie, "a=b, sid=S; Path=/", &["b, sid=S"]);
+        check(set_cookie, "a=b; Path=/, sid=S; Path=/", &["b", "S"]);
+        check(
+            set_cookie,
+            "a=b; Expires=Wed, 09 Jun 2030 10:18:14 GMT, sid=S; Path=/",
+            &["b", "S"],
+        );
+        check(set_cookie, "a=b; Expires=Wed, sid=S", &["b", "S"]);
+        check(set_cookie, "a=b; Secure, S", &["b", "S"]);
     }
 
     #[test]
