@@ -55,5 +55,6 @@ pub mod transport;
 pub mod units;
 #[cfg(feature = "agent")]
 pub mod views;
+mod visible;
 #[cfg(feature = "agent")]
 pub mod workload;

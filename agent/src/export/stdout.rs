@@ -1,4 +1,5 @@
-//! Spans as JSON lines: one object a line, for pipes and for looking at what would be sent.
+//! Spans as JSON lines: one object a line, for pipes and for looking at what would be sent. What a
+//! terminal would obey is escaped.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use super::Batch;
 use super::batch::Buffered;
 use super::handle::{Encode, Input};
 use crate::signal::span::{Attributes, Kind, Resource, ResourceValue, Span, Status, Value};
+use crate::visible;
 
 /// Lines appear soon after their exchange.
 pub(super) const AGE: Duration = Duration::from_millis(100);
@@ -28,7 +30,7 @@ impl Encode for Lines {
             let before = buffer.len();
             // Writing JSON into memory fails for no input that a span can hold; half a line would
             // spoil the next.
-            if serde_json::to_writer(&mut *buffer, &Line(span)).is_err() {
+            if visible::write_json(buffer, &Line(span)).is_err() {
                 buffer.truncate(before);
             } else {
                 buffer.push(b'\n');

@@ -1,28 +1,26 @@
 //! One JSON object per exchange and line (RFC 8259).
 
 use std::fmt;
-use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde::ser::{SerializeSeq as _, Serializer};
-use serde_json::ser::Formatter;
 
 use super::body::Text;
-use super::escape::hidden;
 use super::{Detail, View};
 use crate::exchange::Exchange;
 use crate::flow::{Endpoint, Peers};
 use crate::http::rpc::procedure;
 use crate::http::{Anomalies, Body, Fields, Unknown};
 use crate::redact::Content;
+use crate::visible::Json;
 
 /// Appends the object and a line feed.
 pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail) {
     let before = out.len();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Visible);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Json);
     // Writing into memory does not fail; half a line would spoil the next.
     match Record::of(view, detail).serialize(&mut serializer) {
         Ok(()) => out.push(b'\n'),
@@ -321,37 +319,12 @@ impl Serialize for BodyText<'_> {
     }
 }
 
-/// Writes compact JSON in which characters that a terminal would obey or hide are escaped, which
-/// JSON allows for any character.
-struct Visible;
-
-impl Formatter for Visible {
-    fn write_string_fragment<W: ?Sized + Write>(
-        &mut self,
-        out: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        // Every byte is looked at, which the compiler turns into a few vector instructions.
-        let is_plain = fragment.bytes().fold(true, |all, b| all & (b < 0x7f));
-        let mut written = 0;
-        if !is_plain {
-            for (at, c) in fragment.char_indices().filter(|(_, c)| hidden(*c)) {
-                out.write_all(fragment.as_bytes().get(written..at).unwrap_or_default())?;
-                written = at + c.len_utf8();
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    write!(out, "\\u{unit:04x}")?;
-                }
-            }
-        }
-        out.write_all(fragment.as_bytes().get(written..).unwrap_or_default())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::exchange::Partial;
     use crate::tap::sample;
+    use crate::visible::hidden;
     use base64::Engine as _;
 
     fn text(view: &View<'_>, detail: Detail) -> String {
@@ -401,7 +374,7 @@ mod tests {
     fn strings_are_what_a_parser_reads_back() {
         let check = |bytes: &[u8]| {
             let mut out = Vec::new();
-            let mut serializer = serde_json::Serializer::with_formatter(&mut out, Visible);
+            let mut serializer = serde_json::Serializer::with_formatter(&mut out, Json);
             Lossy(bytes).serialize(&mut serializer).expect("written");
             let read: String = serde_json::from_slice(&out).expect("a JSON string");
             assert_eq!(read, String::from_utf8_lossy(bytes));

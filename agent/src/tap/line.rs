@@ -15,13 +15,13 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::View;
 use super::colour::{Ink, Palette, status_ink};
-use super::escape::{self, Keep};
 use super::units::{duration_text, size_text};
 use crate::exchange::Exchange;
 use crate::flow::Side;
 use crate::http::Body;
 use crate::http::rpc::Code;
 use crate::redact::Call;
+use crate::visible::{self, Keep};
 
 /// Width of the endpoints' column to begin with: two ends on this machine.
 const ENDS: usize = 33;
@@ -256,7 +256,7 @@ fn timestamp(nanos: u64, date: bool) -> String {
 /// Who has the socket; and who is at its other end, where that is a process of this machine.
 fn processes(out: &mut Vec<u8>, view: &View<'_>) {
     let one = |out: &mut Vec<u8>, process: &crate::process::Process| {
-        escape::write(out, process.name.as_bytes(), Keep::Nothing);
+        visible::write(out, process.name.as_bytes(), Keep::Nothing);
         let _ = write!(out, "[{}]", process.pid);
     };
     match (&view.caller, &view.process) {
@@ -275,7 +275,7 @@ fn processes(out: &mut Vec<u8>, view: &View<'_>) {
 fn request(exchange: &Exchange, with_host: bool) -> (usize, String) {
     let head = &exchange.request.head;
     let mut text = Vec::new();
-    escape::write(&mut text, head.method(), Keep::Nothing);
+    visible::write(&mut text, head.method(), Keep::Nothing);
     let method = text.len();
     text.resize(method.max(METHOD) + 1, b' ');
     let target = head.target();
@@ -284,9 +284,9 @@ fn request(exchange: &Exchange, with_host: bool) -> (usize, String) {
         && let Some(host) = head.host()
         && !is_endpoint(host, exchange)
     {
-        escape::write(&mut text, host, Keep::Nothing);
+        visible::write(&mut text, host, Keep::Nothing);
     }
-    escape::write(&mut text, target, Keep::Nothing);
+    visible::write(&mut text, target, Keep::Nothing);
     // What is escaped is UTF-8.
     (method, String::from_utf8(text).unwrap_or_default())
 }

@@ -5,7 +5,6 @@
 
 pub(crate) mod body;
 mod colour;
-pub(crate) mod escape;
 mod filter;
 mod json;
 mod line;

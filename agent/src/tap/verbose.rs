@@ -5,11 +5,11 @@ use std::io::Write as _;
 
 use super::body::{Text, media_type};
 use super::colour::{Ink, Palette, version_text};
-use super::escape::{self, Keep};
 use super::units::size_words;
 use super::{Detail, View, pretty};
 use crate::http::{Anomalies, Body, Fields, ResponseHead};
 use crate::redact::{Content, Omitted};
+use crate::visible::{self, Keep};
 
 /// How exchanges are shown below their lines.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +34,9 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, style: Style) {
         mark: ">",
     };
     block.begin();
-    escape::write(block.out, head.method(), Keep::Nothing);
+    visible::write(block.out, head.method(), Keep::Nothing);
     block.out.push(b' ');
-    escape::write(block.out, head.target(), Keep::Nothing);
+    visible::write(block.out, head.target(), Keep::Nothing);
     let _ = write!(block.out, " {}", version_text(head.version));
     if let Some(stream) = exchange.stream {
         let _ = write!(block.out, " [stream {stream}]");
@@ -88,7 +88,7 @@ impl Block<'_> {
         let reason = head.reason.as_bytes();
         if !reason.is_empty() {
             self.out.push(b' ');
-            escape::write(self.out, reason, Keep::Nothing);
+            visible::write(self.out, reason, Keep::Nothing);
         }
         self.out.push(b'\n');
     }
@@ -128,9 +128,9 @@ impl Block<'_> {
         for (name, value) in fields.iter() {
             self.begin();
             self.out.extend_from_slice(cyan.as_bytes());
-            escape::write(self.out, name, Keep::Nothing);
+            visible::write(self.out, name, Keep::Nothing);
             let _ = write!(self.out, "{end}: ");
-            escape::write(self.out, value, Keep::Nothing);
+            visible::write(self.out, value, Keep::Nothing);
             self.out.push(b'\n');
         }
     }
@@ -182,7 +182,7 @@ impl Block<'_> {
         };
         for line in text.lines() {
             self.begin();
-            escape::write(self.out, line.as_bytes(), Keep::Tabs);
+            visible::write(self.out, line.as_bytes(), Keep::Tabs);
             self.out.push(b'\n');
         }
     }
@@ -191,7 +191,7 @@ impl Block<'_> {
     fn note(&mut self, note: &[u8]) {
         self.begin();
         let _ = write!(self.out, "{}[", self.style.palette.begin(Ink::Magenta));
-        escape::write(self.out, note, Keep::Nothing);
+        visible::write(self.out, note, Keep::Nothing);
         let _ = writeln!(self.out, "]{}", self.style.palette.end());
     }
 }

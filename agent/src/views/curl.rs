@@ -146,7 +146,7 @@ impl Command {
     fn argument(&mut self, bytes: &[u8]) {
         self.text.push(' ');
         let text = str::from_utf8(bytes).ok();
-        let is_plain = |c: char| !crate::tap::escape::hidden(c);
+        let is_plain = |c: char| !crate::visible::hidden(c);
         if let Some(text) = text.filter(|text| text.chars().all(is_plain)) {
             self.text.push('\'');
             self.text.push_str(&text.replace('\'', "'\\''"));

@@ -12,8 +12,8 @@ use crate::http::Version;
 use crate::http::rpc::Code;
 use crate::process::Process;
 use crate::redact::Sanitized;
-use crate::tap::escape::{self, Keep};
 use crate::tap::{Detail, View, write_json};
+use crate::visible::{self, Keep};
 
 /// An exchange that may be looked at.
 #[derive(Clone, Debug)]
@@ -172,7 +172,7 @@ pub(crate) fn process_text(process: &Process) -> String {
 #[must_use]
 pub fn visible(bytes: &[u8]) -> String {
     let mut out = Vec::with_capacity(bytes.len());
-    escape::write(&mut out, bytes, Keep::Nothing);
+    visible::write(&mut out, bytes, Keep::Nothing);
     // What is escaped is UTF-8.
     String::from_utf8(out).unwrap_or_default()
 }

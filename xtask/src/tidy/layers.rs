@@ -12,6 +12,7 @@ const ORDER: &[&str] = &[
     "flow",
     "hash",
     "glob",
+    "visible",
     "clock",
     "units",
     "files",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::operator::{Operator, Written};
 use super::record::{Body, Value};
 use crate::redact::Sanitized;
+use crate::visible::{self, hidden};
 
 /// Envoy's default format.
 const ENVOY: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\"\n";
@@ -164,7 +165,8 @@ fn joined(value: &mut Vec<u8>, parts: &[Part], sanitized: &Sanitized) -> Vec<u8>
     whole
 }
 
-/// What would end a value or a line, and what is no UTF-8, as `\xHH`: a client cannot forge lines.
+/// What would end a value or a line, what a terminal would obey, and what is no UTF-8, as `\xHH`: a
+/// client cannot forge lines.
 fn escape_text(out: &mut Vec<u8>, value: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let escape = |out: &mut Vec<u8>, byte: u8| {
@@ -172,10 +174,12 @@ fn escape_text(out: &mut Vec<u8>, value: &[u8]) {
         out.extend_from_slice(&[b'\\', b'x', DIGITS[high], DIGITS[low]]);
     };
     for chunk in value.utf8_chunks() {
-        for byte in chunk.valid().bytes() {
-            match byte {
-                b'"' | b'\\' | 0..=0x1f | 0x7f => escape(out, byte),
-                byte => out.push(byte),
+        for c in chunk.valid().chars() {
+            let mut room = [0; 4];
+            let bytes = c.encode_utf8(&mut room).as_bytes();
+            match matches!(c, '"' | '\\') || hidden(c) {
+                true => bytes.iter().for_each(|byte| escape(out, *byte)),
+                false => out.extend_from_slice(bytes),
             }
         }
         for byte in chunk.invalid() {
@@ -187,7 +191,7 @@ fn escape_text(out: &mut Vec<u8>, value: &[u8]) {
 fn escape_json(out: &mut Vec<u8>, value: &[u8]) {
     let text = String::from_utf8_lossy(value);
     // Writing text into memory does not fail.
-    let _ = serde_json::to_writer(out, &*text);
+    let _ = visible::write_json(out, &*text);
 }
 
 /// Reads a format: `%%`, `%NAME%`, `%NAME(ARGUMENT)%`, `%NAME(ARGUMENT):LENGTH%`.
@@ -335,5 +339,11 @@ mod tests {
         let mut out = Vec::new();
         escape_text(&mut out, b"a\" \n\\\x00\xff\xc3\xa9");
         assert_eq!(out, "a\\x22 \\x0A\\x5C\\x00\\xFF\u{e9}".as_bytes());
+        out.clear();
+        escape_text(&mut out, "\u{9b}2J\u{2028}\u{202e}".as_bytes());
+        assert_eq!(out, br"\xC2\x9B2J\xE2\x80\xA8\xE2\x80\xAE");
+        out.clear();
+        escape_json(&mut out, "\u{9b}2J\u{2028}\u{202e}\u{e9}".as_bytes());
+        assert_eq!(out, "\"\\u009b2J\\u2028\\u202e\u{e9}\"".as_bytes());
     }
 }

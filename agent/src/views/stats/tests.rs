@@ -139,6 +139,6 @@ fn hostile_names_are_bounded_and_visible() {
     stats.add(&shown(&exchange));
     for line in stats.table(By::Route, 0) {
         assert_eq!(&*line.key.method, "_OTHER");
-        assert!(!line.key.route.chars().any(crate::tap::escape::hidden));
+        assert!(!line.key.route.chars().any(crate::visible::hidden));
     }
 }

@@ -7,10 +7,10 @@ use crate::http::rpc::Envelopes;
 use crate::http::{Body, Fields};
 use crate::redact::{Content, Omitted};
 use crate::tap::body::{Text, media_type};
-use crate::tap::escape::hidden;
 use crate::tap::pretty;
 use crate::tap::units::size_words;
 use crate::views::shown::visible;
+use crate::visible::hidden;
 
 /// Bytes of a body that are shown: some thousand lines. A file (`w`, `s`) has all of it.
 const MAX_BYTES: usize = 128 * 1024;

@@ -292,7 +292,7 @@ fn nothing_captured_reaches_the_terminal_as_it_was() {
         let is_escaped = text.contains("\\x1b]0;x\\x07\\u{202e}");
         // Of a route, an id is not shown.
         assert!(is_escaped || text.contains("GET    /{id}"), "{text}");
-        assert!(!text.chars().any(crate::tap::escape::hidden));
+        assert!(!text.chars().any(crate::visible::hidden));
     }
 }
 

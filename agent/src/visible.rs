@@ -1,10 +1,13 @@
-//! Captured text made safe for a terminal.
+//! Captured text made safe for a terminal, whoever writes it: `tap`, lines of spans, access logs.
 //!
 //! A request can carry escape sequences that move the cursor, set the title or hide text, and
 //! Unicode controls that reorder it (Trojan Source, CVE-2021-42574). Everything that is not plainly
 //! visible is written as `\xNN` or `\u{NNNN}`.
 
-use std::io::Write as _;
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::ser::Formatter;
 
 /// Which controls stay as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,41 @@ pub(crate) fn hidden(c: char) -> bool {
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Writes compact JSON in which characters that a terminal would obey or hide are escaped, which
+/// JSON allows for any character.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Json;
+
+impl Formatter for Json {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        // Every byte is looked at, which the compiler turns into a few vector instructions.
+        let is_plain = fragment.bytes().fold(true, |all, b| all & (b < 0x7f));
+        let mut written = 0;
+        if !is_plain {
+            for (at, c) in fragment.char_indices().filter(|(_, c)| hidden(*c)) {
+                out.write_all(fragment.as_bytes().get(written..at).unwrap_or_default())?;
+                written = at + c.len_utf8();
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        out.write_all(fragment.as_bytes().get(written..).unwrap_or_default())
+    }
+}
+
+/// Appends a value as JSON: see [`Json`].
+pub(crate) fn write_json(
+    out: &mut Vec<u8>,
+    value: &(impl Serialize + ?Sized),
+) -> serde_json::Result<()> {
+    value.serialize(&mut serde_json::Serializer::with_formatter(out, Json))
 }
 
 #[cfg(test)]
