@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr2, memmem, memrchr2};
 
 use super::document;
 use super::edit::{Coding, Edit, Edits};
@@ -174,6 +174,75 @@ pub(super) fn scan_doubled(text: &[u8], tools: Tools<'_>, effort: &mut Effort, e
     copy.restore(&mut found, Coding::Plain, edits);
 }
 
+/// Looks at events whose data stands on several lines, as their reader joins them (WHATWG HTML §9.2,
+/// server-sent events). `false`: there are none.
+pub(super) fn scan_events(
+    text: &[u8],
+    tools: Tools<'_>,
+    effort: &mut Effort,
+    edits: &mut Edits,
+) -> bool {
+    if memmem::find(text, FIELD).is_none() || !effort.spend(3 * text.len()) {
+        return false;
+    }
+    let copy = Decoded::of(text, 0..text.len(), joint);
+    if copy.text.len() == text.len() {
+        return false;
+    }
+    let (mut traces, mut found) = (Traces::default(), Edits::default());
+    tools
+        .sieve
+        .look(&copy.text, tools.names, effort, &mut traces);
+    json::scan(&copy.text, tools.names, &traces, effort, &mut found);
+    text::scan(&copy.text, &traces, Shape::Quoted, effort, &mut found);
+    scan_strings(&copy.text, &traces, tools, effort, &mut found);
+    copy.restore(&mut found, Coding::Json, edits);
+    true
+}
+
+/// What begins a line of an event's data.
+const FIELD: &[u8] = b"data:";
+
+/// The end of a line of data, up to the data of the event's next line that has some: a line feed.
+fn joint(text: &[u8], at: usize) -> Option<(u8, usize)> {
+    /// Most lines of other fields between.
+    const OTHERS: usize = 4;
+    let mut end = at + line_end(text, at)?;
+    let before = text.get(..at).unwrap_or_default();
+    if !begins_data(before) {
+        return None;
+    }
+    for _ in 0..=OTHERS {
+        let rest = text.get(end..)?;
+        if let Some(data) = rest.strip_prefix(FIELD) {
+            let blank = usize::from(data.first() == Some(&b' '));
+            return Some((b'\n', end + FIELD.len() + blank - at));
+        }
+        let near = rest.get(..OTHER).unwrap_or(rest);
+        let len = memchr2(b'\n', b'\r', near).filter(|&len| len > 0)?;
+        end += len + line_end(rest, len)?;
+    }
+    None
+}
+
+/// Longest line of another field that data goes on behind.
+const OTHER: usize = 128;
+
+/// Length of the end of a line that stands here.
+fn line_end(text: &[u8], at: usize) -> Option<usize> {
+    match text.get(at..)? {
+        [b'\r', b'\n', ..] => Some(2),
+        [b'\r' | b'\n', ..] => Some(1),
+        _ => None,
+    }
+}
+
+/// The last line is one of data.
+fn begins_data(text: &[u8]) -> bool {
+    let start = memrchr2(b'\n', b'\r', text).map_or(0, |end| end + 1);
+    text.get(start..).unwrap_or_default().starts_with(FIELD)
+}
+
 /// What an escape of JSON stands for that is one byte (RFC 8259 §7).
 fn json_escape(text: &[u8], at: usize) -> Option<(u8, usize)> {
     let rest = text.get(at..)?.strip_prefix(b"\\")?;
@@ -186,4 +255,69 @@ fn json_escape(text: &[u8], at: usize) -> Option<(u8, usize)> {
         _ => return None,
     };
     Some((byte, 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redact::document::Room;
+    use crate::redact::fixture::{apply, mask, search};
+
+    /// `expected` has `#` where a replacement stands.
+    fn check(media_type: &str, text: &str, expected: &str) {
+        let run = |text: &str| {
+            apply(text, |text, edits| {
+                let mut effort = Effort::for_len(text.len());
+                let room = &mut Room::default();
+                search().body(media_type.as_bytes(), text, room, &mut effort, edits);
+                assert!(!effort.is_spent());
+            })
+        };
+        let once = run(text);
+        assert_eq!(mask(&once), expected, "{text}");
+        assert_eq!(run(&once), once, "a second pass changes {text}");
+    }
+
+    fn events(text: &str, expected: &str) {
+        for media_type in ["text/event-stream", "text/plain", ""] {
+            for end in ["\n", "\r\n", "\r"] {
+                check(
+                    media_type,
+                    &text.replace('\n', end),
+                    &expected.replace('\n', end),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn data_over_several_lines() {
+        events(
+            "data: {\"password\":\ndata: \"S\"}\n\n",
+            "data: {\"password\":\ndata: \"#\"}\n\n",
+        );
+        events(
+            "event: x\ndata:{\"a\":1, \"pin\"\nid: 7\ndata::\ndata:\"S\",\ndata:\"b\":2}\n\n",
+            "event: x\ndata:{\"a\":1, \"pin\"\nid: 7\ndata::\ndata:\"#\",\ndata:\"b\":2}\n\n",
+        );
+    }
+
+    #[test]
+    fn other_events_stay() {
+        events(
+            "data: {\"user\":\ndata: \"S\", \"keyboard\":\ndata: 1}\n\n",
+            "data: {\"user\":\ndata: \"S\", \"keyboard\":\ndata: 1}\n\n",
+        );
+    }
+
+    #[test]
+    fn objects_in_strings_in_strings() {
+        let mut text = "{\"password\":\"S\"}".to_owned();
+        for _ in 0..6 {
+            check("application/json", &text, &text.replace('S', "#"));
+            let inner = text.replace('\\', "\\\\").replace('"', "\\\"");
+            text = format!("{{\"d\":\"{inner}\"}}");
+        }
+        check("application/json", &text, &text.replace('S', "#"));
+    }
 }

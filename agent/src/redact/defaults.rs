@@ -101,7 +101,7 @@ pub const HEADERS: [&str; 94] = [
 /// Names whose values are secrets, in queries, forms, JSON, XML, and header fields. Letters and
 /// digits only: these words in a row, however they are joined. `*` for anything before or after,
 /// `=` for the whole name; a number may follow.
-pub const NAMES: [&str; 140] = [
+pub const NAMES: [&str; 146] = [
     // Passwords. What follows one may say that it is none: [`super::words::HARMLESS_AFTER`].
     "*password*",
     "*passwd*",
@@ -220,13 +220,17 @@ pub const NAMES: [&str; 140] = [
     "*devicecode",
     "*logincode",
     "*mfacode",
+    "*onetimecode",
     "*otpcode",
     "*recoverycode",
     "*recoverycodes",
     "*resetcode",
     "*securitycode",
+    "*securityanswer",
+    "*securityanswers",
     "*smscode",
     "*twofactorcode",
+    "*unlockcode",
     "*verificationcode",
     "2facode",
     "usercode",
@@ -234,6 +238,8 @@ pub const NAMES: [&str; 140] = [
     // Payment cards, persons, wallets.
     "cardnumber",
     "*creditcardnumber",
+    "ccnum",
+    "ccnumber",
     "cvv",
     "cvc",
     "csc",
@@ -253,17 +259,21 @@ pub const NAMES: [&str; 140] = [
 ];
 
 /// Header fields that hold nothing but a secret under a name that says nothing of it.
-pub(super) const SECRET_HEADERS: [&str; 11] = [
+pub(super) const SECRET_HEADERS: [&str; 15] = [
     "authentication-info",
     "dpop",
     "php-auth-pw",
     "proxy-authentication-info",
+    "session",
     "x-amzn-oidc-data",
     "x-csrf",
     "x-honeycomb-team",
+    "x-insert-key",
     "x-key",
+    "x-query-key",
     "x-session",
     "x-shopify-hmac-sha256",
+    "x-sid",
     "x-xsrf",
 ];
 

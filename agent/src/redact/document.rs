@@ -188,6 +188,9 @@ impl Search {
         if is_xml {
             xml::scan(text, &self.names, traces, effort, edits);
         }
+        if is_events(media_type, bare) && decoded::scan_events(text, self.tools(), effort, edits) {
+            return;
+        }
         json::scan(text, &self.names, traces, effort, edits);
         if !is_form || !resembles_form(bare) {
             // Other things come under a form's media type, too.
@@ -268,6 +271,13 @@ impl Search {
 fn is_form(media_type: &[u8], text: &[u8]) -> bool {
     let labelled = starts_with(media_type, b"application/x-www-form-urlencoded");
     labelled && !resembles_json(text) && is_printable(text) || resembles_form(text)
+}
+
+/// Server-sent events, said or begun like some.
+fn is_events(media_type: &[u8], text: &[u8]) -> bool {
+    const FIELDS: [&[u8]; 4] = [b"data:", b"event:", b"id:", b"retry:"];
+    starts_with(media_type, b"text/event-stream")
+        || FIELDS.iter().any(|field| text.starts_with(field))
 }
 
 /// Text in strings: JSON, a script, a page. Everything else is lines.

@@ -450,6 +450,9 @@ mod tests {
             "x-amz-server-side-encryption-customer-key",
             "dpop",
             "x-csrf",
+            "x-sid",
+            "session",
+            "x-insert-key",
         ] {
             check(&["*"], name, "v", true, &["v"]);
         }

@@ -7,6 +7,8 @@ mod forms;
 
 use std::ops::Range;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use memchr::memchr_iter;
 
 use super::config::Pattern;
@@ -34,6 +36,9 @@ pub(super) fn scan(
         }
         let found = match text.get(at) {
             Some(b'e') if has(Pattern::Jwt) => token(text, at).map(|range| (range, Rule::Jwt)),
+            Some(b'b' | b'B') if has(Pattern::KnownToken) => {
+                basic(text, at).map(|range| (range, Rule::Authorization))
+            }
             Some(b'-') if has(Pattern::PrivateKey) => {
                 private_key(text, at).map(|range| (range, Rule::PrivateKey))
             }
@@ -104,6 +109,39 @@ fn bot_token(text: &[u8], at: usize) -> Option<Range<usize>> {
     let len = run(secret, Alphabet::Word);
     let fits = (8..MOST).contains(&digits) && secret.starts_with(b"AA") && len >= 33;
     fits.then_some(at - digits..at + 1 + len)
+}
+
+/// User name and password of the scheme `Basic` (RFC 7617 §2), wherever they stand: what is base64
+/// of a text with a colon.
+fn basic(text: &[u8], at: usize) -> Option<Range<usize>> {
+    const SCHEME: usize = b"Basic ".len();
+    /// Of a name, a colon and a password.
+    const LEAST: usize = 4;
+    const LONGEST: usize = 1024;
+    let start = at + SCHEME;
+    let rest = text.get(start..)?;
+    let is_part = |b: &&u8| is_base64url(**b) || matches!(**b, b'+' | b'/');
+    let len = rest.iter().take(LONGEST).take_while(is_part).count();
+    let padding = rest.get(len..)?.iter().take(2).take_while(|&&b| b == b'=');
+    let end = start + len + padding.count();
+    if len < LEAST || !begins(text, at) {
+        return None;
+    }
+    // As much as is whole groups: a password may go on further.
+    let groups = rest.get(..len.min(LONGEST) / 4 * 4)?;
+    let groups: Vec<u8> = groups.iter().map(|&b| standard(b)).collect();
+    let pair = STANDARD_NO_PAD.decode(groups).ok()?;
+    let is_text = pair.iter().all(|&b| b >= b' ' && b != 0x7f);
+    (is_text && pair.contains(&b':')).then_some(start..end)
+}
+
+/// The letter of base64 for one of base64url (RFC 4648 §5).
+const fn standard(letter: u8) -> u8 {
+    match letter {
+        b'-' => b'+',
+        b'_' => b'/',
+        other => other,
+    }
 }
 
 /// The password before the host of a data source of Go's MySQL driver: `user:password@tcp(host)`.
@@ -253,6 +291,29 @@ mod tests {
             .map(|edit| (&text[edit.range.clone()], edit.rule))
             .collect();
         assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn basic_credentials() {
+        for text in [
+            "Basic dXNlcjpwYXNz",
+            "basic dXNlcjpwYXNz",
+            "see BASIC dXNlcjpwYXNz.",
+            "{\"a\":\"Basic dXNlcjpwYXNz\"}",
+        ] {
+            check(text, &[("dXNlcjpwYXNz", Rule::Authorization)]);
+        }
+        check("x=Basic dTpw/==", &[("dTpw/==", Rule::Authorization)]);
+        for text in [
+            "Basic authentication is used",
+            "Basic realm=x",
+            "a basic question: why",
+            "Basic dXNlcnBhc3M=",
+            "kbasic dXNlcjpwYXNz",
+            "Basic ",
+        ] {
+            check(text, &[]);
+        }
     }
 
     #[test]

@@ -544,6 +544,23 @@ mod tests {
     }
 
     #[test]
+    fn answers_codes_and_cards() {
+        for name in [
+            "security_answer",
+            "securityAnswers[1]",
+            "one_time_code",
+            "unlockCode",
+            "ccnum",
+            "cc_number",
+        ] {
+            check(name, true);
+        }
+        for name in ["answer", "answers", "one_time", "unlocked", "code", "cc"] {
+            check(name, false);
+        }
+    }
+
+    #[test]
     fn common_names_are_not_secret() {
         for name in [
             "user",

@@ -70,7 +70,7 @@ impl Traces {
 
     fn note(&mut self, kind: Kind, start: usize) {
         match kind {
-            Kind::Token | Kind::Pem => return insert(&mut self.tokens, start),
+            Kind::Token | Kind::AnyCase => return insert(&mut self.tokens, start),
             Kind::Stem => {}
             Kind::Oauth => self.is_oauth = true,
             Kind::Jwk => self.is_jwk = true,
@@ -491,7 +491,7 @@ mod tests {
                 let mut found = patterns.iter().filter(|p| wanted(p.2) && here(at, p.0));
                 found.next().is_some()
             };
-            let is_token = |kind| matches!(kind, Kind::Token | Kind::Pem);
+            let is_token = |kind| matches!(kind, Kind::Token | Kind::AnyCase);
             let ends = |at: usize| {
                 let next = text.get(at + 2);
                 next.is_none_or(|b| !b.is_ascii_alphabetic() || b"dDoO".contains(b))
@@ -502,8 +502,9 @@ mod tests {
             let exact = places(&|at| {
                 let rest = &text[at..];
                 let mut tokens = patterns.iter().filter(|p| is_token(p.2));
-                tokens
-                    .any(|p| rest.starts_with(p.0.as_bytes()) || p.2 == Kind::Pem && here(at, p.0))
+                tokens.any(|p| {
+                    rest.starts_with(p.0.as_bytes()) || p.2 == Kind::AnyCase && here(at, p.0)
+                })
             });
             let tokens = |at: &usize| traces.tokens.contains(at);
             assert!(exact.iter().all(tokens), "{}", text.escape_ascii());

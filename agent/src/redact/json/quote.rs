@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memmem};
 
-/// Deepest JSON in JSON that is distinguished: three times in strings. Each level doubles the
-/// backslashes.
-const DEPTH: u32 = 3;
+/// Deepest JSON in JSON that is distinguished: six times in strings. Each level doubles the
+/// backslashes, which are counted in a byte.
+const DEPTH: u32 = 6;
 
 /// The content of the string that begins at `start`, with its quote's backslashes.
 pub(in crate::redact) fn string_at(text: &[u8], start: usize) -> Option<Range<usize>> {

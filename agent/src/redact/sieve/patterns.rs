@@ -1,6 +1,6 @@
 //! What the first pass looks for: parts of names, and what well-known tokens begin with.
 
-use Kind::{Jwk, Oauth, Pem, Stem, Token};
+use Kind::{AnyCase, Jwk, Oauth, Stem, Token};
 
 use super::Traces;
 
@@ -16,7 +16,7 @@ pub(super) enum Kind {
     /// [`super::super::known`] looks at what follows. It is written in one way.
     Token,
     /// The same, in capitals or not.
-    Pem,
+    AnyCase,
 }
 
 /// A text that is searched for without case; of it, the three bytes from the given one on are
@@ -54,7 +54,7 @@ const GROUPS: [&[Pattern]; 15] = [
     &[
         Pattern("jwt", 0, Stem), Pattern("key", 0, Stem), Pattern("assert", 3, Stem),
         Pattern("mnemo", 2, Stem), Pattern("verif", 1, Stem), Pattern("seed", 1, Stem),
-        Pattern("-----BEGIN", 6, Pem), Pattern("key-", 0, Token), Pattern("xkeysib-", 1, Token),
+        Pattern("-----BEGIN", 6, AnyCase), Pattern("key-", 0, Token), Pattern("xkeysib-", 1, Token),
         Pattern("tskey-", 2, Token),
     ],
     &[
@@ -72,7 +72,7 @@ const GROUPS: [&[Pattern]; 15] = [
         Pattern("ATATT3x", 0, Token), Pattern(":AA", 0, Token),
     ],
     &[
-        Pattern("cred", 1, Stem), Pattern("redirecturi", 0, Oauth),
+        Pattern("cred", 1, Stem), Pattern("basic ", 3, AnyCase), Pattern("redirecturi", 0, Oauth),
         Pattern("github_pat_", 4, Token), Pattern("/webhooks/", 3, Token),
     ],
     &[
@@ -93,12 +93,13 @@ const GROUPS: [&[Pattern]; 15] = [
         Pattern("webhookb2/", 7, Token), Pattern("@tcp(", 1, Token), Pattern("@unix(", 2, Token),
     ],
     &[
-        Pattern("cvn", 0, Stem), Pattern("saml", 0, Stem), Pattern("conn", 1, Stem),
+        Pattern("cvn", 0, Stem), Pattern("ccnu", 0, Stem), Pattern("saml", 0, Stem), Pattern("conn", 1, Stem),
         Pattern("sq0", 0, Token), Pattern("dapi", 0, Token),
     ],
     &[
         Pattern("psw", 0, Stem), Pattern("psk", 0, Stem), Pattern("ghp_", 0, Token), Pattern("glpat-", 0, Token),
         Pattern("glptt-", 0, Token), Pattern("GOCSPX-", 3, Token), Pattern("npm_", 1, Token),
+        Pattern("answer", 1, Stem),
         Pattern("shpss_", 3, Token), Pattern("shpca_", 0, Token), Pattern("shppa_", 0, Token),
         Pattern("rubygems_", 6, Token), Pattern("sbp_", 1, Token),
     ],
