@@ -311,6 +311,30 @@ mod tests {
     }
 
     #[test]
+    fn parts_in_base64() {
+        let part = |encoding: &str, content: &str| {
+            format!(
+                "--b\r\nContent-Type: application/json\r\n{encoding}\r\n\r\n{content}\r\n--b--\r\n"
+            )
+        };
+        let secret = "eyJwYXNzd29yZCI6\r\nIlMifQ==";
+        for encoding in [
+            "Content-Transfer-Encoding: base64",
+            "content-transfer-encoding: BASE64",
+        ] {
+            check(
+                "multipart/form-data; boundary=b",
+                &part(encoding, secret),
+                &part(encoding, "#"),
+            );
+            let other = part(encoding, "eyJ1c2VyIjoiUyJ9");
+            check("multipart/form-data; boundary=b", &other, &other);
+        }
+        let other = part("Content-Transfer-Encoding: 7bit", secret);
+        check("multipart/form-data; boundary=b", &other, &other);
+    }
+
+    #[test]
     fn objects_in_strings_in_strings() {
         let mut text = "{\"password\":\"S\"}".to_owned();
         for _ in 0..6 {

@@ -15,7 +15,7 @@ use super::query::Tools;
 use super::sieve::{Sieve, Traces};
 use super::text::Shape;
 use super::unescape::{self, Unescaped};
-use super::{binary, csv, decoded, json, known, multipart, query, text, xml};
+use super::{binary, csv, decoded, json, known, multipart, query, rpc, text, xml};
 use crate::http::Slice;
 
 /// Deepest multipart in multipart that is looked into: mails in mails.
@@ -175,8 +175,12 @@ impl Search {
         if is_form {
             query::scan_form(text, self.tools(), effort, edits);
         }
-        if is_multipart && (traces.has_no_names() || self.parts(text, depth, effort, edits)) {
-            return;
+        let may_name = !traces.has_no_names();
+        if is_multipart {
+            let has_parts = may_name || multipart::may_have_base64(text);
+            if !has_parts || self.parts(text, depth, effort, edits) {
+                return;
+            }
         }
         if unescape::is_needed(text, traces, effort) {
             self.unescaped(text, effort, edits);
@@ -231,6 +235,9 @@ impl Search {
             }
             let mut found = Edits::default();
             let room = &mut room;
+            if part.is_base64 && self.has_secret(&part, content, depth - 1, room, effort) {
+                return edits.push_plain(text, part.range, Rule::Multipart);
+            }
             self.document(
                 part.media_type,
                 content,
@@ -242,6 +249,25 @@ impl Search {
             edits.append(found, part.range.start);
         };
         multipart::scan(text, &self.names, effort, edits, each)
+    }
+
+    /// Something is to be hidden in a part that is base64: it is hidden whole.
+    fn has_secret(
+        &self,
+        part: &multipart::Part<'_>,
+        content: &[u8],
+        depth: usize,
+        room: &mut Room,
+        effort: &mut Effort,
+    ) -> bool {
+        if !effort.spend(2 * content.len()) {
+            return true;
+        }
+        let letters = content.iter().copied();
+        let letters: Vec<u8> = letters.filter(|b| !b.is_ascii_whitespace()).collect();
+        let (decoded, mut found) = (rpc::decode_text(&letters), Edits::default());
+        self.document(part.media_type, &decoded, depth, room, effort, &mut found);
+        !found.is_empty()
     }
 
     /// A body that is plainly binary: known tokens, and what its runs of text hold.

@@ -22,6 +22,8 @@ pub(super) struct Part<'a> {
     pub(super) range: Range<usize>,
     /// Its media type, empty when it says none.
     pub(super) media_type: &'a [u8],
+    /// It is base64 of the content (RFC 2045 §6.8).
+    pub(super) is_base64: bool,
 }
 
 impl Part<'_> {
@@ -29,6 +31,7 @@ impl Part<'_> {
         Self {
             range,
             media_type: b"",
+            is_base64: false,
         }
     }
 }
@@ -88,8 +91,12 @@ pub(super) fn scan<'a>(
             }
             edits.push_plain(text, start.min(end)..end, Rule::Multipart);
         } else if start < end {
-            let (range, media_type) = (start..end, media_type(part_head));
-            each(Part { range, media_type }, effort, edits);
+            let part = Part {
+                range: start..end,
+                media_type: field(part_head, b"content-type:"),
+                is_base64: is_base64(part_head),
+            };
+            each(part, effort, edits);
         }
     }
     let values = members.secrets().into_iter();
@@ -134,15 +141,31 @@ fn ends_line(text: &[u8], at: usize) -> bool {
     matches!(rest.get(len), Some(b'\n') | None)
 }
 
-/// What a part's head says of its content.
-fn media_type(head: &[u8]) -> &[u8] {
-    const NAME: &[u8] = b"content-type:";
+/// The field of a part's head that has this name, which ends with its colon.
+fn field<'a>(head: &'a [u8], name: &[u8]) -> &'a [u8] {
     let mut lines = head.split(|&b| b == b'\n');
     let value = lines.find_map(|line| {
-        let (name, value) = line.split_at_checked(NAME.len())?;
-        name.eq_ignore_ascii_case(NAME).then_some(value)
+        let (found, value) = line.split_at_checked(name.len())?;
+        found.eq_ignore_ascii_case(name).then_some(value)
     });
     value.unwrap_or_default().trim_ascii()
+}
+
+fn is_base64(head: &[u8]) -> bool {
+    field(head, ENCODING).eq_ignore_ascii_case(b"base64")
+}
+
+const ENCODING: &[u8] = b"content-transfer-encoding:";
+
+/// Some part may be base64: names in it stand nowhere else.
+pub(super) fn may_have_base64(text: &[u8]) -> bool {
+    [b"ncoding:", b"NCODING:"].iter().any(|last| {
+        memmem::find_iter(text, last).any(|at| {
+            let end = at + last.len();
+            let name = text.get(end.saturating_sub(ENCODING.len())..end);
+            name.is_some_and(|name| name.eq_ignore_ascii_case(ENCODING))
+        })
+    })
 }
 
 /// `--boundary` as it stands on the first line that begins with two dashes and is before a part's

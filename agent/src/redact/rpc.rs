@@ -241,7 +241,7 @@ fn of_json(payload: &[u8], envelope: bool) -> Option<Outcome> {
 
 /// Text of base64, with or without padding, in parts that may each end with padding
 /// (gRPC-web: a base64 decoder that stops at `=` starts again). What is broken ends it.
-fn decode_text(text: &[u8]) -> Vec<u8> {
+pub(super) fn decode_text(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     for quantum in text.chunks(4) {
         let decoded = match quantum.contains(&b'=') {
