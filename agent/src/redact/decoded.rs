@@ -174,8 +174,8 @@ pub(super) fn scan_doubled(text: &[u8], tools: Tools<'_>, effort: &mut Effort, e
     copy.restore(&mut found, Coding::Plain, edits);
 }
 
-/// Looks at events whose data stands on several lines, as their reader joins them (WHATWG HTML §9.2,
-/// server-sent events). `false`: there are none.
+/// Looks at server-sent events whose data stands on several lines, as their reader joins them
+/// (WHATWG HTML §9.2). `false`: there are none.
 pub(super) fn scan_events(
     text: &[u8],
     tools: Tools<'_>,

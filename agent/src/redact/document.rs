@@ -185,10 +185,10 @@ impl Search {
         if unescape::is_needed(text, traces, effort) {
             self.unescaped(text, effort, edits);
         }
-        if traces.has_no_names() {
+        let is_xml = xml::recognizes(bare);
+        if !may_name && !(is_xml && xml::has_letters(text)) {
             return;
         }
-        let is_xml = xml::recognizes(bare);
         if is_xml {
             xml::scan(text, &self.names, traces, effort, edits);
         }
@@ -199,14 +199,27 @@ impl Search {
         if !is_form || !resembles_form(bare) {
             // Other things come under a form's media type, too.
             let shape = shape(bare, is_xml);
-            text::scan(text, traces, shape, effort, edits);
-            if shape == Shape::Quoted {
-                decoded::scan_strings(text, traces, self.tools(), effort, edits);
-            }
-            csv::scan(text, media_type, traces, effort, edits);
-            if csv::is_labelled(media_type) {
-                decoded::scan_doubled(text, self.tools(), effort, edits);
-            }
+            self.plain(media_type, text, shape, traces, effort, edits);
+        }
+    }
+
+    /// Text of any kind, in which there are names.
+    fn plain(
+        &self,
+        media_type: &[u8],
+        text: &[u8],
+        shape: Shape,
+        traces: &Traces,
+        effort: &mut Effort,
+        edits: &mut Edits,
+    ) {
+        text::scan(text, traces, shape, effort, edits);
+        if shape == Shape::Quoted {
+            decoded::scan_strings(text, traces, self.tools(), effort, edits);
+        }
+        csv::scan(text, media_type, traces, effort, edits);
+        if csv::is_labelled(media_type) {
+            decoded::scan_doubled(text, self.tools(), effort, edits);
         }
     }
 
@@ -299,7 +312,7 @@ fn is_form(media_type: &[u8], text: &[u8]) -> bool {
     labelled && !resembles_json(text) && is_printable(text) || resembles_form(text)
 }
 
-/// Server-sent events, said or begun like some.
+/// Server-sent events, by their media type or their first field.
 fn is_events(media_type: &[u8], text: &[u8]) -> bool {
     const FIELDS: [&[u8]; 4] = [b"data:", b"event:", b"id:", b"retry:"];
     starts_with(media_type, b"text/event-stream")

@@ -26,7 +26,15 @@ pub(super) struct Part<'a> {
     pub(super) is_base64: bool,
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
+    fn of(head: &'a [u8], range: Range<usize>) -> Self {
+        Self {
+            range,
+            media_type: field(head, b"content-type:"),
+            is_base64: is_base64(head),
+        }
+    }
+
     const fn unlabelled(range: Range<usize>) -> Self {
         Self {
             range,
@@ -91,12 +99,7 @@ pub(super) fn scan<'a>(
             }
             edits.push_plain(text, start.min(end)..end, Rule::Multipart);
         } else if start < end {
-            let part = Part {
-                range: start..end,
-                media_type: field(part_head, b"content-type:"),
-                is_base64: is_base64(part_head),
-            };
-            each(part, effort, edits);
+            each(Part::of(part_head, start..end), effort, edits);
         }
     }
     let values = members.secrets().into_iter();

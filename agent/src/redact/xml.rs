@@ -8,8 +8,10 @@
 //! hides all that follows.
 
 mod level;
+mod reference;
 mod tag;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::{memchr, memmem};
@@ -21,6 +23,7 @@ use super::names::{Names, is_label, is_value};
 use super::sieve::{Ident, Traces};
 use super::text::{self, Shape};
 use level::Levels;
+pub(super) use reference::has_letters;
 use tag::{attribute, local, name_at};
 
 /// Longest text that is taken for a name.
@@ -158,9 +161,10 @@ impl<'a> Scan<'a, '_> {
 
     /// A name, which stands in this range of the text, is a secret's.
     fn is_secret(&mut self, range: Range<usize>, name: &[u8]) -> bool {
-        self.traces.may_name(range)
+        let decoded = reference::decode(name);
+        (self.traces.may_name(range) || matches!(decoded, Cow::Owned(_)))
             && self.effort.spend(8 + 4 * name.len().min(NAME))
-            && self.names.matches(name, Coding::Plain)
+            && self.names.matches(&decoded, Coding::Plain)
     }
 
     fn hide(&mut self, range: Range<usize>) {
@@ -365,6 +369,24 @@ mod tests {
         );
         check("<a password=\"cut", "<a password=\"#");
         check("<a password><b>c</b>", "<a password><b>c</b>");
+    }
+
+    #[test]
+    fn names_with_references() {
+        check(
+            "<a p&#97;ssword=\"S\" b=\"c\"/>",
+            "<a p&#97;ssword=\"#\" b=\"c\"/>",
+        );
+        check(
+            "<add key=\"api&#x4B;ey\" value=\"S\"/>",
+            "<add key=\"api&#x4B;ey\" value=\"#\"/>",
+        );
+        for text in [
+            "<a u&#115;er=\"S\"/>",
+            "<a key=\"&#39;&#99999;&#;\" value=\"S\"/>",
+        ] {
+            check(text, text);
+        }
     }
 
     #[test]

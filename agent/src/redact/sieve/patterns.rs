@@ -99,7 +99,7 @@ const GROUPS: [&[Pattern]; 15] = [
     &[
         Pattern("psw", 0, Stem), Pattern("psk", 0, Stem), Pattern("ghp_", 0, Token), Pattern("glpat-", 0, Token),
         Pattern("glptt-", 0, Token), Pattern("GOCSPX-", 3, Token), Pattern("npm_", 1, Token),
-        Pattern("answer", 1, Stem),
+        Pattern("answe", 1, Stem),
         Pattern("shpss_", 3, Token), Pattern("shpca_", 0, Token), Pattern("shppa_", 0, Token),
         Pattern("rubygems_", 6, Token), Pattern("sbp_", 1, Token),
     ],
