@@ -9,7 +9,7 @@ use crate::flow::{Direction, Side, TunnelClaims};
 use crate::http::Anomalies;
 use crate::http::h2::frame::PREFACE;
 use crate::http::h2::hpack;
-use crate::ledger::Dropped;
+use crate::ledger::{Dropped, Partial};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -859,6 +859,64 @@ fn one_of_two_sockets_of_a_local_connection_emits() {
         story(&run),
         ["1: GET /a \"\" -> 204 \"\"", "dropped folded 1"]
     );
+}
+
+/// A long entry of the table, which each request refers to: once, and more often.
+#[test]
+fn fields_that_requests_repeat() {
+    let long = "v".repeat(200);
+    let entry = format!("x={long}");
+    let request = |stream, references: usize| {
+        let mut fields = vec!["#66", "#65", "#64", "#63"];
+        fields.extend(vec!["#62"; references]);
+        headers(stream, END_STREAM, &fields)
+    };
+    let run = run(
+        Side::Server,
+        &[
+            opening(),
+            (
+                CLIENT,
+                headers(
+                    1,
+                    END_STREAM,
+                    &[
+                        ":method=GET",
+                        ":scheme=http",
+                        ":path=/a",
+                        ":authority=shop",
+                        &entry,
+                    ],
+                ),
+            ),
+            (SERVER, status(1, END_STREAM, "200")),
+            (
+                CLIENT,
+                [request(3, 1), request(5, 300), request(7, 1)].concat(),
+            ),
+            (SERVER, status(3, END_STREAM, "200")),
+            (SERVER, status(5, END_STREAM, "200")),
+            (SERVER, status(7, END_STREAM, "200")),
+        ],
+    );
+    let marked: Vec<_> = (run.output.exchanges.iter())
+        .map(|exchange| (exchange.stream, exchange.partial))
+        .collect();
+    let too_large = Some(Partial::HeadTooLarge);
+    let expected = [(1, None), (3, None), (5, too_large), (7, None)];
+    assert_eq!(
+        marked,
+        expected.map(|(stream, partial)| (Some(stream), partial))
+    );
+    for exchange in &run.output.exchanges {
+        let head = &exchange.request.head;
+        assert_eq!(
+            (head.target(), head.host()),
+            (&b"/a"[..], Some(&b"shop"[..]))
+        );
+        assert_eq!(head.fields.get("x"), Some(long.as_bytes()));
+        assert!(head.fields.bytes() < 12_000, "{}", head.fields.bytes());
+    }
 }
 
 /// What the two ends say, with an exchange on each stream.

@@ -25,6 +25,7 @@ pub struct HeadBuilder {
     nameless: usize,
     anomalies: Anomalies,
     too_large: bool,
+    cut: bool,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +67,7 @@ impl HeadBuilder {
             nameless: 0,
             anomalies: Anomalies::default(),
             too_large: false,
+            cut: false,
         }
     }
 
@@ -114,6 +116,17 @@ impl HeadBuilder {
     /// Its compression breaks a rule that decoders tolerate.
     pub const fn odd_compression(&mut self) {
         self.anomalies = self.anomalies.with(Anomalies::ODD_COMPRESSION);
+    }
+
+    /// Fields were omitted that its compression repeats beyond measure.
+    pub const fn cut(&mut self) {
+        self.cut = true;
+    }
+
+    /// See [`Self::cut`]. What is there is of use.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.cut
     }
 
     fn invalid(&mut self) {
@@ -266,7 +279,11 @@ impl HeadBuilder {
         if !self.cookies.is_empty() {
             self.join_cookies();
         }
-        let Self { buffer, fields, .. } = self;
+        let Self {
+            mut buffer, fields, ..
+        } = self;
+        // As long as the head is kept, so is what its buffer has room for.
+        buffer.shrink_to_fit();
         FieldsBuilder::from_parts(Bytes::from(buffer), fields).build()
     }
 

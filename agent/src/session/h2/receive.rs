@@ -380,6 +380,9 @@ impl Receiver {
         if self.decoder.take_odd() {
             head.odd_compression();
         }
+        if self.decoder.take_cut() {
+            head.cut();
+        }
         handle(Received::Block(Box::new(started.decoded(
             head,
             result.is_err(),

@@ -117,13 +117,19 @@ impl Streams {
             undecoded,
             ..
         } = block;
+        let is_cut = head.is_cut();
         if let Some(promised) = promised {
             // §5.1.1: a promised stream is a new one.
             if self.streams.contains_key(&promised) {
                 return;
             }
             self.request(promised, head, offset, undecoded, now, cx);
-            self.change(promised, cx, |stream, _| stream.state = State::Reserved);
+            self.change(promised, cx, |stream, _| {
+                stream.state = State::Reserved;
+                if is_cut {
+                    stream.lacks(Partial::HeadTooLarge);
+                }
+            });
             return;
         }
         let known = self.streams.contains_key(&id);
@@ -138,6 +144,9 @@ impl Streams {
                 self.change(id, cx, |stream, _| stream.trailers(from, head.trailers()));
             }
             (Peer::Server, true) => self.response(id, head, undecoded, now, origin, cx),
+        }
+        if is_cut {
+            self.change(id, cx, |stream, _| stream.lacks(Partial::HeadTooLarge));
         }
         if end_stream {
             self.end(from, id, now, cx);

@@ -22,6 +22,16 @@ use self::table::{Entry, Table, Text};
 /// memory.
 const MAX_INTEGER: usize = 1 << 28;
 
+/// References to entries up to this size are always followed: what they give is in proportion to
+/// the byte that each takes.
+const SMALL: usize = 64;
+/// Bytes that a block may give by reference for each byte of its own, beside each entry of the
+/// table once.
+const RATIO: usize = 32;
+/// Most bytes of entries that each block may give. Senders refer to an entry once, so this is twice
+/// what most servers take for a whole head; tables have 4096 bytes, if nothing else is agreed on.
+const ONCE: usize = 16 * 1024;
+
 /// Why a header block cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Error {
@@ -84,6 +94,8 @@ pub struct Decoder {
     limit: Option<usize>,
     /// A block broke a rule that decoders tolerate.
     odd: bool,
+    /// Fields were omitted.
+    cut: bool,
     name: Vec<u8>,
     value: Vec<u8>,
 }
@@ -112,6 +124,7 @@ impl Decoder {
             table,
             limit,
             odd: false,
+            cut: false,
             name: Vec::new(),
             value: Vec::new(),
         }
@@ -136,6 +149,12 @@ impl Decoder {
         std::mem::replace(&mut self.odd, false)
     }
 
+    /// Fields of the last block were omitted: it refers to more than is followed. The table is as
+    /// it would be with them.
+    pub const fn take_cut(&mut self) -> bool {
+        std::mem::replace(&mut self.cut, false)
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn memory(&self) -> usize {
@@ -147,13 +166,15 @@ impl Decoder {
     /// # Errors
     /// When the block is not valid. Fields before the error have been handed over.
     pub fn block(&mut self, block: &[u8], field: &mut dyn FnMut(Field<'_>)) -> Result<(), Error> {
-        let mut input = Input::new(block);
+        let once = self.table.size().min(ONCE);
+        let mut input = Input::new(block, once + RATIO * block.len());
         let result = self.representations(&mut input, field);
         if result.is_err() {
             // What the rest of the block adds to the table moves every index.
             self.table.forget();
         }
         self.odd |= input.odd;
+        self.cut |= input.cut;
         result
     }
 
@@ -180,11 +201,13 @@ impl Decoder {
         match first.leading_zeros() {
             0 => {
                 let entry = self.entry(input.integer(7)?)?;
-                field(Field {
-                    name: entry.name.as_ref().map(Text::bytes),
-                    value: entry.value.as_ref().map(Text::bytes),
-                    never_indexed: false,
-                });
+                if input.affords(entry.len()) {
+                    field(Field {
+                        name: entry.name.as_ref().map(Text::bytes),
+                        value: entry.value.as_ref().map(Text::bytes),
+                        never_indexed: false,
+                    });
+                }
             }
             1 => self.literal(input, 6, field)?,
             2 => {
@@ -223,14 +246,18 @@ impl Decoder {
         }
         self.value.clear();
         input.string(&mut self.value)?;
-        field(Field {
-            name: match &named {
-                None => Some(&self.name),
-                Some(name) => name.as_ref().map(Text::bytes),
-            },
-            value: Some(&self.value),
-            never_indexed,
-        });
+        let name = match &named {
+            None => Some(&*self.name),
+            Some(name) => name.as_ref().map(Text::bytes),
+        };
+        let referred = named.as_ref().map_or(0, |_| name.map_or(0, <[u8]>::len));
+        if input.affords(referred) {
+            field(Field {
+                name,
+                value: Some(&self.value),
+                never_indexed,
+            });
+        }
         if indexed {
             let owned = |bytes: &[u8]| Text::Owned(Bytes::copy_from_slice(bytes));
             self.table.insert(Entry {
@@ -251,11 +278,37 @@ struct Input<'a> {
     rest: &'a [u8],
     /// A rule was broken that decoders tolerate.
     odd: bool,
+    /// Bytes that references may give yet.
+    budget: usize,
+    /// One would have given more.
+    cut: bool,
 }
 
 impl<'a> Input<'a> {
-    const fn new(rest: &'a [u8]) -> Self {
-        Self { rest, odd: false }
+    const fn new(rest: &'a [u8], budget: usize) -> Self {
+        Self {
+            rest,
+            odd: false,
+            budget,
+            cut: false,
+        }
+    }
+
+    /// A reference to an entry of this size is followed.
+    const fn affords(&mut self, size: usize) -> bool {
+        if size <= SMALL {
+            return true;
+        }
+        match self.budget.checked_sub(size) {
+            Some(budget) => {
+                self.budget = budget;
+                true
+            }
+            None => {
+                self.cut = true;
+                false
+            }
+        }
     }
 
     /// An integer with a prefix of so many bits (§5.1).

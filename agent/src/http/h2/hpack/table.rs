@@ -110,8 +110,13 @@ impl Entry {
 
     /// The size, or the least that it can be.
     fn size(&self) -> usize {
+        self.len() + OVERHEAD
+    }
+
+    /// Bytes of name and value, as far as they are known.
+    pub(super) fn len(&self) -> usize {
         let len = |text: &Option<Text>| text.as_ref().map_or(0, |text| text.bytes().len());
-        len(&self.name) + len(&self.value) + OVERHEAD
+        len(&self.name) + len(&self.value)
     }
 }
 
@@ -208,7 +213,12 @@ impl Table {
     }
 
     /// Bytes held.
-    pub(super) const fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
+        self.size + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    /// Bytes that a block can refer to, when it refers to each entry once.
+    pub(super) const fn size(&self) -> usize {
         self.size
     }
 }

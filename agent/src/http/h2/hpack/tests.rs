@@ -130,24 +130,24 @@ fn responses() {
 #[test]
 fn integers() {
     // §C.1: 1337 with a prefix of five bits, as a size.
-    let mut input = Input::new(&[0x1f, 0x9a, 0x0a]);
+    let mut input = Input::new(&[0x1f, 0x9a, 0x0a], 0);
     assert_eq!(input.integer(5), Ok(1337));
-    let mut input = Input::new(&[0xff, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00]);
+    let mut input = Input::new(&[0xff, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00], 0);
     assert_eq!((input.integer(7), input.odd), (Ok(127), true));
-    let mut input = Input::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+    let mut input = Input::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0x0f], 0);
     assert_eq!(input.integer(7), Err(Error::Integer));
     // Bits beyond what five bytes hold; zeros without end.
-    let mut input = Input::new(&[0xff, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01]);
+    let mut input = Input::new(&[0xff, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01], 0);
     assert_eq!(input.integer(7), Err(Error::Integer));
     for len in [2, 5, 6, 9, 200] {
         let bytes = [&[0x1f, 0x9a, 0x8a], &vec![0x80; len][..], &[0x00]].concat();
-        let mut input = Input::new(&bytes);
+        let mut input = Input::new(&bytes, 0);
         assert_eq!((input.integer(5), input.odd), (Ok(1337), true));
     }
     // One zero is no padding.
-    let mut input = Input::new(&[0xff, 0x00]);
+    let mut input = Input::new(&[0xff, 0x00], 0);
     assert_eq!((input.integer(7), input.odd), (Ok(127), false));
-    let mut input = Input::new(&[0xff, 0x80]);
+    let mut input = Input::new(&[0xff, 0x80], 0);
     assert_eq!(input.integer(7), Err(Error::Truncated));
 }
 
@@ -444,4 +444,102 @@ proptest! {
             }
         }
     }
+}
+
+/// Puts `x: vvv…` of so many bytes into the table.
+fn long_entry(len: usize) -> Vec<u8> {
+    let mut block = vec![0x40, 1, b'x'];
+    Encoder::integer(&mut block, 0, 7, len);
+    block.extend(std::iter::repeat_n(b'v', len));
+    block
+}
+
+/// Bytes of fields that a block gives, and whether some were omitted.
+fn given(decoder: &mut Decoder, block: &[u8]) -> (usize, bool) {
+    let mut bytes = 0;
+    let result = decoder.block(block, &mut |field| {
+        bytes += field.name.map_or(0, <[u8]>::len) + field.value.map_or(0, <[u8]>::len);
+    });
+    result.unwrap();
+    (bytes, decoder.take_cut())
+}
+
+/// Senders that put a cookie, a token or a policy into the table refer to it in each of their
+/// messages, with a byte.
+#[test]
+fn entries_that_each_block_refers_to_are_whole() {
+    for (size, entries, len) in [(4096, 1, 4000), (4096, 3, 1200), (65_536, 4, 4000)] {
+        let mut decoder = Decoder::new();
+        decoder.allow(size);
+        let mut update = Vec::new();
+        Encoder::integer(&mut update, 0x20, 5, size as usize);
+        given(&mut decoder, &update);
+        for _ in 0..entries {
+            assert_eq!(given(&mut decoder, &long_entry(len)), (len + 1, false));
+        }
+        let references: Vec<u8> = (0..entries).map(|at| 0xbe + at).collect();
+        for _ in 0..5000 {
+            let all = usize::from(entries) * (len + 1);
+            assert_eq!(given(&mut decoder, &references), (all, false));
+        }
+    }
+    // Small ones may be repeated: `x: v…`, a hundred times.
+    let mut decoder = Decoder::new();
+    given(&mut decoder, &long_entry(60));
+    assert_eq!(given(&mut decoder, &[0xbe; 100]), (6100, false));
+}
+
+/// A block that refers to a long entry again and again gives no more than in proportion to the
+/// table and to its own bytes; whether by whole entries or by names.
+#[test]
+fn references_give_in_proportion() {
+    let mut decoder = Decoder::new();
+    given(&mut decoder, &long_entry(3800));
+    for references in [2, 15, 1000, 10_000] {
+        let block = vec![0xbe; references];
+        let (bytes, cut) = given(&mut decoder, &block);
+        assert!(bytes >= 3801 && bytes <= 4096 + 64 * references, "{bytes}");
+        assert!(cut);
+    }
+    // The name of an entry, with an empty value.
+    let mut decoder = Decoder::new();
+    let mut named = vec![0x40];
+    Encoder::integer(&mut named, 0, 7, 3800);
+    named.extend(std::iter::repeat_n(b'n', 3800));
+    named.push(0);
+    given(&mut decoder, &named);
+    let (bytes, cut) = given(&mut decoder, &[0x0f, 47, 0].repeat(100));
+    assert!(bytes <= 4096 + 64 * 300 && cut, "{bytes}");
+    // In a large table, each entry once.
+    let mut decoder = Decoder::new();
+    decoder.allow(65_536);
+    given(&mut decoder, &hex("3fe1 ff03"));
+    for _ in 0..16 {
+        given(&mut decoder, &long_entry(3800));
+    }
+    let references: Vec<u8> = (0xbe..0xbe + 16).collect();
+    let (bytes, cut) = given(&mut decoder, &references);
+    assert!(bytes <= ONCE + RATIO * 16 && cut, "{bytes}");
+}
+
+/// What is omitted is in the table all the same.
+#[test]
+fn what_is_omitted_moves_the_table() {
+    let mut decoder = Decoder::new();
+    let mut named = vec![0x40];
+    Encoder::integer(&mut named, 0, 7, 1500);
+    named.extend(std::iter::repeat_n(b'n', 1500));
+    named.push(0);
+    given(&mut decoder, &named);
+    // Uses the budget up, and then adds `nnn…: v`.
+    let mut block = vec![0xbe; 3];
+    block.extend(hex("7e01 76"));
+    assert!(given(&mut decoder, &block).1);
+    let mut fields = Vec::new();
+    decoder
+        .block(&hex("be"), &mut |field| {
+            fields.push((field.name.map(<[u8]>::len), field.value.map(<[u8]>::to_vec)));
+        })
+        .unwrap();
+    assert_eq!(fields, [(Some(1500), Some(b"v".to_vec()))]);
 }
