@@ -9,6 +9,7 @@ use super::stop::Stop;
 use crate::capture::{Polled, Source};
 use crate::clock::monotonic;
 use crate::engine::{Engine, Output};
+use crate::exchange::Exchange;
 use crate::flow::Nanos;
 use crate::process::Announcer;
 
@@ -18,6 +19,9 @@ use crate::process::Announcer;
 const POLL: Duration = Duration::from_millis(100);
 /// How often the engine lets time pass.
 const EXPIRE: Nanos = 100_000_000;
+/// Bytes of exchanges that are handed over before a poll is over: a small part of the queue's bound,
+/// and more than a poll makes of ordinary traffic.
+const PART: usize = 1024 * 1024;
 
 /// Where the time comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +86,14 @@ impl<S: Source> Pipeline<'_, S> {
                 }
                 last_event = event.time();
                 engine.event(event, &mut output);
+                if emitted.is_part(&output.exchanges) {
+                    emitted.hand_over(&mut output.exchanges, self.queue, self.when_full);
+                }
             });
             let at = self.now(last_event);
             if at.saturating_sub(expired) >= EXPIRE {
                 expired = at;
-                self.pass_time(at, &mut output, &emitted);
+                self.pass_time(at, &mut output, &mut emitted);
             }
             if let Some(announcer) = &mut self.announcer {
                 announcer.flush();
@@ -103,7 +110,9 @@ impl<S: Source> Pipeline<'_, S> {
                 Err(error) => break (at, Err(error)),
             }
         };
-        self.engine.finish(at, &mut output);
+        while self.engine.finish_next(at, &mut output) {
+            self.hand_over(&mut output, &mut emitted);
+        }
         self.hand_over(&mut output, &mut emitted);
         self.observe(&emitted);
         self.queue.close();
@@ -124,8 +133,10 @@ impl<S: Source> Pipeline<'_, S> {
         }
     }
 
-    fn pass_time(&mut self, at: Nanos, output: &mut Output, emitted: &Emitted) {
-        self.engine.expire(at, output);
+    fn pass_time(&mut self, at: Nanos, output: &mut Output, emitted: &mut Emitted) {
+        while self.engine.expire_next(at, output) {
+            self.hand_over(output, emitted);
+        }
         self.source.expired(at);
         self.observe(emitted);
     }
@@ -145,12 +156,7 @@ impl<S: Source> Pipeline<'_, S> {
             self.source.command(&output.commands);
             output.commands.clear();
         }
-        if !output.exchanges.is_empty() {
-            let exchanges = mem::take(&mut output.exchanges);
-            let count = exchanges.len() as u64;
-            emitted.output_full += self.queue.push(emitted.count, exchanges, self.when_full);
-            emitted.count += count;
-        }
+        emitted.hand_over(&mut output.exchanges, self.queue, self.when_full);
     }
 }
 
@@ -159,4 +165,32 @@ struct Emitted {
     /// Exchanges emitted so far: the index of the next.
     count: u64,
     output_full: u64,
+    /// Exchanges of the output that were measured, and their bytes.
+    measured: usize,
+    bytes: usize,
 }
+
+impl Emitted {
+    /// So much waits that it is handed over at once: one poll may end thousands of connections, and
+    /// the queue alone bounds what waits.
+    fn is_part(&mut self, exchanges: &[Exchange]) -> bool {
+        let new = exchanges.get(self.measured..).unwrap_or_default();
+        self.bytes += new.iter().map(Exchange::memory).sum::<usize>();
+        self.measured = exchanges.len();
+        self.bytes >= PART
+    }
+
+    fn hand_over(&mut self, exchanges: &mut Vec<Exchange>, queue: &Queue, when_full: WhenFull) {
+        (self.measured, self.bytes) = (0, 0);
+        if exchanges.is_empty() {
+            return;
+        }
+        let exchanges = mem::take(exchanges);
+        let count = exchanges.len() as u64;
+        self.output_full += queue.push(self.count, exchanges, when_full);
+        self.count += count;
+    }
+}
+
+#[cfg(test)]
+mod tests;

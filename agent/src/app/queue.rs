@@ -88,7 +88,7 @@ impl State {
 
     fn release(&mut self, batch: &Batch) {
         for exchange in &batch.exchanges {
-            let bytes = held(exchange);
+            let bytes = exchange.memory();
             self.held.remove(bytes);
             let Some(has) = self.by_cgroup.get_mut(&exchange.peers.cgroup) else {
                 continue;
@@ -135,7 +135,10 @@ impl Queue {
     pub(super) fn push(&self, first: u64, exchanges: Vec<Exchange>, when_full: WhenFull) -> u64 {
         let mut state = self.lock();
         if when_full == WhenFull::Wait {
-            let (count, bytes) = (exchanges.len(), exchanges.iter().map(held).sum());
+            let (count, bytes) = (
+                exchanges.len(),
+                exchanges.iter().map(Exchange::memory).sum(),
+            );
             // A batch larger than the bound goes in alone.
             state = self
                 .changed
@@ -153,7 +156,7 @@ impl Queue {
             exchanges: Vec::with_capacity(exchanges.len()),
         };
         for (index, exchange) in (first..).zip(exchanges) {
-            let bytes = held(&exchange);
+            let bytes = exchange.memory();
             let cgroup = exchange.peers.cgroup;
             if when_full == WhenFull::Drop && !self.admits(&state, cgroup, bytes) {
                 dropped += 1;
@@ -234,16 +237,6 @@ impl Queue {
     }
 }
 
-/// Bytes that an exchange holds, about.
-pub(super) fn held(exchange: &Exchange) -> usize {
-    let request = &exchange.request;
-    let response = exchange.response.as_ref();
-    size_of::<Exchange>()
-        + request.head.fields.memory()
-        + request.body.bytes.len()
-        + response.map_or(0, |r| r.head.fields.memory() + r.body.bytes.len())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -279,7 +272,7 @@ mod tests {
     #[test]
     fn both_bounds() {
         check(&Queue::new(10, usize::MAX), &[4, 4, 4, 4], &[4, 4, 1], 7);
-        let each = held(&sample::exchange());
+        let each = sample::exchange().memory();
         check(&Queue::new(100, 5 * each), &[3, 3, 3], &[3, 2], 4);
         check(&Queue::new(100, each - 1), &[1, 1], &[], 2);
     }

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::queue::held;
 use crate::exchange::Exchange;
 use crate::workload::{Attribution, Lookup, Outcomes};
 
@@ -87,7 +86,7 @@ impl Waiting {
             }
             return Some((exchange, lookup, found));
         }
-        let bytes = held(&exchange);
+        let bytes = exchange.memory();
         let count = self.settling.len() + self.lacking.len();
         let is_full = count >= self.max_exchanges || self.bytes + bytes > self.max_bytes;
         if self.wait.is_zero() || is_full {
@@ -273,7 +272,7 @@ mod tests {
     fn bounds_and_the_end() {
         let start = Instant::now();
         let lacking = || Attribution::lacking(Missing::Cgroup);
-        let each = held(&sample::exchange());
+        let each = sample::exchange().memory();
         for (mut waiting, room) in [
             (Waiting::bounded(WAIT, 3, usize::MAX), 3),
             (Waiting::bounded(WAIT, 100, 2 * each), 2),

@@ -21,7 +21,7 @@ pub struct LimitsSection {
     pub body: ByteSize,
     /// Connections followed at a time.
     pub connections: usize,
-    /// Bytes of heads, bodies and reordering over all connections.
+    /// Bytes that all connections hold: heads, bodies, reordering, and what keeps track of them.
     pub memory: ByteSize,
     /// An exchange older than this is emitted as it stands.
     pub exchange_age: Interval,

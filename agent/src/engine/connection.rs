@@ -9,6 +9,9 @@ use crate::transport::Item;
 use crate::transport::plain::Plain;
 use crate::transport::tcp::{Ask, Bounds, Progress, Tcp, WirePosition};
 
+/// What a connection takes that holds nothing: its place in the table, and what finds it there.
+const OVERHEAD: usize = size_of::<Connection>() + 128;
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -328,14 +331,14 @@ impl Connection {
         self.last.saturating_add(limits.idle).saturating_add(more)
     }
 
-    /// Bytes of heads, bodies and reordering it holds.
+    /// Bytes it holds, its own place among them.
     #[inline]
     pub(super) fn memory(&self) -> usize {
         let kept = match &self.transport {
             Transport::Tcp(tcp) => tcp.memory(),
             Transport::Plain(_) => 0,
         };
-        self.session.memory() + kept
+        OVERHEAD + self.session.memory() + kept
     }
 
     /// A request that began since the last call: the side of the socket, and where the request is

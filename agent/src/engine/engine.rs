@@ -1,5 +1,7 @@
 //! Many connections: found by their identity, bounded in number and in memory, ended by time.
 
+mod time;
+
 use super::connection::{Connection, PeerSocket, Position, State};
 use super::fairness::{Evictions, Shares};
 use super::folding::PeerSockets;
@@ -272,39 +274,6 @@ impl Engine {
         }
     }
 
-    /// Lets time pass: holes are taken for gaps, long exchanges emitted, idle connections
-    /// forgotten. Call it about every 100 ms.
-    pub fn expire(&mut self, now: Nanos, output: &mut Output) {
-        self.shared.stats.pre_accept_dropped += self.pre_accept.expire(now);
-        while let Some(key) = self.table.due(now) {
-            let Some(connection) = self.table.get_mut(key) else {
-                continue;
-            };
-            let mut cx = self.shared.context(connection, output);
-            let state = connection.expire(now, &mut cx);
-            // Whatever is due now has been done.
-            let due = connection
-                .due(&self.shared.limits)
-                .max(now.saturating_add(1));
-            let memory = connection.memory();
-            self.memory = self.memory - connection.counted.min(self.memory) + memory;
-            connection.counted = memory;
-            match state {
-                State::Over => self.forget(key),
-                State::Open => self.table.schedule(key, due),
-            }
-        }
-    }
-
-    /// Ends everything: what is in flight is emitted as [`crate::exchange::Partial::Shutdown`] or
-    /// counted. The ledger then has nothing in flight.
-    pub fn finish(&mut self, now: Nanos, output: &mut Output) {
-        while let Some(key) = self.table.oldest() {
-            self.end(key, End::Shutdown, now, output);
-        }
-        self.shared.stats.pre_accept_dropped += self.pre_accept.expire(Nanos::MAX);
-    }
-
     /// Frees an eighth of the memory.
     fn make_room(&mut self, now: Nanos, output: &mut Output) {
         let enough = self.shared.limits.memory - self.shared.limits.memory / 8;
@@ -382,7 +351,7 @@ impl Engine {
         &self.shared.stats
     }
 
-    /// Bytes of heads, bodies and reordering held now.
+    /// Bytes held now: of connections, and of what is in flight on them.
     #[must_use]
     pub const fn memory(&self) -> usize {
         self.memory + self.pre_accept.memory()

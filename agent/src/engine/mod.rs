@@ -19,4 +19,4 @@ pub use config::{LimitsSection, is_body_size};
 pub use engine::Engine;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -121,17 +121,11 @@ impl InFlight {
         self.requested && self.progress == Progress::Done
     }
 
-    /// Bytes held.
+    /// Bytes held beside the structure itself, which is its owner's.
     pub(crate) fn memory(&self) -> usize {
-        let request = self.request.as_ref().map_or(0, |request| {
-            request.head.fields.memory() + request.body.bytes.len()
-        });
-        let response = self.response.as_ref().map_or(0, |response| {
-            response.head.fields.memory()
-                + response.head.reason.memory()
-                + response.body.bytes.len()
-        });
-        request + response + self.interim.memory()
+        self.request.as_ref().map_or(0, Request::memory)
+            + self.response.as_ref().map_or(0, Response::memory)
+            + self.interim.memory()
     }
 
     /// The request has this anomaly.

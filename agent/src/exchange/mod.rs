@@ -9,7 +9,7 @@ pub(crate) use in_flight::{Emitter, InFlight, Progress};
 use std::sync::Arc;
 
 use crate::flow::Nanos;
-use crate::http::{Anomalies, Body, RequestHead, ResponseHead};
+use crate::http::{Anomalies, Body, RequestHead, ResponseHead, allocated};
 
 /// The request.
 #[derive(Clone, Debug)]
@@ -41,6 +41,20 @@ pub struct Response {
     pub anomalies: Anomalies,
 }
 
+impl Request {
+    /// Bytes held beside the structure itself.
+    pub(crate) fn memory(&self) -> usize {
+        self.head.fields.memory() + self.body.memory()
+    }
+}
+
+impl Response {
+    /// Bytes held beside the structure itself.
+    pub(crate) fn memory(&self) -> usize {
+        self.head.memory() + self.body.memory()
+    }
+}
+
 /// Interim (1xx) responses that came before the final one (RFC 9110 §15.2).
 #[derive(Clone, Debug, Default)]
 pub struct Interim {
@@ -64,7 +78,9 @@ impl Interim {
 
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
-        self.heads.iter().map(|head| head.fields.memory()).sum()
+        let places = self.heads.capacity() * size_of::<ResponseHead>();
+        let heads = self.heads.iter().map(ResponseHead::memory);
+        allocated(places) + heads.sum::<usize>()
     }
 }
 
@@ -95,6 +111,16 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// Bytes held. What exchanges of one connection have in common counts for each: it stays as
+    /// long as any of them.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>()
+            + allocated(size_of::<Peers>())
+            + self.request.memory()
+            + self.interim.memory()
+            + self.response.as_ref().map_or(0, Response::memory)
+    }
+
     /// From the request's first byte until its end: nanoseconds.
     #[must_use]
     pub fn duration(&self) -> Nanos {

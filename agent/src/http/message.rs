@@ -25,6 +25,14 @@ impl Slice {
     }
 }
 
+/// What an allocation of so many bytes takes: allocators keep about two words beside it.
+pub(crate) const fn allocated(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        _ => bytes + 2 * size_of::<usize>(),
+    }
+}
+
 /// Bounds of one message.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -115,7 +123,8 @@ impl Fields {
     /// Bytes held, for the memory bound.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.buffer.len() + self.spans.capacity() * size_of::<(Slice, Slice)>()
+        let spans = self.spans.capacity() * size_of::<(Slice, Slice)>();
+        allocated(self.buffer.len()) + allocated(spans)
     }
 
     pub(crate) const fn buffer(&self) -> &Bytes {
@@ -288,6 +297,13 @@ pub struct ResponseHead {
     pub fields: Fields,
 }
 
+impl ResponseHead {
+    /// Bytes held beside the structure itself.
+    pub(crate) fn memory(&self) -> usize {
+        self.fields.memory() + allocated(self.reason.memory())
+    }
+}
+
 /// What of a request's method decides how the response ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
@@ -347,4 +363,13 @@ pub struct Body {
     pub trailers: Option<Box<Fields>>,
     /// Its messages, where it has some and they were counted.
     pub messages: Option<Messages>,
+}
+
+impl Body {
+    /// Bytes held.
+    pub(crate) fn memory(&self) -> usize {
+        let trailers = self.trailers.as_ref();
+        allocated(self.bytes.len())
+            + trailers.map_or(0, |fields| allocated(size_of::<Fields>()) + fields.memory())
+    }
 }

@@ -13,6 +13,7 @@ pub mod target;
 pub(crate) mod tunnel;
 
 pub use anomalies::Anomalies;
+pub(crate) use message::allocated;
 pub use message::{
     Body, Bounds, Fields, FieldsBuilder, Framing, Method, RequestHead, ResponseHead, Slice,
     Unknown, Version,

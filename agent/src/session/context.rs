@@ -28,7 +28,8 @@ pub struct Limits {
     /// Connections kept; those of who has more than a fair share go first, the least recently used
     /// before others.
     pub connections: usize,
-    /// Bytes of heads, bodies and reordering kept over all connections; shared like `connections`.
+    /// Bytes that all connections hold, what keeps track of them included; shared like
+    /// `connections`.
     pub memory: usize,
     /// An exchange older than this is emitted as it stands.
     pub exchange_age: Nanos,

@@ -3,8 +3,9 @@
 use super::wire::{CLIENT, Run, SERVER, Wire, line};
 use crate::capture::Command;
 use crate::engine::Limits;
+use crate::exchange::InFlight;
 use crate::flow::{Direction, Side, SocketId};
-use crate::http::Anomalies;
+use crate::http::{Anomalies, Slice};
 
 /// Script lines as in the conversations: `> text`, `< text`; `>-` and `<-` are said but never given
 /// by the hook; `<fin`.
@@ -1127,4 +1128,89 @@ fn a_skipped_range_that_breaks_the_framing() {
             "GET /b \"\" -> 200 \"b\""
         ]
     );
+}
+
+/// Exchanges are counted as large as they are, however short their messages.
+#[test]
+fn pipelined_requests_without_a_response_are_counted_as_they_are() {
+    const REQUEST: &str = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+    const EACH: usize = 400;
+    let fed = |connections: u64, memory: usize| {
+        let mut run = Run::new(Limits {
+            memory,
+            ..Limits::default()
+        });
+        for socket in 1..=connections {
+            let mut wire = Wire::at(Side::Server, socket, 5000, [10, 20]);
+            wire.time += socket * 1_000_000;
+            wire.say(CLIENT, REQUEST.repeat(EACH));
+            wire.say(SERVER, "");
+            run.feed(&wire.packets);
+            assert!(run.engine.memory() <= memory);
+        }
+        run
+    };
+    // What each takes for certain: itself, the bytes of its head, and a place for its field.
+    let least = size_of::<InFlight>() + REQUEST.len() + size_of::<(Slice, Slice)>();
+    let run = fed(20, usize::MAX);
+    let (held, least) = (run.engine.memory(), 20 * EACH * least);
+    assert!(held >= least && held <= least * 3 / 2, "{held} {least}");
+
+    const LIMIT: usize = 4_000_000;
+    let mut run = fed(100, LIMIT);
+    assert!(run.engine.stats().evicted_connections > 0);
+    assert!(run.engine.memory() > LIMIT / 2, "no more goes than has to");
+    run.finish();
+    assert_eq!(run.output.exchanges.len(), 100 * EACH);
+}
+
+/// Connections that hold nothing count too, and what a burst took is given back.
+#[test]
+fn connections_are_counted_themselves() {
+    let mut run = Run::new(Limits::default());
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, &GET_A[2..]);
+    wire.say(SERVER, &A[2..]);
+    run.feed(&wire.packets);
+    let idle = run.engine.memory();
+    assert!(idle >= size_of::<InFlight>(), "{idle}");
+    assert!(idle < 16 * 1024, "{idle}");
+    wire.packets.clear();
+    wire.say(CLIENT, GET_A[2..].repeat(100));
+    wire.say(SERVER, "");
+    run.feed(&wire.packets);
+    assert!(run.engine.memory() > 100 * size_of::<InFlight>());
+    wire.packets.clear();
+    wire.say(SERVER, A[2..].repeat(100));
+    run.feed(&wire.packets);
+    assert!(run.engine.memory() <= idle);
+    run.finish();
+}
+
+/// What ends at once comes in parts: by age, and at the end of all.
+#[test]
+fn what_ends_at_once_comes_in_parts() {
+    for aged in [true, false] {
+        let mut run = Run::new(Limits::default());
+        for socket in 1..=2000 {
+            let mut wire = Wire::at(Side::Server, socket, 5000, [10, 20]);
+            wire.say(CLIENT, &GET_A[2..]);
+            run.feed(&wire.packets);
+        }
+        let mut emitted = Vec::new();
+        run.now += 1000 * 1_000_000_000;
+        loop {
+            let more = match aged {
+                true => run.engine.expire_next(run.now, &mut run.output),
+                false => run.engine.finish_next(run.now, &mut run.output),
+            };
+            emitted.push(run.output.exchanges.len());
+            run.output.exchanges.clear();
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(emitted.iter().sum::<usize>(), 2000);
+        assert!(emitted.iter().all(|part| *part <= 256), "{emitted:?}");
+    }
 }

@@ -7,4 +7,4 @@ mod losses;
 mod plaintext;
 mod properties;
 mod talk;
-mod wire;
+pub(crate) mod wire;

@@ -115,7 +115,8 @@ impl Reading {
             Rule::Close => Framing::Close,
         };
         let truncated = self.truncated();
-        let kept = std::mem::take(&mut self.kept);
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.shrink_to_fit();
         self.limit = 0;
         Body {
             truncated,
@@ -282,7 +283,8 @@ impl Reading {
             }
         };
         let truncated = self.truncated();
-        let kept = std::mem::take(&mut self.kept);
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.shrink_to_fit();
         Body {
             truncated,
             bytes: kept.into(),

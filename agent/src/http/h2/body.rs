@@ -68,7 +68,8 @@ impl BodyReader {
 
     /// What there is. `size_exact`: its end was seen, and nothing of unknown length is missing.
     pub fn finish(&mut self, size_exact: bool, trailers: Option<Box<Fields>>) -> Body {
-        let kept = std::mem::take(&mut self.kept);
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.shrink_to_fit();
         let truncated = self.missing == 0 && self.size > kept.len() as u64;
         Body {
             truncated,

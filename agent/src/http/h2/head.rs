@@ -113,17 +113,16 @@ impl HeadBuilder {
         self.fields.push(field);
     }
 
-    /// Its compression breaks a rule that decoders tolerate.
-    pub const fn odd_compression(&mut self) {
-        self.anomalies = self.anomalies.with(Anomalies::ODD_COMPRESSION);
+    /// How it was compressed. `odd`: against a rule that decoders tolerate; `cut`: fields were
+    /// omitted that it repeats beyond measure.
+    pub const fn compressed(&mut self, odd: bool, cut: bool) {
+        if odd {
+            self.anomalies = self.anomalies.with(Anomalies::ODD_COMPRESSION);
+        }
+        self.cut |= cut;
     }
 
-    /// Fields were omitted that its compression repeats beyond measure.
-    pub const fn cut(&mut self) {
-        self.cut = true;
-    }
-
-    /// See [`Self::cut`]. What is there is of use.
+    /// Fields were omitted. What is there is of use.
     #[must_use]
     pub const fn is_cut(&self) -> bool {
         self.cut

@@ -57,6 +57,7 @@ mod beginning;
 mod doubt;
 mod ending;
 mod expectation;
+mod memory;
 mod recognition;
 mod requests;
 mod responses;
@@ -269,21 +270,6 @@ impl H1 {
         }
     }
 
-    /// Bytes held.
-    #[inline]
-    pub(crate) fn memory(&self) -> usize {
-        let requests = match &self.requests {
-            Requests::Reading(reader) => reader.memory(),
-            Requests::Hold(early) => early.bytes.capacity(),
-            Requests::Seek | Requests::Ended => 0,
-        };
-        let responses = match &self.responses {
-            Responses::Reading(reader) => reader.memory(),
-            Responses::Await(_) | Responses::Seek | Responses::Ended => 0,
-        };
-        self.held + requests + responses
-    }
-
     /// When the oldest exchange began that is not emitted yet.
     pub(crate) fn oldest(&self) -> Option<Nanos> {
         self.started_exchanges()
@@ -369,6 +355,7 @@ impl H1 {
                 }
             }
         }
+        self.give_back();
     }
 
     /// Waits for no response any more: every exchange is emitted but one that only waits for the

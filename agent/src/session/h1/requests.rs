@@ -238,7 +238,7 @@ impl H1 {
             return;
         };
         if !exchange.is_emitted() {
-            self.held += body.bytes.len();
+            self.held += body.memory();
         }
         exchange.request_body(body, now);
         exchange.requested = true;

@@ -195,7 +195,7 @@ impl H1 {
             return;
         };
         if !exchange.is_emitted() {
-            self.held += body.bytes.len();
+            self.held += body.memory();
         }
         exchange.response_body(body, now);
         exchange.progress = Progress::Done;

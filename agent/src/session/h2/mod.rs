@@ -190,7 +190,7 @@ impl H2 {
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
         let [client, server] = &self.receivers;
-        client.memory() + server.memory() + self.streams.memory()
+        size_of::<Self>() + client.memory() + server.memory() + self.streams.memory()
     }
 
     /// When the oldest exchange started that is not emitted yet.

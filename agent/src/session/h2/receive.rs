@@ -377,12 +377,7 @@ impl Receiver {
         };
         let mut head = HeadBuilder::new(limit);
         let result = self.decoder.block(bytes, &mut |field| head.push(field));
-        if self.decoder.take_odd() {
-            head.odd_compression();
-        }
-        if self.decoder.take_cut() {
-            head.cut();
-        }
+        head.compressed(self.decoder.take_odd(), self.decoder.take_cut());
         handle(Received::Block(Box::new(started.decoded(
             head,
             result.is_err(),

@@ -129,13 +129,13 @@ impl Stream {
 
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
-        let request = self.request.as_ref().map(|request| &request.head.fields);
-        let response = self.response.as_ref().map(|response| &response.head.fields);
-        let trailers = self.trailers.iter().flatten().map(AsRef::as_ref);
-        let heads = request.into_iter().chain(response).chain(trailers);
+        let trailers = self.trailers.iter().flatten();
+        let trailers = trailers.map(|fields| size_of::<Fields>() + fields.memory());
         let bodies = self.bodies.iter().map(BodyReader::memory).sum::<usize>();
         OVERHEAD
-            + heads.map(Fields::memory).sum::<usize>()
+            + self.request.as_ref().map_or(0, Request::memory)
+            + self.response.as_ref().map_or(0, Response::memory)
+            + trailers.sum::<usize>()
             + bodies
             + self.interim.memory()
             + self.inside.as_ref().map_or(0, |inside| inside.memory())
