@@ -19,8 +19,8 @@ use crate::process::Announcer;
 const POLL: Duration = Duration::from_millis(100);
 /// How often the engine lets time pass.
 const EXPIRE: Nanos = 100_000_000;
-/// Bytes of exchanges that are handed over before a poll is over: a small part of the queue's bound,
-/// and more than a poll makes of ordinary traffic.
+/// Bytes of exchanges that are handed over before a poll is over: a small part of the queue's
+/// bound, and more than a poll makes of ordinary traffic.
 const PART: usize = 1024 * 1024;
 
 /// Where the time comes from.
