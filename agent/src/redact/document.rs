@@ -186,7 +186,7 @@ impl Search {
             self.unescaped(text, effort, edits);
         }
         let is_xml = xml::recognizes(bare);
-        if !may_name && !(is_xml && xml::has_letters(text)) {
+        if !(may_name || is_xml && xml::has_letters(text)) {
             return;
         }
         if is_xml {
