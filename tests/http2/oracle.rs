@@ -142,7 +142,10 @@ impl At {
 
 fn replay(file: Vec<u8>) -> Vec<Exchange> {
     let mut capture = Capture::read(Cursor::new(file)).expect("a capture");
-    let mut engine = Engine::new(Limits::default());
+    let mut engine = Engine::new(Limits {
+        positions: false,
+        ..Limits::default()
+    });
     let mut output = Output::default();
     loop {
         let polled = capture.poll(Duration::ZERO, &mut |event| {

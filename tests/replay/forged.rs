@@ -98,7 +98,10 @@ impl Talk {
     /// What is shown of it, the first exchange excluded.
     fn shown(self) -> Vec<String> {
         let mut capture = Capture::read(Cursor::new(self.file)).expect("a capture file");
-        let mut engine = Engine::new(Limits::default());
+        let mut engine = Engine::new(Limits {
+            positions: false,
+            ..Limits::default()
+        });
         let mut output = Output::default();
         while capture
             .poll(Duration::ZERO, &mut |event| {

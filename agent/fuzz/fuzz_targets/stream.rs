@@ -11,6 +11,7 @@ use meshtap::transport::tcp::{Anchor, Assembler, Bounds, Receiver};
 
 const BOUNDS: Bounds = Bounds {
     reorder_bytes: 2048,
+    positions: true,
 };
 
 /// The byte of the stream at a sequence number.

@@ -111,14 +111,18 @@ impl Import {
             offset: meta.offset,
         };
         let mut intake = self.intake(meta.key, clock, Lookup::Recorded(owners))?;
-        let error = self.drain(source, body, &mut intake);
+        let error = self.drain(source, limits(&self.output, body), &mut intake);
         done(&intake, error)
     }
 
     fn packets(&self, file: File) -> Result<Imported, String> {
         let source = Capture::read(Box::new(file)).map_err(|error| error.to_string())?;
         let mut intake = self.intake_of_others()?;
-        let error = self.drain(source, Limits::default().body, &mut intake);
+        let limits = Limits {
+            positions: false,
+            ..limits(&self.output, Limits::default().body)
+        };
+        let error = self.drain(source, limits, &mut intake);
         done(&intake, error)
     }
 
@@ -164,10 +168,10 @@ impl Import {
     fn drain<S: Source>(
         &self,
         mut source: S,
-        body: usize,
+        limits: Limits,
         intake: &mut Intake<'_>,
     ) -> Option<String> {
-        let mut engine = Engine::new(limits(&self.output, body));
+        let mut engine = Engine::new(limits);
         let mut output = Output::default();
         let (mut last, mut expired) = (0, 0);
         let error = loop {

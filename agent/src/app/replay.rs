@@ -184,10 +184,13 @@ fn packets(
         ledger,
     } = run::run(Run {
         source,
-        limits: limits(
-            &args.output,
-            args.max_body.unwrap_or(Limits::default().body),
-        ),
+        limits: Limits {
+            positions: false,
+            ..limits(
+                &args.output,
+                args.max_body.unwrap_or(Limits::default().body),
+            )
+        },
         time: Time::Source,
         when_full: WhenFull::Wait,
         // The times of a capture file are those of the wall clock already.

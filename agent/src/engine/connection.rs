@@ -391,5 +391,6 @@ impl Connection {
 const fn bounds(cx: &Context<'_>) -> Bounds {
     Bounds {
         reorder_bytes: cx.limits.reorder_bytes,
+        positions: cx.limits.positions,
     }
 }

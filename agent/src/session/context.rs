@@ -23,6 +23,9 @@ pub struct Limits {
     /// How long an earlier segment is awaited before its absence is a gap, while nothing shows
     /// that TCP has it. TCP sends it again for 100 seconds at least (RFC 9293 §3.8.3).
     pub reorder_wait: Nanos,
+    /// Segments come with the position of the socket that receives them, as the hook knows it: what
+    /// that has not passed may be refused yet. The packets of a file have none.
+    pub positions: bool,
     /// Pending requests kept per connection.
     pub pipeline: usize,
     /// Connections kept; those of who has more than a fair share go first, the least recently used
@@ -48,6 +51,7 @@ impl Default for Limits {
             head: 65_535,
             reorder_bytes: 1024 * 1024,
             reorder_wait: 100 * SECOND,
+            positions: true,
             pipeline: 1024,
             connections: 65_536,
             memory: 256 * 1024 * 1024,

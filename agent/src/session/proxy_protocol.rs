@@ -65,8 +65,8 @@ fn v1(bytes: &[u8]) -> Preamble {
     };
     let mut words = line.split(' ');
     let source = match words.next() {
-        // The rest of the line is to be ignored.
-        Some("UNKNOWN") => None,
+        // The rest of the line is to be ignored. nginx takes more letters, too.
+        Some(word) if word.starts_with("UNKNOWN") => None,
         Some("TCP4" | "TCP6") => {
             let address = words.next().and_then(|word| word.parse::<IpAddr>().ok());
             let port = words.nth(1).and_then(|word| word.parse::<u16>().ok());
@@ -74,6 +74,8 @@ fn v1(bytes: &[u8]) -> Preamble {
                 (Some(address), Some(port), Some(_), None) => {
                     Some(SocketAddr::new(address, port).into())
                 }
+                // nginx takes what is no address for an unknown one.
+                (None, Some(_), Some(_), None) => None,
                 _ => return Preamble::Malformed,
             }
         }
@@ -97,8 +99,8 @@ fn v2(bytes: &[u8]) -> Preamble {
         return Preamble::Undecided;
     };
     let source = match (version, family) {
-        // LOCAL: the proxy itself, a health check.
-        (0x20, _) => None,
+        // LOCAL: the proxy itself, a health check. Commands that there are not say nothing.
+        (0x20 | 0x22..=0x2f, _) => None,
         (0x21, 0x11) => match addresses {
             [a, b, c, d, _, _, _, _, high, low, ..] => Some(SocketAddr::from((
                 Ipv4Addr::new(*a, *b, *c, *d),
@@ -167,7 +169,12 @@ mod tests {
         check(b"PROXY UNKNOWN\r\nGET", Some((15, None)));
         check(b"PROXY UNKNOWN ffff:f 1 2 3\r\n", Some((28, None)));
         check(b"PROXY TCP4 192.0.2.1 192.0.2.2 5000\r\n", None);
-        check(b"PROXY TCP4 x 192.0.2.2 5000 80\r\n", None);
+        check(b"PROXY TCP4 x 192.0.2.2 5000 80\r\n", Some((32, None)));
+        check(
+            b"PROXY TCP4 999.0.2.1 192.0.2.2 5000 80\r\n",
+            Some((40, None)),
+        );
+        check(b"PROXY UNKNOWNxyz\r\n", Some((18, None)));
         check(b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\n", None);
         check(b"PROXY IPX 1 2 3 4\r\n", None);
     }
@@ -192,7 +199,8 @@ mod tests {
         check(&v2(0x21, 0x00, &[]), Some((16, None)));
         check(&v2(0x21, 0x11, &[1, 2, 3]), None);
         check(&v2(0x11, 0x11, &four), None);
-        check(&v2(0x22, 0x11, &four), None);
+        check(&v2(0x25, 0x11, &four), Some((28, None)));
+        check(&v2(0x31, 0x11, &four), None);
     }
 
     #[test]

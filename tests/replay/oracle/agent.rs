@@ -46,6 +46,7 @@ pub fn replay(file: &[u8]) -> Outcome {
     // Whole bodies, so that they can be compared.
     let mut engine = Engine::new(Limits {
         body: 16 * 1024 * 1024,
+        positions: false,
         ..Limits::default()
     });
     let mut exchanges = Vec::new();

@@ -19,6 +19,8 @@ const AHEAD: i32 = 16 * 1024 * 1024;
 pub struct Bounds {
     /// Bytes kept early, bookkeeping included.
     pub reorder_bytes: usize,
+    /// What is received waits until the socket's position has passed it.
+    pub positions: bool,
 }
 
 /// Puts the segments of one direction in order.
@@ -367,6 +369,7 @@ mod tests {
     const PEER: Anchor = Anchor::new(0);
     const BOUNDS: Bounds = Bounds {
         reorder_bytes: 64 * 1024,
+        positions: true,
     };
 
     /// A segment: sequence number, `expected`, what it carries.

@@ -64,7 +64,7 @@ impl Tcp {
         if !self.gate.is_empty() && self.release(segment, bounds, receiver) == Progress::Reset {
             return Progress::Reset;
         }
-        if !self.gate.is_for(segment) {
+        if !bounds.positions || !self.gate.is_for(segment) {
             return self.take(segment, bounds, receiver);
         }
         self.gate.hold(segment, !self.ingress.assembler.given);

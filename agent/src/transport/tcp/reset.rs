@@ -113,6 +113,7 @@ mod tests {
         let mut own = Assembler::default();
         let bounds = Bounds {
             reorder_bytes: 4096,
+            positions: true,
         };
         let mut push = |segment: &Segment<'_>| {
             let mut receiver = Receiver::new(Anchor::new(0), |_: Item<'_>| ());

@@ -111,6 +111,7 @@ mod tests {
     fn check(segments: &[(u32, &str, Option<u32>)], expected: &str) {
         let bounds = Bounds {
             reorder_bytes: 4096,
+            positions: true,
         };
         let end = SocketAddr::from(([192, 0, 2, 1], 80)).into();
         let mut own = Assembler::default();
