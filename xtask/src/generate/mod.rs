@@ -98,14 +98,16 @@ pub fn run(options: Options) -> Result<()> {
     ];
     // Helm refuses values that the schema refuses, so the schema comes first.
     let stale = settle(&root, &made, options.check)?;
-    match meshtap_parts::helm::program()? {
-        Some(helm) => made = manifests::render(&helm, &chart)?,
-        None if options.check => {
-            let why = meshtap_parts::NO_TOOLCHAIN;
-            eprintln!("warning: MANIFESTS NOT CHECKED: {why}");
+    let helm =
+        meshtap_parts::helm::program().and_then(|helm| helm.context(meshtap_parts::NO_TOOLCHAIN));
+    match helm {
+        Ok(helm) => made = manifests::render(&helm, &chart)?,
+        // Where Helm cannot be built, for want of Go or of a network, the rest is worth checking.
+        Err(error) if options.check => {
+            eprintln!("warning: MANIFESTS NOT CHECKED: {error:#}");
             made.clear();
         }
-        None => bail!("{}", meshtap_parts::NO_TOOLCHAIN),
+        Err(error) => return Err(error),
     }
     let stale = [stale, settle(&root, &made, options.check)?].concat();
     if options.check && !stale.is_empty() {
