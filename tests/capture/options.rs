@@ -3,7 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 use meshtap_tests::{
-    Bench, Connection, ECHO, HTTP_PORT, Nginx, Report, Tap, binary, curl, live, url,
+    Bench, Connection, ECHO, HTTP_PORT, Nginx, Report, Tap, binary, copy_binary, curl, live, url,
 };
 
 const PAGES: &str = "location /echo { return 200 $arg_id; }
@@ -173,7 +173,7 @@ fn without_privileges_it_says_what_it_needs() {
     live(|bench| {
         // The binary may lie where nobody but root can look.
         let copy = bench.scratch.path().join("meshtap");
-        std::fs::copy(binary().expect("a binary"), &copy).expect("copy");
+        copy_binary(&copy);
         let mut command = Command::new("setpriv");
         command
             .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use meshtap_tests::{
-    Bench, Connection, HTTP_PORT, Nginx, Report, Tap, binary, curl, live, swarm, url,
+    Bench, Connection, HTTP_PORT, Nginx, Report, Tap, binary, copy_binary, curl, live, swarm, url,
 };
 
 /// Captures what `traffic` does, with `arguments` as well, and replays it with the same ones as a
@@ -46,7 +46,7 @@ fn emitted(report: &Report) -> String {
 
 fn replay(bench: &Bench, file: &std::path::Path, arguments: &[&str]) -> String {
     let copy = bench.scratch.path().join("meshtap");
-    fs::copy(binary().expect("a binary"), &copy).expect("copy");
+    copy_binary(&copy);
     fs::set_permissions(file, fs::Permissions::from_mode(0o644)).expect("readable");
     let output = Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])

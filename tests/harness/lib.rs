@@ -60,4 +60,4 @@ pub use report::{Exchange, Message, Report, decode_base64};
 pub use scratch::Scratch;
 pub use server::{Apache, HTTP_PORT, Nginx, PythonServer, url};
 pub use sweep::sweep;
-pub use tap::{Pace, Running, Tap, binary, with_only};
+pub use tap::{Pace, Running, Tap, binary, copy_binary, with_only};

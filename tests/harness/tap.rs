@@ -43,6 +43,17 @@ pub fn with_only(capabilities: &[&str]) -> Vec<String> {
         .to_vec()
 }
 
+/// Copies the binary under test. A process of its own writes the file: whatever another test starts
+/// at that moment would inherit it open, and Linux runs no program that is (execve(2), `ETXTBSY`).
+///
+/// # Panics
+/// When it cannot be copied.
+pub fn copy_binary(to: &Path) {
+    let mut command = Command::new("cp");
+    let status = command.arg(binary().expect("a binary")).arg(to).status();
+    assert!(status.expect("cp").success(), "{}", to.display());
+}
+
 /// `meshtap tap --json`, not started yet.
 #[derive(Debug)]
 pub struct Tap {
