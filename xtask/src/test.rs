@@ -18,6 +18,9 @@ pub struct Options {
     /// Only what needs no root, no eBPF toolchain and no servers: house rules, units, recordings
     #[arg(long, conflicts_with = "arguments")]
     quick: bool,
+    /// Only the BPF programs on the running kernel, with sockets on loopback: root, and no servers
+    #[arg(long, conflicts_with_all = ["quick", "arguments"])]
+    kernel: bool,
     /// Test the program without shared libraries, as images and virtual machines have it
     #[arg(long = "static", conflicts_with = "quick")]
     is_static: bool,
@@ -37,6 +40,9 @@ const KUBERNETES: &str = "--features=meshtap-tests/kubernetes";
 pub fn run(options: &Options) -> Result<()> {
     if options.quick {
         return quick();
+    }
+    if options.kernel {
+        return kernel();
     }
     let agent = build::build(if options.is_static {
         build::Options::STATIC
@@ -80,6 +86,16 @@ pub fn run(options: &Options) -> Result<()> {
     if let Ok(python) = python {
         tests.env("MESHTAP_PYTHON", python);
     }
+    command::run(&mut tests)
+}
+
+/// The programs as they are loaded, and what they give of sockets.
+fn kernel() -> Result<()> {
+    let ebpf = build::bpf_programs()?;
+    let mut tests = command::cargo();
+    tests
+        .args(["test", "--package", "meshtap", "--test", "capture"])
+        .env("MESHTAP_EBPF", ebpf);
     command::run(&mut tests)
 }
 
