@@ -310,24 +310,24 @@ fn large_segments_come_whole_and_in_order() {
 /// another one. Of the first connection, the payloads that are emitted at both ends are exactly
 /// `expected`.
 fn check_first(first: &[&[u8]], by_server: bool, expected: &[&[u8]]) {
-    let turns: Vec<_> = first
+    let messages: Vec<_> = first
         .iter()
         .map(|bytes| vec![(by_server, *bytes)])
         .collect();
-    check_turns(&turns, expected);
+    check_messages(&messages, expected);
 }
 
-/// As [`check_first`]; several turns on each connection, each by the server or by the client.
-fn check_turns(connections: &[Vec<(bool, &[u8])>], expected: &[&[u8]]) {
+/// As [`check_first`]; several messages on each connection, each by the server or by the client.
+fn check_messages(connections: &[Vec<(bool, &[u8])>], expected: &[&[u8]]) {
     let (listener, port) = listen(Ipv4Addr::LOCALHOST);
     let Some(mut live) = Live::start(port, |_| ()) else {
         return;
     };
     let to = listener.local_addr().unwrap();
-    for turns in connections {
+    for messages in connections {
         let (mut client, mut server) = connect(&listener, to);
         let address = client.local_addr().unwrap();
-        for (by_server, bytes) in turns {
+        for (by_server, bytes) in messages {
             if *by_server {
                 send(&mut server, &mut client, bytes);
             } else {
@@ -347,7 +347,7 @@ fn check_turns(connections: &[Vec<(bool, &[u8])>], expected: &[&[u8]]) {
                 .map(|segment| segment.payload.as_slice())
                 .filter(|payload| !payload.is_empty())
                 .collect();
-            let first = turns[0].1.escape_ascii();
+            let first = messages[0].1.escape_ascii();
             assert_eq!(emitted, expected, "{first}");
         }
         live.emitted.clear();
@@ -358,7 +358,7 @@ fn check_turns(connections: &[Vec<(bool, &[u8])>], expected: &[&[u8]]) {
 fn tls_of_both_sides_is_ignored_for_good() {
     const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
     const SERVER_HELLO: &[u8] = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76";
-    check_turns(&[vec![(false, CLIENT_HELLO), (true, SERVER_HELLO)]], &[]);
+    check_messages(&[vec![(false, CLIENT_HELLO), (true, SERVER_HELLO)]], &[]);
     // One side alone proves nothing: some servers take such bytes for a method.
     check_first(&[CLIENT_HELLO], false, &[REQUEST, RESPONSE]);
     check_first(&[SERVER_HELLO], true, &[REQUEST, RESPONSE]);

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::thread;
 
-use crate::{Cgroup, Netns, Scratch, sweep, tap};
+use crate::{Cgroup, Netns, Scratch, binary, sweep};
 
 /// What a live test has for itself: a network, a cgroup, a folder. The test's thread is inside the
 /// first two, and so is everything that it starts.
@@ -25,7 +25,7 @@ pub struct Bench {
 /// # Panics
 /// When `body` does.
 pub fn live(body: impl FnOnce(&Bench) + Send) {
-    match tap::binary() {
+    match binary() {
         None => skip("there is no meshtap binary: run `cargo xtask build --release`"),
         Some(binary) => {
             assert!(Path::new(&binary).exists(), "{binary:?} does not exist");

@@ -23,6 +23,7 @@
 
 mod apiserver;
 mod bench;
+mod binary;
 mod cgroup;
 mod client;
 mod cluster;
@@ -44,6 +45,7 @@ mod tun;
 
 pub use apiserver::{ApiServer, Reply, built};
 pub use bench::{Bench, figure, isolated, live, skip};
+pub use binary::{binary, copy_binary, with_only};
 pub use cgroup::{Cgroup, Pod};
 pub use client::{Connection, ECHO, Response, curl, swarm};
 pub use cluster::{Cluster, until};
@@ -60,4 +62,4 @@ pub use report::{Exchange, Message, Report, decode_base64};
 pub use scratch::Scratch;
 pub use server::{Apache, HTTP_PORT, Nginx, PythonServer, url};
 pub use sweep::sweep;
-pub use tap::{Pace, Running, Tap, binary, copy_binary, with_only};
+pub use tap::{Pace, Running, Tap};

@@ -1,7 +1,7 @@
 //! The `meshtap` binary: `meshtap tap --json`, watching the test's cgroup.
 
 use std::cell::RefCell;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 
 use crate::process::{end_group, pid_of, spawn};
-use crate::{Bench, Exchange, Report};
+use crate::{Bench, Exchange, Report, binary, with_only};
 
 /// What the agent prints to standard error once every hook is attached.
 const READY: &str = "capturing";
@@ -21,38 +21,6 @@ const READY: &str = "capturing";
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Every program of the machine is looked into first, which takes a debug build a minute.
 const SAYS: Duration = Duration::from_secs(240);
-
-/// The binary under test: `MESHTAP_BIN`, or the one that `cargo xtask build --release` leaves.
-#[must_use]
-pub fn binary() -> Option<OsString> {
-    if let Some(path) = std::env::var_os("MESHTAP_BIN") {
-        return Some(path);
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/meshtap");
-    path.exists().then(|| path.into_os_string())
-}
-
-/// Words that go before a program that root is to run with these capabilities alone, as a container
-/// runtime would: names of capabilities(7) in lower case, without `CAP_`.
-#[must_use]
-pub fn with_only(capabilities: &[&str]) -> Vec<String> {
-    let added = capabilities.iter().map(|name| format!(",+{name}"));
-    let bounding = format!("--bounding-set=-all{}", added.collect::<String>());
-    ["setpriv", &bounding, "--inh-caps=-all", "--"]
-        .map(str::to_owned)
-        .to_vec()
-}
-
-/// Copies the binary under test. A process of its own writes the file: whatever another test starts
-/// at that moment would inherit it open, and Linux runs no program that is (execve(2), `ETXTBSY`).
-///
-/// # Panics
-/// When it cannot be copied.
-pub fn copy_binary(to: &Path) {
-    let mut command = Command::new("cp");
-    let status = command.arg(binary().expect("a binary")).arg(to).status();
-    assert!(status.expect("cp").success(), "{}", to.display());
-}
 
 /// `meshtap tap --json`, not started yet.
 #[derive(Debug)]
