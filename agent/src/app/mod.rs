@@ -116,7 +116,7 @@ enum Failure {
     Config(#[from] crate::config::Error),
     #[error("{0}")]
     Setting(String),
-    #[error("not all spans were delivered: {0}")]
+    #[error("not everything was delivered: {0}")]
     Undelivered(String),
     #[error("cgroups cannot be followed: {0}")]
     Workloads(io::Error),

@@ -51,7 +51,7 @@ impl Report {
     }
 
     /// The totals, for a person: `otlp: 20 spans = 18 exported + 2 rejected`, and why items were
-    /// dropped.
+    /// rejected or dropped.
     #[must_use]
     pub fn text(&self) -> String {
         let totals = &self.totals;
@@ -69,7 +69,8 @@ impl Report {
         for (label, count) in rest.filter(|(_, count)| *count > 0) {
             text.push_str(&format!(" + {count} {label}"));
         }
-        if let Some(error) = self.error.as_ref().filter(|_| totals.dropped_total() > 0) {
+        let is_short = totals.rejected + totals.dropped_total() > 0;
+        if let Some(error) = self.error.as_ref().filter(|_| is_short) {
             text.push_str(&format!(" (last error: {error})"));
         }
         text
@@ -119,6 +120,15 @@ mod tests {
     #[test]
     fn totals_in_words() {
         check(Totals::default(), "otlp: 0 spans = 0 exported");
+        check(
+            Totals {
+                accepted: 2,
+                exported: 1,
+                rejected: 1,
+                ..Totals::default()
+            },
+            "otlp: 2 spans = 1 exported + 1 rejected (last error: refused)",
+        );
         check(
             Totals {
                 accepted: 10,

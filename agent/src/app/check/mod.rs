@@ -9,7 +9,7 @@ mod node;
 mod outside;
 mod row;
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use super::{Failure, configure, say};
@@ -32,11 +32,15 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
 
 fn print(args: &CheckArgs, rows: &[Row]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    match args.json {
+    let written = match args.json {
         true => writeln!(out, "{:#}", row::json(rows)),
         false => out.write_all(row::table(rows).as_bytes()),
+    };
+    match written {
+        // Who reads no further has what they want.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Failure::Output),
     }
-    .map_err(Failure::Output)
 }
 
 fn rows(args: &CheckArgs) -> Result<Vec<Row>, Failure> {
