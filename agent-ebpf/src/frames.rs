@@ -24,8 +24,9 @@ use core::mem::offset_of;
 
 use aya_ebpf::bindings::{__sk_buff, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE};
 use aya_ebpf::macros::btf_map;
-use meshtap_common::{CaptureConfig, DIRECTION_INGRESS, FrameMark, MAX_MARKS, distance};
+use meshtap_common::{CaptureConfig, DIRECTION_INGRESS, distance};
 
+use crate::maps::Marks;
 use crate::read::{self, Packet, Socket};
 use crate::storage::Storage;
 use crate::{asm, emit};
@@ -75,8 +76,6 @@ pub(crate) struct Frames {
     /// The header; longer than that, because the verifier adds the largest place and length.
     header: [u8; 24],
     streams: [Stream; STREAMS],
-    /// The headers in the packet at hand.
-    pub(crate) marks: [FrameMark; MAX_MARKS],
 }
 
 /// The DATA of a stream.
@@ -187,16 +186,16 @@ impl Frames {
         }
     }
 
-    /// Follows the headers of the packet from `at`. How many there are, when nothing but they is
-    /// copied of it; zero when all is.
+    /// Follows the headers of the packet from `at`, and keeps them in `marks`. How many there are,
+    /// when nothing but they is copied of it; zero when all is.
     #[inline(always)]
     pub(crate) fn walk(
         &mut self,
         skb: *mut __sk_buff,
         packet: &Packet,
-        mut at: u32,
-        skips: bool,
+        (mut at, skips): (u32, bool),
         budget: u32,
+        marks: &mut Marks,
     ) -> u32 {
         let len = emit::unknown(packet.payload_len, self.begin);
         at = emit::unknown(at, self.begin);
@@ -210,12 +209,11 @@ impl Frames {
             at = emit::unknown(self.complete(skb, packet, at, budget), self.begin);
         }
         let mut count = 0;
-        for n in 0..MAX_MARKS {
+        for mark in marks.iter_mut() {
             let behind = at.wrapping_add(HEADER);
             if behind > len {
                 break;
             }
-            let mark = &mut self.marks[n];
             mark.at = at;
             // SAFETY: `header` has nine bytes.
             let loaded = unsafe {
@@ -362,6 +360,6 @@ pub(crate) fn budget(config: &CaptureConfig) -> u32 {
 
 const _: () = {
     assert!(offset_of!(Frames, header) == 28);
-    assert!(size_of::<Frames>() == 28 + 24 + 8 * STREAMS + 16 * MAX_MARKS);
+    assert!(size_of::<Frames>() == 28 + 24 + 8 * STREAMS);
     assert!(STREAMS.is_power_of_two());
 };

@@ -7,7 +7,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use meshtap_common::{
     CLASSIFICATIONS, CaptureConfig, ConnectionRecord, DEFAULT_RING_BYTES, DROP_REASONS, DropReason,
-    EventHeader, MAX_COMMANDS, MAX_EXCLUDED_CGROUPS, SocketCommand,
+    EventHeader, FrameMark, MAX_COMMANDS, MAX_EXCLUDED_CGROUPS, MAX_MARKS, SocketCommand,
 };
 
 use crate::asm::add;
@@ -185,5 +185,45 @@ pub(crate) fn count_one(counter: &Array<u64>) {
     if let Some(counter) = counter.get_ptr_mut(0) {
         // SAFETY: an element of the map, 8-byte aligned.
         unsafe { add(counter, 1) };
+    }
+}
+
+/// The headers of HTTP/2 frames in a packet.
+pub(crate) type Marks = [FrameMark; MAX_MARKS];
+
+/// Programs that one CPU runs within another: one is received, and one sent for it, while one is
+/// sent.
+const LEVELS: u32 = 4;
+
+/// Of the packet at hand, by level. Not with the socket: another CPU may receive its next packet
+/// before these are written.
+#[map]
+static MARKS: PerCpuArray<Marks> = PerCpuArray::with_max_entries(LEVELS, 0);
+
+/// The level of this CPU.
+#[map]
+static LEVEL: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
+
+/// Room for the headers of a packet, until [`give_marks`].
+#[inline(always)]
+pub(crate) fn take_marks() -> Option<&'static mut Marks> {
+    let level = LEVEL.get_ptr_mut(0)?;
+    // SAFETY: of this CPU alone, and a program within this one leaves it as it was.
+    let at = unsafe {
+        let at = level.read_volatile();
+        level.write_volatile(at.wrapping_add(1));
+        at
+    };
+    let marks = MARKS.get_ptr_mut(at % LEVELS)?;
+    // SAFETY: of this CPU and level alone.
+    Some(unsafe { &mut *marks })
+}
+
+/// Gives back what [`take_marks`] gave.
+#[inline(always)]
+pub(crate) fn give_marks() {
+    if let Some(level) = LEVEL.get_ptr_mut(0) {
+        // SAFETY: as above.
+        unsafe { level.write_volatile(level.read_volatile().wrapping_sub(1)) };
     }
 }

@@ -3,9 +3,9 @@
 use meshtap_common::{DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, FLAG_SKIPPED, distance};
 
 use crate::flow::{DirectionState, FRAMES, FlowState, UNLIMITED};
-use crate::frames::{self, Frames, Place};
+use crate::frames::{self, Place};
 use crate::look;
-use crate::maps::{self, Ends};
+use crate::maps::{self, Ends, Marks};
 use crate::segment::{Position, Segment};
 
 /// While bytes are skipped on purpose, user space hears of it this often, so that a gap is never
@@ -22,8 +22,8 @@ pub(crate) struct Record {
     pub(crate) content: Content,
     /// Pending bytes at which the reader is woken.
     pub(crate) wakeup_bytes: u32,
-    /// With [`Content::Outline`]: the headers.
-    pub(crate) frames: Option<&'static Frames>,
+    /// With [`Content::Outline`]: the headers. They are given back once they are written.
+    pub(crate) frames: Option<&'static Marks>,
     /// How many.
     pub(crate) marks: u32,
 }
@@ -108,12 +108,15 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
                 }
                 Place::Header { at, skips } => {
                     let budget = frames::budget(self.config);
-                    marks = frames.walk(self.skb, packet, at, skips, budget);
-                    if marks != 0 {
+                    let list = maps::take_marks()?;
+                    marks = frames.walk(self.skb, packet, (at, skips), budget, list);
+                    if marks == 0 {
+                        maps::give_marks();
+                    } else {
                         maps::count(DropReason::Budget, packet.payload_len);
                         state.skipped = packet.payload_len;
                         content = Content::Outline;
-                        found = Some(&*frames);
+                        found = Some(&*list);
                     }
                 }
             }

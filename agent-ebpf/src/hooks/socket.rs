@@ -351,13 +351,10 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             remote_addr: [0; 16],
         };
         record.ends.write_addresses(&mut header);
-        if let Some(frames) = record.frames {
-            return emit::outline(
-                &mut header,
-                &frames.marks,
-                record.marks,
-                self.config.ring_bytes,
-            );
+        if let Some(marks) = record.frames {
+            emit::outline(&mut header, marks, record.marks, self.config.ring_bytes);
+            maps::give_marks();
+            return;
         }
         emit::segment(
             self.skb,
