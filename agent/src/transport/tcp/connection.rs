@@ -68,7 +68,7 @@ impl Tcp {
             return self.take(segment, bounds, receiver);
         }
         self.gate.hold(segment, !self.ingress.assembler.given);
-        self.let_through(0, bounds, receiver)
+        self.let_through(bounds, receiver, |gate| gate.overflow(bounds.reorder_bytes))
     }
 
     /// Lets through what a segment shows to be taken.
@@ -79,21 +79,24 @@ impl Tcp {
         bounds: &Bounds,
         receiver: &mut impl FnMut(Direction, Item<'_>),
     ) -> Progress {
-        let is_reset = segment.rst && segment.direction == Direction::Ingress;
-        while is_reset && let Some(held) = self.gate.before(segment.seq) {
-            self.pass(&held, bounds, receiver);
+        let before = |gate: &mut Gate| gate.before(segment.seq);
+        if segment.rst
+            && segment.direction == Direction::Ingress
+            && self.let_through(bounds, receiver, before) == Progress::Reset
+        {
+            return Progress::Reset;
         }
-        self.let_through(0, bounds, receiver)
+        self.let_through(bounds, receiver, Gate::taken)
     }
 
-    /// Lets through what TCP has taken, what has waited since `before`, and what is too much.
+    /// Lets through what `next` gives, until the connection is reset.
     fn let_through(
         &mut self,
-        before: Nanos,
         bounds: &Bounds,
         receiver: &mut impl FnMut(Direction, Item<'_>),
+        next: impl Fn(&mut Gate) -> Option<Held>,
     ) -> Progress {
-        while let Some(held) = self.gate.pop(before, bounds.reorder_bytes) {
+        while let Some(held) = next(&mut self.gate) {
             if self.pass(&held, bounds, receiver) == Progress::Reset {
                 return Progress::Reset;
             }
@@ -192,7 +195,8 @@ impl Tcp {
         receiver: &mut impl FnMut(Direction, Item<'_>),
     ) -> Progress {
         let before = now.saturating_sub(gate::WAIT).saturating_add(1);
-        if self.let_through(before, bounds, receiver) == Progress::Reset {
+        let waited = |gate: &mut Gate| gate.waited(before);
+        if self.let_through(bounds, receiver, waited) == Progress::Reset {
             return Progress::Reset;
         }
         for direction in [Direction::Ingress, Direction::Egress] {

@@ -12,12 +12,16 @@
 use std::collections::VecDeque;
 
 use super::distance;
+use super::owned::OwnedSegment;
 use crate::capture::Segment;
 use crate::flow::{Direction, Nanos};
 
 /// How long a segment waits. Longer than an attacker can have the genuine one wait without a
 /// time-out of TCP's (200 ms at least on Linux); short for who watches.
 pub(super) const WAIT: Nanos = 1_000_000_000;
+
+/// Segments that wait at most: each one that comes is compared with all of them.
+const MOST: usize = 512;
 
 /// Segments that wait, in the order in which they came.
 #[derive(Debug, Default)]
@@ -44,34 +48,11 @@ enum Role {
 /// A segment that waits.
 #[derive(Debug)]
 pub(super) struct Held {
-    /// Without its payload.
-    segment: Segment<'static>,
-    payload: Box<[u8]>,
+    segment: OwnedSegment,
     /// It brings other bytes than one that came before.
     pub(super) disputed: bool,
     /// A FIN came later that ends the stream before this.
     doubtful: bool,
-}
-
-impl Held {
-    fn new(segment: &Segment<'_>, disputed: bool) -> Self {
-        Self {
-            segment: with(segment, &[]),
-            payload: segment.payload.into(),
-            disputed,
-            doubtful: false,
-        }
-    }
-
-    /// As it came.
-    pub(super) fn segment(&self) -> Segment<'_> {
-        with(&self.segment, &self.payload)
-    }
-
-    /// The sequence number after it. A FIN has one.
-    const fn end(&self) -> u32 {
-        end(&self.segment)
-    }
 }
 
 impl Gate {
@@ -116,46 +97,49 @@ impl Gate {
         self.held.retain_mut(|held| {
             let judgement = held.judge(segment);
             held.doubtful |= judgement == Judgement::Doubtful;
-            let is_certain = first && held.segment.seq == segment.seq;
+            let is_certain = first && held.segment().seq == segment.seq;
             disputed |= judgement == Judgement::Differs && !is_certain;
             let goes = matches!(judgement, Judgement::Differs | Judgement::Refuted);
             if goes {
-                self.bytes = self.bytes.saturating_sub(held.payload.len());
+                self.bytes -= held.len();
             }
             !goes
         });
         self.bytes += segment.payload.len();
-        self.held.push_back(Held::new(segment, disputed));
+        self.held.push_back(Held {
+            segment: OwnedSegment::new(segment),
+            disputed,
+            doubtful: false,
+        });
     }
 
-    /// The next one that TCP has taken; or that has waited since `before`; or, over so many
-    /// `bytes`, the first one.
-    pub(super) fn pop(&mut self, before: Nanos, bytes: usize) -> Option<Held> {
+    /// The next one that TCP has taken.
+    pub(super) fn taken(&mut self) -> Option<Held> {
+        let position = self.proven?;
+        let at = self.held.iter().position(|held| held.is_taken(position))?;
+        self.remove(at)
+    }
+
+    /// The first one, if it has waited since before that.
+    pub(super) fn waited(&mut self, before: Nanos) -> Option<Held> {
         let first = self.held.front()?;
-        let is_taken = |held: &Held| {
-            // TCP may have taken its bytes in other parts: the first one decides. Where a FIN may
-            // be what was taken, the last one does.
-            self.proven.is_some_and(|position| match held.doubtful {
-                true => distance(held.end(), position) >= 0,
-                false => distance(held.segment.seq, position) > 0,
-            })
-        };
-        let at = match first.segment.time < before || self.memory() > bytes {
-            true => 0,
-            false => self.held.iter().position(is_taken)?,
-        };
-        let held = self.held.remove(at)?;
-        self.bytes = self.bytes.saturating_sub(held.payload.len());
-        if self.held.is_empty() {
-            self.proven = None;
+        match first.segment().time < before {
+            true => self.remove(0),
+            false => None,
         }
-        Some(held)
+    }
+
+    /// The first one, if more waits than is to: `bytes` of memory, or too many segments.
+    pub(super) fn overflow(&mut self, bytes: usize) -> Option<Held> {
+        match self.memory() > bytes || self.held.len() > MOST {
+            true => self.remove(0),
+            false => None,
+        }
     }
 
     /// Nothing more comes: the next one that TCP may have taken.
     pub(super) fn flush(&mut self) -> Option<Held> {
-        while let Some(held) = self.held.pop_front() {
-            self.bytes = self.bytes.saturating_sub(held.payload.len());
+        while let Some(held) = self.remove(0) {
             if !held.doubtful {
                 return Some(held);
             }
@@ -167,8 +151,15 @@ impl Gate {
     pub(super) fn before(&mut self, reset: u32) -> Option<Held> {
         let is_before = |held: &Held| distance(held.end(), reset) >= 0;
         let at = self.held.iter().position(is_before)?;
+        self.remove(at)
+    }
+
+    fn remove(&mut self, at: usize) -> Option<Held> {
         let held = self.held.remove(at)?;
-        self.bytes = self.bytes.saturating_sub(held.payload.len());
+        self.bytes -= held.len();
+        if self.held.is_empty() {
+            self.proven = None;
+        }
         Some(held)
     }
 
@@ -176,7 +167,7 @@ impl Gate {
     #[inline]
     pub(super) fn due(&self) -> Option<Nanos> {
         let first = self.held.front()?;
-        Some(first.segment.time.saturating_add(WAIT))
+        Some(first.segment().time.saturating_add(WAIT))
     }
 
     /// Bytes held, bookkeeping included.
@@ -200,12 +191,36 @@ enum Judgement {
 }
 
 impl Held {
+    /// As it came.
+    pub(super) const fn segment(&self) -> Segment<'_> {
+        self.segment.get()
+    }
+
+    /// Bytes of payload.
+    const fn len(&self) -> usize {
+        self.segment().payload.len()
+    }
+
+    /// The sequence number after it. A FIN has one.
+    const fn end(&self) -> u32 {
+        end(&self.segment())
+    }
+
+    /// TCP stands at `position`. It may have taken the bytes in other parts: the first one decides.
+    /// Where a FIN may be what was taken, the last one does.
+    const fn is_taken(&self, position: u32) -> bool {
+        match self.doubtful {
+            true => distance(self.end(), position) >= 0,
+            false => distance(self.segment().seq, position) > 0,
+        }
+    }
+
     /// Of a later segment that TCP has not passed.
     fn judge(&self, later: &Segment<'_>) -> Judgement {
-        let own = &self.segment;
+        let own = self.segment();
         let own_end = own.seq.wrapping_add(own.wire_len);
         let later_end = later.seq.wrapping_add(later.wire_len);
-        if differs((own.seq, &self.payload), (later.seq, later.payload)) {
+        if differs((own.seq, own.payload), (later.seq, later.payload)) {
             return Judgement::Differs;
         }
         if own.fin && distance(own_end, later_end) > 0 {
@@ -216,29 +231,6 @@ impl Held {
             true => Judgement::Doubtful,
             false => Judgement::Agrees,
         }
-    }
-}
-
-/// The same segment with another payload.
-const fn with<'a>(segment: &Segment<'_>, payload: &'a [u8]) -> Segment<'a> {
-    Segment {
-        time: segment.time,
-        socket: segment.socket,
-        cgroup: segment.cgroup,
-        direction: segment.direction,
-        local: segment.local,
-        remote: segment.remote,
-        seq: segment.seq,
-        ack: segment.ack,
-        expected: segment.expected,
-        wire_len: segment.wire_len,
-        start: segment.start,
-        fin: segment.fin,
-        rst: segment.rst,
-        listener: segment.listener,
-        skipped: segment.skipped,
-        urgent: segment.urgent,
-        payload,
     }
 }
 
@@ -306,11 +298,11 @@ mod tests {
         let show = |held: Held| {
             let text = String::from_utf8_lossy(held.segment().payload).into_owned();
             let mark = if held.disputed { "!" } else { "" };
-            let fin = if held.segment.fin { "." } else { "" };
+            let fin = if held.segment().fin { "." } else { "" };
             format!("{mark}{fin}{text} ")
         };
         let mut passed = String::new();
-        while let Some(held) = gate.pop(0, usize::MAX) {
+        while let Some(held) = gate.taken() {
             passed += &show(held);
         }
         let mut rest = String::new();
@@ -339,6 +331,20 @@ mod tests {
         // A FIN that data goes past; data that a FIN comes before.
         check(&[(10, 10, "."), (10, 10, "abc")], 13, "abc", "");
         check(&[(10, 10, "abc"), (10, 10, ".")], 11, ".", "");
+    }
+
+    #[test]
+    fn so_many_wait() {
+        let mut gate = Gate::default();
+        let mut passed = 0;
+        for n in 0..=u32::try_from(MOST).unwrap() {
+            let segment = segment(Direction::Ingress, 10 + n, 10, "a");
+            gate.note(&segment);
+            gate.hold(&segment, false);
+            passed += u32::from(gate.overflow(usize::MAX).is_some());
+        }
+        assert_eq!(passed, 1);
+        assert!(gate.overflow(0).is_some());
     }
 
     #[test]

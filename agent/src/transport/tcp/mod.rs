@@ -21,6 +21,7 @@ mod assembler;
 mod connection;
 mod doubt;
 mod gate;
+mod owned;
 pub(crate) mod pre_accept;
 mod reorder;
 mod reset;

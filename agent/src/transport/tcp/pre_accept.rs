@@ -9,8 +9,9 @@
 use std::collections::VecDeque;
 
 use super::distance;
+use super::owned::OwnedSegment;
 use crate::capture::Segment;
-use crate::flow::{CgroupId, Direction, Endpoint, Nanos, SocketId};
+use crate::flow::{CgroupId, Direction, Nanos, SocketId};
 
 /// Segments kept: a backlog of handshakes (`somaxconn` is 4096) seldom waits longer than a moment.
 const MOST: usize = 1024;
@@ -32,18 +33,9 @@ pub(crate) struct PreAccept {
 /// A segment without its connection.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    time: Nanos,
-    local: Endpoint,
-    remote: Endpoint,
-    seq: u32,
-    ack: u32,
+    segment: OwnedSegment,
     /// Where the stream began, once that is known.
     start: u32,
-    wire_len: u32,
-    fin: bool,
-    skipped: bool,
-    urgent: Option<u32>,
-    payload: Box<[u8]>,
 }
 
 impl PreAccept {
@@ -64,18 +56,9 @@ impl PreAccept {
         }
         self.bytes += segment.payload.len();
         self.kept.push_back(Kept {
-            time: segment.time,
-            local: segment.local,
-            remote: segment.remote,
-            seq: segment.seq,
-            ack: segment.ack,
+            segment: OwnedSegment::new(segment),
             // The listener's own position means nothing here.
             start: segment.seq,
-            wire_len: segment.wire_len,
-            fin: segment.fin,
-            skipped: segment.skipped,
-            urgent: segment.urgent,
-            payload: segment.payload.into(),
         });
         let mut gone = 0;
         while self.kept.len() > MOST || self.bytes > BYTES {
@@ -90,7 +73,7 @@ impl PreAccept {
         while self
             .kept
             .front()
-            .is_some_and(|kept| now.saturating_sub(kept.time) >= AGE)
+            .is_some_and(|kept| now.saturating_sub(kept.segment.get().time) >= AGE)
         {
             gone += u64::from(self.pop());
         }
@@ -101,7 +84,7 @@ impl PreAccept {
         let Some(kept) = self.kept.pop_front() else {
             return false;
         };
-        self.bytes = self.bytes.saturating_sub(kept.payload.len());
+        self.bytes = self.bytes.saturating_sub(kept.segment.get().payload.len());
         true
     }
 
@@ -116,12 +99,13 @@ impl PreAccept {
         let mut taken = Vec::new();
         let mut at = 0;
         while let Some(kept) = self.kept.get(at) {
-            let same = kept.local == first.local
-                && kept.remote == first.remote
-                && distance(kept.seq, position).unsigned_abs() <= NEAR;
+            let early = kept.segment.get();
+            let same = early.local == first.local
+                && early.remote == first.remote
+                && distance(early.seq, position).unsigned_abs() <= NEAR;
             match same.then(|| self.kept.remove(at)).flatten() {
                 Some(kept) => {
-                    self.bytes = self.bytes.saturating_sub(kept.payload.len());
+                    self.bytes = self.bytes.saturating_sub(kept.segment.get().payload.len());
                     taken.push(kept);
                 }
                 None => at += 1,
@@ -138,11 +122,11 @@ impl PreAccept {
 /// Where a stream began whose socket has received it up to `position`. What it had received before
 /// its first segment came by way of the listener.
 fn start(taken: &[Kept], position: u32) -> u32 {
-    let received = |kept: &&Kept| distance(kept.seq, position) > 0;
-    let before = || taken.iter().filter(received);
+    let segments = || taken.iter().map(|kept| kept.segment.get());
+    let before = || segments().filter(|early| distance(early.seq, position) > 0);
     before()
-        .find(|kept| kept.seq.wrapping_add(kept.wire_len) == position)
-        .or_else(|| before().max_by_key(|kept| distance(kept.seq, position)))
+        .find(|early| early.seq.wrapping_add(early.wire_len) == position)
+        .or_else(|| before().max_by_key(|early| distance(early.seq, position)))
         .map_or(position, |first| first.seq)
 }
 
@@ -150,23 +134,13 @@ impl Kept {
     /// As a segment of its connection.
     pub(crate) fn segment<'a>(&'a self, socket: SocketId, cgroup: CgroupId) -> Segment<'a> {
         Segment {
-            time: self.time,
             socket,
             cgroup,
-            direction: Direction::Ingress,
-            local: self.local,
-            remote: self.remote,
-            seq: self.seq,
-            ack: self.ack,
             expected: self.start,
-            wire_len: self.wire_len,
             start: true,
-            fin: self.fin,
             rst: false,
             listener: false,
-            skipped: self.skipped,
-            urgent: self.urgent,
-            payload: &self.payload,
+            ..self.segment.get()
         }
     }
 }
