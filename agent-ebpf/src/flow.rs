@@ -256,8 +256,7 @@ impl FlowState {
     #[inline(always)]
     pub(crate) fn is_quiescent(&self, direction: u8, seq: u32) -> bool {
         let is_first = if direction == DIRECTION_INGRESS {
-            // SAFETY: as for `FlowState`.
-            seq == unsafe { core::ptr::read_volatile(&raw const self.ingress.next) }
+            seq == self.ingress.next
         } else {
             self.looks == CHECKS - 1
         };

@@ -92,6 +92,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
     ) -> Option<Record> {
         let packet = &self.packet;
         let cookie = flow.cookie;
+        // Before room for marks is taken: it is given back when the record is written.
+        let ends = self.socket.ends()?;
         let state = flow.direction(DIRECTION);
         let mut content = Content::Payload;
         let (mut found, mut marks) = (None, 0);
@@ -127,7 +129,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         }
         Some(Record {
             cookie,
-            ends: self.socket.ends()?,
+            ends,
             expected: position.expected,
             flags,
             content,
