@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use super::defaults::NAMES;
 use super::digest::Digest;
-use super::document::Search;
+use super::document::{Room, Search};
 use super::edit::Edits;
+use super::effort::Effort;
 use super::names::Names;
 use super::sieve::Sieve;
 use super::{Config, Gate, Sanitized};
@@ -70,6 +71,22 @@ pub(super) fn apply(text: &str, scan: impl FnOnce(&[u8], &mut Edits)) -> String 
     edits.settle();
     edits.apply(text.as_bytes(), &digest, &mut out);
     String::from_utf8(out).expect("UTF-8")
+}
+
+/// What becomes of a body: `expected` has `#` where a replacement stands.
+#[track_caller]
+pub(super) fn check_body(media_type: &str, text: &str, expected: &str) {
+    let run = |text: &str| {
+        apply(text, |text, edits| {
+            let mut effort = Effort::for_len(text.len());
+            let room = &mut Room::default();
+            search().body(media_type.as_bytes(), text, room, &mut effort, edits);
+            assert!(!effort.is_spent());
+        })
+    };
+    let once = run(text);
+    assert_eq!(mask(&once), expected, "{text}");
+    assert_eq!(run(&once), once, "a second pass changes {text}");
 }
 
 /// What the default configuration searches with. Made once: tests are not optimised, and it takes
