@@ -56,14 +56,14 @@ pub(super) enum Endpoint {
 }
 
 pub(super) fn endpoint(env: Lookup<'_>, signal: Signal) -> Option<Endpoint> {
-    let [own, all] = signal.variables().endpoint;
+    let [own, all] = signal.variable(|names| names.endpoint);
     first(env, &[own])
         .map(|(_, url)| Endpoint::Exact(url))
         .or_else(|| first(env, &[all]).map(|(_, url)| Endpoint::Base(url)))
 }
 
 pub(super) fn protocol(env: Lookup<'_>, signal: Signal) -> Result<Option<Protocol>, String> {
-    let Some((name, value)) = first(env, &signal.variables().protocol) else {
+    let Some((name, value)) = first(env, &signal.variable(|names| names.protocol)) else {
         return Ok(None);
     };
     match value.as_str() {
@@ -90,7 +90,7 @@ fn milliseconds(env: Lookup<'_>, names: &[&'static str]) -> Result<Option<Interv
 }
 
 pub(super) fn timeout(env: Lookup<'_>, signal: Signal) -> Result<Option<Interval>, String> {
-    milliseconds(env, &signal.variables().timeout)
+    milliseconds(env, &signal.variable(|names| names.timeout))
 }
 
 /// How often metrics are exported.
@@ -113,7 +113,7 @@ pub(super) fn temporality(env: Lookup<'_>) -> Result<Option<Temporality>, String
 }
 
 pub(super) fn compression(env: Lookup<'_>, signal: Signal) -> Result<Option<Compression>, String> {
-    first(env, &signal.variables().compression)
+    first(env, &signal.variable(|names| names.compression))
         .map(|(name, value)| match value.as_str() {
             "gzip" => Ok(Compression::Gzip),
             "none" => Ok(Compression::None),
@@ -123,12 +123,12 @@ pub(super) fn compression(env: Lookup<'_>, signal: Signal) -> Result<Option<Comp
 }
 
 pub(super) fn insecure(env: Lookup<'_>, signal: Signal) -> bool {
-    first(env, &signal.variables().insecure)
+    first(env, &signal.variable(|names| names.insecure))
         .is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
 }
 
 pub(super) fn headers(env: Lookup<'_>, signal: Signal) -> Result<Vec<(String, String)>, String> {
-    first(env, &signal.variables().headers).map_or(Ok(Vec::new()), |(name, value)| {
+    first(env, &signal.variable(|names| names.headers)).map_or(Ok(Vec::new()), |(name, value)| {
         pairs(&value).ok_or_else(|| invalid(name, "not of the form `name=value,name=value`"))
     })
 }

@@ -187,15 +187,14 @@ fn is_ours(name: &HeaderName) -> bool {
 }
 
 fn with_environment(config: &TlsConfig, signal: Signal, env: Lookup<'_>) -> TlsConfig {
-    let file = |given: &Option<PathBuf>, names| {
-        let named = || environment::file(env, names).map(PathBuf::from);
+    let file = |given: &Option<PathBuf>, name| {
+        let named = || environment::file(env, &signal.variable(name)).map(PathBuf::from);
         given.clone().or_else(named)
     };
-    let variables = signal.variables();
     TlsConfig {
-        ca: file(&config.ca, &variables.certificate),
-        certificate: file(&config.certificate, &variables.client_certificate),
-        key: file(&config.key, &variables.client_key),
+        ca: file(&config.ca, |names| names.certificate),
+        certificate: file(&config.certificate, |names| names.client_certificate),
+        key: file(&config.key, |names| names.client_key),
     }
 }
 

@@ -28,121 +28,66 @@ impl Default for Signals {
     }
 }
 
-/// Names of the standard variables; the one of the signal, then the one of all.
+/// Names of the standard variables of a signal, or of all.
 #[derive(Debug)]
 pub(super) struct Variables {
-    pub(super) endpoint: [&'static str; 2],
-    pub(super) protocol: [&'static str; 2],
-    pub(super) headers: [&'static str; 2],
-    pub(super) timeout: [&'static str; 2],
-    pub(super) compression: [&'static str; 2],
-    pub(super) insecure: [&'static str; 2],
-    pub(super) certificate: [&'static str; 2],
-    pub(super) client_certificate: [&'static str; 2],
-    pub(super) client_key: [&'static str; 2],
+    pub(super) endpoint: &'static str,
+    pub(super) protocol: &'static str,
+    pub(super) headers: &'static str,
+    pub(super) timeout: &'static str,
+    pub(super) compression: &'static str,
+    pub(super) insecure: &'static str,
+    pub(super) certificate: &'static str,
+    pub(super) client_certificate: &'static str,
+    pub(super) client_key: &'static str,
 }
 
-const ALL_CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
-const ALL_CLIENT_CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
-const ALL_CLIENT_KEY: &str = "OTEL_EXPORTER_OTLP_CLIENT_KEY";
+const ALL: Variables = Variables {
+    endpoint: names::OTEL_EXPORTER_OTLP_ENDPOINT,
+    protocol: names::OTEL_EXPORTER_OTLP_PROTOCOL,
+    headers: names::OTEL_EXPORTER_OTLP_HEADERS,
+    timeout: names::OTEL_EXPORTER_OTLP_TIMEOUT,
+    compression: names::OTEL_EXPORTER_OTLP_COMPRESSION,
+    insecure: names::OTEL_EXPORTER_OTLP_INSECURE,
+    certificate: "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    client_certificate: "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+    client_key: "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+};
 
 const TRACES: Variables = Variables {
-    endpoint: [
-        names::OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
-        names::OTEL_EXPORTER_OTLP_ENDPOINT,
-    ],
-    protocol: [
-        names::OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
-        names::OTEL_EXPORTER_OTLP_PROTOCOL,
-    ],
-    headers: [
-        names::OTEL_EXPORTER_OTLP_TRACES_HEADERS,
-        names::OTEL_EXPORTER_OTLP_HEADERS,
-    ],
-    timeout: [
-        names::OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
-        names::OTEL_EXPORTER_OTLP_TIMEOUT,
-    ],
-    compression: [
-        names::OTEL_EXPORTER_OTLP_TRACES_COMPRESSION,
-        names::OTEL_EXPORTER_OTLP_COMPRESSION,
-    ],
-    insecure: [
-        names::OTEL_EXPORTER_OTLP_TRACES_INSECURE,
-        names::OTEL_EXPORTER_OTLP_INSECURE,
-    ],
-    certificate: ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", ALL_CERTIFICATE],
-    client_certificate: [
-        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
-        ALL_CLIENT_CERTIFICATE,
-    ],
-    client_key: ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", ALL_CLIENT_KEY],
+    endpoint: names::OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+    protocol: names::OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
+    headers: names::OTEL_EXPORTER_OTLP_TRACES_HEADERS,
+    timeout: names::OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
+    compression: names::OTEL_EXPORTER_OTLP_TRACES_COMPRESSION,
+    insecure: names::OTEL_EXPORTER_OTLP_TRACES_INSECURE,
+    certificate: "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    client_certificate: "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+    client_key: "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
 };
 
 const METRICS: Variables = Variables {
-    endpoint: [
-        names::OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
-        names::OTEL_EXPORTER_OTLP_ENDPOINT,
-    ],
-    protocol: [
-        names::OTEL_EXPORTER_OTLP_METRICS_PROTOCOL,
-        names::OTEL_EXPORTER_OTLP_PROTOCOL,
-    ],
-    headers: [
-        names::OTEL_EXPORTER_OTLP_METRICS_HEADERS,
-        names::OTEL_EXPORTER_OTLP_HEADERS,
-    ],
-    timeout: [
-        names::OTEL_EXPORTER_OTLP_METRICS_TIMEOUT,
-        names::OTEL_EXPORTER_OTLP_TIMEOUT,
-    ],
-    compression: [
-        names::OTEL_EXPORTER_OTLP_METRICS_COMPRESSION,
-        names::OTEL_EXPORTER_OTLP_COMPRESSION,
-    ],
-    insecure: [
-        names::OTEL_EXPORTER_OTLP_METRICS_INSECURE,
-        names::OTEL_EXPORTER_OTLP_INSECURE,
-    ],
-    certificate: ["OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", ALL_CERTIFICATE],
-    client_certificate: [
-        "OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE",
-        ALL_CLIENT_CERTIFICATE,
-    ],
-    client_key: ["OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY", ALL_CLIENT_KEY],
+    endpoint: names::OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
+    protocol: names::OTEL_EXPORTER_OTLP_METRICS_PROTOCOL,
+    headers: names::OTEL_EXPORTER_OTLP_METRICS_HEADERS,
+    timeout: names::OTEL_EXPORTER_OTLP_METRICS_TIMEOUT,
+    compression: names::OTEL_EXPORTER_OTLP_METRICS_COMPRESSION,
+    insecure: names::OTEL_EXPORTER_OTLP_METRICS_INSECURE,
+    certificate: "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE",
+    client_certificate: "OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE",
+    client_key: "OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY",
 };
 
 const LOGS: Variables = Variables {
-    endpoint: [
-        names::OTEL_EXPORTER_OTLP_LOGS_ENDPOINT,
-        names::OTEL_EXPORTER_OTLP_ENDPOINT,
-    ],
-    protocol: [
-        names::OTEL_EXPORTER_OTLP_LOGS_PROTOCOL,
-        names::OTEL_EXPORTER_OTLP_PROTOCOL,
-    ],
-    headers: [
-        names::OTEL_EXPORTER_OTLP_LOGS_HEADERS,
-        names::OTEL_EXPORTER_OTLP_HEADERS,
-    ],
-    timeout: [
-        names::OTEL_EXPORTER_OTLP_LOGS_TIMEOUT,
-        names::OTEL_EXPORTER_OTLP_TIMEOUT,
-    ],
-    compression: [
-        names::OTEL_EXPORTER_OTLP_LOGS_COMPRESSION,
-        names::OTEL_EXPORTER_OTLP_COMPRESSION,
-    ],
-    insecure: [
-        names::OTEL_EXPORTER_OTLP_LOGS_INSECURE,
-        names::OTEL_EXPORTER_OTLP_INSECURE,
-    ],
-    certificate: ["OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE", ALL_CERTIFICATE],
-    client_certificate: [
-        "OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE",
-        ALL_CLIENT_CERTIFICATE,
-    ],
-    client_key: ["OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", ALL_CLIENT_KEY],
+    endpoint: names::OTEL_EXPORTER_OTLP_LOGS_ENDPOINT,
+    protocol: names::OTEL_EXPORTER_OTLP_LOGS_PROTOCOL,
+    headers: names::OTEL_EXPORTER_OTLP_LOGS_HEADERS,
+    timeout: names::OTEL_EXPORTER_OTLP_LOGS_TIMEOUT,
+    compression: names::OTEL_EXPORTER_OTLP_LOGS_COMPRESSION,
+    insecure: names::OTEL_EXPORTER_OTLP_LOGS_INSECURE,
+    certificate: "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
+    client_certificate: "OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE",
+    client_key: "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY",
 };
 
 impl Signal {
@@ -185,12 +130,14 @@ impl Signal {
         }
     }
 
-    pub(super) const fn variables(self) -> &'static Variables {
-        match self {
+    /// The names of a variable: the signal's, then the one of all.
+    pub(super) fn variable(self, name: fn(&Variables) -> &'static str) -> [&'static str; 2] {
+        let own = match self {
             Self::Traces => &TRACES,
             Self::Metrics => &METRICS,
             Self::Logs => &LOGS,
-        }
+        };
+        [name(own), name(&ALL)]
     }
 }
 
@@ -202,18 +149,18 @@ mod tests {
     fn variables_are_named_after_their_signal() {
         for signal in Signal::ALL {
             let word = format!("_{}_", signal.label().to_uppercase());
-            let variables = signal.variables();
-            for [own, all] in [
-                variables.endpoint,
-                variables.protocol,
-                variables.headers,
-                variables.timeout,
-                variables.compression,
-                variables.insecure,
-                variables.certificate,
-                variables.client_certificate,
-                variables.client_key,
-            ] {
+            let names: [fn(&Variables) -> &'static str; 9] = [
+                |names| names.endpoint,
+                |names| names.protocol,
+                |names| names.headers,
+                |names| names.timeout,
+                |names| names.compression,
+                |names| names.insecure,
+                |names| names.certificate,
+                |names| names.client_certificate,
+                |names| names.client_key,
+            ];
+            for [own, all] in names.map(|name| signal.variable(name)) {
                 assert_eq!(own.replacen(&word, "_", 1), all);
             }
         }

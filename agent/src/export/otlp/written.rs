@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http::{Request, Response};
 use opentelemetry_http::{HttpClient, HttpError};
-use opentelemetry_otlp::{
-    LogExporter, MetricExporter, Protocol, WithExportConfig as _, WithHttpConfig as _,
-};
+use opentelemetry_otlp::{LogExporter, MetricExporter, Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::metrics;
 use tracing::error;
 
@@ -51,26 +49,29 @@ impl Written {
                 Temporality::Cumulative => metrics::Temporality::Cumulative,
                 Temporality::Delta => metrics::Temporality::Delta,
             })
-            .with_http()
-            .with_http_client(self.clone())
-            .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(NOWHERE)
-            .with_max_request_body_size(usize::MAX)
-            .build();
+            .with_http();
         let complain = |error| error!(%error, "the exporter of metrics cannot be made");
-        exporter.map_err(complain).ok()
+        self.instead_of_http(exporter)
+            .build()
+            .map_err(complain)
+            .ok()
     }
 
     /// An exporter of logs, likewise.
     pub(super) fn logs(&self) -> Option<LogExporter> {
-        let exporter = LogExporter::builder()
-            .with_http()
+        let exporter = LogExporter::builder().with_http();
+        let complain = |error| error!(%error, "the exporter of logs cannot be made");
+        self.instead_of_http(exporter)
+            .build()
+            .map_err(complain)
+            .ok()
+    }
+
+    fn instead_of_http<B: WithExportConfig + WithHttpConfig>(&self, builder: B) -> B {
+        builder
             .with_http_client(self.clone())
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(NOWHERE)
             .with_max_request_body_size(usize::MAX)
-            .build();
-        let complain = |error| error!(%error, "the exporter of logs cannot be made");
-        exporter.map_err(complain).ok()
     }
 }
