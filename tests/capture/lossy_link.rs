@@ -10,7 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use meshtap_tests::{
     Accept, Bench, Connection, ECHO, HTTP_PORT, Impairment, LossyLink, MessageServer, Netns, Nginx,
-    Random, Report, Tap, body_of, close, figure, live, received, send, swarm,
+    Random, Report, SetOnDrop, Tap, body_of, close, figure, live, received, send, swarm,
 };
 
 /// Bytes of a request's and a response's body, and how often each client sends such a request.
@@ -290,15 +290,6 @@ fn data_before_the_connection_is_accepted() {
     check("server", Connections::Fresh, Accept::When);
 }
 
-/// Says that nothing more is to be done, also when the agent does not start.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
 /// The agent starts while connections are in the middle of exchanges. Those whose request starts
 /// afterwards are emitted.
 #[test]
@@ -339,7 +330,7 @@ fn start_up() {
                     completed
                 };
                 let (completed, report) = std::thread::scope(|scope| {
-                    let _over = Over(&over);
+                    let _over = SetOnDrop(&over);
                     let clients: Vec<_> = (0..CLIENTS)
                         .map(|n| {
                             elsewhere.inside(|| {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use meshtap_tests::{Bench, Envoy, HTTP_PORT, Random, Report, Tap, curl, live};
+use meshtap_tests::{Bench, Envoy, HTTP_PORT, Random, Report, SetOnDrop, Tap, curl, live};
 
 use crate::bench::{
     CONNECTIONS, Certificate, REQUESTS, TLS_PORT, assert_load, at, echo, load, nginx, reading,
@@ -173,15 +173,6 @@ fn many_connections() {
     }
 }
 
-/// Sets a flag when it goes, also when the agent does not start.
-struct Set<'a>(&'a AtomicBool);
-
-impl Drop for Set<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
 /// An agent that starts while requests are on their way.
 #[test]
 fn started_in_the_middle() {
@@ -202,7 +193,7 @@ fn started_in_the_middle() {
                     }
                 }
             });
-            let over = Set(&is_reading);
+            let over = SetOnDrop(&is_reading);
             let tap = reading(Tap::new(bench).server_side(), PROGRAM);
             drop(over);
             requests.join().expect("a load");

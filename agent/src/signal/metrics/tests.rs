@@ -90,6 +90,17 @@ fn value(page: &str, start: &str, label: &str) -> String {
     found.unwrap_or_else(|| panic!("no {label}")).1
 }
 
+/// Nothing is known of either end.
+const fn unknown<'a>(side: Side, security: Security) -> Subject<'a> {
+    Subject {
+        side,
+        source: None,
+        destination: None,
+        service: None,
+        security,
+    }
+}
+
 #[test]
 fn every_label_of_istio() {
     let metrics = metrics(10);
@@ -167,13 +178,7 @@ fn every_label_of_istio() {
 #[test]
 fn what_is_not_known() {
     let metrics = metrics(10);
-    let subject = Subject {
-        side: Side::Client,
-        source: None,
-        destination: None,
-        service: None,
-        security: Security::Unknown,
-    };
+    let subject = unknown(Side::Client, Security::Unknown);
     let mut exchange = exchange(
         "GET / HTTP/1.1\r\nhost: 10.0.0.1\r\n\r\n",
         "HTTP/1.1 200 X\r\n\r\n",
@@ -201,13 +206,7 @@ fn grpc() {
     #[track_caller]
     fn check(kind: &str, fields: &str, protocol: &str, status: &str) {
         let metrics = metrics(10);
-        let subject = Subject {
-            side: Side::Server,
-            source: None,
-            destination: None,
-            service: None,
-            security: Security::Plain,
-        };
+        let subject = unknown(Side::Server, Security::Plain);
         let request = format!("POST /s/M HTTP/1.1\r\ncontent-type: {kind}\r\n\r\n");
         let response = format!("HTTP/1.1 200 X\r\n{fields}\r\n");
         metrics.exchange(&exchange(&request, &response), &subject, None, None);
@@ -235,13 +234,7 @@ fn grpc() {
 #[test]
 fn pages_of_both_formats() {
     let metrics = metrics(10);
-    let subject = Subject {
-        side: Side::Server,
-        source: None,
-        destination: None,
-        service: None,
-        security: Security::Unknown,
-    };
+    let subject = unknown(Side::Server, Security::Unknown);
     let exemplar = Exemplar {
         trace: TraceId([0xab; 16]),
         span: SpanId([0xcd; 8]),
@@ -285,13 +278,7 @@ fn pages_of_both_formats() {
 #[test]
 fn messages_of_calls_are_counted() {
     let metrics = metrics(10);
-    let subject = Subject {
-        side: Side::Server,
-        source: None,
-        destination: None,
-        service: None,
-        security: Security::Unknown,
-    };
+    let subject = unknown(Side::Server, Security::Unknown);
     let call = |kind: &str, messages: [u64; 2]| {
         let request = format!("POST /s/M HTTP/1.1\r\ncontent-type: {kind}\r\n\r\n");
         let mut exchange = exchange(&request, "HTTP/1.1 200 X\r\n\r\n");
@@ -329,13 +316,7 @@ fn messages_of_calls_are_counted() {
 #[test]
 fn rules_change_labels_of_some_metrics() {
     let metrics = metrics(10);
-    let subject = Subject {
-        side: Side::Server,
-        source: None,
-        destination: None,
-        service: None,
-        security: Security::Unknown,
-    };
+    let subject = unknown(Side::Server, Security::Unknown);
     let count = Families::named("istio_requests_total").unwrap();
     let duration = Families::named("istio_request_duration_milliseconds").unwrap();
     let adjusted = |host: &str| {
