@@ -1,11 +1,11 @@
 //! What becomes of a socket that is not followed yet.
 //!
 //! The first bytes of a stream decide, and only once TCP has taken them. Where neither direction
-//! began with what is HTTP for certain, the socket is left alone; where one did not, the other one is
-//! awaited. A socket that was joined in the middle of a stream, or of which one direction began with
-//! no HTTP, is looked at after each change of direction, and less and less often. What looks like
-//! HTTP in the middle of something else is given to user space within a small capture window, until
-//! a message comes where one may begin.
+//! began with what is HTTP for certain, the socket is left alone; where one did not, the other one
+//! is awaited. A socket that was joined in the middle of a stream, or of which one direction began
+//! with no HTTP, is looked at after each change of direction, and less and less often. What looks
+//! like HTTP in the middle of something else is given to user space within a small capture window,
+//! until a message comes where one may begin.
 
 use meshtap_common::{Classification, DIRECTION_INGRESS, distance};
 
