@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 pub(super) use payload::Payload;
 
 use super::config::{Compression, Protocol};
-use super::connect::Connector;
+use super::connect::{Connector, Refusal};
 use super::endpoint;
 use super::greeting::Expected;
 use super::response::{self, End, Outcome, RESPONSE_LIMIT, Reply, one_line};
@@ -50,6 +50,7 @@ pub(super) struct Client {
     protocol: Protocol,
     compression: Compression,
     timeout: Duration,
+    refusal: Refusal,
     /// The endpoint as it stands in messages.
     url: String,
 }
@@ -57,6 +58,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(settings: &Settings, own: Arc<dyn OwnSockets>) -> Self {
         let grpc = settings.protocol == Protocol::Grpc;
+        let refusal = Refusal::default();
         let connector = Connector {
             own,
             tls: settings.tls.clone().map(TlsConnector::from),
@@ -66,6 +68,7 @@ impl Client {
             } else {
                 Expected::Http1
             },
+            refusal: refusal.clone(),
         };
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -89,6 +92,7 @@ impl Client {
             protocol: settings.protocol,
             compression: settings.compression,
             timeout: settings.timeout,
+            refusal,
             url: endpoint::shown(&settings.url, settings.signal, settings.protocol),
         }
     }
@@ -97,12 +101,15 @@ impl Client {
         let deadline = Instant::now() + self.timeout.min(LONGEST_TIMEOUT);
         let request = Request::from_parts(self.template.clone(), payload);
         let response = match tokio::time::timeout_at(deadline, self.http.request(request)).await {
-            Ok(Ok(response)) => response,
+            Ok(Ok(response)) => {
+                self.refusal.take();
+                response
+            }
             // The connection failed: whether the batch arrived is not known.
             Ok(Err(error)) => {
                 return Outcome::Retry {
                     after: None,
-                    message: one_line(&chain(&error)),
+                    message: one_line(&self.reason(&error)),
                 };
             }
             Err(_) => {
@@ -128,6 +135,16 @@ impl Client {
         match self.protocol {
             Protocol::Grpc => response::grpc(&reply),
             protocol => response::http(protocol, &reply, SystemTime::now()),
+        }
+    }
+
+    /// Why a request failed. When the connection was closed before the request was sent, hyper says
+    /// only that it was cancelled.
+    fn reason(&self, error: &(dyn Error + 'static)) -> String {
+        let text = chain(error);
+        match self.refusal.take() {
+            Some(refusal) if !text.contains(&refusal) => format!("{text}: {refusal}"),
+            _ => text,
         }
     }
 

@@ -20,8 +20,8 @@ use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
-pub(super) use stream::Stream;
 use stream::{Cookie, Socket, Transport};
+pub(super) use stream::{Refusal, Stream};
 
 use super::greeting::Expected;
 use super::proxy::Proxy;
@@ -38,6 +38,7 @@ pub(super) struct Connector {
     pub(super) tls: Option<TlsConnector>,
     pub(super) proxy: Option<Arc<Proxy>>,
     pub(super) expected: Expected,
+    pub(super) refusal: Refusal,
 }
 
 impl fmt::Debug for Connector {
@@ -92,7 +93,13 @@ impl Connector {
             Transport::Plain(socket)
         };
         let is_proxied = self.proxy.is_some() && !tunnels;
-        Ok(Stream::new(transport, self.expected, is_proxied, cookie))
+        Ok(Stream::new(
+            transport,
+            self.expected,
+            is_proxied,
+            self.refusal.clone(),
+            cookie,
+        ))
     }
 
     /// A connection to the proxy and, when it is to be a tunnel, through it.

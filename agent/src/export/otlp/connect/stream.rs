@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
@@ -65,12 +65,31 @@ pub(super) enum Transport {
     Tls(Box<TlsStream<Socket>>),
 }
 
+/// Why the newest connection that was of no use was of none: hyper's error of a request that was
+/// not sent yet names no reason.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Refusal(Arc<Mutex<Option<String>>>);
+
+impl Refusal {
+    /// What was said, once.
+    pub(in super::super) fn take(&self) -> Option<String> {
+        let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        text.take()
+    }
+
+    fn put(&self, text: &str) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Some(text.to_owned());
+    }
+}
+
 /// A connection.
 pub(in super::super) struct Stream {
     transport: Transport,
     expected: Expected,
     greeting: Greeting,
     is_proxied: bool,
+    refusal: Refusal,
     _cookie: Option<Cookie>,
 }
 
@@ -79,6 +98,7 @@ impl Stream {
         transport: Transport,
         expected: Expected,
         is_proxied: bool,
+        refusal: Refusal,
         cookie: Option<Cookie>,
     ) -> Self {
         Self {
@@ -86,6 +106,7 @@ impl Stream {
             expected,
             greeting: Greeting::default(),
             is_proxied,
+            refusal,
             _cookie: cookie,
         }
     }
@@ -131,7 +152,11 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let wrong = |text| io::Error::new(io::ErrorKind::InvalidData, text);
+        let refusal = &this.refusal;
+        let wrong = |text: String| {
+            refusal.put(&text);
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        };
         loop {
             let start = buffer.filled().len();
             ready!(match &mut this.transport {
