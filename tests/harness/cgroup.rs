@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -79,8 +80,10 @@ struct Home {
     /// Where the process was before.
     before: PathBuf,
     users: usize,
-    next: u32,
 }
+
+/// Numbers the cgroups of this process. One whose processes end late may outlive its test.
+static NEXT: AtomicU32 = AtomicU32::new(1);
 
 static HOME: Mutex<Option<Home>> = Mutex::new(None);
 
@@ -98,18 +101,18 @@ impl Cgroup {
             let own = own.lines().find_map(|line| line.strip_prefix("0::/"));
             let before = root.join(own.expect("own cgroup v2"));
             let path = root.join(owner());
-            fs::create_dir(&path).expect("cgroup of the test process");
+            // It is still there when a process of an earlier test ended late.
+            fs::create_dir_all(&path).expect("cgroup of the test process");
             fs::write(path.join("cgroup.procs"), "0").expect("enter the test cgroup");
             Home {
                 path,
                 before,
                 users: 0,
-                next: 0,
             }
         });
         home.users += 1;
-        home.next += 1;
-        let path = home.path.join(format!("test-{}", home.next));
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = home.path.join(format!("test-{number}"));
         create_threaded(&path);
         Self(path)
     }

@@ -2,14 +2,18 @@
 //! packets.
 
 use std::fs::{File, OpenOptions};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Setter, ioctl};
 
 use crate::Netns;
 
 /// `struct ifreq` as TUNSETIFF reads it (kernel documentation, "Universal TUN/TAP device driver").
 #[repr(C)]
+#[derive(Clone, Copy)]
 struct InterfaceRequest {
     name: [u8; 16],
     flags: u16,
@@ -20,6 +24,8 @@ struct InterfaceRequest {
 const TUNSETIFF: Opcode = 0x4004_54ca;
 /// `IFF_TUN | IFF_NO_PI`: bare IP packets.
 const TUN_BARE: u16 = 0x1001;
+/// Longest wait for a device of the same name to go.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Makes a device in a network, with an address (and prefix length, `/24` for IPv4) of each family.
 /// Reads do not block.
@@ -36,9 +42,16 @@ pub(crate) fn tun(netns: &Netns, device: &str, addresses: [&str; 2]) -> File {
             padding: [0; 22],
         };
         request.name[..device.len()].copy_from_slice(device.as_bytes());
-        // SAFETY: TUNSETIFF reads a `struct ifreq`, 40 bytes, laid out as above.
-        unsafe { ioctl(&file, Setter::<TUNSETIFF, InterfaceRequest>::new(request)) }
-            .expect("TUNSETIFF");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // SAFETY: TUNSETIFF reads a `struct ifreq`, 40 bytes, laid out as above.
+            match unsafe { ioctl(&file, Setter::<TUNSETIFF, InterfaceRequest>::new(request)) } {
+                // A device lives as long as its file. A process that another test starts holds a
+                // copy of every file between its fork and its exec; nothing says when it lets go.
+                Err(Errno::BUSY) if Instant::now() < deadline => thread::yield_now(),
+                result => break result.expect("TUNSETIFF"),
+            }
+        }
         file
     });
     netns.add_addresses(device, addresses);
