@@ -123,10 +123,17 @@ impl Terminal {
     #[track_caller]
     pub fn ended(&self) -> (String, String) {
         let format = "#{pane_dead}:#{pane_dead_status}:#{pane_dead_signal}:#{alternate_on}";
+        let pid = self.pid();
         let deadline = Instant::now() + TIMEOUT;
         loop {
-            let state = self.tmux(&["display-message", "-p", format]);
-            // How it ended is known a little later than that it did.
+            let mut state = self.tmux(&["display-message", "-p", format]);
+            // How it ended is known a little later than that it did. Now and then tmux misses the
+            // signal that a child has ended, and the kernel alone knows.
+            if let Some(rest) = state.strip_prefix("1:::")
+                && let Some(code) = zombie(&pid)
+            {
+                state = format!("1:{code}::{rest}");
+            }
             if state.starts_with("1:") && !state.starts_with("1:::") {
                 let left = self.tmux(&["capture-pane", "-p", "-S", "-"]);
                 return (state.trim().to_owned(), left);
@@ -145,6 +152,18 @@ impl Drop for Terminal {
         }
         let _ = self.command().arg("kill-server").output();
     }
+}
+
+/// The exit code of a process that has exited and that its parent has not waited for (proc(5),
+/// `/proc/pid/stat`, fields 3 and 52).
+fn zombie(pid: &str) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it may hold spaces.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next()?;
+    let status: i32 = fields.nth(48)?.parse().ok()?;
+    (state == "Z" && status & 0x7f == 0).then_some(status >> 8)
 }
 
 #[track_caller]
