@@ -72,6 +72,7 @@ pub(super) fn limits(config: &Config) -> Limits {
     let section = &config.limits;
     Limits {
         body: section.body.bytes(),
+        head: section.head.bytes(),
         connections: section.connections,
         memory: section.memory.bytes(),
         exchange_age: nanos(section.exchange_age.0),

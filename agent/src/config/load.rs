@@ -284,7 +284,7 @@ mod tests {
             &[("MESHTAP_LIMITS__BODIES", "1")],
             &[],
             Err(
-                "MESHTAP_LIMITS__BODIES: unknown field `bodies`, expected one of `body`, `connections`, `memory`, `exchange_age`, `idle`",
+                "MESHTAP_LIMITS__BODIES: unknown field `bodies`, expected one of `body`, `head`, `connections`, `memory`, `exchange_age`, `idle`",
             ),
         );
         check(

@@ -10,6 +10,10 @@ use crate::units::{ByteSize, Interval};
 
 /// Largest body that is kept: the engine holds this much for every message that is being received.
 const MAX_BODY: ByteSize = ByteSize::mib(16);
+/// Least head: a request line and the fields that say where its body ends.
+const MIN_HEAD: ByteSize = ByteSize::kib(1);
+/// Longest head: positions in it are 16 bits wide.
+const MAX_HEAD: ByteSize = ByteSize::kib(64);
 /// Least memory: a handful of messages with bodies of the default limit.
 const MIN_MEMORY: ByteSize = ByteSize::mib(1);
 
@@ -19,6 +23,9 @@ const MIN_MEMORY: ByteSize = ByteSize::mib(1);
 pub struct LimitsSection {
     /// Bytes kept of one body, 1 to 16MiB.
     pub body: ByteSize,
+    /// Longest head that is read whole, 1KiB to 64KiB. Of a longer one, what is within is shown,
+    /// marked `head_too_large`.
+    pub head: ByteSize,
     /// Connections followed at a time.
     pub connections: usize,
     /// Bytes that all connections hold: heads, bodies, reordering, and what keeps track of them.
@@ -34,6 +41,7 @@ impl Default for LimitsSection {
         let limits = Limits::default();
         Self {
             body: ByteSize(limits.body as u64),
+            head: ByteSize(limits.head as u64),
             connections: limits.connections,
             memory: ByteSize(limits.memory as u64),
             exchange_age: Interval(Duration::from_nanos(limits.exchange_age)),
@@ -50,6 +58,9 @@ impl LimitsSection {
     pub fn check(&self) -> Result<(), String> {
         if !is_body_size(self.body) {
             return Err("limits.body: must be from 1 byte to 16MiB".to_owned());
+        }
+        if !(MIN_HEAD..=MAX_HEAD).contains(&self.head) {
+            return Err("limits.head: must be from 1KiB to 64KiB".to_owned());
         }
         if self.connections == 0 {
             return Err("limits.connections: must not be 0".to_owned());
@@ -88,6 +99,9 @@ mod tests {
         check(|s| s.body = ByteSize::mib(16), None);
         check(|s| s.body = ByteSize(0), Some("limits.body"));
         check(|s| s.body = ByteSize((16 << 20) + 1), Some("limits.body"));
+        check(|s| s.head = ByteSize::kib(1), None);
+        check(|s| s.head = ByteSize(1023), Some("limits.head"));
+        check(|s| s.head = ByteSize((64 << 10) + 1), Some("limits.head"));
         check(|s| s.connections = 0, Some("limits.connections"));
         check(|s| s.memory = ByteSize::kib(1), Some("limits.memory"));
     }

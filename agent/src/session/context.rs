@@ -16,7 +16,7 @@ use crate::ledger::{Dropped, Ledger};
 pub struct Limits {
     /// Body bytes captured per message (`max_body_bytes`).
     pub body: usize,
-    /// Longest head in bytes; at most 65 535, so that a head's slices fit 16 bits.
+    /// Longest head in bytes. Beyond 65 535 it is that, so that a head's slices fit 16 bits.
     pub head: usize,
     /// Out-of-order bytes kept per direction while an earlier segment is awaited.
     pub reorder_bytes: usize,
@@ -48,7 +48,7 @@ impl Default for Limits {
         const SECOND: Nanos = 1_000_000_000;
         Self {
             body: 64 * 1024,
-            head: 65_535,
+            head: 64 * 1024,
             reorder_bytes: 1024 * 1024,
             reorder_wait: 100 * SECOND,
             positions: true,
