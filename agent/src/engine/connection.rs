@@ -173,6 +173,10 @@ impl Connection {
     /// Passes on what is wanted of a direction.
     #[inline]
     fn demand(&mut self, direction: Direction, cx: &mut Context<'_>) {
+        if !cx.limits.positions {
+            // A file gives all that it has: what is not there is missing, wanted or not.
+            return;
+        }
         let Transport::Tcp(tcp) = &mut self.transport else {
             return;
         };

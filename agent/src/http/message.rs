@@ -353,7 +353,7 @@ pub struct Body {
     pub size: u64,
     /// The size is known to the byte.
     pub size_exact: bool,
-    /// Bytes of the body that were never seen, and so are missing from `bytes`.
+    /// Bytes of the body that were never seen, within the capture limit or past it.
     pub missing: u64,
     /// Bytes beyond the capture limit were skipped on purpose.
     pub truncated: bool,

@@ -42,7 +42,7 @@ pub(super) enum Progress {
 pub enum Damage {
     /// Its end is still known. The body is over when it was the last bytes that are missing.
     Survived {
-        /// Bytes that were wanted are among those lost.
+        /// Bytes of it are among those lost.
         lost: bool,
         /// The body, if it is over.
         end: Option<Body>,
@@ -237,9 +237,9 @@ impl Reading {
             Rule::Close => (len, true),
         };
         let over = matches!(self.rule, Rule::Length(0));
-        let harm = lost && (inside.min(wanted) > 0 || (!survives && !over));
+        let harm = lost && (inside > 0 || (!survives && !over));
         if lost {
-            self.missing += inside.min(wanted);
+            self.missing += inside;
         }
         self.size = self.size.saturating_add(inside);
         self.broken |= inside.min(wanted) > 0;

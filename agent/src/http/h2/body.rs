@@ -13,6 +13,8 @@ pub struct BodyReader {
     missing: u64,
     /// A byte that was wanted is missing: what follows it is not kept.
     broken: bool,
+    /// It is longer than what is kept.
+    over: bool,
     /// Counts messages, in a call.
     messages: Option<Box<Counter>>,
 }
@@ -31,6 +33,7 @@ impl BodyReader {
             messages.push(bytes);
         }
         let unwanted = self.size.saturating_sub(limit as u64).min(len);
+        self.over |= unwanted > 0;
         if self.broken {
             return unwanted;
         }
@@ -41,19 +44,19 @@ impl BodyReader {
         unwanted
     }
 
-    /// The next bytes are missing. `lost`: not on purpose. True when bytes that were wanted are
-    /// lost.
+    /// The next bytes are missing. `lost`: not on purpose. True when any are lost.
     pub fn miss(&mut self, len: u64, lost: bool, limit: usize) -> bool {
         let wanted = (limit as u64).saturating_sub(self.size).min(len);
         self.size = self.size.saturating_add(len);
         self.broken |= wanted > 0;
+        self.over |= wanted < len;
         if let Some(messages) = &mut self.messages {
             messages.miss(len);
         }
         if lost {
-            self.missing += wanted;
+            self.missing += len;
         }
-        lost && wanted > 0
+        lost && len > 0
     }
 
     /// Bytes held.
@@ -70,7 +73,7 @@ impl BodyReader {
     pub fn finish(&mut self, size_exact: bool, trailers: Option<Box<Fields>>) -> Body {
         let mut kept = std::mem::take(&mut self.kept);
         kept.shrink_to_fit();
-        let truncated = self.missing == 0 && self.size > kept.len() as u64;
+        let truncated = self.over || self.missing == 0 && self.size > kept.len() as u64;
         Body {
             truncated,
             bytes: Bytes::from(kept),
@@ -120,8 +123,8 @@ mod tests {
             &[Ok("abcdefgh"), Err(100), Ok("x")],
             ("abcdefgh", 109, 0, true),
         );
-        check(&[Ok("abcdefgh"), Err(-100)], ("abcdefgh", 108, 0, true));
+        check(&[Ok("abcdefgh"), Err(-100)], ("abcdefgh", 108, 100, true));
         check(&[Ok("abc"), Err(-2), Ok("fgh")], ("abc", 8, 2, false));
-        check(&[Ok("abc"), Err(-9)], ("abc", 12, 5, false));
+        check(&[Ok("abc"), Err(-9)], ("abc", 12, 9, true));
     }
 }
