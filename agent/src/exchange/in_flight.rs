@@ -82,6 +82,23 @@ impl InFlight {
         }
     }
 
+    /// The place of a request that was emitted, as its response needs it.
+    pub(crate) fn emitted(method: Method) -> Self {
+        Self {
+            request: None,
+            response: None,
+            partial: None,
+            offset: Offset(u64::MAX),
+            method,
+            progress: Progress::Awaited,
+            requested: true,
+            expects: false,
+            doubted: false,
+            response_anomalies: Anomalies::default(),
+            interim: Interim::default(),
+        }
+    }
+
     /// When it began; `None` once emitted.
     pub(crate) fn began(&self) -> Option<Nanos> {
         self.request.as_ref().map(|request| request.began)

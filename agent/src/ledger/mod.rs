@@ -15,6 +15,8 @@ pub enum Partial {
     ResponseCut,
     /// Some bytes of a body are missing.
     Gap,
+    /// Bytes are missing in a head: what came before them is there.
+    GapInHead,
     /// The exchange outlived `max_exchange_age`; emitted with what there was.
     MaxAge,
     /// Capture stopped first.
@@ -25,8 +27,7 @@ pub enum Partial {
     SizeUnknown,
     /// A body's coding or length is broken, or the response is none: emitted with what came before.
     Malformed,
-    /// A head is over the size or field limit: the response's, or the request's, whose first line
-    /// is whole.
+    /// A head is over the size limit: what is within is there.
     HeadTooLarge,
     /// Which response belongs to the request cannot be known any more after missing bytes.
     Unpaired,
@@ -37,11 +38,12 @@ pub enum Partial {
 
 impl Partial {
     /// Every reason, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NoResponse,
         Self::RequestCut,
         Self::ResponseCut,
         Self::Gap,
+        Self::GapInHead,
         Self::MaxAge,
         Self::Shutdown,
         Self::Evicted,
@@ -60,6 +62,7 @@ impl Partial {
             Self::RequestCut => "request_cut",
             Self::ResponseCut => "response_cut",
             Self::Gap => "gap",
+            Self::GapInHead => "gap_in_head",
             Self::MaxAge => "max_age",
             Self::Shutdown => "shutdown",
             Self::Evicted => "evicted",
@@ -79,9 +82,9 @@ pub enum Dropped {
     ResponseOnly,
     /// What may be a request came where that cannot be known for certain.
     PairingLost,
-    /// Missing bytes inside a request's head.
+    /// Missing bytes inside a request's head, before it says what is requested.
     GapInHead,
-    /// A request's head over the size or field limit.
+    /// A request's head over the size limit, which does not say what is requested.
     HeadTooLarge,
     /// Bytes that are not HTTP where a request should be.
     Malformed,

@@ -125,12 +125,18 @@ impl Detect {
         self.whole[direction as usize] = start;
     }
 
-    /// Bytes are missing.
-    pub(crate) fn gap(&mut self, direction: Direction, gap: &Gap, cx: &mut Context<'_>) {
-        self.spoken[direction as usize].gap(gap);
-        self.whole[direction as usize] = false;
+    /// Bytes are missing. What looks like the beginning of a request is one.
+    pub(crate) fn gap(&mut self, direction: Direction, gap: &Gap, origin: &Origin) -> Found {
+        let at = direction as usize;
+        let held = self.held.as_ref().and_then(|held| held.starts[at].as_ref());
+        if held.is_some_and(|start| is_known_request(skip_empty_lines(&start.bytes))) {
+            return self.http1(direction, Class::Request, origin);
+        }
+        self.take_start(direction);
+        self.spoken[at].gap(gap);
+        self.whole[at] = false;
         self.unnamed = None;
-        self.drop_start(direction, Dropped::GapInHead, cx);
+        Found::Nothing
     }
 
     /// Bytes came. What is left of the chunk is for what was found.
@@ -148,7 +154,7 @@ impl Detect {
         if let Found::Nothing = found
             && !self.is_held(direction)
         {
-            self.spoken[direction as usize].chunk(&whole);
+            self.spoken[direction as usize].response(&whole);
         }
         found
     }
@@ -280,7 +286,9 @@ impl Detect {
         }
         let own = &self.spoken[direction as usize];
         let other = &self.spoken[direction.opposite() as usize];
-        let begins = chunk.boundary && (own.is_unseen() || other.is_quiescent(chunk));
+        // What follows an interim response is the body that it asked for.
+        let begins =
+            chunk.boundary && !other.is_interim() && (own.is_unseen() || other.is_quiescent(chunk));
         // Empty lines before a request are passed over (RFC 9112 §2.2).
         let bytes = skip_empty_lines(chunk.bytes);
         match classify(bytes) {

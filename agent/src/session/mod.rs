@@ -95,7 +95,7 @@ impl Session {
                         cx.stats.gap_bytes += gap.len;
                     }
                 }
-                self.gap(direction, &gap, cx);
+                self.gap(direction, &gap, origin, cx);
             }
             Item::Conflict { .. } => self.mark(direction, Anomalies::CONFLICT),
             Item::Urgent => self.mark(direction, Anomalies::URGENT),
@@ -192,7 +192,7 @@ impl Session {
             self.chunk(requests, early, origin, cx);
         }
         if let Some(gap) = switched.early.gap(chunk.time) {
-            self.gap(requests, &gap, cx);
+            self.gap(requests, &gap, origin, cx);
         }
         if switched.requests_ended {
             self.end(requests, chunk.time, cx);
@@ -200,14 +200,17 @@ impl Session {
     }
 
     /// Bytes are missing.
-    fn gap(&mut self, direction: Direction, gap: &Gap, cx: &mut Context<'_>) {
+    fn gap(&mut self, direction: Direction, gap: &Gap, origin: &Origin, cx: &mut Context<'_>) {
+        if let Self::Detect(detect) = self {
+            let found = detect.gap(direction, gap, origin);
+            self.found_in_part(found, origin, cx);
+        }
         match self {
-            Self::Detect(detect) => detect.gap(direction, gap, cx),
+            Self::Detect(_) | Self::Ignored => {}
             Self::H1(h1) => h1.gap(direction, gap, cx),
             Self::H2(h2) => h2.gap(direction, gap, cx),
             Self::Tunnel(tunnel) => tunnel.gap(direction, gap, cx),
             Self::WebSocket(websocket) => websocket.gap(direction, gap, cx),
-            Self::Ignored => {}
         }
     }
 

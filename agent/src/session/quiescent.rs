@@ -79,14 +79,24 @@ impl Spoken {
     pub(crate) fn response(&mut self, chunk: &Chunk<'_>) {
         self.chunk(chunk);
         if chunk.boundary && chunk.bytes.starts_with(b"HTTP/1.") {
-            self.interim = is_interim(chunk.bytes);
+            self.interim = is_interim(after_interim(chunk.bytes));
         }
     }
 
     /// Bytes are missing.
     pub(crate) fn gap(&mut self, gap: &Gap) {
         self.end = gap.end();
-        self.known = Known::End;
+        self.known = match gap.heard {
+            // The first bytes of their segment came, which says what its sender had received.
+            Some(_) => Known::Bytes,
+            None => Known::End,
+        };
+        self.heard = gap.heard;
+    }
+
+    /// The response that began last, of the responses, is an interim one.
+    pub(crate) const fn is_interim(&self) -> bool {
+        self.interim
     }
 
     /// Of the responses: all that was said before `request` began was responded to, and both sides
@@ -107,6 +117,18 @@ impl Spoken {
             && self.end() == request.heard
             && (self.known != Known::Bytes || self.heard == Some(request.offset))
     }
+}
+
+/// What follows interim responses that are whole, if a response does; else the last of them.
+pub(crate) fn after_interim(mut bytes: &[u8]) -> &[u8] {
+    while is_interim(bytes)
+        && let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n")
+        && let Some(next) = bytes.get(end + 4..)
+        && next.starts_with(b"HTTP/1.")
+    {
+        bytes = next;
+    }
+    bytes
 }
 
 /// The status line of an interim response: 1xx, but not 101, which is final (RFC 9110 §15.2).

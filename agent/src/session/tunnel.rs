@@ -57,7 +57,7 @@ impl Tunnel {
 
     pub(crate) fn gap(&mut self, direction: Direction, gap: &Gap, cx: &mut Context<'_>) {
         self.count(direction, gap.len, cx);
-        self.inner.gap(direction, gap, cx);
+        self.inner.gap(direction, gap, &self.origin, cx);
         self.inner.settle(gap.time, cx);
     }
 

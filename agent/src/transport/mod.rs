@@ -84,6 +84,8 @@ pub struct Gap {
     pub len: u64,
     /// Skipped on purpose, not missing.
     pub skipped: bool,
+    /// As in [`Chunk::heard`], where the segment is known whose last bytes these are.
+    pub heard: Option<Offset>,
     /// When that was known.
     pub time: Nanos,
 }

@@ -47,7 +47,7 @@ impl Plain {
                 offset
             }
         };
-        gap((next, range.offset), false, time, receiver);
+        gap((next, range.offset), (false, None), time, receiver);
         let mut chunk = Chunk {
             bytes: range.bytes,
             offset: range.offset,
@@ -62,7 +62,7 @@ impl Plain {
         if !chunk.bytes.is_empty() {
             receiver(Item::Chunk(chunk));
         }
-        gap((copied, end), true, time, receiver);
+        gap((copied, end), (true, range.heard), time, receiver);
         way.next = Some(end);
         if range.end {
             way.ended = true;
@@ -88,7 +88,7 @@ impl Plain {
 /// Hands on what is missing between two offsets, if anything is.
 fn gap(
     (offset, to): (Offset, Offset),
-    skipped: bool,
+    (skipped, heard): (bool, Option<Offset>),
     time: Nanos,
     receiver: &mut impl FnMut(Item<'_>),
 ) {
@@ -98,6 +98,7 @@ fn gap(
             offset,
             len,
             skipped,
+            heard,
             time,
         }));
     }

@@ -1,6 +1,7 @@
 //! The engine as a whole: conversations in, exchanges out.
 
 mod conversations;
+mod cut;
 mod forged;
 mod http2;
 mod losses;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::talk::{Pipelining, Talk, Travel, at_once, in_chunks, talk, travel};
 use super::wire::{Packet, Run, line};
 use crate::engine::Limits;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Partial};
 
 fn run(packets: &[Packet]) -> Run {
     let mut run = Run::new(Limits::default());
@@ -36,12 +36,15 @@ fn check_pairs(run: &Run) {
     for exchange in &run.output.exchanges {
         if let Some(response) = &exchange.response {
             let id = response.head.fields.get("x-id").unwrap_or_default();
-            assert_eq!(
-                number(exchange),
-                String::from_utf8_lossy(id),
-                "{}",
-                line(exchange)
-            );
+            let id = String::from_utf8_lossy(id);
+            let number = number(exchange);
+            // Of heads with a gap, the first bytes are there: of the target, or not the field.
+            let same = match exchange.partial {
+                Some(Partial::GapInHead) => id.is_empty() || id.starts_with(&number),
+                Some(_) => id.is_empty() || id == number,
+                None => id == number,
+            };
+            assert!(same, "{id} {}", line(exchange));
         }
     }
 }

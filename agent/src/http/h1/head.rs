@@ -187,18 +187,6 @@ pub(super) fn parse<H: Head>(
     }
 }
 
-/// A request head that is longer than the bounds: as far as its last whole line within them.
-/// `None`: not even its first line is whole.
-#[must_use]
-pub fn cut_request(bytes: &[u8], bounds: &Bounds) -> Option<(RequestHead, Anomalies)> {
-    const END: &[u8] = b"\r\n";
-    let room = bytes.len().min(bounds.head.saturating_sub(END.len()));
-    let lines = bytes.get(..room)?;
-    let lines = lines.get(..=memchr::memrchr(b'\n', lines)?)?;
-    let parsed = parse(&[lines, END].concat(), bounds).ok()??;
-    Some((parsed.head, parsed.anomalies))
-}
-
 pub(super) fn config() -> ParserConfig {
     let mut config = ParserConfig::default();
     config
@@ -477,40 +465,6 @@ mod tests {
             b"GET /\xe9 HTTP/1.1\r\nA: b\r\n\r\n",
             Ok(Some("GET /\\xe9 1.1 host=- scheme=- | A=b")),
         );
-    }
-
-    #[test]
-    fn what_is_within_the_bounds_of_a_long_head() {
-        let bounds = Bounds { head: 40, body: 0 };
-        for (bytes, expected) in [
-            (
-                "GET /a HTTP/1.1\r\nHost: x\r\nLong: yyyyyyyyyyyyyyyyyyyyyy",
-                Some("/a 1"),
-            ),
-            (
-                "GET /a HTTP/1.1\nHost: x\nA: b\nLong: yyyyyyyyyyyyyyyyyyyy",
-                Some("/a 2"),
-            ),
-            (
-                "GET /a HTTP/1.1\r\nLong: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy",
-                Some("/a 0"),
-            ),
-            (
-                "GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\n",
-                None,
-            ),
-            ("GET /a HTTP/1.1\r\nShort: y", Some("/a 0")),
-            ("", None),
-        ] {
-            let shown = cut_request(bytes.as_bytes(), &bounds).map(|(head, _)| {
-                format!(
-                    "{} {}",
-                    head.target().escape_ascii(),
-                    head.fields.iter().count()
-                )
-            });
-            assert_eq!(shown.as_deref(), expected, "{bytes:?}");
-        }
     }
 
     #[test]

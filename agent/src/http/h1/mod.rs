@@ -16,6 +16,7 @@
 mod body;
 mod chunked;
 mod classify;
+mod cut;
 mod framing;
 mod head;
 mod lenient;
@@ -26,8 +27,9 @@ mod reader;
 
 pub use body::{Damage, Reading, Wanted};
 pub use classify::{Class, classify};
+pub use cut::{cut_request, cut_request_line, cut_response};
 pub use framing::{Framed, Traits, request, response};
-pub use head::{Head, ReadError, cut_request};
+pub use head::{Head, ReadError};
 #[cfg(feature = "agent")]
 pub(crate) use line::is_token;
 pub use reader::{Event, Reader};

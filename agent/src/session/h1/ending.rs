@@ -46,6 +46,7 @@ impl H1 {
             exchange.emit(false, now, &mut emitter);
         }
         self.in_flight.clear();
+        self.passed.clear();
         self.held = 0;
         self.requests = Requests::Ended;
         self.responses = Responses::Ended;

@@ -29,7 +29,8 @@ impl H1 {
         };
         let shown = self.doubt.as_ref();
         let places = self.in_flight.capacity() + shown.map_or(0, |doubt| doubt.shown.capacity());
-        OVERHEAD + places * size_of::<InFlight>() + self.held + requests + responses
+        let in_flight = places * size_of::<InFlight>() + self.passed.memory();
+        OVERHEAD + in_flight + self.held + requests + responses
     }
 
     /// The places of a burst that is over are of no more use.

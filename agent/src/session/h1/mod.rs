@@ -54,10 +54,12 @@
 //! does not.)
 
 mod beginning;
+mod cut;
 mod doubt;
 mod ending;
 mod expectation;
 mod memory;
+mod passed;
 mod recognition;
 mod requests;
 mod responses;
@@ -72,6 +74,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use self::doubt::Doubt;
+use self::passed::Passed;
 use self::state::{LastRequest, Pairing, Pickup, Recognition, Requests, Responses, Started};
 use super::quiescent::Spoken;
 use super::{Context, Messages};
@@ -94,6 +97,8 @@ pub(crate) struct H1 {
     responses: Responses,
     /// Started exchanges whose request's head is whole, in the order of their requests.
     in_flight: VecDeque<InFlight>,
+    /// Requests behind the first of them that were emitted to make room.
+    passed: Passed,
     /// The request whose head is being read.
     started: Option<Started>,
     /// The request whose body is being read is the last of `in_flight`.
@@ -102,6 +107,8 @@ pub(crate) struct H1 {
     doubtful: Option<Anomalies>,
     /// Requests may be none since.
     doubt: Option<Box<Doubt>>,
+    /// Where the missing bytes end that cut the head of the last request.
+    cut_at: Option<Offset>,
     /// Responses that may still come to requests that are emitted or dropped already.
     owed: u32,
     /// How far each direction came.
@@ -180,10 +187,12 @@ impl H1 {
             requests,
             responses,
             in_flight: VecDeque::new(),
+            passed: Passed::default(),
             started: None,
             current: false,
             doubtful: None,
             doubt: None,
+            cut_at: None,
             owed: 0,
             spoken,
             recognition,
@@ -354,6 +363,7 @@ impl H1 {
                     exchange.emit(false, now, &mut cx.emitter(&self.peers));
                 }
             }
+            self.next_passed();
         }
         self.give_back();
     }
@@ -370,12 +380,14 @@ impl H1 {
         for exchange in self.in_flight.iter_mut().skip(usize::from(kept)) {
             if self.pickup == Pickup::Unconfirmed {
                 exchange.drop_with(Dropped::PairingLost, &mut emitter);
+                self.owed += 1;
                 continue;
             }
             self.owed += u32::from(exchange.progress == Progress::Awaited);
             exchange.mark(reason);
             exchange.emit(false, now, &mut emitter);
         }
+        self.owed += self.passed.clear();
         self.current &= kept && self.in_flight.len() == 1;
         self.in_flight.truncate(usize::from(kept));
         self.held = self.in_flight.iter().map(InFlight::memory).sum();

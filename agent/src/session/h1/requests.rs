@@ -32,7 +32,7 @@ impl H1 {
                             return;
                         }
                         if self.pickup == Pickup::Unconfirmed && !self.in_flight.is_empty() {
-                            self.misjoined(chunk.time, cx);
+                            self.goes_on_too_soon(chunk, cx);
                             return;
                         }
                         self.request_begins(chunk, cx);
@@ -114,14 +114,12 @@ impl H1 {
             }
             Event::End(body) => self.request_end(body, chunk.time, cx),
             Event::Error(error, body) => {
-                if error == ReadError::TooLarge
-                    && let Some((head, anomalies)) =
-                        h1::cut_request(reader.partial_head().unwrap_or(input), &cx.bounds)
-                {
-                    let lacks = Some(Partial::HeadTooLarge);
-                    self.request_head(head, anomalies, lacks, chunk.time, cx);
-                    chunk.advance(rest.len());
-                    return;
+                if error == ReadError::TooLarge {
+                    let bytes = reader.partial_head().unwrap_or(input).to_vec();
+                    if self.request_head_cut(&bytes, Partial::HeadTooLarge, chunk.time, cx) {
+                        chunk.advance(rest.len());
+                        return;
+                    }
                 }
                 if self.recognition != Recognition::Proven {
                     self.recognise(input, cx);
@@ -142,7 +140,7 @@ impl H1 {
     }
 
     /// `lacks`: why not all of the head is there.
-    fn request_head(
+    pub(super) fn request_head(
         &mut self,
         head: RequestHead,
         anomalies: Anomalies,
@@ -190,10 +188,15 @@ impl H1 {
 
     /// Has a request wait for its response, if there is room and its response can be known.
     fn queue(&mut self, mut exchange: InFlight, now: Nanos, cx: &mut Context<'_>) {
-        if self.started_exchanges().count() >= cx.limits.pipeline {
+        let first = self.in_flight.front().is_some_and(InFlight::is_emitted);
+        if self.started_exchanges().count() - usize::from(first) >= cx.limits.pipeline {
             if exchange.doubted {
                 self.refute(now, cx);
                 exchange.drop_with(Dropped::PairingLost, &mut cx.emitter(&self.peers));
+                return;
+            }
+            if self.make_room(now, cx) {
+                self.wait(exchange);
                 return;
             }
             // Those before it are still responded to in order.
@@ -203,6 +206,10 @@ impl H1 {
             self.pairing = Pairing::Lost;
             return;
         }
+        self.wait(exchange);
+    }
+
+    fn wait(&mut self, mut exchange: InFlight) {
         if self.pairing == Pairing::Lost {
             exchange.mark(Partial::Unpaired);
             exchange.progress = Progress::Done;
@@ -292,13 +299,7 @@ impl H1 {
     pub(super) fn request_gap(&mut self, gap: &Gap, cx: &mut Context<'_>) {
         match &mut self.requests {
             Requests::Reading(reader) => match reader.gap(gap.len, !gap.skipped) {
-                None => {
-                    if self.started.is_some() {
-                        self.owed += 1;
-                    }
-                    self.head_cut(Dropped::GapInHead, cx);
-                    self.requests_lost();
-                }
+                None => self.gap_before_a_body(gap, cx),
                 Some(Damage::Survived { lost, end }) => {
                     if lost {
                         self.mark_current(Partial::Gap);

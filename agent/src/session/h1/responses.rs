@@ -1,7 +1,7 @@
 //! The responses' side.
 
 use super::super::Context;
-use super::super::quiescent::is_interim;
+use super::super::quiescent::{after_interim, is_interim};
 use super::beginning::empty_lines;
 use super::state::{Pairing, Pickup, Requests, Responses};
 use super::switched::{Early, Switched};
@@ -57,10 +57,11 @@ impl H1 {
 
     /// The first byte of a response. `false`: there is no request that it belongs to.
     fn response_begins(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) -> bool {
-        if self.pickup == Pickup::Unconfirmed {
+        // An interim response may come at any time: the final one has to confirm the request.
+        if self.pickup == Pickup::Unconfirmed && !is_interim(chunk.bytes) {
             if !self.asked_once(chunk) {
-                self.abandon(chunk.time, cx);
-                self.pickup = Pickup::Certain;
+                self.misjoined(chunk.time, cx);
+                self.response_alone(chunk, false, cx);
                 return false;
             }
             self.pickup = Pickup::Certain;
@@ -89,7 +90,8 @@ impl H1 {
                 && (responses.is_unseen()
                     || requests.is_unseen()
                     || requests.had_received(chunk.offset)));
-        if !begins || is_interim(chunk.bytes) || classify(chunk.bytes) != Class::Response {
+        let bytes = after_interim(chunk.bytes);
+        if !begins || is_interim(bytes) || classify(bytes) != Class::Response {
             return;
         }
         // The request it belongs to may have been counted itself.
@@ -121,13 +123,18 @@ impl H1 {
                 self.responses_lost(chunk.time, cx);
             }
             Event::Error(error, None) => {
-                self.unreadable(match error {
-                    ReadError::Malformed => Partial::Malformed,
-                    ReadError::TooLarge => Partial::HeadTooLarge,
-                });
+                let bytes = reader.partial_head().unwrap_or(chunk.bytes).to_vec();
+                match error {
+                    ReadError::Malformed => {
+                        self.unreadable(Partial::Malformed);
+                        self.settle(chunk.time, cx);
+                    }
+                    ReadError::TooLarge => {
+                        self.response_head_cut(&bytes, Partial::HeadTooLarge, chunk.time, cx);
+                    }
+                }
                 // What follows an error is no beginning.
                 chunk.advance(chunk.bytes.len());
-                self.settle(chunk.time, cx);
                 self.responses_lost(chunk.time, cx);
             }
         }
@@ -253,6 +260,7 @@ impl H1 {
             exchange.emit(false, now, &mut emitter);
         }
         self.in_flight.clear();
+        self.passed.clear();
         self.held = 0;
         self.current = false;
         self.switched = Some(Box::new(Switched {
@@ -268,31 +276,16 @@ impl H1 {
     }
 
     /// The exchange whose response is being read.
-    fn responding(&mut self, act: impl FnOnce(&mut InFlight)) {
+    pub(super) fn responding(&mut self, act: impl FnOnce(&mut InFlight)) {
         if let Some(exchange) = self.in_flight.front_mut() {
             act(exchange);
         }
     }
 
-    /// The response that is being read cannot be read any further: its request is known all the
-    /// same.
-    fn unreadable(&mut self, reason: Partial) {
-        self.responding(|exchange| {
-            exchange.mark(reason);
-            exchange.progress = Progress::Done;
-        });
-    }
-
     pub(super) fn response_gap(&mut self, gap: &Gap, cx: &mut Context<'_>) {
         match &mut self.responses {
             Responses::Reading(reader) => match reader.gap(gap.len, !gap.skipped) {
-                None => {
-                    if reader.partial_head().is_some() {
-                        self.unreadable(Partial::Gap);
-                        self.settle(gap.time, cx);
-                    }
-                    self.responses_lost(gap.time, cx);
-                }
+                None => self.gap_before_a_response_body(gap, cx),
                 Some(Damage::Survived { lost, end }) => {
                     if lost {
                         self.responding(|exchange| exchange.mark(Partial::Gap));
@@ -319,7 +312,7 @@ impl H1 {
     }
 
     /// Where the next response begins is not known.
-    fn responses_lost(&mut self, now: Nanos, cx: &mut Context<'_>) {
+    pub(super) fn responses_lost(&mut self, now: Nanos, cx: &mut Context<'_>) {
         self.abandon(now, cx);
         self.responses = Responses::Seek;
         self.lose_track();
@@ -327,6 +320,7 @@ impl H1 {
 
     pub(super) fn response_fin(&mut self, now: Nanos, cx: &mut Context<'_>) {
         self.decide(now, cx);
+        self.passed.clear();
         match &mut self.responses {
             Responses::Reading(reader) => {
                 let within_head = reader.partial_head().is_some();

@@ -2,20 +2,40 @@
 
 use super::super::Context;
 use super::H1;
-use super::beginning::{empty_lines, is_plain_request};
+use super::beginning::{empty_lines, is_known_request, is_plain_request};
 use super::state::{Pairing, Pickup, Recognition, Requests, Responses};
 use crate::exchange::Partial;
 use crate::flow::Nanos;
 use crate::http::h1::{Class, Reader, classify};
+use crate::ledger::Dropped;
 use crate::transport::Chunk;
 
 impl H1 {
-    /// More comes after the request at which the connection was picked up: it was none, or the
+    /// More comes right after the request at which the connection was picked up: it was none, or the
     /// client pipelines.
+    pub(super) fn goes_on_too_soon(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) {
+        self.misjoined(chunk.time, cx);
+        if is_plain_request(classify(chunk.bytes), chunk.bytes) {
+            cx.ledger.start();
+            cx.drop_with(Dropped::PairingLost);
+            self.owed += 1;
+        }
+    }
+
+    /// What was taken for a request at which the connection was picked up cannot be confirmed.
     pub(super) fn misjoined(&mut self, now: Nanos, cx: &mut Context<'_>) {
         self.abandon(now, cx);
+        if let Some(started) = self.started.take()
+            && started.counted
+        {
+            cx.drop_with(Dropped::PairingLost);
+            self.owed += 1;
+        }
         self.pickup = Pickup::Certain;
-        self.requests = Requests::Seek;
+        self.current = false;
+        if !matches!(self.requests, Requests::Ended) {
+            self.requests = Requests::Seek;
+        }
         self.responses = Responses::Seek;
     }
 
@@ -49,10 +69,13 @@ impl H1 {
         if responses.is_quiescent(chunk) {
             return matches!(looks, Class::Request | Class::OddRequest | Class::Undecided);
         }
+        // What follows an interim response is the body that it asked for.
         let joins = self.pairing == Pairing::InOrder
             && requests.is_unseen()
+            && !responses.is_interim()
             && responses.end().is_none_or(|end| Some(end) == chunk.heard);
-        joins && is_plain_request(looks, bytes)
+        let begins = looks == Class::Undecided && is_known_request(bytes);
+        joins && (begins || is_plain_request(looks, bytes))
     }
 
     /// Both directions are read anew from a quiescent point on; only the requests where nothing can
@@ -89,11 +112,13 @@ impl H1 {
         let whole = match &self.requests {
             Requests::Reading(reader) => reader.is_between(),
             Requests::Hold(early) => early.len == 0,
-            Requests::Seek | Requests::Ended => false,
+            // As far as the capture has its head.
+            Requests::Seek => self.cut_at.is_some() && self.cut_at == requests.end(),
+            Requests::Ended => self.in_flight.iter().all(|exchange| exchange.requested),
         };
-        whole
-            && self.in_flight.len() == 1
-            && requests.end().is_some()
-            && requests.end() == response.heard
+        // A FIN counts as one.
+        let fin = u64::from(matches!(self.requests, Requests::Ended));
+        let at_end = |end| response.heard == Some(end) || response.heard == Some(end + fin);
+        whole && self.in_flight.len() == 1 && requests.end().is_some_and(at_end)
     }
 }

@@ -52,6 +52,7 @@ impl Early {
             offset: self.offset + kept,
             len: self.len - kept,
             skipped: true,
+            heard: None,
             time,
         })
     }

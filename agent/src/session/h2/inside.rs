@@ -92,7 +92,7 @@ impl Inside {
         self.offsets[from as usize] = offset + gap.len;
         let direction = self.direction(from);
         let gap = Gap { offset, ..*gap };
-        self.session.gap(direction, &gap, cx);
+        self.session.gap(direction, &gap, &self.origin, cx);
         self.session.settle(gap.time, cx);
     }
 

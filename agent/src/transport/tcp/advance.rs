@@ -35,14 +35,43 @@ impl<F: FnMut(Item<'_>)> Receiver<F> {
     }
 }
 
+/// A hole: why its bytes are not there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hole {
+    pub(super) skipped: bool,
+    /// The acknowledgement number of the segment whose last bytes these are, if that came.
+    pub(super) ack: Option<u32>,
+    pub(super) time: Nanos,
+}
+
+impl Hole {
+    /// Of bytes of which nothing came.
+    pub(super) const fn new(skipped: bool, time: Nanos) -> Self {
+        Self {
+            skipped,
+            ack: None,
+            time,
+        }
+    }
+
+    /// Of the bytes after these, which are the first of their segment. Where none of them came, a
+    /// reader of files may have made it up.
+    pub(super) fn after(bytes: &[u8], ack: u32, skipped: bool, time: Nanos) -> Self {
+        Self {
+            skipped,
+            ack: (!bytes.is_empty()).then_some(ack),
+            time,
+        }
+    }
+}
+
 impl Assembler {
     /// Moves the position to `to` at least: what is kept before it is handed on, the holes between
     /// are gaps.
     pub(super) fn pass(
         &mut self,
         to: u32,
-        skipped: bool,
-        time: Nanos,
+        hole: Hole,
         receiver: &mut Receiver<impl FnMut(Item<'_>)>,
     ) {
         while !self.ended && distance(self.at.seq, to) > 0 {
@@ -53,13 +82,13 @@ impl Assembler {
                 .map(|kept| (kept.seq, kept.skipped));
             match first {
                 Some((seq, kept_skipped)) if distance(seq, to) > 0 => {
-                    self.gap(seq, kept_skipped, time, receiver);
-                    self.drain(time, receiver);
+                    self.gap(seq, Hole::new(kept_skipped, hole.time), receiver);
+                    self.drain(hole.time, receiver);
                 }
-                _ => self.gap(to, skipped, time, receiver),
+                _ => self.gap(to, hole, receiver),
             }
         }
-        self.drain(time, receiver);
+        self.drain(hole.time, receiver);
     }
 
     /// Hands on kept ranges that are in order now.
@@ -100,7 +129,8 @@ impl Assembler {
                     Some(seq) if distance(seq, end) > 0 => seq,
                     _ => end,
                 };
-                self.gap(to, kept.skipped, kept.time, receiver);
+                let hole = Hole::after(&kept.bytes, kept.ack, kept.skipped, kept.time);
+                self.gap(to, hole, receiver);
             }
         }
     }
@@ -141,8 +171,7 @@ impl Assembler {
     pub(super) fn gap(
         &mut self,
         to: u32,
-        skipped: bool,
-        time: Nanos,
+        hole: Hole,
         receiver: &mut Receiver<impl FnMut(Item<'_>)>,
     ) {
         let unneeded = self
@@ -153,18 +182,13 @@ impl Assembler {
                 true => self.at.seq.wrapping_add(unneeded.unsigned_abs()),
                 false => to,
             };
-            self.part(middle, true, time, receiver);
+            let skipped = true;
+            self.part(middle, Hole { skipped, ..hole }, receiver);
         }
-        self.part(to, skipped, time, receiver);
+        self.part(to, hole, receiver);
     }
 
-    fn part(
-        &mut self,
-        to: u32,
-        skipped: bool,
-        time: Nanos,
-        receiver: &mut Receiver<impl FnMut(Item<'_>)>,
-    ) {
+    fn part(&mut self, to: u32, hole: Hole, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
         let offset = self.at.offset;
         match self.urgent {
             None => self.at.pass(to),
@@ -176,8 +200,9 @@ impl Assembler {
             receiver.item(Item::Gap(Gap {
                 offset,
                 len,
-                skipped,
-                time,
+                skipped: hole.skipped,
+                heard: hole.ack.map(|ack| receiver.peer.offset(ack)),
+                time: hole.time,
             }));
         }
     }

@@ -1,6 +1,6 @@
 //! One direction's position, its holes, its end.
 
-use super::advance::Receiver;
+use super::advance::{Hole, Receiver};
 use super::doubt::Doubt;
 use super::reorder::{Kept, Reorder};
 use super::urgent::Urgent;
@@ -166,7 +166,7 @@ impl Assembler {
         if offset <= 0 {
             self.in_order(segment, offset.unsigned_abs(), len, receiver);
         } else if idle {
-            self.pass(end, true, segment.time, receiver);
+            self.pass(end, Hole::new(true, segment.time), receiver);
             self.fin(segment, receiver);
         } else if self.believable(segment.seq, segment.skipped) {
             self.keep(segment, len, bounds, receiver);
@@ -235,7 +235,9 @@ impl Assembler {
             if let Some(reorder) = &mut self.reorder {
                 reorder.forget_fins(end);
             }
-            self.pass(end, segment.skipped, segment.time, receiver);
+            let copied = segment.payload.get(..len as usize).unwrap_or_default();
+            let hole = Hole::after(copied, segment.ack, segment.skipped, segment.time);
+            self.pass(end, hole, receiver);
         }
         self.fin(segment, receiver);
         if self.reorder.is_some() {
@@ -318,7 +320,7 @@ impl Assembler {
         if let Some(reorder) = &mut self.reorder {
             reorder.forget_fins(to.wrapping_sub(1));
         }
-        self.pass(to, skipped, time, receiver);
+        self.pass(to, Hole::new(skipped, time), receiver);
     }
 
     /// Takes the first hole for missing. A FIN behind it is then no evidence of anything: anybody
@@ -330,14 +332,14 @@ impl Assembler {
             reorder.pop();
             self.drain(time, receiver);
         } else if let Some(seq) = self.first_kept() {
-            self.pass(seq, false, time, receiver);
+            self.pass(seq, Hole::new(false, time), receiver);
         }
     }
 
     /// Takes every hole for missing: nothing more comes.
     pub fn flush(&mut self, time: Nanos, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
         while let Some(seq) = self.first_kept() {
-            self.pass(seq, false, time, receiver);
+            self.pass(seq, Hole::new(false, time), receiver);
         }
     }
 

@@ -1,0 +1,93 @@
+//! Messages of whose head only the first bytes are there: the capture kept no more of their
+//! segment, bytes are missing, or it is over the bounds. What there is of them is emitted.
+
+use super::super::Context;
+use super::beginning::is_known_request;
+use super::state::{Requests, Responses};
+use super::{H1, decide_claim};
+use crate::exchange::{Partial, Progress};
+use crate::flow::Nanos;
+use crate::http::h1;
+use crate::ledger::Dropped;
+use crate::transport::Gap;
+
+impl H1 {
+    /// The head of a request is cut. `bytes`: its first. False: they do not say what is requested.
+    pub(super) fn request_head_cut(
+        &mut self,
+        bytes: &[u8],
+        reason: Partial,
+        now: Nanos,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let cut = h1::cut_request(bytes, &cx.bounds).or_else(|| {
+            let line = is_known_request(bytes).then_some(bytes)?;
+            h1::cut_request_line(line, &cx.bounds)
+        });
+        let Some((head, anomalies)) = cut else {
+            return false;
+        };
+        self.request_head(head, anomalies, Some(reason), now, cx);
+        true
+    }
+
+    /// Bytes are missing in the head of a request, or between two requests.
+    pub(super) fn gap_before_a_body(&mut self, gap: &Gap, cx: &mut Context<'_>) {
+        let Requests::Reading(reader) = &self.requests else {
+            return;
+        };
+        let bytes = reader.partial_head().map(<[u8]>::to_vec);
+        if let Some(bytes) = bytes
+            && self.request_head_cut(&bytes, Partial::GapInHead, gap.time, cx)
+        {
+            self.cut_at = Some(gap.end());
+            return;
+        }
+        if self.started.is_some() {
+            self.owed += 1;
+        }
+        self.head_cut(Dropped::GapInHead, cx);
+        self.requests_lost();
+    }
+
+    /// The head of the response that is being read is cut. Its request is known all the same.
+    pub(super) fn response_head_cut(
+        &mut self,
+        bytes: &[u8],
+        reason: Partial,
+        now: Nanos,
+        cx: &mut Context<'_>,
+    ) {
+        if let Some((head, anomalies)) = h1::cut_response(bytes, &cx.bounds)
+            // An interim response is not the one that was awaited.
+            && head.status / 100 != 1
+            && let Some(exchange) = self.in_flight.front_mut()
+        {
+            let before = exchange.memory();
+            decide_claim(&mut self.claim, &mut self.peers, head.status);
+            exchange.response_head(head, anomalies, now);
+            self.held += exchange.memory() - before;
+        }
+        self.unreadable(reason);
+        self.settle(now, cx);
+    }
+
+    /// Bytes are missing in the head of a response, or between two responses.
+    pub(super) fn gap_before_a_response_body(&mut self, gap: &Gap, cx: &mut Context<'_>) {
+        let Responses::Reading(reader) = &self.responses else {
+            return;
+        };
+        if let Some(bytes) = reader.partial_head().map(<[u8]>::to_vec) {
+            self.response_head_cut(&bytes, Partial::GapInHead, gap.time, cx);
+        }
+        self.responses_lost(gap.time, cx);
+    }
+
+    /// The response that is being read cannot be read any further.
+    pub(super) fn unreadable(&mut self, reason: Partial) {
+        self.responding(|exchange| {
+            exchange.mark(reason);
+            exchange.progress = Progress::Done;
+        });
+    }
+}
