@@ -242,7 +242,7 @@ fn replay_without_a_collector_says_what_was_lost() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("not everything was delivered: otlp: 3 spans = 0 exported"),
+        said.contains("not everything was delivered: otlp misses 3 of 3 spans"),
         "{said}"
     );
     assert_eq!(output.stdout.iter().filter(|b| **b == b'\n').count(), 3);

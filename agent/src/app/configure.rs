@@ -15,6 +15,7 @@ use crate::signal::access_log::Rules;
 use crate::signal::metrics::Metrics;
 use crate::signal::route::Routes;
 use crate::signal::span::{Resource, ResourceValue};
+use crate::units::counted;
 
 /// Runs `meshtap config`.
 pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
@@ -24,11 +25,8 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
             let overrides = Overrides::from_environment(variables());
             let config = config::load(Some(file), &overrides)?;
             let count = check(config).map_err(|error| placed(&error, &overrides, Some(file)))?;
-            let noun = match count {
-                1 => "destination",
-                _ => "destinations",
-            };
-            writeln!(out, "{}: good; {count} {noun}", file.display())
+            let count = counted(count as u64, "destination");
+            writeln!(out, "{}: good; {count}", file.display())
         }
         ConfigCommand::Schema => writeln!(out, "{:#}", config::schema()),
     }

@@ -29,6 +29,7 @@ use crate::process::Announcer;
 use crate::redact::{self, Gate, Secret};
 use crate::signal::span::SpanBuilder;
 use crate::tap::{Delivery, Detail, Line, Palette, Report, Style};
+use crate::units::counted;
 
 /// What differs between the commands.
 pub(super) struct Run<'a, S> {
@@ -206,7 +207,7 @@ fn waiting(reports: &[export::Report]) -> Option<String> {
         .filter(|report| report.totals.queued() > 0)
         .map(|report| {
             let (count, name) = (report.totals.queued(), &report.name);
-            format!("{count} {} to {name}", report.kind.noun(count))
+            format!("{} to {name}", counted(count, report.kind.noun()))
         })
         .collect();
     (!queued.is_empty()).then(|| {
@@ -219,12 +220,16 @@ fn waiting(reports: &[export::Report]) -> Option<String> {
 }
 
 /// An error when a destination did not take everything: what it refused, and what was dropped or
-/// left behind. Who closed the other end of a pipe has read what they wanted.
+/// left behind; the totals say why. Who closed the other end of a pipe has read what they wanted.
 pub(super) fn check_delivered(reports: &[export::Report]) -> Result<(), Failure> {
     let missing: Vec<_> = (reports.iter())
         .filter(|report| report.stopped != Some(Stopped::ReaderGone))
         .filter(|report| report.totals.exported < report.totals.accepted)
-        .map(export::Report::text)
+        .map(|report| {
+            let missing = report.totals.accepted - report.totals.exported;
+            let all = counted(report.totals.accepted, report.kind.noun());
+            format!("{} misses {missing} of {all}", report.name)
+        })
         .collect();
     match missing.is_empty() {
         true => Ok(()),
@@ -341,13 +346,13 @@ mod tests {
         check(
             &[(5, 5, 0), (7, 4, 3)],
             Some("delivering 3 spans to otlp-1; this takes 10 s at most"),
-            Some("otlp-1: 7 spans = 4 exported + 3 queued"),
+            Some("otlp-1 misses 3 of 7 spans"),
         );
         check(&[(1, 1, 0)], None, None);
         check(
             &[(1, 0, 1)],
             Some("delivering 1 span to otlp-0;"),
-            Some("otlp-0: 1 span = 0 exported + 1 queued"),
+            Some("otlp-0 misses 1 of 1 span"),
         );
     }
 
@@ -374,8 +379,8 @@ mod tests {
             ..Totals::default()
         };
         check(accepted(0, 0), None, None);
-        check(accepted(1, 0), None, Some("1 rejected"));
-        check(accepted(0, 2), None, Some("2 permanent_error"));
+        check(accepted(1, 0), None, Some("otlp misses 1 of 2 spans"));
+        check(accepted(0, 2), None, Some("otlp misses 2 of 2 spans"));
         check(accepted(0, 2), Some(Stopped::ReaderGone), None);
     }
 }

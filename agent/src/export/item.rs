@@ -51,28 +51,15 @@ impl ItemKind {
         }
     }
 
-    /// The name of so many, in text for people.
+    /// The name of one, in text for people.
     #[must_use]
-    pub const fn noun(self, count: u64) -> &'static str {
-        match (self, count) {
-            (Self::Span, 1) => "span",
-            (Self::HarEntry, 1) => "HAR entry",
-            (Self::LogLine, 1) => "log line",
-            (Self::LogRecord, 1) => "log record",
-            (Self::DataPoint, 1) => "data point",
-            _ => self.plural(),
-        }
-    }
-
-    /// The name of several, in text for people.
-    #[must_use]
-    pub const fn plural(self) -> &'static str {
+    pub const fn noun(self) -> &'static str {
         match self {
-            Self::Span => "spans",
-            Self::HarEntry => "HAR entries",
-            Self::LogLine => "log lines",
-            Self::LogRecord => "log records",
-            Self::DataPoint => "data points",
+            Self::Span => "span",
+            Self::HarEntry => "HAR entry",
+            Self::LogLine => "log line",
+            Self::LogRecord => "log record",
+            Self::DataPoint => "data point",
         }
     }
 }

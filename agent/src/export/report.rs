@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::ItemKind;
 use super::delivery::{DropReason, Totals};
 use super::handle::{Channel, Stopped};
+use crate::units::counted;
 
 /// The state of one exporter.
 #[derive(Clone, Debug, Default)]
@@ -56,10 +57,9 @@ impl Report {
     pub fn text(&self) -> String {
         let totals = &self.totals;
         let mut text = format!(
-            "{}: {} {} = {} exported",
+            "{}: {} = {} exported",
             self.name,
-            totals.accepted,
-            self.kind.noun(totals.accepted),
+            counted(totals.accepted, self.kind.noun()),
             totals.exported
         );
         let dropped = DropReason::ALL.iter().zip(totals.dropped);

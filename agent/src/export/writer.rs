@@ -58,8 +58,8 @@ pub(super) fn run(
                     channel.delivery.fail(&error.to_string());
                 }
                 if is_first && error.kind() != io::ErrorKind::BrokenPipe {
-                    let items = channel.kind.plural();
-                    warn!(exporter = channel.name, %error, "{items} cannot be written");
+                    let item = channel.kind.noun();
+                    warn!(exporter = channel.name, %error, "no {item} can be written");
                 }
             }
         }

@@ -13,6 +13,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 use super::LogFormat;
 use super::limit::{Limit, Verdict};
 use crate::clock::monotonic;
+use crate::units::counted;
 
 /// `kube` logs each failed request; `workload` reports the first.
 const QUIET: &str = "kube_client=off";
@@ -78,7 +79,7 @@ impl<S: Subscriber> Filter<S> for Bound {
 
 /// The line that stands for others.
 fn notice(format: LogFormat, target: &str, count: u64) -> String {
-    let text = format!("{count} lines like the next were not written");
+    let text = format!("not written: {} like the next", counted(count, "line"));
     match format {
         LogFormat::Text => format!("{target}: {text}"),
         LogFormat::Json => {
@@ -94,13 +95,10 @@ mod tests {
     #[test]
     fn notices() {
         let check = |format, expected| assert_eq!(notice(format, "a::b", 3), expected);
-        check(
-            LogFormat::Text,
-            "a::b: 3 lines like the next were not written",
-        );
+        check(LogFormat::Text, "a::b: not written: 3 lines like the next");
         check(
             LogFormat::Json,
-            r#"{"fields":{"message":"3 lines like the next were not written"},"target":"a::b"}"#,
+            r#"{"fields":{"message":"not written: 3 lines like the next"},"target":"a::b"}"#,
         );
     }
 

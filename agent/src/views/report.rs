@@ -9,6 +9,7 @@ use super::stats::{By, Key, Line, RATE_SECONDS, Stats};
 use super::terminal::numbers;
 use crate::tap::size_text;
 use crate::tap::units::duration_text;
+use crate::units::counted;
 
 /// One JSON document and a line feed. `now` is the second after the last one.
 #[must_use]
@@ -45,8 +46,8 @@ pub fn text(stats: &Stats, by: By, now: u64) -> String {
     if stats.overflow() > 0 {
         let _ = writeln!(
             text,
-            "{} exchanges are in no line but the last",
-            stats.overflow()
+            "in no line but the last: {}",
+            counted(stats.overflow(), "exchange")
         );
     }
     text

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::verdict::{Captured, Verdict};
 use crate::process::{LiveSocket, Survey};
+use crate::units::counted;
 
 /// A socket, and what is said of it.
 pub(super) struct Explained {
@@ -91,14 +92,10 @@ pub(super) fn lines(explained: &[Explained], found: &Survey, notice: &str) -> St
         }
     }
     let count = |captured| explained.iter().filter(|one| one.is(captured)).count();
-    let noun = match explained.len() {
-        1 => "socket",
-        _ => "sockets",
-    };
     let _ = writeln!(
         text,
-        "{} {noun}: {} captured, {} not, {} not so far, {} not known ({notice})",
-        explained.len(),
+        "{}: {} captured, {} not, {} not so far, {} not known ({notice})",
+        counted(explained.len() as u64, "socket"),
         count(Captured::Yes),
         count(Captured::No),
         count(Captured::Undecided),

@@ -5,6 +5,8 @@ use std::fmt;
 
 use etherparse::IpNumber;
 
+use crate::units::counted;
+
 /// Most different reasons counted each on its own: a bound for files that are made of nothing but
 /// anomalies.
 const MAX_REASONS: usize = 1024;
@@ -275,7 +277,7 @@ impl Totals {
             .map(|(reason, count)| format!("{count} {reason}"))
             .collect();
         if rest > 0 {
-            parts.push(format!("{rest} others"));
+            parts.push(counted(rest, "other"));
         }
         (!parts.is_empty()).then(|| parts.join(", "))
     }

@@ -20,6 +20,7 @@ use super::ink::{Ink, Inks};
 use super::list::Order;
 use super::numbers::{bars, grouped, rate};
 use crate::tap::size_text;
+use crate::units::noun_after;
 use crate::views::report;
 use crate::views::stats::{By, Line};
 use crate::views::store::Store;
@@ -335,10 +336,7 @@ impl Screen {
 }
 
 fn exchanges(count: u64) -> String {
-    match count {
-        1 => "1 exchange".to_owned(),
-        count => format!("{} exchanges", grouped(count)),
-    }
+    format!("{} {}", grouped(count), noun_after(count, "exchange"))
 }
 
 /// What a line is of; of a route, the server stands last, for it is what can be cut.

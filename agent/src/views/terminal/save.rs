@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::files::Files;
 use crate::har;
+use crate::units::counted;
 use crate::views::store::Store;
 
 /// Bytes that terminals take for their clipboard: xterm's and tmux's bound is 100 000 characters of
@@ -41,10 +42,10 @@ pub fn har(path: &Path, numbers: &[u64], store: &Store) -> String {
     said(
         path,
         written.map(|count| match count == numbers.len() {
-            true => format!("{count} exchanges written"),
+            true => format!("{} written", counted(count as u64, "exchange")),
             false => format!(
-                "{count} of {} exchanges written: the rest is gone",
-                numbers.len()
+                "{count} of {} written: the rest is gone",
+                counted(numbers.len() as u64, "exchange")
             ),
         }),
     )

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Reply;
+use crate::units::counted;
 
 /// Most characters of a server's text that are repeated: an error and its reason, not a page.
 const TEXT_LIMIT: usize = 256;
@@ -57,7 +58,10 @@ pub(super) fn of(reply: &Reply, content: Option<&Bytes>) -> String {
     if kind.contains("html") || text.trim_start().starts_with("<!") {
         one_line(&without_tags(&text))
     } else if looks_binary {
-        format!("{} bytes that are not text", content.len())
+        format!(
+            "{} that are not text",
+            counted(content.len() as u64, "byte")
+        )
     } else if let Some(message) = json_message(content) {
         one_line(&message)
     } else {
