@@ -10,16 +10,13 @@ use std::time::Duration;
 use super::privileges::{Use, drop_capabilities};
 use crate::capture::kernel::{Capture, HookName, HookState, TargetState, TlsKeeper, TlsNotice};
 use crate::capture::tls::discover::{Below, Consent, Discovery, Everyone, Programs};
+use crate::units::counted;
 
 /// How often the calls of programs are looked at, and what has changed of them.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Says something to a person.
 pub(super) type Report = Box<dyn Fn(&str) + Send>;
-
-/// Files of which it is remembered that they were refused. Each is reported once, however often
-/// its program runs.
-const REFUSED: usize = 1024;
 
 /// Starts it, where the hook is in place; else says why it is not. Only processes in the captured
 /// cgroup are attached to. The thread keeps what it needs to attach, so start it before the rights
@@ -47,16 +44,14 @@ pub(super) fn start(capture: &mut Capture, programs: Programs, report: Report) -
             let _ = drop_capabilities(Use::Programs);
             let mut keeper = TlsKeeper::new(probes);
             let mut discovery = Discovery::with_rules(programs, consent);
-            let mut refused = HashSet::new();
+            let mut refused = Refused::default();
             let first: Vec<_> = discovery
                 .poll()
                 .into_iter()
                 .filter_map(|c| keeper.apply(c))
                 .collect();
             report(&summary(&first));
-            first.iter().for_each(|notice| {
-                is_first(notice, &mut refused);
-            });
+            first.iter().for_each(|notice| refused.note(notice));
             loop {
                 thread::sleep(LOOK);
                 let changes = discovery.poll();
@@ -65,7 +60,8 @@ pub(super) fn start(capture: &mut Capture, programs: Programs, report: Report) -
                     .filter_map(|change| keeper.apply(change));
                 let notices: Vec<_> = notices.collect();
                 for notice in notices.iter().chain(&keeper.guard()) {
-                    if is_first(notice, &mut refused) {
+                    if !refused.has(notice) {
+                        refused.note(notice);
                         report(&format!("TLS: {}", text(notice)));
                     }
                 }
@@ -74,17 +70,24 @@ pub(super) fn start(capture: &mut Capture, programs: Programs, report: Report) -
     Ok(())
 }
 
-/// Whether it is to be reported: a file that was refused before, and runs again, is not.
-fn is_first(notice: &TlsNotice, refused: &mut HashSet<PathBuf>) -> bool {
-    match notice.state {
-        TargetState::Refused(_) if refused.contains(&notice.path) => false,
-        TargetState::Refused(_) => {
-            if refused.len() < REFUSED {
-                refused.insert(notice.path.clone());
-            }
-            true
+/// Files that were refused, and reported: each is once, however often its program runs.
+#[derive(Debug, Default)]
+struct Refused(HashSet<PathBuf>);
+
+impl Refused {
+    /// Files that are remembered.
+    const MOST: usize = 1024;
+
+    /// A file that was refused before, and runs again.
+    fn has(&self, notice: &TlsNotice) -> bool {
+        matches!(notice.state, TargetState::Refused(_)) && self.0.contains(&notice.path)
+    }
+
+    /// Remembers what is reported.
+    fn note(&mut self, notice: &TlsNotice) {
+        if matches!(notice.state, TargetState::Refused(_)) && self.0.len() < Self::MOST {
+            self.0.insert(notice.path.clone());
         }
-        _ => true,
     }
 }
 
@@ -101,14 +104,41 @@ fn text(notice: &TlsNotice) -> String {
     let path = notice.path.display();
     match &notice.state {
         TargetState::Attached(how, users) => {
-            let processes = match users {
-                1 => "process",
-                _ => "processes",
-            };
-            format!("reading {path} ({how}, {users} {processes})")
+            format!(
+                "reading {path} ({how}, {})",
+                counted(*users as u64, "process")
+            )
         }
         TargetState::Refused(reason) => format!("not reading {path} ({reason})"),
         TargetState::Gone => format!("{path} is not in use any more"),
         TargetState::Doubted(doubt) => format!("not reading {path} any more ({})", doubt.text()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_file_is_reported_once() {
+        let notice = |path: &str, state| TlsNotice {
+            path: path.into(),
+            state,
+        };
+        let mut refused = Refused::default();
+        let curl = notice("/usr/bin/curl", TargetState::Refused("stripped".into()));
+        assert!(!refused.has(&curl));
+        refused.note(&curl);
+        assert!(refused.has(&curl));
+        // What becomes of it later is news, and so is another file.
+        let gone = notice("/usr/bin/curl", TargetState::Gone);
+        refused.note(&gone);
+        assert!(!refused.has(&gone));
+        let wget = notice("/usr/bin/wget", TargetState::Refused("stripped".into()));
+        assert!(!refused.has(&wget));
+        for n in 0..2 * Refused::MOST {
+            refused.note(&notice(&n.to_string(), TargetState::Refused("x".into())));
+        }
+        assert_eq!(refused.0.len(), Refused::MOST);
     }
 }
