@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::Config;
 use super::tree::Tree;
+use super::{Config, hint, schema};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -136,7 +136,24 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Error>
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, name: &str, overrides: &Overrides) -> Result<Config, Error> {
-    let config: Config = yaml(text, name)?;
+    let config: Config = yaml(text, name).map_err(|error| match error {
+        Error::File {
+            file,
+            line,
+            column,
+            reason,
+        } => {
+            let tree = Tree::read(text).ok();
+            let path = tree.and_then(|tree| hint::unknown(&schema(), tree.words()));
+            Error::File {
+                file,
+                line,
+                column,
+                reason: hinted(reason, path.as_deref()),
+            }
+        }
+        error => error,
+    })?;
     if overrides.0.is_empty() {
         return Ok(config);
     }
@@ -148,7 +165,7 @@ pub fn parse(text: &str, name: &str, overrides: &Overrides) -> Result<Config, Er
     for setting in &overrides.0 {
         let failed = |reason: String| Error::Override {
             origin: setting.origin.clone(),
-            reason,
+            reason: hinted(reason, Some(&setting.path)),
         };
         // What is not YAML is taken as it stands: a regular expression need not be quoted.
         let value = Tree::read(&setting.value).unwrap_or_else(|_| Tree::word(&setting.value));
@@ -163,6 +180,16 @@ fn yaml<T: DeserializeOwned + Default>(text: &str, name: &str) -> Result<T, Erro
         return Ok(T::default());
     }
     serde_saphyr::from_str(text).map_err(|error| located(&error, name))
+}
+
+/// An error about an unknown key, with where a key of that name lives after it.
+fn hinted(reason: String, path: Option<&[String]>) -> String {
+    let is_unknown = reason.starts_with("unknown field");
+    let place = path.filter(|_| is_unknown);
+    match place.and_then(|path| hint::elsewhere(&schema(), path)) {
+        Some(hint) => format!("{reason}; {hint}"),
+        None => reason,
+    }
 }
 
 /// A file with nothing but comments is a configuration with nothing but defaults.
@@ -284,8 +311,34 @@ mod tests {
             &[("MESHTAP_LIMITS__BODIES", "1")],
             &[],
             Err(
-                "MESHTAP_LIMITS__BODIES: unknown field `bodies`, expected one of `body`, `head`, `connections`, `memory`, `exchange_age`, `idle`",
+                "MESHTAP_LIMITS__BODIES: unknown field `bodies`, expected one of `body`, `head`, `connections`, `memory`, `exchange_age`, `idle`; there is `redaction.bodies`",
             ),
+        );
+        let misplaced = "unknown field `redaction`, expected one of `sampling_ratio`, `paths`, \
+            `hosts`, `methods`, `statuses`, `skip_probes`, `skip_own`; there is `redaction.mode`";
+        check(
+            "",
+            &[("MESHTAP_POLICY__REDACTION__MODE", "off")],
+            &[],
+            Err(&format!("MESHTAP_POLICY__REDACTION__MODE: {misplaced}")),
+        );
+        check(
+            "",
+            &[],
+            &["policy.redaction.mode=off"],
+            Err(&format!("--set policy.redaction.mode: {misplaced}")),
+        );
+        check(
+            "policy:\n  redaction:\n    mode: off\n",
+            &[],
+            &[],
+            Err(&format!(
+                "m.yaml:2:3: {}",
+                misplaced
+                    .replace('`', "")
+                    .replace("is redaction.mode", "is `redaction.mode`")
+                    .replace("field redaction", "field `redaction`")
+            )),
         );
         check(
             "",

@@ -2,6 +2,7 @@
 //!
 //! What a flag or a `MESHTAP_*` variable says goes before the file ([`load`]).
 
+mod hint;
 mod load;
 mod tree;
 

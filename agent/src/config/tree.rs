@@ -10,6 +10,8 @@ use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Map, Value};
 
+use crate::units::counted;
+
 /// The same YAML read in two ways; the shape is the same.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Tree {
@@ -27,6 +29,11 @@ impl Tree {
             words: serde_saphyr::from_str_with_options(text, strict)?,
             booleans: serde_saphyr::from_str(text)?,
         })
+    }
+
+    /// Its keys, and values as words.
+    pub(super) const fn words(&self) -> &Value {
+        &self.words
     }
 
     /// A word that is no YAML.
@@ -64,7 +71,8 @@ fn place(tree: &mut Value, path: &[String], value: Value) -> Result<(), String> 
         }
         let list = tree.as_array_mut().ok_or("not a list")?;
         if index > list.len() {
-            return Err(format!("the list has {} elements", list.len()));
+            let count = counted(list.len() as u64, "element");
+            return Err(format!("the list has {count}"));
         }
         if index == list.len() {
             list.push(Value::Null);
@@ -273,6 +281,6 @@ mod tests {
         assert_eq!(whole.part.is, Some(false));
         assert_eq!(whole.many[0].mode, Mode::Off);
         let far = tree.place(&path("many.5.mode"), Tree::word("x"));
-        assert_eq!(far, Err("the list has 1 elements".to_owned()));
+        assert_eq!(far, Err("the list has 1 element".to_owned()));
     }
 }
