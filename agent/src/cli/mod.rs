@@ -139,6 +139,13 @@ mod tests {
         check("meshtap tap --path=", false);
         check("meshtap tap --method=", false);
         check("meshtap tap --method G/T", false);
+        check("meshtap tap --method P*", false);
+        check("meshtap tap --method GET,", false);
+        check("meshtap tap --path /a#b", false);
+        check("meshtap tap --path /a,", false);
+        check("meshtap tap --path a", false);
+        check("meshtap tap --host http://a/", false);
+        check("meshtap tap --host a:http", false);
         check("meshtap tap --duration -1s", false);
         check("meshtap tap --side left", false);
         check("meshtap tap --ignore-mark x", false);

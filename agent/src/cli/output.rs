@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use super::{ExportArgs, PageArgs};
 use crate::flow::Side;
-use crate::http::h1::is_token;
+use crate::http::pattern::check_whole_method;
 use crate::tap::{Detail, Filter, HostPattern, PathPattern, StatusSet};
 
 /// Which exchanges are shown, and how.
@@ -119,10 +119,7 @@ fn number<T: FromStr + Default + PartialEq>(text: &str, wanted: &str) -> Result<
 
 /// A method is a token (RFC 9110 §9.1); nothing else is ever captured.
 fn method(text: &str) -> Result<String, String> {
-    match !text.is_empty() && text.bytes().all(is_token) {
-        true => Ok(text.to_owned()),
-        false => Err(format!("`{text}` is not a method; write for example GET")),
-    }
+    check_whole_method(text).map(|()| text.to_owned())
 }
 
 /// Heading of the filters in the help.

@@ -6,6 +6,7 @@ pub mod coding;
 pub mod h1;
 pub mod h2;
 pub mod message;
+pub mod pattern;
 pub mod percent;
 mod reason;
 pub mod rpc;

@@ -11,6 +11,7 @@ use super::counts::Skip;
 use super::path::Readings;
 use crate::exchange::Exchange;
 use crate::glob::Glob;
+use crate::http::pattern::{check_host, check_method};
 use crate::http::target::{path_and_query, split_port, split_query};
 
 /// The rules, compiled.
@@ -26,13 +27,12 @@ pub(super) struct Admission {
 
 impl Admission {
     pub(super) fn new(settings: &Config) -> Result<Self, PolicyError> {
-        let globs = |patterns: &[String]| Ok(patterns.iter().map(|p| Glob::new(p)).collect());
         Ok(Self {
             skip_probes: settings.skip_probes,
             skip_own: settings.skip_own,
             paths: Choice::new(&settings.paths, Paths::new)?,
-            hosts: Choice::new(&settings.hosts, globs)?,
-            methods: Choice::new(&settings.methods, globs)?,
+            hosts: Choice::new(&settings.hosts, hosts)?,
+            methods: Choice::new(&settings.methods, methods)?,
             statuses: Choice::new(&settings.statuses, |list| {
                 list.iter().map(|s| status_range(s)).collect()
             })?,
@@ -134,6 +134,31 @@ impl Paths {
     }
 }
 
+/// Patterns of hosts: without a port, which is not compared.
+fn hosts(patterns: &[String]) -> Result<Vec<Glob>, PolicyError> {
+    let glob = |pattern: &String| {
+        check_host(pattern).map_err(PolicyError::Host)?;
+        let is_address = pattern.matches(':').count() > 1 && !pattern.contains('[');
+        match pattern.contains(':') && !is_address {
+            false => Ok(Glob::new(pattern)),
+            true => Err(PolicyError::Host(format!(
+                "no host can match `{pattern}`: neither a port nor brackets are compared; leave \
+                 them out"
+            ))),
+        }
+    };
+    patterns.iter().map(glob).collect()
+}
+
+/// Patterns of methods.
+fn methods(patterns: &[String]) -> Result<Vec<Glob>, PolicyError> {
+    let glob = |pattern: &String| match check_method(pattern) {
+        Ok(()) => Ok(Glob::new(pattern)),
+        Err(reason) => Err(PolicyError::Method(reason)),
+    };
+    patterns.iter().map(glob).collect()
+}
+
 /// `404`, `4xx`, `500-503`.
 fn status_range(text: &str) -> Result<(u16, u16), PolicyError> {
     let number = |text: &str| text.parse().ok().filter(|n| (100..1000).contains(n));
@@ -175,6 +200,46 @@ mod tests {
             include: owned(include),
             exclude: owned(exclude),
         }
+    }
+
+    #[test]
+    fn what_can_match_nothing_is_refused() {
+        #[track_caller]
+        fn check(hosts: &[&str], methods: &[&str], expected: Option<&str>) {
+            let settings = Config {
+                hosts: select(hosts, &[]),
+                methods: select(&[], methods),
+                ..Config::default()
+            };
+            let error = Admission::new(&settings)
+                .err()
+                .map(|error| error.to_string());
+            let found = error.as_deref().unwrap_or_default();
+            assert_eq!(error.is_some(), expected.is_some(), "{found}");
+            assert!(found.starts_with(expected.unwrap_or_default()), "{found}");
+        }
+        check(&["a", "*.b", "::1"], &["GET", "P*"], None);
+        check(&["a", ""], &[], Some("policy.hosts: it is empty"));
+        check(
+            &["http://a"],
+            &[],
+            Some("policy.hosts: no host can match `http://a`"),
+        );
+        check(
+            &["a:80"],
+            &[],
+            Some("policy.hosts: no host can match `a:80`: neither"),
+        );
+        check(
+            &["[::1]"],
+            &[],
+            Some("policy.hosts: no host can match `[::1]`: neither"),
+        );
+        check(
+            &[],
+            &["GET "],
+            Some("policy.methods: `GET ` is not a method"),
+        );
     }
 
     #[test]

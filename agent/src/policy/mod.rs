@@ -45,6 +45,12 @@ pub enum PolicyError {
     /// Not a regular expression.
     #[error("path rule: {0}")]
     Path(String),
+    /// A pattern that no host can match.
+    #[error("policy.hosts: {0}")]
+    Host(String),
+    /// A pattern that no method can match.
+    #[error("policy.methods: {0}")]
+    Method(String),
     /// Not a status or a range of them.
     #[error("status `{0}` is not like 404, 5xx or 500-503")]
     Status(String),

@@ -6,9 +6,8 @@
 use std::str::FromStr;
 
 use crate::glob::Glob;
+use crate::http::pattern::{check_host, check_path};
 use crate::http::target::{path_and_query, split_query, without_port};
-
-const EMPTY: &str = "it is empty, and would match nothing or everything";
 
 /// A pattern of `--host`: compared without case, with and without the port of the captured host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,14 +17,8 @@ impl FromStr for HostPattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "" => Err(EMPTY.to_owned()),
-            // No host has one of these (RFC 3986 §3.2.2); a URL has.
-            _ if text.contains(['/', '?', '#', '@', ' ']) => Err(format!(
-                "no host can match `{text}`; write a name or an address, for example shop.example"
-            )),
-            _ => Ok(Self(Glob::new(text))),
-        }
+        check_host(text)?;
+        Ok(Self(Glob::new(text)))
     }
 }
 
@@ -49,19 +42,11 @@ impl FromStr for PathPattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "" => Err(EMPTY.to_owned()),
-            // A path begins with `/`, a query alone with `?`; what precedes them in a URL is not
-            // looked at.
-            _ if !text.starts_with(['/', '*', '?']) => Err(format!(
-                "no path can match `{text}`: it begins with none of `/`, `*`, `?`; write for example /{path} or */{path}",
-                path = text.rsplit("://").next().unwrap_or(text).trim_start(),
-            )),
-            _ => Ok(Self {
-                text: text.as_bytes().to_vec(),
-                glob: Glob::with_case(text),
-            }),
-        }
+        check_path(text)?;
+        Ok(Self {
+            text: text.as_bytes().to_vec(),
+            glob: Glob::with_case(text),
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::clock::nanos;
 use crate::flow::{Endpoint, Peers, Side};
 use crate::glob::Glob;
 use crate::http::h1::is_token;
+use crate::http::pattern::check_whole_method;
 use crate::http::{Body, Fields};
 use crate::process::Process;
 use crate::tap::{HostPattern, PathPattern, StatusSet};
@@ -119,10 +120,7 @@ fn each(value: &str, parse: impl Fn(&str) -> Result<Term, String>) -> Result<Vec
 }
 
 fn method(text: &str) -> Result<Term, String> {
-    match !text.is_empty() && text.bytes().all(is_token) {
-        true => Ok(Term::Method(text.to_owned())),
-        false => Err(format!("`{text}` is not a method; write for example GET")),
-    }
+    check_whole_method(text).map(|()| Term::Method(text.to_owned()))
 }
 
 fn number<T: FromStr>(text: &str, what: &str) -> Result<T, String> {

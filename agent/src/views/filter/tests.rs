@@ -126,7 +126,9 @@ fn an_error_says_what_to_write() {
         ("side:left", "write server or client"),
         ("method:G/T", "is not a method"),
         ("header:a b", ""),
+        ("method:P*", "stands for nothing"),
         ("path:x", "no path can match"),
+        ("path:/a#b", "is not sent"),
     ] {
         let parsed = filter.parse::<Query>();
         match expected {
