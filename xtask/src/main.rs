@@ -9,6 +9,7 @@ mod fuzz;
 mod generate;
 mod image;
 mod lint;
+mod live;
 mod package;
 mod packages;
 mod python;

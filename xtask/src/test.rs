@@ -1,12 +1,13 @@
 //! `cargo xtask test`: everything that a machine can try, from nothing installed to the last test's
 //! verdict.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{build, command, fuzz, packages, python, tidy};
+use crate::{build, command, fuzz, live, packages, python, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(Args, Debug)]
@@ -21,6 +22,10 @@ pub struct Options {
     /// Only the BPF programs on the running kernel, with sockets on loopback: root, and no servers
     #[arg(long, conflicts_with_all = ["quick", "arguments"])]
     kernel: bool,
+    /// Only the suites with real servers, clients and lossy links: root. A test that fails runs
+    /// again alone, and fails the run at the third failure
+    #[arg(long, conflicts_with_all = ["quick", "kernel", "arguments"])]
+    live: bool,
     /// Test the program without shared libraries, as images and virtual machines have it
     #[arg(long = "static", conflicts_with = "quick")]
     is_static: bool,
@@ -52,7 +57,8 @@ pub fn run(options: &Options) -> Result<()> {
     let programs = packages::ensure(packages::TEST);
     let python = python::ensure();
     // Large, and of use to them alone.
-    let wants_page = options.arguments.is_empty() || options.arguments.iter().any(|a| a == "page");
+    let chosen = &options.arguments;
+    let wants_page = !options.live && (chosen.is_empty() || chosen.iter().any(|a| a == "page"));
     let browser = match wants_page {
         true => packages::ensure(packages::PAGE),
         false => Ok(()),
@@ -68,7 +74,16 @@ pub fn run(options: &Options) -> Result<()> {
         );
     }
     if !command::is_root() {
-        eprintln!("warning: not root: tests that capture from the kernel are skipped, and say so");
+        eprintln!("warning: not root: tests that capture are skipped, and say so");
+    }
+    let mut variables = vec![
+        ("MESHTAP_BIN", agent.program.into_os_string()),
+        ("MESHTAP_EBPF", agent.ebpf.into_os_string()),
+    ];
+    let python = python.ok().map(PathBuf::into_os_string);
+    variables.extend(python.map(|python| ("MESHTAP_PYTHON", python)));
+    if options.live {
+        return live::run(&variables);
     }
     // A run of chosen tests is somebody waiting for them.
     if options.fuzz > 0 && options.arguments.is_empty() {
@@ -81,11 +96,7 @@ pub fn run(options: &Options) -> Result<()> {
         .arg("--no-fail-fast")
         .args(options.kubernetes.then_some(KUBERNETES))
         .args(&options.arguments)
-        .env("MESHTAP_BIN", &agent.program)
-        .env("MESHTAP_EBPF", &agent.ebpf);
-    if let Ok(python) = python {
-        tests.env("MESHTAP_PYTHON", python);
-    }
+        .envs(variables);
     command::run(&mut tests)
 }
 
