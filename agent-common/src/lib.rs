@@ -21,6 +21,7 @@ mod owner;
 mod plaintext;
 mod sequence;
 mod share;
+mod signature;
 
 pub use classification::{CLASSIFICATIONS, Classification};
 pub use command::{COMMAND_FRAMES, COMMAND_IGNORE, COMMAND_UNLIMITED, ResumeOffset, SocketCommand};
@@ -48,6 +49,7 @@ pub use plaintext::{
 };
 pub use sequence::distance;
 pub use share::{RingShare, SHARE_FACTOR};
+pub use signature::{HTTP2_PREFACE, PROXY_V2_SIGNATURE};
 
 /// Most payload bytes of one record. A larger skb makes several records, in order.
 pub const MAX_CHUNK: usize = 32 * 1024;

@@ -31,9 +31,6 @@ use crate::read::{self, Packet, Socket};
 use crate::storage::Storage;
 use crate::{asm, emit};
 
-/// What a client sends first (RFC 9113 §3.4).
-pub(crate) const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 /// Bytes of a frame's header.
 const HEADER: u32 = 9;
 

@@ -6,13 +6,10 @@
 //! before the method, and other visible characters in it.
 
 use aya_ebpf::bindings::__sk_buff;
+use meshtap_common::{HTTP2_PREFACE, PROXY_V2_SIGNATURE};
 
-use crate::frames::PREFACE;
 use crate::read::{Head, Packet};
 use crate::shape::Shape;
-
-/// First bytes of a PROXY protocol v2 header.
-const PROXY_V2: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
 /// What first payload bytes look like.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,7 +42,7 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
     if is_response(&head) {
         return Look::Response;
     }
-    if head.byte(0) == b'\r' && is_prefix(&head, &PROXY_V2) {
+    if head.byte(0) == b'\r' && is_prefix(&head, &PROXY_V2_SIGNATURE) {
         return Look::Request;
     }
     let shape = Shape::of(&head);
@@ -79,8 +76,8 @@ pub(crate) fn frames(skb: *mut __sk_buff, packet: &Packet) -> Option<u32> {
     if is_settings(&head) {
         return Some(0);
     }
-    let len = PREFACE.len() as u32;
-    (head.len >= len && is_prefix(&head, &PREFACE)).then_some(len)
+    let len = HTTP2_PREFACE.len() as u32;
+    (head.len >= len && is_prefix(&head, &HTTP2_PREFACE)).then_some(len)
 }
 
 /// Looks at bytes in the middle of a stream that follow a change of direction.

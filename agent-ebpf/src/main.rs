@@ -31,6 +31,7 @@ mod scope;
 mod segment;
 mod shape;
 mod share;
+mod shared;
 mod storage;
 mod window;
 

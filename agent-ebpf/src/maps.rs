@@ -2,23 +2,20 @@
 
 use core::mem::offset_of;
 
-use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA};
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use meshtap_common::{
-    CLASSIFICATIONS, CaptureConfig, ConnectionRecord, DEFAULT_RING_BYTES, DROP_REASONS, DropReason,
-    EventHeader, FrameMark, MAX_COMMANDS, MAX_EXCLUDED_CGROUPS, MAX_MARKS, SocketCommand,
+    CLASSIFICATIONS, CaptureConfig, ConnectionRecord, EventHeader, FrameMark, MAX_COMMANDS,
+    MAX_MARKS, SocketCommand,
 };
 
 use crate::asm::add;
+pub(crate) use crate::shared::{EVENTS, count, is_excluded, pending};
 
 /// Connections whose first segment arrived on the listener and that have no flow yet. They get one
 /// within a round trip, so this is room for a burst of accepts.
 const ACCEPTED: u32 = 8192;
-
-/// Records, for user space. The size is set at load.
-#[map]
-pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(DEFAULT_RING_BYTES, 0);
 
 /// What user space asks for, by socket cookie. User space alone writes and removes.
 #[map]
@@ -33,19 +30,9 @@ static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 static LISTENER_FLOWS: LruHashMap<Ends, u32> = LruHashMap::with_max_entries(ACCEPTED, 0);
 
-/// Cgroups whose sockets are left alone, by id; written by user space alone. The value is not used.
-/// Not allocated in advance: most nodes have a few.
-#[map]
-static EXCLUDED_CGROUPS: HashMap<u64, u32> =
-    HashMap::with_max_entries(MAX_EXCLUDED_CGROUPS, BPF_F_NO_PREALLOC);
-
 /// The configuration: one element.
 #[map]
 static CONFIG: Array<CaptureConfig> = Array::with_max_entries(1, 0);
-
-/// Segments and bytes not given to user space, by [`DropReason`].
-#[map]
-static DROPS: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(DROP_REASONS, 0);
 
 /// Sockets, by [`meshtap_common::Classification`].
 #[map]
@@ -124,22 +111,10 @@ pub(crate) fn generation() -> Option<u32> {
     Some(unsafe { generation.read_volatile() })
 }
 
-/// Are the sockets of this cgroup to be left alone?
-#[inline(always)]
-pub(crate) fn is_excluded(cgroup: u64) -> bool {
-    EXCLUDED_CGROUPS.get_ptr(cgroup).is_some()
-}
-
 /// What user space asked for, if anything.
 #[inline(always)]
 pub(crate) fn command(cookie: u64) -> Option<*const SocketCommand> {
     COMMANDS.get_ptr(cookie)
-}
-
-/// Bytes in the ring buffer that user space has not taken.
-#[inline(always)]
-pub(crate) fn pending() -> u64 {
-    EVENTS.query(u64::from(BPF_RB_AVAIL_DATA))
 }
 
 /// Remembers that a connection's first segment was emitted while its socket was the listener.
@@ -156,18 +131,6 @@ pub(crate) fn take_listener_flow(ends: &Ends) -> bool {
         let _gone = LISTENER_FLOWS.remove(ends);
     }
     noted
-}
-
-/// Counts payload that user space does not get.
-#[inline(always)]
-pub(crate) fn count(reason: DropReason, bytes: u32) {
-    if let Some(counter) = DROPS.get_ptr_mut(reason as u32) {
-        // SAFETY: an element of the map: two counters, 8-byte aligned.
-        unsafe {
-            add(counter.cast(), 1);
-            add(counter.cast::<u64>().add(1), u64::from(bytes));
-        }
-    }
 }
 
 /// Counts a socket; `classification` is the number of a [`meshtap_common::Classification`].

@@ -26,6 +26,8 @@ mod finish;
 mod hooks;
 mod maps;
 mod session;
+#[path = "../shared.rs"]
+mod shared;
 mod sock;
 
 #[unsafe(no_mangle)]

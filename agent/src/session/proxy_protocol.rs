@@ -3,13 +3,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use meshtap_common::PROXY_V2_SIGNATURE;
+
 use crate::flow::Endpoint;
 use crate::http::h1::{Class, classify};
 
 const V1: &[u8] = b"PROXY ";
 /// §2.1: the longest line, with CRLF.
 const V1_LONGEST: usize = 107;
-const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+const V2: &[u8] = &PROXY_V2_SIGNATURE;
 const V2_HEADER: usize = 16;
 
 /// What a connection begins with.

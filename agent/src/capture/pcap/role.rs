@@ -2,6 +2,7 @@
 //! of a message, and by the ports (the lower one serves).
 
 use memchr::memmem;
+use meshtap_common::HTTP2_PREFACE;
 
 use super::packet::Packet;
 
@@ -34,6 +35,8 @@ pub(super) fn judge(packet: &Packet<'_>) -> (bool, Evidence) {
 fn begins_request(bytes: &[u8]) -> bool {
     /// Longest request line looked through; a longer one leaves the decision to the ports.
     const LINE: usize = 8192;
+    /// `PRI * HTTP/2.0`.
+    const PREFACE_LINE: usize = 14;
     if !bytes.first().is_some_and(u8::is_ascii_uppercase) {
         return false;
     }
@@ -41,5 +44,6 @@ fn begins_request(bytes: &[u8]) -> bool {
     let line = memchr::memchr(b'\n', bytes)
         .and_then(|end| bytes.get(..end))
         .unwrap_or(bytes);
-    memmem::find(line, b" HTTP/1.").is_some() || line.starts_with(b"PRI * HTTP/2.0")
+    let (preface, _) = HTTP2_PREFACE.split_at(PREFACE_LINE);
+    memmem::find(line, b" HTTP/1.").is_some() || line.starts_with(preface)
 }

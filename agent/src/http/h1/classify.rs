@@ -1,5 +1,7 @@
 //! What a message is, as its first bytes say.
 
+use meshtap_common::HTTP2_PREFACE;
+
 use super::line::{self, Start};
 
 /// What the first bytes of a message look like.
@@ -22,8 +24,6 @@ pub enum Class {
     Foreign,
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 /// Digits of a status.
 const STATUS: usize = 3;
 
@@ -41,10 +41,10 @@ pub fn classify(bytes: &[u8]) -> Class {
     if b"HTTP/1.".starts_with(bytes) {
         return Class::Undecided;
     }
-    if bytes.starts_with(PREFACE) {
+    if bytes.starts_with(&HTTP2_PREFACE) {
         return Class::Http2;
     }
-    if bytes.len() >= b"PRI ".len() && PREFACE.starts_with(bytes) {
+    if bytes.len() >= b"PRI ".len() && HTTP2_PREFACE.starts_with(bytes) {
         return Class::Undecided;
     }
     if is_foreign(bytes) {

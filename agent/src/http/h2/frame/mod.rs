@@ -28,7 +28,7 @@ pub use settings::{Setting, Settings, decode_http2_settings};
 pub use window_update::WindowUpdate;
 
 /// What a client sends first (RFC 9113 §3.4).
-pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8; 24] = &meshtap_common::HTTP2_PREFACE;
 
 /// Bytes of a frame's header.
 pub const HEADER_LEN: usize = 9;
