@@ -5,9 +5,8 @@ use super::table::Key;
 use crate::capture::{Command, Plaintext, Segment};
 use crate::flow::{ConnectionId, Direction, Nanos, Offset, Side};
 use crate::session::{Context, End, Limits, Origin, Session, Verdict};
-use crate::transport::Item;
-use crate::transport::plain::Plain;
-use crate::transport::tcp::{Ask, Bounds, Progress, Tcp, WirePosition};
+use crate::transport::tcp::{Bounds, Progress};
+use crate::transport::{Item, Place, Transport};
 
 /// What a connection takes that holds nothing: its place in the table, and what finds it there.
 const OVERHEAD: usize = size_of::<Connection>() + 128;
@@ -29,26 +28,6 @@ pub(super) struct Connection {
     pub(super) peer: PeerSocket,
     /// Its side, once it is among the [`super::folding::PeerSockets`].
     pub(super) listed: Option<Side>,
-}
-
-/// How its bytes come in.
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every connection is the large one, and would be two places in memory"
-)]
-enum Transport {
-    Tcp(Tcp),
-    Plain(Plain),
-}
-
-/// Where a request begins, in numbers that both ends of a connection have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Position {
-    /// On the wire.
-    Wire(WirePosition),
-    /// In plaintext of which the very first byte is known.
-    FromStart(Offset),
 }
 
 /// Whether the bytes of a connection are of use.
@@ -89,12 +68,12 @@ pub(super) enum State {
 impl Connection {
     /// Over TCP.
     pub(super) fn tcp(origin: Origin, now: Nanos) -> Self {
-        Self::new(origin, Transport::Tcp(Tcp::default()), now)
+        Self::new(origin, Transport::tcp(), now)
     }
 
     /// Over a stream that is in order already.
     pub(super) fn plain(origin: Origin, now: Nanos) -> Self {
-        Self::new(origin, Transport::Plain(Plain::default()), now)
+        Self::new(origin, Transport::plain(), now)
     }
 
     fn new(origin: Origin, transport: Transport, now: Nanos) -> Self {
@@ -177,37 +156,18 @@ impl Connection {
             // A file gives all that it has: what is not there is missing, wanted or not.
             return;
         }
-        let Transport::Tcp(tcp) = &mut self.transport else {
-            return;
-        };
-        let Some(position) = tcp.position(direction) else {
+        let Some(position) = self.transport.position(direction) else {
             return;
         };
         let demand = self.session.demand(direction, position);
-        let socket = self.origin.socket;
-        match tcp.demand(direction, demand) {
-            None => {}
-            Some(Ask::ResumeOffset(seq)) => cx.output.commands.push(Command::ResumeOffset {
-                socket,
-                direction,
-                seq,
-            }),
-            Some(Ask::Unlimited) => cx.output.commands.push(Command::Unlimited(socket)),
-            Some(Ask::Frames(next)) => cx.output.commands.push(Command::Frames {
-                socket,
-                direction,
-                next,
-            }),
-        }
+        let asked = self.transport.demand(self.origin.socket, direction, demand);
+        cx.output.commands.extend(asked);
     }
 
     /// Acts on what its session says of it.
     #[inline]
     fn judge(&mut self, now: Nanos, cx: &mut Context<'_>) -> State {
-        let ended = match &self.transport {
-            Transport::Tcp(tcp) => tcp.is_over(),
-            Transport::Plain(plain) => plain.is_over(),
-        };
+        let ended = self.transport.is_over();
         match self.session.verdict(ended, now, cx) {
             Verdict::Open => State::Open,
             Verdict::Over => self.end(End::Gone, now, cx),
@@ -223,7 +183,7 @@ impl Connection {
     fn start_over(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> State {
         self.session = Session::default();
         self.interest = Interest::Wanted;
-        self.transport = Transport::Tcp(Tcp::default());
+        self.transport = Transport::tcp();
         self.segment(segment, cx)
     }
 
@@ -242,7 +202,7 @@ impl Connection {
             return;
         }
         self.interest = Interest::Refused;
-        *tcp = Tcp::default();
+        self.transport = Transport::tcp();
         cx.output.commands.push(Command::Ignore(self.origin.socket));
     }
 
@@ -298,19 +258,13 @@ impl Connection {
     /// else.
     #[inline]
     pub(super) fn is_waiting(&self) -> bool {
-        match &self.transport {
-            Transport::Tcp(tcp) => tcp.is_waiting(),
-            Transport::Plain(_) => false,
-        }
+        self.transport.is_waiting()
     }
 
     /// Until when what is received waits, if it does.
     #[inline]
     pub(super) fn held_until(&self) -> Option<Nanos> {
-        match &self.transport {
-            Transport::Tcp(tcp) => tcp.held_until(),
-            Transport::Plain(_) => None,
-        }
+        self.transport.held_until()
     }
 
     /// When it is to be looked at next, if no event comes.
@@ -319,10 +273,8 @@ impl Connection {
             Some(began) => began.saturating_add(limits.exchange_age),
             None => self.forgotten_at(limits),
         };
-        match &self.transport {
-            Transport::Tcp(tcp) => tcp.due(limits.reorder_wait).map_or(age, |due| due.min(age)),
-            Transport::Plain(_) => age,
-        }
+        let due = self.transport.due(limits.reorder_wait);
+        due.map_or(age, |due| due.min(age))
     }
 
     /// When it has been silent for too long, nothing being in flight.
@@ -338,45 +290,24 @@ impl Connection {
     /// Bytes it holds, its own place among them.
     #[inline]
     pub(super) fn memory(&self) -> usize {
-        let kept = match &self.transport {
-            Transport::Tcp(tcp) => tcp.memory(),
-            Transport::Plain(_) => 0,
-        };
-        OVERHEAD + self.session.memory() + kept
+        OVERHEAD + self.session.memory() + self.transport.memory()
     }
 
     /// A request that began since the last call: the side of the socket, and where the request is
-    /// on the wire.
+    /// for both ends.
     #[inline]
-    pub(super) fn take_request_start(&mut self) -> Option<(Side, Position)> {
+    pub(super) fn take_request_start(&mut self) -> Option<(Side, Place)> {
         let (peers, offset) = self.session.take_request_start()?;
         let side = peers.side;
-        self.position(side, offset).map(|position| (side, position))
+        let place = self.transport.place(side.requests(), offset)?;
+        Some((side, place))
     }
 
-    fn position(&self, side: Side, offset: Offset) -> Option<Position> {
+    /// As the socket of this side, it has a request there.
+    pub(super) fn has_request_at(&self, side: Side, place: Place) -> bool {
         let requests = side.requests();
-        match &self.transport {
-            Transport::Tcp(tcp) => Some(Position::Wire(tcp.wire_position(requests, offset))),
-            Transport::Plain(plain) => {
-                (plain.is_from_start(requests)).then_some(Position::FromStart(offset))
-            }
-        }
-    }
-
-    /// As the socket of this side, it has a request there on the wire.
-    pub(super) fn has_request_at(&self, side: Side, position: Position) -> bool {
-        let requests = side.requests();
-        let offset = match (&self.transport, position) {
-            (Transport::Tcp(tcp), Position::Wire(position)) => tcp.offset(requests, position),
-            (Transport::Plain(plain), Position::FromStart(offset))
-                if plain.is_from_start(requests) =>
-            {
-                offset
-            }
-            _ => return false,
-        };
-        self.session.has_request_at(requests, offset)
+        let offset = self.transport.offset(requests, place);
+        offset.is_some_and(|offset| self.session.has_request_at(requests, offset))
     }
 
     /// Whose share of a bound it takes.

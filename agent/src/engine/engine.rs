@@ -2,7 +2,7 @@
 
 mod time;
 
-use super::connection::{Connection, PeerSocket, Position, State};
+use super::connection::{Connection, PeerSocket, State};
 use super::fairness::{Evictions, Shares};
 use super::folding::PeerSockets;
 use super::table::{Key, Table};
@@ -11,6 +11,7 @@ use crate::flow::{CgroupId, ConnectionId, Nanos, Side, SocketId};
 use crate::http::Bounds;
 use crate::ledger::Ledger;
 use crate::session::{Context, End, Limits, Origin, Output, Stats};
+use crate::transport::Place;
 use crate::transport::tcp::is_old;
 use crate::transport::tcp::pre_accept::PreAccept;
 
@@ -180,10 +181,10 @@ impl Engine {
         if let Some(due) = due {
             self.table.schedule(key, due);
         }
-        if let Some((side, position)) = request_start
+        if let Some((side, place)) = request_start
             && self.shared.limits.fold_peers
         {
-            self.fold(key, side, position, output);
+            self.fold(key, side, place, output);
         }
         if self.memory() > self.shared.limits.memory {
             self.make_room(now, output);
@@ -232,7 +233,7 @@ impl Engine {
     }
 
     /// A request began there: does the other end of the same connection have one there?
-    fn fold(&mut self, key: Key, side: Side, position: Position, output: &mut Output) {
+    fn fold(&mut self, key: Key, side: Side, place: Place, output: &mut Output) {
         let Some(connection) = self.table.get_mut(key) else {
             return;
         };
@@ -255,7 +256,7 @@ impl Engine {
         let same = self
             .table
             .get(candidate)
-            .is_some_and(|peer| peer.has_request_at(side.other(), position));
+            .is_some_and(|peer| peer.has_request_at(side.other(), place));
         if !same {
             return;
         }

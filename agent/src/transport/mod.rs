@@ -5,8 +5,11 @@
 //! overlap, then its end. Offsets of the two directions of a connection are comparable with each
 //! other's [`Chunk::heard`].
 
+mod either;
 pub mod plain;
 pub mod tcp;
+
+pub(crate) use either::{Place, Transport};
 
 use crate::flow::{Nanos, Offset};
 

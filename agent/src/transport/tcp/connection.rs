@@ -3,10 +3,10 @@
 use super::advance::Receiver;
 use super::gate::{self, Gate, Held};
 use super::reset::{self, Reset, Verdict};
-use super::window::Window;
+use super::window::{Wanted, Window};
 use super::{Assembler, Bounds};
-use crate::capture::Segment;
-use crate::flow::{Demand, Direction, Nanos, Offset};
+use crate::capture::{Command, Segment};
+use crate::flow::{Demand, Direction, Nanos, Offset, SocketId};
 use crate::transport::Item;
 
 /// A TCP connection.
@@ -32,18 +32,6 @@ pub(crate) enum Progress {
     Open,
     /// It was reset.
     Reset,
-}
-
-/// What to ask of the hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// To go on at this sequence number.
-    ResumeOffset(u32),
-    /// To copy everything.
-    Unlimited,
-    /// To copy everything but DATA past the budget of its stream; a frame begins at this sequence
-    /// number.
-    Frames(Option<u32>),
 }
 
 /// Where a byte is on the wire: the same at both ends of a connection, when nothing between them
@@ -265,25 +253,34 @@ impl Tcp {
         self.gate.due()
     }
 
-    /// What to ask of the hook, now that this is wanted of a direction.
+    /// What to ask of the hook, now that this is wanted of a direction of the socket.
     #[inline]
-    pub(crate) fn demand(&mut self, direction: Direction, demand: Demand) -> Option<Ask> {
+    pub(crate) fn demand(
+        &mut self,
+        socket: SocketId,
+        direction: Direction,
+        demand: Demand,
+    ) -> Option<Command> {
         let (own, _) = self.pair(direction);
         let position = own.assembler.offset()?;
         let wanted = own.window.advance(position, demand);
         if let Some(offset) = own.window.until() {
             own.assembler.unneeded(own.assembler.at().seq(offset));
         }
-        match wanted? {
-            super::window::Wanted::From(offset) => {
-                Some(Ask::ResumeOffset(own.assembler.at().seq(offset)))
-            }
-            super::window::Wanted::Everything => Some(Ask::Unlimited),
-            super::window::Wanted::Frames(next) => {
-                let at = own.assembler.at();
-                Some(Ask::Frames(next.map(|offset| at.seq(offset))))
-            }
-        }
+        let at = own.assembler.at();
+        Some(match wanted? {
+            Wanted::From(offset) => Command::ResumeOffset {
+                socket,
+                direction,
+                seq: at.seq(offset),
+            },
+            Wanted::Everything => Command::Unlimited(socket),
+            Wanted::Frames(next) => Command::Frames {
+                socket,
+                direction,
+                next: next.map(|offset| at.seq(offset)),
+            },
+        })
     }
 
     /// The offset of the next byte of a direction, once anything is known of it.

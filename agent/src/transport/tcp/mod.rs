@@ -30,7 +30,7 @@ mod window;
 
 pub use advance::Receiver;
 pub use assembler::{Assembler, Bounds};
-pub(crate) use connection::{Ask, Progress, Tcp, WirePosition};
+pub(crate) use connection::{Progress, Tcp, WirePosition};
 
 use meshtap_common::distance;
 
