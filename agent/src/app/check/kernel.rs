@@ -170,15 +170,9 @@ fn hook(status: &HookStatus) -> Row {
         HookState::Refused { reason } => {
             let need = match status.name {
                 HookName::Socket => Need::Capture,
-                HookName::Owner | HookName::Connection | HookName::Tls => Need::Feature,
+                _ => Need::Feature,
             };
-            let remedy = match status.name {
-                HookName::Socket => "report the line, with uname -r",
-                HookName::Owner => "processes of short connections will have no name",
-                HookName::Connection => "metrics of TCP connections will be absent",
-                HookName::Tls => "TLS is left alone until then; docs/tls.md lists what it needs",
-            };
-            Row::missing(&name, need, reason.clone(), remedy)
+            Row::missing(&name, need, reason.clone(), status.without)
         }
     }
 }
@@ -350,6 +344,7 @@ mod tests {
         let row = |name, state| {
             hook(&HookStatus {
                 name,
+                without: "less is known",
                 programs: vec!["meshtap_x"],
                 state,
             })

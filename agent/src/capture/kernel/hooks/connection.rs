@@ -12,6 +12,7 @@ use crate::flow::{Endpoint, Nanos, Side, SocketId};
 
 pub(super) static HOOK: Hook = Hook {
     name: HookName::Connection,
+    without: "metrics of TCP connections will be absent",
     programs: &[Program {
         name: "meshtap_sockops",
         attach: AttachPoint::SockOps,

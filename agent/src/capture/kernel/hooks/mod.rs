@@ -76,6 +76,8 @@ pub enum HookState {
 pub struct HookStatus {
     /// Its name.
     pub name: HookName,
+    /// What is missing without it, or can be done about that, in words for a person.
+    pub without: &'static str,
     /// Names of its BPF programs, as `bpftool prog` shows them (the first 15 bytes).
     pub programs: Vec<&'static str>,
     /// Whether it is in place.
@@ -85,6 +87,8 @@ pub struct HookStatus {
 /// A line of the table.
 struct Hook {
     name: HookName,
+    /// See [`HookStatus::without`].
+    without: &'static str,
     programs: &'static [Program],
 }
 
@@ -147,6 +151,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, path: &Path, cgroup: &File, wanted: Wanted
             };
             HookStatus {
                 name: hook.name,
+                without: hook.without,
                 programs: hook.programs.iter().map(|program| program.name).collect(),
                 state,
             }

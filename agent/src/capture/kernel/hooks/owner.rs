@@ -13,6 +13,7 @@ use crate::flow::{Process, SocketId};
 
 pub(super) static HOOK: Hook = Hook {
     name: HookName::Owner,
+    without: "processes of short connections will have no name",
     programs: &[
         Program {
             name: "meshtap_connect4",

@@ -6,6 +6,7 @@ use super::{AttachPoint, Hook, HookName, Program};
 
 pub(super) static HOOK: Hook = Hook {
     name: HookName::Socket,
+    without: "report the line, with uname -r",
     programs: &[
         Program {
             name: "meshtap_ingress",

@@ -52,6 +52,7 @@ const NAMES: &[&str] = &[
 pub(super) fn status(refusal: Option<&String>) -> HookStatus {
     HookStatus {
         name: HookName::Tls,
+        without: "TLS is left alone until then; docs/tls.md lists what it needs",
         programs: NAMES.to_vec(),
         state: match refusal {
             None => HookState::Attached,
