@@ -14,10 +14,7 @@ pub const LONG: Known = Known {
     functions: FUNCTIONS,
 };
 
-const FILES: &[LongFile] = &[LongFile {
-    path: "agent/benches/pipeline.rs",
-    reason: "two protocols through the same steps of one bench; to be cut",
-}];
+const FILES: &[LongFile] = &[];
 
 const FUNCTIONS: &[LongFunction] = &[
     LongFunction {
