@@ -9,7 +9,7 @@ use super::document::{Room, Search};
 use super::edit::Edits;
 use super::effort::Effort;
 use super::names::Names;
-use super::sieve::Sieve;
+use super::sieve::{Sieve, Traces};
 use super::{Config, Gate, Sanitized};
 use crate::clock::WallClock;
 use crate::exchange::Exchange;
@@ -73,20 +73,49 @@ pub(super) fn apply(text: &str, scan: impl FnOnce(&[u8], &mut Edits)) -> String 
     String::from_utf8(out).expect("UTF-8")
 }
 
-/// What becomes of a body: `expected` has `#` where a replacement stands.
+/// What becomes of a text: `expected` has `sign` where a replacement stands. What has been through
+/// stays as it is.
 #[track_caller]
-pub(super) fn check_body(media_type: &str, text: &str, expected: &str) {
+pub(super) fn check_scan(
+    text: &str,
+    expected: &str,
+    sign: &str,
+    scan: impl Fn(&[u8], &mut Effort, &mut Edits),
+) {
     let run = |text: &str| {
         apply(text, |text, edits| {
             let mut effort = Effort::for_len(text.len());
-            let room = &mut Room::default();
-            search().body(media_type.as_bytes(), text, room, &mut effort, edits);
+            scan(text, &mut effort, edits);
             assert!(!effort.is_spent());
         })
     };
     let once = run(text);
-    assert_eq!(mask(&once), expected, "{text}");
+    assert_eq!(mask_as(&once, sign), expected, "{text}");
     assert_eq!(run(&once), once, "a second pass changes {text}");
+}
+
+/// [`check_scan`] of what is given the traces of a text, with `#` for replacements.
+#[track_caller]
+pub(super) fn check_traced(
+    text: &str,
+    expected: &str,
+    scan: impl Fn(&[u8], &Traces, &mut Effort, &mut Edits),
+) {
+    check_scan(text, expected, "#", |text, effort, edits| {
+        let Search { names, sieve, .. } = search();
+        let mut traces = Traces::default();
+        sieve.look(text, names, effort, &mut traces);
+        scan(text, &traces, effort, edits);
+    });
+}
+
+/// What becomes of a body: `expected` has `#` where a replacement stands.
+#[track_caller]
+pub(super) fn check_body(media_type: &str, text: &str, expected: &str) {
+    check_scan(text, expected, "#", |text, effort, edits| {
+        let room = &mut Room::default();
+        search().body(media_type.as_bytes(), text, room, effort, edits);
+    });
 }
 
 /// What the default configuration searches with. Made once: tests are not optimised, and it takes

@@ -267,30 +267,13 @@ const fn is_word(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redact::document::Search;
-    use crate::redact::fixture::{apply, mask, search};
+    use crate::redact::fixture::{check_traced, names};
 
-    fn scanned(text: &[u8], edits: &mut Edits) -> u64 {
-        let Search { names, sieve, .. } = search();
-        let mut effort = Effort::for_len(text.len());
-        let mut traces = Traces::default();
-        sieve.look(text, names, &mut effort, &mut traces);
-        scan(text, names, &traces, &mut effort, edits);
-        assert!(!effort.is_spent(), "{} bytes", text.len());
-        edits.settle();
-        effort.steps()
-    }
-
-    /// `expected` has `#` where a replacement stands.
+    #[track_caller]
     fn check(text: &str, expected: &str) {
-        let run = |text: &str| {
-            apply(text, |text, edits| {
-                scanned(text, edits);
-            })
-        };
-        let once = run(text);
-        assert_eq!(mask(&once), expected, "{text}");
-        assert_eq!(run(&once), once, "a second pass changes {text}");
+        check_traced(text, expected, |text, traces, effort, edits| {
+            scan(text, names(), traces, effort, edits);
+        });
     }
 
     #[test]

@@ -378,7 +378,7 @@ fn scan_decoded(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redact::fixture::{apply, mask_as, search};
+    use crate::redact::fixture::{check_scan, search};
 
     type Scan = fn(&[u8], Tools<'_>, &mut Effort, &mut Edits);
 
@@ -389,18 +389,11 @@ mod tests {
     }
 
     /// `expected` has `*` where a replacement stands.
+    #[track_caller]
     fn check(scan: Scan, text: &str, expected: &str) {
-        let tools = search().tools();
-        let run = |text: &str| {
-            apply(text, |text, edits| {
-                let mut effort = Effort::for_len(text.len());
-                scan(text, tools, &mut effort, edits);
-                assert!(!effort.is_spent());
-            })
-        };
-        let once = run(text);
-        assert_eq!(mask_as(&once, "*"), expected, "{text}");
-        assert_eq!(run(&once), once, "a second pass changes {text}");
+        check_scan(text, expected, "*", |text, effort, edits| {
+            scan(text, search().tools(), effort, edits);
+        });
     }
 
     #[test]

@@ -277,24 +277,13 @@ fn ends_with_word(name: &[u8], word: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redact::document::Search;
-    use crate::redact::fixture::{apply, mask, search};
+    use crate::redact::fixture::check_traced;
 
-    /// `expected` has `#` where a replacement stands.
+    #[track_caller]
     fn check(shape: Shape, text: &str, expected: &str) {
-        let Search { names, sieve, .. } = search();
-        let run = |text: &str| {
-            apply(text, |text, edits| {
-                let mut effort = Effort::for_len(text.len());
-                let mut traces = Traces::default();
-                sieve.look(text, names, &mut effort, &mut traces);
-                scan(text, &traces, shape, &mut effort, edits);
-                assert!(!effort.is_spent());
-            })
-        };
-        let once = run(text);
-        assert_eq!(mask(&once), expected, "{text}");
-        assert_eq!(run(&once), once, "a second pass changes {text}");
+        check_traced(text, expected, |text, traces, effort, edits| {
+            scan(text, traces, shape, effort, edits);
+        });
     }
 
     #[test]
