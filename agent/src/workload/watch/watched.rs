@@ -86,49 +86,29 @@ impl Watched for Telemetry {
     }
 }
 
-impl Watched for HttpRoute {
-    fn applied(self, directory: &Directory, _: Watch, arrival: &Arrival) {
-        route_applied(
-            directory,
-            RouteKind::Http,
-            &self.metadata,
-            &self.spec,
-            arrival,
-        );
-    }
+/// The kinds of routes differ in nothing but their names.
+macro_rules! watched_route {
+    ($object:ty, $kind:expr) => {
+        impl Watched for $object {
+            fn applied(self, directory: &Directory, _: Watch, arrival: &Arrival) {
+                route_applied(directory, $kind, &self.metadata, &self.spec, arrival);
+            }
 
-    fn deleted(self, directory: &Directory, _: Watch, _: Nanos) {
-        if let Some(uid) = &self.metadata.uid {
-            directory.routes.deleted(RouteKind::Http, uid);
+            fn deleted(self, directory: &Directory, _: Watch, _: Nanos) {
+                if let Some(uid) = &self.metadata.uid {
+                    directory.routes.deleted($kind, uid);
+                }
+            }
+
+            fn listed(directory: &Directory, _: Watch, arrival: &Arrival) {
+                directory.routes.listed($kind, arrival.listing);
+            }
         }
-    }
-
-    fn listed(directory: &Directory, _: Watch, arrival: &Arrival) {
-        directory.routes.listed(RouteKind::Http, arrival.listing);
-    }
+    };
 }
 
-impl Watched for GrpcRoute {
-    fn applied(self, directory: &Directory, _: Watch, arrival: &Arrival) {
-        route_applied(
-            directory,
-            RouteKind::Grpc,
-            &self.metadata,
-            &self.spec,
-            arrival,
-        );
-    }
-
-    fn deleted(self, directory: &Directory, _: Watch, _: Nanos) {
-        if let Some(uid) = &self.metadata.uid {
-            directory.routes.deleted(RouteKind::Grpc, uid);
-        }
-    }
-
-    fn listed(directory: &Directory, _: Watch, arrival: &Arrival) {
-        directory.routes.listed(RouteKind::Grpc, arrival.listing);
-    }
-}
+watched_route!(HttpRoute, RouteKind::Http);
+watched_route!(GrpcRoute, RouteKind::Grpc);
 
 fn route_applied(
     directory: &Directory,
