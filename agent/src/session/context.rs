@@ -88,6 +88,8 @@ pub struct Stats {
     pub connections: u64,
     /// Connections that turned out not to be HTTP.
     pub not_http: u64,
+    /// Of them, those that begin like TLS.
+    pub tls: u64,
     /// Connections that speak HTTP/2.
     pub http2: u64,
     /// Directions of HTTP/2 connections whose frames were found again after bytes were missing.

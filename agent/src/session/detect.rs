@@ -8,11 +8,14 @@
 
 use std::sync::Arc;
 
-use super::first::{Unnamed, first_look, is_server_preface, skip_empty_lines};
-use super::h1::{End, H1, is_known_request, is_plain_request};
+use super::first::{
+    Unnamed, by_messages, first_look, is_plain_message, is_server_preface, is_tls_record,
+    skip_empty_lines,
+};
+use super::found::{Found, Kind, Marks};
+use super::h1::{End, H1, is_known_request};
 use super::h2::{H2, who_sends};
 use super::held::{Held, Start, Whole};
-use super::mark::Marks;
 use super::proxy_protocol::{self, Preamble};
 use super::quiescent::Spoken;
 use super::{Context, Messages, Origin, Session};
@@ -44,20 +47,11 @@ pub(crate) struct Detect {
     unlike: [bool; 2],
     /// They are those of another protocol ([`Class::Foreign`]).
     foreign: [bool; 2],
+    /// A record of TLS came where a message may begin.
+    tls_record: bool,
     held: Option<Box<Held>>,
     unnamed: Option<Box<Unnamed>>,
     marks: Marks,
-}
-
-/// What was found out.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// Nothing yet.
-    Nothing,
-    /// A protocol: its session, and what was held, to be given to it first.
-    Session(Session, Option<Box<Held>>),
-    /// None of these.
-    Other,
 }
 
 /// What the first bytes of a direction are.
@@ -107,7 +101,17 @@ impl Detect {
         for direction in [Direction::Ingress, Direction::Egress] {
             self.drop_start(direction, reason, cx);
         }
-        cx.stats.not_http += u64::from(self.unread);
+        if self.unread {
+            self.kind().count(cx.stats);
+        }
+    }
+
+    /// What it is, when it is not HTTP.
+    fn kind(&self) -> Kind {
+        match self.tls_record || self.foreign.contains(&true) {
+            true => Kind::Tls,
+            false => Kind::Other,
+        }
     }
 
     /// Drops what is held of a direction.
@@ -221,7 +225,7 @@ impl Detect {
         let proof = if is_tunnel { self.foreign } else { self.unlike };
         match self.speaker(direction) && proof != [true; 2] {
             true => Found::Nothing,
-            false => Found::Other,
+            false => Found::Other(self.kind()),
         }
     }
 
@@ -289,6 +293,10 @@ impl Detect {
         // What follows an interim response is the body that it asked for.
         let begins =
             chunk.boundary && !other.is_interim() && (own.is_unseen() || other.is_quiescent(chunk));
+        if begins && is_tls_record(chunk.bytes) {
+            self.tls_record = true;
+            self.unread |= origin.outer.is_none();
+        }
         // Empty lines before a request are passed over (RFC 9112 §2.2).
         let bytes = skip_empty_lines(chunk.bytes);
         match classify(bytes) {
@@ -302,7 +310,7 @@ impl Detect {
             _ => match who_sends(chunk.bytes) {
                 Some(Messages::Requests) => self.http2(direction, origin),
                 Some(Messages::Responses) => self.http2(direction.opposite(), origin),
-                None if !goes_on => Found::Other,
+                None if !goes_on => Found::Other(self.kind()),
                 None => Found::Nothing,
             },
         }
@@ -390,18 +398,5 @@ impl Detect {
             h1.is_shown_by_its_response();
         }
         Found::Session(Session::H1(Box::new(h1)), held)
-    }
-}
-
-/// A message as it may be believed mid-stream.
-fn is_plain_message(class: Class, bytes: &[u8]) -> bool {
-    class == Class::Response || is_plain_request(class, bytes)
-}
-
-/// From by-direction to by-what it carries.
-fn by_messages<T>([ingress, egress]: [T; 2], requests: Direction) -> [T; 2] {
-    match requests {
-        Direction::Ingress => [ingress, egress],
-        Direction::Egress => [egress, ingress],
     }
 }

@@ -1,5 +1,6 @@
 //! What the first bytes of a connection look like, and those that only a response can explain.
 
+use super::h1::is_plain_request;
 use super::held::Start;
 use crate::flow::Direction;
 use crate::http::h1::{Class, classify};
@@ -77,10 +78,28 @@ pub(super) fn is_server_preface(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.len() <= MOST && bytes.iter().take(9).enumerate().all(fits)
 }
 
+/// The head of a record of TLS (RFC 8446 §5.1), as a capture meets it that began mid-stream.
+pub(super) const fn is_tls_record(bytes: &[u8]) -> bool {
+    matches!(bytes, [20..=23, 3, 0..=4, _, _, ..])
+}
+
 pub(super) fn skip_empty_lines(bytes: &[u8]) -> &[u8] {
     let empty = bytes
         .iter()
         .take_while(|byte| matches!(byte, b'\r' | b'\n'))
         .count();
     bytes.get(empty..).unwrap_or_default()
+}
+
+/// A message as it may be believed mid-stream.
+pub(super) fn is_plain_message(class: Class, bytes: &[u8]) -> bool {
+    class == Class::Response || is_plain_request(class, bytes)
+}
+
+/// From by-direction to by-what it carries.
+pub(super) fn by_messages<T>([ingress, egress]: [T; 2], requests: Direction) -> [T; 2] {
+    match requests {
+        Direction::Ingress => [ingress, egress],
+        Direction::Egress => [egress, ingress],
+    }
 }

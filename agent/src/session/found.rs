@@ -1,10 +1,41 @@
 //! From first bytes to the protocol that they turned out to be.
 
-use super::detect::Found;
 use super::held::Held;
-use super::{Context, Origin, Session};
+use super::{Context, Origin, Session, Stats};
 use crate::flow::Direction;
+use crate::http::Anomalies;
 use crate::transport::Chunk;
+
+/// Marks on first bytes whose recipient may have read others, by [`Direction`].
+pub(super) type Marks = [Anomalies; 2];
+
+/// What was found out.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Nothing yet.
+    Nothing,
+    /// A protocol: its session, and what was held, to be given to it first.
+    Session(Session, Option<Box<Held>>),
+    /// None of these.
+    Other(Kind),
+}
+
+/// What is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It begins like TLS.
+    Tls,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// Counts a connection of it.
+    pub(crate) fn count(self, stats: &mut Stats) {
+        stats.not_http += 1;
+        stats.tls += u64::from(self == Self::Tls);
+    }
+}
 
 impl Session {
     /// The first bytes are what was found.
@@ -22,9 +53,11 @@ impl Session {
                 self.begin(session, held.as_deref(), origin, cx);
                 self.rest(direction, chunk, origin, cx);
             }
-            Found::Other => {
+            Found::Other(kind) => {
                 // What is inside a tunnel is no connection that was taken for HTTP.
-                cx.stats.not_http += u64::from(origin.outer.is_none());
+                if origin.outer.is_none() {
+                    kind.count(cx.stats);
+                }
                 *self = Self::Ignored;
             }
         }
@@ -43,6 +76,16 @@ impl Session {
         *self = session;
         for (direction, held) in held.iter().flat_map(|held| held.chunks()) {
             self.chunk(direction, held, origin, cx);
+        }
+    }
+
+    /// Marks what the first bytes turned out to be.
+    pub(super) fn mark_first(&mut self, marks: Marks) {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let anomalies = marks[direction as usize];
+            if anomalies != Anomalies::default() {
+                self.mark(direction, anomalies);
+            }
         }
     }
 }

@@ -18,9 +18,9 @@ mod found;
 mod h1;
 mod h2;
 mod held;
-mod mark;
 mod proxy_protocol;
 mod quiescent;
+mod switch;
 mod tunnel;
 mod websocket;
 
@@ -163,39 +163,14 @@ impl Session {
         }
     }
 
-    /// The connection was switched to something else, with the response that ends where `chunk`
-    /// begins.
-    fn switch(
-        &mut self,
-        peers: &Arc<Peers>,
-        switched: h1::Switched,
-        chunk: &Chunk<'_>,
-        origin: &Origin,
-        cx: &mut Context<'_>,
-    ) {
-        let requests = peers.side.requests();
-        *self = match switched.upgraded {
-            Some(request) => {
-                cx.stats.http2 += 1;
-                Self::H2(Box::new(H2::upgraded(Arc::clone(peers), *request)))
-            }
-            None if switched.websocket => Self::WebSocket(Box::new(WebSocket::new(requests))),
-            None => Self::Tunnel(Box::new(Tunnel::new(peers, switched.claims, origin))),
-        };
-        self.opens(requests.opposite(), chunk.offset, true, cx);
-        // Where the next request bytes are not known yet, the sender of the response says.
-        let first = switched.early.chunk().map(|early| early.offset);
-        if let Some(offset) = first.or(chunk.heard) {
-            self.opens(requests, offset, true, cx);
-        }
-        if let Some(early) = switched.early.chunk() {
-            self.chunk(requests, early, origin, cx);
-        }
-        if let Some(gap) = switched.early.gap(chunk.time) {
-            self.gap(requests, &gap, origin, cx);
-        }
-        if switched.requests_ended {
-            self.end(requests, chunk.time, cx);
+    /// Marks what was read last in a direction: its recipient may have read other bytes.
+    fn mark(&mut self, direction: Direction, anomaly: Anomalies) {
+        match self {
+            Self::H1(h1) => h1.mark(direction, anomaly),
+            Self::H2(h2) => h2.mark(direction, anomaly),
+            Self::Tunnel(tunnel) => tunnel.mark(direction, anomaly),
+            Self::Detect(detect) => detect.mark(direction, anomaly),
+            Self::WebSocket(_) | Self::Ignored => {}
         }
     }
 

@@ -13,6 +13,7 @@ use crate::exchange::Partial;
 use crate::export;
 use crate::http::h2::hpack;
 use crate::ledger::Ledger;
+use crate::units::counted;
 
 /// Where emitted exchanges went. Together they are [`Ledger::reported`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,12 +106,8 @@ impl Report {
         let ledger = &self.ledger;
         let _ = write!(
             text,
-            "{} {} started = {} shown",
-            ledger.started,
-            match ledger.started {
-                1 => "exchange",
-                _ => "exchanges",
-            },
+            "{} started = {} shown",
+            counted(ledger.started, "exchange"),
             self.delivery.shown
         );
         let dropped = crate::ledger::Dropped::ALL.iter().zip(ledger.dropped);
@@ -136,10 +133,10 @@ impl Report {
         if let Some(recorded) = self.recorded {
             let _ = writeln!(
                 text,
-                "recording: {} events, {}, {} events dropped",
-                recorded.events,
+                "recording: {}, {}, {} dropped",
+                counted(recorded.events, "event"),
                 size_words(recorded.bytes),
-                recorded.dropped
+                counted(recorded.dropped, "event")
             );
         }
         text
@@ -149,27 +146,29 @@ impl Report {
         let stats = &self.stats;
         let _ = write!(
             text,
-            "traffic: {} on {} {} in {}",
+            "traffic: {} on {} in {}",
             size_words(stats.payload_bytes),
-            stats.connections,
-            match stats.connections {
-                1 => "connection",
-                _ => "connections",
-            },
+            counted(stats.connections, "connection"),
             duration_text(u64::try_from(self.elapsed.as_nanos()).unwrap_or(u64::MAX)),
         );
         if stats.http2 > 0 {
             let _ = write!(text, "; {} HTTP/2", stats.http2);
         }
         if stats.not_http > 0 {
-            let _ = write!(text, "; {} not HTTP, and not read", stats.not_http);
+            let other = stats.not_http.saturating_sub(stats.tls);
+            let kinds = [(stats.tls, "TLS"), (other, "other")];
+            let kinds = kinds.into_iter().filter(|(count, _)| *count > 0);
+            let kinds: Vec<_> = kinds
+                .map(|(count, kind)| format!("{count} {kind}"))
+                .collect();
+            let _ = write!(text, "; not read: {}", kinds.join(", "));
         }
         if stats.evicted_connections > 0 {
             let _ = write!(text, "; {} dropped for room", stats.evicted_connections);
         }
         if stats.gaps > 0 {
             let missing = size_words(stats.gap_bytes);
-            let _ = write!(text, "; {} gaps of {missing}", stats.gaps);
+            let _ = write!(text, "; {} of {missing}", counted(stats.gaps, "gap"));
         }
         text.push('\n');
     }
@@ -204,10 +203,10 @@ impl Report {
                 none &= !is_loss;
                 let _ = write!(
                     text,
-                    ", {} {verb} ({}, {} segments)",
+                    ", {} {verb} ({}, {})",
                     size_words(dropped.bytes),
                     reason.label(),
-                    dropped.segments,
+                    counted(dropped.segments, "segment"),
                 );
             }
         }
@@ -278,6 +277,7 @@ fn stats_json(stats: &Stats) -> Value {
         gap_bytes,
         connections,
         not_http,
+        tls,
         http2,
         http2_resynced,
         http2_lost,
@@ -299,6 +299,7 @@ fn stats_json(stats: &Stats) -> Value {
         "gap_bytes": gap_bytes,
         "connections": connections,
         "not_http": not_http,
+        "tls": tls,
         "http2": http2,
         "http2_resynced": http2_resynced,
         "http2_lost": http2_lost,
@@ -380,11 +381,42 @@ mod tests {
     fn what_is_not_read_is_summed_up_by_kind() {
         let mut report = report();
         report.stats.connections = 9;
-        report.stats.not_http = 5;
         report.stats.http2 = 2;
+        let mut check = |not_http, tls, expected: &str| {
+            report.stats.not_http = not_http;
+            report.stats.tls = tls;
+            let text = report.text();
+            let line = format!("on 9 connections in 2.50s; 2 HTTP/2{expected}\n");
+            assert!(text.contains(&line), "{text}");
+        };
+        check(5, 0, "; not read: 5 other");
+        check(5, 3, "; not read: 3 TLS, 2 other");
+        check(1, 1, "; not read: 1 TLS");
+        check(0, 0, "");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let mut report = report();
+        report.stats.connections = 1;
+        report.stats.gaps = 1;
+        report.stats.gap_bytes = 7;
+        report.recorded = Some(Recorded {
+            events: 1,
+            dropped: 1,
+            bytes: 1,
+        });
+        if let Some(kernel) = &mut report.kernel {
+            kernel[DropReason::RingFull as usize].segments = 1;
+        }
         let text = report.text();
-        let line = "on 9 connections in 2.50s; 2 HTTP/2; 5 not HTTP, and not read\n";
-        assert!(text.contains(line), "{text}");
+        for line in [
+            "on 1 connection in 2.50s; 1 gap of 7 B\n",
+            "(ring_full, 1 segment)\n",
+            "recording: 1 event, 1 B, 1 event dropped\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
     }
 
     #[test]

@@ -131,6 +131,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
         gap_bytes,
         connections,
         not_http,
+        tls,
         http2: connections_http2,
         http2_resynced,
         http2_lost,
@@ -156,6 +157,11 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
             "not_http_connections",
             "Connections that were not HTTP.",
             not_http,
+        ),
+        (
+            "tls_connections",
+            "Of them, those that begin like TLS.",
+            tls,
         ),
         (
             "evicted_connections",

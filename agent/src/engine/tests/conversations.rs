@@ -620,6 +620,42 @@ fn ignored(script: &[&str]) {
     assert_eq!(run.engine.stats().not_http, 1);
 }
 
+/// What is not read is counted by kind, however it ends.
+#[test]
+fn kinds_that_are_not_read() {
+    let check = |skip: usize, script: &[&str], expected: [u64; 2]| {
+        let mut run = Run::new(Limits::default());
+        run.feed(&wire(Side::Server, script).packets[skip..]);
+        run.finish();
+        let stats = run.engine.stats();
+        assert_eq!([stats.not_http, stats.tls], expected, "{script:#?}");
+    };
+    let hello = "> \x16\x03\x01\x02\0\x01\0\x01\x7c\x03\x03";
+    let server = "< \x16\x03\x03\0\x7a\x02\0\0\x76\x03\x03";
+    let data = ["> \x17\x03\x03\0\x13abcd", "< \x17\x03\x03\0\x13efgh"];
+    check(
+        0,
+        &[hello, server, data[0], data[1], ">fin", "<fin"],
+        [1, 1],
+    );
+    // The server refuses it, does not respond, or says something else.
+    check(0, &[hello, "<fin"], [1, 1]);
+    check(0, &[hello, ">fin"], [1, 1]);
+    check(0, &[hello, "< -ERR\r\n", "> \x17\x03\x03\0\x01a"], [1, 1]);
+    // The capture began later.
+    check(2, &[hello, server, data[0], data[1]], [1, 1]);
+    check(
+        2,
+        &[&[hello, server], data.repeat(9).as_slice()].concat(),
+        [1, 1],
+    );
+    // Others.
+    check(0, &["> SSH-2.0-a\r\n", "< SSH-2.0-b\r\n"], [1, 0]);
+    check(0, &["> \x17\x03", "< \0\0"], [1, 0]);
+    let plain = ["> GET /a HTTP/1.1\r\n\r\n", "< HTTP/1.1 204 No\r\n\r\n"];
+    check(0, &plain, [0, 0]);
+}
+
 /// Messages of a call are counted whatever is kept of a body.
 #[test]
 fn messages_of_a_call() {

@@ -22,10 +22,6 @@ pub(super) struct Passed {
 }
 
 impl Passed {
-    pub(super) fn is_empty(&self) -> bool {
-        self.runs.is_empty()
-    }
-
     /// Adds one. `false`: there is no room.
     fn push(&mut self, method: Method) -> bool {
         let is_full = self.runs.len() >= RUNS;
@@ -119,7 +115,7 @@ mod tests {
         for method in methods {
             assert_eq!(passed.pop(), Some(method));
         }
-        assert!(passed.is_empty());
+        assert!(passed.runs.is_empty());
         assert_eq!((passed.pop(), passed.memory()), (None, 0));
     }
 
@@ -131,6 +127,6 @@ mod tests {
         }
         assert!(passed.push(Method::Other) && !passed.push(Method::Head));
         assert_eq!(passed.clear() as usize, RUNS + 1);
-        assert!(passed.is_empty());
+        assert!(passed.runs.is_empty());
     }
 }

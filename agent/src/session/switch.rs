@@ -1,0 +1,48 @@
+//! From HTTP/1 to what a response switches its connection to.
+
+use std::sync::Arc;
+
+use super::h2::H2;
+use super::tunnel::Tunnel;
+use super::websocket::WebSocket;
+use super::{Context, Origin, Session, h1};
+use crate::flow::Peers;
+use crate::transport::Chunk;
+
+impl Session {
+    /// The connection was switched to something else, with the response that ends where `chunk`
+    /// begins.
+    pub(super) fn switch(
+        &mut self,
+        peers: &Arc<Peers>,
+        switched: h1::Switched,
+        chunk: &Chunk<'_>,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) {
+        let requests = peers.side.requests();
+        *self = match switched.upgraded {
+            Some(request) => {
+                cx.stats.http2 += 1;
+                Self::H2(Box::new(H2::upgraded(Arc::clone(peers), *request)))
+            }
+            None if switched.websocket => Self::WebSocket(Box::new(WebSocket::new(requests))),
+            None => Self::Tunnel(Box::new(Tunnel::new(peers, switched.claims, origin))),
+        };
+        self.opens(requests.opposite(), chunk.offset, true, cx);
+        // Where the next request bytes are not known yet, the sender of the response says.
+        let first = switched.early.chunk().map(|early| early.offset);
+        if let Some(offset) = first.or(chunk.heard) {
+            self.opens(requests, offset, true, cx);
+        }
+        if let Some(early) = switched.early.chunk() {
+            self.chunk(requests, early, origin, cx);
+        }
+        if let Some(gap) = switched.early.gap(chunk.time) {
+            self.gap(requests, &gap, origin, cx);
+        }
+        if switched.requests_ended {
+            self.end(requests, chunk.time, cx);
+        }
+    }
+}
