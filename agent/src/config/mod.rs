@@ -105,6 +105,10 @@ mod tests {
         check("export: {otlp: [{signals: []}]}", Err(signals));
         check("export: {otlp: [{signals: [logs, logs]}]}", Err(signals));
         check(
+            "export: {otlp: [{batch: {spans: 0}}]}",
+            Err("export.otlp.0.batch.spans: must not be 0"),
+        );
+        check(
             "export: {otlp: [{metrics: {interval: 0s}}]}",
             Err("export.otlp.0.metrics.interval: must not be 0"),
         );

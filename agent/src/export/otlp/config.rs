@@ -72,6 +72,9 @@ impl OtlpConfig {
         if zero(self.retry.initial) || self.retry.max < self.retry.initial {
             return Err("retry: `initial` must not be 0, nor more than `max`".to_owned());
         }
+        if self.batch.spans == 0 {
+            return Err("batch.spans: must not be 0".to_owned());
+        }
         if self.batch.bytes > self.queue.bytes {
             return Err(format!(
                 "queue.bytes: must hold a batch of {}",
