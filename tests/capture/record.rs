@@ -95,6 +95,53 @@ fn either_end_of_a_recording_of_both() {
     });
 }
 
+/// Filters of what is shown leave the recording whole, bodies included; those of what is captured
+/// do not.
+#[test]
+fn what_narrows_a_recording() {
+    let recorded = |arguments: &[&str]| {
+        let held = std::sync::Mutex::new(String::new());
+        live(|bench| {
+            let _nginx = Nginx::start(bench, meshtap_tests::ECHO);
+            let file = bench.scratch.path().join("recording.meshtap");
+            let tap = Tap::new(bench)
+                .args(arguments)
+                .arg("--record")
+                .arg(&file)
+                .start();
+            let _ = curl(&[
+                &url("127.0.0.1", "/echo?id=1"),
+                &url("127.0.0.1", "/echo?id=2"),
+            ]);
+            let _ = tap.finish();
+            *held.lock().expect("one thread") = replay(bench, &file, &["--side", "server"]);
+        });
+        held.into_inner().expect("one thread")
+    };
+    let is_whole = |arguments: &[&str]| {
+        let text = recorded(arguments);
+        let bodies = ["\"body\":\"1\"", "\"body\":\"2\""].map(|body| text.contains(body));
+        assert_eq!(bodies, [bodies[0]; 2], "{arguments:?}: {text}");
+        bodies[0]
+    };
+    assert!(is_whole(&[]));
+    for shown in [
+        ["--path", "/none"],
+        ["--host", "none"],
+        ["--method", "PUT"],
+        ["--status", "none"],
+        ["--pid", "1"],
+        // One that the kernel gives to clients.
+        ["--port", "51234"],
+    ] {
+        assert!(is_whole(&shown), "{shown:?}");
+    }
+    for captured in [["--port", "8081"], ["--side", "client"]] {
+        assert!(!is_whole(&captured), "{captured:?}");
+    }
+    assert!(!is_whole(&["--ignore-mark", "0/0xff"]));
+}
+
 #[test]
 fn many_connections_at_once() {
     check(&["--side", "server"], |_| {

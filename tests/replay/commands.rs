@@ -4,7 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::{self, File};
-use std::io::{Read as _, pipe};
+use std::io::{Read as _, Write as _, pipe};
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -198,6 +199,13 @@ fn mistakes() {
         (["--status", "6xx"], "100 to 599"),
         (["--path", "api"], "write for example /api"),
         (["--host", "http://shop"], "no host can match"),
+        (
+            ["--path", "/a#b"],
+            "what follows a `#` is not sent; write /a",
+        ),
+        (["--path", "/a b"], "write %20"),
+        (["--method", ""], "is not a method"),
+        (["--method", "P*"], "stands for nothing"),
         (["--max-body", "1.5M"], "is not a size"),
     ] {
         let all = [["replay", "in"], arguments].concat();
@@ -211,6 +219,116 @@ fn mistakes() {
     let error = config("limits:\n  bodies: 1\n");
     assert!(error.starts_with("meshtap: m.yaml:2:3: "), "{error}");
     assert!(!error.contains("at line"), "{error}");
+    let error = config("policy: {redaction: {mode: off}}\n");
+    assert!(error.ends_with("; there is `redaction.mode`\n"), "{error}");
+    let mut command = scratch.command(&["replay", "-"]);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let error = text_of_error(&output);
+    assert!(
+        error.starts_with("meshtap: standard input is neither"),
+        "{error}"
+    );
+}
+
+/// A packet capture (pcap, raw IPv4) of connections: what the client says first, and the server.
+fn packets(connections: &[(&[u8], &[u8])]) -> Vec<u8> {
+    const CLIENT: [u8; 4] = [10, 0, 0, 1];
+    const SERVER: [u8; 4] = [10, 0, 0, 2];
+    let mut file = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 101]
+        .map(u32::to_le_bytes)
+        .concat();
+    let mut seconds = 0;
+    for (number, (first, second)) in connections.iter().enumerate() {
+        let port = 40_000 + u16::try_from(number).unwrap();
+        let mut packet = |from_client: bool, seq: u32, ack: u32, flags: u8, bytes: &[u8]| {
+            let (ends, ports) = match from_client {
+                true => ([CLIENT, SERVER], [port, 443]),
+                false => ([SERVER, CLIENT], [443, port]),
+            };
+            let total = u16::try_from(40 + bytes.len()).unwrap();
+            let ip = [
+                &[0x45, 0][..],
+                &total.to_be_bytes(),
+                &[0, 0, 0x40, 0, 64, 6, 0, 0],
+            ];
+            let ip = [ip.concat(), ends.concat()].concat();
+            let numbers = [seq.to_be_bytes(), ack.to_be_bytes()].concat();
+            let ports = ports.map(u16::to_be_bytes).concat();
+            let tcp = [
+                &ports[..],
+                &numbers,
+                &[0x50, flags, 255, 255, 0, 0, 0, 0],
+                bytes,
+            ]
+            .concat();
+            seconds += 1;
+            let length = u32::from(total);
+            let head = [seconds, 0, length, length].map(u32::to_le_bytes).concat();
+            file.extend([head, ip, tcp].concat());
+        };
+        let [after_first, after_second] =
+            [first, second].map(|bytes| 1 + u32::try_from(bytes.len()).unwrap());
+        packet(true, 0, 0, 2, b"");
+        packet(false, 0, 1, 0x12, b"");
+        packet(true, 1, 1, 0x18, first);
+        packet(false, 1, after_first, 0x18, second);
+        packet(true, after_first, after_second, 0x11, b"");
+        packet(false, after_second, after_first + 1, 0x11, b"");
+    }
+    file
+}
+
+#[test]
+fn what_is_not_read_is_summed_up_by_kind() {
+    let scratch = Scratch::new();
+    let hello: &[u8] = b"\x16\x03\x01\x00\xf0\x01\x00\x00\xec\x03\x03";
+    let server: &[u8] = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03";
+    let version: &[u8] = b"SSH-2.0-OpenSSH_9\r\n";
+    let alert: &[u8] = b"\x15\x03\x03\x00\x02\x02\x28";
+    let plain: (&[u8], &[u8]) = (
+        b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    );
+    let file = packets(&[(hello, server), plain, (version, version), (hello, alert)]);
+    fs::write(scratch.0.join("a.pcap"), file).unwrap();
+    let output = scratch.run(&["replay", "a.pcap"]);
+    let said = text(&output.stderr);
+    assert!(said.contains("1 exchange started = 1 shown\n"), "{said}");
+    assert!(said.contains(" on 4 connections in "), "{said}");
+    assert!(said.contains("; not read: 2 TLS, 1 other\n"), "{said}");
+    let refused = scratch.run(&["replay", "a.pcap", "--pid", "1"]);
+    let said = text_of_error(&refused);
+    assert!(
+        said.contains("a packet capture, which has no processes"),
+        "{said}"
+    );
+}
+
+/// At the end of a run, what went wrong stands once.
+#[test]
+fn an_error_of_delivery_stands_once_at_the_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut bytes = [0; 64 * 1024];
+            let _ = stream.read(&mut bytes);
+            let reply = "HTTP/1.1 404 Not Found\r\nContent-Length: 8\r\n\r\nnobody!!";
+            let _ = stream.write_all(reply.as_bytes());
+        }
+    });
+    let scratch = Scratch::new();
+    let output = scratch.run(&["replay", "in", "--otlp", &endpoint]);
+    let said = text_of_error(&output);
+    let (_, end) = said.split_once(" started = ").unwrap();
+    assert_eq!(end.matches("nobody!!").count(), 1, "{said}");
+    assert_eq!(end.matches("permanent_error").count(), 1, "{said}");
+    let last = end.lines().last().unwrap();
+    assert_eq!(
+        last, "meshtap: not everything was delivered: otlp misses 36 of 36 spans",
+        "{said}"
+    );
 }
 
 #[track_caller]

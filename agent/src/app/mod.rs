@@ -47,12 +47,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use thiserror::Error;
+use tracing::Level;
 
 use crate::capture::kernel::CaptureError;
 use crate::capture::record::RecordError;
 use crate::cli::{Cli, Command};
 use crate::policy::PolicyError;
 use crate::redact::{GateError, RedactError};
+use crate::units::counted;
 
 /// What libraries have to say goes to stderr as what the agent says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,6 +71,17 @@ impl io::Write for Said {
     }
 }
 
+/// What the BPF programs, their loader and the exporters have to say goes to stderr.
+fn diagnostics(verbose: bool) {
+    let level = if verbose { Level::DEBUG } else { Level::WARN };
+    // Fails when there is a subscriber already, which is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(|| Said)
+        .with_ansi(false)
+        .try_init();
+}
+
 /// Why a command ends with a non-zero exit code. One sentence each, and what to do about it.
 #[derive(Debug, Error)]
 enum Failure {
@@ -76,7 +89,7 @@ enum Failure {
     Capture(#[from] CaptureError),
     #[error("{}: {error}", path.display())]
     Recording { path: PathBuf, error: RecordError },
-    #[error("{}: {error} (read so far: {events} events, shown above)", path.display())]
+    #[error("{}: {error} (read so far: {}, shown above)", path.display(), counted(*events, "event"))]
     CutRecording {
         path: PathBuf,
         events: u64,
@@ -89,7 +102,7 @@ enum Failure {
         .0.display()
     )]
     Unknown(PathBuf),
-    #[error("{}: {error} (read so far: {packets} packets, shown above)", path.display())]
+    #[error("{}: {error} (read so far: {}, shown above)", path.display(), counted(*packets, "packet"))]
     CutPackets {
         path: PathBuf,
         packets: u64,

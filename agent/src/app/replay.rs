@@ -15,12 +15,13 @@ use super::queue::WhenFull;
 use super::run::{self, Finished, Run, limits};
 use super::stop::Stop;
 use super::tap::random_key;
-use super::{Failure, say};
+use super::{Failure, diagnostics, say};
 use crate::capture::pcap::{self, Capture, Totals};
 use crate::capture::record::{MAGIC, Owners, Reader};
 use crate::cli::ReplayArgs;
 use crate::clock::WallClock;
 use crate::engine::Limits;
+use crate::units::counted;
 
 /// What is replayed.
 struct Input {
@@ -38,7 +39,7 @@ const HEAD: u64 = 8;
 impl Input {
     /// Opens a file, or standard input for `-`.
     fn open(path: &Path) -> io::Result<Self> {
-        let mut file = match path.as_os_str() == "-" {
+        let mut file = match is_stdin(path) {
             true => File::from(rustix::io::dup(rustix::stdio::stdin())?),
             false => File::open(path)?,
         };
@@ -49,7 +50,7 @@ impl Input {
             file.rewind()?;
         }
         Ok(Self {
-            path: path.to_owned(),
+            path: named(path),
             file,
             head,
             is_regular,
@@ -88,12 +89,25 @@ impl Input {
     }
 }
 
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// What an error calls it.
+fn named(path: &Path) -> PathBuf {
+    match is_stdin(path) {
+        true => "standard input".into(),
+        false => path.to_owned(),
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
+    diagnostics(false);
     let name = args.file.file_name().unwrap_or(args.file.as_os_str());
     let looking = Looking::of(&args.output, &name.to_string_lossy())?;
     let input = Input::open(&args.file).map_err(|error| Failure::Read {
-        path: args.file.clone(),
+        path: named(&args.file),
         error,
     })?;
     let outputs = Outputs::open(&args.output, None, Some(&input.file))?;
@@ -102,7 +116,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     } else if pcap::recognizes(&input.head) {
         packets(args, &input, outputs, looking)
     } else {
-        Err(Failure::Unknown(args.file.clone()))
+        Err(Failure::Unknown(input.path))
     }
 }
 
@@ -113,7 +127,7 @@ fn recording(
     looking: Looking,
 ) -> Result<(), Failure> {
     let error = |error| Failure::Recording {
-        path: args.file.clone(),
+        path: input.path.clone(),
         error,
     };
     let mut file = input.spool().map_err(|error| input.read(error))?;
@@ -154,12 +168,13 @@ fn recording(
     let lost = ended.source.lost();
     if lost > 0 {
         say(&format!(
-            "meshtap: {lost} events are missing from the recording: its disk was too slow or full\n"
+            "meshtap: missing from the recording, whose disk was too slow or full: {}\n",
+            counted(lost, "event")
         ));
     }
     output.map_err(Failure::Output)?;
     ended.error.map_err(|error| Failure::CutRecording {
-        path: args.file.clone(),
+        path: input.path.clone(),
         events: ended.source.events(),
         error: error.to_string(),
     })?;
@@ -172,6 +187,12 @@ fn packets(
     outputs: Outputs,
     looking: Looking,
 ) -> Result<(), Failure> {
+    if !args.output.pid.is_empty() {
+        return Err(Failure::Setting(format!(
+            "--pid matches nothing: {} is a packet capture, which has no processes",
+            input.path.display()
+        )));
+    }
     let stream = input.stream().map_err(|error| input.read(error))?;
     let source = Capture::read(stream).map_err(|error| input.read(error.into()))?;
     let stop = Stop::default();
@@ -213,7 +234,7 @@ fn packets(
     }
     output.map_err(Failure::Output)?;
     ended.error.map_err(|error| Failure::CutPackets {
-        path: args.file.clone(),
+        path: input.path.clone(),
         packets: totals.packets,
         error,
     })?;
@@ -226,22 +247,24 @@ fn remarks(totals: &Totals) -> Option<String> {
     let mut text = String::new();
     if let Some(unread) = totals.unread() {
         text += &format!(
-            "meshtap: {} packets, {} of them TCP; not read: {unread}\n",
-            totals.packets, totals.tcp
+            "meshtap: {}, {} of them TCP; not read: {unread}\n",
+            counted(totals.packets, "packet"),
+            totals.tcp
         );
     }
     if totals.cut > 0 {
         text += &format!(
-            "meshtap: {} packets were cut after {} bytes by the snap length of the capture; \
-             heads and bodies miss the rest\n",
-            totals.cut, totals.kept
+            "meshtap: {} cut after {} by the snap length of the capture; heads and bodies miss the \
+             rest\n",
+            counted(totals.cut, "packet"),
+            counted(totals.kept as u64, "byte")
         );
     }
     if totals.suspects > 0 {
         text += &format!(
-            "meshtap: {} packets have a wrong TCP checksum where others have a right one; they \
-             count where their receiver acknowledged them\n",
-            totals.suspects
+            "meshtap: {} with a wrong TCP checksum, where others have a right one; what their \
+             receiver acknowledged counts\n",
+            counted(totals.suspects, "packet")
         );
     }
     (!text.is_empty()).then_some(text)
@@ -262,6 +285,6 @@ mod tests {
         totals.cut = 3;
         totals.kept = 96;
         let text = remarks(&totals).unwrap();
-        assert!(text.contains("3 packets were cut after 96 bytes"), "{text}");
+        assert!(text.contains("3 packets cut after 96 bytes"), "{text}");
     }
 }

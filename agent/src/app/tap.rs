@@ -11,8 +11,6 @@ use meshtap_common::{
     SIDE_CLIENT, SIDE_SERVER,
 };
 
-use tracing::Level;
-
 use super::looking::Looking;
 use super::lookup::Lookup;
 use super::outputs::{self, Outputs};
@@ -23,7 +21,7 @@ use super::queue::WhenFull;
 use super::run::{self, Finished, Run, limits};
 use super::signals::undisturbed;
 use super::stop::Stop;
-use super::{Failure, Said, pids, programs, say};
+use super::{Failure, diagnostics, pids, programs, say};
 use crate::capture::Source;
 use crate::capture::kernel::{Capture, CaptureOptions};
 use crate::capture::record::{Meta, ProcessRecorder, Recorder, RecordingSource};
@@ -218,17 +216,6 @@ pub(super) fn random_key() -> Result<[u8; 16], Failure> {
     Ok(key)
 }
 
-/// What the BPF programs and their loader have to say goes to stderr.
-fn diagnostics(verbose: bool) {
-    let level = if verbose { Level::DEBUG } else { Level::WARN };
-    // Fails when there is a subscriber already, which is as good.
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(|| Said)
-        .with_ansi(false)
-        .try_init();
-}
-
 fn options(args: &TapArgs) -> CaptureOptions {
     let mut config = CaptureConfig {
         ignored_mark: args.ignore_mark.value,
@@ -305,7 +292,100 @@ fn add_drops(report: &mut Report, capture: &Capture, ring_bytes: u32) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use clap::{CommandFactory as _, Parser as _};
+
     use super::*;
+    use crate::cli::{Cli, Command};
+
+    /// How the BPF programs capture with these arguments.
+    fn captures(arguments: &[&str]) -> String {
+        let line = ["meshtap", "tap"].iter().chain(arguments);
+        let Command::Tap(args) = Cli::try_parse_from(line).expect("arguments").command else {
+            panic!("another command");
+        };
+        format!("{:?}", options(&args))
+    }
+
+    /// What docs/output.md says of a recording: these options change it, no other does.
+    #[test]
+    fn which_options_change_a_recording() {
+        const CHANGING: [(&str, &str); 7] = [
+            ("cgroup", "/sys/fs/cgroup/x"),
+            ("side", "server"),
+            ("ignore-mark", "0x539/0xfff"),
+            ("port", "80"),
+            ("max-body", "1MiB"),
+            ("tls", "auto"),
+            ("ring-size", "1MiB"),
+        ];
+        // They end it.
+        const ENDING: [(&str, &str); 2] = [("duration", "3s"), ("count", "3")];
+        const OTHERS: [(&str, &str); 20] = [
+            ("pid", "1"),
+            ("host", "a"),
+            ("path", "/a"),
+            ("method", "GET"),
+            ("status", "5xx"),
+            ("max-exchange-age", "1s"),
+            ("record", "f"),
+            ("har", "f"),
+            ("ledger-json", "f"),
+            ("color", "never"),
+            ("otlp", "http://a"),
+            ("web", "8080"),
+            ("interactive", ""),
+            ("json", ""),
+            ("verbose", ""),
+            ("no-redact", ""),
+            ("log", ""),
+            ("otlp-protocol", "grpc"),
+            ("profile", "semconv"),
+            ("web-idle", "1h"),
+        ];
+        let page = include_str!("../../../docs/output.md");
+        let (_, page) = page.split_once("## Recordings").expect("the section");
+        let usual = captures(&[]);
+        let line = |(name, value): (&str, &str)| {
+            let option = match value {
+                "" => format!("--{name}"),
+                value => format!("--{name}={value}"),
+            };
+            let needed = match name {
+                "otlp-protocol" | "profile" => &["--otlp=http://a"][..],
+                "web-idle" => &["--web"],
+                _ => &[],
+            };
+            captures(&[&[option.as_str()], needed].concat())
+        };
+        for option in CHANGING {
+            assert_ne!(line(option), usual, "{option:?}");
+            assert!(page.contains(&format!("`--{}`", option.0)), "{option:?}");
+        }
+        for option in ENDING.iter().chain(&OTHERS) {
+            // Diagnostics are no part of it.
+            let same = line(*option).replace("log: 4", "log: 0") == usual;
+            assert!(same, "{option:?}");
+        }
+        for (name, _) in ENDING.iter().chain(&OTHERS[..5]) {
+            assert!(page.contains(&format!("`--{name}`")), "{name}");
+        }
+        let known = CHANGING.iter().chain(&ENDING).chain(&OTHERS);
+        let known: HashSet<_> = known.map(|(name, _)| *name).collect();
+        let command = Cli::command();
+        let tap = command.find_subcommand("tap").expect("the command");
+        for name in tap.get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(
+                name.starts_with("web") || known.contains(name),
+                "--{name} is not listed"
+            );
+        }
+        assert!(
+            page.contains(&format!("at most {MAX_PORTS} ports")),
+            "{MAX_PORTS}"
+        );
+    }
 
     #[test]
     fn which_ports_narrow_the_capture() {

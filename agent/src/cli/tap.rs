@@ -26,8 +26,9 @@ pub struct TapArgs {
     /// Also write the raw kernel events to a file, for `meshtap replay`. It holds plaintext
     /// traffic.
     ///
-    /// `-` is standard output, and then nothing else is printed there. Only --cgroup, --port,
-    /// --side and --ignore-mark narrow a recording; the other filters narrow what is shown.
+    /// `-` is standard output, and then nothing else is printed there. Only --cgroup, --side,
+    /// --ignore-mark and --port narrow a recording (--port not with a client's port, or more than
+    /// 16); --max-body bounds the bodies in it. The other filters narrow what is shown.
     #[arg(long, value_name = "FILE", help_heading = "Capture")]
     pub record: Option<PathBuf>,
 
