@@ -73,6 +73,17 @@ mod tests {
         assert_eq!(INDEX.matches("<script").count(), 1);
     }
 
+    /// One exchange is none of several exchanges: `counted` knows.
+    #[test]
+    fn counts_have_their_nouns() {
+        for asset in ASSETS {
+            for noun in ["exchanges", "messages"] {
+                let fixed = format!(")}} {noun}");
+                assert!(!asset.content.contains(&fixed), "{}: {noun}", asset.name);
+            }
+        }
+    }
+
     #[test]
     fn whatever_is_imported_is_there() {
         let all = ASSETS.iter().map(|asset| asset.content).chain([INDEX]);

@@ -1,6 +1,6 @@
 // One body: as text, indented, as fields, or as bytes; with a search that marks what it finds.
 
-import { bytes, count, element, visible, visibleText } from "./format.js";
+import { bytes, count, counted, element, visible, visibleText } from "./format.js";
 
 /// Characters and bytes that are shown before one asks for more: a browser lays out so much at
 /// once without a pause.
@@ -87,7 +87,7 @@ function modes(type, text) {
 
 function remarks(message) {
   const said = [bytes(message.body_size)];
-  if (message.messages !== undefined) said.push(`${count(message.messages)} messages`);
+  if (message.messages !== undefined) said.push(counted(message.messages, "message"));
   if (message.body_omitted) said.push(`omitted: ${message.body_omitted}`);
   if (message.body_truncated) said.push("not whole");
   if (message.body_undecoded) said.push("with its content coding");

@@ -40,6 +40,8 @@ export function bytes(count) {
 
 const grouped = new Intl.NumberFormat("en", { useGrouping: true });
 export const count = (number) => grouped.format(number).replaceAll(",", "\u202f");
+/// A count with its noun, which is given in the singular.
+export const counted = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 
 export function rate(perSecond) {
   if (!Number.isFinite(perSecond)) return "–";

@@ -1,6 +1,6 @@
 // The list: a few elements that are moved and filled as one scrolls, however many rows there are.
 
-import { bytes, clock, count, duration, element, kind, visible } from "./format.js";
+import { bytes, clock, counted, duration, element, kind, visible } from "./format.js";
 
 /// Rows beyond each edge that are made as well.
 const MORE = 8;
@@ -199,6 +199,6 @@ export class List {
 
   /// Says how many there are, for people who cannot see the list.
   describe() {
-    return `${count(this.rows.shown.length)} exchanges`;
+    return counted(this.rows.shown.length, "exchange");
   }
 }

@@ -1,7 +1,7 @@
 // Wires the page: one place that knows its elements.
 
 import { Detail } from "./detail.js";
-import { bytes, count } from "./format.js";
+import { bytes, count, counted } from "./format.js";
 import { List } from "./list.js";
 import { draw as drawMap } from "./map.js";
 import { glance } from "./plots.js";
@@ -92,7 +92,7 @@ function changed() {
 function totals() {
   const kept = rows.all.length;
   const shown = rows.shown.length;
-  at("totals").textContent = shown === kept ? `${count(kept)} exchanges` : `${count(shown)} of ${count(kept)} exchanges`;
+  at("totals").textContent = shown === kept ? counted(kept, "exchange") : `${count(shown)} of ${counted(kept, "exchange")}`;
   at("pause").textContent = rows.paused ? `Paused · ${count(rows.held)} new` : "Pause";
   if (!held) return;
   const said = [];
@@ -211,7 +211,7 @@ function choose(files) {
   if (!file) return;
   notice(`Sending ${file.name}`);
   server.send(file, (part) => notice(`Sending ${file.name}: ${Math.round(part * 100)} %`)).then(
-    (done) => notice(`${count(done.exchanges)} exchanges from ${file.name}${done.remark ? `; ${done.remark}` : ""}`),
+    (done) => notice(`${counted(done.exchanges, "exchange")} from ${file.name}${done.remark ? `; ${done.remark}` : ""}`),
     (error) => notice(`${file.name}: ${error.message}`),
   );
 }
@@ -237,7 +237,7 @@ function exportHar() {
   document.body.append(link);
   link.click();
   link.remove();
-  return notice(`${count(rows.shown.length)} exchanges go to meshtap.har.`);
+  return notice(`To meshtap.har: ${counted(rows.shown.length, "exchange")}.`);
 }
 
 function sortBy(name) {

@@ -1,6 +1,6 @@
 // Who calls whom: a picture, and the same as a table.
 
-import { count, duration, element, quantile, rate, share, visible } from "./format.js";
+import { count, counted, duration, element, quantile, rate, share, visible } from "./format.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const [BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, EDGE] = [168, 44, 196, 38, 26];
@@ -196,7 +196,7 @@ function picture(edges, onPair) {
     const wide = 1.2 + 3.3 * (Math.log(1 + edge.count) / Math.log(1 + most));
     const line = svg("path", { d: path, class: "edge", "stroke-width": wide.toFixed(2), "marker-end": "url(#arrow)", "data-health": health(edge) });
     const wrap = svg("g", { class: "edge-group" }, line, svg("path", { d: path, class: "edge-area" }));
-    wrap.append(svg("title", {}, `${visible(edge.from)} → ${visible(edge.to)}: ${count(edge.count)} exchanges`));
+    wrap.append(svg("title", {}, `${visible(edge.from)} → ${visible(edge.to)}: ${counted(edge.count, "exchange")}`));
     wrap.addEventListener("click", () => onPair(edge));
     root.append(wrap);
     labels.push(label(edge, middle, taken));
