@@ -248,6 +248,84 @@ fn a_bad_checksum_hides_no_connection() {
     }
 }
 
+/// A reset that TCP refuses, in the middle of the request, or before it.
+fn refused_reset(forge: impl Fn(&mut Segment<'_>) + Send + Sync) {
+    let payload = [b'X'; 500];
+    let send = |peer: &mut RawConnection<'_>, payload: &[u8]| {
+        let mut segment = peer.segment(payload);
+        segment.rst = true;
+        forge(&mut segment);
+        peer.send(&segment);
+    };
+    check(|peer, bytes| {
+        let (start, end) = bytes.split_at(1500);
+        peer.data(start);
+        send(peer, &payload);
+        peer.data(end);
+    });
+    check(|peer, bytes| {
+        send(peer, HIDING[0]);
+        send(peer, &payload);
+        peer.data(bytes);
+    });
+}
+
+#[test]
+fn a_refused_reset_ends_nothing() {
+    refused_reset(with_a_bad_checksum);
+    // After what the socket expects, far after it, before it.
+    refused_reset(|segment| segment.seq = segment.seq.wrapping_add(1));
+    refused_reset(|segment| segment.seq = segment.seq.wrapping_add(500));
+    refused_reset(far_ahead);
+    // It ends where the socket stands.
+    refused_reset(|segment| {
+        let len = u32::try_from(segment.payload.len()).expect("small");
+        segment.seq = segment.seq.wrapping_sub(len);
+    });
+    refused_reset(|segment| {
+        (segment.payload, segment.seq) = (b"", segment.seq.wrapping_add(1));
+    });
+}
+
+/// Bytes that TCP refuses, and a reset at their end: neither counts.
+#[test]
+fn a_reset_after_refused_bytes_ends_nothing() {
+    check(|peer, bytes| {
+        let (start, end) = bytes.split_at(1500);
+        peer.data(start);
+        let mut segment = peer.segment(&[b'X'; 500]);
+        with_a_bad_checksum(&mut segment);
+        peer.send(&segment);
+        let mut reset = peer.segment(b"");
+        (reset.rst, reset.seq) = (true, reset.seq.wrapping_add(500));
+        peer.send(&reset);
+        peer.data(end);
+    });
+}
+
+/// One that TCP takes ends the connection, and what it carries is no part of the stream.
+#[test]
+fn a_reset_with_a_payload() {
+    live(|bench: &Bench| {
+        let network = RawNetwork::new(&bench.netns, 1);
+        let listener = TcpListener::bind((network.own(false), PORT)).expect("bind");
+        let tap = Tap::new(bench).server_side().arg("--no-redact").start();
+        let mut peer = network.connect(false, 40_000, PORT);
+        let (mut server, _) = listener.accept().expect("accept");
+        peer.data(&request("one", 3000)[..1500]);
+        let mut reset = peer.segment(&[b'X'; 500]);
+        reset.rst = true;
+        peer.send(&reset);
+        server.read_to_end(&mut Vec::new()).expect_err("a reset");
+        tap.emitted(1);
+        let report = tap.finish();
+        let text = report.only().request().bytes();
+        assert_eq!(report.only().target(), "/message?id=one&size=5");
+        assert!(!text.contains(&b'X'), "{text:?}");
+        assert!(report.only().partial().is_some(), "{:#?}", report.lines);
+    });
+}
+
 #[test]
 fn a_refused_segment_is_not_emitted() {
     refused_in_between(without_acknowledgement);

@@ -149,7 +149,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         known: Option<&'static mut FlowState>,
         ctx: &SkBuffContext,
     ) -> Option<Record> {
-        let payload_len = self.packet.payload_len;
+        let payload_len = self.packet.stream_len();
         let flow = match known {
             Some(flow) => flow,
             // The end of a connection that was never of interest.
@@ -252,7 +252,10 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         let mut content = Content::Payload;
         let mut flags = if position.start { FLAG_START } else { 0 };
         let mut wakeup_bytes = self.config.wakeup_bytes;
-        if packet.payload_len == 0 || distance(position.expected, packet.end()) <= 0 {
+        if packet.flags & TCP_RST != 0 && packet.payload_len != 0 {
+            // Its number and its length show whether TCP may refuse it.
+            content = Content::Length;
+        } else if packet.payload_len == 0 || distance(position.expected, packet.end()) <= 0 {
             // Given before, if anything. An end is emitted all the same, and what is urgent.
             if !packet.is_end() && !packet.is_urgent() {
                 return None;

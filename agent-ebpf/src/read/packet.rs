@@ -62,6 +62,16 @@ impl Packet {
         self.seq.wrapping_add(self.payload_len)
     }
 
+    /// Bytes of the stream that it carries: what a reset has is none of it (RFC 9293 §3.5.2).
+    #[inline(always)]
+    pub(crate) const fn stream_len(&self) -> u32 {
+        if self.flags & TCP_RST != 0 {
+            0
+        } else {
+            self.payload_len
+        }
+    }
+
     /// Ends its direction, or the connection.
     #[inline(always)]
     pub(crate) const fn is_end(&self) -> bool {

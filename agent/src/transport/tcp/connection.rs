@@ -49,7 +49,9 @@ impl Tcp {
         receiver: &mut impl FnMut(Direction, Item<'_>),
     ) -> Progress {
         self.gate.note(segment);
-        if !self.gate.is_empty() && self.release(segment, bounds, receiver) == Progress::Reset {
+        if !self.gate.is_empty()
+            && self.let_through(bounds, receiver, Gate::taken) == Progress::Reset
+        {
             return Progress::Reset;
         }
         if !bounds.positions || !self.gate.is_for(segment) {
@@ -59,25 +61,8 @@ impl Tcp {
         self.let_through(bounds, receiver, |gate| gate.overflow(bounds.reorder_bytes))
     }
 
-    /// Lets through what a segment shows to be taken.
-    #[inline(never)]
-    fn release(
-        &mut self,
-        segment: &Segment<'_>,
-        bounds: &Bounds,
-        receiver: &mut impl FnMut(Direction, Item<'_>),
-    ) -> Progress {
-        let before = |gate: &mut Gate| gate.before(segment.seq);
-        if segment.rst
-            && segment.direction == Direction::Ingress
-            && self.let_through(bounds, receiver, before) == Progress::Reset
-        {
-            return Progress::Reset;
-        }
-        self.let_through(bounds, receiver, Gate::taken)
-    }
-
     /// Lets through what `next` gives, until the connection is reset.
+    #[inline(never)]
     fn let_through(
         &mut self,
         bounds: &Bounds,
@@ -124,7 +109,7 @@ impl Tcp {
             ingress,
             egress,
             reset,
-            ..
+            gate,
         } = self;
         let (own, other) = match direction {
             Direction::Ingress => (ingress, egress),
@@ -132,11 +117,11 @@ impl Tcp {
         };
         if segment.rst {
             // What a reset carries is no part of the stream (RFC 9293 §3.5.2).
-            return match reset::judge(&own.assembler, segment) {
+            return match reset::judge(&own.assembler, segment, gate) {
                 Verdict::Ignored => Progress::Open,
                 Verdict::Over => Progress::Reset,
                 Verdict::Waits(overtaking) => {
-                    reset.get_or_insert(overtaking);
+                    reset::wait(reset, overtaking);
                     Progress::Open
                 }
             };

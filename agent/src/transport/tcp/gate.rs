@@ -63,7 +63,7 @@ impl Gate {
             Direction::Ingress => (Role::Server, segment.expected),
             Direction::Egress => (Role::Client, segment.ack),
         };
-        if self.role == Role::Unknown && (segment.wire_len > 0 || segment.fin) {
+        if self.role == Role::Unknown && !segment.rst && (segment.wire_len > 0 || segment.fin) {
             self.role = role;
         }
         if self.held.is_empty() {
@@ -147,11 +147,14 @@ impl Gate {
         None
     }
 
-    /// All that lies before a reset: it is not in doubt.
-    pub(super) fn before(&mut self, reset: u32) -> Option<Held> {
-        let is_before = |held: &Held| distance(held.end(), reset) >= 0;
-        let at = self.held.iter().position(is_before)?;
-        self.remove(at)
+    /// Does a segment wait that ends there?
+    pub(super) fn ends_at(&self, seq: u32) -> bool {
+        self.held.iter().any(|held| held.end() == seq)
+    }
+
+    /// Does a segment wait that ends after that?
+    pub(super) fn reaches_past(&self, seq: u32) -> bool {
+        self.held.iter().any(|held| distance(seq, held.end()) > 0)
     }
 
     fn remove(&mut self, at: usize) -> Option<Held> {

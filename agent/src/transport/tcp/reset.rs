@@ -1,5 +1,6 @@
 //! What a reset means: it ends a connection when TCP would let it (RFC 9293 §3.10.7.4).
 
+use super::gate::Gate;
 use super::{Assembler, distance};
 use crate::capture::Segment;
 use crate::flow::{Direction, Nanos};
@@ -35,19 +36,31 @@ pub(super) enum Verdict {
 /// Those that a socket sends are its own. Those that it receives it takes only at the number that
 /// it expects, and challenges others (RFC 5961 §3.2): a reset that overtook bytes comes again.
 /// Linux also takes one at the end of what it has beyond a hole (`tcp_validate_incoming`).
-pub(super) fn judge(own: &Assembler, segment: &Segment<'_>) -> Verdict {
-    let exact = segment.direction == Direction::Egress || is_exact(own, segment);
-    if !exact && own.last_kept() != Some(segment.seq) {
+///
+/// The hook runs before TCP has looked at what is in the socket's backlog, so it may take one at the
+/// end of what was received, too: that of the direction, or of a segment that waits, in the gate
+/// (`held`). Linux verifies the checksum of short packets before the hook runs; of one with a
+/// payload, nothing but silence shows that it was right.
+pub(super) fn judge(own: &Assembler, segment: &Segment<'_>, held: &Gate) -> Verdict {
+    let is_certain = segment.direction == Direction::Egress || is_certain(own, segment, held);
+    if !is_certain && !is_possible(own, segment, held) {
         return Verdict::Ignored;
     }
-    match exact && has_reached(own, segment.seq) {
+    match is_certain && has_reached(own, segment.seq) {
         true => Verdict::Over,
         false => Verdict::Waits(Reset {
             direction: segment.direction,
             seq: segment.seq,
-            doubtful: !exact,
+            doubtful: !is_certain,
             time: segment.time,
         }),
+    }
+}
+
+/// Has a connection wait for a reset, unless it does already for one that is not in doubt.
+pub(super) fn wait(waiting: &mut Option<Reset>, overtaking: Reset) {
+    if waiting.is_none_or(|reset| reset.doubtful && !overtaking.doubtful) {
+        *waiting = Some(overtaking);
     }
 }
 
@@ -57,17 +70,28 @@ pub(super) fn refute(reset: &mut Option<Reset>) {
     reset.take_if(|reset| reset.doubtful);
 }
 
-/// A reset has the number that the socket expects. The hook runs before TCP has looked at what is
-/// in the socket's backlog: the position says where it will stand.
-fn is_exact(own: &Assembler, segment: &Segment<'_>) -> bool {
-    let Some(position) = own.position() else {
-        return segment.seq == segment.expected;
-    };
-    let ahead = distance(position, segment.seq);
-    ahead == 0
+/// A reset has the number that the socket expects, and nothing was received after that.
+fn is_certain(own: &Assembler, segment: &Segment<'_>, held: &Gate) -> bool {
+    // Linux takes it before the FIN that it has received, too (`tcp_reset_check`).
+    let is_exact = segment.seq == segment.expected
+        || own.ended() && segment.seq.wrapping_add(1) == segment.expected;
+    let is_last = own
+        .position()
+        .is_none_or(|position| distance(position, segment.seq) >= 0);
+    is_exact && is_last && segment.wire_len == 0 && !held.reaches_past(segment.seq)
+}
+
+/// A reset has the number that the socket expects, or will expect.
+fn is_possible(own: &Assembler, segment: &Segment<'_>, held: &Gate) -> bool {
+    let is_last = own.position().is_some_and(|position| {
+        let ahead = distance(position, segment.seq);
         // A FIN takes one number.
-        || ahead == 1 && own.ended()
-        || ahead > 0 && segment.seq == segment.expected
+        ahead == 0 || ahead == 1 && own.ended()
+    });
+    is_last
+        || segment.seq == segment.expected
+        || own.last_kept() == Some(segment.seq)
+        || held.ends_at(segment.seq)
 }
 
 impl Reset {
@@ -130,17 +154,30 @@ mod tests {
     }
 
     fn check(own: &Assembler, way: Direction, (seq, expected): (u32, u32), verdict: &str) {
+        assert_eq!(
+            judged(own, way, (seq, expected), b"", &Gate::default()),
+            verdict
+        );
+    }
+
+    #[track_caller]
+    fn judged(
+        own: &Assembler,
+        way: Direction,
+        (seq, expected): (u32, u32),
+        payload: &[u8],
+        held: &Gate,
+    ) -> &'static str {
         let rst = Segment {
             rst: true,
-            ..segment(way, seq, expected, b"")
+            ..segment(way, seq, expected, payload)
         };
-        let got = match judge(own, &rst) {
+        match judge(own, &rst, held) {
             Verdict::Ignored => "ignored",
             Verdict::Over => "over",
             Verdict::Waits(reset) if reset.doubtful => "doubtful",
             Verdict::Waits(_) => "waits",
-        };
-        assert_eq!(got, verdict, "{seq} {expected}");
+        }
     }
 
     #[test]
@@ -157,13 +194,42 @@ mod tests {
         ] {
             check(&own, way, (seq, 15), verdict);
         }
-        // What was received is in the socket's backlog.
-        check(&own, way, (15, 10), "over");
-        check(&own, way, (10, 10), "ignored");
+        // What was received is in the socket's backlog, or was refused.
+        check(&own, way, (15, 10), "doubtful");
+        check(&own, way, (10, 10), "doubtful");
         // The socket is past what was seen.
         check(&own, way, (30, 30), "waits");
         check(&Assembler::default(), way, (30, 30), "over");
         check(&Assembler::default(), way, (31, 30), "ignored");
+    }
+
+    #[test]
+    fn received_with_a_payload() {
+        let way = Direction::Ingress;
+        let own = direction(way, false, false);
+        for (seq, verdict) in [(15, "doubtful"), (14, "ignored"), (10, "ignored")] {
+            assert_eq!(
+                judged(&own, way, (seq, 15), b"aaaaa", &Gate::default()),
+                verdict
+            );
+        }
+    }
+
+    #[test]
+    fn received_while_a_segment_waits() {
+        let way = Direction::Ingress;
+        let own = direction(way, false, false);
+        let mut held = Gate::default();
+        held.hold(&segment(way, 15, 15, b"aaaaa"), false);
+        for (seq, expected, verdict) in [
+            // TCP has taken it, or not yet, or has refused it.
+            (20, 20, "waits"),
+            (20, 15, "doubtful"),
+            (15, 15, "doubtful"),
+            (18, 15, "ignored"),
+        ] {
+            assert_eq!(judged(&own, way, (seq, expected), b"", &held), verdict);
+        }
     }
 
     #[test]
