@@ -33,19 +33,30 @@ pub(crate) fn is_acceptable(
     if packet.flags & TCP_RST != 0 {
         return true;
     }
-    packet.flags & TCP_ACK != 0 && acknowledges(packet.ack, numbers, egress)
+    packet.flags & TCP_ACK != 0
+        && acknowledges(packet.ack, numbers, egress, socket)
+        && (!packet.is_urgent() || is_recent(packet.ack, numbers))
 }
 
 /// An acknowledgement of nothing that the socket never sent. An old one may be of any age: not
 /// every version of Linux looks at it where a segment is in order (`tcp_rcv_established`, the fast
 /// path).
 #[inline(always)]
-fn acknowledges(ack: u32, numbers: &Numbers, egress: &DirectionState) -> bool {
-    // `snd_nxt` moves after a segment has left, so the acknowledgement may be here before.
-    let sent = match egress.sent() {
-        Some(next) if distance(numbers.sent, next) > 0 => next,
-        _ => numbers.sent,
-    };
-    // The FIN counts as one.
-    distance(sent, ack) <= 1
+fn acknowledges(ack: u32, numbers: &Numbers, egress: &DirectionState, socket: Socket) -> bool {
+    match egress.sent() {
+        // `snd_nxt` moves after a segment has left, so the acknowledgement may be here before.
+        Some(next) if distance(numbers.sent, next) > 0 => distance(next, ack) <= 0,
+        Some(_) => distance(numbers.sent, ack) <= 0,
+        // A FIN, which counts as one, may have left unseen.
+        None => distance(numbers.sent, ack) <= i32::from(socket.is_closing()),
+    }
+}
+
+/// An acknowledgement that is not older than the connection. Linux looks at that of every urgent
+/// segment, which never takes the fast path (`tcp_ack`), and nothing else proves that it took one
+/// without payload.
+#[inline(always)]
+fn is_recent(ack: u32, numbers: &Numbers) -> bool {
+    let age = distance(ack, numbers.unacknowledged);
+    age <= 0 || (age <= WINDOW && u64::from(age.cast_unsigned()) <= numbers.bytes_acked)
 }

@@ -326,6 +326,24 @@ fn a_reset_with_a_payload() {
     });
 }
 
+/// An acknowledgement of one byte more than was sent: only the end of a stream would be that.
+#[test]
+fn an_acknowledgement_of_an_end_that_was_not_sent() {
+    check(|peer, bytes| {
+        let (start, end) = bytes.split_at(1500);
+        peer.data(start);
+        for payload in [&b""[..], &[b'X'; 500]] {
+            let mut segment = peer.segment(payload);
+            segment.urgent = payload.is_empty().then_some(1000);
+            if let Ack::Number(number) = &mut segment.ack {
+                *number = number.wrapping_add(1);
+            }
+            peer.send(&segment);
+        }
+        peer.data(end);
+    });
+}
+
 #[test]
 fn a_refused_segment_is_not_emitted() {
     refused_in_between(without_acknowledgement);

@@ -135,6 +135,70 @@ fn an_urgent_byte_that_was_announced() {
     });
 }
 
+/// After a response of `sent` bytes of body, announces the last digit of a size as urgent in a
+/// segment without payload: its acknowledgement is `age` bytes old, and it lies `ahead` bytes after
+/// what comes next. What is emitted must be what the server read, which its response shows; or it
+/// is marked, where `is_certain` is false.
+fn announce(sent: usize, age: u32, ahead: u16, is_certain: bool) {
+    live(|bench| {
+        let network = RawNetwork::new(&bench.netns, 1);
+        let _server = MessageServer::start((network.own(false), PORT).into(), Accept::AtOnce);
+        let tap = Tap::new(bench).server_side().arg("--no-redact").start();
+        let mut peer = network.connect(false, 40_000, PORT);
+        let start = peer.ack;
+        peer.data(
+            format!("GET /message?id=one&size={sent} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes(),
+        );
+        peer.read_until(&body_of("one", sent));
+        let before = b"GET /message?id=two&size=1";
+        let mut announcement = peer.segment(b"");
+        announcement.seq = peer.seq.wrapping_add(u32::from(ahead));
+        announcement.ack = match age {
+            // Before the first byte that the server sent.
+            u32::MAX => Ack::Number(start.wrapping_sub(2)),
+            _ => Ack::Number(peer.ack.wrapping_sub(age)),
+        };
+        let pointer = u16::try_from(before.len() + 1).expect("short");
+        announcement.urgent = Some(pointer - ahead);
+        peer.send(&announcement);
+        peer.data(&[before, &b"2 HTTP/1.1\r\nHost: test\r\n\r\n"[..]].concat());
+        // With the digit or without, the last byte is the same.
+        let response = peer.read_until(b"t");
+        peer.close();
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        let [_, two] = &report.exchanges[..] else {
+            panic!("two exchanges: {:#?}", report.lines);
+        };
+        let is_whole = response.windows(2).any(|at| at == b"12");
+        let size = if is_whole { "12" } else { "1" };
+        let is_read = two.target() == format!("/message?id=two&size={size}");
+        let is_marked = report.lines[1].contains("urgent_data");
+        let seen = (sent, age, ahead, is_whole, is_marked);
+        assert!(
+            is_read || (!is_certain && is_marked),
+            "{seen:?} {}",
+            two.target()
+        );
+    });
+}
+
+/// Whether Linux takes an urgent pointer depends on the acknowledgement of its segment.
+#[test]
+fn an_urgent_byte_that_was_announced_with_an_old_acknowledgement() {
+    for ahead in [0, 10] {
+        announce(5, 0, ahead, true);
+        announce(5, 1, ahead, true);
+        announce(5, 40, ahead, true);
+        announce(5, u32::MAX, ahead, true);
+        announce(5, 1 << 20, ahead, true);
+        announce(5, (1 << 30) + 1, ahead, true);
+        announce(100_000, 1000, ahead, true);
+        // Older than the largest window, which nobody but the socket knows.
+        announce(100_000, 80_000, ahead, false);
+    }
+}
+
 /// The peer can be the server, too.
 #[test]
 fn a_server_made_by_hand() {

@@ -181,7 +181,9 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         let position = self.position(&numbers, flow);
         let sent = flow.egress.sent();
         if DIRECTION == DIRECTION_EGRESS {
-            flow.egress.advance(self.packet.end());
+            // The FIN counts as one.
+            let fin = u32::from(self.packet.flags & TCP_FIN);
+            flow.egress.advance(self.packet.end().wrapping_add(fin));
         }
         let is_certain = !position.start || payload_len == 0 || !flow.is_other_unlike(DIRECTION);
         if flow.state != FOLLOWED || !is_certain {

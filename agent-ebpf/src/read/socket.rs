@@ -12,7 +12,11 @@ use crate::maps::Ends;
 pub(super) const AF_INET: u32 = 2;
 pub(super) const AF_INET6: u32 = 10;
 const TCP_SYN_SENT: u32 = 2;
+const TCP_FIN_WAIT1: u32 = 4;
+const TCP_FIN_WAIT2: u32 = 5;
+const TCP_LAST_ACK: u32 = 9;
 const TCP_LISTEN: u32 = 10;
+const TCP_CLOSING: u32 = 11;
 
 /// `::ffff:0:0/96`, the third word in network order (RFC 4291 §2.5.5.2).
 const V4_MAPPED: u32 = 0xffff_u32.to_be();
@@ -71,6 +75,16 @@ impl Socket {
     pub(crate) fn is_connecting(self) -> bool {
         // SAFETY: checked when made.
         unsafe { field!(self.0, bpf_sock, state, u32) == TCP_SYN_SENT }
+    }
+
+    /// It has sent a FIN, or is about to.
+    #[inline(always)]
+    pub(crate) fn is_closing(self) -> bool {
+        const STATES: u32 =
+            1 << TCP_FIN_WAIT1 | 1 << TCP_FIN_WAIT2 | 1 << TCP_LAST_ACK | 1 << TCP_CLOSING;
+        // SAFETY: checked when made.
+        let state = unsafe { field!(self.0, bpf_sock, state, u32) };
+        STATES >> (state & 31) & 1 != 0
     }
 
     #[inline(always)]

@@ -18,16 +18,33 @@ const REACH: i32 = 1 << 16;
 
 /// The urgent bytes ahead of a direction's position, in order.
 #[derive(Debug, Default)]
-pub(super) struct Urgent(Vec<u32>);
+pub(super) struct Urgent(Vec<Announced>);
+
+/// An urgent byte.
+#[derive(Clone, Copy, Debug)]
+struct Announced {
+    seq: u32,
+    /// The segment that said so lay ahead of the direction's position.
+    early: bool,
+}
 
 impl Urgent {
-    fn add(&mut self, seq: u32) {
-        // Linux ignores a pointer that lies before the last one (`tcp_check_urg`).
-        if self.0.last().is_none_or(|last| distance(*last, seq) > 0) {
-            if self.0.len() == MOST {
-                self.0.remove(0);
+    fn add(&mut self, seq: u32, early: bool) {
+        // Linux ignores a pointer that lies before the last one (`tcp_check_urg`). A segment that
+        // lies ahead, it may have refused: that one hides no other.
+        let is_ignored = |last: &Announced| distance(last.seq, seq) <= 0 && !last.early;
+        let at = self.0.partition_point(|one| distance(one.seq, seq) > 0);
+        let is_known = self.0.get(at).is_some_and(|one| one.seq == seq);
+        if is_known || self.0.last().is_some_and(is_ignored) {
+            return;
+        }
+        self.0.insert(at, Announced { seq, early });
+        if self.0.len() > MOST {
+            // Of those that lie ahead the farthest is the least likely.
+            match self.0.last().is_some_and(|last| last.early) {
+                true => drop(self.0.pop()),
+                false => drop(self.0.remove(0)),
             }
-            self.0.push(seq);
         }
     }
 }
@@ -38,13 +55,14 @@ impl Assembler {
     #[cold]
     pub(super) fn announce(&mut self, urgent: u32, segment: u32) {
         if distance(self.at.seq, urgent) >= 0 && distance(segment, urgent) <= REACH {
-            self.urgent.get_or_insert_default().add(urgent);
+            let early = distance(self.at.seq, segment) > 0;
+            self.urgent.get_or_insert_default().add(urgent, early);
         }
     }
 
     /// The next urgent byte before `end`.
     fn urgent_before(&self, end: u32) -> Option<u32> {
-        let first = *self.urgent.as_ref()?.0.first()?;
+        let first = self.urgent.as_ref()?.0.first()?.seq;
         (distance(first, end) > 0).then_some(first)
     }
 
@@ -176,6 +194,17 @@ mod tests {
         check(&[(10, "/caXrYt", Some(13)), (10, "", Some(15))], "/ca!rYt!");
         check(&[(10, "", Some(13)), (10, "/caXrYt", Some(15))], "/ca!r!t!");
         check(&[(10, "", Some(15)), (10, "/caXrYt", Some(13))], "/caXr!t!");
+    }
+
+    /// Far ahead of the position, TCP may have refused what announces a byte.
+    #[test]
+    fn announced_far_ahead() {
+        let far = (10 + (1 << 24), "", Some(10 + (1 << 24)));
+        check(&[far, (10, "/caXrt", Some(13))], "/ca!rt!");
+        check(&[(12, "", Some(15)), (10, "/caXrYt", Some(13))], "/ca!r!t!");
+        let many: Vec<_> = (0..100).map(|n| (1000 + n, "", Some(1000 + n))).collect();
+        let genuine = [(10, "/ca", None), (13, "Xrt", Some(13))];
+        check(&[&many[..], &genuine].concat(), "/ca!rt!");
     }
 
     #[test]
