@@ -41,8 +41,8 @@ pub struct CaptureConfig {
     /// Zero lets everything pass unseen. Set once both directions are attached, so that no
     /// connection is seen from one side only.
     pub enabled: u32,
-    /// A window that is used up goes on, to four times its size, while less than this is pending
-    /// in the ring buffer: user space is about to ask for more, and there is room.
+    /// A window that is used up goes on, for 16 MiB, while less than this is pending in the ring
+    /// buffer: user space is about to ask for more, and there is room.
     pub overrun_bytes: u32,
     /// Size of the ring buffer, which cgroups share. Zero: they do not.
     pub ring_bytes: u32,
@@ -63,7 +63,7 @@ impl Default for CaptureConfig {
             port_count: 0,
             ports: [0; MAX_PORTS],
             enabled: 1,
-            overrun_bytes: crate::DEFAULT_RING_BYTES / 4,
+            overrun_bytes: crate::DEFAULT_RING_BYTES / 2,
             ring_bytes: crate::DEFAULT_RING_BYTES,
             stream_budget: MIN_STREAM_BUDGET,
         }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 
-use meshtap_tests::{Connection, ECHO, HTTP_PORT, Nginx, Tap, curl, figure, live, url};
+use meshtap_tests::{Connection, ECHO, HTTP_PORT, Nginx, Pair, Tap, curl, figure, live, url};
 
 #[test]
 fn a_gigabyte_is_measured_and_not_copied() {
@@ -99,6 +99,49 @@ fn a_gigabyte_upload_is_measured_and_not_copied() {
         figure(&format!("{copied} bytes copied of a 1 GB upload"));
         assert!(copied < 8 << 20, "{copied}");
     });
+}
+
+/// A request with a chunked body, and the next one: no length says where it begins.
+fn chunked_and_next(size: usize, chunk: usize) -> Vec<u8> {
+    let body = vec![b'x'; size];
+    let mut bytes =
+        b"POST /upload HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for part in body.chunks(chunk) {
+        bytes.extend(format!("{:x}\r\n", part.len()).into_bytes());
+        bytes.extend(part);
+        bytes.extend(b"\r\n");
+    }
+    bytes.extend(b"0\r\n\r\nGET /next HTTP/1.1\r\nHost: test\r\n\r\n");
+    bytes
+}
+
+/// In one write of the client's, many times the capture window.
+#[test]
+fn a_request_in_one_write_with_the_chunked_body_before_it() {
+    for (size, chunk) in [
+        (3 << 20, 1000),
+        (8 << 20, 16 << 10),
+        (8 << 20, 64 << 10),
+        (8 << 20, 8 << 20),
+        (12 << 20, 64 << 10),
+    ] {
+        live(|bench| {
+            let bytes = chunked_and_next(size, chunk);
+            let tap = Tap::new(bench).server_side().start();
+            let mut pair = Pair::new(HTTP_PORT);
+            for _ in 0..3 {
+                pair.request(&bytes);
+                pair.respond("HTTP/1.1 204 No Content\r\n\r\n".repeat(2));
+            }
+            let report = tap.finish();
+            report.assert_nothing_lost();
+            let seen: Vec<_> = (report.exchanges.iter())
+                .map(|one| (one.target(), one.request().body_size(), one.partial()))
+                .collect();
+            let expected = [("/upload", size as u64, None), ("/next", 0, None)].repeat(3);
+            assert_eq!(seen, expected, "{size} in chunks of {chunk}");
+        });
+    }
 }
 
 /// Resident memory of a process, in bytes (`VmRSS`, proc(5)).

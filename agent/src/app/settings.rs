@@ -50,7 +50,7 @@ pub(super) fn options(config: &Config) -> CaptureOptions {
         budget: body.saturating_add(defaults.budget),
         stream_budget: body.max(MIN_STREAM_BUDGET),
         wakeup_bytes: ring_bytes / 8,
-        overrun_bytes: ring_bytes / 4,
+        overrun_bytes: ring_bytes / 2,
         ..defaults
     };
     for (slot, port) in kernel.ports.iter_mut().zip(&section.ports) {

@@ -230,7 +230,7 @@ fn options(args: &TapArgs) -> CaptureOptions {
             .unwrap_or(u32::MAX)
             .max(MIN_STREAM_BUDGET),
         wakeup_bytes: args.ring_size / 8,
-        overrun_bytes: args.ring_size / 4,
+        overrun_bytes: args.ring_size / 2,
         log: if args.log { LOG_LEVEL } else { 0 },
         ..CaptureConfig::default()
     };
