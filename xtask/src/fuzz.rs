@@ -74,7 +74,7 @@ pub fn run(options: &Options) -> Result<()> {
         );
         return skip(options, &needed);
     }
-    let folder = build(&package)?;
+    let folder = build(&package, &targets)?;
     for target in targets {
         fuzz(&package, &folder, target, options.seconds)?;
     }
@@ -123,10 +123,11 @@ fn host() -> Result<String> {
     Ok(host.context("rustc -vV names no host")?.to_owned())
 }
 
-/// Builds every target; gives the folder that they are in.
-fn build(package: &Path) -> Result<PathBuf> {
+/// Builds these targets; gives the folder that they are in.
+fn build(package: &Path, targets: &[&String]) -> Result<PathBuf> {
     let host = host()?;
     let target = command::target().join("fuzz");
+    eprintln!("building {} fuzz targets", targets.len());
     command::run(
         Command::new("rustup")
             .args([
@@ -135,10 +136,10 @@ fn build(package: &Path) -> Result<PathBuf> {
                 "cargo",
                 "build",
                 "--release",
-                "--bins",
                 "--target",
                 &host,
             ])
+            .args(targets.iter().flat_map(|name| ["--bin", name.as_str()]))
             .arg("--target-dir")
             .arg(&target)
             .current_dir(package)
