@@ -18,6 +18,13 @@ impl Cgroup {
         Ok(Self { path })
     }
 
+    /// Within this one, which must be dropped after it.
+    pub(super) fn child(&self, name: &str) -> Result<Self> {
+        let path = self.path.join(name);
+        fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Self { path })
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: figures, taken the same way each time.
 
 mod all;
+mod attack;
 mod bpf;
 mod budget;
 mod cgroup;
@@ -8,6 +9,7 @@ mod collector;
 mod h2load;
 mod idle;
 mod instructions;
+mod neighbour;
 mod nginx;
 mod observer;
 mod ordinary;
@@ -47,6 +49,11 @@ enum What {
     Socket(socket::Options),
     /// `meshtap run` at a rate that the server bears easily
     Ordinary(ordinary::Options),
+    /// A server's throughput while another pod attacks, with and without capture
+    Neighbour(neighbour::Options),
+    /// One attack, until it is killed
+    #[command(hide = true)]
+    Attack { what: attack::Attack },
     /// `meshtap run` where nothing happens
     Idle(idle::Options),
     /// Nanoseconds that the BPF programs take for an exchange
@@ -67,6 +74,8 @@ pub fn run(options: &Options) -> Result<()> {
         What::All(options) => all::run(options),
         What::Socket(options) => socket::run(options),
         What::Ordinary(options) => ordinary::run(options),
+        What::Neighbour(options) => neighbour::run(options),
+        What::Attack { what } => what.run(),
         What::Idle(options) => idle::run(options),
         What::Bpf(options) => bpf::run(options),
         What::Instructions(options) => instructions::run(options),
