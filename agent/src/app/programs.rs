@@ -130,7 +130,7 @@ mod tests {
         assert!(!refused.has(&curl));
         refused.note(&curl);
         assert!(refused.has(&curl));
-        // What becomes of it later is news, and so is another file.
+        // What becomes of it later is reported, and so is another file.
         let gone = notice("/usr/bin/curl", TargetState::Gone);
         refused.note(&gone);
         assert!(!refused.has(&gone));

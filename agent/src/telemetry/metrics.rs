@@ -158,11 +158,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
             "Connections that were not HTTP.",
             not_http,
         ),
-        (
-            "tls_connections",
-            "Of them, those that begin like TLS.",
-            tls,
-        ),
+        ("tls_connections", "Of them, TLS.", tls),
         (
             "evicted_connections",
             "Connections dropped for room.",
