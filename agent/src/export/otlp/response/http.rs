@@ -62,11 +62,14 @@ fn success(protocol: Protocol, reply: &Reply, content: Option<&Bytes>) -> Outcom
     let remark = if is_expected(protocol, reply.status, &kind) {
         partial.message
     } else {
+        let more = match partial.message.is_empty() {
+            true => String::new(),
+            false => format!(": {}", partial.message),
+        };
         format!(
-            "{} with {} is not what OTLP asks for; it counts as taken. {}",
+            "{} with {} is not what OTLP asks for; it counts as taken{more}",
             reply.status_line(),
             named(&kind),
-            partial.message
         )
     };
     Outcome::Taken {

@@ -105,6 +105,19 @@ fn what_counts_as_taken_is_said_where_it_is_odd() {
         let pairs = if kind.is_empty() { &[][..] } else { &pairs[..] };
         check(status, pairs, b"", &format!("taken 0: HTTP {status} *"));
     }
+    let odd = "is not what OTLP asks for; it counts as taken";
+    check(
+        202,
+        &[PROTOBUF],
+        b"",
+        &format!("taken 0: HTTP 202 Accepted with content type application/x-protobuf {odd}"),
+    );
+    check(
+        202,
+        &[PROTOBUF],
+        PARTIAL,
+        &format!("taken 7: HTTP 202 Accepted with content type application/x-protobuf {odd}: no"),
+    );
     // JSON under the type of protobuf, protobuf under another binary type, JSON for protobuf.
     check(200, &[PROTOBUF], b"{}", "taken 0: ");
     check(
