@@ -19,23 +19,23 @@ const PURE: &[&str] = &[
 /// Crates and calls that the pure core may not name.
 const IMPURE: &[&str] = &["tokio", "Instant::now", "SystemTime::now", "thread::sleep"];
 
-/// Crates that only some folders of the agent may name.
+/// Names that only some folders of the agent may use.
 struct Confined {
-    crates: &'static [&'static str],
+    names: &'static [&'static str],
     to: &'static [&'static str],
 }
 
 const CONFINED: &[Confined] = &[
     Confined {
-        crates: &["aya", "aya_log", "aya_obj"],
+        names: &["aya", "aya_log", "aya_obj"],
         to: &["agent/src/capture/"],
     },
     Confined {
-        crates: &["kube", "k8s_openapi"],
+        names: &["kube", "k8s_openapi"],
         to: &["agent/src/workload/"],
     },
     Confined {
-        crates: &[
+        names: &[
             "opentelemetry",
             "opentelemetry_otlp",
             "opentelemetry_proto",
@@ -44,6 +44,17 @@ const CONFINED: &[Confined] = &[
         to: &["agent/src/export/"],
     },
 ];
+
+/// What has numbers of TCP in it; above these folders a byte has an offset.
+const WIRE: Confined = Confined {
+    names: &[
+        "Command::ResumeOffset",
+        "Command::Frames",
+        "WirePosition",
+        "meshtap_common::distance",
+    ],
+    to: &["agent/src/capture/", "agent/src/transport/"],
+};
 
 /// Reports what a file of the agent names and may not.
 pub fn check(source: &Source, findings: &mut Vec<String>) {
@@ -58,9 +69,17 @@ pub fn check(source: &Source, findings: &mut Vec<String>) {
         for rule in CONFINED {
             let allowed = rule.to.iter().any(|part| within(path, part));
             let first = named.segments.first().map(String::as_str);
-            if let Some(name) = first.filter(|first| !allowed && rule.crates.contains(first)) {
+            if let Some(name) = first.filter(|first| !allowed && rule.names.contains(first)) {
                 report(format!("`{name}` belongs to {}", rule.to.join(", ")));
             }
+        }
+        let is_low = WIRE.to.iter().any(|part| within(path, part));
+        let is_named = |name: &&&str| {
+            let parts: Vec<String> = name.split("::").map(str::to_owned).collect();
+            named.segments.ends_with(&parts)
+        };
+        if let Some(name) = WIRE.names.iter().find(is_named).filter(|_| !is_low) {
+            report(format!("`{name}` belongs to {}", WIRE.to.join(", ")));
         }
         for name in IMPURE
             .iter()
@@ -138,6 +157,33 @@ mod tests {
             "agent/src/policy/mod.rs",
             "#[cfg(test)] fn a() {} use kube::Client;",
             "`kube`",
+        );
+    }
+
+    #[test]
+    fn numbers_of_the_wire_stay_below_the_engine() {
+        let belongs = "belongs to agent/src/capture/, agent/src/transport/";
+        for text in [
+            "use crate::transport::tcp::WirePosition;",
+            "fn a() { Command::ResumeOffset { seq: 1 }; }",
+            "fn a() { crate::capture::Command::Frames; }",
+            "use meshtap_common::{MAX_PORTS, distance};",
+        ] {
+            check_one("agent/src/engine/connection.rs", text, belongs);
+            check_one("agent/src/session/mod.rs", text, belongs);
+            check_one("agent/src/transport/tcp/mod.rs", text, "");
+            check_one("agent/src/capture/command.rs", text, "");
+            check_one("agent/src/engine/tests/losses.rs", text, "");
+        }
+        check_one(
+            "agent/src/engine/connection.rs",
+            "use crate::transport::Place;",
+            "",
+        );
+        check_one(
+            "agent/src/engine/connection.rs",
+            "fn a() { Command::Ignore(1); }",
+            "",
         );
     }
 
