@@ -276,6 +276,7 @@ fn run(script: &Script, cut: usize) -> (String, bool, u64) {
     let stats = engine.stats();
     let is_clean = ledger.dropped.iter().sum::<u64>() == 0
         && ledger.partial[Partial::Malformed as usize] == 0
+        && ledger.partial[Partial::HeadTooLarge as usize] == 0
         && stats.not_http + stats.http2 + stats.evicted_connections + stats.gaps == 0;
     (emitted, is_clean, stats.pre_accept_dropped)
 }

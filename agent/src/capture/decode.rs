@@ -91,6 +91,7 @@ fn segment<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Event<'a>> {
         rst: has(FLAG_RST),
         listener: has(FLAG_LISTENER),
         skipped: has(FLAG_SKIPPED),
+        one_sided: false,
         urgent: has(FLAG_URGENT).then_some(header.urgent),
         payload,
     }))

@@ -74,6 +74,9 @@ pub struct Segment<'a> {
     pub listener: bool,
     /// Bytes were skipped on purpose (body budget), so a gap here is not a loss of the hook's.
     pub skipped: bool,
+    /// No packet of the other direction is in the capture, as far as it was read. Only a file can
+    /// know.
+    pub one_sided: bool,
     /// Sequence number of the urgent byte that the segment's pointer names (RFC 6093).
     pub urgent: Option<u32>,
     /// The bytes.
@@ -107,6 +110,7 @@ impl<'a> Segment<'a> {
             rst: false,
             listener: false,
             skipped: false,
+            one_sided: false,
             urgent: None,
             payload,
         }

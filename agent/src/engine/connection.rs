@@ -1,7 +1,7 @@
 //! One connection: how its bytes come in, and what it speaks.
 
 use super::fairness::Holder;
-use super::table::Key;
+use super::folding::PeerSocket;
 use crate::capture::{Command, Plaintext, Segment};
 use crate::flow::{ConnectionId, Direction, Nanos, Offset, Side};
 use crate::session::{Context, End, Limits, Origin, Session, Verdict};
@@ -18,6 +18,8 @@ pub(super) struct Connection {
     transport: Transport,
     session: Session,
     interest: Interest,
+    /// No packet of the other direction is in the capture.
+    pub(super) one_sided: bool,
     /// When its last event came.
     pub(super) last: Nanos,
     /// When it is looked at next.
@@ -39,21 +41,6 @@ enum Interest {
     Doubted(Offset),
     /// They are not, and the hook was asked to ignore the socket.
     Refused,
-}
-
-/// What is known of the other end of a connection on this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PeerSocket {
-    /// Not looked for yet.
-    Unknown,
-    /// No other end has been seen.
-    Alone,
-    /// A connection between the same two addresses, with the other side.
-    Candidate(Key),
-    /// It is the same connection; this one emits.
-    Emits,
-    /// It is the same connection; the peer socket emits.
-    Folded,
 }
 
 /// Whether a connection goes on.
@@ -82,6 +69,7 @@ impl Connection {
             transport,
             session: Session::default(),
             interest: Interest::Wanted,
+            one_sided: false,
             last: now,
             deadline: Nanos::MAX,
             counted: 0,
@@ -93,6 +81,8 @@ impl Connection {
     #[inline]
     pub(super) fn segment(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> State {
         self.last = segment.time;
+        self.one_sided = segment.one_sided;
+        cx.one_sided = segment.one_sided;
         if self.interest == Interest::Refused {
             return match segment.rst {
                 true => State::Over,

@@ -2,9 +2,9 @@
 
 mod time;
 
-use super::connection::{Connection, PeerSocket, State};
+use super::connection::{Connection, State};
 use super::fairness::{Evictions, Shares};
-use super::folding::PeerSockets;
+use super::folding::{PeerSocket, PeerSockets};
 use super::table::{Key, Table};
 use crate::capture::{Command, Event, Plaintext, Segment};
 use crate::flow::{CgroupId, ConnectionId, Nanos, Side, SocketId};
@@ -34,6 +34,7 @@ impl Shared {
             stats: &mut self.stats,
             output,
             folded: connection.peer == PeerSocket::Folded,
+            one_sided: connection.one_sided,
         }
     }
 }

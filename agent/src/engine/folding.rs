@@ -13,6 +13,21 @@ use super::table::Key;
 use crate::flow::{Endpoint, Side};
 use crate::session::Origin;
 
+/// What is known of the other end of a connection on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PeerSocket {
+    /// Not looked for yet.
+    Unknown,
+    /// No other end has been seen.
+    Alone,
+    /// A connection between the same two addresses, with the other side.
+    Candidate(Key),
+    /// It is the same connection; this one emits.
+    Emits,
+    /// It is the same connection; the peer socket emits.
+    Folded,
+}
+
 /// HTTP connections by their two ends.
 #[derive(Debug, Default)]
 pub(super) struct PeerSockets {

@@ -15,6 +15,8 @@ pub enum Partial {
     ResponseCut,
     /// Some bytes of a body are missing.
     Gap,
+    /// The capture has no packet of the other direction: the response cannot be known.
+    OneSided,
     /// Bytes are missing in a head: what came before them is there.
     GapInHead,
     /// The exchange outlived `max_exchange_age`; emitted with what there was.
@@ -38,11 +40,12 @@ pub enum Partial {
 
 impl Partial {
     /// Every reason, in order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoResponse,
         Self::RequestCut,
         Self::ResponseCut,
         Self::Gap,
+        Self::OneSided,
         Self::GapInHead,
         Self::MaxAge,
         Self::Shutdown,
@@ -62,6 +65,7 @@ impl Partial {
             Self::RequestCut => "request_cut",
             Self::ResponseCut => "response_cut",
             Self::Gap => "gap",
+            Self::OneSided => "one_sided",
             Self::GapInHead => "gap_in_head",
             Self::MaxAge => "max_age",
             Self::Shutdown => "shutdown",

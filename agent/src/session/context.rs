@@ -78,8 +78,14 @@ pub struct Stats {
     pub segments: u64,
     /// Payload bytes handed in.
     pub payload_bytes: u64,
-    /// Payload bytes that were skipped on purpose.
+    /// Bytes of streams that were captured, each once. What is acknowledged of a stream whose start
+    /// was seen is these, `skipped_bytes` and `gap_bytes`.
+    pub captured_bytes: u64,
+    /// Bytes of streams that were skipped on purpose.
     pub skipped_bytes: u64,
+    /// Captured bytes that were passed over on the way to a message: of a connection that is older
+    /// than the capture, and after bytes that are missing or cannot be read.
+    pub unread_bytes: u64,
     /// Ranges of a stream that are missing.
     pub gaps: u64,
     /// Bytes in them.
@@ -172,6 +178,8 @@ pub(crate) struct Context<'a> {
     pub(crate) output: &'a mut Output,
     /// The peer socket on this node emits the exchanges of this connection.
     pub(crate) folded: bool,
+    /// No packet of one of its directions is in the capture.
+    pub(crate) one_sided: bool,
 }
 
 impl Context<'_> {

@@ -6,15 +6,14 @@
 //! Neither does a connection that was picked up mid-stream: the first chunk that begins like HTTP
 //! does then. When both sides have spoken in turn for a while and none came, it is not HTTP.
 
-use std::sync::Arc;
+mod protocol;
 
 use super::first::{
-    Unnamed, by_messages, first_look, is_plain_message, is_server_preface, is_tls_record,
-    skip_empty_lines,
+    Unnamed, first_look, is_plain_message, is_server_preface, is_tls_record, skip_empty_lines,
 };
 use super::found::{Found, Kind, Marks};
-use super::h1::{End, H1, is_known_request};
-use super::h2::{H2, who_sends};
+use super::h1::{End, is_known_request};
+use super::h2::who_sends;
 use super::held::{Held, Start, Whole};
 use super::proxy_protocol::{self, Preamble};
 use super::quiescent::Spoken;
@@ -22,6 +21,7 @@ use super::{Context, Messages, Origin, Session};
 use crate::flow::{Direction, Offset};
 use crate::http::Anomalies;
 use crate::http::h1::{Class, classify};
+use crate::http::h2::frame::HEADER_LEN;
 use crate::ledger::Dropped;
 use crate::transport::{Chunk, Gap};
 
@@ -52,6 +52,8 @@ pub(crate) struct Detect {
     held: Option<Box<Held>>,
     unnamed: Option<Box<Unnamed>>,
     marks: Marks,
+    /// Bytes that were passed over.
+    passed: u64,
 }
 
 /// What the first bytes of a direction are.
@@ -84,6 +86,11 @@ impl Detect {
     /// What is to be marked, once it is known what it is.
     pub(crate) const fn marks(&self) -> Marks {
         self.marks
+    }
+
+    /// Bytes that were passed over.
+    pub(crate) const fn passed(&self) -> u64 {
+        self.passed
     }
 
     /// Marks the bytes so far of a direction.
@@ -136,7 +143,12 @@ impl Detect {
         if held.is_some_and(|start| is_known_request(skip_empty_lines(&start.bytes))) {
             return self.http1(direction, Class::Request, origin);
         }
-        self.take_start(direction);
+        if self.has_server_preface(direction.opposite()) {
+            self.whole[at] = false;
+            return self.http2(direction, origin);
+        }
+        let start = self.take_start(direction);
+        self.passed += start.map_or(0, |start| start.bytes.len() as u64);
         self.spoken[at].gap(gap);
         self.whole[at] = false;
         self.unnamed = None;
@@ -149,16 +161,22 @@ impl Detect {
         direction: Direction,
         chunk: &mut Chunk<'_>,
         origin: &Origin,
+        one_sided: bool,
     ) -> Found {
         let whole = *chunk;
         let found = match self.whole[direction as usize] {
             true => self.first_bytes(direction, chunk, origin),
-            false => self.later_bytes(direction, chunk, origin),
+            false => self.later_bytes(direction, chunk, origin, one_sided),
         };
         if let Found::Nothing = found
             && !self.is_held(direction)
         {
             self.spoken[direction as usize].response(&whole);
+            let held = self.held.as_ref();
+            let waits = held.is_some_and(|held| held.starts[direction as usize].is_some());
+            if self.unnamed.is_none() && !waits {
+                self.passed += whole.bytes.len() as u64;
+            }
         }
         found
     }
@@ -272,12 +290,14 @@ impl Detect {
         held.starts[direction as usize] = Some(start);
     }
 
-    /// Mid-stream, or bytes are missing.
+    /// Mid-stream, or bytes are missing. `one_sided`: nothing of the other direction is captured; a
+    /// message may begin where its sender has received something.
     fn later_bytes(
         &mut self,
         direction: Direction,
         chunk: &mut Chunk<'_>,
         origin: &Origin,
+        one_sided: bool,
     ) -> Found {
         let goes_on = self.speaker(direction);
         self.unnamed = self
@@ -291,8 +311,11 @@ impl Detect {
         let own = &self.spoken[direction as usize];
         let other = &self.spoken[direction.opposite() as usize];
         // What follows an interim response is the body that it asked for.
-        let begins =
-            chunk.boundary && !other.is_interim() && (own.is_unseen() || other.is_quiescent(chunk));
+        let begins = chunk.boundary
+            && !other.is_interim()
+            && (own.is_unseen()
+                || other.is_quiescent(chunk)
+                || one_sided && own.heard() < chunk.heard);
         if begins && is_tls_record(chunk.bytes) {
             self.tls_record = true;
             self.unread |= origin.outer.is_none();
@@ -324,6 +347,7 @@ impl Detect {
         chunk: &mut Chunk<'_>,
         origin: &Origin,
     ) -> Found {
+        let before = start.bytes.len() as u64;
         start.bytes.extend_from_slice(chunk.bytes);
         chunk.advance(chunk.bytes.len());
         match classify(skip_empty_lines(&start.bytes)) {
@@ -336,8 +360,19 @@ impl Detect {
                 Found::Nothing
             }
             // It was none; the caller notes how far the direction came.
-            _ => Found::Nothing,
+            _ => {
+                self.passed += before;
+                Found::Nothing
+            }
         }
+    }
+
+    /// A direction begins with the whole header of a SETTINGS frame, as that of a server of HTTP/2.
+    fn has_server_preface(&self, direction: Direction) -> bool {
+        let held = self.held.as_ref();
+        let start = held.and_then(|held| held.starts[direction as usize].as_ref());
+        start
+            .is_some_and(|start| start.bytes.len() >= HEADER_LEN && is_server_preface(&start.bytes))
     }
 
     fn take_start(&mut self, direction: Direction) -> Option<Start> {
@@ -349,54 +384,5 @@ impl Detect {
         let at = direction as usize;
         let held = self.held.as_ref();
         !self.whole[at] && held.is_some_and(|held| held.starts[at].is_some())
-    }
-
-    /// A direction begins with a message of HTTP/1, or with the preface of HTTP/2.
-    fn message(&mut self, direction: Direction, class: Class, origin: &Origin) -> Found {
-        match class {
-            Class::Http2 => self.http2(direction, origin),
-            class => self.http1(direction, class, origin),
-        }
-    }
-
-    fn http2(&mut self, requests: Direction, origin: &Origin) -> Found {
-        let held = self.held.take();
-        let source = held.as_ref().and_then(|held| held.preamble?.source);
-        let peers = origin.peers(requests, source);
-        let h2 = H2::new(Arc::new(peers), by_messages(self.whole, requests));
-        Found::Session(Session::H2(Box::new(h2)), held)
-    }
-
-    fn http1(&mut self, direction: Direction, class: Class, origin: &Origin) -> Found {
-        let requests = match class {
-            Class::Request | Class::OddRequest => direction,
-            _ => direction.opposite(),
-        };
-        // A response that came first of all on its side shows what it responds to.
-        let shows = class == Class::Response && self.whole[direction as usize];
-        let unnamed = self.unnamed.take().filter(|_| shows);
-        let unnamed = unnamed.and_then(|unnamed| unnamed.request());
-        let starts = self.held.as_ref().map(|held| &held.starts);
-        let held = starts.and_then(|starts| starts[requests as usize].as_ref());
-        // What may be the first frame of HTTP/2 has no response of HTTP/1.
-        let is_preface = shows && held.is_some_and(|start| is_server_preface(&start.bytes));
-        let shown = unnamed.is_some() || is_preface;
-        if let Some(start) = unnamed {
-            self.whole[requests as usize] = true;
-            self.hold(requests, start);
-            self.held.get_or_insert_default().first = Some(requests);
-        }
-        let held = self.held.take();
-        let source = held.as_ref().and_then(|held| held.preamble?.source);
-        let peers = origin.peers(requests, source);
-        let mut h1 = H1::new(
-            Arc::new(peers),
-            by_messages(self.spoken, requests),
-            by_messages(self.whole, requests),
-        );
-        if shown {
-            h1.is_shown_by_its_response();
-        }
-        Found::Session(Session::H1(Box::new(h1)), held)
     }
 }

@@ -30,7 +30,7 @@ pub(crate) use h1::End;
 
 use std::sync::Arc;
 
-use self::detect::Detect;
+use self::detect::{Detect, Found};
 use self::h1::H1;
 use self::h2::H2;
 use self::tunnel::Tunnel;
@@ -86,7 +86,10 @@ impl Session {
     ) {
         match item {
             Item::Opens { offset, start } => self.opens(direction, offset, start, cx),
-            Item::Chunk(chunk) => self.chunk(direction, chunk, origin, cx),
+            Item::Chunk(chunk) => {
+                cx.stats.captured_bytes += chunk.bytes.len() as u64;
+                self.chunk(direction, chunk, origin, cx);
+            }
             Item::Gap(gap) => {
                 match gap.skipped {
                     true => cx.stats.skipped_bytes += gap.len,
@@ -140,7 +143,10 @@ impl Session {
             Self::H2(h2) => h2.chunk(direction, &chunk, origin, cx),
             Self::Detect(detect) => {
                 let marks = detect.marks();
-                let found = detect.chunk(direction, &mut chunk, origin);
+                let found = detect.chunk(direction, &mut chunk, origin, cx.one_sided);
+                if let Found::Session(..) = found {
+                    cx.stats.unread_bytes += detect.passed();
+                }
                 self.found(found, direction, chunk, origin, cx);
                 self.mark_first(marks);
             }

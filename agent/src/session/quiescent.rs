@@ -48,6 +48,11 @@ impl Spoken {
         matches!(self.known, Known::Nothing | Known::Position)
     }
 
+    /// What the sender of the last bytes had received of the other direction, if that is known.
+    pub(crate) const fn heard(&self) -> Option<Offset> {
+        self.heard
+    }
+
     /// When its last bytes came.
     pub(crate) const fn time(&self) -> Nanos {
         self.time

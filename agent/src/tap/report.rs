@@ -272,7 +272,9 @@ fn stats_json(stats: &Stats) -> Value {
     let Stats {
         segments,
         payload_bytes,
+        captured_bytes,
         skipped_bytes,
+        unread_bytes,
         gaps,
         gap_bytes,
         connections,
@@ -294,7 +296,9 @@ fn stats_json(stats: &Stats) -> Value {
     json!({
         "segments": segments,
         "payload_bytes": payload_bytes,
+        "captured_bytes": captured_bytes,
         "skipped_bytes": skipped_bytes,
+        "unread_bytes": unread_bytes,
         "gaps": gaps,
         "gap_bytes": gap_bytes,
         "connections": connections,

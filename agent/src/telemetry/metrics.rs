@@ -126,7 +126,9 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
     let Stats {
         segments,
         payload_bytes,
+        captured_bytes,
         skipped_bytes,
+        unread_bytes,
         gaps,
         gap_bytes,
         connections,
@@ -145,6 +147,8 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
     for (name, help, value) in [
         ("segments", "Segments handled.", segments),
         ("payload_bytes", "Payload bytes handled.", payload_bytes),
+        ("captured_bytes", "Bytes of streams, once.", captured_bytes),
+        ("unread_bytes", "Of them, passed over.", unread_bytes),
         (
             "skipped_bytes",
             "Payload bytes not copied on purpose, past the limit of a body.",

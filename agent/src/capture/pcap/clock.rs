@@ -31,6 +31,8 @@ const DAY: Nanos = 24 * SILENCE;
 #[derive(Debug)]
 pub(super) struct Clock {
     now: Nanos,
+    /// That of the last packet.
+    last: Nanos,
     state: State,
 }
 
@@ -38,25 +40,21 @@ pub(super) struct Clock {
 enum State {
     /// The first stamps.
     Starting(Vec<Nanos>),
-    /// Stamps that are later by more than a step, without any other between them: how many, the
-    /// earliest and the last.
-    Running {
-        ahead: u32,
-        earliest: Nanos,
-        last: Nanos,
-    },
+    /// Stamps that are later by more than a step, without any other between them: how many, and
+    /// the earliest.
+    Running { ahead: u32, earliest: Nanos },
 }
 
 const STEADY: State = State::Running {
     ahead: 0,
     earliest: Nanos::MAX,
-    last: 0,
 };
 
 impl Default for Clock {
     fn default() -> Self {
         Self {
             now: 0,
+            last: 0,
             state: State::Starting(Vec::new()),
         }
     }
@@ -75,6 +73,7 @@ impl Clock {
 
     /// A packet is stamped.
     pub(super) fn stamp(&mut self, stamp: Nanos) {
+        self.last = stamp;
         match &mut self.state {
             State::Starting(stamps) => {
                 stamps.push(stamp);
@@ -82,15 +81,10 @@ impl Clock {
                     self.start();
                 }
             }
-            State::Running {
-                ahead,
-                earliest,
-                last,
-            } => {
+            State::Running { ahead, earliest } => {
                 if stamp > self.now.saturating_add(STEP) {
                     *ahead += 1;
                     *earliest = stamp.min(*earliest);
-                    *last = stamp;
                     let soon = *earliest <= self.now.saturating_add(SILENCE);
                     if *ahead >= if soon { SOON } else { LATE } {
                         self.now = *earliest;
@@ -104,14 +98,11 @@ impl Clock {
         }
     }
 
-    /// The file ends.
+    /// The file ends, with its last packet.
     pub(super) fn end(&mut self) {
         self.start();
-        if let State::Running { ahead, last, .. } = self.state
-            && ahead > 0
-            && last <= self.now.saturating_add(DAY)
-        {
-            self.now = last;
+        if self.last <= self.now.saturating_add(DAY) {
+            self.now = self.now.max(self.last);
         }
     }
 
@@ -167,6 +158,10 @@ mod tests {
         check(&[(100, 0, 50)], 99 * 50, 99 * 50);
         // A short one at its end.
         check(&[(3, 0, 1)], 0, 2);
+        // Silence before its last packets, however few there are.
+        check(&[(3, 0, 1), (1, 90, 1)], 0, 90);
+        check(&[(9, 0, 1), (2, 7000, 1)], 0, 7001);
+        check(&[(50, 0, 1), (1, 7000, 1)], 49, 7000);
     }
 
     #[test]
@@ -174,6 +169,7 @@ mod tests {
         check(&[(50, 0, 1), (1, u64::MAX, 0), (50, 50, 1)], 99, 99);
         check(&[(1, u64::MAX, 0), (50, 0, 1)], 49, 49);
         check(&[(50, 0, 1), (1, u64::MAX, 0)], 49, 49);
+        check(&[(5, 0, 1), (1, u64::MAX, 0)], 0, 4);
     }
 
     #[test]

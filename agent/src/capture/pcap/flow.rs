@@ -46,6 +46,8 @@ pub(super) struct Flow {
     from_high: Progress,
     /// Directions that a FIN has ended: of the lower end, of the higher one.
     ended: [bool; 2],
+    /// Packets of the lower end, of the higher one, are in the file.
+    seen: [bool; 2],
     held: Vec<Held>,
     strays: Strays,
     pub(super) suspects: Suspects,
@@ -63,6 +65,7 @@ impl Flow {
             from_low: Progress::default(),
             from_high: Progress::default(),
             ended: [false; 2],
+            seen: [false; 2],
             held: Vec::new(),
             strays: Strays::default(),
             suspects: Suspects::default(),
@@ -126,6 +129,7 @@ impl Flow {
         handle: &mut dyn FnMut(&Segment<'_>),
     ) -> isize {
         let before = self.size();
+        self.seen[usize::from(!self.ends.low_sent(packet))] = true;
         self.step(packet, now, handle);
         self.size() - before
     }
@@ -387,6 +391,7 @@ impl Flow {
             rst: packet.rst,
             listener: false,
             skipped: false,
+            one_sided: self.seen != [true; 2],
             urgent: packet.urgent_byte(),
             payload: packet.payload,
         }

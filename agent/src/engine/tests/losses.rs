@@ -1074,7 +1074,7 @@ fn pipelined(pipeline: usize, many: usize, responded: usize) {
         match &exchange.response {
             Some(response) => {
                 let id = response.head.fields.get("x-id").unwrap();
-                assert_eq!(target[1..].as_bytes(), id);
+                assert_eq!(&target.as_bytes()[1..], id);
                 whole += usize::from(exchange.partial.is_none());
             }
             None => assert_eq!(exchange.partial, Some(Partial::Evicted)),

@@ -2,6 +2,7 @@
 
 mod conversations;
 mod cut;
+mod files;
 mod forged;
 mod http2;
 mod losses;

@@ -3,8 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::talk::{Pipelining, Talk, Travel, at_once, in_chunks, talk, travel};
+use super::talk::{Pipelining, Talk, Travel, acknowledged, at_once, in_chunks, talk, travel};
 use super::wire::{Packet, Run, line};
+use crate::capture::Command;
 use crate::engine::Limits;
 use crate::exchange::{Exchange, Partial};
 
@@ -79,6 +80,63 @@ fn never_a_wrong_pair(talk: &Talk, travel: &Travel, losses: &[bool], keep: usize
     check_pairs(&run(&packets));
 }
 
+/// What becomes of a segment on its way to the engine.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Captured,
+    /// It is not captured.
+    Lost,
+    /// Its first bytes are.
+    Cut,
+    /// The hook skips all but its first bytes on purpose.
+    Skipped,
+}
+
+/// Captured, skipped and missing bytes are the bytes of the streams.
+fn every_byte_is_counted_once(talk: &Talk, travel: &Travel, fates: &[Fate], positions: bool) {
+    let talk = Talk {
+        turns: talk.turns.clone(),
+        ends: false,
+    };
+    let mut packets = in_chunks(&talk, travel);
+    // The first one says where both directions begin.
+    let first = packets.remove(0);
+    let mut fates = fates.iter().cycle();
+    packets.retain_mut(|packet| {
+        let half = packet.payload.len() / 2;
+        match fates.next().unwrap() {
+            Fate::Captured => true,
+            Fate::Lost => false,
+            Fate::Cut => {
+                packet.payload.truncate(half);
+                true
+            }
+            Fate::Skipped => {
+                packet.payload.truncate(half);
+                packet.skipped = true;
+                true
+            }
+        }
+    });
+    packets.insert(0, first);
+    packets.extend(acknowledged(&talk, travel));
+    let mut run = Run::new(Limits {
+        positions,
+        ..Limits::default()
+    });
+    run.feed(&packets);
+    run.finish();
+    let is_ignored = |command: &Command| matches!(command, Command::Ignore(_));
+    if run.output.commands.iter().any(is_ignored) {
+        return;
+    }
+    let said: usize = talk.turns.iter().map(|(_, bytes)| bytes.len()).sum();
+    let stats = run.engine.stats();
+    let counted = stats.captured_bytes + stats.skipped_bytes + stats.gap_bytes;
+    assert_eq!(counted, said as u64, "{stats:?}");
+    assert!(stats.unread_bytes <= stats.captured_bytes, "{stats:?}");
+}
+
 fn config(cases: u32) -> ProptestConfig {
     // More with PROPTEST_CASES.
     let cases = std::env::var("PROPTEST_CASES")
@@ -122,6 +180,24 @@ proptest! {
         let whole = Talk { turns: talk.turns[..2].to_vec(), ends: false };
         let keep = in_chunks(&whole, &travel).len();
         never_a_wrong_pair(&talk, &travel, &losses, keep);
+    }
+
+    #[test]
+    fn bytes_are_captured_skipped_or_missing(
+        talk in talk(Pipelining::Any),
+        travel in travel(),
+        fates in vec(
+            prop_oneof![
+                6 => Just(Fate::Captured),
+                1 => Just(Fate::Lost),
+                1 => Just(Fate::Cut),
+                1 => Just(Fate::Skipped),
+            ],
+            1..40,
+        ),
+        positions in any::<bool>(),
+    ) {
+        every_byte_is_counted_once(&talk, &travel, &fates, positions);
     }
 
     #[test]

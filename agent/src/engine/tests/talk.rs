@@ -342,3 +342,15 @@ fn receive(
         }
     }
 }
+
+/// What each end sends when it has received everything, and has nothing more to say.
+pub(crate) fn acknowledged(talk: &Talk, travel: &Travel) -> Vec<Packet> {
+    let mut wire = Wire::at(travel.side, 1, 5000, travel.first);
+    for (who, bytes) in &talk.turns {
+        wire.lose(*who, bytes);
+    }
+    wire.time = 3_000_000_000;
+    wire.say(CLIENT, "");
+    wire.say(SERVER, "");
+    wire.packets
+}

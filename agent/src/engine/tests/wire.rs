@@ -26,6 +26,7 @@ pub(crate) struct Packet {
     pub(crate) rst: bool,
     pub(crate) listener: bool,
     pub(crate) skipped: bool,
+    pub(crate) one_sided: bool,
     pub(crate) urgent: Option<u32>,
     pub(crate) payload: Vec<u8>,
 }
@@ -48,6 +49,7 @@ impl Packet {
             rst: self.rst,
             listener: self.listener,
             skipped: self.skipped,
+            one_sided: self.one_sided,
             urgent: self.urgent,
             payload: &self.payload,
         }
@@ -174,6 +176,7 @@ impl Wire {
             rst: false,
             listener: false,
             skipped: false,
+            one_sided: false,
             urgent: None,
             payload: bytes.to_vec(),
         }

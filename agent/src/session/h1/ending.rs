@@ -29,8 +29,11 @@ impl H1 {
         self.decide(now, cx);
         self.head_cut(head, cx);
         self.take_bodies(|_| true);
-        let paired = !matches!(self.responses, Responses::Seek);
-        let unpaired = self.unpaired();
+        let paired = !cx.one_sided && !matches!(self.responses, Responses::Seek);
+        let unpaired = self.unpaired(cx.one_sided);
+        if let Some(alone) = &mut self.alone {
+            alone.end(cx);
+        }
         let mut emitter = cx.emitter(&self.peers);
         for exchange in &mut self.in_flight {
             if !paired && exchange.progress != Progress::Done {
@@ -67,8 +70,10 @@ impl H1 {
         self.take_bodies(old);
         let mut emitter = cx.emitter(&self.peers);
         for exchange in self.in_flight.iter_mut().filter(|exchange| old(exchange)) {
+            // Time may pass in steps.
+            let due = (exchange.began()).map_or(now, |began| began + now.saturating_sub(oldest));
             exchange.mark(Partial::MaxAge);
-            exchange.emit(false, now, &mut emitter);
+            exchange.emit(false, due.min(now), &mut emitter);
         }
         self.held = self.in_flight.iter().map(InFlight::memory).sum();
     }

@@ -27,10 +27,11 @@ impl H1 {
             Responses::Reading(reader) => reader.memory(),
             Responses::Await(_) | Responses::Seek | Responses::Ended => 0,
         };
+        let alone = self.alone.as_ref().map_or(0, |alone| alone.memory());
         let shown = self.doubt.as_ref();
         let places = self.in_flight.capacity() + shown.map_or(0, |doubt| doubt.shown.capacity());
         let in_flight = places * size_of::<InFlight>() + self.passed.memory();
-        OVERHEAD + in_flight + self.held + requests + responses
+        OVERHEAD + in_flight + self.held + requests + responses + alone
     }
 
     /// The places of a burst that is over are of no more use.

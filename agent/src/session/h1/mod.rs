@@ -53,7 +53,9 @@
 //! within a gap, in such a way that no acknowledgement shows it, cannot be emitted from one that
 //! does not.)
 
+mod alone;
 mod beginning;
+mod claim;
 mod cut;
 mod doubt;
 mod ending;
@@ -73,6 +75,8 @@ pub(crate) use switched::Switched;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use self::alone::Alone;
+use self::claim::{decide_claim, set_claim_apart};
 use self::doubt::Doubt;
 use self::passed::Passed;
 use self::state::{LastRequest, Pairing, Pickup, Recognition, Requests, Responses, Started};
@@ -83,7 +87,7 @@ use crate::flow::{Direction, Endpoint, Nanos, Offset, Peers};
 use crate::http::h1::{Framed, Reader, Wanted};
 use crate::http::rpc::Counter;
 use crate::http::{Anomalies, Fields};
-use crate::ledger::{Dropped, Partial};
+use crate::ledger::Partial;
 use crate::transport::{Chunk, Gap};
 
 /// An HTTP/1 connection.
@@ -111,6 +115,8 @@ pub(crate) struct H1 {
     cut_at: Option<Offset>,
     /// Responses that may still come to requests that are emitted or dropped already.
     owed: u32,
+    /// Responses of a capture that has no requests.
+    alone: Option<Box<Alone>>,
     /// How far each direction came.
     spoken: [Spoken; 2],
     recognition: Recognition,
@@ -137,29 +143,10 @@ pub(crate) enum Verdict {
     Over,
 }
 
-/// Whoever connects can write a PROXY protocol preamble, and a receiver must not guess
-/// (proxy-protocol.txt §2): it names nobody yet.
-fn set_claim_apart(mut peers: Arc<Peers>) -> (Arc<Peers>, Option<Endpoint>) {
-    let claim = peers.claimed_client;
-    if claim.is_some() {
-        Arc::make_mut(&mut peers).claimed_client = None;
-    }
-    (peers, claim)
-}
-
 /// What counts the messages of a body, if it is messages of a call.
 fn counter(framed: Framed, fields: &Fields) -> Option<Counter> {
     let has_body = !matches!(framed, Framed::None | Framed::Switched);
     has_body.then(|| Counter::of(fields)).flatten()
-}
-
-/// The first final response decides on a PROXY protocol preamble: a server that expects none takes
-/// it for a request line that it cannot read (400, RFC 9110 §15.5.1).
-fn decide_claim(claim: &mut Option<Endpoint>, peers: &mut Arc<Peers>, status: u16) {
-    let claim = claim.take();
-    if status != 400 && claim.is_some() {
-        Arc::make_mut(peers).claimed_client = claim;
-    }
 }
 
 impl H1 {
@@ -194,6 +181,7 @@ impl H1 {
             doubt: None,
             cut_at: None,
             owed: 0,
+            alone: None,
             spoken,
             recognition,
             pairing: Pairing::InOrder,
@@ -233,10 +221,16 @@ impl H1 {
         match self.messages(direction) {
             Messages::Requests => {
                 self.request_bytes(chunk, cx);
+                if !matches!(self.requests, Requests::Hold(_)) {
+                    cx.stats.unread_bytes += chunk.bytes.len() as u64;
+                }
                 self.spoken[Messages::Requests as usize].chunk(&whole);
             }
             Messages::Responses => {
                 self.response_bytes(chunk, cx);
+                if self.switched.is_none() {
+                    cx.stats.unread_bytes += chunk.bytes.len() as u64;
+                }
                 self.spoken[Messages::Responses as usize].response(&whole);
             }
         }
@@ -345,8 +339,9 @@ impl H1 {
     }
 
     /// What is missing of an exchange whose response was lost track of.
-    const fn unpaired(&self) -> Partial {
+    const fn unpaired(&self, one_sided: bool) -> Partial {
         match self.pairing {
+            _ if one_sided => Partial::OneSided,
             // It was the next one, and is missing.
             Pairing::InOrder => Partial::Gap,
             Pairing::Pipelined | Pairing::Lost => Partial::Unpaired,
@@ -369,20 +364,20 @@ impl H1 {
     }
 
     /// Waits for no response any more: every exchange is emitted but one that only waits for the
-    /// end of its request. What was taken for a request on its looks alone is dropped.
+    /// end of its request. What was taken for a request on its looks alone is dropped, if responses
+    /// are there to confirm it.
     fn abandon(&mut self, now: Nanos, cx: &mut Context<'_>) {
         self.refute(now, cx);
+        match self.pickup {
+            Pickup::Unconfirmed if !cx.one_sided => self.drop_unconfirmed(cx),
+            Pickup::Unconfirmed | Pickup::Certain => self.pickup = Pickup::Certain,
+        }
         self.take_bodies(|exchange| exchange.progress != Progress::Done);
-        let reason = self.unpaired();
+        let reason = self.unpaired(cx.one_sided);
         let mut emitter = cx.emitter(&self.peers);
         let is_done = |exchange: &InFlight| exchange.progress == Progress::Done;
         let kept = self.in_flight.front().is_some_and(is_done);
         for exchange in self.in_flight.iter_mut().skip(usize::from(kept)) {
-            if self.pickup == Pickup::Unconfirmed {
-                exchange.drop_with(Dropped::PairingLost, &mut emitter);
-                self.owed += 1;
-                continue;
-            }
             self.owed += u32::from(exchange.progress == Progress::Awaited);
             exchange.mark(reason);
             exchange.emit(false, now, &mut emitter);

@@ -32,8 +32,11 @@ impl H1 {
                             return;
                         }
                         if self.pickup == Pickup::Unconfirmed && !self.in_flight.is_empty() {
-                            self.goes_on_too_soon(chunk, cx);
-                            return;
+                            if !self.may_be_pipelined(chunk, cx) {
+                                self.goes_on_too_soon(chunk, cx);
+                                return;
+                            }
+                            self.pickup = Pickup::Certain;
                         }
                         self.request_begins(chunk, cx);
                     } else if self.may_have_ended_before(chunk) {
@@ -46,7 +49,7 @@ impl H1 {
                     self.read_request(chunk, cx);
                 }
                 Requests::Seek => {
-                    if !self.is_request(chunk) {
+                    if !self.is_request(chunk, cx) {
                         return;
                     }
                     self.restart(chunk, cx);
@@ -117,6 +120,7 @@ impl H1 {
                 if error == ReadError::TooLarge {
                     let bytes = reader.partial_head().unwrap_or(input).to_vec();
                     if self.request_head_cut(&bytes, Partial::HeadTooLarge, chunk.time, cx) {
+                        cx.stats.unread_bytes += rest.len() as u64;
                         chunk.advance(rest.len());
                         return;
                     }
@@ -126,6 +130,7 @@ impl H1 {
                 }
                 self.request_error(error, body, chunk.time, cx);
                 // What follows an error is no beginning.
+                cx.stats.unread_bytes += rest.len() as u64;
                 chunk.advance(rest.len());
             }
         }
@@ -196,7 +201,7 @@ impl H1 {
                 return;
             }
             if self.make_room(now, cx) {
-                self.wait(exchange);
+                self.wait(exchange, cx);
                 return;
             }
             // Those before it are still responded to in order.
@@ -206,11 +211,11 @@ impl H1 {
             self.pairing = Pairing::Lost;
             return;
         }
-        self.wait(exchange);
+        self.wait(exchange, cx);
     }
 
-    fn wait(&mut self, mut exchange: InFlight) {
-        if self.pairing == Pairing::Lost {
+    fn wait(&mut self, mut exchange: InFlight, cx: &Context<'_>) {
+        if self.pairing == Pairing::Lost && !cx.one_sided {
             exchange.mark(Partial::Unpaired);
             exchange.progress = Progress::Done;
             self.owed += 1;

@@ -28,6 +28,10 @@ impl H1 {
 
     #[inline]
     pub(super) fn response_bytes(&mut self, chunk: &mut Chunk<'_>, cx: &mut Context<'_>) {
+        if cx.one_sided {
+            self.responses_alone(chunk, cx);
+            return;
+        }
         while !chunk.bytes.is_empty() {
             match &mut self.responses {
                 Responses::Reading(reader) => {
@@ -119,6 +123,7 @@ impl H1 {
             Event::Error(_, Some(body)) => {
                 self.responding(|exchange| exchange.mark(Partial::Malformed));
                 self.response_end(body, chunk.time, cx);
+                cx.stats.unread_bytes += chunk.bytes.len() as u64;
                 chunk.advance(chunk.bytes.len());
                 self.responses_lost(chunk.time, cx);
             }
@@ -134,6 +139,7 @@ impl H1 {
                     }
                 }
                 // What follows an error is no beginning.
+                cx.stats.unread_bytes += chunk.bytes.len() as u64;
                 chunk.advance(chunk.bytes.len());
                 self.responses_lost(chunk.time, cx);
             }
@@ -283,6 +289,13 @@ impl H1 {
     }
 
     pub(super) fn response_gap(&mut self, gap: &Gap, cx: &mut Context<'_>) {
+        if cx.one_sided {
+            if let Some(alone) = &mut self.alone {
+                alone.gap(gap, cx);
+            }
+            self.responses_lost(gap.time, cx);
+            return;
+        }
         match &mut self.responses {
             Responses::Reading(reader) => match reader.gap(gap.len, !gap.skipped) {
                 None => self.gap_before_a_response_body(gap, cx),

@@ -11,8 +11,8 @@ use crate::ledger::Dropped;
 use crate::transport::Chunk;
 
 impl H1 {
-    /// More comes right after the request at which the connection was picked up: it was none, or the
-    /// client pipelines.
+    /// More comes right after the request at which the connection was picked up: it was none, or
+    /// the client pipelines.
     pub(super) fn goes_on_too_soon(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) {
         self.misjoined(chunk.time, cx);
         if is_plain_request(classify(chunk.bytes), chunk.bytes) {
@@ -24,6 +24,7 @@ impl H1 {
 
     /// What was taken for a request at which the connection was picked up cannot be confirmed.
     pub(super) fn misjoined(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        self.drop_unconfirmed(cx);
         self.abandon(now, cx);
         if let Some(started) = self.started.take()
             && started.counted
@@ -37,6 +38,25 @@ impl H1 {
             self.requests = Requests::Seek;
         }
         self.responses = Responses::Seek;
+    }
+
+    /// Drops what was taken for a request on its looks alone.
+    pub(super) fn drop_unconfirmed(&mut self, cx: &mut Context<'_>) {
+        if self.pickup == Pickup::Certain {
+            return;
+        }
+        for mut exchange in std::mem::take(&mut self.in_flight) {
+            exchange.drop_with(Dropped::PairingLost, &mut cx.emitter(&self.peers));
+            self.owed += 1;
+        }
+        self.held = 0;
+        self.current = false;
+    }
+
+    /// More comes right after the request at which the connection was picked up. Where no response
+    /// can confirm either, another request does: the client pipelines.
+    pub(super) fn may_be_pipelined(&self, chunk: &Chunk<'_>, cx: &Context<'_>) -> bool {
+        cx.one_sided && is_plain_request(classify(chunk.bytes), chunk.bytes)
     }
 
     /// Responses were lost track of, requests were not. A client that waits for each response has
@@ -56,7 +76,7 @@ impl H1 {
     }
 
     /// A request begins here, as far as can be known after a loss of track.
-    pub(super) fn is_request(&self, chunk: &Chunk<'_>) -> bool {
+    pub(super) fn is_request(&self, chunk: &Chunk<'_>, cx: &Context<'_>) -> bool {
         if !chunk.boundary {
             return false;
         }
@@ -74,6 +94,8 @@ impl H1 {
             && requests.is_unseen()
             && !responses.is_interim()
             && responses.end().is_none_or(|end| Some(end) == chunk.heard);
+        // Where no response is seen, it is enough that the client has received something since.
+        let joins = joins || cx.one_sided && requests.heard() < chunk.heard;
         let begins = looks == Class::Undecided && is_known_request(bytes);
         joins && (begins || is_plain_request(looks, bytes))
     }

@@ -2,6 +2,7 @@
 
 use crate::flow::Offset;
 use crate::http::h2::HeadBuilder;
+use crate::http::h2::frame::Kind;
 use crate::http::h2::hpack;
 
 /// A header block, decoded.
@@ -65,4 +66,9 @@ impl Started {
             error,
         }
     }
+}
+
+/// A frame of a header block.
+pub(super) const fn is_block(kind: Kind) -> bool {
+    matches!(kind, Kind::Headers | Kind::Continuation | Kind::PushPromise)
 }

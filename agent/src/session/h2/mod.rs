@@ -281,6 +281,7 @@ impl Act<'_> {
             Received::Setting(Setting::HeaderTableSize(size)) => other.allow_table(size),
             Received::Setting(Setting::MaxFrameSize(size)) => other.allow_frames(size),
             Received::Setting(_) => {}
+            Received::Unread(len) => cx.stats.unread_bytes += len,
             Received::Found => cx.stats.http2_resynced += 1,
             Received::Lost => cx.stats.http2_lost += 1,
             Received::Broken => return true,

@@ -1,7 +1,7 @@
 //! One direction of an HTTP/2 connection: from bytes to heads, body bytes and what else matters.
 
 use super::MAX_SEARCHED;
-use super::header_block::{Block, Started};
+use super::header_block::{Block, Started, is_block};
 use crate::flow::Offset;
 use crate::http::h2::HeadBuilder;
 use crate::http::h2::frame::{
@@ -30,6 +30,8 @@ pub(super) enum Received<'a> {
     /// The last stream that the sender looks at.
     GoAway(u32),
     Setting(Setting),
+    /// So many bytes were passed over on the way to a frame.
+    Unread(u64),
     /// Frames were found again.
     Found,
     /// They were not, and are looked for no more.
@@ -168,7 +170,9 @@ impl Receiver {
         // Each round takes a frame's header at least.
         while !bytes.is_empty() {
             if let Sync::Searching(searched, known) = self.sync {
-                let Some(at) = frame::find(bytes, self.max_size, max_stream) else {
+                let found = frame::find(bytes, self.max_size, max_stream);
+                handle(Received::Unread(found.unwrap_or(bytes.len()) as u64));
+                let Some(at) = found else {
                     let searched = searched + bytes.len() as u64;
                     if searched <= MAX_SEARCHED {
                         self.sync = Sync::Searching(searched, known);
@@ -384,11 +388,6 @@ impl Receiver {
             result.err(),
         ))));
     }
-}
-
-/// A frame of a header block.
-const fn is_block(kind: Kind) -> bool {
-    matches!(kind, Kind::Headers | Kind::Continuation | Kind::PushPromise)
 }
 
 /// Where the frame after this one begins.

@@ -339,6 +339,7 @@ fn flags(exchange: &Exchange) -> &'static str {
         None
         | Some(
             Partial::Gap
+            | Partial::OneSided
             | Partial::GapInHead
             | Partial::MaxAge
             | Partial::Shutdown

@@ -30,6 +30,8 @@ pub struct Assembler {
     pub(super) at: Anchor,
     /// An offset of `at` was chosen.
     anchored: bool,
+    /// Every byte after that was there for the capture to see.
+    certain: bool,
     /// Bytes before this are not wanted: a hole there is on purpose.
     pub(super) unneeded: Option<u32>,
     opened: bool,
@@ -54,10 +56,12 @@ impl Assembler {
         self.opened.then_some(self.at.seq)
     }
 
-    /// The byte of this number gets an offset, unless one of this direction has one.
-    pub(super) const fn anchor(&mut self, seq: u32) {
+    /// The byte of this number gets an offset, unless one of this direction has one. `certain`: no
+    /// byte from there on was sent before the capture began.
+    pub(super) const fn anchor(&mut self, seq: u32, certain: bool) {
         if !self.anchored {
             self.anchored = true;
+            self.certain = certain;
             self.at = Anchor::new(seq);
         }
     }
@@ -199,12 +203,16 @@ impl Assembler {
         // Behind it, the segment is a retransmission; too far ahead, `expected` is not known.
         let known = ahead < AHEAD || segment.skipped;
         let first = if known { segment.expected } else { segment.seq };
-        self.anchor(first);
-        self.at.pass(first);
+        // What lies between is missing.
+        let missing = known && self.certain && distance(self.at.seq, first) > 0;
+        if !missing {
+            self.anchor(first, true);
+            self.at.pass(first);
+        }
         self.opened = true;
         receiver.item(Item::Opens {
             offset: self.at.offset,
-            start: segment.start && known,
+            start: segment.start && known && !missing,
         });
     }
 
@@ -768,7 +776,7 @@ mod tests {
         let mut assembler = Assembler::default();
         let mut items = Vec::new();
         for seq in [100, 100, 90, 900_000_000, 130, 130] {
-            assembler.anchor(seq);
+            assembler.anchor(seq, false);
             let mut receiver = Receiver::new(PEER, |item: Item<'_>| items.push(shown(item)));
             assembler.acknowledged(seq, 0, &mut receiver);
         }

@@ -127,7 +127,7 @@ impl Tcp {
             };
         }
         reset::refute(reset);
-        other.assembler.anchor(segment.ack);
+        other.assembler.anchor(segment.ack, is_certain(segment));
         let mut spoken = None;
         other.assembler.acknowledged(
             segment.ack,
@@ -314,6 +314,13 @@ impl Tcp {
             Direction::Egress => (&mut self.egress, &mut self.ingress),
         }
     }
+}
+
+/// Nothing of the other direction from the segment's acknowledgement on was sent before the capture
+/// began: a socket reports what it has received itself; of the other end's word, all is known from
+/// the first byte on.
+const fn is_certain(segment: &Segment<'_>) -> bool {
+    matches!(segment.direction, Direction::Egress) || segment.start
 }
 
 /// Notes the first byte that is handed on.

@@ -11,16 +11,13 @@ use crate::session::h1::End;
 impl Streams {
     /// Emits what is too old. The streams go on.
     pub(in crate::session::h2) fn expire(&mut self, now: Nanos, cx: &mut Context<'_>) {
-        let oldest = now.checked_sub(cx.limits.exchange_age);
-        let too_old = |started: Nanos| oldest.is_some_and(|oldest| started <= oldest);
-        let ids: Vec<u32> = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.oldest().is_some_and(too_old))
-            .map(|(id, _)| *id)
+        let age = cx.limits.exchange_age;
+        let too_old: Vec<(u32, Nanos)> = (self.streams.iter())
+            .filter_map(|(id, stream)| Some((*id, stream.oldest()?.saturating_add(age))))
+            .filter(|(_, due)| *due <= now)
             .collect();
-        for id in ids {
-            self.emit(id, Some(Partial::MaxAge), false, now, cx);
+        for (id, due) in too_old {
+            self.emit(id, Some(Partial::MaxAge), false, due, cx);
             self.change(id, cx, |stream, cx| {
                 if let Some(inside) = &mut stream.inside {
                     inside.expire(now, cx);
@@ -41,7 +38,10 @@ impl Streams {
             let stream = self.streams.get(&id);
             let partial = stream.map(|stream| {
                 let responded = stream.has_response();
-                cut(end, responded, stream.state.has_ended(Peer::Client))
+                match cx.one_sided && !responded {
+                    true => Partial::OneSided,
+                    false => cut(end, responded, stream.state.has_ended(Peer::Client)),
+                }
             });
             self.finish(id, partial, now, cx);
         }

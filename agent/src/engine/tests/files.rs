@@ -1,0 +1,340 @@
+//! Packet captures that lack something: one direction, the ends of packets, the end of a wait.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use etherparse::{PacketBuilder, TcpHeader};
+
+use super::wire::{CLIENT, Run, SERVER, Who};
+use crate::capture::pcap::Capture;
+use crate::capture::{Polled, Source as _};
+use crate::engine::Limits;
+
+const MILLI: u64 = 1_000_000;
+
+/// A capture file under construction: a connection between two ends.
+struct File {
+    out: Vec<u8>,
+    next: [u32; 2],
+    kept: usize,
+}
+
+impl File {
+    /// Of a connection that is older. `kept`: the snap length.
+    fn new(kept: usize) -> Self {
+        let mut out = Vec::new();
+        for value in [0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, 101] {
+            out.extend_from_slice(&u32::to_le_bytes(value));
+        }
+        Self {
+            out,
+            next: [1000, 9000],
+            kept,
+        }
+    }
+
+    /// Moves on by what `who` says, which is not in the file.
+    fn unseen(&mut self, who: Who, len: u32) {
+        self.next[who as usize] += len;
+    }
+
+    fn say(&mut self, millis: u32, who: Who, text: impl AsRef<[u8]>) {
+        self.packet(millis, who, "", text.as_ref());
+    }
+
+    fn packet(&mut self, millis: u32, who: Who, flags: &str, payload: &[u8]) {
+        let (from, to) = match who {
+            CLIENT => ((1, 40_000), (2, 80)),
+            SERVER => ((2, 80), (1, 40_000)),
+        };
+        let mut header = TcpHeader::new(from.1, to.1, self.next[who as usize], 512);
+        header.syn = flags.contains('S');
+        header.fin = flags.contains('F');
+        header.ack = flags != "S";
+        if header.ack {
+            header.acknowledgment_number = self.next[who.other() as usize];
+        }
+        let mut bytes = Vec::new();
+        PacketBuilder::ipv4([10, 0, 0, from.0], [10, 0, 0, to.0], 64)
+            .tcp_header(header)
+            .write(&mut bytes, payload)
+            .unwrap();
+        self.next[who as usize] +=
+            u32::try_from(payload.len()).unwrap() + u32::from(!flags.is_empty());
+        let kept = bytes.len().min(self.kept);
+        for value in [1_700_000_000 + millis / 1000, millis % 1000 * 1000] {
+            self.out.extend_from_slice(&value.to_le_bytes());
+        }
+        for len in [kept, bytes.len()] {
+            self.out
+                .extend_from_slice(&u32::try_from(len).unwrap().to_le_bytes());
+        }
+        self.out.extend_from_slice(&bytes[..kept]);
+    }
+
+    /// What comes of it: each exchange with its duration in milliseconds, then what was dropped.
+    fn read(self) -> Vec<String> {
+        let mut capture = Capture::read(Cursor::new(self.out)).unwrap();
+        let mut run = Run::new(Limits {
+            positions: false,
+            ..Limits::default()
+        });
+        loop {
+            let Run { engine, output, .. } = &mut run;
+            let polled = capture.poll(Duration::ZERO, &mut |event| engine.event(event, output));
+            run.now = capture.time().unwrap();
+            run.expire(0);
+            if let Polled::End = polled.unwrap() {
+                break;
+            }
+        }
+        run.finish();
+        let durations = run
+            .output
+            .exchanges
+            .iter()
+            .map(|exchange| exchange.duration() / MILLI);
+        let mut durations: Vec<_> = durations.collect();
+        durations.reverse();
+        let mut lines = run.story();
+        for line in &mut lines {
+            if let Some(duration) = durations.pop() {
+                *line += &format!(" {duration} ms");
+            }
+        }
+        lines
+    }
+}
+
+const OPENED: [bool; 2] = [true, false];
+
+/// Only the client's packets: what it requested is emitted, and lasted until it had received
+/// something.
+#[test]
+fn requests_alone() {
+    for opened in OPENED {
+        for acknowledges in [true, false] {
+            let mut file = File::new(usize::MAX);
+            if opened {
+                file.packet(0, CLIENT, "S", b"");
+                file.unseen(SERVER, 1);
+            }
+            file.say(10, CLIENT, "GET /a HTTP/1.1\r\n\r\n");
+            file.unseen(SERVER, 100);
+            if acknowledges {
+                file.say(40, CLIENT, "");
+            }
+            file.say(
+                1010,
+                CLIENT,
+                "POST /b HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+            );
+            file.unseen(SERVER, 25);
+            file.say(1020, CLIENT, "body");
+            file.unseen(SERVER, 5000);
+            if acknowledges {
+                file.say(1070, CLIENT, "");
+            }
+            file.say(3000, CLIENT, "GET /c HTTP/1.1\r\n\r\n");
+            file.say(3500, CLIENT, "");
+            let [a, b] = if acknowledges { [30, 10] } else { [1000, 10] };
+            assert_eq!(
+                file.read(),
+                [
+                    &format!("GET /a \"\" !one_sided {a} ms"),
+                    &format!("POST /b \"\"/0+ !one_sided {b} ms"),
+                    "GET /c \"\" !one_sided 500 ms",
+                ],
+                "{opened} {acknowledges}"
+            );
+        }
+    }
+}
+
+#[test]
+fn pipelined_requests_alone() {
+    for opened in OPENED {
+        let mut file = File::new(usize::MAX);
+        if opened {
+            file.packet(0, CLIENT, "S", b"");
+            file.unseen(SERVER, 1);
+        }
+        file.say(10, CLIENT, "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n");
+        file.unseen(SERVER, 100);
+        file.say(20, CLIENT, "GET /c HTTP/1.1\r\n\r\n");
+        file.unseen(SERVER, 100);
+        file.packet(30, CLIENT, "F", b"");
+        assert_eq!(
+            file.read(),
+            [
+                "GET /a \"\" !one_sided 10 ms",
+                "GET /b \"\" !one_sided 10 ms",
+                "GET /c \"\" !one_sided 10 ms",
+            ],
+            "{opened}"
+        );
+    }
+}
+
+/// The capture begins in a body: what is in it is no request, what follows it is.
+#[test]
+fn requests_alone_after_a_body() {
+    let mut file = File::new(usize::MAX);
+    file.say(10, CLIENT, "of a body\r\n");
+    file.say(11, CLIENT, "GET /none HTTP/1.1\r\n\r\nand more of the body");
+    file.unseen(SERVER, 100);
+    file.say(20, CLIENT, "GET /a HTTP/1.1\r\n\r\n");
+    file.unseen(SERVER, 100);
+    file.say(30, CLIENT, "GET /b HTTP/1.1\r\n\r\n");
+    file.unseen(SERVER, 100);
+    file.say(40, CLIENT, "");
+    assert_eq!(
+        file.read(),
+        [
+            "GET /a \"\" !one_sided 10 ms",
+            "GET /b \"\" !one_sided 10 ms"
+        ]
+    );
+}
+
+/// Only the server's packets: each response is counted, once.
+#[test]
+fn responses_alone() {
+    for opened in OPENED {
+        let mut file = File::new(usize::MAX);
+        if opened {
+            file.unseen(CLIENT, 1);
+            file.packet(0, SERVER, "SA", b"");
+        }
+        let said = |file: &mut File, millis, texts: &[&str]| {
+            file.unseen(CLIENT, 50);
+            for text in texts {
+                file.say(millis, SERVER, text);
+            }
+        };
+        let small = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
+        said(&mut file, 10, &[small]);
+        // To a HEAD.
+        said(
+            &mut file,
+            20,
+            &["HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"],
+        );
+        // In several segments, some of which look like responses.
+        said(
+            &mut file,
+            30,
+            &[
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4d\r\n",
+                small,
+                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n\r\n0\r\n\r\n",
+            ],
+        );
+        // To two requests that were pipelined.
+        said(&mut file, 40, &[&format!("{small}{small}")]);
+        said(&mut file, 50, &["HTTP/1.1 100 Continue\r\n\r\n"]);
+        said(&mut file, 60, &[small]);
+        // Its head in two segments, and another cut by the end of the file.
+        said(&mut file, 70, &["HTTP/1.1 204 No Cont", "ent\r\n\r\n"]);
+        said(&mut file, 80, &["HTTP/1.1 404 Not Fou"]);
+        assert_eq!(file.read(), ["lost response_only 8"], "{opened}");
+    }
+}
+
+/// The first frame of a server says that it is HTTP/2, where the client's preface is not there.
+#[test]
+fn responses_alone_in_http2() {
+    let mut file = File::new(usize::MAX);
+    file.unseen(CLIENT, 1);
+    file.packet(0, SERVER, "SA", b"");
+    file.say(1, SERVER, [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100]);
+    for stream in [1, 3, 5] {
+        file.unseen(CLIENT, 50);
+        // `:status: 200`.
+        file.say(
+            10 * u32::from(stream),
+            SERVER,
+            [0, 0, 1, 1, 5, 0, 0, 0, stream, 0x88],
+        );
+    }
+    assert_eq!(file.read(), ["lost response_only 3"]);
+}
+
+/// The last packets of a file come after a long silence: that is how long was waited.
+#[test]
+fn a_wait_lasts_to_the_end_of_the_capture() {
+    for silence in [1000, 61_000, 90_000, 250_000] {
+        for (end, partial) in [("", "shutdown"), ("F", "no_response")] {
+            let mut file = File::new(usize::MAX);
+            file.packet(0, CLIENT, "S", b"");
+            file.packet(1, SERVER, "SA", b"");
+            file.say(2, CLIENT, "GET /a HTTP/1.1\r\n\r\n");
+            file.say(3, SERVER, "");
+            file.packet(2 + silence, SERVER, end, b"");
+            assert_eq!(
+                file.read(),
+                [format!("GET /a \"\" !{partial} {silence} ms")],
+            );
+        }
+    }
+    // It was too old before.
+    let mut file = File::new(usize::MAX);
+    file.say(0, CLIENT, "GET /a HTTP/1.1\r\n\r\n");
+    file.say(3, SERVER, "");
+    file.say(1_000_000, SERVER, "");
+    assert_eq!(file.read(), ["GET /a \"\" !max_age 300000 ms"]);
+}
+
+/// What a snap length leaves of a conversation.
+#[test]
+fn heads_cut_by_the_snap_length() {
+    for (kept, a, b) in [
+        (
+            60,
+            "GET /a?b=c \"\"/0+ -> 404 \"\"/0+ !gap_in_head",
+            "POST /b \"\"/0+ -> 404 \"\"/0+ !gap_in_head",
+        ),
+        (
+            96,
+            "GET /a?b=c \"\" -> 404 \"012345678\"/100 missing 91 !gap",
+            "POST /b \"\"/0+ -> 404 \"012345678\"/100 missing 91 !gap_in_head",
+        ),
+        (
+            300,
+            "GET /a?b=c \"\" -> 404 \"<100>\"",
+            "POST /b \"\" -> 404 \"<100>\"",
+        ),
+    ] {
+        for opened in OPENED {
+            let mut file = File::new(kept);
+            if opened {
+                file.packet(0, CLIENT, "S", b"");
+                file.packet(1, SERVER, "SA", b"");
+            }
+            let body = "0123456789".repeat(10);
+            let response = format!("HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\n{body}");
+            file.say(
+                2,
+                CLIENT,
+                "GET /a?b=c HTTP/1.1\r\nHost: shop.example\r\n\r\n",
+            );
+            file.say(5, SERVER, &response);
+            file.say(
+                6,
+                CLIENT,
+                "POST /b HTTP/1.1\r\nHost: shop.example\r\nAccept: */*\r\nA: 0123456789\r\n\r\n",
+            );
+            file.say(8, SERVER, &response);
+            let found = file.read();
+            let found: Vec<_> = found
+                .iter()
+                .map(|line| line.rsplit_once(" ms").unwrap().0)
+                .collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|line| line.rsplit_once(' ').unwrap().0)
+                .collect();
+            assert_eq!(found, [a, b], "{kept} {opened}");
+        }
+    }
+}
