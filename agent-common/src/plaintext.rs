@@ -65,6 +65,8 @@ pub struct TlsConfig {
     pub port_count: u32,
     /// A session is recorded when the local or the remote port of its socket is one of these.
     pub ports: [u16; MAX_PORTS],
+    /// Size of the ring buffer, which cgroups share. Zero: they do not.
+    pub ring_bytes: u64,
 }
 
 /// What the programs saw of one process, for the guard: do its calls look like those of a TLS
@@ -85,7 +87,7 @@ pub struct TlsProcess {
 const _: () = {
     // The sums of the fields: there is no padding.
     assert!(PLAINTEXT_LEN == 24);
-    assert!(core::mem::size_of::<TlsConfig>() == 8 + 8 + 8 + 2 * MAX_PORTS);
+    assert!(core::mem::size_of::<TlsConfig>() == 8 + 8 + 8 + 2 * MAX_PORTS + 8);
     assert!(core::mem::size_of::<TlsProcess>() == 16);
 };
 

@@ -4,3 +4,4 @@ mod bench;
 mod envoy;
 mod hbone;
 mod libssl;
+mod overload;

@@ -9,7 +9,7 @@ use aya_ebpf::helpers::{
 };
 use meshtap_common::{
     DIRECTION_INGRESS, DropReason, EventHeader, HEADER_LEN, KIND_CLOSED, KIND_PLAINTEXT,
-    MAX_PLAINTEXT, PLAINTEXT_LEN, PlaintextHeader,
+    MAX_PLAINTEXT, PLAINTEXT_LEN, PlaintextHeader, TlsConfig,
 };
 
 use crate::asm::opaque;
@@ -17,6 +17,7 @@ use crate::call::{Call, Range};
 use crate::finish::END;
 use crate::maps::{self, EVENTS};
 use crate::session::Session;
+use crate::share;
 
 const CHUNK: u32 = MAX_PLAINTEXT as u32;
 /// Most records of one call: what a write of 512 KiB makes. The rest of a longer one is a gap of
@@ -38,7 +39,10 @@ struct Record {
 
 /// Writes the records of what a call has moved: `len` bytes, not zero, in the application's memory.
 #[inline(always)]
-pub(crate) fn range(session: &Session, call: &Call, len: u32, wakeup_bytes: u32) {
+pub(crate) fn range(config: &TlsConfig, session: &Session, call: &Call, len: u32) {
+    let Some(pending) = admitted(config, session, len) else {
+        return;
+    };
     let mut left = len;
     // SAFETY: an element of the map. Read anew, so that nothing is known of it.
     let (range, mut buffer) = unsafe {
@@ -82,7 +86,7 @@ pub(crate) fn range(session: &Session, call: &Call, len: u32, wakeup_bytes: u32)
     record.captured = left;
     // Less one, so that the comparisons below give the verifier both bounds of the length.
     let last = opaque(left.wrapping_sub(1));
-    let flags = wakeup(wakeup_bytes);
+    let flags = wakeup(pending, config.wakeup_bytes);
     macro_rules! sizes {
         ($($size:literal)*) => {
             $(if last < $size {
@@ -94,6 +98,18 @@ pub(crate) fn range(session: &Session, call: &Call, len: u32, wakeup_bytes: u32)
         };
     }
     sizes!(256 1024 4096 16384);
+}
+
+/// What is pending in the ring buffer, where the session's cgroup has room left for so many bytes.
+/// Else they are counted.
+#[inline(always)]
+fn admitted(config: &TlsConfig, session: &Session, len: u32) -> Option<u64> {
+    let pending = maps::pending();
+    if share::admits(session.cgroup, len, pending, config.ring_bytes as u32) {
+        return Some(pending);
+    }
+    maps::count(DropReason::RingShare, len);
+    None
 }
 
 /// A direction has ended.
@@ -231,8 +247,8 @@ fn reserve(size: usize) -> *mut u8 {
 
 /// The submit flag: wake the reader only when a lot is pending.
 #[inline(always)]
-fn wakeup(wakeup_bytes: u32) -> u64 {
-    if maps::pending() > u64::from(wakeup_bytes) {
+fn wakeup(pending: u64, wakeup_bytes: u32) -> u64 {
+    if pending > u64::from(wakeup_bytes) {
         u64::from(BPF_RB_FORCE_WAKEUP)
     } else {
         NO_WAKEUP

@@ -115,7 +115,7 @@ fn data(config: &TlsConfig, call: &mut Call, session: &mut Session, tgid: u64, m
         direction: u32::from(direction),
         flags: u32::from(flags),
     };
-    emit::range(session, call, moved, config.wakeup_bytes);
+    emit::range(config, session, call, moved);
 }
 
 /// A read gave nothing.

@@ -26,6 +26,8 @@ mod finish;
 mod hooks;
 mod maps;
 mod session;
+#[path = "../share.rs"]
+mod share;
 #[path = "../shared.rs"]
 mod shared;
 mod sock;

@@ -1,5 +1,6 @@
 //! What the BPF programs count, per CPU, summed up.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use aya::Pod;
@@ -68,7 +69,8 @@ pub(super) struct Counters {
     /// One of each object of BPF programs.
     pub(super) drops: Vec<PerCpuArray<MapData, [u64; 2]>>,
     pub(super) classified: PerCpuArray<MapData, u64>,
-    pub(super) shares: HashMap<MapData, u64, RingShare>,
+    /// Likewise.
+    pub(super) shares: Vec<HashMap<MapData, u64, RingShare>>,
 }
 
 impl Counters {
@@ -91,10 +93,15 @@ impl Counters {
     /// Payload bytes that cgroups were refused for having more than their share of the ring buffer.
     /// The least recently used of many cgroups fall out.
     pub(super) fn refused(&self) -> Vec<(CgroupId, u64)> {
-        let shares = self.shares.iter().filter_map(Result::ok);
-        shares
-            .filter(|(_, share)| share.dropped_bytes > 0)
-            .map(|(cgroup, share)| (CgroupId(cgroup), share.dropped_bytes))
+        let mut refused = BTreeMap::new();
+        for (cgroup, share) in self.shares.iter().flat_map(HashMap::iter).flatten() {
+            if share.dropped_bytes > 0 {
+                *refused.entry(cgroup).or_default() += share.dropped_bytes;
+            }
+        }
+        let refused = refused.into_iter();
+        refused
+            .map(|(cgroup, bytes)| (CgroupId(cgroup), bytes))
             .collect()
     }
 

@@ -108,6 +108,7 @@ impl Capture {
         let mut rings = vec![RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(map_error)?];
         let mut drops = vec![map(&mut ebpf, "DROPS")?];
         let mut excluded = vec![map(&mut ebpf, "EXCLUDED_CGROUPS")?];
+        let mut shares = vec![map(&mut ebpf, "RING_SHARES")?];
         let mut probes = None;
         if options.tls {
             let loaded = tls::load(options, &path, &cgroup);
@@ -116,6 +117,7 @@ impl Capture {
                 rings.push(loaded.ring);
                 drops.push(loaded.drops);
                 excluded.push(loaded.excluded);
+                shares.push(loaded.shares);
                 probes = Some(loaded.probes);
             }
         }
@@ -133,7 +135,7 @@ impl Capture {
         let counters = Counters {
             drops,
             classified: map(&mut ebpf, "CLASSIFIED")?,
-            shares: map(&mut ebpf, "RING_SHARES")?,
+            shares,
         };
         let mut settings = map(&mut ebpf, "CONFIG")?;
         let scope = CgroupScope::new(excluded, Arc::clone(&commands));

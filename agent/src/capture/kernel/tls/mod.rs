@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use aya::EbpfLoader;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
-use meshtap_common::{MAX_PORTS, TlsConfig, TlsProcess};
+use meshtap_common::{MAX_PORTS, RingShare, TlsConfig, TlsProcess};
 
 use super::error::setup;
 use super::{CaptureOptions, HookName, HookState, HookStatus};
@@ -68,6 +68,7 @@ pub(super) struct Loaded {
     pub(super) ring: RingBuf<MapData>,
     pub(super) drops: PerCpuArray<MapData, [u64; 2]>,
     pub(super) excluded: HashMap<MapData, u64, u32>,
+    pub(super) shares: HashMap<MapData, u64, RingShare>,
     pub(super) probes: TlsProbes,
 }
 
@@ -99,6 +100,7 @@ pub(super) fn load(options: &CaptureOptions, path: &Path, cgroup: &File) -> Resu
         ring: take("EVENTS")?.try_into().map_err(wrong)?,
         drops: take("DROPS")?.try_into().map_err(wrong)?,
         excluded: take("EXCLUDED_CGROUPS")?.try_into().map_err(wrong)?,
+        shares: take("RING_SHARES")?.try_into().map_err(wrong)?,
         probes: TlsProbes::new(ebpf, settings, processes, cgroup),
     })
 }
@@ -113,6 +115,8 @@ fn config(options: &CaptureOptions, path: &Path, cgroup: &File) -> Result<TlsCon
         cgroup_level,
         port_count: options.config.port_count,
         ports,
+        // As aya rounds it when it makes the map.
+        ring_bytes: u64::from(options.ring_bytes.next_power_of_two()),
     })
 }
 
