@@ -76,19 +76,38 @@ pub struct TlsConfig {
 pub struct TlsProcess {
     /// Sessions that gave bytes.
     pub sessions: u32,
+    /// Of those, sessions whose handshake was seen.
+    pub started: u32,
     /// Of those, sessions with a socket that was touched inside a call.
     pub touched: u32,
+    /// Calls that gave bytes of a session without such a socket.
+    pub untouched_calls: u32,
     /// Directions of sessions that began with what HTTP begins with.
     pub plausible: u32,
     /// Calls whose result contradicts their arguments.
     pub refused: u32,
 }
 
+impl TlsProcess {
+    /// What two processes did, or one at two times.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            sessions: self.sessions.saturating_add(other.sessions),
+            started: self.started.saturating_add(other.started),
+            touched: self.touched.saturating_add(other.touched),
+            untouched_calls: self.untouched_calls.saturating_add(other.untouched_calls),
+            plausible: self.plausible.saturating_add(other.plausible),
+            refused: self.refused.saturating_add(other.refused),
+        }
+    }
+}
+
 const _: () = {
     // The sums of the fields: there is no padding.
     assert!(PLAINTEXT_LEN == 24);
     assert!(core::mem::size_of::<TlsConfig>() == 8 + 8 + 8 + 2 * MAX_PORTS + 8);
-    assert!(core::mem::size_of::<TlsProcess>() == 16);
+    assert!(core::mem::size_of::<TlsProcess>() == 24);
 };
 
 // SAFETY: `repr(C)`, integers only, no padding (asserted above): any bytes are a value.

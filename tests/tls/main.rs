@@ -2,6 +2,7 @@
 
 mod bench;
 mod envoy;
+mod guard;
 mod hbone;
 mod libssl;
 mod overload;

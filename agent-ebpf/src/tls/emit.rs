@@ -255,13 +255,19 @@ fn wakeup(pending: u64, wakeup_bytes: u32) -> u64 {
     }
 }
 
-/// Does a direction that begins with this look like HTTP?
+/// `SETTINGS_MAX_FRAME_SIZE` where nobody has set it (RFC 9113 §6.5.2).
+const MAX_FRAME: u32 = 16 * 1024;
+/// Types of frames that RFC 9113 §6 has.
+const FRAME_TYPES: u32 = 10;
+
+/// Does a direction that begins with this look like HTTP? A frame of HTTP/2 does: what is seen of a
+/// session from the middle often begins with one.
 #[inline(always)]
 pub(crate) fn is_plausible(buffer: u64, len: u32) -> bool {
-    if len < 4 {
+    if len < 8 {
         return false;
     }
-    let address: *const [u8; 4] = core::ptr::with_exposed_provenance(buffer as usize);
+    let address: *const u64 = core::ptr::with_exposed_provenance(buffer as usize);
     // SAFETY: the helper checks the address.
     let Ok(first) = (unsafe { bpf_probe_read_user(address) }) else {
         return false;
@@ -270,11 +276,24 @@ pub(crate) fn is_plausible(buffer: u64, len: u32) -> bool {
         *b"GET ", *b"POST", *b"HTTP", *b"PRI ", *b"PUT ", *b"HEAD", *b"DELE", *b"PATC", *b"OPTI",
         *b"CONN", *b"TRAC", *b"PROX",
     ];
-    let first = u32::from_ne_bytes(first);
     // Without a branch for each: the verifier would walk all that follows once for each.
-    let mut differs = u32::MAX;
+    let mut differs = not_a_frame(first);
     for known in KNOWN {
-        differs = opaque(differs.min(first ^ u32::from_ne_bytes(known)));
+        differs = opaque(differs.min(first as u32 ^ u32::from_ne_bytes(known)));
     }
     differs == 0
+}
+
+/// Zero where these are the first bytes of a frame (RFC 9113 §4.1), and not zeros alone.
+#[inline(always)]
+fn not_a_frame(first: u64) -> u32 {
+    let byte = |n: u32| (first >> (8 * n)) as u32 & 0xff;
+    let length = byte(0) << 16 | byte(1) << 8 | byte(2);
+    // The sign of a difference: no branch.
+    let too_long = opaque(MAX_FRAME.wrapping_sub(length)) >> 31;
+    let unknown = opaque((FRAME_TYPES - 1).wrapping_sub(byte(3))) >> 31;
+    let reserved = byte(5) >> 7;
+    // No frame of length 0 and type DATA comes without flags.
+    let empty = opaque((first as u32 | byte(4)).wrapping_sub(1)) >> 31;
+    too_long | unknown | reserved | empty
 }

@@ -108,6 +108,10 @@ fn data(config: &TlsConfig, call: &mut Call, session: &mut Session, tgid: u64, m
     }
     if offset == 0 {
         session::count(session, tgid, emit::is_plausible(call.buffer, moved));
+    } else if session.state & session::HAS_ENDS == 0 {
+        maps::note(tgid, |process| {
+            process.untouched_calls = process.untouched_calls.saturating_add(1);
+        });
     }
     call.range = Range {
         offset,

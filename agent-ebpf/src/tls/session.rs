@@ -165,9 +165,13 @@ pub(crate) fn count(session: &mut Session, tgid: u64, plausible: bool) {
     let is_new = session.state & COUNTED == 0;
     session.state |= COUNTED;
     let touched = session.state & HAS_ENDS != 0;
+    let started = session.state & FROM_START != 0;
     maps::note(tgid, |process| {
         if is_new {
             process.sessions = process.sessions.saturating_add(1);
+            if started {
+                process.started = process.started.saturating_add(1);
+            }
             if touched {
                 process.touched = process.touched.saturating_add(1);
             }

@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 
 use hashbrown::HashMap;
+use meshtap_common::TlsProcess;
 
+use super::guard::judge;
 use super::{Doubt, TlsProbes};
 use crate::capture::tls::discover::{Change, FileKey, Target};
-use crate::capture::tls::locate::{Library, Role};
+use crate::capture::tls::locate::{Library, Located, Role};
 
 /// Files whose fate is remembered; more than any node runs.
 const MAX_FILES: usize = 4096;
@@ -45,8 +47,20 @@ pub struct TlsKeeper {
 struct File {
     path: PathBuf,
     pids: Vec<u32>,
-    /// It is attached to; its functions were found by what they do, not by their names.
-    attached: Option<bool>,
+    attached: Attached,
+    /// What was seen of processes that used it and have gone.
+    past: TlsProcess,
+}
+
+/// Whether a file is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attached {
+    /// It is not.
+    No,
+    /// It is, at functions that have the names.
+    Named,
+    /// It is, at functions that were found by what they do: they may be wrong.
+    Guessed { sees_handshakes: bool },
 }
 
 impl TlsKeeper {
@@ -64,13 +78,14 @@ impl TlsKeeper {
         match change {
             Change::Added(target) => self.add(target),
             Change::Users(key, pids) => {
-                self.files.get_mut(&key)?.pids = pids;
+                self.users(key, pids);
                 None
             }
             Change::Removed(key) => {
+                self.users(key, Vec::new());
                 self.probes.detach(key);
                 let file = self.files.remove(&key)?;
-                file.attached.map(|_| Notice {
+                (file.attached != Attached::No).then_some(Notice {
                     path: file.path,
                     state: TargetState::Gone,
                 })
@@ -94,51 +109,92 @@ impl TlsKeeper {
                 Err(format!("{}: not read yet", located.library.name()))
             }
             Ok(located) => match self.probes.attach(key, &file, &located) {
-                Ok(()) => Ok(located.library),
+                Ok(()) => Ok(located),
                 Err(refused) => Err(refused.to_string()),
             },
         };
         if self.files.len() < MAX_FILES {
-            let is_guess = |library: &Library| *library == Library::StrippedBoringssl;
             let file = File {
                 path: path.clone(),
                 pids,
-                attached: attached.as_ref().ok().map(is_guess),
+                attached: attached
+                    .as_ref()
+                    .map_or(Attached::No, |located| Attached::at(located)),
+                past: TlsProcess::default(),
             };
             self.files.insert(key, file);
         }
         let state = match attached {
-            Ok(library) => TargetState::Attached(library.name(), users),
+            Ok(located) => TargetState::Attached(located.library.name(), users),
             Err(reason) => TargetState::Refused(reason),
         };
         Some(Notice { path, state })
     }
 
-    /// Detaches from what looks wrong. Only a file whose functions were found by what they do can
-    /// be wrong as a whole.
-    pub fn guard(&mut self) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        for (tgid, doubt) in self.probes.doubted() {
-            let found = self
-                .files
-                .iter_mut()
-                .find(|(_, file)| file.attached == Some(true) && file.pids.contains(&tgid));
-            if let Some((key, file)) = found {
-                file.attached = None;
-                let path = file.path.clone();
-                self.probes.detach(*key);
-                notices.push(Notice {
-                    path,
-                    state: TargetState::Doubted(doubt),
-                });
+    /// Others use a file now. What was seen of those that do not any more is kept.
+    fn users(&mut self, key: FileKey, pids: Vec<u32>) {
+        let Some(file) = self.files.get_mut(&key) else {
+            return;
+        };
+        let before = std::mem::replace(&mut file.pids, pids);
+        for pid in before {
+            let file_of = |file: &File| file.pids.contains(&pid);
+            if !self.files.values().any(file_of)
+                && let Some(file) = self.files.get_mut(&key)
+            {
+                file.past = file.past.and(self.probes.take_seen(pid));
             }
         }
-        notices
+    }
+
+    /// Detaches from what looks wrong.
+    pub fn guard(&mut self) -> Vec<Notice> {
+        let doubted: Vec<_> = self
+            .files
+            .iter()
+            .filter_map(|(key, file)| Some((*key, self.doubt(file)?)))
+            .collect();
+        let notice = |(key, doubt)| {
+            self.probes.detach(key);
+            let file = self.files.get_mut(&key)?;
+            file.attached = Attached::No;
+            Some(Notice {
+                path: file.path.clone(),
+                state: TargetState::Doubted(doubt),
+            })
+        };
+        doubted.into_iter().filter_map(notice).collect()
+    }
+
+    /// Only a file whose functions were found by what they do can be wrong as a whole.
+    fn doubt(&self, file: &File) -> Option<Doubt> {
+        let Attached::Guessed { sees_handshakes } = file.attached else {
+            return None;
+        };
+        let is_alone = |pid: &&u32| {
+            let uses = |file: &&File| file.attached != Attached::No && file.pids.contains(pid);
+            // Else nothing says which of the files it used.
+            self.files.values().filter(uses).count() == 1
+        };
+        let users = file.pids.iter().filter(is_alone);
+        let seen = users.fold(file.past, |seen, pid| seen.and(self.probes.seen(*pid)));
+        judge(&seen, sees_handshakes)
     }
 
     /// Files that are attached to.
     #[must_use]
     pub fn attached(&self) -> usize {
         self.probes.files()
+    }
+}
+
+impl Attached {
+    fn at(located: &Located) -> Self {
+        match located.library {
+            Library::StrippedBoringssl => Self::Guessed {
+                sees_handshakes: located.of(Role::Handshake).next().is_some(),
+            },
+            Library::Exported | Library::Symbols | Library::RustlsAwsLc => Self::Named,
+        }
     }
 }
