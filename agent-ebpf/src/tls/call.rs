@@ -28,6 +28,11 @@ pub(crate) const WRITE_EX: u32 = 4;
 pub(crate) const HANDSHAKE: u32 = 5;
 /// `int SSL_shutdown(SSL *)`
 pub(crate) const SHUTDOWN: u32 = 6;
+/// `int ssl_read_internal(SSL *, void *, size_t, size_t *)`: as `SSL_read_ex`, but it returns why
+/// nothing was read, as `SSL_read`.
+pub(crate) const READ_SHARED: u32 = 7;
+/// `int ssl_write_internal(SSL *, const void *, size_t, uint64_t, size_t *)`
+pub(crate) const WRITE_FLAGS: u32 = 8;
 
 /// A socket was used inside the call.
 pub(crate) const TOUCHED: u32 = 1;
@@ -127,10 +132,10 @@ pub(crate) fn enter(ctx: &ProbeContext, kind: u32) {
         length: match kind {
             // An `int`: the upper half of the register is undefined.
             READ | WRITE => u64::from(argument(2) as u32),
-            READ_EX | WRITE_EX => argument(2),
+            READ_EX | WRITE_EX | READ_SHARED | WRITE_FLAGS => argument(2),
             _ => 0,
         },
-        result: argument(3),
+        result: argument(if kind == WRITE_FLAGS { 4 } else { 3 }),
         cgroup,
         heard,
         known,

@@ -36,11 +36,12 @@ fn complete(config: &TlsConfig, call: &mut Call, thread: u64, returned: i64) {
     let key = Key::new(call.ssl, thread);
     let moved = match call.kind {
         call::READ | call::WRITE => returned,
-        call::READ_EX | call::WRITE_EX if returned == 1 => {
+        call::READ_EX | call::WRITE_EX | call::READ_SHARED | call::WRITE_FLAGS if returned > 0 => {
             // SAFETY: the helper checks the address.
             unsafe { bpf_probe_read_user(call.result as *const u64) }.map_or(0, u64::cast_signed)
         }
-        call::READ_EX | call::WRITE_EX => -1,
+        call::READ_SHARED => returned,
+        call::READ_EX | call::WRITE_EX | call::WRITE_FLAGS => -1,
         _ => 0,
     };
     let Some(session) = session::of(call, &key, if moved == 0 { returned } else { moved }) else {
@@ -49,7 +50,12 @@ fn complete(config: &TlsConfig, call: &mut Call, thread: u64, returned: i64) {
     // SAFETY: an element of the map.
     let session = unsafe { &mut *session };
     match call.kind {
-        call::READ | call::READ_EX | call::WRITE | call::WRITE_EX => {
+        call::READ
+        | call::READ_EX
+        | call::READ_SHARED
+        | call::WRITE
+        | call::WRITE_EX
+        | call::WRITE_FLAGS => {
             data(config, call, session, thread >> 32, moved);
         }
         // It has sent that nothing more will come (RFC 8446 §6.1).
@@ -69,7 +75,7 @@ fn complete(config: &TlsConfig, call: &mut Call, thread: u64, returned: i64) {
 /// every path of it.
 #[inline(always)]
 fn data(config: &TlsConfig, call: &mut Call, session: &mut Session, tgid: u64, moved: i64) {
-    let is_read = matches!(call.kind, call::READ | call::READ_EX);
+    let is_read = matches!(call.kind, call::READ | call::READ_EX | call::READ_SHARED);
     let heard = match session.tried {
         // The most that the other end can have received when it sent this.
         _ if is_read => session.written,

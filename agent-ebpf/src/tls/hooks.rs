@@ -26,6 +26,18 @@ fn meshtap_ssl_writex(ctx: ProbeContext) {
     call::enter(&ctx, call::WRITE_EX);
 }
 
+/// `ssl_read_internal`, which the two for reading call.
+#[uprobe]
+fn meshtap_ssl_readi(ctx: ProbeContext) {
+    call::enter(&ctx, call::READ_SHARED);
+}
+
+/// `ssl_write_internal` with flags. Without them it has the arguments of `SSL_write_ex`.
+#[uprobe]
+fn meshtap_ssl_writef(ctx: ProbeContext) {
+    call::enter(&ctx, call::WRITE_FLAGS);
+}
+
 #[uprobe]
 fn meshtap_ssl_shake(ctx: ProbeContext) {
     call::enter(&ctx, call::HANDSHAKE);

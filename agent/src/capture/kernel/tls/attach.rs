@@ -26,6 +26,8 @@ pub(super) const READ: &str = "meshtap_ssl_read";
 pub(super) const WRITE: &str = "meshtap_ssl_write";
 pub(super) const READ_EX: &str = "meshtap_ssl_readx";
 pub(super) const WRITE_EX: &str = "meshtap_ssl_writex";
+pub(super) const READ_SHARED: &str = "meshtap_ssl_readi";
+pub(super) const WRITE_FLAGS: &str = "meshtap_ssl_writef";
 pub(super) const HANDSHAKE: &str = "meshtap_ssl_shake";
 pub(super) const SHUTDOWN: &str = "meshtap_ssl_shut";
 pub(super) const RETURN: &str = "meshtap_ssl_ret";
@@ -39,9 +41,24 @@ const FUNCTIONS: &[(Role, &str)] = &[
     (Role::Shutdown, SHUTDOWN),
     (Role::Write, WRITE),
     (Role::WriteEx, WRITE_EX),
+    (Role::WriteShared, WRITE_EX),
+    (Role::WriteFlags, WRITE_FLAGS),
     (Role::Read, READ),
     (Role::ReadEx, READ_EX),
+    (Role::ReadShared, READ_SHARED),
     (Role::Handshake, HANDSHAKE),
+];
+
+const UPROBES: &[&str] = &[
+    READ,
+    WRITE,
+    READ_EX,
+    WRITE_EX,
+    READ_SHARED,
+    WRITE_FLAGS,
+    HANDSHAKE,
+    SHUTDOWN,
+    RETURN,
 ];
 
 /// Program, tracepoint: since Linux 6.3.
@@ -86,8 +103,7 @@ impl fmt::Debug for TlsProbes {
 
 /// Loads every program. Those of the tracepoints are loaded when it is known which there are.
 pub(super) fn load(ebpf: &mut Ebpf) -> Result<(), CaptureError> {
-    let functions = FUNCTIONS.iter().map(|(_, program)| *program);
-    for name in functions.chain([RETURN]) {
+    for name in UPROBES {
         let program = program::<UProbe>(ebpf, name)?;
         program.load().map_err(|error| refused(name, error))?;
     }
@@ -178,7 +194,8 @@ impl TlsProbes {
         let all = UProbeScope::AllProcesses;
         let functions = || {
             FUNCTIONS.iter().flat_map(|(role, program)| {
-                located.of(*role).map(move |function| (*program, function))
+                let probed = located.probed(*role);
+                probed.map(move |function| (*program, function))
             })
         };
         for (_, function) in functions() {

@@ -39,6 +39,8 @@ const NAMES: &[&str] = &[
     attach::WRITE,
     attach::READ_EX,
     attach::WRITE_EX,
+    attach::READ_SHARED,
+    attach::WRITE_FLAGS,
     attach::HANDSHAKE,
     attach::SHUTDOWN,
     attach::RETURN,

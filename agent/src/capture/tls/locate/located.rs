@@ -11,8 +11,8 @@ pub struct Located {
     pub library: Library,
     /// The linker's name for exactly these contents, where there is one.
     pub build_id: Option<BuildId>,
-    /// In the order of [`Role`]. `SSL_read` and `SSL_write` have one function each. A program with
-    /// two versions of aws-lc has two of each of its roles.
+    /// `SSL_read` and `SSL_write` have one function each. A program with two versions of aws-lc has
+    /// two of each of its roles.
     pub functions: Vec<Function>,
 }
 
@@ -22,6 +22,17 @@ impl Located {
         self.functions
             .iter()
             .filter(move |function| function.role == role)
+    }
+
+    /// Those of them to set probes at: not those that do nothing but call one that has a probe.
+    pub fn probed(&self, role: Role) -> impl Iterator<Item = &Function> {
+        let shared: &[Role] = match role {
+            Role::Read | Role::ReadEx => &[Role::ReadShared],
+            Role::Write | Role::WriteEx => &[Role::WriteShared, Role::WriteFlags],
+            _ => &[],
+        };
+        let is_shared = shared.iter().any(|role| self.of(*role).next().is_some());
+        self.of(role).filter(move |_| !is_shared)
     }
 }
 
@@ -52,6 +63,12 @@ pub enum Role {
     Handshake,
     /// `SSL_shutdown(ssl)`
     Shutdown,
+    /// `ssl_read_internal(ssl, buf, num, *readbytes)` of OpenSSL, which the two for reading call
+    ReadShared,
+    /// `ssl_write_internal(ssl, buf, num, *written)`, which the two for writing call
+    WriteShared,
+    /// `ssl_write_internal(ssl, buf, num, flags, *written)`, since OpenSSL 3.3
+    WriteFlags,
     /// `EVP_AEAD_CTX_open_gather` of aws-lc
     AeadOpen,
     /// `EVP_AEAD_CTX_seal` of aws-lc
@@ -69,6 +86,8 @@ impl Role {
             Self::WriteEx => "SSL_write_ex",
             Self::Handshake => "SSL_do_handshake",
             Self::Shutdown => "SSL_shutdown",
+            Self::ReadShared => "ssl_read_internal",
+            Self::WriteShared | Self::WriteFlags => "ssl_write_internal",
             Self::AeadOpen => "EVP_AEAD_CTX_open_gather",
             Self::AeadSeal => "EVP_AEAD_CTX_seal",
         }

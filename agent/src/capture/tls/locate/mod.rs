@@ -15,6 +15,7 @@ mod elf;
 mod entry;
 mod located;
 mod refusal;
+mod shared;
 mod symbols;
 
 use std::fs::File;

@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 use super::bytes::{read, u16_at, u32_at, u64_at, windows};
 use super::elf::{Elf, Section};
 use super::entry;
-use super::{Function, Library, Refusal, Role};
+use super::{Function, Library, Refusal, Role, shared};
 
 const SHT_SYMTAB: u32 = 2;
 const SHT_DYNSYM: u32 = 11;
@@ -94,6 +94,7 @@ fn ssl_functions(elf: &Elf<'_>, found: &[(Role, u64)]) -> Result<Vec<Function>, 
     if !has(Role::Read) || !has(Role::Write) {
         return Err(Refusal::Symbols("not both of SSL_read and SSL_write"));
     }
+    functions.extend(shared::functions(elf, found));
     Ok(functions)
 }
 

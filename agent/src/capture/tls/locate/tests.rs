@@ -47,6 +47,10 @@ fn a_shared_library_by_its_symbols() {
     let symbols = String::from_utf8(output.stdout).expect("text");
     for function in &located.functions {
         let name = function.role.name();
+        if name.starts_with("ssl_") {
+            // Not exported.
+            continue;
+        }
         let line = symbols.lines().find(|line| {
             let symbol = line.rsplit(' ').next().unwrap_or_default();
             symbol.split('@').next() == Some(name)
@@ -58,6 +62,31 @@ fn a_shared_library_by_its_symbols() {
             "{name}"
         );
     }
+}
+
+/// A probe at which the kernel steps through an instruction costs six times as much.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn probes_are_where_the_kernel_emulates() {
+    let located = locate(&open(&libssl())).expect("located");
+    let roles = [
+        Role::Read,
+        Role::ReadEx,
+        Role::ReadShared,
+        Role::Write,
+        Role::WriteEx,
+        Role::WriteShared,
+        Role::WriteFlags,
+    ];
+    let probed: Vec<_> = roles
+        .iter()
+        .flat_map(|role| located.probed(*role))
+        .collect();
+    assert!(!probed.is_empty());
+    assert!(
+        probed.iter().all(|function| function.is_emulated),
+        "{probed:?}"
+    );
 }
 
 #[test]
@@ -78,4 +107,29 @@ fn files_without_tls() {
 fn this_program_has_rustls_over_ring() {
     let program = std::env::current_exe().expect("a path");
     assert_eq!(locate(&open(&program)).unwrap_err(), Refusal::RustlsRing);
+}
+
+/// Lines of the table in `docs/tls.md`, for the files that `MESHTAP_BINARIES` names, separated by
+/// spaces: what is located, and the same without symbols.
+#[test]
+#[ignore = "wants files"]
+#[expect(clippy::print_stdout, reason = "the table is for a person")]
+fn a_table_of_binaries() {
+    let paths = std::env::var("MESHTAP_BINARIES").expect("MESHTAP_BINARIES");
+    let line = |located: Result<Located, Refusal>| match located {
+        Ok(Located { functions, .. }) => functions
+            .iter()
+            .map(|one| {
+                let cost = if one.is_emulated { "" } else { " (stepped)" };
+                format!("{} {:#x}{cost}", one.role.name(), one.entry)
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
+        Err(refusal) => refusal.to_string(),
+    };
+    for path in paths.split(' ') {
+        let file = open(Path::new(path));
+        println!("{path}\n  {}", line(locate(&file)));
+        println!("  without: {}", line(locate_without_symbols(&file)));
+    }
 }
