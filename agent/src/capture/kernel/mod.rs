@@ -104,22 +104,18 @@ impl Capture {
     /// When no hook that captures can be attached; see [`CaptureError`].
     pub fn start(options: &CaptureOptions) -> Result<Self, CaptureError> {
         let (path, cgroup) = cgroup::open(options.cgroup.as_deref())?;
-        let (mut ebpf, mut hooks) = attach(options, &path, &cgroup)?;
+        let (mut ebpf, Attached { hooks, tls, .. }) = attach(options, &path, &cgroup)?;
         let mut rings = vec![RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(map_error)?];
         let mut drops = vec![map(&mut ebpf, "DROPS")?];
         let mut excluded = vec![map(&mut ebpf, "EXCLUDED_CGROUPS")?];
         let mut shares = vec![map(&mut ebpf, "RING_SHARES")?];
         let mut probes = None;
-        if options.tls {
-            let loaded = tls::load(options, &path, &cgroup);
-            hooks.push(tls::status(loaded.as_ref().err()));
-            if let Ok(loaded) = loaded {
-                rings.push(loaded.ring);
-                drops.push(loaded.drops);
-                excluded.push(loaded.excluded);
-                shares.push(loaded.shares);
-                probes = Some(loaded.probes);
-            }
+        if let Some(loaded) = tls {
+            rings.push(loaded.ring);
+            drops.push(loaded.drops);
+            excluded.push(loaded.excluded);
+            shares.push(loaded.shares);
+            probes = Some(loaded.probes);
         }
         let reader = ring::Reader::new(rings).map_err(|error| CaptureError::Setup {
             reason: error.to_string(),
@@ -329,17 +325,19 @@ fn attach(
     options: &CaptureOptions,
     path: &Path,
     cgroup: &File,
-) -> Result<(Ebpf, Vec<HookStatus>), CaptureError> {
+) -> Result<(Ebpf, Attached), CaptureError> {
     let mut mptcp = MptcpSock::of_this_kernel();
     loop {
         let mut ebpf = load::load(options, mptcp)?;
-        let Attached { hooks, refusal } = hooks::attach(&mut ebpf, path, cgroup, options.wanted);
-        match refusal {
-            None => return Ok((ebpf, hooks)),
+        let mut attached = hooks::attach(&mut ebpf, options, path, cgroup);
+        match attached.refusal.take() {
+            None => return Ok((ebpf, attached)),
             // A kernel without Multipath TCP, or without types, refuses the helper.
             Some(CaptureError::Refused { .. }) if mptcp == MptcpSock::Present => {
                 mptcp = MptcpSock::Absent;
             }
+            // Plaintext of TLS alone.
+            Some(_) if attached.tls.is_some() => return Ok((ebpf, attached)),
             Some(error) => return Err(error),
         }
     }

@@ -8,7 +8,7 @@ use aya::programs::loaded_programs;
 use aya::sys::is_map_supported;
 
 use super::error::release;
-use super::{CaptureError, CaptureOptions, HookStatus, attach, cgroup, tls};
+use super::{CaptureError, CaptureOptions, HookStatus, attach, cgroup};
 
 /// BPF programs of the agent begin so.
 const OURS: &str = "meshtap_";
@@ -43,14 +43,7 @@ pub fn try_hooks(options: &CaptureOptions) -> Trial {
             };
         }
     };
-    let hooks = attach(options, &path, &folder).map(|(_attached, mut hooks)| {
-        if options.tls {
-            hooks.push(tls::status(
-                tls::load(options, &path, &folder).err().as_ref(),
-            ));
-        }
-        hooks
-    });
+    let hooks = attach(options, &path, &folder).map(|(_ebpf, attached)| attached.hooks);
     Trial {
         release,
         cgroup: Ok(path),

@@ -7,16 +7,16 @@ use std::io;
 use aya::maps::{Array, MapData, RingBuf};
 use meshtap_common::{CONNECTION_CLOSED, ConnectionRecord};
 
-use super::{AttachPoint, Hook, HookName, Program};
+use super::{AttachPoint, Hook, HookName, Program, Programs};
 use crate::flow::{Endpoint, Nanos, Side, SocketId};
 
 pub(super) static HOOK: Hook = Hook {
     name: HookName::Connection,
     without: "metrics of TCP connections will be absent",
-    programs: &[Program {
+    programs: Programs::OfCgroup(&[Program {
         name: "meshtap_sockops",
         attach: AttachPoint::SockOps,
-    }],
+    }]),
 };
 
 /// What happened to a connection.

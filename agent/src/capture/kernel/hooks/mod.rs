@@ -1,12 +1,12 @@
 //! The hooks as a table: each has a name, its BPF programs, and where they attach.
 //!
 //! A hook is attached whole or not at all, and on its own: one that a kernel refuses is recorded
-//! with the reason, and the others stay. A new hook is a file here and a line in [`TABLE`]. The TLS
-//! hook, which attaches to files as they come and go, is in `kernel/tls`.
+//! with the reason, and the others stay. A new hook is a file here and a line in [`TABLE`].
 
 mod connection;
 mod owner;
 mod socket;
+mod tls;
 
 use std::fs::File;
 use std::path::Path;
@@ -18,11 +18,12 @@ use aya::programs::{
 
 pub use self::connection::{Connections, Tally};
 pub use self::owner::Owners;
-use super::CaptureError;
 use super::error::{refused, setup};
+use super::tls::Loaded;
+use super::{CaptureError, CaptureOptions};
 
 /// The hooks there are.
-static TABLE: &[&Hook] = &[&socket::HOOK, &owner::HOOK, &connection::HOOK];
+static TABLE: &[&Hook] = &[&socket::HOOK, &owner::HOOK, &connection::HOOK, &tls::HOOK];
 
 /// The name of a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +90,15 @@ struct Hook {
     name: HookName,
     /// See [`HookStatus::without`].
     without: &'static str,
-    programs: &'static [Program],
+    programs: Programs,
+}
+
+/// The BPF programs of a hook.
+enum Programs {
+    /// They attach to the captured cgroup.
+    OfCgroup(&'static [Program]),
+    /// They are an object of their own, and attach to files later.
+    OfFiles(&'static [&'static str]),
 }
 
 /// A BPF program of a hook.
@@ -122,71 +131,110 @@ pub struct Wanted {
 pub(super) struct Attached {
     /// Every hook of the table.
     pub(super) hooks: Vec<HookStatus>,
-    /// Why no hook captures, if none does: the first refusal.
+    /// Why no hook of the cgroup captures, if none does: the first refusal.
     pub(super) refusal: Option<CaptureError>,
+    /// What the TLS hook is made of, where it is in place.
+    pub(super) tls: Option<Loaded>,
 }
 
-/// Loads and attaches every hook. What is attached stays until `ebpf` goes, however it goes: a link
-/// lives as long as its file descriptor.
-pub(super) fn attach(ebpf: &mut Ebpf, path: &Path, cgroup: &File, wanted: Wanted) -> Attached {
-    let mut refusal = None;
+/// Loads and attaches every hook that is wanted. What is attached stays until `ebpf` goes, however
+/// it goes: a link lives as long as its file descriptor.
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    options: &CaptureOptions,
+    path: &Path,
+    cgroup: &File,
+) -> Attached {
+    let mut attached = Attached {
+        hooks: Vec::new(),
+        refusal: None,
+        tls: None,
+    };
     let mut captures = false;
-    let hooks = TABLE
-        .iter()
-        .filter(|hook| hook.name != HookName::Connection || wanted.connections)
-        .map(|hook| {
-            let state = match hook.start(ebpf, path, cgroup) {
+    for hook in TABLE.iter().filter(|hook| hook.is_wanted(options)) {
+        let refusal = match &hook.programs {
+            Programs::OfCgroup(programs) => match start(programs, ebpf, path, cgroup) {
                 Ok(()) => {
                     captures |= hook.name.captures();
-                    HookState::Attached
+                    None
                 }
                 Err(error) => {
-                    hook.unload(ebpf);
+                    unload(programs, ebpf);
                     let reason = error.to_string();
                     if hook.name.captures() {
-                        refusal.get_or_insert(error);
+                        attached.refusal.get_or_insert(error);
                     }
-                    HookState::Refused { reason }
+                    Some(reason)
                 }
-            };
-            HookStatus {
-                name: hook.name,
-                without: hook.without,
-                programs: hook.programs.iter().map(|program| program.name).collect(),
-                state,
-            }
-        })
-        .collect();
-    Attached {
-        hooks,
-        refusal: refusal.filter(|_| !captures),
+            },
+            Programs::OfFiles(_) => match super::tls::load(options, path, cgroup) {
+                Ok(loaded) => {
+                    attached.tls = Some(loaded);
+                    None
+                }
+                Err(reason) => Some(reason),
+            },
+        };
+        attached.hooks.push(HookStatus {
+            name: hook.name,
+            without: hook.without,
+            programs: hook.programs.names(),
+            state: match refusal {
+                None => HookState::Attached,
+                Some(reason) => HookState::Refused { reason },
+            },
+        });
     }
+    attached.refusal = attached.refusal.filter(|_| !captures);
+    attached
 }
 
 impl Hook {
-    /// All programs are loaded before the first is attached.
-    fn start(&self, ebpf: &mut Ebpf, path: &Path, cgroup: &File) -> Result<(), CaptureError> {
-        for program in self.programs {
-            program.load(ebpf)?;
+    fn is_wanted(&self, options: &CaptureOptions) -> bool {
+        match self.name {
+            HookName::Socket | HookName::Owner => true,
+            HookName::Connection => options.wanted.connections,
+            HookName::Tls => options.tls,
         }
-        for program in self.programs {
-            program.attach(ebpf, path, cgroup)?;
-        }
-        Ok(())
     }
+}
 
-    /// Takes back what of it is loaded or attached.
-    fn unload(&self, ebpf: &mut Ebpf) {
-        for program in self.programs {
-            // What was not loaded says so; that is what is wanted.
-            let _ = match ebpf.program_mut(program.name) {
-                Some(LoadedProgram::CgroupSkb(program)) => program.unload(),
-                Some(LoadedProgram::CgroupSockAddr(program)) => program.unload(),
-                Some(LoadedProgram::CgroupSock(program)) => program.unload(),
-                Some(LoadedProgram::SockOps(program)) => program.unload(),
-                _ => Ok(()),
-            };
+impl Programs {
+    fn names(&self) -> Vec<&'static str> {
+        match self {
+            Self::OfCgroup(programs) => programs.iter().map(|program| program.name).collect(),
+            Self::OfFiles(names) => names.to_vec(),
         }
+    }
+}
+
+/// All programs are loaded before the first is attached.
+fn start(
+    programs: &[Program],
+    ebpf: &mut Ebpf,
+    path: &Path,
+    cgroup: &File,
+) -> Result<(), CaptureError> {
+    for program in programs {
+        program.load(ebpf)?;
+    }
+    for program in programs {
+        program.attach(ebpf, path, cgroup)?;
+    }
+    Ok(())
+}
+
+/// Takes back what of a hook is loaded or attached.
+fn unload(programs: &[Program], ebpf: &mut Ebpf) {
+    for program in programs {
+        // What was not loaded says so; that is what is wanted.
+        let _ = match ebpf.program_mut(program.name) {
+            Some(LoadedProgram::CgroupSkb(program)) => program.unload(),
+            Some(LoadedProgram::CgroupSockAddr(program)) => program.unload(),
+            Some(LoadedProgram::CgroupSock(program)) => program.unload(),
+            Some(LoadedProgram::SockOps(program)) => program.unload(),
+            _ => Ok(()),
+        };
     }
 }
 

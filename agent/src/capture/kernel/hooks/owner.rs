@@ -7,14 +7,14 @@ use std::fs;
 use aya::maps::{HashMap, Map, MapData, MapError};
 use meshtap_common::Owner;
 
-use super::{AttachPoint, Hook, HookName, Program};
+use super::{AttachPoint, Hook, HookName, Program, Programs};
 use crate::capture::Witness;
 use crate::flow::{Process, SocketId};
 
 pub(super) static HOOK: Hook = Hook {
     name: HookName::Owner,
     without: "processes of short connections will have no name",
-    programs: &[
+    programs: Programs::OfCgroup(&[
         Program {
             name: "meshtap_connect4",
             attach: AttachPoint::SockAddr,
@@ -27,7 +27,7 @@ pub(super) static HOOK: Hook = Hook {
             name: "meshtap_release",
             attach: AttachPoint::Sock,
         },
-    ],
+    ]),
 };
 
 /// `PROC_PID_INIT_INO`: the initial PID namespace, whose process ids the BPF programs

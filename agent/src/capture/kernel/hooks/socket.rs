@@ -2,12 +2,12 @@
 
 use aya::programs::CgroupSkbAttachType;
 
-use super::{AttachPoint, Hook, HookName, Program};
+use super::{AttachPoint, Hook, HookName, Program, Programs};
 
 pub(super) static HOOK: Hook = Hook {
     name: HookName::Socket,
     without: "report the line, with uname -r",
-    programs: &[
+    programs: Programs::OfCgroup(&[
         Program {
             name: "meshtap_ingress",
             attach: AttachPoint::Skb(CgroupSkbAttachType::Ingress),
@@ -16,5 +16,5 @@ pub(super) static HOOK: Hook = Hook {
             name: "meshtap_egress",
             attach: AttachPoint::Skb(CgroupSkbAttachType::Egress),
         },
-    ],
+    ]),
 };

@@ -18,8 +18,8 @@ use aya::EbpfLoader;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use meshtap_common::{MAX_PORTS, RingShare, TlsConfig, TlsProcess};
 
+use super::CaptureOptions;
 use super::error::setup;
-use super::{CaptureOptions, HookName, HookState, HookStatus};
 
 pub use self::attach::{Refused, TlsProbes};
 pub use self::guard::Doubt;
@@ -33,8 +33,8 @@ static PROGRAMS: Option<&[u8]> = None;
 /// The kernel's type information.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// Names of the BPF programs, as `bpftool prog` shows them.
-const NAMES: &[&str] = &[
+/// Names of the BPF programs, as `bpftool prog` shows them (the first 15 bytes).
+pub(super) const NAMES: &[&str] = &[
     attach::READ,
     attach::WRITE,
     attach::READ_EX,
@@ -49,21 +49,6 @@ const NAMES: &[&str] = &[
     attach::RECEIVED_TCP,
     attach::RELEASED,
 ];
-
-/// The hook's line in the table. `refusal`: why the kernel does not have it.
-pub(super) fn status(refusal: Option<&String>) -> HookStatus {
-    HookStatus {
-        name: HookName::Tls,
-        without: "TLS is left alone until then; docs/tls.md lists what it needs",
-        programs: NAMES.to_vec(),
-        state: match refusal {
-            None => HookState::Attached,
-            Some(reason) => HookState::Refused {
-                reason: reason.clone(),
-            },
-        },
-    }
-}
 
 /// What loading gives the capture.
 pub(super) struct Loaded {
