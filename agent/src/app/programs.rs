@@ -4,13 +4,16 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Weak;
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
 use super::privileges::{Use, drop_capabilities};
 use crate::capture::kernel::{Capture, HookName, HookState, TargetState, TlsKeeper, TlsNotice};
-use crate::capture::tls::discover::{Below, Consent, Discovery, Everyone, Programs};
+use crate::capture::tls::discover::{Below, Candidate, Consent, Discovery, Programs, Verdict};
 use crate::units::counted;
+use crate::workload::Workloads;
 
 /// How often the calls of programs are looked at, and what has changed of them.
 const LOOK: Duration = Duration::from_secs(1);
@@ -18,13 +21,46 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Says something to a person.
 pub(super) type Report = Box<dyn Fn(&str) + Send>;
 
-/// Starts it, where the hook is in place; else says why it is not. Only processes in the captured
-/// cgroup are attached to. The thread keeps what it needs to attach, so start it before the rights
-/// are dropped.
+/// Whose programs are attached to.
+pub(super) struct Whose {
+    /// By the names of their files.
+    pub(super) programs: Programs,
+    /// By the rules of scope, once there is somebody who knows pods; without them every process.
+    pub(super) workloads: Option<Receiver<Weak<Workloads>>>,
+}
+
+/// Who is in the captured cgroup, and whom the rules of scope and annotations admit.
+struct InScope {
+    below: Option<Below>,
+    workloads: Option<Weak<Workloads>>,
+}
+
+impl Consent for InScope {
+    fn verdict(&self, candidate: &Candidate) -> Verdict {
+        let below = self.below.as_ref().map(|below| below.verdict(candidate));
+        if below == Some(Verdict::Excluded) {
+            return Verdict::Excluded;
+        }
+        let Some(workloads) = &self.workloads else {
+            return Verdict::Admitted;
+        };
+        match workloads
+            .upgrade()
+            .and_then(|known| known.admits(&candidate.cgroup))
+        {
+            Some(true) => Verdict::Admitted,
+            Some(false) => Verdict::Excluded,
+            None => Verdict::Unknown,
+        }
+    }
+}
+
+/// Starts it, where the hook is in place; else says why it is not. The thread keeps what it needs
+/// to attach, so start it before the rights are dropped.
 ///
 /// # Errors
 /// When there is no thread.
-pub(super) fn start(capture: &mut Capture, programs: Programs, report: Report) -> io::Result<()> {
+pub(super) fn start(capture: &mut Capture, whose: Whose, report: Report) -> io::Result<()> {
     for hook in capture.hooks() {
         if let (HookName::Tls, HookState::Refused { reason }) = (hook.name, &hook.state) {
             report(&format!("TLS is not read: {reason}"));
@@ -33,15 +69,21 @@ pub(super) fn start(capture: &mut Capture, programs: Programs, report: Report) -
     let Some(probes) = capture.take_tls() else {
         return Ok(());
     };
-    let consent: Box<dyn Consent> = match Below::new(capture.cgroup()) {
-        Some(below) => Box::new(below),
-        None => Box::new(Everyone),
-    };
+    let below = Below::new(capture.cgroup());
     thread::Builder::new()
         .name("programs".into())
         .spawn(move || {
             // Needs no more, and is well without.
             let _ = drop_capabilities(Use::Programs);
+            let Whose {
+                programs,
+                workloads,
+            } = whose;
+            // Nobody sends them where the agent does not start.
+            let Ok(workloads) = workloads.map(|known| known.recv()).transpose() else {
+                return;
+            };
+            let consent = Box::new(InScope { below, workloads });
             let mut keeper = TlsKeeper::new(probes);
             let mut discovery = Discovery::with_rules(programs, consent);
             let mut refused = Refused::default();
@@ -50,7 +92,7 @@ pub(super) fn start(capture: &mut Capture, programs: Programs, report: Report) -
                 .into_iter()
                 .filter_map(|c| keeper.apply(c))
                 .collect();
-            report(&summary(&first));
+            report(&summary(&first, discovery.totals().unknown));
             first.iter().for_each(|notice| refused.note(notice));
             loop {
                 thread::sleep(LOOK);
@@ -91,12 +133,17 @@ impl Refused {
     }
 }
 
-/// What was found at the start, in one line.
-fn summary(notices: &[TlsNotice]) -> String {
-    if notices.is_empty() {
-        return "TLS: no program with a TLS library runs".to_owned();
+/// What was found at the start, in one line. `unknown`: processes whose pods are not known yet.
+fn summary(notices: &[TlsNotice], unknown: usize) -> String {
+    let mut texts: Vec<_> = notices.iter().map(text).collect();
+    match (texts.is_empty(), unknown) {
+        (true, 0) => texts.push("no program with a TLS library runs".to_owned()),
+        (_, 0) => {}
+        (_, unknown) => {
+            let processes = counted(unknown as u64, "process");
+            texts.push(format!("pods not known yet of {processes}"));
+        }
     }
-    let texts: Vec<_> = notices.iter().map(text).collect();
     format!("TLS: {}", texts.join("; "))
 }
 

@@ -11,6 +11,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use super::outputs::{output, write_ledger};
 use super::own::OwnTable;
 use super::pipeline::{Ended, Pipeline, Time};
 use super::privileges::{self, Use};
+use super::programs::Whose;
 use super::queue::{Queue, WhenFull};
 use super::run::check_delivered;
 use super::settings::{control_limits, limits, options, side};
@@ -84,11 +86,17 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let sockets: Arc<dyn OwnSockets> = own.clone();
     let listener = listen(&config)?;
     let tls = &config.capture.tls;
-    let chosen = Programs::new(&tls.programs, &tls.excluded_programs);
-    programs::start(&mut capture, chosen, Box::new(|text| info!("{text}")))
+    let (known, workloads) = sync_channel(1);
+    let whose = Whose {
+        programs: Programs::new(&tls.programs, &tls.excluded_programs),
+        workloads: Some(workloads),
+    };
+    programs::start(&mut capture, whose, Box::new(|text| info!("{text}")))
         .map_err(Failure::Thread)?;
     let processes = drop_rights(&config, &mut capture)?;
     let workloads = start_workloads(&config, &capture)?;
+    // Nobody waits for them where the hook is not in place.
+    let _unwanted = known.send(Arc::downgrade(&workloads));
     shared.set_directory(workloads.directory());
 
     let ends_with_reader = matches!(targets.as_slice(), [Target::Stdout]);

@@ -17,6 +17,7 @@ use super::outputs::{self, Outputs};
 use super::own::OwnTable;
 use super::pipeline::{Ended, Time};
 use super::privileges::{self, Use};
+use super::programs::Whose;
 use super::queue::WhenFull;
 use super::run::{self, Finished, Run, limits};
 use super::signals::undisturbed;
@@ -57,7 +58,10 @@ pub(super) fn capture(args: &TapArgs, looking: Looking) -> Result<(), Failure> {
     stop.working();
     let programs = programs::start(
         &mut capture,
-        Programs::default(),
+        Whose {
+            programs: Programs::default(),
+            workloads: None,
+        },
         Box::new(|text| say(&format!("meshtap: {text}\n"))),
     );
     programs.map_err(Failure::Thread)?;

@@ -204,6 +204,13 @@ impl Workloads {
         self.directory.rules.of(ends.own()?)
     }
 
+    /// Whether a process is in scope that is in the cgroup with this path, as `/proc` shows it.
+    /// `None`: nothing can be said of its pod yet.
+    #[must_use]
+    pub fn admits(&self, cgroup: &str) -> Option<bool> {
+        self.directory.admits(cgroup, monotonic())
+    }
+
     /// Counts what became known: whoever waits looks again when it has changed.
     #[must_use]
     pub fn generation(&self) -> u64 {

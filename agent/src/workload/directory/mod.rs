@@ -4,6 +4,7 @@
 //! A reader takes one lock, looks up a few keys and clones a few `Arc`s; everything that it gets
 //! was made when the update came.
 
+mod admit;
 mod attribute;
 mod cgroups;
 mod connection;

@@ -856,3 +856,49 @@ fn rules_exclude_what_they_cannot_judge() {
     assert_eq!((found.excluded, found.missing()), (None, None));
     assert_eq!(bench.excluded(), [8]);
 }
+
+/// The path of container `number` of a pod, as systemd has it.
+fn path(pod: &str, number: u8) -> String {
+    let pod = pod.replace('-', "_");
+    format!("/../kubepods.slice/kubepods-pod{pod}.slice/cri-containerd-{number:064x}.scope/init")
+}
+
+#[test]
+fn a_process_is_looked_into_when_its_pod_allows_it() {
+    let bench = Bench::new(&ScopeSection::default());
+    let admits = |path: &str| bench.directory.admits(path, S);
+    assert_eq!(admits(&path(UID, 1)), None, "its pod is not known");
+    assert_eq!(admits("/system.slice/nginx.service"), Some(true));
+    let mut object = pod("web-1", UID, "10.0.0.1", 100);
+    bench.pod(object.clone(), 101 * S);
+    assert_eq!(admits(&path(UID, 1)), None, "its namespace may opt it out");
+    bench.namespace("shop", Some("false"));
+    bench.directory.health.synced(Watch::Namespaces);
+    assert_eq!(admits(&path(UID, 1)), Some(false));
+    object["metadata"]["annotations"] = json!({"meshtap.dev/capture": "true"});
+    bench.pod(object, 102 * S);
+    assert_eq!(admits(&path(UID, 1)), Some(true));
+    assert_eq!(admits(&path(OTHER, 1)), None);
+    // Without an API nobody waits.
+    let health = &bench.directory.health;
+    health.off(Watch::NodePods, "off");
+    assert_eq!(admits(&path(OTHER, 1)), Some(true));
+}
+
+#[test]
+fn rules_decide_which_processes_are_looked_into() {
+    let section = ScopeSection {
+        opt_in: true,
+        host: false,
+        ..ScopeSection::default()
+    };
+    let bench = Bench::new(&section).synced();
+    let admits = |path: &str| bench.directory.admits(path, S);
+    assert_eq!(admits("/system.slice/nginx.service"), Some(false));
+    assert_eq!(admits(""), Some(false));
+    assert_eq!(admits(&path(UID, 1)), None);
+    bench.pod(pod("web-1", UID, "10.0.0.1", 100), 101 * S);
+    assert_eq!(admits(&path(UID, 1)), Some(false));
+    bench.directory.health.off(Watch::NodePods, "off");
+    assert_eq!(admits(&path(OTHER, 1)), Some(false));
+}

@@ -55,6 +55,8 @@ pub struct Totals {
     pub processes: usize,
     /// Those of them that may not be read, by a rule or an annotation.
     pub excluded: usize,
+    /// Those of them whose pods are not known yet.
+    pub unknown: usize,
     /// Times that a process could not be looked into for want of rights (CAP_SYS_PTRACE).
     pub forbidden: u64,
     /// Times that a file was gone, or not readable, before it was looked into.
@@ -112,8 +114,12 @@ impl Discovery {
             self.forget_files();
         }
         self.totals.processes = self.processes.len();
-        let is_excluded = |process: &&Process| process.verdict == Verdict::Excluded;
-        self.totals.excluded = self.processes.values().filter(is_excluded).count();
+        let count = |verdict| {
+            let verdicts = self.processes.values().map(|process| process.verdict);
+            verdicts.filter(|one| *one == verdict).count()
+        };
+        (self.totals.excluded, self.totals.unknown) =
+            (count(Verdict::Excluded), count(Verdict::Unknown));
         Ok(self.changes())
     }
 
