@@ -33,6 +33,7 @@ static_resources:
             hostname: 127.0.0.1:{HTTP_PORT}
             headers_to_add:
             - header: {{ key: forwarded, value: "for=10.0.0.9" }}
+            - header: {{ key: baggage, value: "k8s.namespace.name=shop,k8s.deployment.name=web" }}
   - name: connect_terminate
     address: {{ socket_address: {{ address: 127.0.0.1, port_value: {HBONE} }} }}
     filter_chains:
@@ -164,6 +165,9 @@ fn inner_requests_are_emitted_once_per_side() {
                 assert_eq!(tunnel["target"]["address"], "127.0.0.1");
                 assert_eq!(tunnel["target"]["port"], HTTP_PORT);
                 assert_eq!(tunnel["forwarded"], "10.0.0.9");
+                assert_eq!(tunnel["source"]["namespace"], "shop");
+                assert_eq!(tunnel["source"]["kind"], "deployment");
+                assert_eq!(tunnel["source"]["workload"], "web");
             }
         }
     });

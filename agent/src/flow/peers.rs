@@ -30,14 +30,49 @@ pub struct Peers {
     pub claims: TunnelClaims,
 }
 
-/// What the request that opened a tunnel says of it: claims of its sender. Addresses alone, so that
-/// nothing of the request is in them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What the request that opened a tunnel says of it: claims of its sender. Addresses, and names
+/// that Kubernetes allows, so that nothing else of the request is in them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TunnelClaims {
     /// Where the tunnel leads: the authority of the CONNECT (HBONE's `:authority`).
     pub target: Option<Endpoint>,
     /// For whom it was opened: the `for` of its first `Forwarded` element (RFC 7239 §5.2).
     pub forwarded: Option<IpAddr>,
+    /// The workload that sends what is inside, as ztunnel names it (`baggage`).
+    pub source: Option<Arc<TunnelSource>>,
+}
+
+/// A workload, by the names that its proxy gives it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TunnelSource {
+    /// `k8s.cluster.name`
+    pub cluster: Option<Box<str>>,
+    /// `k8s.namespace.name`
+    pub namespace: Option<Box<str>>,
+    /// Of its workload: `deployment`, `statefulset`, `pod` …
+    pub kind: Option<Box<str>>,
+    /// `k8s.<kind>.name`
+    pub workload: Option<Box<str>>,
+    /// `service.name`
+    pub service: Option<Box<str>>,
+    /// `service.version`
+    pub version: Option<Box<str>>,
+}
+
+impl TunnelSource {
+    /// What is known of it: the last part of an attribute's name, and the value.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [
+            ("cluster", &self.cluster),
+            ("namespace", &self.namespace),
+            ("kind", &self.kind),
+            ("workload", &self.workload),
+            ("service", &self.service),
+            ("version", &self.version),
+        ];
+        all.into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
 }
 
 impl Peers {

@@ -1,5 +1,6 @@
 //! One JSON object per exchange and line (RFC 8259).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -91,6 +92,8 @@ struct Tunnel {
     target: Option<End>,
     #[serde(skip_serializing_if = "Option::is_none")]
     forwarded: Option<std::net::IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<BTreeMap<&'static str, String>>,
 }
 
 #[derive(Serialize)]
@@ -234,6 +237,10 @@ impl Tunnel {
             server: End::of(&outer.server),
             target: outer.claims.target.as_ref().map(End::of),
             forwarded: outer.claims.forwarded,
+            source: outer.claims.source.as_ref().map(|source| {
+                let names = source.iter();
+                names.map(|(key, name)| (key, name.to_owned())).collect()
+            }),
         }
     }
 }

@@ -363,12 +363,16 @@ fn a_tunnel_is_a_connection_of_its_own() {
         ":method=CONNECT",
         ":authority=10.0.0.5:8080",
         "forwarded=for=10.0.0.9;proto=http",
+        "baggage=k8s.namespace.name=shop,k8s.deployment.name=web",
     ];
     let hbone = [&[(CLIENT, headers(1, 0, &fields))][..], &segments[1..]].concat();
     let run = self::run(Side::Server, &[&[opening()], &hbone[..]].concat());
     let outer = run.output.exchanges[1].peers.outer.as_ref().unwrap();
     assert_eq!(outer.claims.target.unwrap().to_string(), "10.0.0.5:8080");
     assert_eq!(outer.claims.forwarded.unwrap().to_string(), "10.0.0.9");
+    let source = outer.claims.source.as_ref().unwrap();
+    assert_eq!(source.namespace.as_deref(), Some("shop"));
+    assert_eq!(source.workload.as_deref(), Some("web"));
     // HTTP/2 in HTTP/2.
     let inside = [&PREFACE[..], &settings(), &get(1, "/deep")].concat();
     check(

@@ -92,7 +92,11 @@ fn tunnel(out: &mut Builder, outer: &Peers) {
             let _ = write!(text, "{end}");
         });
     }
-    let TunnelClaims { target, forwarded } = outer.claims;
+    let TunnelClaims {
+        target,
+        forwarded,
+        source,
+    } = &outer.claims;
     if let Some(target) = target {
         out.write("meshtap.tunnel.target", |text| {
             let _ = write!(text, "{target}");
@@ -102,5 +106,16 @@ fn tunnel(out: &mut Builder, outer: &Peers) {
         out.write("meshtap.tunnel.forwarded", |text| {
             let _ = write!(text, "{address}");
         });
+    }
+    for (name, value) in source.iter().flat_map(|source| source.iter()) {
+        let key = match name {
+            "cluster" => "meshtap.tunnel.source.cluster",
+            "namespace" => "meshtap.tunnel.source.namespace",
+            "kind" => "meshtap.tunnel.source.kind",
+            "workload" => "meshtap.tunnel.source.workload",
+            "service" => "meshtap.tunnel.source.service",
+            _ => "meshtap.tunnel.source.version",
+        };
+        out.write(key, |text| push_text(text, value.as_bytes()));
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::exchange::{Exchange, Partial};
-use crate::flow::{Side, TunnelClaims};
+use crate::flow::{Side, TunnelClaims, TunnelSource};
 use crate::policy::fixture;
 use crate::redact::fixture::sanitize_at;
 use crate::redact::{Config, Mode, Uninspected};
@@ -424,9 +424,18 @@ fn exchanges() -> Vec<Sanitized> {
     whole.upgrade = true;
     whole.partial = Some(Partial::Gap);
     let mut outer = whole.peers.clone();
+    let name = || Some(Box::from("name"));
     Arc::make_mut(&mut outer).claims = TunnelClaims {
         target: Some(outer.server),
         forwarded: Some([192, 0, 2, 1].into()),
+        source: Some(Arc::new(TunnelSource {
+            cluster: name(),
+            namespace: name(),
+            kind: name(),
+            workload: name(),
+            service: name(),
+            version: name(),
+        })),
     };
     let peers = Arc::make_mut(&mut whole.peers);
     peers.claimed_client = Some(outer.client);
