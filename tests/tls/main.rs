@@ -1,6 +1,7 @@
 //! Plaintext where programs decrypt and encrypt it: what a TLS library reads and writes.
 
 mod bench;
+mod cycles;
 mod envoy;
 mod guard;
 mod hbone;
