@@ -55,6 +55,7 @@ pub const VM: &[Program] = &[
     program("busybox", "busybox-static"),
     program("dpkg-deb", "dpkg"),
     program("apt-get", "apt"),
+    program("openssl", "openssl"),
 ];
 
 /// What builds container images.

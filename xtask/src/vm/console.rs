@@ -20,7 +20,8 @@ pub struct Console {
     exchanges: Vec<String>,
     /// What it wrote to standard error.
     stderr: Vec<String>,
-    exit: Option<String>,
+    /// Of `meshtap`, each time that it ran.
+    exits: Vec<String>,
     /// The guest came to its end.
     pub ended: bool,
     /// Everything, for a person to read when something is wrong.
@@ -43,7 +44,7 @@ impl Console {
             "attach_type:" => self.attached.push(rest),
             "json" => self.exchanges.push(rest),
             "stderr" => self.stderr.push(rest),
-            "exit" => self.exit = Some(rest),
+            "exit" => self.exits.push(rest),
             "end" => self.ended = true,
             _ => {}
         }
@@ -76,33 +77,10 @@ impl Console {
                 problems.push(format!("no link of attach type {kind}"));
             }
         }
-        if self.exit.as_deref() != Some("0") {
-            problems.push(format!("meshtap's exit status: {:?}", self.exit));
+        if self.exits != ["0", "0"] {
+            problems.push(format!("meshtap's exit statuses: {:?}", self.exits));
         }
-        let expected = [
-            Expected {
-                method: "GET",
-                target: "/hello?from=vm",
-                server: ("127.0.0.1", 8080),
-                status: 200,
-                size: Some(("/response/body_size", BODY.len())),
-            },
-            Expected {
-                method: "GET",
-                target: "/absent",
-                server: ("::1", 8080),
-                status: 404,
-                size: None,
-            },
-            // Half of its body came before a flood of connections (`flood.rs`).
-            Expected {
-                method: "POST",
-                target: "/upload",
-                server: ("127.0.0.1", 8081),
-                status: 204,
-                size: Some(("/request/body_size", 1 << 20)),
-            },
-        ];
+        let expected = Expected::ALL;
         if self.exchanges.len() != expected.len() {
             problems.push(format!(
                 "{} exchanges, not {}",
@@ -129,6 +107,42 @@ struct Expected {
     status: u64,
     /// Where in the line a size stands, and which.
     size: Option<(&'static str, usize)>,
+}
+
+impl Expected {
+    /// In the order in which they end.
+    const ALL: [Self; 4] = [
+        Expected {
+            method: "GET",
+            target: "/hello?from=vm",
+            server: ("127.0.0.1", 8080),
+            status: 200,
+            size: Some(("/response/body_size", BODY.len())),
+        },
+        Expected {
+            method: "GET",
+            target: "/absent",
+            server: ("::1", 8080),
+            status: 404,
+            size: None,
+        },
+        // Half of its body came before a flood of connections (`flood.rs`).
+        Expected {
+            method: "POST",
+            target: "/upload",
+            server: ("127.0.0.1", 8081),
+            status: 204,
+            size: Some(("/request/body_size", 1 << 20)),
+        },
+        // What a TLS library has decrypted.
+        Expected {
+            method: "GET",
+            target: "/hello",
+            server: ("127.0.0.1", 8443),
+            status: 200,
+            size: Some(("/response/body_size", BODY.len())),
+        },
+    ];
 }
 
 fn differences(line: &str, expected: Expected) -> Vec<String> {
@@ -160,10 +174,11 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "SeaBIOS\r\n\u{1b}c@vm kernel 6.1.0-50-cloud-amd64\r\n@vm link_type:\tcgroup\r\n@vm attach_type:\t0\r\n\
-        @vm attach_type:\t1\r\n@vm exit 0\r\n\
+        @vm attach_type:\t1\r\n@vm exit 0\r\n@vm exit 0\r\n\
         @vm json {\"method\":\"GET\",\"target\":\"/hello?from=vm\",\"status\":200,\"server\":{\"address\":\"127.0.0.1\",\"port\":8080},\"response\":{\"body_size\":21}}\r\n\
         @vm json {\"method\":\"GET\",\"target\":\"/absent\",\"status\":404,\"server\":{\"address\":\"::1\",\"port\":8080}}\r\n\
-        @vm json {\"method\":\"POST\",\"target\":\"/upload\",\"status\":204,\"server\":{\"address\":\"127.0.0.1\",\"port\":8081},\"request\":{\"body_size\":1048576}}\r\n@vm end\r\n";
+        @vm json {\"method\":\"POST\",\"target\":\"/upload\",\"status\":204,\"server\":{\"address\":\"127.0.0.1\",\"port\":8081},\"request\":{\"body_size\":1048576}}\r\n\
+        @vm json {\"method\":\"GET\",\"target\":\"/hello\",\"status\":200,\"server\":{\"address\":\"127.0.0.1\",\"port\":8443},\"response\":{\"body_size\":21}}\r\n@vm end\r\n";
 
     /// `expected` is part of the first problem, or empty when there is none.
     fn check(text: &str, expected: &str) {
@@ -210,7 +225,7 @@ mod tests {
         );
         check(
             &GOOD.replace("json {\"method\":\"GET\",\"target\":\"/absent\"", "x "),
-            "2 exchanges, not 3",
+            "3 exchanges, not 4",
         );
         check(
             &GOOD.replace("\"body_size\":1048576", "\"body_size\":524288"),

@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# First process of the kernel matrix: brings the machine up just far enough to capture three
+# First process of the kernel matrix: brings the machine up just far enough to capture four
 # exchanges, and says what it saw on the console in lines that start with "@vm".
 busybox=/bin/busybox
 $busybox mkdir -p /proc /sys /dev /tmp /bin
@@ -35,5 +35,23 @@ fi
 wait $agent; say exit $?
 sed 's/^/@vm json /' /tmp/out
 sed 's/^/@vm stderr /' /tmp/err
+
+# TLS: both ends are programs of OpenSSL's, with its shared library.
+cd /www
+openssl s_server -quiet -WWW -accept 8443 -cert /tls/cert.pem -key /tls/key.pem >/tmp/server 2>&1 &
+/bin/meshtap tap --json --side server --tls auto --port 8443 --count 1 --duration 240s </dev/null >/tmp/out 2>/tmp/err &
+agent=$!
+tries=0
+while ! grep -q 'TLS: reading' /tmp/err && [ $tries -lt 1800 ] && kill -0 $agent 2>/dev/null; do
+    tries=$((tries + 1))
+    usleep 100000
+done
+printf 'GET /hello HTTP/1.0\r\n\r\n' | openssl s_client -quiet -connect 127.0.0.1:8443 >/tmp/body 2>/tmp/client
+say s_client $? "$(tail -n 1 /tmp/body)"
+wait $agent; say exit $?
+sed 's/^/@vm json /' /tmp/out
+sed 's/^/@vm stderr /' /tmp/err
+sed 's/^/@vm server /' /tmp/server
+sed 's/^/@vm client /' /tmp/client
 say end
 poweroff -f

@@ -1,11 +1,13 @@
 //! `cargo xtask vm`: the agent on other kernels. Boots each under QEMU without KVM, with nothing
-//! but busybox and the static agent in it, and checks that every program was attached and that
-//! exchanges were captured.
+//! but busybox, OpenSSL's programs and the agent in it, and checks that every program was attached
+//! and that exchanges were captured, plain and through TLS.
 
 mod console;
 mod cpio;
 mod kernel;
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -115,8 +117,25 @@ fn write_initramfs(path: &Path, agent: &Path, flood: &Path) -> Result<()> {
     let file =
         fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut archive = cpio::Archive::new(std::io::BufWriter::new(file));
-    for folder in ["bin", "dev", "www"] {
-        archive.folder(folder)?;
+    let openssl = command::find("openssl").context("no openssl")?;
+    // An agent that is not static has libraries too.
+    let libraries = libraries(&[&openssl, agent])?;
+    let mut folders = BTreeSet::from(["bin", "dev", "www", "tls"].map(PathBuf::from));
+    for library in &libraries {
+        let above = library.ancestors().skip(1);
+        folders.extend(above.filter(|path| path.parent().is_some()).map(inside));
+    }
+    // Those above come first.
+    for folder in &folders {
+        archive.folder(&folder.to_string_lossy())?;
+    }
+    for library in &libraries {
+        archive.program(&inside(library).to_string_lossy(), &read(library)?)?;
+    }
+    archive.program("bin/openssl", &read(&openssl)?)?;
+    let certificate = certificate(path.parent().context("no folder")?)?;
+    for (name, file) in ["tls/cert.pem", "tls/key.pem"].iter().zip(&certificate) {
+        archive.program(name, &read(file)?)?;
     }
     // The kernel opens it for the first process, before that can mount anything.
     archive.device("dev/console", 5, 1)?;
@@ -127,6 +146,45 @@ fn write_initramfs(path: &Path, agent: &Path, flood: &Path) -> Result<()> {
     archive.program("www/hello", BODY.as_bytes())?;
     archive.finish()?;
     Ok(())
+}
+
+/// What a program needs to run: the files that `ldd` lists.
+fn libraries(programs: &[&Path]) -> Result<BTreeSet<PathBuf>> {
+    let mut found = BTreeSet::new();
+    for program in programs {
+        // A static one has none, and `ldd` says so with its exit status.
+        let output = Command::new("ldd").arg(program).output()?;
+        let list = String::from_utf8_lossy(&output.stdout).into_owned();
+        let paths = list.split_whitespace().filter(|word| word.starts_with('/'));
+        found.extend(paths.map(PathBuf::from));
+    }
+    Ok(found)
+}
+
+/// The same place in the guest, as the archive names it.
+fn inside(path: &Path) -> PathBuf {
+    path.strip_prefix("/").unwrap_or(path).to_owned()
+}
+
+/// A self-signed certificate and its key.
+fn certificate(folder: &Path) -> Result<[PathBuf; 2]> {
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.join(name));
+    command::run(
+        Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-nodes",
+                "-subj",
+                "/CN=localhost",
+            ])
+            .args(["-pkeyopt", "ec_paramgen_curve:P-256", "-days", "3650"])
+            .args([OsStr::new("-keyout"), key.as_os_str()])
+            .args([OsStr::new("-out"), certificate.as_os_str()]),
+    )?;
+    Ok([certificate, key])
 }
 
 fn boot(series: Series, image: &Path, initramfs: &Path, folder: &Path) -> Result<Verdict> {
