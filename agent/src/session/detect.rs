@@ -17,7 +17,7 @@ use super::h2::who_sends;
 use super::held::{Held, Start, Whole};
 use super::proxy_protocol::{self, Preamble};
 use super::quiescent::Spoken;
-use super::{Context, Messages, Origin, Session};
+use super::{Context, Messages, Origin};
 use crate::flow::{Direction, Offset};
 use crate::http::Anomalies;
 use crate::http::h1::{Class, classify};

@@ -30,7 +30,8 @@ pub(crate) use h1::End;
 
 use std::sync::Arc;
 
-use self::detect::{Detect, Found};
+use self::detect::Detect;
+use self::found::Found;
 use self::h1::H1;
 use self::h2::H2;
 use self::tunnel::Tunnel;

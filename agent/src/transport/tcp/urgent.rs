@@ -199,7 +199,7 @@ mod tests {
     /// Far ahead of the position, TCP may have refused what announces a byte.
     #[test]
     fn announced_far_ahead() {
-        let far = (10 + (1 << 24), "", Some(10 + (1 << 24)));
+        let far = (10 + (1 << 23), "", Some(10 + (1 << 23)));
         check(&[far, (10, "/caXrt", Some(13))], "/ca!rt!");
         check(&[(12, "", Some(15)), (10, "/caXrYt", Some(13))], "/ca!r!t!");
         let many: Vec<_> = (0..100).map(|n| (1000 + n, "", Some(1000 + n))).collect();
