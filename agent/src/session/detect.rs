@@ -315,7 +315,7 @@ impl Detect {
             && !other.is_interim()
             && (own.is_unseen()
                 || other.is_quiescent(chunk)
-                || one_sided && own.heard() < chunk.heard);
+                || one_sided && own.was_responded(chunk));
         if begins && is_tls_record(chunk.bytes) {
             self.tls_record = true;
             self.unread |= origin.outer.is_none();

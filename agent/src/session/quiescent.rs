@@ -48,9 +48,17 @@ impl Spoken {
         matches!(self.known, Known::Nothing | Known::Position)
     }
 
-    /// What the sender of the last bytes had received of the other direction, if that is known.
-    pub(crate) const fn heard(&self) -> Option<Offset> {
-        self.heard
+    /// Where nothing of the other direction is captured: the sender of `chunk` has received something
+    /// since its last bytes, which is not just the word that it may go on.
+    pub(crate) fn was_responded(&self, chunk: &Chunk<'_>) -> bool {
+        /// As nearly every server sends it.
+        const CONTINUE: u64 = b"HTTP/1.1 100 Continue\r\n\r\n".len() as u64;
+        let received = match (self.heard, chunk.heard) {
+            (Some(before), Some(now)) => before.until(now),
+            (None, Some(_)) => u64::MAX,
+            (_, None) => 0,
+        };
+        received > 0 && received != CONTINUE
     }
 
     /// When its last bytes came.

@@ -93,6 +93,17 @@ fn heads_that_a_snap_length_cuts() {
     check(&[GET_A, A], 3, false, &[]);
 }
 
+/// An interim response that is cut is none that was waited for.
+#[test]
+fn interim_responses_that_a_snap_length_cuts() {
+    let script = [EXPECTS, CONTINUE, "> GET /f HTTP/1.1\r\n\r\n", A, GET_B, B];
+    let first = "POST /e \"\"/0+ -> 200 \"\"/0+ interim 1 !gap_in_head";
+    let second = "GET /b \"\" -> 200 \"\"/0+ !gap_in_head";
+    check(&script, 20, false, &[first, second]);
+    // What was picked up is not known to be all that was requested.
+    check(&script, 20, true, &[second, "lost pairing_lost 1"]);
+}
+
 /// What may be the first half of another protocol's line is no request.
 #[test]
 fn cut_bytes_of_other_protocols_are_no_request() {

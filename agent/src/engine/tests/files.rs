@@ -197,6 +197,37 @@ fn requests_alone_after_a_body() {
     );
 }
 
+/// Cut heads hide that a body waits for a `100 Continue`: what the client sends then is no request.
+#[test]
+fn requests_alone_that_a_snap_length_cuts() {
+    for opened in OPENED {
+        let mut file = File::new(52);
+        if opened {
+            file.packet(0, CLIENT, "S", b"");
+            file.unseen(SERVER, 1);
+        }
+        file.say(
+            10,
+            CLIENT,
+            "PUT /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 22\r\n\r\n",
+        );
+        file.unseen(SERVER, 25);
+        file.say(20, CLIENT, "GET /none HTTP/1.1\r\n\r\n");
+        file.unseen(SERVER, 38);
+        file.say(30, CLIENT, "GET /b HTTP/1.1\r\nHost: x\r\n\r\n");
+        file.unseen(SERVER, 38);
+        file.say(40, CLIENT, "");
+        assert_eq!(
+            file.read(),
+            [
+                "PUT /a \"\"/0+ !gap_in_head 10 ms",
+                "GET /b \"\"/0+ !gap_in_head 10 ms",
+            ],
+            "{opened}"
+        );
+    }
+}
+
 /// Only the server's packets: each response is counted, once.
 #[test]
 fn responses_alone() {

@@ -2,12 +2,13 @@
 //! segment, bytes are missing, or it is over the bounds. What there is of them is emitted.
 
 use super::super::Context;
+use super::super::quiescent::is_interim;
 use super::beginning::is_known_request;
 use super::state::{Requests, Responses};
 use super::{H1, decide_claim};
 use crate::exchange::{Partial, Progress};
 use crate::flow::Nanos;
-use crate::http::h1;
+use crate::http::h1::{self, Reader};
 use crate::ledger::Dropped;
 use crate::transport::Gap;
 
@@ -78,9 +79,30 @@ impl H1 {
             return;
         };
         if let Some(bytes) = reader.partial_head().map(<[u8]>::to_vec) {
+            if gap.heard.is_some() && is_interim(&bytes) && self.interim_cut(&bytes, cx) {
+                return;
+            }
             self.response_head_cut(&bytes, Partial::GapInHead, gap.time, cx);
         }
         self.responses_lost(gap.time, cx);
+    }
+
+    /// The head of an interim response is cut, with the rest of its segment. What follows is the final
+    /// one.
+    fn interim_cut(&mut self, bytes: &[u8], cx: &Context<'_>) -> bool {
+        let Some((head, _)) = h1::cut_response(bytes, &cx.bounds) else {
+            return false;
+        };
+        let Some(exchange) = self.in_flight.front_mut() else {
+            return false;
+        };
+        let before = exchange.memory();
+        exchange.interim.push(head);
+        exchange.mark(Partial::GapInHead);
+        exchange.progress = Progress::Awaited;
+        self.held += exchange.memory() - before;
+        self.responses = Responses::Reading(Reader::default());
+        true
     }
 
     /// The response that is being read cannot be read any further.

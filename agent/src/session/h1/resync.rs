@@ -95,7 +95,7 @@ impl H1 {
             && !responses.is_interim()
             && responses.end().is_none_or(|end| Some(end) == chunk.heard);
         // Where no response is seen, it is enough that the client has received something since.
-        let joins = joins || cx.one_sided && requests.heard() < chunk.heard;
+        let joins = joins || cx.one_sided && requests.was_responded(chunk);
         let begins = looks == Class::Undecided && is_known_request(bytes);
         joins && (begins || is_plain_request(looks, bytes))
     }
