@@ -2,6 +2,7 @@
 
 use super::fairness::Holder;
 use super::folding::PeerSocket;
+use super::streams::Streams;
 use crate::capture::{Command, Plaintext, Segment};
 use crate::flow::{ConnectionId, Direction, Nanos, Offset, Side};
 use crate::session::{Context, End, Limits, Origin, Session, Verdict};
@@ -18,6 +19,7 @@ pub(super) struct Connection {
     transport: Transport,
     session: Session,
     interest: Interest,
+    streams: Streams,
     /// No packet of the other direction is in the capture.
     pub(super) one_sided: bool,
     /// When its last event came.
@@ -69,6 +71,7 @@ impl Connection {
             transport,
             session: Session::default(),
             interest: Interest::Wanted,
+            streams: Streams::default(),
             one_sided: false,
             last: now,
             deadline: Nanos::MAX,
@@ -101,11 +104,13 @@ impl Connection {
         let bounds = bounds(cx);
         let other = segment.direction.opposite();
         let before = tcp.position(other);
+        let counted = Streams::of(cx.stats);
         let mut conflict = false;
         let progress = tcp.segment(segment, &bounds, &mut |direction, item| {
             conflict |= matches!(item, Item::Conflict { first: true });
             session.item(direction, item, origin, cx);
         });
+        self.streams.add(counted, cx.stats);
         if conflict && session.is_fresh() {
             return self.start_over(segment, cx);
         }
@@ -171,6 +176,7 @@ impl Connection {
     /// The first bytes were none that TCP took: those that it takes are the first.
     #[cold]
     fn start_over(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> State {
+        std::mem::take(&mut self.streams).take_back(cx.stats);
         self.session = Session::default();
         self.interest = Interest::Wanted;
         self.transport = Transport::tcp();

@@ -11,6 +11,7 @@ mod connection;
 mod engine;
 mod fairness;
 mod folding;
+mod streams;
 mod table;
 
 pub use crate::session::{Limits, Output, Stats};

@@ -930,6 +930,32 @@ fn bytes_that_tcp_refuses() {
     }
 }
 
+/// Each byte of a stream is counted once, also where the first ones were somebody else's.
+#[test]
+fn bytes_that_tcp_refuses_are_not_counted() {
+    for more in [0, 7] {
+        let mut packets = wire(Side::Server, &[GET_A, A]).packets;
+        let mut forged = packets[0].clone();
+        forged.payload = b"XX".to_vec();
+        forged.wire_len = 2 + more;
+        packets.insert(0, forged);
+        let mut run = Run::new(Limits {
+            positions: false,
+            ..Limits::default()
+        });
+        run.feed(&packets);
+        run.finish();
+        assert_eq!(run.story(), ["GET /a \"\" -> 200 \"a\""]);
+        let stats = run.engine.stats();
+        let said = GET_A.len() + A.len() - 4;
+        assert_eq!(stats.captured_bytes, said as u64);
+        assert_eq!(
+            (stats.gaps, stats.gap_bytes, stats.skipped_bytes),
+            (0, 0, 0)
+        );
+    }
+}
+
 /// Unfinished heads of one client do not push out what another one waits for, at the same server or
 /// at another.
 #[test]
