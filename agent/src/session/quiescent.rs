@@ -48,8 +48,8 @@ impl Spoken {
         matches!(self.known, Known::Nothing | Known::Position)
     }
 
-    /// Where nothing of the other direction is captured: the sender of `chunk` has received something
-    /// since its last bytes, which is not just the word that it may go on.
+    /// Where nothing of the other direction is captured: the sender of `chunk` has received
+    /// something since its last bytes, which is not just the word that it may go on.
     pub(crate) fn was_responded(&self, chunk: &Chunk<'_>) -> bool {
         /// As nearly every server sends it.
         const CONTINUE: u64 = b"HTTP/1.1 100 Continue\r\n\r\n".len() as u64;

@@ -196,6 +196,31 @@ fn within_heads() {
     );
 }
 
+/// A response comes before the end of its request, whose head is missing: what is left of that is no
+/// beginning of the next one.
+#[test]
+fn the_rest_of_a_request_whose_head_is_missing() {
+    check(
+        &[
+            GET_A,
+            A,
+            ">-POST",
+            ">  /b HTTP/1.1\r\nContent-Length: 6\r\n\r\nab",
+            B,
+            ">  0 \0",
+            GET_C,
+            C,
+            GET_B,
+            B,
+        ],
+        &[
+            "GET /a \"\" -> 200 \"a\"",
+            "GET /b \"\" -> 200 \"b\"",
+            "lost response_only 2",
+        ],
+    );
+}
+
 #[test]
 fn within_chunk_framing() {
     check(

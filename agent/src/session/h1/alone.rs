@@ -90,7 +90,7 @@ impl Alone {
         }
     }
 
-    /// Nothing more comes of what is being read: a response all the same, if its head has begun.
+    /// Nothing more comes of what is being read: a response all the same, if its head was read.
     pub(super) fn end(&mut self, cx: &mut Context<'_>) {
         let reader = self.reader.take();
         let head = reader.as_ref().and_then(Reader::partial_head);

@@ -87,8 +87,8 @@ impl H1 {
         self.responses_lost(gap.time, cx);
     }
 
-    /// The head of an interim response is cut, with the rest of its segment. What follows is the final
-    /// one.
+    /// The head of an interim response is cut, with the rest of its segment. What follows is the
+    /// final one.
     fn interim_cut(&mut self, bytes: &[u8], cx: &Context<'_>) -> bool {
         let Some((head, _)) = h1::cut_response(bytes, &cx.bounds) else {
             return false;

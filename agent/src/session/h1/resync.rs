@@ -87,7 +87,10 @@ impl H1 {
             .unwrap_or_default();
         let looks = classify(bytes);
         if responses.is_quiescent(chunk) {
-            return matches!(looks, Class::Request | Class::OddRequest | Class::Undecided);
+            // A response may come before the end of its request: it is not the rest of that.
+            let is_text = bytes.first().is_none_or(u8::is_ascii_graphic);
+            let may_be = matches!(looks, Class::Request | Class::OddRequest | Class::Undecided);
+            return is_text && may_be;
         }
         // What follows an interim response is the body that it asked for.
         let joins = self.pairing == Pairing::InOrder
