@@ -74,6 +74,8 @@ impl Assembler {
         hole: Hole,
         receiver: &mut Receiver<impl FnMut(Item<'_>)>,
     ) {
+        // What is kept may have come again, in order.
+        self.drain(hole.time, receiver);
         while !self.ended && distance(self.at.seq, to) > 0 {
             let first = self
                 .reorder

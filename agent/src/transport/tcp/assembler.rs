@@ -664,6 +664,15 @@ mod tests {
             ..s(10, 10, "a")
         };
         check(&[long, s(16, 16, "b")], &["at 10", "a", "gap 5", "b"]);
+        // What is kept comes again, with more that is not copied.
+        let again = S {
+            more: 3,
+            ..s(11, 11, "bcd")
+        };
+        check(
+            &[s(10, 10, "a"), s(12, 11, "c"), again, s(17, 17, "e")],
+            &["at 10", "a", "bcd", "gap 3", "e"],
+        );
         // Kept early, and not copied whole.
         let early = S {
             more: 2,
