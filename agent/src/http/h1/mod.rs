@@ -30,6 +30,5 @@ pub use classify::{Class, classify};
 pub use cut::{cut_request, cut_request_line, cut_response};
 pub use framing::{Framed, Traits, request, response};
 pub use head::{Head, ReadError};
-#[cfg(feature = "agent")]
 pub(crate) use line::is_token;
 pub use reader::{Event, Reader};
