@@ -9,7 +9,8 @@
 mod protocol;
 
 use super::first::{
-    Unnamed, first_look, is_plain_message, is_server_preface, is_tls_record, skip_empty_lines,
+    First, Unnamed, first_look, is_plain_message, is_server_preface, is_tls_record,
+    skip_empty_lines,
 };
 use super::found::{Found, Kind, Marks};
 use super::h1::{End, is_known_request};
@@ -54,16 +55,6 @@ pub(crate) struct Detect {
     marks: Marks,
     /// Bytes that were passed over.
     passed: u64,
-}
-
-/// What the first bytes of a direction are.
-enum First {
-    /// Not decided: what follows a preamble of so many bytes is to be held.
-    Undecided { preamble: usize },
-    /// A message, after a preamble of so many bytes.
-    Message { class: Class, preamble: usize },
-    /// No message, if the other side bears that out.
-    Unknown { foreign: bool },
 }
 
 impl Detect {

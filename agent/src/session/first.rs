@@ -10,6 +10,16 @@ use crate::transport::Chunk;
 /// that is recognised.
 const ENOUGH: usize = 64;
 
+/// What the first bytes of a direction are.
+pub(super) enum First {
+    /// Not decided: what follows a preamble of so many bytes is to be held.
+    Undecided { preamble: usize },
+    /// A message, after a preamble of so many bytes.
+    Message { class: Class, preamble: usize },
+    /// No message, if the other side bears that out.
+    Unknown { foreign: bool },
+}
+
 /// First bytes that are no request line of HTTP. When a status line responds to them, they were a
 /// request.
 #[derive(Debug)]
