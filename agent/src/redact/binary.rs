@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use super::body::essence;
+use super::body::{essence, starts_with};
 
 /// One control character in so many bytes, or more. Arbitrary bytes have one in ten, text has none,
 /// in whichever encoding of a byte or more per letter.
@@ -67,6 +67,9 @@ pub(super) fn runs(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
 /// `text/plain` says nothing: servers give it to files that they do not know (WHATWG MIME Sniffing
 /// §7.2).
 fn names_text(media_type: &[u8]) -> bool {
+    if starts_with(media_type, b"application/json") {
+        return true;
+    }
     let essence = essence(media_type).to_ascii_lowercase();
     essence != b"text/plain"
         && TEXT

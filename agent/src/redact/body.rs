@@ -162,20 +162,28 @@ fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
     );
     // Binary data may begin like that; only what calls itself text, or nothing, is taken at its
     // byte order mark.
-    let binary = [&b"image/"[..], b"audio/", b"video/", b"font/"]
-        .iter()
-        .any(|kind| starts_with(media_type, kind));
+    let is_binary = || {
+        [&b"image/"[..], b"audio/", b"video/", b"font/"]
+            .iter()
+            .any(|kind| starts_with(media_type, kind))
+    };
     // UTF-7 and EBCDIC are no wider than ASCII, and as unlike it.
     let charsets: [&[u8]; 7] = [
         b"utf-16", b"utf-32", b"ucs-2", b"utf-7", b"ebcdic", b"=ibm", b"=cp037",
     ];
-    let is_one = |rest: &[u8]| charsets.iter().any(|name| starts_with(rest, name));
+    let is_one = |rest: &[u8]| {
+        let first = rest.first().map(u8::to_ascii_lowercase);
+        let mut likely = charsets
+            .iter()
+            .filter(|name| name.first().copied() == first);
+        likely.any(|name| starts_with(rest, name))
+    };
     let has_charset = || {
         let starts = |byte: &u8| matches!(byte, b'u' | b'U' | b'e' | b'E' | b'=');
         let places = media_type.iter().enumerate().filter(|(_, b)| starts(b));
         places.into_iter().any(|(at, _)| is_one(&media_type[at..]))
     };
-    (!binary && (by_bytes || has_wide_ascii(bytes)))
+    ((by_bytes || has_wide_ascii(bytes)) && !is_binary())
         || memchr(b'=', media_type).is_some() && has_charset()
 }
 

@@ -71,7 +71,7 @@ fn messages(row: &Row, value: &str) -> (String, String, String, String) {
 }
 
 /// Everything that leaves.
-fn shown(sanitized: &Sanitized) -> Vec<u8> {
+pub(super) fn shown(sanitized: &Sanitized) -> Vec<u8> {
     let exchange = sanitized.exchange();
     let mut out = exchange.request.head.target().to_vec();
     let mut add = |fields: &Fields, body: &Body| {

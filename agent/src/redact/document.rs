@@ -16,7 +16,6 @@ use super::sieve::{Sieve, Traces};
 use super::text::Shape;
 use super::unescape::{self, Unescaped};
 use super::{binary, csv, decoded, json, known, multipart, query, rpc, text, xml};
-use crate::http::Slice;
 
 /// Deepest multipart in multipart that is looked into: mails in mails.
 const DEPTH: usize = 3;
@@ -33,8 +32,6 @@ pub(super) struct Search {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Room {
     traces: Traces,
-    /// What stands in the buffer of a head, target and all fields.
-    head: Traces,
 }
 
 impl Search {
@@ -63,7 +60,7 @@ impl Search {
         edits.settle();
     }
 
-    /// The same for the value of a header field, or another text of which nothing is known.
+    /// The same for a text of which nothing is known.
     pub(super) fn value(
         &self,
         text: &[u8],
@@ -76,6 +73,28 @@ impl Search {
             query::scan_encoded(text, 0..text.len(), self.tools(), effort, edits);
         }
         edits.settle();
+    }
+
+    /// Finds what is to be hidden in the value of a header field, as far as `look` says.
+    pub(super) fn field(
+        &self,
+        look: Look,
+        value: &[u8],
+        room: &mut Room,
+        effort: &mut Effort,
+        edits: &mut Edits,
+    ) {
+        match look {
+            Look::Drop | Look::Keep => {}
+            Look::SearchIssued => self.issued(value, room, effort, edits),
+            Look::SearchTokens => self.tokens(value, room, effort, edits),
+            Look::Search => {
+                self.sieve.mark(value, &mut room.traces);
+                if may_hold(value, &room.traces) {
+                    self.value(value, room, effort, edits);
+                }
+            }
+        }
     }
 
     /// Known tokens only.
@@ -91,58 +110,15 @@ impl Search {
         edits.settle();
     }
 
-    /// Known tokens of a request's target, whose head was looked through.
-    pub(super) fn target(
-        &self,
-        text: &[u8],
-        place: Slice,
-        room: &mut Room,
-        effort: &mut Effort,
-        edits: &mut Edits,
-    ) {
-        match self.is_needed(Look::SearchTokens, text, place, room) {
-            true => self.tokens(text, room, effort, edits),
-            false => edits.settle(),
-        }
-    }
-
     /// Tokens of known issuers, and no numbers of cards: those of requests and versions are alike.
-    pub(super) fn issued(
-        &self,
-        text: &[u8],
-        room: &mut Room,
-        effort: &mut Effort,
-        edits: &mut Edits,
-    ) {
+    fn issued(&self, text: &[u8], room: &mut Room, effort: &mut Effort, edits: &mut Edits) {
+        if known::begins_none(text) {
+            return;
+        }
         self.sieve.mark(text, &mut room.traces);
         room.traces.digits.clear();
         known::scan(text, &room.traces, &self.patterns, effort, edits);
         edits.settle();
-    }
-
-    /// Looks through the buffer of a head once, for [`Self::is_needed`].
-    pub(super) fn mark_head(&self, buffer: &[u8], room: &mut Room) {
-        self.sieve.mark(buffer, &mut room.head);
-    }
-
-    /// The head's buffer has something of what this look is for, where the value stands.
-    pub(super) fn is_needed(&self, look: Look, value: &[u8], place: Slice, room: &Room) -> bool {
-        let start = usize::from(place.start);
-        let range = start..start + usize::from(place.len);
-        let has_email = || self.patterns.contains(&Pattern::Email);
-        match look {
-            Look::Drop | Look::Keep => false,
-            Look::SearchIssued => room.head.may_have_token(&range) || has_email(),
-            Look::SearchTokens => {
-                room.head.may_have_token(&range) || room.head.has_digits(&range) || has_email()
-            }
-            Look::Search => {
-                room.head.may_have_token(&range)
-                    || room.head.has_digits(&range)
-                    || room.head.may_name(range)
-                    || memchr3(b'=', b'%', b'@', value).is_some()
-            }
-        }
     }
 
     fn document(
@@ -165,7 +141,7 @@ impl Search {
             self.binary(text, room, effort, edits);
             return;
         }
-        let Room { traces, .. } = room;
+        let Room { traces } = room;
         self.sieve.look(text, &self.names, effort, traces);
         known::scan(text, traces, &self.patterns, effort, edits);
         if !is_binary {
@@ -303,6 +279,15 @@ impl Search {
             edits.append(found, run.start);
         }
     }
+}
+
+/// A value of which nothing is known may hold a secret: a name or a token, by what the first pass
+/// found, a pair, a password in a URL, an address, or elements whose names are written with
+/// references.
+fn may_hold(value: &[u8], traces: &Traces) -> bool {
+    !traces.is_bare()
+        || memchr3(b'=', b'%', b'@', value).is_some()
+        || xml::recognizes(value.trim_ascii_start())
 }
 
 /// JSON under the media type of a form is common (curl's default), and `=` in it begins no value.

@@ -111,12 +111,22 @@ impl Edits {
 
     /// Bytes that the rewritten text takes at most.
     pub(super) fn grown(&self, text: &[u8]) -> usize {
-        text.len() + self.0.len() * (REPLACEMENT + 2)
+        grown(text, self.0.len())
     }
 }
 
+/// Bytes that a text takes at most with so many replacements.
+pub(super) const fn grown(text: &[u8], edits: usize) -> usize {
+    text.len() + edits * (REPLACEMENT + 2)
+}
+
 /// Appends `text` with `edits` made.
-pub(super) fn apply(edits: &[Edit], text: &[u8], digest: &Digest, out: &mut Vec<u8>) {
+pub(super) fn apply<'a>(
+    edits: impl IntoIterator<Item = &'a Edit>,
+    text: &[u8],
+    digest: &Digest,
+    out: &mut Vec<u8>,
+) {
     let mut at = 0;
     for edit in edits {
         out.extend_from_slice(text.get(at..edit.range.start).unwrap_or_default());

@@ -8,6 +8,7 @@ use super::counts::Rule;
 use super::defaults::{PLAIN_HEADERS, SECRET_HEADERS};
 use super::edit::{Coding, Edits};
 use super::effort::Effort;
+use super::lines::ends;
 use super::names::Names;
 use super::query::Tools;
 use super::{credentials, query};
@@ -96,6 +97,16 @@ enum Treatment {
     Any,
 }
 
+impl Treatment {
+    /// The value is seen, but for secrets in it.
+    const fn is_open(self) -> bool {
+        matches!(
+            self,
+            Self::Keep | Self::Url | Self::Host | Self::Forwarded | Self::Any
+        )
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     name: Vec<u8>,
@@ -147,16 +158,8 @@ impl KnownFields {
         }
     }
 
-    /// Forgets what has this place: it is hidden where it stands.
-    pub(super) fn forget(&mut self, place: Slice) {
-        for (index, slot) in self.slots.iter().enumerate() {
-            if *slot == place {
-                self.present &= !(1 << index);
-            }
-        }
-    }
-
-    fn note(&mut self, known: Known, value: Slice) {
+    #[inline]
+    pub(super) fn note(&mut self, known: Known, value: Slice) {
         let bit = 1 << known as u16;
         if self.present & bit != 0 {
             if known == Known::ContentEncoding {
@@ -268,45 +271,40 @@ impl Table {
         }
     }
 
-    /// What is to be done with a field. Notes what is known of it, and adds what is to be hidden in
-    /// its value.
-    #[inline]
+    /// What is to be done with a field. Adds what is to be hidden in its value.
     pub(super) fn look(
         &self,
         (name, value): (&[u8], &[u8]),
-        place: Slice,
-        noted: &mut KnownFields,
         tools: Tools<'_>,
         edits: &mut Edits,
-    ) -> Look {
-        let Some(entry) = self.find(name) else {
-            if !self.keep_all {
-                return Look::Drop;
+    ) -> (Look, Option<Known>) {
+        match self.find(name) {
+            Some(entry) => {
+                let known = entry
+                    .known
+                    .filter(|_| !self.hide || entry.treatment.is_open());
+                (self.treat(entry, value, tools, edits), known)
             }
-            if self.inspect && tools.names.matches(name, Coding::Plain) {
-                edits.push_plain(value, 0..value.len(), Rule::Header);
-                return Look::Keep;
-            }
-            return if self.inspect {
-                Look::Search
-            } else {
-                Look::Keep
-            };
-        };
-        let plain = !self.hide
-            || matches!(
-                entry.treatment,
-                Treatment::Keep
-                    | Treatment::Url
-                    | Treatment::Host
-                    | Treatment::Forwarded
-                    | Treatment::Any
-            );
-        if let Some(known) = entry.known
-            && plain
-        {
-            noted.note(known, place);
+            None => (self.unknown((name, value), tools, edits), None),
         }
+    }
+
+    /// A field that no rule names.
+    fn unknown(&self, (name, value): (&[u8], &[u8]), tools: Tools<'_>, edits: &mut Edits) -> Look {
+        if !self.keep_all {
+            return Look::Drop;
+        }
+        if !self.inspect {
+            return Look::Keep;
+        }
+        if tools.names.matches(name, Coding::Plain) {
+            edits.push_plain(value, 0..value.len(), Rule::Header);
+            return Look::Keep;
+        }
+        Look::Search
+    }
+
+    fn treat(&self, entry: &Entry, value: &[u8], tools: Tools<'_>, edits: &mut Edits) -> Look {
         if !entry.kept {
             return Look::Drop;
         }
@@ -358,33 +356,18 @@ pub(super) enum Look {
     Search,
 }
 
+impl Look {
+    /// More is to be looked for in the value.
+    pub(super) const fn searches(self) -> bool {
+        !matches!(self, Self::Drop | Self::Keep)
+    }
+}
+
 /// Mixes length, first and last bytes without case.
 #[inline]
 fn hash(name: &[u8]) -> usize {
-    let (head, tail) = match *name {
-        [a, b, c, d, e, f, g, h, ..] => {
-            let [.., i, j, k, l, m, n, o, p] = *name else {
-                return 0;
-            };
-            (
-                u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-                u64::from_le_bytes([i, j, k, l, m, n, o, p]),
-            )
-        }
-        [a, b, c, d, ..] => {
-            let [.., e, f, g, h] = *name else {
-                return 0;
-            };
-            (
-                u64::from(u32::from_le_bytes([a, b, c, d])),
-                u64::from(u32::from_le_bytes([e, f, g, h])),
-            )
-        }
-        [a, .., b] => (u64::from(a), u64::from(b)),
-        [a] => (u64::from(a), 0),
-        [] => (0, 0),
-    };
     const CASE: u64 = 0x2020_2020_2020_2020;
+    let (head, tail) = ends(name);
     // Odd constants from the golden ratio spread every bit upwards.
     let mixed = ((head | CASE) ^ (tail | CASE).rotate_left(23) ^ name.len() as u64)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -410,9 +393,9 @@ mod tests {
         ] {
             config.mode = if redact { Mode::On } else { Mode::Off };
             let table = Table::new(&config, tools.names);
-            let (mut known, mut edits) = (KnownFields::default(), Edits::default());
+            let mut edits = Edits::default();
             let field = (name.as_bytes(), value.as_bytes());
-            let look = table.look(field, Slice::default(), &mut known, tools, &mut edits);
+            let (look, _) = table.look(field, tools, &mut edits);
             assert_eq!(look != Look::Drop, kept, "{name}");
             let found: Vec<_> = edits
                 .as_slice()

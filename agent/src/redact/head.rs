@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::counts::Counts;
 use super::digest::Digest;
-use super::edit::{Edit, apply};
+use super::edit::{Edit, apply, grown};
 use crate::http::{Fields, FieldsBuilder, RequestHead, Slice};
 
 /// Heads stay below this, so that slices fit 16 bits ([`crate::engine::Limits::head`]).
@@ -48,7 +48,6 @@ struct Writer<'a> {
     out: Vec<u8>,
     digest: &'a Digest,
     text: Vec<u8>,
-    own: Vec<Edit>,
 }
 
 impl Writer<'_> {
@@ -61,7 +60,6 @@ impl Writer<'_> {
             out,
             digest,
             text: Vec::new(),
-            own: Vec::new(),
         }
     }
 
@@ -76,10 +74,16 @@ impl Writer<'_> {
         Some(Slice { start, len })
     }
 
-    fn rewrite(&mut self, value: Slice, edits: &[Edit]) -> Slice {
+    fn rewrite<'a>(
+        &mut self,
+        value: Slice,
+        edits: impl ExactSizeIterator<Item = &'a Edit>,
+    ) -> Slice {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        apply(edits, value.of(&self.out), self.digest, &mut text);
+        let before = value.of(&self.out);
+        text.reserve(grown(before, edits.len()));
+        apply(edits, before, self.digest, &mut text);
         let mut place = value;
         let start = usize::from(value.start);
         let old = self.out.get_mut(start..start + usize::from(value.len));
@@ -106,14 +110,11 @@ impl Writer<'_> {
 
     fn fields(&mut self, fields: &Fields, edits: &[(usize, Edit)]) -> Vec<(Slice, Slice)> {
         let mut slices = fields.slices().to_vec();
-        let mut own = std::mem::take(&mut self.own);
         for mine in edits.chunk_by(|(one, _), (next, _)| one == next) {
             let Some((_, value)) = mine.first().and_then(|(of, _)| slices.get_mut(*of)) else {
                 continue;
             };
-            own.clear();
-            own.extend(mine.iter().map(|(_, edit)| edit.clone()));
-            *value = self.rewrite(*value, &own);
+            *value = self.rewrite(*value, mine.iter().map(|(_, edit)| edit));
         }
         slices
     }
@@ -151,7 +152,7 @@ pub(super) fn rewrite_request(
             let text = part.of(&writer.out).to_vec();
             *part = writer.append(&text).unwrap_or_default();
         }
-        target = writer.rewrite(target, &edits.target);
+        target = writer.rewrite(target, edits.target.iter());
     }
     let slices = writer.fields(&head.fields, &edits.fields);
     RequestHead {

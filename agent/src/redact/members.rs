@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::edit::Coding;
 use super::effort::Effort;
-use super::names::{Names, decode, is_label, is_value};
+use super::names::{Names, decode, is_label, is_member, is_value};
 
 /// Longest value that is taken for a name; what is longer is a text that has the word in it.
 const NAME: usize = 128;
@@ -110,8 +110,7 @@ fn paired<'a>(
 
 /// What says so of most fields is how their names end.
 fn may_be_member(name: &[u8]) -> bool {
-    memchr::memchr(b'%', name).is_some()
-        || parts(name).is_some_and(|(_, word, _)| is_label(word) || is_value(word))
+    memchr::memchr(b'%', name).is_some() || parts(name).is_some_and(|(_, word, _)| is_member(word))
 }
 
 /// The last word of a name, what stands before it, and the numbers after it.
@@ -130,7 +129,7 @@ fn parts(name: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let is_bump = |pair: &[u8]| matches!(pair, [b'a'..=b'z', b'A'..=b'Z']);
     let bump = word.windows(2).rposition(is_bump).map_or(0, |at| at + 1);
     let last = word.get(bump..)?;
-    let start = match is_label(last) || is_value(last) {
+    let start = match bump > 0 && is_member(last) {
         true => start + bump,
         false => start,
     };

@@ -37,6 +37,7 @@ mod gate;
 mod head;
 mod json;
 mod known;
+mod lines;
 mod members;
 mod multipart;
 mod names;
@@ -61,6 +62,8 @@ pub(crate) mod fixture;
 mod generated;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod repeated;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -79,13 +82,10 @@ use crate::exchange::Request;
 use crate::http::{Body, Fields, Reason};
 use crate::policy::{Sampled, random};
 use digest::Digest;
-use document::Room;
-use edit::Edits;
 use effort::Effort;
 use fields::KnownFields;
-use head::HeadEdits;
 use rpc::Enveloped;
-use rules::Rules;
+use rules::{Rules, Scratch};
 use sanitized::Message;
 
 /// Why a configuration cannot be used.
@@ -134,13 +134,6 @@ pub enum Bodies {
     Omitted,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Scratch {
-    found: Edits,
-    head: HeadEdits,
-    room: Room,
-}
-
 impl Clone for Redactor {
     fn clone(&self) -> Self {
         Self {
@@ -177,6 +170,7 @@ impl Redactor {
             None => self.rules.digest.clone(),
         };
         self.rules = Rules::new(config, digest)?;
+        self.scratch = Scratch::default();
         Ok(())
     }
 
@@ -273,6 +267,7 @@ impl Redactor {
             found,
             head: edits,
             room,
+            ..
         } = &mut self.scratch;
         if rules.mode == Mode::Off {
             return;
@@ -284,9 +279,7 @@ impl Redactor {
         if request.head.method() == b"CONNECT" {
             query::scan_host(target, found);
         }
-        let place = request.head.target;
-        let search = &rules.search;
-        search.target(target, place, room, &mut effort, found);
+        rules.search.tokens(target, room, &mut effort, found);
         if effort.is_spent() {
             found.clear();
             let query = memchr::memchr(b'?', target).map_or(0, |mark| mark + 1);

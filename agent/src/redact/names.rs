@@ -9,6 +9,7 @@
 //! `secretName`. So may what stands before `token`: `next_page_token`, `max_tokens`.
 
 mod across;
+mod labels;
 mod name;
 
 use std::borrow::Cow;
@@ -24,6 +25,7 @@ use super::escape::decode_json;
 use super::words::{EXCEPTIONS, HARMLESS_AFTER, HARMLESS_BEFORE, HARMLESS_PASSES, VALUE_WORDS};
 use crate::http::percent::{decode_percent, hex_pair};
 use across::Across;
+pub(super) use labels::{is_label, is_member, is_value};
 use name::{LONGEST, Name};
 
 /// What a name says of its value.
@@ -300,73 +302,6 @@ pub(super) fn decode(raw: &[u8], coding: Coding) -> Cow<'_, [u8]> {
         Coding::Json | Coding::Plain => {}
     }
     text
-}
-
-/// Fields and attributes that say a name.
-const LABELS: [&str; 22] = [
-    "k",
-    "name",
-    "key",
-    "id",
-    "field",
-    "fieldname",
-    "param",
-    "parameter",
-    "parametername",
-    "paramname",
-    "property",
-    "propertyname",
-    "attribute",
-    "attributename",
-    "header",
-    "headername",
-    "variable",
-    "label",
-    "attr",
-    "env",
-    "setting",
-    "option",
-];
-
-/// Fields, elements and attributes beside those that have the value.
-const VALUES: [&str; 18] = [
-    "v",
-    "value",
-    "values",
-    "val",
-    "newvalue",
-    "oldvalue",
-    "currentvalue",
-    "defaultvalue",
-    "stringvalue",
-    "content",
-    "data",
-    "text",
-    "string",
-    "paramvalue",
-    "parametervalue",
-    "fieldvalue",
-    "propertyvalue",
-    "headervalue",
-];
-
-/// The field of this name says a name, and another field beside it has the value.
-pub(super) fn is_label(raw: &[u8]) -> bool {
-    is_one_of(&LABELS, raw)
-}
-
-/// The field of this name has the value of a name beside it.
-pub(super) fn is_value(raw: &[u8]) -> bool {
-    is_one_of(&VALUES, raw)
-}
-
-fn is_one_of(list: &[&str], raw: &[u8]) -> bool {
-    short::<16>(raw).is_some_and(|(name, len)| {
-        let name = name.get(..len).unwrap_or_default();
-        let digits = name.iter().rev().take_while(|b| b.is_ascii_digit()).count();
-        let name = name.get(..len - digits).unwrap_or_default();
-        list.iter().any(|known| known.as_bytes() == name)
-    })
 }
 
 /// A name of at most `N` letters and digits, percent-decoded and folded; nothing when there are

@@ -2,14 +2,27 @@
 
 use super::body;
 use super::digest::Digest;
-use super::document::Search;
+use super::document::{Room, Search};
+use super::edit::Edits;
 use super::effort::Effort;
-use super::fields::{KnownFields, Look, Table};
+use super::fields::{Known, KnownFields, Look, Table};
+use super::head::HeadEdits;
+use super::lines::{Clean, Line, Lines};
 use super::names::Names;
 use super::sieve::Sieve;
-use super::{Config, Mode, RedactError, Rule, Scratch};
+use super::{Config, Mode, RedactError, Rule};
 use crate::http::Fields;
 use crate::policy::Choice;
+
+/// Reused from exchange to exchange.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) found: Edits,
+    pub(super) head: HeadEdits,
+    pub(super) room: Room,
+    /// What the rules say of fields that come again.
+    lines: Lines,
+}
 
 /// What is allowed and what is searched for.
 #[derive(Clone, Debug)]
@@ -47,40 +60,56 @@ impl Rules {
     pub(super) fn look(&self, fields: &mut Fields, scratch: &mut Scratch) -> KnownFields {
         let buffer = fields.buffer().clone();
         let mut known = KnownFields::over(&buffer);
-        let Scratch { found, head, room } = scratch;
-        let inspects = self.mode != Mode::Off;
-        if inspects {
-            self.search.mark_head(&buffer, room);
-        }
-        let mut kept = 0;
+        let (inspects, mut kept) = (self.mode != Mode::Off, 0);
         fields.retain(|name, value, place| {
-            found.clear();
-            let tools = self.search.tools();
-            let field = (name, value);
-            let look = self.table.look(field, place, &mut known, tools, found);
-            let keep = look != Look::Drop;
-            if inspects && self.search.is_needed(look, value, place, room) {
-                let mut effort = Effort::for_len(value.len());
-                match look {
-                    Look::Search => self.search.value(value, room, &mut effort, found),
-                    Look::SearchIssued => self.search.issued(value, room, &mut effort, found),
-                    _ => self.search.tokens(value, room, &mut effort, found),
-                }
-                if effort.is_spent() {
-                    found.clear();
-                    found.push_plain(value, 0..value.len(), Rule::Header);
-                }
-                if !found.is_empty() && self.mode == Mode::On {
-                    known.forget(place);
-                }
-            }
-            if keep {
-                head.fields
-                    .extend(found.as_slice().iter().map(|edit| (kept, edit.clone())));
+            let line = Line::new(name, value);
+            if inspects && let Some(clean) = scratch.lines.find(&line) {
                 kept += 1;
+                if let Some(is) = clean.known {
+                    known.note(is, place);
+                }
+                return true;
             }
-            keep
+            let (look, is) = self.field((name, value), scratch);
+            let found = scratch.found.as_slice();
+            // What is hidden is not read, but where nothing of it is secret by its form.
+            let is_hidden = look.searches() && !found.is_empty() && self.mode == Mode::On;
+            if let Some(is) = is
+                && !is_hidden
+            {
+                known.note(is, place);
+            }
+            if look == Look::Drop {
+                return false;
+            }
+            let edits = found.iter().map(|edit| (kept, edit.clone()));
+            scratch.head.fields.extend(edits);
+            if inspects && found.is_empty() {
+                scratch.lines.note(&line, Clean { known: is });
+            }
+            kept += 1;
+            true
         });
         known
+    }
+
+    /// What is to be done with a field; finds what is to be hidden in it.
+    fn field(
+        &self,
+        (name, value): (&[u8], &[u8]),
+        Scratch { found, room, .. }: &mut Scratch,
+    ) -> (Look, Option<Known>) {
+        found.clear();
+        let seen = self.table.look((name, value), self.search.tools(), found);
+        let (look, _) = seen;
+        if look.searches() {
+            let mut effort = Effort::for_len(value.len());
+            self.search.field(look, value, room, &mut effort, found);
+            if effort.is_spent() {
+                found.clear();
+                found.push_plain(value, 0..value.len(), Rule::Header);
+            }
+        }
+        seen
     }
 }

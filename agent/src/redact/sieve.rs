@@ -7,6 +7,7 @@
 //! [`Names`].
 
 mod blocks;
+mod digits;
 mod patterns;
 
 use std::ops::Range;
@@ -17,7 +18,8 @@ use super::escape::percent;
 use super::names::{Names, Sensitivity};
 use super::unescape;
 use crate::http::percent::hex_pair;
-use blocks::Block;
+use blocks::{Block, Visit};
+use digits::{Ended, digits};
 use patterns::{Kind, Patterns};
 
 /// A name that is longer than this on one side of a stem is cut there.
@@ -78,19 +80,17 @@ impl Traces {
         insert(&mut self.stems, start);
     }
 
+    /// The text has no part of a name, no token and no number.
+    pub(super) const fn is_bare(&self) -> bool {
+        self.stems.is_empty()
+            && self.tokens.is_empty()
+            && self.digits.is_empty()
+            && !self.is_escaped
+    }
+
     /// Part of a name stands in this range, or may be there behind escapes.
     pub(super) fn may_name(&self, range: Range<usize>) -> bool {
         self.is_escaped || { is_any_in(&self.stems, &range) }
-    }
-
-    /// A known token may begin in this range.
-    pub(super) fn may_have_token(&self, range: &Range<usize>) -> bool {
-        is_any_in(&self.tokens, range)
-    }
-
-    /// Digits that may be a payment card's stand in this range.
-    pub(super) fn has_digits(&self, range: &Range<usize>) -> bool {
-        is_any_in(&self.digits, range)
     }
 
     /// What the first pass says of the name that stands in this range alone; nothing when it did
@@ -144,17 +144,13 @@ impl Sieve {
     pub(super) fn mark(&self, text: &[u8], traces: &mut Traces) {
         traces.clear();
         traces.is_escaped = self.looks_at_all;
-        let mut ended = Ended::default();
-        self.kind.each(&self.patterns.tables, text, |start, block| {
-            for at in ones(block.hits) {
-                self.patterns.note(text, start + at, traces);
-            }
-            // One look at them all: most blocks have none.
-            if block.percents | block.escapes | block.schemes != 0 {
-                rare(text, start, &block, traces);
-            }
-            digits(start, block.digits, &mut ended, &mut traces.digits);
-        });
+        let mut marks = Marks {
+            patterns: &self.patterns,
+            text,
+            ended: Ended::default(),
+            traces,
+        };
+        self.kind.each(&self.patterns.tables, text, &mut marks);
     }
 
     /// Looks through a text.
@@ -181,6 +177,29 @@ impl Sieve {
                 idents.push(ident);
             }
         }
+    }
+}
+
+/// Notes what stands in the blocks of a text.
+struct Marks<'a> {
+    patterns: &'a Patterns,
+    text: &'a [u8],
+    ended: Ended,
+    traces: &'a mut Traces,
+}
+
+impl Visit for Marks<'_> {
+    #[inline(always)]
+    fn visit(&mut self, start: usize, block: &Block) {
+        let Self { text, traces, .. } = self;
+        for at in ones(block.hits) {
+            self.patterns.note(text, start + at, traces);
+        }
+        // One look at them all: most blocks have none.
+        if block.percents | block.escapes | block.schemes != 0 {
+            rare(text, start, block, traces);
+        }
+        digits(start, block.digits, &mut self.ended, &mut traces.digits);
     }
 }
 
@@ -232,50 +251,6 @@ fn unicode(text: &[u8], at: usize) -> Option<u8> {
         [b'\\', b'u', b'0', b'0', high, low] => hex_pair(*high, *low),
         _ => None,
     }
-}
-
-/// Fewest bytes in a row of which each or the one before it is a digit, in the number of a payment
-/// card: it has 13 digits at least, and never two other bytes between them.
-const RUN: u32 = 13;
-
-/// How a block of digits ended.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ended {
-    /// Bytes in a row, see [`RUN`].
-    run: u32,
-    /// The last byte is a digit.
-    digit: bool,
-}
-
-/// Notes places in a block where [`RUN`] bytes with digits stand in a row, or the last of them: as
-/// many that one is in every number there.
-#[inline]
-fn digits(start: usize, digits: u64, before: &mut Ended, found: &mut Vec<usize>) {
-    /// One byte less than the shortest number has.
-    const STEP: usize = RUN as usize - 1;
-    let near = digits | digits << 1 | u64::from(before.digit);
-    // The places from which on 13 in a row are set.
-    let pairs = near & near >> 1;
-    let fours = pairs & pairs >> 2;
-    let mut runs = fours & fours >> 4 & fours >> 8 & near >> 12;
-    if before.run + near.trailing_ones() >= RUN {
-        // What the block before began.
-        runs |= near & 1;
-    }
-    while runs != 0 {
-        let at = runs.trailing_zeros();
-        let end = at + (near >> at).trailing_ones();
-        found.extend(
-            (at as usize..end as usize)
-                .step_by(STEP)
-                .map(|at| start + at),
-        );
-        runs &= u64::MAX.checked_shl(end).unwrap_or(0);
-    }
-    *before = Ended {
-        run: near.leading_ones().min(RUN),
-        digit: digits >> 63 == 1,
-    };
 }
 
 /// The name around a stem; nothing when the effort is spent.
@@ -388,6 +363,16 @@ fn end_of_name(text: &[u8], from: usize) -> usize {
         }
     }
     end
+}
+
+/// What tokens are searched by, in lower case where case does not matter.
+#[cfg(test)]
+pub(super) fn tokens() -> impl Iterator<Item = String> {
+    patterns::tests::all().filter_map(|pattern| match pattern.2 {
+        Kind::Token => Some(pattern.0.to_owned()),
+        Kind::AnyCase => Some(pattern.0.to_ascii_lowercase()),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

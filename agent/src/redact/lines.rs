@@ -1,0 +1,226 @@
+//! Fields that come again and again. What was found of a line holds for the same line: most fields
+//! of a client and of a server are the same in every message.
+//!
+//! Only lines in which nothing is hidden are kept, and only those that came twice in a row to their
+//! slot: what comes once (an id, a date) pushes nothing out. They are compared as a whole, so that
+//! no line is taken for another.
+
+use super::fields::Known;
+
+/// Lines that are kept at most: some dozens of clients and servers. With [`LONGEST`] it bounds the
+/// memory of a worker to 128 KiB.
+const SLOTS: usize = 512;
+
+/// Longest line that is kept, of name and value. Few fields are longer, and those are tokens.
+const LONGEST: usize = 256;
+
+/// A field of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+    hash: u64,
+}
+
+impl<'a> Line<'a> {
+    #[inline]
+    pub(super) fn new(name: &'a [u8], value: &'a [u8]) -> Self {
+        // Odd constants from the golden ratio and from pi spread every bit upwards.
+        const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0x243f_6a88_85a3_08d3];
+        let (name_head, name_tail) = ends(name);
+        let (head, tail) = ends(value);
+        let (_, middle) = ends(value.get(..value.len() / 2).unwrap_or_default());
+        let lens = (name.len() as u64) << 32 | value.len() as u64;
+        let first = (name_head ^ head.rotate_left(32) ^ lens).wrapping_mul(FACTORS[0]);
+        let second = (name_tail ^ tail.rotate_left(17)).wrapping_mul(FACTORS[1]);
+        let mixed = first.rotate_left(29) ^ second ^ middle;
+        Self {
+            name,
+            value,
+            hash: (mixed ^ mixed >> 32).wrapping_mul(FACTORS[0]),
+        }
+    }
+
+    const fn slot(&self) -> usize {
+        (self.hash >> (u64::BITS - SLOTS.trailing_zeros())) as usize
+    }
+
+    /// Distinguishes the lines of a slot, but for one in a billion. Never zero, as that of a free
+    /// slot is.
+    const fn tag(&self) -> u32 {
+        (self.hash >> 16) as u32 | 1
+    }
+}
+
+/// A line in which nothing is hidden.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Clean {
+    /// What it says to later stages.
+    pub(super) known: Option<Known>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    tag: u32,
+    /// The tag of a line that came since and is not kept.
+    missed: Option<u32>,
+    clean: Clean,
+    name_len: usize,
+    /// Name and value; nothing when the slot is free.
+    text: Vec<u8>,
+}
+
+/// The lines that are kept.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lines {
+    /// None before the first line.
+    slots: Vec<Slot>,
+}
+
+impl Lines {
+    /// What is known of a line that was kept.
+    #[inline]
+    pub(super) fn find(&mut self, line: &Line<'_>) -> Option<Clean> {
+        let slot = self.slots.get_mut(line.slot())?;
+        if let Some(found) = slot.find(line) {
+            return Some(found);
+        }
+        self.slots.get_mut(line.slot() ^ 1)?.find(line)
+    }
+
+    /// Notes a line that [`Self::find`] did not find and in which nothing is hidden.
+    pub(super) fn note(&mut self, line: &Line<'_>, clean: Clean) {
+        if self.slots.is_empty() {
+            self.slots.resize_with(SLOTS, Slot::default);
+        }
+        let is_free = |at: usize| self.slots.get(at).is_some_and(|slot| slot.text.is_empty());
+        let own = line.slot();
+        // Two lines seldom share a slot and its neighbour with others.
+        let at = if !is_free(own) && is_free(own ^ 1) {
+            own ^ 1
+        } else {
+            own
+        };
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.note(line, clean);
+        }
+    }
+}
+
+impl Slot {
+    #[inline]
+    fn find(&mut self, line: &Line<'_>) -> Option<Clean> {
+        if self.tag != line.tag() || self.name_len != line.name.len() {
+            return None;
+        }
+        let (name, value) = self.text.split_at_checked(self.name_len)?;
+        if name != line.name || value != line.value {
+            return None;
+        }
+        self.missed = None;
+        Some(self.clean)
+    }
+
+    fn note(&mut self, line: &Line<'_>, clean: Clean) {
+        let tag = line.tag();
+        if self.missed.replace(tag) != Some(tag) || line.name.len() + line.value.len() > LONGEST {
+            return;
+        }
+        *self = Self {
+            tag,
+            missed: None,
+            clean,
+            name_len: line.name.len(),
+            text: [line.name, line.value].concat(),
+        };
+    }
+}
+
+/// The first eight bytes and the last eight; of a shorter text four or fewer.
+#[inline]
+pub(super) fn ends(text: &[u8]) -> (u64, u64) {
+    if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
+        return (u64::from_le_bytes(*head), u64::from_le_bytes(*tail));
+    }
+    if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
+        return (
+            u64::from(u32::from_le_bytes(*head)),
+            u64::from(u32::from_le_bytes(*tail)),
+        );
+    }
+    match *text {
+        [a, b, c] => (u64::from(u16::from_le_bytes([a, b])), u64::from(c)),
+        [a, .., b] => (u64::from(a), u64::from(b)),
+        [a] => (u64::from(a), 0),
+        [] => (0, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(lines: &mut Lines, name: &str, value: &str) -> bool {
+        let line = Line::new(name.as_bytes(), value.as_bytes());
+        let found = lines.find(&line);
+        if found.is_none() {
+            lines.note(&line, Clean::default());
+        }
+        found.is_some()
+    }
+
+    #[test]
+    fn a_line_is_known_once_it_came_twice() {
+        let mut lines = Lines::default();
+        assert!(!known(&mut lines, "host", "a"));
+        assert!(!known(&mut lines, "host", "a"));
+        assert!(known(&mut lines, "host", "a"));
+        let longest = "v".repeat(LONGEST - 4);
+        for (value, expected) in [(longest.clone(), true), (longest + "v", false)] {
+            for _ in 0..2 {
+                assert!(!known(&mut lines, "host", &value));
+            }
+            assert_eq!(known(&mut lines, "host", &value), expected);
+        }
+    }
+
+    #[test]
+    fn no_line_is_taken_for_another() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut lines = Lines::default();
+        let mut kept = std::collections::HashSet::new();
+        // Few texts, which share their ends and are cut at other places into name and value.
+        for _ in 0..20_000 {
+            let text: String = (0..rng.usize(0..40))
+                .map(|_| rng.choice(['a', 'b']).unwrap())
+                .collect();
+            let text = format!(
+                "{}{}{}",
+                "x".repeat(9),
+                &text[text.len() / 3..],
+                "y".repeat(9)
+            );
+            let (name, value) = text.split_at(rng.usize(0..=text.len()));
+            for _ in 0..2 {
+                if known(&mut lines, name, value) {
+                    assert!(kept.contains(&(name.to_owned(), value.to_owned())));
+                }
+            }
+            kept.insert((name.to_owned(), value.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_comes_once_pushes_nothing_out() {
+        let mut lines = Lines::default();
+        for _ in 0..2 {
+            known(&mut lines, "host", "a");
+        }
+        for id in 0..10_000 {
+            known(&mut lines, "x-request-id", &id.to_string());
+        }
+        assert!(known(&mut lines, "host", "a"));
+        let bytes: usize = lines.slots.iter().map(|slot| slot.text.capacity()).sum();
+        assert!(bytes <= SLOTS * LONGEST);
+    }
+}
