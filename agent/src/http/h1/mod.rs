@@ -19,6 +19,7 @@ mod classify;
 mod cut;
 mod framing;
 mod head;
+mod lanes;
 mod lenient;
 mod line;
 mod mask;

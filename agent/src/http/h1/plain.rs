@@ -2,6 +2,7 @@
 //! the work. Whatever is not of the plainest form is left to it, so it stays the one who judges.
 
 use super::head::{Kind, Line, Raw};
+use super::lanes::{LANES, controls, first, no_graphics, no_names};
 use super::line::is_token;
 use crate::http::{Slice, Version};
 
@@ -118,43 +119,41 @@ const fn is_blank(byte: u8) -> bool {
 
 /// The length of the token at the start (RFC 9110 §5.6.2), which something follows.
 fn token(bytes: &[u8]) -> Option<usize> {
-    let len = bytes
-        .iter()
-        .position(|byte| !IS_TOKEN[usize::from(*byte)])?;
+    let start = run(bytes, no_names);
+    let rest = bytes.get(start..)?;
+    let more = rest.iter().position(|byte| !IS_TOKEN[usize::from(*byte)])?;
+    let len = start + more;
     (len > 0).then_some(len)
 }
 
 /// The length of the printable ASCII at the start, without a space, which something follows.
 fn printable(bytes: &[u8]) -> Option<usize> {
-    let len = bytes.iter().position(|byte| !byte.is_ascii_graphic())?;
+    let start = run(bytes, no_graphics);
+    let rest = bytes.get(start..)?;
+    let len = start + rest.iter().position(|byte| !byte.is_ascii_graphic())?;
     (len > 0).then_some(len)
 }
 
-/// Where the first control character is that is no tab: eight bytes at a time.
+/// Where the first control character is that is no tab.
 fn control(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let mut at = 0;
-    while let Some(chunk) = bytes.get(at..)?.first_chunk() {
-        let word = u64::from_le_bytes(*chunk);
-        let delete = word ^ (ONES * 0x7f);
-        // The upper bit of each byte below 0x20, and of each that is 0x7f. A borrow comes only from
-        // such a byte, so the first one is right.
-        let found =
-            (word.wrapping_sub(ONES * 0x20) & !word) | (delete.wrapping_sub(ONES) & !delete);
-        let found = found & (ONES * 0x80);
-        if found == 0 {
-            at += chunk.len();
-            continue;
-        }
-        at += (found.trailing_zeros() / 8) as usize;
-        if bytes.get(at) != Some(&b'\t') {
-            return Some(at);
-        }
-        at += 1;
-    }
     let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
-    let rest = bytes.get(at..)?.iter().position(is_control)?;
-    Some(at + rest)
+    let start = run(bytes, controls);
+    let rest = bytes.get(start..)?;
+    Some(start + rest.iter().position(is_control)?)
+}
+
+/// Where the first byte of a kind is, or as far as whole chunks go.
+#[inline]
+fn run(bytes: &[u8], find: impl Fn(&[u8; LANES]) -> u32) -> usize {
+    let mut at = 0;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let found = first(find(chunk));
+        at += found;
+        if found < LANES {
+            break;
+        }
+    }
+    at
 }
 
 #[cfg(test)]
