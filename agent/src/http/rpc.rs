@@ -36,6 +36,9 @@ const MEDIA_TYPES: [(&[u8], Protocol); 4] = [
     (b"application/connect", Protocol::ConnectStream),
 ];
 
+/// Where the first letter stands that distinguishes these media types.
+const FIRST: usize = b"application/".len();
+
 impl Protocol {
     /// Of a request. Media types are compared without case (RFC 9110 §8.3.1).
     #[must_use]
@@ -59,6 +62,12 @@ impl Protocol {
     /// By a media type that only calls have.
     #[must_use]
     pub fn of_media_type(media_type: &[u8]) -> Option<Self> {
+        // Most media types are none, and one letter says so.
+        let is_other = |b: &u8| !matches!(b, b'g' | b'G' | b'c' | b'C');
+        let begins = media_type.first().is_some_and(u8::is_ascii_alphabetic);
+        if begins && media_type.get(FIRST).is_none_or(is_other) {
+            return None;
+        }
         let essence = essence(media_type);
         MEDIA_TYPES.into_iter().find_map(|(name, protocol)| {
             let (start, rest) = essence.split_at_checked(name.len())?;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr3, memmem};
+use memchr::memchr3;
 
 use crate::http::percent::hex_pair;
 
@@ -23,8 +23,7 @@ pub(super) enum Readings<'a> {
 impl<'a> Readings<'a> {
     pub(super) fn of(path: &'a [u8]) -> Self {
         let is_plain = memchr3(b'%', b'\\', b';', path).is_none()
-            && memmem::find(path, b"//").is_none()
-            && memmem::find(path, b"/.").is_none();
+            && !path.windows(2).any(|pair| matches!(pair, b"//" | b"/."));
         if is_plain {
             return Self::One(path);
         }

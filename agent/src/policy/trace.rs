@@ -112,11 +112,12 @@ impl<'a> Value<'a> {
 /// `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`, in lower case.
 fn traceparent(value: &[u8]) -> Option<Caller> {
     let (head, rest) = value.split_at_checked(55)?;
-    // What is neither a digit nor a hyphen in its place is refused below.
-    let has_upper = head
-        .iter()
-        .fold(false, |any, b| any | b.is_ascii_uppercase());
-    if has_upper || [head[2], head[35], head[52]] != [b'-'; 3] {
+    if [head[2], head[35], head[52]] != [b'-'; 3] {
+        return None;
+    }
+    // Those of the ids are refused with what is no digit.
+    let outer = [head[0], head[1], head[53], head[54]];
+    if outer.iter().any(u8::is_ascii_uppercase) {
         return None;
     }
     // Version ff is invalid; of later versions the known part is read (§3.2.4).
@@ -127,8 +128,8 @@ fn traceparent(value: &[u8]) -> Option<Caller> {
         _ => {}
     }
     Some(Caller {
-        trace: trace_id(&head[3..35])?,
-        span: span_id(&head[36..52])?,
+        trace: trace_id(&head[3..35], &LOWER)?,
+        span: span_id(&head[36..52], &LOWER)?,
         flags: hex_pair(head[53], head[54])?,
     })
 }
@@ -138,7 +139,9 @@ fn b3(value: &[u8]) -> Option<Caller> {
     let mut parts = value.split(|&b| b == b'-');
     let caller = b3_multi(parts.next()?, parts.next()?);
     let sampling = parts.next();
-    let parent = parts.next().is_none_or(|parent| span_id(parent).is_some());
+    let parent = parts
+        .next()
+        .is_none_or(|parent| span_id(parent, &ANY).is_some());
     let known = matches!(sampling, None | Some(b"0" | b"1" | b"d"));
     caller.filter(|_| known && parent && parts.next().is_none())
 }
@@ -146,47 +149,57 @@ fn b3(value: &[u8]) -> Option<Caller> {
 /// `x-b3-traceid` and `x-b3-spanid`.
 fn b3_multi(trace: &[u8], span: &[u8]) -> Option<Caller> {
     Some(Caller {
-        trace: trace_id(trace)?,
-        span: span_id(span)?,
+        trace: trace_id(trace, &ANY)?,
+        span: span_id(span, &ANY)?,
         flags: SAMPLED,
     })
 }
 
 /// 32 digits, or B3's 16, which stand for the lower half.
-fn trace_id(digits: &[u8]) -> Option<TraceId> {
+fn trace_id(digits: &[u8], table: &Digits) -> Option<TraceId> {
     let (upper, lower) = match digits.len() {
-        16 => (0, number(digits)?),
-        32 => (number(&digits[..16])?, number(&digits[16..])?),
+        16 => (0, number(digits, table)?),
+        32 => (number(&digits[..16], table)?, number(&digits[16..], table)?),
         _ => return None,
     };
     let id = u128::from(upper) << 64 | u128::from(lower);
     (id != 0).then_some(TraceId(id.to_be_bytes()))
 }
 
-fn span_id(digits: &[u8]) -> Option<SpanId> {
+fn span_id(digits: &[u8], table: &Digits) -> Option<SpanId> {
     if digits.len() != 16 {
         return None;
     }
-    let id = number(digits)?;
+    let id = number(digits, table)?;
     (id != 0).then_some(SpanId(id.to_be_bytes()))
 }
 
-/// What sixteen digits say. Every request has three such numbers, so they are looked up.
-fn number(digits: &[u8]) -> Option<u64> {
-    const NONE: u8 = 0xff;
-    const DIGITS: [u8; 256] = {
-        let mut table = [NONE; 256];
-        let mut byte = 0;
-        while byte < table.len() {
-            if let Some(digit) = hex(byte as u8) {
-                table[byte] = digit;
-            }
-            byte += 1;
+/// What each byte says as a digit, or [`NONE`].
+type Digits = [u8; 256];
+const NONE: u8 = 0xff;
+
+/// Hexadecimal digits in lower case.
+static LOWER: Digits = digits(false);
+/// In any case.
+static ANY: Digits = digits(true);
+
+const fn digits(with_upper: bool) -> Digits {
+    let mut table = [NONE; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let is_meant = with_upper || !(byte as u8).is_ascii_uppercase();
+        if let (Some(digit), true) = (hex(byte as u8), is_meant) {
+            table[byte] = digit;
         }
-        table
-    };
+        byte += 1;
+    }
+    table
+}
+
+/// What sixteen digits say. Every request has three such numbers, so they are looked up.
+fn number(digits: &[u8], table: &Digits) -> Option<u64> {
     let (id, seen) = digits.iter().fold((0_u64, 0), |(id, seen), &byte| {
-        let digit = DIGITS[usize::from(byte)];
+        let digit = table[usize::from(byte)];
         (id << 4 | u64::from(digit & 15), seen | digit)
     });
     (seen != NONE).then_some(id)
