@@ -105,13 +105,15 @@ impl Connection {
         let other = segment.direction.opposite();
         let before = tcp.position(other);
         let counted = Streams::of(cx.stats);
-        let mut conflict = false;
+        let mut starts_over = false;
         let progress = tcp.segment(segment, &bounds, &mut |direction, item| {
-            conflict |= matches!(item, Item::Conflict { first: true });
-            session.item(direction, item, origin, cx);
+            starts_over |= matches!(item, Item::Conflict { first: true }) && session.is_fresh();
+            if !starts_over {
+                session.item(direction, item, origin, cx);
+            }
         });
         self.streams.add(counted, cx.stats);
-        if conflict && session.is_fresh() {
+        if starts_over {
             return self.start_over(segment, cx);
         }
         let moved = tcp.position(other) != before;

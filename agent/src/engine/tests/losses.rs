@@ -196,8 +196,8 @@ fn within_heads() {
     );
 }
 
-/// A response comes before the end of its request, whose head is missing: what is left of that is no
-/// beginning of the next one.
+/// A response comes before the end of its request, whose head is missing: what is left of that does
+/// not begin the next one.
 #[test]
 fn the_rest_of_a_request_whose_head_is_missing() {
     check(
