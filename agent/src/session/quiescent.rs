@@ -53,6 +53,10 @@ impl Spoken {
     pub(crate) fn was_responded(&self, chunk: &Chunk<'_>) -> bool {
         /// As nearly every server sends it.
         const CONTINUE: u64 = b"HTTP/1.1 100 Continue\r\n\r\n".len() as u64;
+        if self.known == Known::End {
+            // It may be in the middle of what is missing.
+            return false;
+        }
         let received = match (self.heard, chunk.heard) {
             (Some(before), Some(now)) => before.until(now),
             (None, Some(_)) => u64::MAX,

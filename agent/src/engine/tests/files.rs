@@ -228,6 +228,49 @@ fn requests_alone_that_a_snap_length_cuts() {
     }
 }
 
+/// The head of a request is missing, its body looks like one.
+#[test]
+fn requests_alone_of_which_bytes_are_missing() {
+    for opened in OPENED {
+        let mut file = File::new(usize::MAX);
+        if opened {
+            file.packet(0, CLIENT, "S", b"");
+            file.unseen(SERVER, 1);
+        }
+        file.say(10, CLIENT, "GET /a HTTP/1.1\r\n\r\n");
+        file.unseen(SERVER, 100);
+        file.unseen(CLIENT, 50);
+        file.say(20, CLIENT, "GET /none HTTP/1.1\r\n\r\n");
+        file.unseen(SERVER, 100);
+        file.say(30, CLIENT, "GET /b HTTP/1.1\r\n\r\n");
+        file.unseen(SERVER, 100);
+        file.say(40, CLIENT, "");
+        let lines = file.read();
+        let targets: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line.split(' ').nth(1))
+            .collect();
+        assert_eq!(targets, ["/a", "/b"], "{opened}");
+    }
+}
+
+/// Interim responses that a snap length cuts are no responses.
+#[test]
+fn interim_responses_alone_that_a_snap_length_cuts() {
+    let mut file = File::new(54);
+    for millis in [10, 20, 30] {
+        file.unseen(CLIENT, 50);
+        file.say(millis, SERVER, "HTTP/1.1 100 Continue\r\n\r\n");
+        file.unseen(CLIENT, 50);
+        file.say(
+            millis + 5,
+            SERVER,
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        );
+    }
+    assert_eq!(file.read(), ["lost response_only 3"]);
+}
+
 /// Only the server's packets: each response is counted, once.
 #[test]
 fn responses_alone() {

@@ -4,6 +4,7 @@
 //! more since the last one began, what looks like another is one, whatever was left of the last.
 
 use super::super::Context;
+use super::super::quiescent::is_interim;
 use super::H1;
 use super::beginning::empty_lines;
 use super::state::Responses;
@@ -94,7 +95,7 @@ impl Alone {
     pub(super) fn end(&mut self, cx: &mut Context<'_>) {
         let reader = self.reader.take();
         let head = reader.as_ref().and_then(Reader::partial_head);
-        if head.is_some_and(|head| classify(head) == Class::Response) {
+        if head.is_some_and(|head| classify(head) == Class::Response && !is_interim(head)) {
             count(cx);
         }
     }
