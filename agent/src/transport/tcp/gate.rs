@@ -7,7 +7,8 @@
 //! position the later one is taken: it would not have come, had TCP taken the one before.
 //!
 //! A client that speaks first has no use for it: what is received is a response then, which may be
-//! the last for long, and acknowledgements without payload are not seen.
+//! the last for long, and acknowledgements without payload are not seen. A server of HTTP/2 may
+//! speak first, too; its first frame shows that it is one.
 
 use std::collections::VecDeque;
 
@@ -16,9 +17,10 @@ use super::owned::OwnedSegment;
 use crate::capture::Segment;
 use crate::flow::{Direction, Nanos};
 
-/// How long a segment waits. Longer than an attacker can have the genuine one wait without a
-/// time-out of TCP's (200 ms at least on Linux); short for who watches.
-pub(super) const WAIT: Nanos = 1_000_000_000;
+/// How long a segment waits. Nothing is shown later for it: an exchange ends with its response, and
+/// that shows what TCP has taken. A client that sends what TCP refuses, and the genuine bytes after
+/// this time, is believed both, and marked.
+pub(super) const WAIT: Nanos = 30_000_000_000;
 
 /// Segments that wait at most: each one that comes is compared with all of them.
 const MOST: usize = 512;
@@ -64,7 +66,10 @@ impl Gate {
             Direction::Egress => (Role::Client, segment.ack),
         };
         if self.role == Role::Unknown && !segment.rst && (segment.wire_len > 0 || segment.fin) {
-            self.role = role;
+            self.role = match role {
+                Role::Client if is_settings(segment.payload) => Role::Server,
+                role => role,
+            };
         }
         if self.held.is_empty() {
             return;
@@ -237,6 +242,12 @@ impl Held {
     }
 }
 
+/// Do bytes begin with a SETTINGS frame, as those of a server of HTTP/2 do (RFC 9113 §3.4)? A client
+/// sends its preface first.
+const fn is_settings(bytes: &[u8]) -> bool {
+    matches!(bytes, [0, _, _, 4, 0, 0, 0, 0, 0, ..])
+}
+
 /// The sequence number after a segment. A FIN has one.
 const fn end(segment: &Segment<'_>) -> u32 {
     let fin = if segment.fin { 1 } else { 0 };
@@ -324,6 +335,23 @@ mod tests {
         // Sent again, in other parts.
         check(&[(10, 10, "abc"), (10, 10, "ab")], 12, "abc ab", "");
         check(&[(10, 10, "abc"), (13, 10, ".")], 14, "abc .", "");
+    }
+
+    /// What is received waits at a server of HTTP/2 that speaks first, and not at a client.
+    #[test]
+    fn who_speaks_first() {
+        for (first, waits) in [
+            ("\0\0\u{6}\u{4}\0\0\0\0\0\0\u{3}\0\0\0d", true),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\n\r\n", false),
+            ("220 ready\r\n", false),
+        ] {
+            let mut gate = Gate::default();
+            gate.note(&segment(Direction::Egress, 1, 1, first));
+            let received = segment(Direction::Ingress, 10, 10, "abc");
+            gate.note(&received);
+            assert_eq!(gate.is_for(&received), waits, "{first:?}");
+        }
     }
 
     #[test]
