@@ -157,11 +157,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
         ("gaps", "Ranges missing in streams.", gaps),
         ("gap_bytes", "Bytes in missing ranges.", gap_bytes),
         ("connections", "Connections seen.", connections),
-        (
-            "not_http_connections",
-            "Connections that were not HTTP.",
-            not_http,
-        ),
+        ("not_http_connections", "Of them, not HTTP.", not_http),
         ("tls_connections", "Of them, TLS.", tls),
         (
             "evicted_connections",
