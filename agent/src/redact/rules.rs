@@ -58,8 +58,7 @@ impl Rules {
     /// Drops the fields that are not kept; notes what is known of all, and what is to be hidden in
     /// those that stay.
     pub(super) fn look(&self, fields: &mut Fields, scratch: &mut Scratch) -> KnownFields {
-        let buffer = fields.buffer().clone();
-        let mut known = KnownFields::over(&buffer);
+        let mut known = KnownFields::over(fields.buffer());
         let (inspects, mut kept) = (self.mode != Mode::Off, 0);
         fields.retain(|name, value, place| {
             let line = Line::new(name, value);
@@ -72,7 +71,7 @@ impl Rules {
             }
             let (look, is) = self.field((name, value), scratch);
             let found = scratch.found.as_slice();
-            // What is hidden is not read, but where nothing of it is secret by its form.
+            // Nobody reads a value as it came in which a secret was found by its form.
             let is_hidden = look.searches() && !found.is_empty() && self.mode == Mode::On;
             if let Some(is) = is
                 && !is_hidden
