@@ -25,7 +25,7 @@ const TUNSETIFF: Opcode = 0x4004_54ca;
 /// `IFF_TUN | IFF_NO_PI`: bare IP packets.
 const TUN_BARE: u16 = 0x1001;
 /// Longest wait for a device of the same name to go.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes a device in a network, with an address (and prefix length, `/24` for IPv4) of each family.
 /// Reads do not block.
@@ -42,7 +42,7 @@ pub(crate) fn tun(netns: &Netns, device: &str, addresses: [&str; 2]) -> File {
             padding: [0; 22],
         };
         request.name[..device.len()].copy_from_slice(device.as_bytes());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             // SAFETY: TUNSETIFF reads a `struct ifreq`, 40 bytes, laid out as above.
             match unsafe { ioctl(&file, Setter::<TUNSETIFF, InterfaceRequest>::new(request)) } {

@@ -1,5 +1,5 @@
-//! `cargo xtask test --live`: the suites with real servers, clients and lossy links, in which a test
-//! that fails is run again alone.
+//! `cargo xtask test --live`: the suites with real servers, clients and lossy links, in which a
+//! test that fails is run again alone.
 //!
 //! Some of these tests depend on when the kernel lets a foreign program run. A test that passes
 //! alone is named, so that somebody looks at it; one that fails three times fails the run.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr3;
+use memchr::{memchr, memchr3};
 
 use crate::http::percent::hex_pair;
 
@@ -23,6 +23,7 @@ pub(super) enum Readings<'a> {
 impl<'a> Readings<'a> {
     pub(super) fn of(path: &'a [u8]) -> Self {
         let is_plain = memchr3(b'%', b'\\', b';', path).is_none()
+            && memchr(b'#', path).is_none()
             && !path.windows(2).any(|pair| matches!(pair, b"//" | b"/."));
         if is_plain {
             return Self::One(path);
@@ -49,13 +50,14 @@ impl<'a> Readings<'a> {
 
 /// As it was sent, for servers that route what they get (Node.js, proxies that normalise nothing);
 /// and percent-decoded, without dot segments (RFC 3986 §5.2.4) and without repeated
-/// slashes: with the slashes merged last (as the RFC has it), merged first (as nginx does), and
+/// slashes: with the slashes merged last (as the RFC has it), merged first and without a fragment
+/// (as nginx does), and
 /// decoded again and again, with backslashes as slashes and without the parameters of segments (as
 /// IIS and Java's servers do).
 fn read(path: &[u8]) -> [Cow<'_, [u8]>; 4] {
     let once = decode(path);
     let rfc = merge(&without_dots(&once));
-    let nginx = without_dots(&merge(&once));
+    let nginx = without_dots(&merge(&decode(before_fragment(path))));
     let mut all = once;
     for _ in 1..DECODED {
         all = decode(&all);
@@ -69,6 +71,11 @@ fn read(path: &[u8]) -> [Cow<'_, [u8]>; 4] {
     let all = without_dots(&merge(&plain));
     let [rfc, nginx, all] = [rfc, nginx, all].map(Cow::Owned);
     [Cow::Borrowed(path), rfc, nginx, all]
+}
+
+fn before_fragment(path: &[u8]) -> &[u8] {
+    let end = memchr(b'#', path).unwrap_or(path.len());
+    path.get(..end).unwrap_or(path)
 }
 
 fn decode(path: &[u8]) -> Vec<u8> {
@@ -187,6 +194,8 @@ mod tests {
         // Some servers read these as static files, others do not.
         for path in [
             "/static/../admin",
+            "/static/../admin#/../../static/y",
+            "/static/..#/admin",
             "/static/%2e%2e/admin",
             "/static/%2E./admin",
             "/static/..%2fadmin",

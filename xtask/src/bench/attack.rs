@@ -24,7 +24,7 @@ pub enum Attack {
 }
 
 /// Written at a time: fits the socket's buffers, so one thread can be both ends.
-const PIECE: usize = 32 * 1024;
+const CHUNK: usize = 32 * 1024;
 /// Connections with unfinished heads.
 const HEADS: usize = 6000;
 const HEAD_BYTES: usize = 60_000;
@@ -113,10 +113,10 @@ impl Pair {
 
     /// The client sends, and the server reads.
     fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut room = [0; PIECE];
-        for piece in bytes.chunks(PIECE) {
-            self.client.write_all(piece)?;
-            self.server.read_exact(&mut room[..piece.len()])?;
+        let mut room = [0; CHUNK];
+        for chunk in bytes.chunks(CHUNK) {
+            self.client.write_all(chunk)?;
+            self.server.read_exact(&mut room[..chunk.len()])?;
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ fn flood(pair: &mut Pair) -> Result<()> {
     pair.send(b"POST /flood HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")?;
     let chunk = [b"400\r\n", &[b'x'; 1024][..], b"\r\n"]
         .concat()
-        .repeat(PIECE / 1031);
+        .repeat(CHUNK / 1031);
     started();
     loop {
         pair.send(&chunk)?;

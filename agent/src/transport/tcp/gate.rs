@@ -242,8 +242,8 @@ impl Held {
     }
 }
 
-/// Do bytes begin with a SETTINGS frame, as those of a server of HTTP/2 do (RFC 9113 §3.4)? A client
-/// sends its preface first.
+/// Do bytes begin with a SETTINGS frame, as those of a server of HTTP/2 do (RFC 9113 §3.4)? A
+/// client sends its preface first.
 const fn is_settings(bytes: &[u8]) -> bool {
     matches!(bytes, [0, _, _, 4, 0, 0, 0, 0, 0, ..])
 }

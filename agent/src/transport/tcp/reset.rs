@@ -37,9 +37,9 @@ pub(super) enum Verdict {
 /// it expects, and challenges others (RFC 5961 §3.2): a reset that overtook bytes comes again.
 /// Linux also takes one at the end of what it has beyond a hole (`tcp_validate_incoming`).
 ///
-/// The hook runs before TCP has looked at what is in the socket's backlog, so it may take one at the
-/// end of what was received, too: that of the direction, or of a segment that waits, in the gate
-/// (`held`). Linux verifies the checksum of short packets before the hook runs; of one with a
+/// The hook runs before TCP has looked at what is in the socket's backlog, so it may take one at
+/// the end of what was received, too: that of the direction, or of a segment that waits, in the
+/// gate (`held`). Linux verifies the checksum of short packets before the hook runs; of one with a
 /// payload, nothing but silence shows that it was right.
 pub(super) fn judge(own: &Assembler, segment: &Segment<'_>, held: &Gate) -> Verdict {
     let is_certain = segment.direction == Direction::Egress || is_certain(own, segment, held);
