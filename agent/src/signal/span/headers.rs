@@ -127,20 +127,10 @@ fn odd(chunk: &[u8; LANES]) -> u32 {
     })
 }
 
-/// As [`u8::make_ascii_lowercase`], all at once: of a loop over bytes the compiler makes one over
-/// bytes.
+/// As [`u8::make_ascii_lowercase`].
 #[inline]
 fn make_lower(chunk: [u8; LANES]) -> [u8; LANES] {
-    const fn all(byte: u8) -> u128 {
-        u128::from_le_bytes([byte; LANES])
-    }
-    let text = u128::from_le_bytes(chunk);
-    // Sums of two numbers below 0x80 stay in their byte; its uppermost bit says how great it was.
-    let seven = text & all(0x7f);
-    let from_a = seven + all(0x80 - b'A');
-    let after_z = seven + all(0x7f - b'Z');
-    let upper = from_a & !after_z & !text & all(0x80);
-    (text | upper >> 2).to_le_bytes()
+    chunk.map(|byte| byte | u8::from(byte.is_ascii_uppercase()) << 5)
 }
 
 /// Some name occurs twice. Length and outer letters distinguish most names.
