@@ -37,11 +37,13 @@ pub struct ResumeOffset {
     /// TCP sequence number. Payload before it is not needed; the window counts from there. With
     /// [`COMMAND_FRAMES`]: where the header of a frame begins.
     pub seq: u32,
+    /// With [`COMMAND_FRAMES`]: length of the last DATA that had no flags; zero if there was none.
+    pub usual: u32,
 }
 
-const _: () = assert!(core::mem::size_of::<SocketCommand>() == 32);
+const _: () = assert!(core::mem::size_of::<SocketCommand>() == 40);
 
-// SAFETY: `repr(C)`, integers only, no padding (8 + 2 × 4 + 2 × 8 = 32, asserted above): any bytes
+// SAFETY: `repr(C)`, integers only, no padding (8 + 2 × 4 + 2 × 12 = 40, asserted above): any bytes
 // are a value.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for SocketCommand {}

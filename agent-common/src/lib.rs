@@ -41,7 +41,7 @@ pub use flow::{
     FLOW_STATE_FOLLOWED, FLOW_STATE_IGNORED, FLOW_STATE_NEW, FLOW_STATE_OFFSET, FLOW_STATE_PENDING,
     FLOW_STATE_SUSPECTED, FLOW_STATE_WAITING, FlowReport, IgnoredFlow,
 };
-pub use outline::{FLAG_OUTLINE, FrameMark, MARK_LEN, MAX_MARKS};
+pub use outline::{FLAG_OUTLINE, FLAG_QUESTION, FrameMark, MARK_LEN, MAX_MARKS};
 pub use owner::Owner;
 pub use plaintext::{
     FLAG_HEARD, KIND_CLOSED, KIND_PLAINTEXT, MAX_PLAINTEXT, PLAINTEXT_LEN, PlaintextHeader,

@@ -5,6 +5,10 @@
 /// many as `captured_len` has room for. All other payload of the packet was not copied on purpose.
 pub const FLAG_OUTLINE: u16 = 1 << 8;
 
+/// `flags` of a record of [`crate::KIND_SEGMENT`]: [`crate::EventHeader::urgent`] is where a frame
+/// of HTTP/2 may begin. User space is asked whether one does; all is copied until it says so.
+pub const FLAG_QUESTION: u16 = 1 << 9;
+
 /// Frames that begin in a packet of such a record, at most. 64 KiB have eight of the 8 KiB that
 /// nginx sends; what has more is copied.
 pub const MAX_MARKS: usize = 16;

@@ -1,9 +1,9 @@
 //! What of a segment is written into the ring, and how that of HTTP/2 is decided.
 
-use meshtap_common::{DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, FLAG_SKIPPED, distance};
+use meshtap_common::{DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, FLAG_SKIPPED};
 
 use crate::flow::{DirectionState, FRAMES, FlowState, UNLIMITED};
-use crate::frames::{self, Place};
+use crate::frames::{self, Question};
 use crate::look;
 use crate::maps::{self, Ends, Marks};
 use crate::segment::{Position, Segment};
@@ -26,6 +26,8 @@ pub(crate) struct Record {
     pub(crate) frames: Option<&'static Marks>,
     /// How many.
     pub(crate) marks: u32,
+    /// With [`Content::Payload`].
+    pub(crate) question: Question,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,30 +98,30 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         let ends = self.socket.ends()?;
         let state = flow.direction(DIRECTION);
         let mut content = Content::Payload;
-        let (mut found, mut marks) = (None, 0);
+        let mut wakeup_bytes = self.config.wakeup_bytes;
+        let (mut found, mut marks, mut question) = (None, 0, Question::NONE);
         if let Some(frames) = frames::of(self.socket, DIRECTION, false) {
-            match frames.place(packet, position.expected) {
-                Place::Copied => {}
-                Place::Skipped => {
-                    let is_whole = distance(packet.end(), frames.next) == 0;
+            let budget = frames::budget(self.config);
+            let place = (DIRECTION, position.expected, budget);
+            let followed = frames.follow(self.skb, packet, place);
+            match followed.content {
+                frames::Content::All => {
+                    question = followed.question;
+                    // At once: until it responds, all is copied.
+                    wakeup_bytes &= !question.is_new;
+                }
+                frames::Content::Nothing(is_whole) => {
                     if !self.skip(state, packet.is_end() || packet.is_push() || is_whole) {
                         return None;
                     }
                     flags |= FLAG_SKIPPED;
                     content = Content::Length;
                 }
-                Place::Header { at, skips } => {
-                    let budget = frames::budget(self.config);
-                    let list = maps::take_marks()?;
-                    marks = frames.walk(self.skb, packet, (at, skips), budget, list);
-                    if marks == 0 {
-                        maps::give_marks();
-                    } else {
-                        maps::count(DropReason::Budget, packet.payload_len);
-                        state.skipped = packet.payload_len;
-                        content = Content::Outline;
-                        found = Some(&*list);
-                    }
+                frames::Content::Headers => {
+                    maps::count(DropReason::Budget, packet.payload_len);
+                    state.skipped = packet.payload_len;
+                    content = Content::Outline;
+                    (found, marks) = (followed.marks, followed.count);
                 }
             }
         }
@@ -133,9 +135,10 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             expected: position.expected,
             flags,
             content,
-            wakeup_bytes: self.config.wakeup_bytes,
+            wakeup_bytes,
             frames: found,
             marks,
+            question,
         })
     }
 }

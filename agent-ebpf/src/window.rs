@@ -121,6 +121,7 @@ pub(crate) fn obey(
             (
                 (&raw const (*resume_offset).serial).read_volatile(),
                 (&raw const (*resume_offset).seq).read_volatile(),
+                (&raw const (*resume_offset).usual).read_volatile(),
             ),
             (&raw const (*command).cookie).read_volatile(),
         )
@@ -138,12 +139,12 @@ pub(crate) fn obey(
     } else if flags & COMMAND_FRAMES != 0 {
         *rule = FRAMES;
     }
-    let (serial, seq) = resume_offset;
+    let (serial, seq, usual) = resume_offset;
     if serial != state.serial {
         state.serial = serial;
         if flags & COMMAND_FRAMES != 0 {
             if let Some(frames) = frames::of(socket, direction, true) {
-                frames.suggest(seq, packet);
+                frames.suggest(seq, usual, packet);
             }
         } else if state.has_window != 0 && distance(state.base, seq) > 0 {
             state.base = seq;

@@ -6,6 +6,7 @@ mod go_pair;
 mod grpc;
 mod lossy;
 mod oracle;
+mod overtaking;
 mod peers;
 mod servers;
 mod tonic_pair;

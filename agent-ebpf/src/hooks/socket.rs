@@ -10,10 +10,12 @@ use aya_ebpf::programs::SkBuffContext;
 use aya_log_ebpf::{debug, warn};
 use meshtap_common::{
     Classification, DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader, FLAG_FIN,
-    FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_SEGMENT, distance,
+    FLAG_LISTENER, FLAG_QUESTION, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_SEGMENT,
+    distance,
 };
 
 use crate::flow::{self, FOLLOWED, FlowState, NEW, SUSPECTED};
+use crate::frames::Question;
 use crate::look::{self, Look};
 use crate::maps;
 use crate::mptcp::{self, Path};
@@ -140,6 +142,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             wakeup_bytes: self.config.wakeup_bytes,
             frames: None,
             marks: 0,
+            question: Question::NONE,
         })
     }
 
@@ -308,6 +311,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             wakeup_bytes,
             frames: None,
             marks: 0,
+            question: Question::NONE,
         })
     }
 
@@ -321,14 +325,16 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         if packet.flags & TCP_RST != 0 {
             flags |= FLAG_RST;
         }
-        let mut urgent = 0;
+        let time_ns = read::now();
+        let question = record.question;
+        flags |= emit::unknown(question.flag, time_ns as u32) as u16;
+        let mut urgent = emit::unknown(question.seq, time_ns as u32);
         if packet.is_urgent()
             && let Some(seq) = read::urgent(self.skb, packet)
         {
-            flags |= FLAG_URGENT;
+            flags = (flags & !FLAG_QUESTION) | FLAG_URGENT;
             urgent = seq;
         }
-        let time_ns = read::now();
         // One way on for all that was decided.
         let content = emit::unknown(record.content as u32, time_ns as u32);
         let len = emit::unknown(packet.payload_len, time_ns as u32);

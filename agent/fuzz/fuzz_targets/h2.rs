@@ -128,6 +128,8 @@ fn run(steps: &[Step], size: usize, lossless: bool) -> Vec<String> {
                 listener: false,
                 skipped: false,
                 urgent: None,
+                // It may guess anything.
+                guess: Some(seq.wrapping_add(u32::try_from(bytes.len() / 2).unwrap())),
                 payload: bytes,
             };
             engine.event(&Event::Tcp(segment), &mut output);

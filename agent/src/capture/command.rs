@@ -29,5 +29,7 @@ pub enum Command {
         direction: Direction,
         /// TCP sequence number of the header of a frame, if one is known.
         next: Option<u32>,
+        /// Length of the last DATA that had no flags; zero if there was none.
+        usual: u32,
     },
 }

@@ -3,8 +3,8 @@
 
 use meshtap_common::{
     DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_HEARD, FLAG_LISTENER,
-    FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_CLOSED, KIND_PLAINTEXT, KIND_SEGMENT,
-    PlaintextHeader,
+    FLAG_QUESTION, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_CLOSED, KIND_PLAINTEXT,
+    KIND_SEGMENT, PlaintextHeader,
 };
 
 use super::{Event, Plaintext, Segment};
@@ -93,6 +93,7 @@ fn segment<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Event<'a>> {
         skipped: has(FLAG_SKIPPED),
         one_sided: false,
         urgent: has(FLAG_URGENT).then_some(header.urgent),
+        guess: has(FLAG_QUESTION).then_some(header.urgent),
         payload,
     }))
 }

@@ -79,6 +79,9 @@ pub struct Segment<'a> {
     pub one_sided: bool,
     /// Sequence number of the urgent byte that the segment's pointer names (RFC 6093).
     pub urgent: Option<u32>,
+    /// Sequence number where the hook guesses that a frame of HTTP/2 begins. It asks whether one
+    /// does.
+    pub guess: Option<u32>,
     /// The bytes.
     pub payload: &'a [u8],
 }
@@ -112,6 +115,7 @@ impl<'a> Segment<'a> {
             skipped: false,
             one_sided: false,
             urgent: None,
+            guess: None,
             payload,
         }
     }

@@ -105,6 +105,7 @@ impl Connection {
         let other = segment.direction.opposite();
         let before = tcp.position(other);
         let counted = Streams::of(cx.stats);
+        session.guess(segment.direction, tcp.guess(segment));
         let mut starts_over = false;
         let progress = tcp.segment(segment, &bounds, &mut |direction, item| {
             starts_over |= matches!(item, Item::Conflict { first: true }) && session.is_fresh();

@@ -20,5 +20,18 @@ pub enum Demand {
         next: Option<Offset>,
         /// Bytes of streams past their budget that came all the same, so far.
         unwanted: u64,
+        /// Length of the last DATA that had no flags; zero if there was none.
+        usual: u32,
+        /// What became of the hook's last guess.
+        guess: Option<Guess>,
     },
+}
+
+/// Where the hook guessed that a frame of HTTP/2 begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guess {
+    /// Where.
+    pub at: Offset,
+    /// One does.
+    pub is_right: bool,
 }

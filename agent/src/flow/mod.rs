@@ -9,7 +9,7 @@ mod offset;
 mod peers;
 
 pub use connection::{ConnectionId, MAX_DEPTH};
-pub use demand::Demand;
+pub use demand::{Demand, Guess};
 pub use endpoint::Endpoint;
 pub use offset::Offset;
 pub use peers::{Peers, TunnelClaims, TunnelSource};

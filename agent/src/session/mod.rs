@@ -278,6 +278,16 @@ impl Session {
         }
     }
 
+    /// Where the hook guesses that a frame of HTTP/2 begins, if it does.
+    #[inline]
+    pub(crate) fn guess(&mut self, direction: Direction, at: Option<Offset>) {
+        match (self, at) {
+            (Self::H2(h2), Some(at)) => h2.guess(direction, at),
+            (Self::Tunnel(tunnel), Some(_)) => tunnel.guess(direction, at),
+            _ => {}
+        }
+    }
+
     /// What is wanted of a direction that stands at `position`.
     #[inline]
     pub(crate) fn demand(&self, direction: Direction, position: Offset) -> Demand {

@@ -79,6 +79,10 @@ impl Tunnel {
         self.inner.settle(now, cx);
     }
 
+    pub(crate) fn guess(&mut self, direction: Direction, at: Option<Offset>) {
+        self.inner.guess(direction, at);
+    }
+
     /// What is not read inside is of use for its number alone.
     pub(crate) fn demand(&self, direction: Direction, position: Offset) -> Demand {
         match &self.inner {

@@ -48,17 +48,18 @@ impl Commands {
         self.write(socket, |command| command.flags |= COMMAND_UNLIMITED)
     }
 
-    /// Follows the frames of a socket, one of which begins at `next`.
+    /// Follows the frames of a socket, one of which begins at `next`; with it, the length of usual
+    /// DATA.
     pub(super) fn frames(
         &mut self,
         socket: SocketId,
         direction: Direction,
-        next: Option<u32>,
+        next: Option<(u32, u32)>,
     ) -> io::Result<()> {
         self.write(socket, |command| {
             command.flags |= COMMAND_FRAMES;
-            if let Some(seq) = next {
-                set(command, direction, seq);
+            if let Some((seq, usual)) = next {
+                set(command, direction, seq, usual);
             }
         })
     }
@@ -70,7 +71,7 @@ impl Commands {
         direction: Direction,
         seq: u32,
     ) -> io::Result<()> {
-        self.write(socket, |command| set(command, direction, seq))
+        self.write(socket, |command| set(command, direction, seq, 0))
     }
 
     fn write(
@@ -97,7 +98,7 @@ impl Commands {
     }
 }
 
-fn set(command: &mut SocketCommand, direction: Direction, seq: u32) {
+fn set(command: &mut SocketCommand, direction: Direction, seq: u32, usual: u32) {
     let [ingress, egress] = &mut command.resume_offset;
     let resume_offset = match direction {
         Direction::Ingress => ingress,
@@ -107,6 +108,7 @@ fn set(command: &mut SocketCommand, direction: Direction, seq: u32) {
         // Zero means that nothing was asked.
         serial: resume_offset.serial.checked_add(1).unwrap_or(1),
         seq,
+        usual,
     };
 }
 

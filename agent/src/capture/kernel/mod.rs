@@ -313,7 +313,8 @@ impl Source for Capture {
                     socket,
                     direction,
                     next,
-                } => asked.frames(socket, direction, next),
+                    usual,
+                } => asked.frames(socket, direction, next.map(|seq| (seq, usual))),
             };
         }
         let _refused = asked.publish();

@@ -393,6 +393,7 @@ impl Flow {
             skipped: false,
             one_sided: self.seen != [true; 2],
             urgent: packet.urgent_byte(),
+            guess: None,
             payload: packet.payload,
         }
     }

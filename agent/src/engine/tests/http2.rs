@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::wire::{CLIENT, Run, SERVER, Who, Wire, line};
+use crate::capture::Command;
 use crate::engine::Limits;
 use crate::exchange::Exchange;
 use crate::flow::{Direction, Side, TunnelClaims};
@@ -921,6 +922,56 @@ fn fields_that_requests_repeat() {
         assert_eq!(head.fields.get("x"), Some(long.as_bytes()));
         assert!(head.fields.bytes() < 12_000, "{}", head.fields.bytes());
     }
+}
+
+/// The hook guesses that a frame begins so many bytes into the second of three frames of 1000
+/// bytes, which come in segments of this size. Where it hears that one does.
+fn guessed(into: i32, size: usize) -> Option<i32> {
+    let mut wire = Wire::new(Side::Client);
+    wire.say(CLIENT, opening().1);
+    wire.say(SERVER, settings());
+    wire.say(CLIENT, get(1, "/a"));
+    wire.say(SERVER, status(1, 0, "200"));
+    let frames = data(1, 0, &"x".repeat(991)).repeat(3);
+    let second = wire.next(SERVER).wrapping_add(1000);
+    for bytes in frames.chunks(size) {
+        let guess = second.wrapping_add_signed(into);
+        wire.say(SERVER, bytes).guess = Some(guess);
+    }
+    wire.say(SERVER, data(1, END_STREAM, "end"));
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    let said = run
+        .output
+        .commands
+        .iter()
+        .filter_map(|command| match command {
+            Command::Frames {
+                direction: Direction::Ingress,
+                next: Some(seq),
+                ..
+            } => Some(seq.wrapping_sub(second).cast_signed()),
+            _ => None,
+        });
+    // The first says that it is HTTP/2.
+    let said: Vec<_> = said.skip(1).collect();
+    assert!(said.len() <= 1, "once: {said:?}");
+    run.finish();
+    assert_eq!(run.output.exchanges.len(), 1);
+    said.first().copied()
+}
+
+#[test]
+fn the_hook_hears_whether_a_frame_begins_where_it_guessed() {
+    for size in [1, 9, 300, 1000, 1400, 3000] {
+        assert_eq!(guessed(0, size), Some(0), "{size}");
+        assert_eq!(guessed(1000, size), Some(1000), "{size}");
+    }
+    // Elsewhere: where the next one begins.
+    assert_eq!(guessed(-1, 500), Some(0));
+    assert_eq!(guessed(1, 500), Some(1000));
+    // A frame may begin where bytes have not come yet.
+    assert_eq!(guessed(5000, 500), None);
 }
 
 /// What the two ends say, with an exchange on each stream.

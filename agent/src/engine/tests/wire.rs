@@ -28,6 +28,7 @@ pub(crate) struct Packet {
     pub(crate) skipped: bool,
     pub(crate) one_sided: bool,
     pub(crate) urgent: Option<u32>,
+    pub(crate) guess: Option<u32>,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -51,6 +52,7 @@ impl Packet {
             skipped: self.skipped,
             one_sided: self.one_sided,
             urgent: self.urgent,
+            guess: self.guess,
             payload: &self.payload,
         }
     }
@@ -178,6 +180,7 @@ impl Wire {
             skipped: false,
             one_sided: false,
             urgent: None,
+            guess: None,
             payload: bytes.to_vec(),
         }
     }

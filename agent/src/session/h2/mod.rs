@@ -19,14 +19,17 @@
 mod header_block;
 mod inside;
 mod join;
+mod place;
 mod receive;
+mod received;
 mod streams;
 
 pub(crate) use join::who_sends;
 
 use std::sync::Arc;
 
-use self::receive::{Received, Receiver};
+use self::receive::Receiver;
+use self::received::Received;
 use self::streams::Streams;
 use super::h1::{End, Verdict};
 use super::{Context, Messages, Origin};
@@ -227,6 +230,12 @@ impl H2 {
         self.streams.expire(now, cx);
     }
 
+    /// The hook guesses that a frame begins there.
+    pub(crate) fn guess(&mut self, direction: Direction, offset: Offset) {
+        let peer = self.peer(direction);
+        self.receivers[peer as usize].guess(offset);
+    }
+
     /// What is wanted of a direction that stands at `position`. Frames of all streams interleave,
     /// and header compression forgives no gap: everything but bodies past their limit, and all of a
     /// connection that carries tunnels.
@@ -235,10 +244,13 @@ impl H2 {
             return Demand::Unlimited;
         }
         let peer = self.peer(direction);
-        let left = self.receivers[peer as usize].left();
+        let receiver = &self.receivers[peer as usize];
+        let left = receiver.left();
         Demand::Frames {
             next: left.map(|left| position + u64::from(left)),
             unwanted: self.streams.unwanted(peer),
+            usual: receiver.place.usual,
+            guess: receiver.place.judged(),
         }
     }
 }

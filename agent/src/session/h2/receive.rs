@@ -1,12 +1,14 @@
 //! One direction of an HTTP/2 connection: from bytes to heads, body bytes and what else matters.
 
 use super::MAX_SEARCHED;
-use super::header_block::{Block, Started, is_block};
+use super::header_block::{Started, is_block};
+use super::place::Place;
+use super::received::Received;
 use crate::flow::Offset;
 use crate::http::h2::HeadBuilder;
 use crate::http::h2::frame::{
-    self, ANY_SIZE, Continuation, DEFAULT_MAX_SIZE, Event, Flags, GoAway, HEADER_LEN, Header,
-    Headers, Kind, PREFACE, PushPromise, Reader, RstStream, Setting, Settings,
+    self, ANY_SIZE, Continuation, DEFAULT_MAX_SIZE, Event, Flags, GoAway, Header, Headers, Kind,
+    PREFACE, PushPromise, Reader, RstStream, Settings,
 };
 use crate::http::h2::hpack::Decoder;
 use crate::http::h2::stream::Peer;
@@ -14,31 +16,6 @@ use crate::transport::Chunk;
 
 /// Longest header block put together from CONTINUATION frames: four times the longest head kept.
 const MAX_BLOCK: usize = 256 * 1024;
-
-/// What a direction carries.
-pub(super) enum Received<'a> {
-    Block(Box<Block>),
-    /// A header block that is too long to keep.
-    BlockTooLong(u32),
-    /// Body bytes of a stream.
-    Bytes(u32, &'a [u8]),
-    /// So many body bytes of a stream are missing.
-    Missing(u32, u64),
-    /// DATA that ends its stream.
-    End(u32),
-    Reset(u32, u32),
-    /// The last stream that the sender looks at.
-    GoAway(u32),
-    Setting(Setting),
-    /// So many bytes were passed over on the way to a frame.
-    Unread(u64),
-    /// Frames were found again.
-    Found,
-    /// They were not, and are looked for no more.
-    Lost,
-    /// A frame broke the protocol.
-    Broken,
-}
 
 #[derive(Debug)]
 enum Sync {
@@ -62,8 +39,7 @@ pub(super) struct Receiver {
     max_size: u32,
     /// The stream of the DATA frame that is being read.
     data: u32,
-    /// Where the frame begins that is being read, or the next one.
-    offset: Offset,
+    pub(super) place: Place,
 }
 
 impl Receiver {
@@ -74,7 +50,7 @@ impl Receiver {
             started: None,
             max_size: ANY_SIZE,
             data: 0,
-            offset: Offset::ORIGIN,
+            place: Place::default(),
         };
         receiver.opens(peer, start);
         receiver
@@ -116,6 +92,11 @@ impl Receiver {
             Sync::Frames(reader) => reader.left(),
             _ => None,
         }
+    }
+
+    /// The hook guesses that a frame begins there.
+    pub(super) fn guess(&mut self, at: Offset) {
+        self.place.guess(at, matches!(self.sync, Sync::Frames(_)));
     }
 
     pub(super) fn end(&mut self) {
@@ -190,6 +171,10 @@ impl Receiver {
             let Sync::Frames(mut reader) = std::mem::replace(&mut self.sync, Sync::Ended) else {
                 return;
             };
+            if reader.is_between() {
+                self.place
+                    .begins(chunk.offset + (chunk.bytes.len() - bytes.len()) as u64);
+            }
             bytes = reader.push(bytes, &mut |event| self.event(event, limit, handle));
             match reader.is_broken() {
                 true => self.lose_track(),
@@ -201,7 +186,7 @@ impl Receiver {
     /// Frames begin with `bytes`, the last ones of a chunk.
     fn frames_from(&mut self, chunk: &Chunk<'_>, bytes: &[u8], reader: Reader) {
         let before = chunk.bytes.len() - bytes.len();
-        self.offset = chunk.offset + before as u64;
+        self.place.begins(chunk.offset + before as u64);
         self.sync = Sync::Frames(reader);
     }
 
@@ -223,11 +208,11 @@ impl Receiver {
             _ => return true,
         };
         let data = self.data;
-        let offset = &mut self.offset;
+        let place = &mut self.place;
         let survived = reader.miss(len, &mut |event| match event {
             Event::Missing(len) => handle(Received::Missing(data, u64::from(len))),
             Event::DataEnd(header) => {
-                *offset = after(*offset, &header);
+                place.pass(&header);
                 if header.flags.has(Flags::END_STREAM) {
                     handle(Received::End(data));
                 }
@@ -243,8 +228,8 @@ impl Receiver {
     fn event(&mut self, event: Event<'_>, limit: usize, handle: &mut dyn FnMut(Received<'_>)) {
         match event {
             Event::Frame(header, payload) => {
-                let offset = self.offset;
-                self.offset = after(offset, &header);
+                let offset = self.place.offset;
+                self.place.pass(&header);
                 if self.frame(&header, payload, offset, limit, handle).is_err() {
                     // What it did to the table is not known.
                     if is_block(header.kind) {
@@ -253,17 +238,20 @@ impl Receiver {
                     handle(Received::Broken);
                 }
             }
-            Event::Data(header, _) => self.data = header.stream,
+            Event::Data(header, _) => {
+                self.data = header.stream;
+                self.place.data(&header);
+            }
             Event::Bytes(bytes) => handle(Received::Bytes(self.data, bytes)),
             Event::Missing(len) => handle(Received::Missing(self.data, u64::from(len))),
             Event::DataEnd(header) => {
-                self.offset = after(self.offset, &header);
+                self.place.pass(&header);
                 if header.flags.has(Flags::END_STREAM) {
                     handle(Received::End(header.stream));
                 }
             }
             Event::TooLong(header) => {
-                self.offset = after(self.offset, &header);
+                self.place.pass(&header);
                 if is_block(header.kind) {
                     self.decoder.forget();
                     self.started = None;
@@ -271,7 +259,7 @@ impl Receiver {
                 }
             }
             Event::Invalid(header, _) => {
-                self.offset = after(self.offset, &header);
+                self.place.pass(&header);
                 if is_block(header.kind) {
                     self.decoder.forget();
                     self.started = None;
@@ -388,9 +376,4 @@ impl Receiver {
             result.err(),
         ))));
     }
-}
-
-/// Where the frame after this one begins.
-fn after(offset: Offset, header: &Header) -> Offset {
-    offset + HEADER_LEN as u64 + u64::from(header.length)
 }

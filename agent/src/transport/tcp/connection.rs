@@ -252,6 +252,10 @@ impl Tcp {
         if let Some(offset) = own.window.until() {
             own.assembler.unneeded(own.assembler.at().seq(offset));
         }
+        let usual = match demand {
+            Demand::Frames { usual, .. } => usual,
+            _ => 0,
+        };
         let at = own.assembler.at();
         Some(match wanted? {
             Wanted::From(offset) => Command::ResumeOffset {
@@ -264,6 +268,7 @@ impl Tcp {
                 socket,
                 direction,
                 next: next.map(|offset| at.seq(offset)),
+                usual,
             },
         })
     }
@@ -282,6 +287,13 @@ impl Tcp {
     /// The offset of the byte that is there on the wire.
     pub(crate) fn offset(&self, direction: Direction, position: WirePosition) -> Offset {
         self.way(direction).assembler.at().offset(position.0)
+    }
+
+    /// Where the hook guesses that a frame begins, once anything is known of the direction.
+    pub(crate) fn guess(&self, segment: &Segment<'_>) -> Option<Offset> {
+        let assembler = &self.way(segment.direction).assembler;
+        let seq = segment.guess?;
+        assembler.offset().map(|_| assembler.at().offset(seq))
     }
 
     /// Both directions have ended.

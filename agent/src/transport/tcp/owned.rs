@@ -46,6 +46,7 @@ const fn with_payload<'a>(segment: &Segment<'_>, payload: &'a [u8]) -> Segment<'
         skipped: segment.skipped,
         one_sided: segment.one_sided,
         urgent: segment.urgent,
+        guess: segment.guess,
         payload,
     }
 }

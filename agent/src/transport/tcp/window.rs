@@ -5,7 +5,7 @@
 //! direction whose bytes are wanted gets a new budget in good time, and one whose bytes are not
 //! wanted is asked to go on where they are wanted again.
 
-use crate::flow::{Demand, Offset};
+use crate::flow::{Demand, Guess, Offset};
 
 /// Bytes after which a direction that is wanted gets a new budget: a quarter of the hook's, so that
 /// the command arrives in time.
@@ -14,8 +14,7 @@ const RENEW: u64 = 256 * 1024;
 /// is spent.
 const WORTH: u64 = 64 * 1024;
 /// Bytes that came and are past the budget of their stream, after which the hook hears once more
-/// where a frame begins: it has lost track of frames. It takes that in only at a moment when the
-/// direction is silent, so it is tried now and then.
+/// where a frame begins: it has lost track of frames.
 const AGAIN: u64 = 1024 * 1024;
 /// Farthest position that is asked for. The hook compares sequence numbers modulo 2^32, so half of
 /// that is the limit.
@@ -29,6 +28,8 @@ pub(super) struct Window {
     /// Bytes before this are not wanted.
     until: Option<Offset>,
     state: State,
+    /// The last guess of the hook's that it heard of.
+    guess: Option<Offset>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,8 +88,16 @@ impl Window {
         if self.state == State::Unlimited {
             return None;
         }
-        if let Demand::Frames { next, unwanted } = demand {
-            return self.frames(next, unwanted);
+        if let Demand::Frames {
+            next,
+            unwanted,
+            guess,
+            ..
+        } = demand
+        {
+            return self
+                .judge(guess, next, unwanted)
+                .or_else(|| self.frames(next, unwanted));
         }
         if let Some(until) = self.until {
             if position < until {
@@ -115,6 +124,23 @@ impl Window {
             self.state = State::Speaks;
         }
         Some(Wanted::From(from))
+    }
+
+    /// Says at once what became of a guess: until then everything is copied.
+    fn judge(
+        &mut self,
+        guess: Option<Guess>,
+        next: Option<Offset>,
+        unwanted: u64,
+    ) -> Option<Wanted> {
+        let guess = guess.filter(|guess| self.guess != Some(guess.at))?;
+        let next = match guess.is_right {
+            true => guess.at,
+            false => next?,
+        };
+        self.guess = Some(guess.at);
+        self.state = State::Frames(unwanted);
+        Some(Wanted::Frames(Some(next)))
     }
 
     fn frames(&mut self, next: Option<Offset>, unwanted: u64) -> Option<Wanted> {
@@ -182,6 +208,8 @@ mod tests {
         let frames = |next: Option<u64>, unwanted| Demand::Frames {
             next: next.map(Offset),
             unwanted,
+            usual: 0,
+            guess: None,
         };
         let from = |next: Option<u64>| Some(Wanted::Frames(next.map(Offset)));
         check(&[
@@ -199,6 +227,28 @@ mod tests {
             (9_400_000, frames(Some(9_400_000), 9 * AGAIN), None),
         ]);
         check(&[(100, frames(None, 0), from(None))]);
+    }
+
+    #[test]
+    fn a_guess_is_judged_at_once_and_once() {
+        let frames = |next: Option<u64>, at, is_right| Demand::Frames {
+            next: next.map(Offset),
+            unwanted: 0,
+            usual: 0,
+            guess: Some(Guess {
+                at: Offset(at),
+                is_right,
+            }),
+        };
+        let here = |at| Some(Wanted::Frames(Some(Offset(at))));
+        check(&[
+            (100, frames(Some(120), 100, true), here(100)),
+            (150, frames(Some(220), 100, true), None),
+            (300, frames(Some(320), 270, false), here(320)),
+            (300, frames(Some(420), 270, false), None),
+            (400, frames(None, 390, false), None),
+            (410, frames(Some(490), 390, false), here(490)),
+        ]);
     }
 
     #[test]

@@ -17,16 +17,27 @@
 //! the verifier follows.
 //!
 //! All is known by sequence numbers, so a packet that is lost, or comes early, within one frame
-//! changes nothing. Where a header was not seen, everything is copied from there on, until user
-//! space says where another frame begins.
+//! changes nothing. Behind a header that was not seen, everything is copied, until it comes, or
+//! until user space says where another frame begins ([`early`]).
+
+mod chain;
+mod early;
+mod lock;
+mod streams;
 
 use core::mem::offset_of;
 
 use aya_ebpf::bindings::{__sk_buff, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE};
 use aya_ebpf::macros::btf_map;
-use meshtap_common::{CaptureConfig, DIRECTION_INGRESS, distance};
+use meshtap_common::{DIRECTION_INGRESS, distance};
 
-use crate::maps::Marks;
+use self::chain::Chain;
+use self::early::Early;
+pub(crate) use self::early::Question;
+use self::lock::Lock;
+use self::streams::Streams;
+pub(crate) use self::streams::budget;
+use crate::maps::{self, Marks};
 use crate::read::{self, Packet, Socket};
 use crate::storage::Storage;
 use crate::{asm, emit};
@@ -37,9 +48,6 @@ const HEADER: u32 = 9;
 /// A shorter payload is copied: the outline of a packet of such frames costs a third of that.
 const WORTH: u32 = 512;
 
-/// Streams whose bytes are counted at a time, per direction.
-const STREAMS: usize = 8;
-
 const DATA: u8 = 0;
 const PADDED: u8 = 8;
 
@@ -47,40 +55,31 @@ const PADDED: u8 = 8;
 #[btf_map]
 static FRAMES: Storage<[Frames; 2], { BPF_F_NO_PREALLOC as usize }> = Storage::new();
 
+/// Farthest that a packet may be past a header that was not seen: TCP's largest window (RFC 7323
+/// §2.3). Distances end at twice that.
+const FAR: i32 = 1 << 30;
+
 /// The frames of one direction. Its own program alone writes it.
 #[repr(C)]
 pub(crate) struct Frames {
-    /// Where the header of the next frame begins: a sequence number.
-    pub(crate) next: u32,
-    /// Where that of the frame at hand does; `next`, when it is not known.
-    begin: u32,
-    /// End of the payload that was seen behind a header that was not.
-    ahead: u32,
-    /// Non-zero: `next` is known.
-    known: u8,
-    /// Non-zero: the payload of the frame at hand is not copied.
-    skips: u8,
-    /// Bytes of the header at `next` that the packets before have had.
-    have: u8,
-    /// Non-zero: `ahead` is set.
-    is_ahead: u8,
+    lock: Lock,
+    /// The frames that are known to be such.
+    chain: Chain,
+    early: Early,
+    /// Non-zero: `chain.next` is known.
+    known: u32,
+    /// First byte in the packet at hand of the header of a frame that was not seen. In the map, as
+    /// is all that is decided of a packet: the verifier follows the value of a register.
+    at: u32,
+    /// Non-zero: what is before that is not copied.
+    skips: u32,
     /// Non-zero: something of the packet at hand is copied.
     wanted: u32,
     /// Where the first header was of those that were read last.
     first: u32,
     /// Non-zero: what was before it in the packet is not copied.
     first_skips: u32,
-    /// The header; longer than that, because the verifier adds the largest place and length.
-    header: [u8; 24],
-    streams: [Stream; STREAMS],
-}
-
-/// The DATA of a stream.
-#[repr(C)]
-struct Stream {
-    id: u32,
-    /// Bytes copied, at most the budget.
-    bytes: u32,
+    streams: Streams,
 }
 
 /// The frames of a direction of a socket; made when there are none, if `create`.
@@ -102,108 +101,181 @@ pub(crate) fn of(socket: Socket, direction: u8, create: bool) -> Option<&'static
 
 /// Where a packet stands among the frames.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+enum Place {
     /// All of it is copied.
     Copied,
     /// All of it is payload that is not.
     Skipped,
-    /// The header of a frame is in it: its first byte that was not seen is `at`. `skips`: what is
-    /// before is not copied.
-    Header { at: u32, skips: bool },
+    /// The header of a frame is in it: [`Frames::at`].
+    Header,
+}
+
+/// What is copied of a packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// All.
+    All,
+    /// Nothing. The flag: a frame ends with it.
+    Nothing(bool),
+    /// The headers of frames.
+    Headers,
+}
+
+/// What is copied, and what goes with it. (No pointer in an enum: the compiler would move halves of
+/// it.)
+pub(crate) struct Followed {
+    pub(crate) content: Content,
+    /// With [`Content::Headers`]: they, and how many.
+    pub(crate) marks: Option<&'static Marks>,
+    pub(crate) count: u32,
+    /// With [`Content::All`].
+    pub(crate) question: Question,
 }
 
 impl Frames {
     /// A frame begins here.
     #[inline(always)]
     pub(crate) fn start(&mut self, seq: u32) {
-        self.next = seq;
-        self.begin = seq;
+        self.chain.start(seq);
+        self.early.forget();
         self.first = seq;
         self.known = 1;
-        self.skips = 0;
-        self.have = 0;
-        self.is_ahead = 0;
     }
 
-    /// User space says where a frame begins, while `packet` is next.
+    /// Follows the frames of a packet. `expected`: payload before it is a retransmission.
     #[inline(always)]
-    pub(crate) fn suggest(&mut self, seq: u32, packet: &Packet) {
-        if (self.known == 0 || self.is_ahead != 0) && distance(packet.seq, seq) >= 0 {
-            self.start(seq);
+    pub(crate) fn follow(
+        &mut self,
+        skb: *mut __sk_buff,
+        packet: &Packet,
+        (direction, expected, budget): (u8, u32, u32),
+    ) -> Followed {
+        let is_shared = direction == DIRECTION_INGRESS;
+        let mut followed = Followed {
+            content: Content::All,
+            marks: None,
+            count: 0,
+            question: Question::NONE,
+        };
+        if is_shared && !self.lock.take() {
+            return followed;
         }
+        self.early.is_new = 0;
+        self.early.mask = 0;
+        match self.place(skb, packet, expected) {
+            Place::Copied => {}
+            Place::Skipped => {
+                let is_whole = distance(packet.end(), self.chain.next) == 0;
+                followed.content = Content::Nothing(is_whole);
+            }
+            Place::Header => self.outline(skb, packet, budget, &mut followed),
+        }
+        followed.question = self.early.question();
+        if is_shared {
+            self.lock.give();
+        }
+        followed
     }
 
-    /// Where the packet stands. `expected`: payload before it is a retransmission.
+    /// Follows the headers of the packet. Where nothing else is copied, they are in `followed`.
     #[inline(always)]
-    pub(crate) fn place(&mut self, packet: &Packet, expected: u32) -> Place {
-        if self.known == 0 {
+    fn outline(
+        &mut self,
+        skb: *mut __sk_buff,
+        packet: &Packet,
+        budget: u32,
+        followed: &mut Followed,
+    ) {
+        let Some(marks) = maps::take_marks() else {
+            return;
+        };
+        self.enter_early();
+        let count = self.walk(skb, packet, budget, marks);
+        self.leave_early();
+        if count == 0 {
+            maps::give_marks();
+            return;
+        }
+        followed.content = Content::Headers;
+        followed.marks = Some(marks);
+        followed.count = count;
+    }
+
+    /// Where the packet stands.
+    #[inline(always)]
+    fn place(&mut self, skb: *mut __sk_buff, packet: &Packet, expected: u32) -> Place {
+        let len = packet.payload_len.cast_signed();
+        let next = distance(packet.seq, self.chain.next);
+        if self.known == 0 || next < -FAR {
+            self.known = 0;
             return Place::Copied;
         }
-        let len = packet.payload_len;
-        let next = distance(packet.seq, self.next);
-        let begin = distance(packet.seq, self.begin);
-        let needed = next.wrapping_add(i32::from(self.have));
-        let first = distance(packet.seq, self.first);
-        let is_read = self.first != self.next && distance(expected, self.first) >= 0;
-        if is_read && first >= 0 && first < len.cast_signed() {
-            // Headers come again, and TCP has not taken them: those that were read may have been
-            // somebody else's.
-            self.next = self.first;
-            self.begin = self.first;
-            self.have = 0;
-            return Place::Header {
-                at: first.cast_unsigned(),
-                skips: first == 0 || self.first_skips != 0,
-            };
+        let begin = distance(packet.seq, self.chain.begin);
+        let needed = next.wrapping_add(self.chain.have.cast_signed());
+        let is_again = |at: u32| {
+            let offset = distance(packet.seq, at);
+            offset >= 0 && offset < len && distance(expected, at) >= 0
+        };
+        // Headers come again, and TCP has not taken them: those that were read may have been
+        // somebody else's.
+        if self.first != self.chain.next && is_again(self.first) {
+            return self.again(packet, self.first, self.first_skips != 0);
         }
-        if begin >= 0
-            && begin < len.cast_signed()
-            && self.begin != self.next
-            && distance(expected, self.begin) >= 0
-        {
+        if self.early.is_any() && is_again(self.early.first) && self.early.forget() {
+            return self.again(packet, self.early.first, false);
+        }
+        if self.chain.begin != self.chain.next && is_again(self.chain.begin) {
             // In other segments.
             self.known = 0;
             return Place::Copied;
         }
-        let skips = self.skips != 0 && begin < 0;
-        if needed >= len.cast_signed() {
+        let skips = self.chain.skips != 0 && begin < 0;
+        if needed >= len {
             return if skips { Place::Skipped } else { Place::Copied };
         }
         if needed < 0 {
-            // A header was not seen. It may come yet, and its frame reach past this.
-            if self.is_ahead == 0 || distance(self.ahead, packet.end()) > 0 {
-                self.ahead = packet.end();
-            }
-            self.is_ahead = 1;
-            return Place::Copied;
+            return self.place_early(skb, packet);
         }
-        Place::Header {
-            at: needed.cast_unsigned(),
-            skips: needed == 0 || skips,
-        }
+        self.header_at(needed, skips)
+    }
+
+    /// The frame at `first` is read once more.
+    #[inline(always)]
+    fn again(&mut self, packet: &Packet, first: u32, skips: bool) -> Place {
+        self.chain.next = first;
+        self.chain.begin = first;
+        self.chain.have = 0;
+        self.first = first;
+        self.early.part();
+        self.header_at(distance(packet.seq, first), skips)
+    }
+
+    #[inline(always)]
+    fn header_at(&mut self, at: i32, skips: bool) -> Place {
+        self.at = at.cast_unsigned();
+        self.skips = u32::from(at == 0 || skips);
+        Place::Header
     }
 
     /// Follows the headers of the packet from `at`, and keeps them in `marks`. How many there are,
     /// when nothing but they is copied of it; zero when all is.
     #[inline(always)]
-    pub(crate) fn walk(
+    fn walk(
         &mut self,
         skb: *mut __sk_buff,
         packet: &Packet,
-        (mut at, skips): (u32, bool),
         budget: u32,
         marks: &mut Marks,
     ) -> u32 {
-        let len = emit::unknown(packet.payload_len, self.begin);
-        at = emit::unknown(at, self.begin);
-        // In the map: the verifier follows the value of a register.
-        self.wanted = u32::from(!skips);
-        self.first = self.next;
-        self.first_skips = u32::from(skips);
-        if self.have != 0 {
+        let len = emit::unknown(packet.payload_len, self.chain.begin);
+        let mut at = self.at;
+        self.wanted = self.skips ^ 1;
+        self.first = self.chain.next;
+        self.first_skips = self.skips;
+        if self.chain.have != 0 {
             // A header in two packets: both are copied.
             self.wanted = 1;
-            at = emit::unknown(self.complete(skb, packet, at, budget), self.begin);
+            at = emit::unknown(self.complete(skb, packet, at, budget), self.chain.begin);
         }
         let mut count = 0;
         for mark in marks.iter_mut() {
@@ -226,19 +298,18 @@ impl Frames {
                 return 0;
             }
             let header = mark.header;
-            at = emit::unknown(self.enter(&header, packet, behind, budget), self.begin);
+            at = emit::unknown(
+                self.enter(&header, packet, behind, budget),
+                self.chain.begin,
+            );
             count += 1;
         }
-        if self.is_ahead != 0 && distance(self.next, self.ahead) > 0 {
-            self.known = 0;
-        }
-        self.is_ahead = 0;
         if at < len {
             // The beginning of a header, or too many frames.
             self.begin_header(skb, packet, at);
             self.wanted = 1;
         }
-        let count = emit::unknown(count, self.begin);
+        let count = emit::unknown(count, self.chain.begin);
         if self.wanted == 0 { count } else { 0 }
     }
 
@@ -246,7 +317,7 @@ impl Frames {
     #[inline(always)]
     fn complete(&mut self, skb: *mut __sk_buff, packet: &Packet, at: u32, budget: u32) -> u32 {
         let len = packet.payload_len;
-        let have = asm::opaque(u32::from(self.have));
+        let have = asm::opaque(self.chain.have);
         if have >= HEADER {
             return len;
         }
@@ -258,7 +329,7 @@ impl Frames {
         }
         // SAFETY: `have` is less than 9, and `last + 1` at most that: 18 of the 24 bytes.
         let loaded = unsafe {
-            let to = self.header.as_mut_ptr().add(have as usize);
+            let to = self.chain.header.as_mut_ptr().add(have as usize);
             read::payload(skb, packet.payload_offset + at, to, last + 1)
         };
         if !loaded {
@@ -266,11 +337,11 @@ impl Frames {
             return len;
         }
         if have + last + 1 < HEADER {
-            self.have = (have + last + 1) as u8;
+            self.chain.have = have + last + 1;
             return len;
         }
-        self.have = 0;
-        let [a, b, c, d, e, f, g, h, i, ..] = self.header;
+        self.chain.have = 0;
+        let [a, b, c, d, e, f, g, h, i, ..] = self.chain.header;
         self.enter(&[a, b, c, d, e, f, g, h, i], packet, at + last + 1, budget)
     }
 
@@ -279,16 +350,16 @@ impl Frames {
     fn begin_header(&mut self, skb: *mut __sk_buff, packet: &Packet, at: u32) {
         let last = asm::opaque(packet.payload_len.wrapping_sub(at).wrapping_sub(1));
         if last >= HEADER - 1 {
-            self.known = 0;
+            // Too many frames: what follows them is not known.
             return;
         }
         // SAFETY: `last + 1` is at most 8 of the 24 bytes.
         let loaded = unsafe {
-            let to = self.header.as_mut_ptr();
+            let to = self.chain.header.as_mut_ptr();
             read::payload(skb, packet.payload_offset + at, to, last + 1)
         };
         if loaded {
-            self.have = (last + 1) as u8;
+            self.chain.have = last + 1;
         } else {
             self.known = 0;
         }
@@ -307,56 +378,24 @@ impl Frames {
         let skips = kind == DATA
             && flags & PADDED == 0
             && length >= WORTH
-            && self.is_spent(id, length, budget);
+            && self
+                .streams
+                .is_spent(id, (length, !self.early.mask), budget);
         if skips {
-            self.skips = 1;
+            self.chain.skips = 1;
+            self.early.usual(length);
         } else {
-            self.skips = 0;
+            self.chain.skips = 0;
             self.wanted = 1;
+            self.early.unusual(length);
         }
-        self.begin = packet.seq.wrapping_add(behind).wrapping_sub(HEADER);
-        self.next = packet.seq.wrapping_add(behind).wrapping_add(length);
+        self.chain.begin = packet.seq.wrapping_add(behind).wrapping_sub(HEADER);
+        self.chain.next = packet.seq.wrapping_add(behind).wrapping_add(length);
         let left = packet.payload_len.wrapping_sub(behind);
         behind.wrapping_add(if length < left { length } else { left })
-    }
-
-    /// Has the stream had its budget? Counts `length` bytes more if not.
-    ///
-    /// A stream that is counted loses what others in its place have, so that one of many small ones
-    /// does not push out a large one, and one that is over goes (Misra and Gries).
-    #[inline(always)]
-    fn is_spent(&mut self, id: u32, length: u32, budget: u32) -> bool {
-        let index = asm::opaque(id >> 1) as usize & (STREAMS - 1);
-        // SAFETY: `index` is less than the number of streams.
-        let stream = unsafe { &mut *self.streams.as_mut_ptr().add(index) };
-        if stream.id == id {
-            if stream.bytes >= budget {
-                return true;
-            }
-            let bytes = stream.bytes.wrapping_add(length);
-            stream.bytes = if bytes < budget { bytes } else { budget };
-        } else if stream.bytes > length {
-            stream.bytes -= length;
-        } else {
-            stream.id = id;
-            stream.bytes = if length < budget { length } else { budget };
-        }
-        false
-    }
-}
-
-/// Bytes of DATA copied per stream.
-#[inline(always)]
-pub(crate) fn budget(config: &CaptureConfig) -> u32 {
-    if config.stream_budget < config.budget {
-        config.stream_budget
-    } else {
-        config.budget
     }
 }
 
 const _: () = {
-    assert!(offset_of!(Frames, header) == 28);
-    assert!(size_of::<Frames>() == 28 + 24 + 8 * STREAMS);
-    assert!(STREAMS.is_power_of_two());
+    assert!(offset_of!(Frames, chain).is_multiple_of(8));
 };

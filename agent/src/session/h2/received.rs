@@ -1,0 +1,29 @@
+//! What a direction of an HTTP/2 connection carries.
+
+use super::header_block::Block;
+use crate::http::h2::frame::Setting;
+
+/// What a direction carries.
+pub(super) enum Received<'a> {
+    Block(Box<Block>),
+    /// A header block that is too long to keep.
+    BlockTooLong(u32),
+    /// Body bytes of a stream.
+    Bytes(u32, &'a [u8]),
+    /// So many body bytes of a stream are missing.
+    Missing(u32, u64),
+    /// DATA that ends its stream.
+    End(u32),
+    Reset(u32, u32),
+    /// The last stream that the sender looks at.
+    GoAway(u32),
+    Setting(Setting),
+    /// So many bytes were passed over on the way to a frame.
+    Unread(u64),
+    /// Frames were found again.
+    Found,
+    /// They were not, and are looked for no more.
+    Lost,
+    /// A frame broke the protocol.
+    Broken,
+}
