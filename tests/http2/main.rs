@@ -4,6 +4,7 @@ mod calls;
 mod download;
 mod go_pair;
 mod grpc;
+mod late_join;
 mod lossy;
 mod oracle;
 mod overtaking;
