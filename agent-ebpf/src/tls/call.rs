@@ -1,12 +1,12 @@
 //! A thread's call of the library: remembered at its entry, completed at its return.
 
-use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::{
     bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_current_pid_tgid,
     bpf_ktime_get_ns,
 };
 use aya_ebpf::programs::ProbeContext;
+use aya_ebpf::{EbpfContext as _, Global};
 
 use crate::maps::{self, CALLS, SESSIONS};
 use crate::session::{self, Key};
@@ -40,6 +40,11 @@ pub(crate) const TOUCHED: u32 = 1;
 pub(crate) const HAS_ENDS: u32 = 1 << 1;
 /// The socket has nothing more to read.
 pub(crate) const AT_END: u32 = 1 << 2;
+
+/// Only processes below a cgroup are looked at, which asks for a helper of Linux 5.15. Set at load:
+/// with zero the verifier does not see it.
+#[unsafe(no_mangle)]
+static IS_BELOW: Global<u8> = Global::new(0);
 
 /// A call.
 #[repr(C)]
@@ -103,7 +108,7 @@ pub(crate) fn enter(ctx: &ProbeContext, kind: u32) {
     }
     // SAFETY: no arguments, and a plain number.
     let cgroup = unsafe { bpf_get_current_cgroup_id() };
-    if config.cgroup_level != 0 {
+    if IS_BELOW.load() != 0 {
         // SAFETY: as above.
         let above = unsafe { bpf_get_current_ancestor_cgroup_id(config.cgroup_level as i32) };
         if above != config.cgroup_id {

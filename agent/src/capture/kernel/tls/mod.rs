@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use aya::EbpfLoader;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use aya::util::KernelVersion;
 use meshtap_common::{MAX_PORTS, RingShare, TlsConfig, TlsProcess};
 
 use super::CaptureOptions;
@@ -29,6 +30,11 @@ pub use self::keeper::{Notice, TargetState, TlsKeeper};
 static PROGRAMS: Option<&[u8]> = Some(aya::include_bytes_aligned!(env!("MESHTAP_EBPF_TLS_OBJECT")));
 #[cfg(not(meshtap_programs))]
 static PROGRAMS: Option<&[u8]> = None;
+
+/// The first kernel with `bpf_get_current_ancestor_cgroup_id` in probes.
+const ANCESTORS: KernelVersion = KernelVersion::new(5, 15, 0);
+const OLD: &str = "before Linux 5.15 a probe cannot say which processes are below a cgroup: capture \
+                   the root of the hierarchy";
 
 /// The kernel's type information.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -62,6 +68,10 @@ pub(super) struct Loaded {
 /// Loads the object and its programs; nothing is attached yet. The error is for a person.
 pub(super) fn load(options: &CaptureOptions, path: &Path, cgroup: &File) -> Result<Loaded, String> {
     let config = config(options, path, cgroup)?;
+    let is_below = u8::from(config.cgroup_level != 0);
+    if is_below != 0 && KernelVersion::current().is_ok_and(|version| version < ANCESTORS) {
+        return Err(OLD.to_owned());
+    }
     let vmlinux = std::fs::read(VMLINUX);
     let vmlinux = vmlinux.map_err(|error| format!("{VMLINUX} cannot be read: {error}"))?;
     let fields = btf::sock_fields(&vmlinux)?;
@@ -69,6 +79,7 @@ pub(super) fn load(options: &CaptureOptions, path: &Path, cgroup: &File) -> Resu
     let object = PROGRAMS.ok_or("this meshtap was built without its kernel programs")?;
     let mut loader = EbpfLoader::new();
     loader.map_max_entries("EVENTS", options.ring_bytes);
+    loader.override_global("IS_BELOW", &is_below, true);
     for (global, offset) in &fields {
         loader.override_global(global, offset, true);
     }
