@@ -35,7 +35,7 @@ const _: () = {
         FLAG_URGENT,
         crate::FLAG_HEARD,
         crate::FLAG_OUTLINE,
-        crate::FLAG_QUESTION,
+        crate::FLAG_GUESS,
     ];
     let (mut seen, mut at) = (0, 0);
     while at < flags.len() {
@@ -84,7 +84,7 @@ pub struct EventHeader {
     /// The other end's port.
     pub remote_port: u16,
     /// Sequence number of the urgent byte that the segment's pointer names (RFC 6093), with
-    /// `FLAG_URGENT`; with `FLAG_QUESTION`, where a frame may begin; else zero.
+    /// `FLAG_URGENT`; with `FLAG_GUESS`, where a frame may begin; else zero.
     pub urgent: u32,
     /// The socket's own address.
     pub local_addr: [u8; 16],

@@ -7,7 +7,7 @@ pub const FLAG_OUTLINE: u16 = 1 << 8;
 
 /// `flags` of a record of [`crate::KIND_SEGMENT`]: [`crate::EventHeader::urgent`] is where a frame
 /// of HTTP/2 may begin. User space is asked whether one does; all is copied until it says so.
-pub const FLAG_QUESTION: u16 = 1 << 9;
+pub const FLAG_GUESS: u16 = 1 << 9;
 
 /// Frames that begin in a packet of such a record, at most. 64 KiB have eight of the 8 KiB that
 /// nginx sends; what has more is copied.

@@ -3,7 +3,7 @@
 use meshtap_common::{DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, FLAG_SKIPPED};
 
 use crate::flow::{DirectionState, FRAMES, FlowState, UNLIMITED};
-use crate::frames::{self, Question};
+use crate::frames::{self, Inquiry};
 use crate::look;
 use crate::maps::{self, Ends, Marks};
 use crate::segment::{Position, Segment};
@@ -27,7 +27,7 @@ pub(crate) struct Record {
     /// How many.
     pub(crate) marks: u32,
     /// With [`Content::Payload`].
-    pub(crate) question: Question,
+    pub(crate) inquiry: Inquiry,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,16 +99,16 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         let state = flow.direction(DIRECTION);
         let mut content = Content::Payload;
         let mut wakeup_bytes = self.config.wakeup_bytes;
-        let (mut found, mut marks, mut question) = (None, 0, Question::NONE);
+        let (mut found, mut marks, mut inquiry) = (None, 0, Inquiry::NONE);
         if let Some(frames) = frames::of(self.socket, DIRECTION, false) {
             let budget = frames::budget(self.config);
             let place = (DIRECTION, position.expected, budget);
             let followed = frames.follow(self.skb, packet, place);
             match followed.content {
                 frames::Content::All => {
-                    question = followed.question;
+                    inquiry = followed.inquiry;
                     // At once: until it responds, all is copied.
-                    wakeup_bytes &= !question.is_new;
+                    wakeup_bytes &= !inquiry.is_new;
                 }
                 frames::Content::Nothing(is_whole) => {
                     if !self.skip(state, packet.is_end() || packet.is_push() || is_whole) {
@@ -138,7 +138,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             wakeup_bytes,
             frames: found,
             marks,
-            question,
+            inquiry,
         })
     }
 }

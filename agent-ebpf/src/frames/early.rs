@@ -17,33 +17,33 @@
 //! * User space, which has every byte, is asked, and says that a frame begins at `first`.
 
 use aya_ebpf::bindings::__sk_buff;
-use meshtap_common::{FLAG_QUESTION, distance};
+use meshtap_common::{FLAG_GUESS, distance};
 
 use super::{Chain, DATA, FAR, Frames, HEADER, Place, WORTH};
 use crate::read::{self, Packet};
 
 /// Bytes after which what is missing among the packets that came early comes no more: another guess
 /// is made.
-const PATIENCE: i32 = 512 * 1024;
+const GIVE_UP: i32 = 512 * 1024;
 
 /// `state`: there is a guess.
-const GUESSED: u32 = FLAG_QUESTION as u32;
+const GUESSED: u32 = FLAG_GUESS as u32;
 /// `state`: it was proven, and no packet has been followed since.
 const PROVEN: u32 = 1;
 
 /// What user space is asked: does a frame begin there? Words, and no choice between them: the
 /// verifier follows each.
 #[derive(Clone, Copy)]
-pub(crate) struct Question {
+pub(crate) struct Inquiry {
     /// Zero when nothing is asked.
     pub(crate) seq: u32,
-    /// `FLAG_QUESTION`, or zero.
+    /// `FLAG_GUESS`, or zero.
     pub(crate) flag: u32,
     /// All ones when it was not asked before; else zero.
     pub(crate) is_new: u32,
 }
 
-impl Question {
+impl Inquiry {
     pub(crate) const NONE: Self = Self {
         seq: 0,
         flag: 0,
@@ -94,9 +94,9 @@ impl Early {
     }
 
     #[inline(always)]
-    pub(super) fn question(&self) -> Question {
+    pub(super) fn inquiry(&self) -> Inquiry {
         let flag = self.state & GUESSED;
-        Question {
+        Inquiry {
             seq: self.first & (flag / GUESSED).wrapping_neg(),
             flag,
             is_new: self.is_new,
@@ -172,7 +172,7 @@ impl Frames {
         if self.early.state == GUESSED {
             let next = distance(packet.seq, self.early.chain.next);
             let needed = next.wrapping_add(self.early.chain.have.cast_signed());
-            if needed >= packet.payload_len.cast_signed() || (needed < 0 && needed > -PATIENCE) {
+            if needed >= packet.payload_len.cast_signed() || (needed < 0 && needed > -GIVE_UP) {
                 return Place::Copied;
             }
             if needed >= 0 {

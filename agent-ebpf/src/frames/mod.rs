@@ -33,10 +33,9 @@ use meshtap_common::{DIRECTION_INGRESS, distance};
 
 use self::chain::Chain;
 use self::early::Early;
-pub(crate) use self::early::Question;
 use self::lock::Lock;
 use self::streams::Streams;
-pub(crate) use self::streams::budget;
+pub(crate) use self::{early::Inquiry, streams::budget};
 use crate::maps::{self, Marks};
 use crate::read::{self, Packet, Socket};
 use crate::storage::Storage;
@@ -129,7 +128,7 @@ pub(crate) struct Followed {
     pub(crate) marks: Option<&'static Marks>,
     pub(crate) count: u32,
     /// With [`Content::All`].
-    pub(crate) question: Question,
+    pub(crate) inquiry: Inquiry,
 }
 
 impl Frames {
@@ -155,7 +154,7 @@ impl Frames {
             content: Content::All,
             marks: None,
             count: 0,
-            question: Question::NONE,
+            inquiry: Inquiry::NONE,
         };
         if is_shared && !self.lock.take() {
             return followed;
@@ -170,7 +169,7 @@ impl Frames {
             }
             Place::Header => self.outline(skb, packet, budget, &mut followed),
         }
-        followed.question = self.early.question();
+        followed.inquiry = self.early.inquiry();
         if is_shared {
             self.lock.give();
         }
@@ -396,6 +395,4 @@ impl Frames {
     }
 }
 
-const _: () = {
-    assert!(offset_of!(Frames, chain).is_multiple_of(8));
-};
+const _: () = assert!(offset_of!(Frames, chain).is_multiple_of(8));

@@ -10,12 +10,12 @@ use aya_ebpf::programs::SkBuffContext;
 use aya_log_ebpf::{debug, warn};
 use meshtap_common::{
     Classification, DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader, FLAG_FIN,
-    FLAG_LISTENER, FLAG_QUESTION, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_SEGMENT,
+    FLAG_GUESS, FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_SEGMENT,
     distance,
 };
 
 use crate::flow::{self, FOLLOWED, FlowState, NEW, SUSPECTED};
-use crate::frames::Question;
+use crate::frames::Inquiry;
 use crate::look::{self, Look};
 use crate::maps;
 use crate::mptcp::{self, Path};
@@ -142,7 +142,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             wakeup_bytes: self.config.wakeup_bytes,
             frames: None,
             marks: 0,
-            question: Question::NONE,
+            inquiry: Inquiry::NONE,
         })
     }
 
@@ -311,7 +311,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             wakeup_bytes,
             frames: None,
             marks: 0,
-            question: Question::NONE,
+            inquiry: Inquiry::NONE,
         })
     }
 
@@ -326,13 +326,13 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             flags |= FLAG_RST;
         }
         let time_ns = read::now();
-        let question = record.question;
-        flags |= emit::unknown(question.flag, time_ns as u32) as u16;
-        let mut urgent = emit::unknown(question.seq, time_ns as u32);
+        let inquiry = record.inquiry;
+        flags |= emit::unknown(inquiry.flag, time_ns as u32) as u16;
+        let mut urgent = emit::unknown(inquiry.seq, time_ns as u32);
         if packet.is_urgent()
             && let Some(seq) = read::urgent(self.skb, packet)
         {
-            flags = (flags & !FLAG_QUESTION) | FLAG_URGENT;
+            flags = (flags & !FLAG_GUESS) | FLAG_URGENT;
             urgent = seq;
         }
         // One way on for all that was decided.

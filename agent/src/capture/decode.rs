@@ -2,8 +2,8 @@
 //! [`Event`]. Pure.
 
 use meshtap_common::{
-    DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_HEARD, FLAG_LISTENER,
-    FLAG_QUESTION, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_CLOSED, KIND_PLAINTEXT,
+    DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_GUESS, FLAG_HEARD,
+    FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_CLOSED, KIND_PLAINTEXT,
     KIND_SEGMENT, PlaintextHeader,
 };
 
@@ -93,7 +93,7 @@ fn segment<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Event<'a>> {
         skipped: has(FLAG_SKIPPED),
         one_sided: false,
         urgent: has(FLAG_URGENT).then_some(header.urgent),
-        guess: has(FLAG_QUESTION).then_some(header.urgent),
+        guess: has(FLAG_GUESS).then_some(header.urgent),
         payload,
     }))
 }

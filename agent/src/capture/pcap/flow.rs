@@ -13,7 +13,7 @@ use super::role::{Evidence, judge};
 use super::strays::Strays;
 use super::suspects::Suspects;
 use crate::capture::Segment;
-use crate::flow::{CgroupId, Direction, Nanos, SocketId};
+use crate::flow::{Direction, Nanos, SocketId};
 
 /// What a packet is to the connection between its ends.
 pub(super) enum Belongs {
@@ -372,16 +372,12 @@ impl Flow {
             true => (self.ends.low, self.ends.high),
             false => (self.ends.high, self.ends.low),
         };
+        let direction = match packet.source == local {
+            true => Direction::Egress,
+            false => Direction::Ingress,
+        };
         Segment {
             time: packet.time,
-            socket: self.socket,
-            cgroup: CgroupId(0),
-            direction: match packet.source == local {
-                true => Direction::Egress,
-                false => Direction::Ingress,
-            },
-            local,
-            remote,
             seq,
             ack,
             expected,
@@ -389,12 +385,9 @@ impl Flow {
             start,
             fin: packet.fin,
             rst: packet.rst,
-            listener: false,
-            skipped: false,
             one_sided: self.seen != [true; 2],
             urgent: packet.urgent_byte(),
-            guess: None,
-            payload: packet.payload,
+            ..Segment::new(self.socket, direction, (local, remote), packet.payload)
         }
     }
 }
