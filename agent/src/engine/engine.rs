@@ -198,7 +198,9 @@ impl Engine {
             true => Vec::new(),
             false => self.pre_accept.take(segment),
         };
-        if early.is_empty() && is_old(segment) {
+        // Where the other direction begins, nothing else says in half of a capture.
+        let is_first = segment.one_sided && segment.start && !segment.rst;
+        if early.is_empty() && is_old(segment) && !is_first {
             return None;
         }
         let (socket, cgroup) = (segment.socket, segment.cgroup);

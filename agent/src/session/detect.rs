@@ -13,7 +13,7 @@ use super::first::{
     skip_empty_lines,
 };
 use super::found::{Found, Kind, Marks};
-use super::h1::{End, is_known_request};
+use super::h1::{End, is_known_request, is_plain_request, may_be_known_request};
 use super::h2::who_sends;
 use super::held::{Held, Start, Whole};
 use super::proxy_protocol::{self, Preamble};
@@ -125,6 +125,11 @@ impl Detect {
     pub(crate) fn opens(&mut self, direction: Direction, offset: Offset, start: bool) {
         self.spoken[direction as usize].opens(offset);
         self.whole[direction as usize] = start;
+    }
+
+    /// Its sender has received the other direction up to here.
+    pub(crate) fn heard(&mut self, direction: Direction, offset: Offset) {
+        self.spoken[direction as usize].hears(offset);
     }
 
     /// Bytes are missing. What looks like the beginning of a request is one.
@@ -307,6 +312,8 @@ impl Detect {
             && (own.is_unseen()
                 || other.is_quiescent(chunk)
                 || one_sided && own.was_responded(chunk));
+        // Bytes of both sides are missing, and may be the end of an exchange.
+        let is_next = chunk.boundary && own.may_go_on(chunk) && other.may_have_ended(chunk);
         if begins && is_tls_record(chunk.bytes) {
             self.tls_record = true;
             self.unread |= origin.outer.is_none();
@@ -317,7 +324,10 @@ impl Detect {
             class if begins && is_plain_message(class, bytes) => {
                 self.http1(direction, class, origin)
             }
-            Class::Undecided if begins && (bytes.is_empty() || is_known_request(bytes)) => {
+            class if is_next && is_plain_request(class, bytes) => {
+                self.http1(direction, class, origin)
+            }
+            Class::Undecided if (begins || is_next) && may_be_known_request(bytes) => {
                 self.hold(direction, Start::new(chunk));
                 Found::Nothing
             }
@@ -346,7 +356,10 @@ impl Detect {
                 self.hold(direction, start);
                 self.http1(direction, class, origin)
             }
-            Class::Undecided if start.bytes.len() < LINE => {
+            Class::Undecided
+                if start.bytes.len() < LINE
+                    && may_be_known_request(skip_empty_lines(&start.bytes)) =>
+            {
                 self.hold(direction, start);
                 Found::Nothing
             }

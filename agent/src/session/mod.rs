@@ -101,6 +101,7 @@ impl Session {
                 }
                 self.gap(direction, &gap, origin, cx);
             }
+            Item::Heard(offset) => self.heard(direction, offset),
             Item::Conflict { .. } => self.mark(direction, Anomalies::CONFLICT),
             Item::Urgent => self.mark(direction, Anomalies::URGENT),
             Item::End { time } => self.end(direction, time, cx),
@@ -120,6 +121,15 @@ impl Session {
             Self::H2(h2) => h2.opens(direction, start),
             Self::Tunnel(tunnel) => tunnel.opens(direction, offset, cx),
             Self::WebSocket(_) | Self::Ignored => {}
+        }
+    }
+
+    /// Between two messages, a sender has received the other direction up to here.
+    fn heard(&mut self, direction: Direction, offset: Offset) {
+        match self {
+            Self::Detect(detect) => detect.heard(direction, offset),
+            Self::H1(h1) => h1.heard(direction, offset),
+            Self::H2(_) | Self::Tunnel(_) | Self::WebSocket(_) | Self::Ignored => {}
         }
     }
 

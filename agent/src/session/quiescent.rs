@@ -15,6 +15,9 @@
 use crate::flow::{Nanos, Offset};
 use crate::transport::{Chunk, Gap};
 
+/// The word that a client may go on, as nearly every server sends it.
+const CONTINUE: u64 = b"HTTP/1.1 100 Continue\r\n\r\n".len() as u64;
+
 /// How far one direction came, and what its sender had received then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Spoken {
@@ -22,6 +25,11 @@ pub(crate) struct Spoken {
     heard: Option<Offset>,
     known: Known,
     interim: bool,
+    /// What its sender had received before it said anything after `end`, or after what is missing
+    /// since.
+    listened: Option<Offset>,
+    /// How many bytes were missing last.
+    missing: u64,
     time: Nanos,
 }
 
@@ -51,18 +59,29 @@ impl Spoken {
     /// Where nothing of the other direction is captured: the sender of `chunk` has received
     /// something since its last bytes, which is not just the word that it may go on.
     pub(crate) fn was_responded(&self, chunk: &Chunk<'_>) -> bool {
-        /// As nearly every server sends it.
-        const CONTINUE: u64 = b"HTTP/1.1 100 Continue\r\n\r\n".len() as u64;
-        if self.known == Known::End {
-            // It may be in the middle of what is missing.
-            return false;
-        }
-        let received = match (self.heard, chunk.heard) {
-            (Some(before), Some(now)) => before.until(now),
-            (None, Some(_)) => u64::MAX,
-            (_, None) => 0,
+        let received = match (self.known, self.heard, chunk.heard) {
+            // Before what is missing. What it received meanwhile may be in the middle of that.
+            (Known::End, _, Some(now)) => self.listened.map_or(0, |before| before.until(now)),
+            (_, Some(before), Some(now)) => before.until(now),
+            (_, None, Some(_)) => u64::MAX,
+            (_, _, None) => 0,
         };
         received > 0 && received != CONTINUE
+    }
+
+    /// Of the requests: one may begin with `chunk`, since its sender has received more than before,
+    /// or that cannot be known.
+    pub(crate) fn may_go_on(&self, chunk: &Chunk<'_>) -> bool {
+        self.known == Known::End || self.was_responded(chunk)
+    }
+
+    /// Of the responses: the last bytes before `request` began are missing, and may be the end of
+    /// one.
+    pub(crate) fn may_have_ended(&self, request: &Chunk<'_>) -> bool {
+        self.known == Known::End
+            && Some(self.end) == request.heard
+            && self.missing != CONTINUE
+            && !self.interim
     }
 
     /// When its last bytes came.
@@ -81,12 +100,25 @@ impl Spoken {
         self.known = Known::Position;
     }
 
+    /// Its sender has received the other direction up to here, and has said nothing more yet.
+    pub(crate) fn hears(&mut self, offset: Offset) {
+        if self.known != Known::End {
+            self.listened = self.listened.max(Some(offset));
+        }
+    }
+
+    /// Bytes are missing in the middle of a message.
+    pub(crate) fn breaks_off(&mut self) {
+        self.listened = self.heard;
+    }
+
     /// Bytes came.
     #[inline]
     pub(crate) fn chunk(&mut self, chunk: &Chunk<'_>) {
         self.end = chunk.end();
         self.heard = chunk.heard;
         self.known = Known::Bytes;
+        self.listened = None;
         self.time = chunk.time;
     }
 
@@ -102,6 +134,11 @@ impl Spoken {
 
     /// Bytes are missing.
     pub(crate) fn gap(&mut self, gap: &Gap) {
+        let before = match self.known {
+            Known::End => self.missing,
+            Known::Nothing | Known::Position | Known::Bytes => 0,
+        };
+        self.missing = before + gap.len;
         self.end = gap.end();
         self.known = match gap.heard {
             // The first bytes of their segment came, which says what its sender had received.

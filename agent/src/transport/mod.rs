@@ -27,6 +27,8 @@ pub enum Item<'a> {
     Chunk(Chunk<'a>),
     /// Bytes that are not there.
     Gap(Gap),
+    /// Between the last bytes and the next, the sender had received the other direction up to here.
+    Heard(Offset),
     /// TCP may have taken another copy of the last bytes than the one that is handed on. Comes
     /// after the bytes; where that is known before them, before and after, since a message may
     /// begin there.

@@ -141,6 +141,7 @@ mod tests {
                     }
                     Item::Gap(gap) if gap.skipped => format!("skip {}", gap.len),
                     Item::Gap(gap) => format!("gap {}", gap.len),
+                    Item::Heard(_) => "heard".into(),
                     Item::Conflict { .. } => "conflict".into(),
                     Item::Urgent => "urgent".into(),
                     Item::End { .. } => "end".into(),

@@ -5,6 +5,8 @@
 //! handed over. A guess of who serves from the ports is dropped when a message contradicts it; the
 //! connection is then a new socket.
 
+use meshtap_common::distance;
+
 use super::ends::Ends;
 use super::held::{self, GRACE, Held, MAX_PACKETS, Release};
 use super::packet::Packet;
@@ -42,8 +44,8 @@ pub(super) struct Flow {
     evidence: Evidence,
     low_serves: bool,
     pub(super) phase: Phase,
-    from_low: Progress,
-    from_high: Progress,
+    pub(super) from_low: Progress,
+    pub(super) from_high: Progress,
     /// Directions that a FIN has ended: of the lower end, of the higher one.
     ended: [bool; 2],
     /// Packets of the lower end, of the higher one, are in the file.
@@ -163,7 +165,10 @@ impl Flow {
             _ => {
                 if packet.rst {
                     self.release(Release::All, handle);
-                    self.phase = Phase::Over;
+                    let (sent, _) = self.directions(low_sent);
+                    if sent.expected().is_none_or(|next| may_end(next, packet.seq)) {
+                        self.phase = Phase::Over;
+                    }
                 }
                 self.emit(packet, handle);
                 self.release(Release::Ready, handle);
@@ -292,35 +297,6 @@ impl Flow {
         }
     }
 
-    /// What the packet acknowledges and the file does not have, as segments without payload.
-    fn emit_missing(&mut self, packet: &Packet<'_>, handle: &mut dyn FnMut(&Segment<'_>)) {
-        let Some(ack) = packet.ack else { return };
-        let low_sent = self.ends.low_sent(packet);
-        let (sent, received) = self.directions(low_sent);
-        // The receiver of these bytes is the packet's sender, of whom they may have acknowledged
-        // all that is known.
-        let heard = sent.expected().unwrap_or(packet.seq);
-        let start = received.at_start();
-        let mut missing = Vec::new();
-        received.give_up(ack, &mut |seq, len| missing.push((seq, len)));
-        for (at, (seq, len)) in missing.into_iter().enumerate() {
-            let bytes = Packet {
-                source: packet.destination,
-                destination: packet.source,
-                seq,
-                ack: Some(heard),
-                fin: false,
-                rst: false,
-                syn: false,
-                urgent: None,
-                wire_len: len,
-                payload: &[],
-                ..*packet
-            };
-            handle(&self.segment(&bytes, seq, seq, heard, start && at == 0));
-        }
-    }
-
     pub(super) fn emit(&mut self, packet: &Packet<'_>, handle: &mut dyn FnMut(&Segment<'_>)) {
         let mut packet = *packet;
         if packet.rst {
@@ -346,6 +322,7 @@ impl Flow {
         }
         let expected = sent.taken_before(seq).unwrap_or(seq);
         let start = sent.at_start();
+        let stands = sent.stands_at(seq);
         if !packet.rst {
             sent.saw(seq, packet.wire_len, packet.fin);
         }
@@ -355,12 +332,14 @@ impl Flow {
                 self.phase = Phase::Over;
             }
         }
-        if packet.is_useful() || packet.urgent.is_some() {
+        // What an end has received says more where the other one is not in the file.
+        let says = packet.is_useful() || packet.urgent.is_some();
+        if says || stands && packet.ack.is_some() && !packet.syn && self.seen != [true; 2] {
             handle(&self.segment(&packet, seq, expected, ack, start));
         }
     }
 
-    fn segment<'a>(
+    pub(super) fn segment<'a>(
         &self,
         packet: &Packet<'a>,
         seq: u32,
@@ -390,4 +369,12 @@ impl Flow {
             ..Segment::new(self.socket, direction, (local, remote), packet.payload)
         }
     }
+}
+
+/// A reset with this number may be one that its receiver takes: it is where the sender stands, or
+/// bytes before it are not in the file.
+fn may_end(next: u32, seq: u32) -> bool {
+    /// No window is larger, but few.
+    const MOST: i32 = 16 * 1024 * 1024;
+    (0..MOST).contains(&distance(next, seq))
 }

@@ -98,6 +98,7 @@ impl Flows {
             Belongs::Next(earlier) => {
                 self.held_bytes -= flow.size();
                 flow.release_all(handle);
+                flow.close(earlier.first().map_or(packet.time, Held::time), handle);
                 let first = earlier.first().map_or(*packet, Held::packet);
                 *flow = Flow::new(ends, spare, &first, now);
                 self.sockets = spare.0;

@@ -85,6 +85,10 @@ impl Held {
         self.source
     }
 
+    pub(super) const fn time(&self) -> Nanos {
+        self.time
+    }
+
     pub(super) const fn size(&self) -> usize {
         self.payload.len()
     }

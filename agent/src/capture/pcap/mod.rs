@@ -15,6 +15,7 @@ mod flow;
 mod flows;
 mod frame;
 mod held;
+mod missing;
 mod packet;
 mod progress;
 mod role;

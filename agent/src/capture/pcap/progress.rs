@@ -129,6 +129,11 @@ impl Progress {
         self.is_opened() && self.next == self.first
     }
 
+    /// The position is `seq`, and it is not just the first number that was seen.
+    pub(super) fn stands_at(&self, seq: u32) -> bool {
+        self.expected() == Some(seq) && (self.is_opened() || self.next != self.first)
+    }
+
     /// A SYN before `first` is of this connection.
     pub(super) fn agrees(&self, first: u32) -> bool {
         match self.origin {

@@ -447,7 +447,11 @@ fn ends() {
         &["> POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nab"],
         &["POST /a \"ab\"/2+ !shutdown"],
     );
-    check(&["> GET /a HTTP/1.1\r\nHo", "<rst"], &["lost head_cut 1"]);
+    let cut = "> GET /a HTTP/1.1\r\nHost: x\r\nAcc";
+    check(&[cut, "<rst"], &["GET /a \"\"/0+ !request_cut"]);
+    check(&[cut, ">fin"], &["GET /a \"\"/0+ !request_cut"]);
+    check(&[cut, "<fin", ">fin"], &["GET /a \"\"/0+ !request_cut"]);
+    check(&[cut], &["GET /a \"\"/0+ !shutdown"]);
     check(&["> GET /a HT", ">fin"], &["lost head_cut 1"]);
     check(&["> GET /a HT"], &["lost head_cut 1"]);
     check(&["> GE", ">fin"], &[]);

@@ -50,6 +50,7 @@ impl File {
         let mut header = TcpHeader::new(from.1, to.1, self.next[who as usize], 512);
         header.syn = flags.contains('S');
         header.fin = flags.contains('F');
+        header.rst = flags.contains('R');
         header.ack = flags != "S";
         if header.ack {
             header.acknowledgment_number = self.next[who.other() as usize];
@@ -60,7 +61,7 @@ impl File {
             .write(&mut bytes, payload)
             .unwrap();
         self.next[who as usize] +=
-            u32::try_from(payload.len()).unwrap() + u32::from(!flags.is_empty());
+            u32::try_from(payload.len()).unwrap() + u32::from(flags.contains(['S', 'F']));
         let kept = bytes.len().min(self.kept);
         for value in [1_700_000_000 + millis / 1000, millis % 1000 * 1000] {
             self.out.extend_from_slice(&value.to_le_bytes());
@@ -251,6 +252,102 @@ fn requests_alone_of_which_bytes_are_missing() {
             .filter_map(|line| line.split(' ').nth(1))
             .collect();
         assert_eq!(targets, ["/a", "/b"], "{opened}");
+    }
+}
+
+/// Requests are missing. What the client had received before them shows where the next begins.
+#[test]
+fn requests_alone_of_which_some_are_missing() {
+    for opened in OPENED {
+        for (first, many) in [(0, 1), (0, 2), (1, 1), (1, 3), (2, 2), (3, 1)] {
+            if !opened && first == 0 {
+                // They are older than the file.
+                continue;
+            }
+            let mut file = File::new(usize::MAX);
+            if opened {
+                file.packet(0, CLIENT, "S", b"");
+                file.unseen(SERVER, 1);
+                file.say(1, CLIENT, "");
+            }
+            let mut expected = Vec::new();
+            for n in 0..6 {
+                let request = format!("GET /{n} HTTP/1.1\r\nHost: x\r\n\r\n");
+                match (first..first + many).contains(&n) {
+                    true => file.unseen(CLIENT, u32::try_from(request.len()).unwrap()),
+                    false => {
+                        file.say(100 + 100 * n, CLIENT, request);
+                        expected.push(format!("/{n}"));
+                    }
+                }
+                file.unseen(SERVER, 55);
+                file.say(150 + 100 * n, CLIENT, "");
+            }
+            let lines = file.read();
+            let targets = lines.iter().filter_map(|line| line.split(' ').nth(1));
+            let targets: Vec<_> = targets.collect();
+            assert_eq!(targets, expected, "{opened} {first} {many} {lines:#?}");
+        }
+    }
+}
+
+/// The first request of a connection without its SYN comes in small segments.
+#[test]
+fn small_segments_at_the_beginning() {
+    for len in 1..=20 {
+        let mut file = File::new(usize::MAX);
+        for part in b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n".chunks(len) {
+            file.say(1, CLIENT, part);
+        }
+        file.say(2, SERVER, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(file.read(), ["GET /a \"\" -> 200 \"\" 1 ms"], "{len}");
+    }
+}
+
+/// Resets that their receiver has not taken: their numbers are of another time.
+#[test]
+fn stray_resets() {
+    let away = [-70_000, -1, 1, 200_000, 20_000_000, i32::MAX - 5, i32::MIN];
+    for away in away.map(i32::cast_unsigned) {
+        for who in [CLIENT, SERVER] {
+            let mut file = File::new(usize::MAX);
+            file.packet(0, CLIENT, "S", b"");
+            file.packet(1, SERVER, "SA", b"");
+            let ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            for (at, target) in [(10, "/a"), (1000, "/b"), (2000, "/c")] {
+                file.say(at, CLIENT, format!("GET {target} HTTP/1.1\r\n\r\n"));
+                let next = file.next[who as usize];
+                file.next[who as usize] = next.wrapping_add(away);
+                file.packet(at + 1, who, "R", b"");
+                file.next[who as usize] = next;
+                file.say(at + 100, SERVER, ok);
+            }
+            let whole = ["/a", "/b", "/c"].map(|t| format!("GET {t} \"\" -> 200 \"\" 100 ms"));
+            assert_eq!(file.read(), whole, "{away} {who:?}");
+        }
+    }
+}
+
+/// The same ports again: what was in flight has ended when the new connection begins.
+#[test]
+fn ports_of_a_connection_that_is_in_flight_are_used_again() {
+    for wait in [1, 3000, 90_000] {
+        let mut file = File::new(usize::MAX);
+        file.packet(0, CLIENT, "S", b"");
+        file.packet(1, SERVER, "SA", b"");
+        file.say(2, CLIENT, "GET /a HTTP/1.1\r\n\r\n");
+        file.next = [777_777, 888_888];
+        file.packet(2 + wait, CLIENT, "S", b"");
+        file.packet(3 + wait, SERVER, "SA", b"");
+        file.say(4 + wait, CLIENT, "GET /b HTTP/1.1\r\n\r\n");
+        file.say(
+            5 + wait,
+            SERVER,
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        );
+        file.packet(600_000, SERVER, "F", b"");
+        let first = format!("GET /a \"\" !no_response {wait} ms");
+        assert_eq!(file.read(), [&first, "GET /b \"\" -> 200 \"\" 1 ms"]);
     }
 }
 

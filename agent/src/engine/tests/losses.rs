@@ -137,17 +137,115 @@ fn a_whole_request() {
     );
 }
 
+/// The response of the first request after them shows that it is one.
 #[test]
-fn a_whole_exchange() {
-    // Whether the request after it is the first after it cannot be known; the one after that can.
-    check(
-        &[GET_A, A, &lost(GET_B), &lost(B), GET_C, C, GET_A, A],
-        &[
-            "GET /a \"\" -> 200 \"a\"",
-            "GET /a \"\" -> 200 \"a\"",
-            "lost response_only 1",
-        ],
-    );
+fn whole_exchanges() {
+    let [get, response] = [
+        |n: usize| format!("> GET /{n} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        |n: usize| format!("< HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{n}"),
+    ];
+    for before in 0..3 {
+        for missing in 1..4 {
+            let mut script = Vec::new();
+            let mut expected = Vec::new();
+            for n in 0..before + missing + 3 {
+                let is_lost = (before..before + missing).contains(&n);
+                for step in [get(n), response(n)] {
+                    script.push(if is_lost { lost(&step) } else { step });
+                }
+                if !is_lost {
+                    expected.push(format!("GET /{n} \"\" -> 200 \"{n}\""));
+                }
+            }
+            let script: Vec<_> = script.iter().map(String::as_str).collect();
+            let expected: Vec<_> = expected.iter().map(String::as_str).collect();
+            check(&script, &expected);
+        }
+    }
+}
+
+/// The beginning of a request is missing, and the end of its response.
+#[test]
+fn the_beginning_and_the_end_of_an_exchange() {
+    let response = |missing: usize| {
+        let body = "b".repeat(100 - missing);
+        format!("< HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{body}")
+    };
+    for rest in [None, Some("> : x\r\n\r\n")] {
+        for missing in [1, 24, 26, 100] {
+            let whole = response(missing);
+            let end = format!("<-{}", "b".repeat(missing));
+            let mut script = vec![GET_A, A, ">-POST /b HTTP/1.1\r\nHost"];
+            script.extend(rest);
+            script.extend([whole.as_str(), end.as_str(), GET_C, C, GET_B, B]);
+            check(
+                &script,
+                &[
+                    "GET /a \"\" -> 200 \"a\"",
+                    "GET /c \"\" -> 200 \"c\"",
+                    "GET /b \"\" -> 200 \"b\"",
+                    "lost response_only 1",
+                ],
+            );
+        }
+    }
+}
+
+/// After missing bytes of both sides: what follows may be a request, or the body of one.
+#[test]
+fn after_missing_bytes_of_both_sides() {
+    let head = ">-POST /b HTTP/1.1\r\nContent-Length: 40\r\n\r\n";
+    let fake = "> GET /fake HTTP/1.1\r\n\r\n";
+    let end = ["GET /a \"\" -> 200 \"a\"", "GET /b \"\" -> 200 \"b\""];
+    // More of a body follows, or is missing.
+    for more in ["> of a body", ">-of a body"] {
+        let script = [GET_A, A, &lost(GET_C), &lost(C), head, fake, more, C];
+        let mut run = Run::new(Limits::default());
+        run.feed(&wire(Side::Server, &[&script[..], &[GET_B, B]].concat()).packets);
+        run.finish();
+        assert_eq!(&run.story()[..2], end, "{more}");
+        assert_eq!(run.output.exchanges.len(), 2);
+    }
+    // What is missing is the word that the client may go on.
+    let script = [GET_A, A, head, "<-HTTP/1.1 100 Continue\r\n\r\n", fake, C];
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire(Side::Server, &[&script[..], &[GET_B, B]].concat()).packets);
+    run.finish();
+    assert_eq!(&run.story()[..2], end);
+    assert_eq!(run.output.exchanges.len(), 2);
+    // A request whose response is missing, too, is shown without.
+    let [get, response] = [lost(GET_C), lost(C)];
+    for side in [&[GET_C, &response][..], &[GET_C]] {
+        let script = [&[GET_A, A, &get, &response], side].concat();
+        let mut run = Run::new(Limits::default());
+        let next: &[&str] = if side.len() > 1 { &[GET_B, B] } else { &[] };
+        run.feed(&wire(Side::Client, &[&script[..], next].concat()).packets);
+        run.finish();
+        let story = run.story();
+        assert!(story[1].starts_with("GET /c \"\" !"), "{story:?}");
+        assert_eq!(story.len(), 2 + next.len() / 2, "{story:?}");
+    }
+}
+
+/// A response that does not wait for the rest of a request's head.
+#[test]
+fn a_head_that_is_not_waited_for() {
+    let long = "c".repeat(12_000);
+    let timeout = "< HTTP/1.1 408 Request Timeout\r\nContent-Length: 3\r\n\r\nbad";
+    for head in [
+        "> GET /slow HTTP/1.1\r\nHost: x\r\nUser",
+        &format!("> GET /slow HTTP/1.1\r\nCookie: {long}"),
+        "> GET /slow",
+    ] {
+        for rest in [&[][..], &["> -Agent: "], &["> -Agent: x\r\n\r\n"]] {
+            let shown = "GET /slow \"\"/0+ -> 408 \"bad\" !request_cut";
+            check(&[&[head, timeout], rest].concat(), &[shown]);
+            check(
+                &[&[GET_A, A, head, timeout], rest].concat(),
+                &["GET /a \"\" -> 200 \"a\"", shown],
+            );
+        }
+    }
 }
 
 #[test]

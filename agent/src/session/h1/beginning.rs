@@ -12,19 +12,27 @@ pub(crate) fn is_plain_request(class: Class, bytes: &[u8]) -> bool {
     }
 }
 
+/// The methods of RFC 9110, and that of RFC 5789.
+const METHODS: [&[u8]; 9] = [
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"CONNECT ",
+    b"OPTIONS ",
+    b"TRACE ",
+    b"PATCH ",
+];
+
+/// The first bytes of a request line: so few that even the method may not be whole, or as in
+/// [`is_known_request`].
+pub(crate) fn may_be_known_request(bytes: &[u8]) -> bool {
+    METHODS.iter().any(|method| method.starts_with(bytes)) || is_known_request(bytes)
+}
+
 /// A request line that is not whole, but begins with a method of RFC 9110 and a target.
 pub(crate) fn is_known_request(bytes: &[u8]) -> bool {
-    const METHODS: [&[u8]; 9] = [
-        b"GET ",
-        b"HEAD ",
-        b"POST ",
-        b"PUT ",
-        b"DELETE ",
-        b"CONNECT ",
-        b"OPTIONS ",
-        b"TRACE ",
-        b"PATCH ",
-    ];
     METHODS
         .iter()
         .filter_map(|method| bytes.strip_prefix(*method))

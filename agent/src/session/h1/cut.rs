@@ -4,13 +4,13 @@
 use super::super::Context;
 use super::super::quiescent::is_interim;
 use super::beginning::is_known_request;
-use super::state::{Requests, Responses};
+use super::state::{Cut, Pairing, Requests, Responses};
 use super::{H1, decide_claim};
 use crate::exchange::{Partial, Progress};
 use crate::flow::Nanos;
-use crate::http::h1::{self, Reader};
+use crate::http::h1::{self, Class, Reader, classify};
 use crate::ledger::Dropped;
-use crate::transport::Gap;
+use crate::transport::{Chunk, Gap};
 
 impl H1 {
     /// The head of a request is cut. `bytes`: its first. False: they do not say what is requested.
@@ -32,6 +32,52 @@ impl H1 {
         true
     }
 
+    /// Nothing more comes of a request whose head is not whole. It is shown if its first line says
+    /// what is requested, else it is counted.
+    pub(super) fn request_head_over(
+        &mut self,
+        (reason, otherwise): (Partial, Dropped),
+        now: Nanos,
+        cx: &mut Context<'_>,
+    ) {
+        if let Some(bytes) = self.partial_request()
+            && matches!(classify(&bytes), Class::Request | Class::OddRequest)
+            && self.request_head_cut(&bytes, reason, now, cx)
+        {
+            return;
+        }
+        self.head_cut(otherwise, cx);
+    }
+
+    /// A response begins that does not wait for the rest of a request's head, which its sender has
+    /// received in part: that request is shown as far as it came.
+    pub(super) fn responds_early(&mut self, response: &Chunk<'_>, cx: &mut Context<'_>) {
+        let received = self
+            .started
+            .is_some_and(|started| response.heard > Some(started.offset));
+        if received
+            && self.in_flight.is_empty()
+            && self.pairing != Pairing::Lost
+            && !is_interim(response.bytes)
+            && let Some(bytes) = self.partial_request()
+        {
+            self.request_head_cut(&bytes, Partial::RequestCut, response.time, cx);
+            let [requests, _] = &self.spoken;
+            self.cut = requests.end().map(|at| Cut { at, early: true });
+        }
+    }
+
+    /// The first bytes of a request whose head is being read.
+    fn partial_request(&self) -> Option<Vec<u8>> {
+        let Requests::Reading(reader) = &self.requests else {
+            return None;
+        };
+        if self.doubt.is_some() || self.started.is_none() {
+            return None;
+        }
+        reader.partial_head().map(<[u8]>::to_vec)
+    }
+
     /// Bytes are missing in the head of a request, or between two requests.
     pub(super) fn gap_before_a_body(&mut self, gap: &Gap, cx: &mut Context<'_>) {
         let Requests::Reading(reader) = &self.requests else {
@@ -41,7 +87,12 @@ impl H1 {
         if let Some(bytes) = bytes
             && self.request_head_cut(&bytes, Partial::GapInHead, gap.time, cx)
         {
-            self.cut_at = Some(gap.end());
+            self.cut = Some(Cut {
+                at: gap.end(),
+                early: false,
+            });
+            let [requests, _] = &mut self.spoken;
+            requests.breaks_off();
             return;
         }
         if self.started.is_some() {

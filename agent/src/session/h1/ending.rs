@@ -23,11 +23,12 @@ impl H1 {
     /// Nothing more comes: everything in flight is emitted or counted.
     pub(crate) fn finish(&mut self, end: End, now: Nanos, cx: &mut Context<'_>) {
         let head = match end {
-            End::Gone | End::Shutdown => Dropped::HeadCut,
-            End::Evicted => Dropped::Evicted,
+            End::Gone => (Partial::RequestCut, Dropped::HeadCut),
+            End::Shutdown => (Partial::Shutdown, Dropped::HeadCut),
+            End::Evicted => (Partial::Evicted, Dropped::Evicted),
         };
         self.decide(now, cx);
-        self.head_cut(head, cx);
+        self.request_head_over(head, now, cx);
         self.take_bodies(|_| true);
         let paired = !cx.one_sided && !matches!(self.responses, Responses::Seek);
         let unpaired = self.unpaired(cx.one_sided);
@@ -58,7 +59,7 @@ impl H1 {
     /// Emits what began before `oldest`, as it stands. Its place in the order stays.
     pub(crate) fn expire(&mut self, oldest: Nanos, now: Nanos, cx: &mut Context<'_>) {
         if self.started.is_some_and(|started| started.time <= oldest) {
-            self.head_cut(Dropped::HeadCut, cx);
+            self.request_head_over((Partial::MaxAge, Dropped::HeadCut), now, cx);
             self.requests_lost();
         }
         let old = |exchange: &InFlight| exchange.began().is_some_and(|began| began <= oldest);

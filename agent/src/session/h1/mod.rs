@@ -40,6 +40,8 @@
 //!   will begin;
 //! * if the requests were lost track of, a request is believed only at a quiescent point whose two
 //!   sides were both seen: then the first bytes after it are not in the middle of anything;
+//! * if bytes of both sides are missing right before what looks like a request, its response has to
+//!   confirm it, as for the next kind;
 //! * a connection that was there before the agent is picked up at the first bytes of a request, if
 //!   they are a whole request line at the start of a segment, and if, when the response begins,
 //!   they are a whole request and nothing else, all of which the server had received. (The middle
@@ -68,7 +70,7 @@ mod responses;
 mod resync;
 mod state;
 mod switched;
-pub(crate) use beginning::{is_known_request, is_plain_request};
+pub(crate) use beginning::{is_known_request, is_plain_request, may_be_known_request};
 pub(crate) use ending::End;
 pub(crate) use switched::Switched;
 
@@ -79,7 +81,7 @@ use self::alone::Alone;
 use self::claim::{decide_claim, set_claim_apart};
 use self::doubt::Doubt;
 use self::passed::Passed;
-use self::state::{LastRequest, Pairing, Pickup, Recognition, Requests, Responses, Started};
+use self::state::{Cut, LastRequest, Pairing, Pickup, Recognition, Requests, Responses, Started};
 use super::quiescent::Spoken;
 use super::{Context, Messages};
 use crate::exchange::{InFlight, Progress};
@@ -111,8 +113,8 @@ pub(crate) struct H1 {
     doubtful: Option<Anomalies>,
     /// Requests may be none since.
     doubt: Option<Box<Doubt>>,
-    /// Where the missing bytes end that cut the head of the last request.
-    cut_at: Option<Offset>,
+    /// The head of the last request is cut.
+    cut: Option<Cut>,
     /// Responses that may still come to requests that are emitted or dropped already.
     owed: u32,
     /// Responses of a capture that has no requests.
@@ -179,7 +181,7 @@ impl H1 {
             current: false,
             doubtful: None,
             doubt: None,
-            cut_at: None,
+            cut: None,
             owed: 0,
             alone: None,
             spoken,
@@ -234,6 +236,12 @@ impl H1 {
                 self.spoken[Messages::Responses as usize].response(&whole);
             }
         }
+    }
+
+    /// Its sender has received the other direction up to here.
+    pub(crate) fn heard(&mut self, direction: Direction, offset: Offset) {
+        let messages = self.messages(direction);
+        self.spoken[messages as usize].hears(offset);
     }
 
     /// Bytes are missing.
@@ -370,7 +378,7 @@ impl H1 {
         self.refute(now, cx);
         match self.pickup {
             Pickup::Unconfirmed if !cx.one_sided => self.drop_unconfirmed(cx),
-            Pickup::Unconfirmed | Pickup::Certain => self.pickup = Pickup::Certain,
+            Pickup::Unconfirmed | Pickup::Likely | Pickup::Certain => self.pickup = Pickup::Certain,
         }
         self.take_bodies(|exchange| exchange.progress != Progress::Done);
         let reason = self.unpaired(cx.one_sided);

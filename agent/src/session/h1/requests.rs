@@ -31,7 +31,7 @@ impl H1 {
                         if self.doubts(chunk, proven, cx) {
                             return;
                         }
-                        if self.pickup == Pickup::Unconfirmed && !self.in_flight.is_empty() {
+                        if self.pickup != Pickup::Certain && !self.in_flight.is_empty() {
                             if !self.may_be_pipelined(chunk, cx) {
                                 self.goes_on_too_soon(chunk, cx);
                                 return;
@@ -354,7 +354,7 @@ impl H1 {
     }
 
     pub(super) fn request_fin(&mut self, now: Nanos, cx: &mut Context<'_>) {
-        self.head_cut(Dropped::HeadCut, cx);
+        self.request_head_over((Partial::RequestCut, Dropped::HeadCut), now, cx);
         self.request_cut(now, cx);
         self.requests = Requests::Ended;
     }

@@ -62,7 +62,7 @@ impl H1 {
     /// The first byte of a response. `false`: there is no request that it belongs to.
     fn response_begins(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) -> bool {
         // An interim response may come at any time: the final one has to confirm the request.
-        if self.pickup == Pickup::Unconfirmed && !is_interim(chunk.bytes) {
+        if self.pickup != Pickup::Certain && !is_interim(chunk.bytes) {
             if !self.asked_once(chunk) {
                 self.misjoined(chunk.time, cx);
                 self.response_alone(chunk, false, cx);
@@ -70,6 +70,7 @@ impl H1 {
             }
             self.pickup = Pickup::Certain;
         }
+        self.responds_early(chunk, cx);
         match self.in_flight.front_mut() {
             Some(exchange) if exchange.progress == Progress::Awaited => {
                 exchange.progress = Progress::Began(chunk.time);

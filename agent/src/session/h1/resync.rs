@@ -3,7 +3,7 @@
 use super::super::Context;
 use super::H1;
 use super::beginning::{empty_lines, is_known_request, is_plain_request};
-use super::state::{Pairing, Pickup, Recognition, Requests, Responses};
+use super::state::{Cut, Pairing, Pickup, Recognition, Requests, Responses};
 use crate::exchange::Partial;
 use crate::flow::Nanos;
 use crate::http::h1::{Class, Reader, classify};
@@ -90,8 +90,16 @@ impl H1 {
             // A response may come before the end of its request: it is not the rest of that.
             let is_text = bytes.first().is_none_or(u8::is_ascii_graphic);
             let may_be = matches!(looks, Class::Request | Class::OddRequest | Class::Undecided);
-            return is_text && may_be;
+            // A response did not wait for the end of a head: what follows may be the rest of that.
+            let is_rest = |cut: Cut| cut.early && cut.at == chunk.offset;
+            let is_plain = is_known_request(bytes) || is_plain_request(looks, bytes);
+            return is_text && may_be && (is_plain || !self.cut.is_some_and(is_rest));
         }
+        // Bytes of both sides are missing, and may be the end of an exchange: the response will
+        // show whether this is the next one.
+        let is_next = self.pairing == Pairing::InOrder
+            && requests.may_go_on(chunk)
+            && responses.may_have_ended(chunk);
         // What follows an interim response is the body that it asked for.
         let joins = self.pairing == Pairing::InOrder
             && requests.is_unseen()
@@ -100,7 +108,7 @@ impl H1 {
         // Where no response is seen, it is enough that the client has received something since.
         let joins = joins || cx.one_sided && requests.was_responded(chunk);
         let begins = looks == Class::Undecided && is_known_request(bytes);
-        joins && (begins || is_plain_request(looks, bytes))
+        (joins || is_next) && (begins || is_plain_request(looks, bytes))
     }
 
     /// Both directions are read anew from a quiescent point on; only the requests where nothing can
@@ -118,9 +126,10 @@ impl H1 {
         self.doubtful = None;
         self.owed = 0;
         let [_, responses] = &self.spoken;
-        self.pickup = match responses.is_quiescent(chunk) {
-            true => Pickup::Certain,
-            false => Pickup::Unconfirmed,
+        self.pickup = match self.recognition {
+            _ if responses.is_quiescent(chunk) => Pickup::Certain,
+            Recognition::Proven => Pickup::Likely,
+            _ => Pickup::Unconfirmed,
         };
         self.responses = match (&self.responses, responses.end()) {
             (Responses::Ended, _) => Responses::Ended,
@@ -138,7 +147,7 @@ impl H1 {
             Requests::Reading(reader) => reader.is_between(),
             Requests::Hold(early) => early.len == 0,
             // As far as the capture has its head.
-            Requests::Seek => self.cut_at.is_some() && self.cut_at == requests.end(),
+            Requests::Seek => self.cut.is_some_and(|cut| Some(cut.at) == requests.end()),
             Requests::Ended => self.in_flight.iter().all(|exchange| exchange.requested),
         };
         // A FIN counts as one.

@@ -24,6 +24,15 @@ pub(super) struct LastRequest {
     pub(super) heard: Option<Offset>,
 }
 
+/// What there is of a request's head ends before the head does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Where the missing bytes end, or what came before the response.
+    pub(super) at: Offset,
+    /// Nothing is missing: its rest may follow, and begins no request.
+    pub(super) early: bool,
+}
+
 /// Whether it is HTTP at all.
 ///
 /// ```text
@@ -55,11 +64,15 @@ pub(super) enum Pairing {
     Lost,
 }
 
-/// What vouches for the first request of a connection that was picked up mid-stream.
+/// What vouches for the first request of a connection that was picked up mid-stream, or after
+/// missing bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pickup {
     /// Its first byte, or a quiescent point.
     Certain,
+    /// Its looks, on a connection that is known to speak HTTP: its response has to confirm it. If
+    /// that is missing, it is shown without.
+    Likely,
     /// Nothing but its looks: its response has to confirm it.
     Unconfirmed,
 }

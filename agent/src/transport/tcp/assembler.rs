@@ -416,6 +416,7 @@ mod tests {
                 if chunk.boundary { "" } else { "~" }
             ),
             Item::Gap(gap) => format!("{}{}", if gap.skipped { "skip " } else { "gap " }, gap.len),
+            Item::Heard(offset) => format!("heard {offset:?}"),
             Item::Conflict { first } => format!("conflict {first}"),
             Item::Urgent => "urgent".into(),
             Item::End { .. } => "fin".into(),

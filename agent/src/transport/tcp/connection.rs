@@ -117,14 +117,8 @@ impl Tcp {
         };
         if segment.rst {
             // What a reset carries is no part of the stream (RFC 9293 §3.5.2).
-            return match reset::judge(&own.assembler, segment, gate) {
-                Verdict::Ignored => Progress::Open,
-                Verdict::Over => Progress::Reset,
-                Verdict::Waits(overtaking) => {
-                    reset::wait(reset, overtaking);
-                    Progress::Open
-                }
-            };
+            let verdict = reset::judge(&own.assembler, segment, gate, bounds.positions);
+            return act(verdict, reset);
         }
         reset::refute(reset);
         other.assembler.anchor(segment.ack, is_certain(segment));
@@ -149,6 +143,12 @@ impl Tcp {
                 receiver(direction, item);
             }),
         );
+        if !bounds.positions && is_silent(segment, &own.assembler) {
+            receiver(
+                direction,
+                Item::Heard(other.assembler.at().offset(segment.ack)),
+            );
+        }
         if let Some(offset) = spoken {
             own.window.spoke(offset);
             other.window.heard();
@@ -333,6 +333,23 @@ impl Tcp {
 /// the first byte on.
 const fn is_certain(segment: &Segment<'_>) -> bool {
     matches!(segment.direction, Direction::Egress) || segment.start
+}
+
+/// Does what is to be done at a reset.
+fn act(verdict: Verdict, waiting: &mut Option<Reset>) -> Progress {
+    match verdict {
+        Verdict::Ignored => Progress::Open,
+        Verdict::Over => Progress::Reset,
+        Verdict::Waits(overtaking) => {
+            reset::wait(waiting, overtaking);
+            Progress::Open
+        }
+    }
+}
+
+/// Nothing but an acknowledgement, where the direction stands.
+fn is_silent(segment: &Segment<'_>, own: &Assembler) -> bool {
+    segment.wire_len == 0 && !segment.fin && own.position() == Some(segment.seq)
 }
 
 /// Notes the first byte that is handed on.

@@ -33,17 +33,24 @@ pub(super) enum Verdict {
 
 /// Judges a reset in the direction that `own` puts in order.
 ///
-/// Those that a socket sends are its own. Those that it receives it takes only at the number that
-/// it expects, and challenges others (RFC 5961 §3.2): a reset that overtook bytes comes again.
-/// Linux also takes one at the end of what it has beyond a hole (`tcp_validate_incoming`).
+/// Those that a socket sends are its own, where sockets are captured (`owned`). In a file, anyone
+/// may have sent them: one with a number that was acknowledged before, or far ahead, is not taken;
+/// before one that is ahead, bytes may be missing in the file, and what comes after shows it.
+///
+/// Those that a socket receives it takes only at the number that it expects, and challenges others
+/// (RFC 5961 §3.2): a reset that overtook bytes comes again. Linux also takes one at the end of
+/// what it has beyond a hole (`tcp_validate_incoming`).
 ///
 /// The hook runs before TCP has looked at what is in the socket's backlog, so it may take one at
 /// the end of what was received, too: that of the direction, or of a segment that waits, in the
 /// gate (`held`). Linux verifies the checksum of short packets before the hook runs; of one with a
 /// payload, nothing but silence shows that it was right.
-pub(super) fn judge(own: &Assembler, segment: &Segment<'_>, held: &Gate) -> Verdict {
-    let is_certain = segment.direction == Direction::Egress || is_certain(own, segment, held);
-    if !is_certain && !is_possible(own, segment, held) {
+pub(super) fn judge(own: &Assembler, segment: &Segment<'_>, held: &Gate, owned: bool) -> Verdict {
+    let is_sent = segment.direction == Direction::Egress;
+    let is_own = is_sent && (owned || own.position() == Some(segment.seq));
+    let is_certain = is_own || is_certain(own, segment, held);
+    let is_possible = is_possible(own, segment, held) || is_sent && is_near(own, segment);
+    if !is_certain && !is_possible {
         return Verdict::Ignored;
     }
     match is_certain && has_reached(own, segment.seq) {
@@ -79,6 +86,14 @@ fn is_certain(own: &Assembler, segment: &Segment<'_>, held: &Gate) -> bool {
         .position()
         .is_none_or(|position| distance(position, segment.seq) >= 0);
     is_exact && is_last && segment.wire_len == 0 && !held.reaches_past(segment.seq)
+}
+
+/// Some bytes lie between the position and a reset.
+fn is_near(own: &Assembler, segment: &Segment<'_>) -> bool {
+    /// No window is larger, but few.
+    const MOST: i32 = 16 * 1024 * 1024;
+    own.position()
+        .is_none_or(|position| (0..MOST).contains(&distance(position, segment.seq)))
 }
 
 /// A reset has the number that the socket expects, or will expect.
@@ -172,7 +187,11 @@ mod tests {
             rst: true,
             ..segment(way, seq, expected, payload)
         };
-        match judge(own, &rst, held) {
+        shown(judge(own, &rst, held, true))
+    }
+
+    fn shown(verdict: Verdict) -> &'static str {
+        match verdict {
             Verdict::Ignored => "ignored",
             Verdict::Over => "over",
             Verdict::Waits(reset) if reset.doubtful => "doubtful",
@@ -251,5 +270,27 @@ mod tests {
         let own = direction(way, false, false);
         check(&own, way, (15, 15), "over");
         check(&own, way, (30, 15), "waits");
+    }
+
+    #[test]
+    fn sent_in_a_file() {
+        let way = Direction::Egress;
+        let own = direction(way, false, false);
+        for (seq, verdict) in [
+            (15, "over"),
+            (14, "ignored"),
+            (15_u32.wrapping_sub(70_000), "ignored"),
+            (16, "doubtful"),
+            (200_015, "doubtful"),
+            (15 + (1 << 24), "ignored"),
+            (15 + (1 << 31), "ignored"),
+        ] {
+            let rst = Segment {
+                rst: true,
+                ..segment(way, seq, 15, b"")
+            };
+            let judged = shown(judge(&own, &rst, &Gate::default(), false));
+            assert_eq!(judged, verdict, "{seq}");
+        }
     }
 }
