@@ -303,7 +303,9 @@ impl Owners {
         Ok(())
     }
 
-    /// The process of a socket when the exchange with this index was emitted.
+    /// The process of a socket when the exchange with this index was emitted. One whose first known
+    /// process came later had that all the time: exchanges are not always numbered as the capture
+    /// numbered them, for it may have shown both ends of a connection, or another one.
     #[must_use]
     pub fn get(&self, index: u64, socket: SocketId) -> Option<&Arc<Process>> {
         self.at(PROCESS, index, socket)
@@ -317,10 +319,7 @@ impl Owners {
 
     fn at(&self, kind: u32, index: u64, socket: SocketId) -> Option<&Arc<Process>> {
         let known = self.known.get(&(kind, socket))?;
-        known
-            .iter()
-            .rev()
-            .find(|(from, _)| *from <= index)
-            .map(|(_, process)| process)
+        let found = known.iter().rev().find(|(from, _)| *from <= index);
+        found.or(known.first()).map(|(_, process)| process)
     }
 }
