@@ -11,8 +11,9 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The attempts for one batch.
 ///
 /// Between two of them is at least the longer of the backoff and of what the destination asked for,
-/// and at most `retry.max`. The backoff doubles with each attempt. A part of each wait is up to
-/// chance, so that agents that failed together do not come back together.
+/// and at most `retry.max`. The backoff doubles with each attempt. What is above it is up to
+/// chance, so that agents that failed together do not come back together; they stay apart where
+/// the backoff has come to `retry.max`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     backoff: Duration,
@@ -42,9 +43,7 @@ impl Schedule {
         let backoff = self
             .backoff
             .saturating_add(self.backoff.mul_f64(chance / 2.0));
-        // Room for chance is left below the bound: two thirds and half of that are the whole.
-        let most = (self.max / 3 * 2).max(self.backoff);
-        self.backoff = self.backoff.saturating_mul(2).min(most);
+        self.backoff = self.backoff.saturating_mul(2).min(self.max);
         let asked = asked.unwrap_or_default().min(LONGEST);
         let asked = asked.saturating_add(asked.mul_f64(chance / 10.0));
         backoff.max(asked).min(self.max)
@@ -99,11 +98,11 @@ mod tests {
 
     #[test]
     fn attempts_per_time() {
-        check(None, [2, 7, 19]);
+        check(None, [2, 6, 14]);
         // Zero, or a date that has passed, is no reason to hurry.
-        check(Some(Duration::ZERO), [2, 7, 19]);
-        check(Some(SECOND), [2, 7, 19]);
-        check(Some(SECOND * 10), [1, 6, 18]);
+        check(Some(Duration::ZERO), [2, 6, 14]);
+        check(Some(SECOND), [2, 6, 14]);
+        check(Some(SECOND * 10), [1, 6, 14]);
         // A day, and for ever: at most `retry.max`.
         check(Some(SECOND * 86400), [1, 2, 10]);
         check(Some(Duration::MAX), [1, 2, 10]);
@@ -119,11 +118,35 @@ mod tests {
             for step in 0..20 {
                 let wait = schedule.wait(asked, f64::from(step % 5) / 4.0);
                 let least = doubled.max(asked.unwrap_or_default()).min(max);
-                let least = least
-                    .min(max / 3 * 2)
-                    .max(asked.unwrap_or_default().min(max));
                 assert!(wait >= least && wait <= max, "{wait:?} of {least:?}");
                 doubled = doubled.saturating_mul(2);
+            }
+        }
+    }
+
+    #[test]
+    fn a_wait_is_never_below_the_backoff() {
+        for (initial, max) in [
+            (1000, 1000),
+            (900, 1000),
+            (500, 1000),
+            (600, 1000),
+            (1, 1000),
+        ] {
+            let config = config(
+                Duration::from_millis(initial),
+                Duration::from_millis(max),
+                SECOND * 60,
+            );
+            for chance in [0.0, 0.5, 1.0] {
+                let mut schedule = Schedule::new(&config);
+                let mut least = initial;
+                for _ in 0..20 {
+                    let wait = schedule.wait(None, chance);
+                    let bounds = Duration::from_millis(least)..=Duration::from_millis(max);
+                    assert!(bounds.contains(&wait), "{wait:?} is not in {bounds:?}");
+                    least = (least * 2).min(max);
+                }
             }
         }
     }
