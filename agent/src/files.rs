@@ -7,22 +7,20 @@
 //! folder opened before (openat(2)); what is found at its end is opened without following, and
 //! looked at before a byte is written.
 
-use std::collections::VecDeque;
+mod folder;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    CWD, FileType, Mode, OFlags, Stat, fchmod, fcntl_setfl, fstat, ftruncate, openat,
-};
+use rustix::fs::{FileType, Mode, OFlags, Stat, fchmod, fcntl_setfl, fstat, ftruncate, openat};
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// Links followed in the folders of one path, as many as Linux follows (path_resolution(7)).
-const MAX_LINKS: usize = 40;
+use self::folder::folder_of;
+
 /// What an output is made with: for its owner alone, whatever the umask.
 const PRIVATE: Mode = Mode::from_raw_mode(0o600);
 /// Times that a file which comes and goes is tried.
@@ -82,6 +80,8 @@ struct Identity(u64, u64);
 #[derive(Debug, Default)]
 pub struct Files {
     taken: Vec<(Identity, String)>,
+    /// Of them, those that are read.
+    read: Vec<(Identity, String)>,
     /// Descriptors among the outputs.
     inherited: Vec<i32>,
 }
@@ -91,16 +91,29 @@ impl Files {
     #[must_use]
     pub fn new() -> Self {
         let mut files = Self::default();
-        files.input("standard output", rustix::stdio::stdout());
+        if let Some(identity) = identity_of(rustix::stdio::stdout()) {
+            files.taken.push((identity, "standard output".to_owned()));
+        }
         files
     }
 
-    /// Takes a file that is read, or written by somebody else: nothing is written to it.
+    /// Takes a file that is read: nothing is written to it.
     pub fn input(&mut self, name: &str, file: impl AsFd) {
-        if let Ok(stat) = fstat(file)
-            && let Some(identity) = identity(&stat)
-        {
+        if let Some(identity) = identity_of(file) {
             self.taken.push((identity, name.to_owned()));
+            self.read.push((identity, name.to_owned()));
+        }
+    }
+
+    /// Whether a descriptor that the agent was started with may be written to.
+    ///
+    /// # Errors
+    /// When it leads to a file that is read.
+    pub fn inherited(&self, file: impl AsFd) -> Result<(), Refused> {
+        let found = identity_of(file);
+        match (self.read.iter()).find(|(read, _)| Some(*read) == found) {
+            Some((_, name)) => Err(Refused::Same(name.clone())),
+            None => Ok(()),
         }
     }
 
@@ -114,6 +127,7 @@ impl Files {
             if self.inherited.contains(&number) {
                 return Err(Refused::Same("another output".to_owned()));
             }
+            self.inherited(&output.file)?;
             self.inherited.push(number);
             return Ok(output);
         }
@@ -125,6 +139,10 @@ impl Files {
         }
         Ok(output)
     }
+}
+
+fn identity_of(file: impl AsFd) -> Option<Identity> {
+    identity(&fstat(file).ok()?)
 }
 
 /// Of what holds data; two writers to a device do each other no harm.
@@ -253,6 +271,16 @@ impl Drop for Output {
     }
 }
 
+/// A file without a name, which is gone when it is closed.
+///
+/// # Errors
+/// When the system says no.
+pub fn unnamed() -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let file = rustix::fs::open(std::env::temp_dir(), flags, PRIVATE)?;
+    Ok(File::from(file))
+}
+
 /// The descriptor that a path stands for.
 fn number(path: &Path) -> Option<i32> {
     match path.to_str()? {
@@ -315,79 +343,6 @@ fn existing(folder: BorrowedFd<'_>, name: &OsString) -> Result<(File, Kind), Ref
     fchmod(&file, PRIVATE)?;
     fcntl_setfl(&file, OFlags::empty())?;
     Ok((File::from(file), kind))
-}
-
-/// Opens the folder that a path's last part is in, and gives that part.
-fn folder_of(path: &Path) -> Result<(OwnedFd, OsString), Refused> {
-    if path.as_os_str().as_bytes().ends_with(b"/") {
-        return Err(Refused::Kind("folder"));
-    }
-    let mut left = parts(path);
-    let name = match left.pop_back() {
-        Some(Part::Name(name)) => name,
-        None if path.as_os_str().is_empty() => {
-            return Err(Refused::Io(io::ErrorKind::NotFound.into()));
-        }
-        Some(_) | None => return Err(Refused::Kind("folder")),
-    };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = |at: BorrowedFd<'_>, name: &str| openat(at, name, flags, Mode::empty());
-    let mut folder = open(CWD, ".")?;
-    let mut links = 0;
-    while let Some(part) = left.pop_front() {
-        let name = match part {
-            Part::Root => {
-                folder = open(CWD, "/")?;
-                continue;
-            }
-            Part::Up => {
-                folder = open(folder.as_fd(), "..")?;
-                continue;
-            }
-            Part::Name(name) => name,
-        };
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let next = openat(&folder, &name, flags, Mode::empty())?;
-        let stat = fstat(&next)?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
-            if stat.st_uid != 0 && stat.st_uid != rustix::process::geteuid().as_raw() {
-                return Err(Refused::FolderLink {
-                    folder: PathBuf::from(name),
-                    uid: stat.st_uid,
-                });
-            }
-            links += 1;
-            if links > MAX_LINKS {
-                return Err(Errno::LOOP.into());
-            }
-            // What this very link says; it may be another one by now under that name.
-            let target = rustix::fs::readlinkat(&next, "", Vec::new())?;
-            let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-            for part in parts(&target).into_iter().rev() {
-                left.push_front(part);
-            }
-            continue;
-        }
-        folder = next;
-    }
-    Ok((folder, name))
-}
-
-enum Part {
-    Root,
-    Up,
-    Name(OsString),
-}
-
-fn parts(path: &Path) -> VecDeque<Part> {
-    path.components()
-        .filter_map(|component| match component {
-            Component::RootDir => Some(Part::Root),
-            Component::ParentDir => Some(Part::Up),
-            Component::Normal(name) => Some(Part::Name(name.to_owned())),
-            Component::CurDir | Component::Prefix(_) => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]

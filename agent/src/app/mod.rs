@@ -169,7 +169,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             say(&format!("meshtap: {failure}\n"));
-            ExitCode::FAILURE
+            match failure {
+                // As for arguments that contradict each other.
+                Failure::Refused { .. } => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

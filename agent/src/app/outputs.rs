@@ -30,6 +30,11 @@ impl Outputs {
         let mut files = Files::new();
         if let Some(input) = input {
             files.input("what is read", input);
+            let stdout = files.inherited(rustix::stdio::stdout());
+            stdout.map_err(|reason| Failure::Refused {
+                path: "standard output".into(),
+                reason,
+            })?;
         }
         let mut open = |path: Option<&Path>| path.map(|path| output(&mut files, path)).transpose();
         let (record, har) = (open(record)?, open(args.har.as_deref())?);

@@ -3,6 +3,8 @@ use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::fs::CWD;
+
 use super::*;
 
 /// A folder of its own.
@@ -209,4 +211,37 @@ fn descriptors_of_ours() {
     assert!(files.output(Path::new("-")).unwrap().is_stdout());
     let again = files.output(Path::new("/dev/stdout")).unwrap_err();
     assert!(again.to_string().contains("another output"), "{again}");
+}
+
+#[test]
+fn an_inherited_descriptor_must_not_lead_to_an_input() {
+    let scratch = Scratch::new();
+    let open = |name: &str| {
+        let mut options = fs::OpenOptions::new();
+        let options = options.read(true).append(true).create(true);
+        options.open(scratch.path(name)).unwrap()
+    };
+    let (input, again, other) = (open("a"), open("a"), open("b"));
+    let mut files = Files::default();
+    files.input("what is read", &input);
+    assert!(files.inherited(&other).is_ok());
+    let refused = files.inherited(&again).unwrap_err().to_string();
+    assert_eq!(refused, "it is the same file as what is read");
+    // As an output of the command, too.
+    let output = |files: &mut Files, file: &File| {
+        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file));
+        files.output(Path::new(&path)).map(|output| output.kind())
+    };
+    assert!(matches!(output(&mut files, &again), Err(Refused::Same(_))));
+    assert_eq!(output(&mut files, &other).unwrap(), Kind::Inherited);
+    // Two readers and writers of a device do each other no harm.
+    let null = || {
+        File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .unwrap()
+    };
+    files.input("nothing", null());
+    assert!(files.inherited(null()).is_ok());
 }
