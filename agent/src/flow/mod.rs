@@ -12,7 +12,7 @@ pub use connection::{ConnectionId, MAX_DEPTH};
 pub use demand::{Demand, Guess};
 pub use endpoint::Endpoint;
 pub use offset::Offset;
-pub use peers::{Peers, TunnelClaims, TunnelSource};
+pub use peers::{Claim, Peers, TunnelClaims, TunnelSource};
 
 /// Nanoseconds of a monotonic clock (CLOCK_MONOTONIC for live capture; of the recording for a
 /// replay).

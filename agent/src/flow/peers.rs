@@ -22,12 +22,23 @@ pub struct Peers {
     pub server: Endpoint,
     /// The client's address as a PROXY protocol preamble claims it, when there was one.
     pub claimed_client: Option<Endpoint>,
+    /// The port that the client connected to, likewise.
+    pub claimed_port: Option<u16>,
     /// The same, where a trusted proxy sent the preamble.
     pub proxied_client: Option<Endpoint>,
     /// The peers of the tunnel (CONNECT, HBONE, an upgrade) that this connection runs through.
     pub outer: Option<Arc<Self>>,
     /// Of outer peers: what the request that opened the tunnel says of it.
     pub claims: TunnelClaims,
+}
+
+/// What a PROXY protocol preamble says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The client.
+    pub client: Endpoint,
+    /// The port that it connected to, where one can be read.
+    pub port: Option<u16>,
 }
 
 /// What the request that opened a tunnel says of it: claims of its sender. Addresses, and names
@@ -83,6 +94,25 @@ impl Peers {
             true => "https",
             false => "http",
         }
+    }
+
+    /// The same peers with what a PROXY protocol preamble says.
+    #[must_use]
+    pub fn claiming(self, claim: Option<Claim>) -> Self {
+        Self {
+            claimed_client: claim.map(|claim| claim.client),
+            claimed_port: claim.and_then(|claim| claim.port),
+            ..self
+        }
+    }
+
+    /// The ports of both ends, and those that a PROXY protocol preamble names.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        let claimed = self.claimed_client.map(|client| client.port());
+        [self.client.port(), self.server.port()]
+            .into_iter()
+            .chain(claimed)
+            .chain(self.claimed_port)
     }
 
     /// The claim of a PROXY protocol preamble is believed.

@@ -173,6 +173,7 @@ fn peers(number: u64, entry: &Entry) -> Peers {
         server: end(entry.server.as_deref(), port(url)),
         proxied_client: None,
         claimed_client: None,
+        claimed_port: None,
         outer: None,
         claims: TunnelClaims::default(),
     }

@@ -10,6 +10,7 @@ pub mod pattern;
 pub mod percent;
 mod reason;
 pub mod rpc;
+pub mod status;
 pub mod target;
 pub(crate) mod tunnel;
 

@@ -1,6 +1,8 @@
 //! Which exchanges are in scope: rules on path, host, method, status; kubelet probes; the agent's
 //! own exports.
 
+use std::ops::RangeInclusive;
+
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
 use super::PolicyError;
@@ -12,6 +14,7 @@ use super::path::Readings;
 use crate::exchange::Exchange;
 use crate::glob::Glob;
 use crate::http::pattern::{check_host, check_method};
+use crate::http::status;
 use crate::http::target::{path_and_query, split_port, split_query};
 
 /// The rules, compiled.
@@ -22,7 +25,7 @@ pub(super) struct Admission {
     paths: Choice<Paths>,
     hosts: Choice<Vec<Glob>>,
     methods: Choice<Vec<Glob>>,
-    statuses: Choice<Vec<(u16, u16)>>,
+    statuses: Choice<Vec<RangeInclusive<u16>>>,
 }
 
 impl Admission {
@@ -34,7 +37,9 @@ impl Admission {
             hosts: Choice::new(&settings.hosts, hosts)?,
             methods: Choice::new(&settings.methods, methods)?,
             statuses: Choice::new(&settings.statuses, |list| {
-                list.iter().map(|s| status_range(s)).collect()
+                let range =
+                    |text: &String| status::range(text).ok_or(PolicyError::Status(text.clone()));
+                list.iter().map(range).collect()
             })?,
         })
     }
@@ -78,10 +83,8 @@ impl Admission {
             && !self.statuses.open()
         {
             let status = response.head.status;
-            let within = |ranges: &Vec<(u16, u16)>| {
-                ranges
-                    .iter()
-                    .any(|&(low, high)| (low..=high).contains(&status))
+            let within = |ranges: &Vec<RangeInclusive<u16>>| {
+                ranges.iter().any(|range| range.contains(&status))
             };
             if !self.statuses.keeps(within) {
                 return Some(Skip::Status);
@@ -157,25 +160,6 @@ fn methods(patterns: &[String]) -> Result<Vec<Glob>, PolicyError> {
         Err(reason) => Err(PolicyError::Method(reason)),
     };
     patterns.iter().map(glob).collect()
-}
-
-/// `404`, `4xx`, `500-503`.
-fn status_range(text: &str) -> Result<(u16, u16), PolicyError> {
-    let number = |text: &str| text.parse().ok().filter(|n| (100..1000).contains(n));
-    let range = match text.split_once('-') {
-        Some((low, high)) => number(low).zip(number(high)),
-        None => match text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {
-            Some(class) => class
-                .parse()
-                .ok()
-                .filter(|c| (1..10).contains(c))
-                .map(|c: u16| (c * 100, c * 100 + 99)),
-            None => number(text).map(|n| (n, n)),
-        },
-    };
-    range
-        .filter(|(low, high)| low <= high)
-        .ok_or_else(|| PolicyError::Status(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -418,14 +402,21 @@ mod tests {
                     statuses: select(&["6"], &[]),
                     ..Config::default()
                 },
-                "status `6`",
+                "policy.statuses: `6`",
+            ),
+            (
+                Config {
+                    statuses: select(&["6xx"], &[]),
+                    ..Config::default()
+                },
+                "policy.statuses: `6xx`",
             ),
             (
                 Config {
                     statuses: select(&["500-400"], &[]),
                     ..Config::default()
                 },
-                "status `500-400`",
+                "policy.statuses: `500-400`",
             ),
         ] {
             let error = Admission::new(&settings).unwrap_err().to_string();

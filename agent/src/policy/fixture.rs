@@ -26,6 +26,7 @@ pub(crate) fn exchange(request: impl AsRef<[u8]>, response: impl AsRef<[u8]>) ->
             client: client.into(),
             server: server.into(),
             claimed_client: None,
+            claimed_port: None,
             proxied_client: None,
             outer: None,
             claims: crate::flow::TunnelClaims::default(),

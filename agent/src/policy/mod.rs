@@ -40,10 +40,10 @@ use sample::Threshold;
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum PolicyError {
     /// Outside 0 to 1.
-    #[error("sampling_ratio {0} is not between 0 and 1")]
+    #[error("policy.sampling_ratio: {0} is not between 0 and 1")]
     Ratio(f64),
     /// Not a regular expression.
-    #[error("path rule: {0}")]
+    #[error("policy.paths: {0}")]
     Path(String),
     /// A pattern that no host can match.
     #[error("policy.hosts: {0}")]
@@ -52,7 +52,7 @@ pub enum PolicyError {
     #[error("policy.methods: {0}")]
     Method(String),
     /// Not a status or a range of them.
-    #[error("status `{0}` is not like 404, 5xx or 500-503")]
+    #[error("policy.statuses: `{0}` is no status; write for example 404, 5xx or 500-503")]
     Status(String),
     /// See [`random`].
     #[error("the kernel gives no random numbers for trace ids")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::capture::Command;
 use crate::exchange::{Emitter, Exchange};
 use crate::flow::{
-    CgroupId, ConnectionId, Direction, Endpoint, Nanos, Peers, Side, SocketId, TunnelClaims,
+    CgroupId, Claim, ConnectionId, Direction, Endpoint, Nanos, Peers, Side, SocketId, TunnelClaims,
 };
 use crate::http::Bounds;
 use crate::http::h2::hpack;
@@ -149,7 +149,7 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// The peers of a connection whose requests take this direction.
-    pub(crate) fn peers(&self, requests: Direction, claimed_client: Option<Endpoint>) -> Peers {
+    pub(crate) fn peers(&self, requests: Direction, claim: Option<Claim>) -> Peers {
         let (side, client, server) = match requests {
             Direction::Ingress => (Side::Server, self.remote, self.local),
             Direction::Egress => (Side::Client, self.local, self.remote),
@@ -161,11 +161,13 @@ impl Origin {
             side,
             client,
             server,
-            claimed_client,
+            claimed_client: None,
+            claimed_port: None,
             proxied_client: None,
             outer: self.outer.clone(),
             claims: TunnelClaims::default(),
         }
+        .claiming(claim)
     }
 }
 

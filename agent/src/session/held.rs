@@ -1,6 +1,6 @@
 //! First bytes of a connection that decide nothing yet, kept for what it turns out to speak.
 
-use crate::flow::{Direction, Endpoint, Nanos, Offset};
+use crate::flow::{Claim, Direction, Nanos, Offset};
 use crate::transport::Chunk;
 
 /// What must not be lost while nothing is decided.
@@ -15,7 +15,7 @@ pub(crate) struct Held {
 /// A PROXY preamble was passed over: another is none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whole {
-    pub(super) source: Option<Endpoint>,
+    pub(super) source: Option<Claim>,
 }
 
 /// First bytes of a direction.

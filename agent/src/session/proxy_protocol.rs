@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use meshtap_common::PROXY_V2_SIGNATURE;
 
-use crate::flow::Endpoint;
+use crate::flow::Claim;
 use crate::http::h1::{Class, classify};
 
 const V1: &[u8] = b"PROXY ";
@@ -26,7 +26,7 @@ pub(crate) enum Preamble {
         /// Bytes it takes.
         len: usize,
         /// The client, unless it is unknown, local to the proxy, or no internet address.
-        source: Option<Endpoint>,
+        source: Option<Claim>,
     },
     /// One that breaks the format.
     Malformed,
@@ -73,8 +73,10 @@ fn v1(bytes: &[u8]) -> Preamble {
             let address = words.next().and_then(|word| word.parse::<IpAddr>().ok());
             let port = words.nth(1).and_then(|word| word.parse::<u16>().ok());
             match (address, port, words.next(), words.next()) {
-                (Some(address), Some(port), Some(_), None) => {
-                    Some(SocketAddr::new(address, port).into())
+                (Some(address), Some(port), Some(to), None) => {
+                    let client = SocketAddr::new(address, port).into();
+                    let port = to.parse().ok();
+                    Some(Claim { client, port })
                 }
                 // nginx takes what is no address for an unknown one.
                 (None, Some(_), Some(_), None) => None,
@@ -100,21 +102,23 @@ fn v2(bytes: &[u8]) -> Preamble {
     let Some(addresses) = rest.get(..len) else {
         return Preamble::Undecided;
     };
-    let source = match (version, family) {
+    let port = |high: &u8, low: &u8| u16::from_be_bytes([*high, *low]);
+    let ends = match (version, family) {
         // LOCAL: the proxy itself, a health check. Commands that there are not say nothing.
         (0x20 | 0x22..=0x2f, _) => None,
         (0x21, 0x11) => match addresses {
-            [a, b, c, d, _, _, _, _, high, low, ..] => Some(SocketAddr::from((
-                Ipv4Addr::new(*a, *b, *c, *d),
-                u16::from_be_bytes([*high, *low]),
-            ))),
+            [a, b, c, d, _, _, _, _, high, low, to_high, to_low, ..] => {
+                let address = Ipv4Addr::new(*a, *b, *c, *d);
+                let source = SocketAddr::from((address, port(high, low)));
+                Some((source, port(to_high, to_low)))
+            }
             _ => return Preamble::Malformed,
         },
-        (0x21, 0x21) => match (addresses.first_chunk::<16>(), addresses.get(32..34)) {
-            (Some(address), Some([high, low])) => Some(SocketAddr::from((
-                Ipv6Addr::from(*address),
-                u16::from_be_bytes([*high, *low]),
-            ))),
+        (0x21, 0x21) => match (addresses.first_chunk::<16>(), addresses.get(32..36)) {
+            (Some(address), Some([high, low, to_high, to_low])) => {
+                let source = SocketAddr::from((Ipv6Addr::from(*address), port(high, low)));
+                Some((source, port(to_high, to_low)))
+            }
             _ => return Preamble::Malformed,
         },
         // Unspecified, datagram or unix sockets: the addresses are to be ignored.
@@ -123,7 +127,10 @@ fn v2(bytes: &[u8]) -> Preamble {
     };
     Preamble::Whole {
         len: V2_HEADER + len,
-        source: source.map(Endpoint::from),
+        source: ends.map(|(client, port)| Claim {
+            client: client.into(),
+            port: Some(port),
+        }),
     }
 }
 
@@ -133,7 +140,12 @@ mod tests {
 
     fn check(bytes: &[u8], expected: Option<(usize, Option<&str>)>) {
         let got = match parse(bytes) {
-            Preamble::Whole { len, source } => Some((len, source.map(|s| s.to_string()))),
+            Preamble::Whole { len, source } => {
+                let port = source.map(|claim| claim.port);
+                // Those of the examples below.
+                assert!(matches!(port, None | Some(Some(80 | 9))), "{port:?}");
+                Some((len, source.map(|claim| claim.client.to_string())))
+            }
             Preamble::Malformed => None,
             other => panic!("{other:?}"),
         };
@@ -194,6 +206,7 @@ mod tests {
         six[0] = 0xfe;
         six[15] = 7;
         six[33] = 9;
+        six[35] = 9;
         check(&v2(0x21, 0x21, &six), Some((52, Some("[fe00::7]:9"))));
         check(&v2(0x20, 0x00, &[]), Some((16, None)));
         check(&v2(0x20, 0x11, &four), Some((28, None)));

@@ -88,6 +88,7 @@ pub(crate) fn exchange() -> Exchange {
             client: end("10.0.0.1:40000"),
             server: end("10.0.0.2:8080"),
             claimed_client: None,
+            claimed_port: None,
             proxied_client: None,
             outer: None,
             claims: crate::flow::TunnelClaims::default(),

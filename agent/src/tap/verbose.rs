@@ -84,7 +84,12 @@ impl Block<'_> {
 
     fn status(&mut self, head: &ResponseHead) {
         self.begin();
-        let _ = write!(self.out, "{} {}", version_text(head.version), head.status);
+        let _ = write!(
+            self.out,
+            "{} {:03}",
+            version_text(head.version),
+            head.status
+        );
         let reason = head.reason.as_bytes();
         if !reason.is_empty() {
             self.out.push(b' ');

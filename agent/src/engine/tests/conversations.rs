@@ -729,8 +729,10 @@ fn proxy_preambles() {
         run.feed(&wire.packets);
         run.finish();
         assert_eq!(run.story(), ["GET /a \"\" -> 204 \"\""]);
-        let source = run.output.exchanges[0].peers.claimed_client.unwrap();
+        let peers = &run.output.exchanges[0].peers;
+        let source = peers.claimed_client.unwrap();
         assert_eq!(source.to_string(), "198.51.100.7:4711");
+        assert_eq!(peers.claimed_port, Some(80));
     }
 }
 

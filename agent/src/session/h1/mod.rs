@@ -85,7 +85,7 @@ use self::state::{Cut, LastRequest, Pairing, Pickup, Recognition, Requests, Resp
 use super::quiescent::Spoken;
 use super::{Context, Messages};
 use crate::exchange::{InFlight, Progress};
-use crate::flow::{Direction, Endpoint, Nanos, Offset, Peers};
+use crate::flow::{Claim, Direction, Nanos, Offset, Peers};
 use crate::http::h1::{Framed, Reader, Wanted};
 use crate::http::rpc::Counter;
 use crate::http::{Anomalies, Fields};
@@ -98,7 +98,7 @@ pub(crate) struct H1 {
     peers: Arc<Peers>,
     /// The client that a PROXY protocol preamble names, until the server has shown that it expects
     /// one.
-    claim: Option<Endpoint>,
+    claim: Option<Claim>,
     requests: Requests,
     responses: Responses,
     /// Started exchanges whose request's head is whole, in the order of their requests.

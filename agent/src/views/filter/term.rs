@@ -176,7 +176,7 @@ fn took(text: &str) -> Result<Term, String> {
     }
 }
 
-/// Both ends, and the client that a PROXY line claims.
+/// Both ends, and the client that a PROXY line names.
 fn ends(peers: &Peers) -> impl Iterator<Item = &Endpoint> {
     [&peers.client, &peers.server]
         .into_iter()
@@ -195,7 +195,7 @@ impl Term {
             Self::Status(set) => set.contains(response.map(|r| r.head.status)),
             Self::Path(pattern) => pattern.matches(head.target()),
             Self::Host(pattern) => head.host().is_some_and(|host| pattern.matches(host)),
-            Self::Port(port) => ends(peers).any(|end| end.port() == *port),
+            Self::Port(port) => peers.ports().any(|end| end == *port),
             Self::Pid(pid) => processes(shown).any(|process| process.pid == *pid),
             Self::Process(name) => {
                 processes(shown).any(|process| name.matches(process.name.as_bytes()))

@@ -75,7 +75,7 @@ impl KeyText {
         }
         text.push(SEPARATOR);
         let _ = match &exchange.response {
-            Some(response) => write!(text, "{}", response.head.status),
+            Some(response) => write!(text, "{:03}", response.head.status),
             None => write!(text, "none"),
         };
         if let Some(call) = shown.call_text() {

@@ -229,7 +229,7 @@ fn times(out: &mut Vec<body::Line>, exchange: &Exchange) {
 
 fn status(out: &mut Vec<body::Line>, head: &ResponseHead) {
     let reason = visible(head.reason.as_bytes());
-    let text = format!("< {} {} {reason}", version(head.version), head.status);
+    let text = format!("< {} {:03} {reason}", version(head.version), head.status);
     out.push((text.trim_end().to_owned(), Ink::Title));
 }
 

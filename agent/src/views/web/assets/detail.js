@@ -1,7 +1,7 @@
 // One exchange, as browsers' developer tools show it.
 
 import { BodyView } from "./body.js";
-import { bytes, day, duration, element, kind, visible } from "./format.js";
+import { bytes, code, day, duration, element, kind, visible } from "./format.js";
 
 const TABS = ["Headers", "Request", "Response", "Timing"];
 
@@ -24,7 +24,7 @@ const named = (process) => (process ? `${process.name} (${process.pid})` : null)
 function general(record) {
   const list = [
     ["URL", `${record.scheme}://${record.host ?? end(record.server)}${record.target}`],
-    ["Status", record.status === undefined ? "no response" : `${record.status} ${record.reason ?? ""}`.trim()],
+    ["Status", record.status === undefined ? "no response" : `${code(record.status)} ${record.reason ?? ""}`.trim()],
     ["Version", `HTTP/${record.version}${record.stream === undefined ? "" : `, stream ${record.stream}`}`],
     ["Client", [end(record.client), named(record.side === "server" ? record.caller : record.process)].filter(Boolean).join(" · ")],
     ["Server", [end(record.server), named(record.side === "server" ? record.process : null)].filter(Boolean).join(" · ")],
@@ -114,7 +114,7 @@ export class Detail {
   }
 
   title(row) {
-    const status = element("span", { className: "pill" }, String(row.status ?? "–"));
+    const status = element("span", { className: "pill" }, code(row.status) ?? "–");
     status.dataset.kind = kind(row);
     return element("h2", {}, status, element("b", {}, visible(row.method)), element("bdi", {}, visible(row.target)));
   }

@@ -69,6 +69,11 @@ export function day(millis) {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock(millis)}`;
 }
 
+/// A status as its line has it; undefined where there is none.
+export function code(status) {
+  return status === undefined || status === null ? undefined : String(status).padStart(3, "0");
+}
+
 /// The class of a status: what colours it.
 export function kind(row) {
   if (row.failed) return "error";

@@ -1,6 +1,6 @@
 // The list: a few elements that are moved and filled as one scrolls, however many rows there are.
 
-import { bytes, clock, counted, duration, element, kind, visible } from "./format.js";
+import { bytes, clock, code, counted, duration, element, kind, visible } from "./format.js";
 
 /// Rows beyond each edge that are made as well.
 const MORE = 8;
@@ -135,7 +135,7 @@ export class List {
     row.dataset.kind = kind(one);
     cells.time.textContent = clock(one.start);
     cells.method.textContent = visible(one.method);
-    cells.status.textContent = one.status ?? "–";
+    cells.status.textContent = code(one.status) ?? "–";
     cells.status.title = one.note;
     parts.host.textContent = visible(one.host);
     parts.target.textContent = visible(one.target);
