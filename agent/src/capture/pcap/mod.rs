@@ -19,6 +19,7 @@ mod missing;
 mod packet;
 mod progress;
 mod role;
+mod stamps;
 mod strays;
 mod suspects;
 mod totals;
@@ -28,13 +29,14 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-pub use file::{Error, recognizes};
+pub use file::{Error, is_compressed, recognizes, unpack, unpacked_head};
 pub use totals::{Skip, Totals, Unread};
 
 use self::clock::Clock;
-use self::file::{Reader, Step};
+use self::file::{Reader, Record, Step};
 use self::flows::Flows;
 use self::frame::Frames;
+use self::stamps::Stamps;
 use super::{Event, Polled, Segment, Source};
 use crate::flow::Nanos;
 
@@ -49,10 +51,8 @@ const TICK: Nanos = 100_000_000;
 #[derive(Debug)]
 pub struct Capture {
     reader: Reader,
-    frames: Frames,
-    flows: Flows,
-    totals: Totals,
-    clock: Clock,
+    stamps: Stamps,
+    packets: Packets,
 }
 
 impl Capture {
@@ -71,17 +71,56 @@ impl Capture {
     pub fn read(input: impl Read + Send + 'static) -> Result<Self, Error> {
         Ok(Self {
             reader: Reader::new(input)?,
-            frames: Frames::default(),
-            flows: Flows::default(),
-            totals: Totals::default(),
-            clock: Clock::default(),
+            stamps: Stamps::default(),
+            packets: Packets::default(),
         })
     }
 
     /// What was read so far.
     #[must_use]
     pub const fn totals(&self) -> &Totals {
-        &self.totals
+        &self.packets.totals
+    }
+}
+
+/// From packets to segments.
+#[derive(Debug, Default)]
+struct Packets {
+    frames: Frames,
+    flows: Flows,
+    totals: Totals,
+    clock: Clock,
+}
+
+impl Packets {
+    fn packet(&mut self, record: &Record<'_>, emit: &mut impl FnMut(&Segment<'_>)) {
+        let Self {
+            frames,
+            flows,
+            totals,
+            clock,
+        } = self;
+        let was_running = clock.is_running();
+        clock.stamp(record.time);
+        let now = clock.now();
+        if !was_running && clock.is_running() {
+            flows.time_begins(now);
+        }
+        let mut cut = false;
+        let (result, read) = frames.read(record, now, &mut |packet| {
+            cut |= packet.is_cut();
+            flows.packet(packet, now, emit);
+        });
+        totals.join(read.joined);
+        match result {
+            Ok(()) => totals.packet(cut, record.data.len()),
+            Err(skip) => totals.skip(skip),
+        }
+    }
+
+    fn end(&mut self, emit: &mut impl FnMut(&Segment<'_>)) {
+        self.clock.end();
+        self.flows.release_all(emit);
     }
 }
 
@@ -93,10 +132,8 @@ impl Source for Capture {
     ) -> io::Result<Polled> {
         let Self {
             reader,
-            frames,
-            flows,
-            totals,
-            clock,
+            stamps,
+            packets,
         } = self;
         let mut segments = 0;
         let mut emit = |segment: &Segment<'_>| {
@@ -106,26 +143,12 @@ impl Source for Capture {
         let (mut tick_ends, mut polled) = (None, Ok(Polled::More));
         for _ in 0..BATCH {
             let step = reader.step(&mut |record| {
-                totals.packets += 1;
-                let record = match record {
-                    Ok(record) => record,
-                    Err(skip) => return totals.skip(skip),
-                };
-                let was_running = clock.is_running();
-                clock.stamp(record.time);
-                let now = clock.now();
-                if !was_running && clock.is_running() {
-                    flows.time_begins(now);
-                }
-                let mut cut = false;
-                let (result, read) = frames.read(&record, now, &mut |packet| {
-                    cut |= packet.is_cut();
-                    flows.packet(packet, now, &mut emit);
-                });
-                totals.join(read.joined);
-                match result {
-                    Ok(()) => totals.packet(cut, record.data.len()),
-                    Err(skip) => totals.skip(skip),
+                packets.totals.packets += 1;
+                match record {
+                    Ok(record) => stamps.stamped(record, &mut |record| {
+                        packets.packet(record, &mut emit);
+                    }),
+                    Err(skip) => packets.totals.skip(skip),
                 }
             });
             match step {
@@ -134,21 +157,22 @@ impl Source for Capture {
                 Err(error) => polled = Err(error.into()),
             }
             if !matches!(polled, Ok(Polled::More)) {
-                clock.end();
-                flows.release_all(&mut emit);
+                stamps.end(&mut |record| packets.packet(record, &mut emit));
+                packets.end(&mut emit);
                 break;
             }
-            if clock.now() > *tick_ends.get_or_insert(clock.now().saturating_add(TICK)) {
+            let now = packets.clock.now();
+            if now > *tick_ends.get_or_insert(now.saturating_add(TICK)) {
                 break;
             }
         }
-        totals.segments += segments;
-        totals.suspects = flows.suspects();
+        packets.totals.segments += segments;
+        packets.totals.suspects = packets.flows.suspects();
         polled
     }
 
     fn time(&self) -> Option<Nanos> {
-        Some(self.clock.now())
+        Some(self.packets.clock.now())
     }
 }
 

@@ -28,10 +28,43 @@ const OTHERS: [(&[u8], &str); 4] = [
 
 type Source = Box<dyn Read + Send>;
 
-pub(super) fn is_compressed(head: &[u8]) -> bool {
+/// The bytes begin a compressed file.
+#[must_use]
+pub fn is_compressed(head: &[u8]) -> bool {
     head.starts_with(&GZIP)
-        || head.starts_with(&ZSTD)
+        || is_zstd(head)
         || OTHERS.iter().any(|(magic, _)| head.starts_with(magic))
+}
+
+/// A frame of Zstandard, or one to be skipped, which tools write before it (RFC 8878 §3.1.2).
+fn is_zstd(head: &[u8]) -> bool {
+    head.starts_with(&ZSTD) || matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+}
+
+/// The first bytes of what is compressed, as far as its own first bytes say.
+#[must_use]
+pub fn unpacked_head(bytes: &[u8]) -> Vec<u8> {
+    let input = Input::open(Box::new(Cursor::new(bytes.to_vec())));
+    input.map_or_else(|_| Vec::new(), |input| input.head)
+}
+
+/// Writes what is compressed to `out`, up to its end or to where it is cut off.
+///
+/// # Errors
+/// When it is damaged, or more than `limit` bytes, or cannot be written.
+pub fn unpack(
+    source: impl Read + Send + 'static,
+    limit: u64,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
+    let mut input = Input::open(Box::new(source))?;
+    let failure = input.failure();
+    let written = io::copy(&mut (&mut input).take(limit), out)?;
+    match failure.take(written) {
+        None | Some(Error::CutOff { .. }) if written < limit => Ok(()),
+        Some(error) => Err(error.into()),
+        None => Err(io::Error::other("it is too large when it is decompressed")),
+    }
 }
 
 /// The bytes of a file. A read gives as many bytes as were asked for, or all that are left. An
@@ -76,7 +109,7 @@ impl Input {
             let plain = MultiGzDecoder::new(BufReader::new(raw));
             return Self::over(Box::new(BufReader::with_capacity(BUFFER, plain)));
         }
-        if raw.head.starts_with(&ZSTD) {
+        if is_zstd(&raw.head) {
             let plain = Zstd::new(raw)?;
             return Self::over(Box::new(BufReader::with_capacity(BUFFER, plain)));
         }

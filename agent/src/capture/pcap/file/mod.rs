@@ -11,6 +11,8 @@ mod records;
 
 use std::io::{self, Read};
 
+pub use self::input::{is_compressed, unpack, unpacked_head};
+
 use self::blocks::Blocks;
 use self::input::Input;
 use self::records::Records;
@@ -91,7 +93,7 @@ impl From<Error> for io::Error {
 /// The bytes begin a file of one of the formats, or a compressed one that may be one.
 #[must_use]
 pub fn recognizes(head: &[u8]) -> bool {
-    blocks::recognizes(head) || records::recognizes(head) || input::is_compressed(head)
+    blocks::recognizes(head) || records::recognizes(head) || is_compressed(head)
 }
 
 /// What one step of the reader found.
