@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lookup::{Lookup, Named};
+use super::replay::PACKED_HEAD;
 use super::run::{gate, limits};
 use super::stop::Stop;
 use super::tap::random_key;
@@ -17,6 +18,7 @@ use crate::cli::OutputArgs;
 use crate::clock::WallClock;
 use crate::engine::{Engine, Limits, Output};
 use crate::exchange::Exchange;
+use crate::files::unnamed;
 use crate::flow::Nanos;
 use crate::har;
 use crate::policy::PolicyContext;
@@ -26,6 +28,8 @@ use crate::views::{Shown, Store};
 
 /// Longest HAR document: it is in memory whole, twice.
 const MAX_HAR: u64 = 64 * 1024 * 1024;
+/// Longest recording that was compressed: what a page hands over must not fill the disk.
+const MAX_UNPACKED: u64 = 4 * 1024 * 1024 * 1024;
 /// How often the engine lets time pass, as in a replay.
 const EXPIRE: Nanos = 100_000_000;
 /// Bytes by which every kind of file is known.
@@ -86,6 +90,11 @@ impl Import {
             .map_err(|error| error.to_string())?;
         if head == MAGIC {
             return self.recording(file);
+        }
+        if pcap::is_compressed(&head)
+            && let Some(unpacked) = unpacked(&mut file).map_err(|error| error.to_string())?
+        {
+            return self.recording(unpacked);
         }
         if pcap::recognizes(&head) {
             return self.packets(file);
@@ -198,6 +207,20 @@ impl Import {
         intake.take(output.exchanges.drain(..));
         error
     }
+}
+
+/// The recording that was compressed, if it is one.
+fn unpacked(file: &mut File) -> std::io::Result<Option<File>> {
+    let mut head = Vec::new();
+    file.take(PACKED_HEAD).read_to_end(&mut head)?;
+    file.rewind()?;
+    if pcap::unpacked_head(&head) != MAGIC {
+        return Ok(None);
+    }
+    let mut plain = unnamed()?;
+    pcap::unpack(file.try_clone()?, MAX_UNPACKED, &mut plain)?;
+    plain.rewind()?;
+    Ok(Some(plain))
 }
 
 /// What there was is in the store, also of a file that is broken further on.

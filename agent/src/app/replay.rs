@@ -5,8 +5,6 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
-
 use super::looking::Looking;
 use super::lookup::Lookup;
 use super::outputs::Outputs;
@@ -21,6 +19,7 @@ use crate::capture::record::{MAGIC, Owners, Reader};
 use crate::cli::ReplayArgs;
 use crate::clock::WallClock;
 use crate::engine::Limits;
+use crate::files::unnamed;
 use crate::units::counted;
 
 /// What is replayed.
@@ -35,6 +34,8 @@ struct Input {
 
 /// Bytes by which every kind of file is known.
 const HEAD: u64 = 8;
+/// Bytes of a compressed file by which what is in it is known.
+pub(super) const PACKED_HEAD: u64 = 64 * 1024;
 
 impl Input {
     /// Opens a file, or standard input for `-`.
@@ -46,6 +47,9 @@ impl Input {
         let is_regular = file.metadata()?.is_file();
         let mut head = Vec::new();
         (&mut file).take(HEAD).read_to_end(&mut head)?;
+        if pcap::is_compressed(&head) {
+            (&mut file).take(PACKED_HEAD).read_to_end(&mut head)?;
+        }
         if is_regular {
             file.rewind()?;
         }
@@ -64,15 +68,29 @@ impl Input {
         }
     }
 
+    /// Decompressed, where it is a recording that was compressed. Packets are on their way.
+    fn unpacked(self) -> io::Result<Self> {
+        if !pcap::is_compressed(&self.head) || pcap::unpacked_head(&self.head) != MAGIC {
+            return Ok(self);
+        }
+        let mut file = unnamed()?;
+        pcap::unpack(self.stream()?, u64::MAX, &mut file)?;
+        file.rewind()?;
+        Ok(Self {
+            path: self.path,
+            file,
+            head: MAGIC.to_vec(),
+            is_regular: true,
+        })
+    }
+
     /// A file that can be read twice. What comes from a pipe goes to one without a name, which is
     /// gone when the replay is.
     fn spool(&self) -> io::Result<File> {
         if self.is_regular {
             return self.file.try_clone();
         }
-        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        let spooled = rustix::fs::open(std::env::temp_dir(), flags, Mode::from_raw_mode(0o600))?;
-        let mut spooled = File::from(spooled);
+        let mut spooled = unnamed()?;
         spooled.write_all(&self.head)?;
         io::copy(&mut self.file.try_clone()?, &mut spooled)?;
         spooled.rewind()?;
@@ -111,6 +129,9 @@ pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
         error,
     })?;
     let outputs = Outputs::open(&args.output, None, Some(&input.file))?;
+    let path = input.path.clone();
+    let input = input.unpacked();
+    let input = input.map_err(|error| Failure::Read { path, error })?;
     if input.head == MAGIC {
         recording(args, &input, outputs, looking)
     } else if pcap::recognizes(&input.head) {

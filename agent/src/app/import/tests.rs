@@ -49,6 +49,26 @@ fn a_recording_gives_what_its_replay_gives() {
     assert_eq!(import.store.held().next - 1, imported.exchanges);
 }
 
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(content).expect("compressed");
+    gzip.finish().expect("compressed")
+}
+
+#[test]
+fn a_compressed_recording_gives_the_same() {
+    let exchanges = |content: &[u8]| {
+        let import = import("meshtap replay x --web");
+        import
+            .read(file(content))
+            .map(|imported| imported.exchanges)
+    };
+    let plain = exchanges(&recorded()).expect("read");
+    assert_eq!(exchanges(&gzip(&recorded())), Ok(plain));
+    let error = exchanges(&gzip(b"something else")).expect_err("no capture");
+    assert_eq!(error, "not a pcap, pcapng or snoop file");
+}
+
 #[test]
 fn a_cut_recording_gives_what_there_is() {
     let import = import("meshtap replay x --web");
