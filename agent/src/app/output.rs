@@ -153,7 +153,7 @@ impl<W: Terminal> Printer<W> {
         if let Format::Lines(line, _) = &mut self.format
             && self.out.is_terminal()
         {
-            line.title(&mut progress.buffer);
+            line.with_titles();
         }
         loop {
             if let Some(exporting) = &mut self.exporting {

@@ -6,8 +6,10 @@
 //!
 //! `In`: the request arrived at a socket of this machine; `Out`: it left from one. Columns keep the
 //! widest value seen so far, so lines align without knowing what comes. In a terminal a line never
-//! exceeds its width: what does not fit gives way in the order of [`Layout`], the path last.
-//! Elsewhere nothing is ever shortened.
+//! exceeds its width: what does not fit gives way in the order of [`Layout`], the path last, and
+//! does not come back; titles are repeated then. Elsewhere nothing is ever shortened.
+
+mod titles;
 
 use std::io::Write as _;
 
@@ -35,6 +37,9 @@ const MAX_ENDS: usize = 45;
 const MAX_PROCESS: usize = 24;
 /// Room for method and target that makes a column of less use than a longer path.
 const MIN_TARGET: usize = 24;
+/// Room for them that both ends and the process make way for. A longer one is cut: columns that
+/// have made way do not come back, and one long path should not cost all of them.
+const TARGET: usize = 40;
 /// Width of status, sizes and duration: 3 + 2 + 11 + 2 + 6, and two spaces before.
 const RESULT: usize = 26;
 /// Width of the method: the common ones all fit, so that targets align.
@@ -80,6 +85,10 @@ pub struct Line {
     dates: bool,
     /// All lines have the columns of the title: what does not fit is cut.
     is_table: bool,
+    /// No line has more.
+    layout: Layout,
+    /// The titles that were written last, where any were.
+    titled: Option<String>,
     ends: usize,
     process: usize,
     left: Vec<u8>,
@@ -96,6 +105,8 @@ impl Line {
             width,
             dates,
             is_table: false,
+            layout: Layout::Whole,
+            titled: None,
             ends: ENDS,
             process: PROCESS,
             left: Vec::new(),
@@ -112,44 +123,14 @@ impl Line {
     }
 
     /// Follows the terminal's width.
-    pub const fn follow(&mut self, width: Option<usize>) {
-        self.width = width;
-    }
-
-    /// Appends what the columns are, for the first line of a terminal.
-    pub fn title(&mut self, out: &mut Vec<u8>) {
-        let (dim, end) = (self.palette.begin(Ink::Dim), self.palette.end());
-        let (ends, process) = (self.ends, self.process);
-        let width = self.width.unwrap_or(PLAIN_WIDTH);
-        let time = match self.dates {
-            true => format!("{:<25}", "TIME (UTC)"),
-            false => format!("{:<14}", "TIME (UTC)"),
-        };
-        let (mut left, mut right) = (String::new(), String::new());
-        for layout in Layout::ALL {
-            left = match layout {
-                Layout::Path => String::new(),
-                _ => format!("{time}{:<5}", "END"),
+    pub fn follow(&mut self, width: Option<usize>) {
+        if self.width != width {
+            self.width = width;
+            self.layout = match self.titled.is_some() {
+                true => self.roomy(),
+                false => Layout::Whole,
             };
-            match layout {
-                Layout::Whole => left += &format!("{:<ends$}  ", "CLIENT → SERVER"),
-                Layout::NoClient | Layout::NoProcess => left += &format!("{:<23}  ", "→ SERVER"),
-                _ => {}
-            }
-            if layout <= Layout::NoClient {
-                left += &format!("{:<process$}  ", "PROCESS");
-            }
-            right = match layout >= Layout::NoSizes {
-                true => format!("{:>6}", "STATUS"),
-                false => format!("{:>6}  {:^11}  {:>6}", "STATUS", "SENT→GOT", "TOOK"),
-            };
-            if left.width() + MIN_TARGET + right.width() <= width {
-                break;
-            }
         }
-        let room = width.saturating_sub(left.width() + right.width());
-        let request = &"REQUEST"[..room.min("REQUEST".len())];
-        let _ = writeln!(out, "{dim}{left}{request:<room$}{right}{end}");
     }
 
     /// Appends the line of an exchange.
@@ -157,24 +138,8 @@ impl Line {
         let exchange = view.exchange();
         let marks = marks(exchange, view.sanitized.call());
         let (split, mut text) = request(exchange, true);
-        let mut layout = Layout::Whole;
-        let mut room = PLAIN_WIDTH;
-        for each in Layout::ALL {
-            layout = each;
-            let used = self.columns(view, layout) + result_width(layout);
-            room = self
-                .width
-                .unwrap_or(PLAIN_WIDTH)
-                .saturating_sub(used + marks.len());
-            let wanted = match self.is_table {
-                // As in the title, where STATUS is one wider than a status.
-                true => (MIN_TARGET + 1).saturating_sub(marks.len()),
-                false => text.width(),
-            };
-            if self.width.is_none() || wanted <= room {
-                break;
-            }
-        }
+        let (layout, room) = self.lay_out(view, text.width(), marks.len());
+        self.retitle(out, layout);
         if self.width.is_some() && text.width() > room {
             text = request(exchange, false).1;
         }
@@ -201,6 +166,34 @@ impl Line {
         );
         result(out, exchange, layout, self.palette);
         out.push(b'\n');
+    }
+
+    /// Which columns a line has, and the room for its request. In a terminal they are those of the
+    /// line before, or fewer, so that titles stand above them.
+    fn lay_out(&mut self, view: &View<'_>, text: usize, marks: usize) -> (Layout, usize) {
+        let (mut layout, mut room) = (Layout::Path, PLAIN_WIDTH);
+        let most = self.layout;
+        for each in Layout::ALL.into_iter().filter(|each| *each >= most) {
+            layout = each;
+            let used = self.columns(view, layout) + result_width(layout);
+            room = self
+                .width
+                .unwrap_or(PLAIN_WIDTH)
+                .saturating_sub(used + marks);
+            let wanted = match self.is_table {
+                // As in the title, where STATUS is one wider than a status.
+                true => (MIN_TARGET + 1).saturating_sub(marks),
+                false if layout < Layout::NoServer => text.min(TARGET),
+                false => text.min(MIN_TARGET),
+            };
+            if self.width.is_none() || wanted <= room {
+                break;
+            }
+        }
+        if self.width.is_some() && !self.is_table {
+            self.layout = layout;
+        }
+        (layout, room)
     }
 
     /// Makes the columns before the request; their width.
@@ -303,7 +296,7 @@ fn result(out: &mut Vec<u8>, exchange: &Exchange, layout: Layout, palette: Palet
     let (status, ink) = match &exchange.response {
         Some(response) => {
             let status = response.head.status;
-            (status.to_string(), status_ink(status))
+            (format!("{status:03}"), status_ink(status))
         }
         None => ("---".to_owned(), Ink::Red),
     };
@@ -450,7 +443,7 @@ mod tests {
     fn titles_stand_above_their_columns() {
         let mut line = Line::new(Palette::new(false), Some(130), false);
         let mut out = Vec::new();
-        line.title(&mut out);
+        line.with_titles();
         let sanitized = sample::sanitized(&sample::exchange());
         line.write(&mut out, &sample::view(&sanitized));
         assert_eq!(
@@ -466,6 +459,60 @@ mod tests {
                 text.trim_end_matches('\n').width() <= width.max(6),
                 "{text}"
             );
+        }
+    }
+
+    /// At any width and after any lines, what is written last as a title has the columns of the
+    /// line below it.
+    #[test]
+    fn titles_have_the_columns_of_the_lines_below() {
+        let targets = ["/x", "/a/path/of/usual/length", &"/long".repeat(20), "/y"];
+        for width in 40..200 {
+            let mut line = Line::new(Palette::new(false), Some(width), false);
+            let mut out = Vec::new();
+            line.with_titles();
+            for (n, target) in targets.iter().enumerate() {
+                if n == 3 {
+                    line.follow(Some(width + 20));
+                }
+                let mut exchange = sample::exchange();
+                exchange.request.head = sample::request_head(b"GET", target.as_bytes(), &[]);
+                let sanitized = sample::sanitized(&exchange);
+                let mut view = sample::view(&sanitized);
+                view.caller = (n % 2 == 1).then(|| {
+                    std::sync::Arc::new(crate::process::Process {
+                        pid: 99,
+                        name: "curl".into(),
+                    })
+                });
+                line.write(&mut out, &view);
+                let text = String::from_utf8(out.clone()).expect("UTF-8");
+                let mut titles = text.lines().filter(|line| line.contains("REQUEST"));
+                let (title, last) = (
+                    titles.next_back().expect("one"),
+                    text.lines().last().expect("one"),
+                );
+                let at = |line: &str, word: &str| Some(line.get(..line.find(word)?)?.width());
+                let process = if n % 2 == 1 { "curl[99]" } else { "shop[" };
+                for (heading, content) in [
+                    ("CLIENT", "10.0.0.1:"),
+                    ("→ SERVER", "→ 10.0.0.2"),
+                    ("PROCESS", process),
+                    ("REQUEST", "GET"),
+                ] {
+                    if heading == "→ SERVER" && title.contains("CLIENT") {
+                        continue;
+                    }
+                    assert_eq!(at(title, heading), at(last, content), "{heading}\n{text}");
+                }
+                let took = [title.contains("TOOK"), last.contains("1.50ms")];
+                assert_eq!(took[0], took[1], "{text}");
+                assert_eq!(title.width(), last.width(), "{text}");
+            }
+            // Once for each change, and no oftener.
+            let text = String::from_utf8(out).expect("UTF-8");
+            let titles = text.lines().filter(|line| line.contains("REQUEST"));
+            assert!(titles.count() <= 5, "{text}");
         }
     }
 
