@@ -48,10 +48,17 @@ fn check(config: Config) -> Result<usize, Failure> {
 /// An error about a value, with where that comes from before it.
 fn placed(error: &Failure, overrides: &Overrides, file: Option<&Path>) -> Failure {
     let reason = error.to_string();
-    let origin = reason.split(": ").next();
-    let origin = origin.and_then(|key| overrides.origin(key));
-    let file = file.map(|file| file.display().to_string());
-    match origin.map(str::to_owned).or(file) {
+    let key = reason.split([':', ' ']).next().unwrap_or_default();
+    let origin = overrides.origin(key).map(str::to_owned);
+    let in_file = || {
+        let file = file?;
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        Some(match config::place(&text, key) {
+            Some((line, column)) => format!("{}:{line}:{column}", file.display()),
+            None => file.display().to_string(),
+        })
+    };
+    match origin.or_else(in_file) {
         Some(origin) => Failure::Setting(format!("{origin}: {reason}")),
         None => Failure::Setting(reason),
     }
@@ -231,10 +238,22 @@ pub(super) fn collectors(config: &Config) -> Result<Vec<Settings>, Failure> {
     for (index, otlp) in config.export.otlp.iter().enumerate() {
         let name = config.export.name(index);
         for signal in &otlp.signals.0 {
-            found.push(settings(otlp, *signal, &name)?);
+            let settings = Settings::of_signal(otlp, *signal, &name, &environment::process);
+            found.push(settings.map_err(|reason| Failure::Setting(keyed(index, &reason)))?);
         }
     }
     Ok(found)
+}
+
+/// An error of a destination with its key before it, as others have it.
+fn keyed(index: usize, reason: &str) -> String {
+    let word = reason.split([':', ' ', '.']).next().unwrap_or_default();
+    match word {
+        "endpoint" | "headers" | "metrics" | "proxy" | "timeout" | "tls" => {
+            format!("export.otlp.{index}.{reason}")
+        }
+        _ => format!("export.otlp.{index}: {reason}"),
+    }
 }
 
 /// An agent that nobody hears of is a mistake. Metrics alone are a use.

@@ -4,6 +4,7 @@
 
 mod hint;
 mod load;
+mod place;
 mod tree;
 
 use schemars::JsonSchema;
@@ -18,6 +19,7 @@ pub use crate::workload::{
     KubernetesMode, KubernetesSection, PeerChoice, ScopeSection, TrustSection,
 };
 pub use load::{Error, Overrides, load, parse};
+pub use place::place;
 
 use crate::export::otlp::Signal;
 
@@ -107,6 +109,10 @@ mod tests {
         check(
             "export: {otlp: [{batch: {spans: 0}}]}",
             Err("export.otlp.0.batch.spans: must not be 0"),
+        );
+        check(
+            "export: {otlp: [{batch: {bytes: 0}}]}",
+            Err("export.otlp.0.batch.bytes: must not be 0"),
         );
         check(
             "export: {otlp: [{metrics: {interval: 0s}}]}",

@@ -68,6 +68,10 @@ impl LimitsSection {
         if self.memory < MIN_MEMORY {
             return Err("limits.memory: must be 1MiB or more".to_owned());
         }
+        let ages = [("exchange_age", self.exchange_age), ("idle", self.idle)];
+        if let Some((key, _)) = ages.iter().find(|(_, age)| age.0.is_zero()) {
+            return Err(format!("limits.{key}: must not be 0"));
+        }
         Ok(())
     }
 }
@@ -104,5 +108,11 @@ mod tests {
         check(|s| s.head = ByteSize((64 << 10) + 1), Some("limits.head"));
         check(|s| s.connections = 0, Some("limits.connections"));
         check(|s| s.memory = ByteSize::kib(1), Some("limits.memory"));
+        check(
+            |s| s.exchange_age = Interval::secs(0),
+            Some("limits.exchange_age: must not be 0"),
+        );
+        check(|s| s.exchange_age = Interval::millis(1), None);
+        check(|s| s.idle = Interval::secs(0), Some("limits.idle"));
     }
 }

@@ -70,10 +70,13 @@ impl OtlpConfig {
             return Err("metrics.interval: must not be 0".to_owned());
         }
         if zero(self.retry.initial) || self.retry.max < self.retry.initial {
-            return Err("retry: `initial` must not be 0, nor more than `max`".to_owned());
+            return Err("retry.initial: must not be 0, nor more than `max`".to_owned());
         }
         if self.batch.spans == 0 {
             return Err("batch.spans: must not be 0".to_owned());
+        }
+        if self.batch.bytes.0 == 0 {
+            return Err("batch.bytes: must not be 0".to_owned());
         }
         if self.batch.bytes > self.queue.bytes {
             return Err(format!(

@@ -103,9 +103,7 @@ pub(super) fn url(
 }
 
 fn check_authority(authority: &Authority) -> Result<(), &'static str> {
-    if authority.host().is_empty() {
-        return Err("there is no host");
-    }
+    check_host(authority.host())?;
     // `http` reads a port that does not fit as none.
     let port = authority
         .as_str()
@@ -116,6 +114,35 @@ fn check_authority(authority: &Authority) -> Result<(), &'static str> {
         Some(Ok(1..)) => Ok(()),
         Some(_) => Err("the port is not a number from 1 to 65535"),
     }
+}
+
+/// A name that can be resolved (RFC 1123 §2.1; `_` is in names of Windows and of Compose), or an
+/// address. A name whose last part is a number is an address that is none (URL standard §3.5).
+fn check_host(host: &str) -> Result<(), &'static str> {
+    if host.is_empty() {
+        return Err("there is no host");
+    }
+    if host.starts_with('[') {
+        let inside = host.trim_start_matches('[').trim_end_matches(']');
+        return match inside.parse::<std::net::Ipv6Addr>() {
+            Ok(_) => Ok(()),
+            Err(_) => Err("the host is not an IPv6 address"),
+        };
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_part = |part: &str| {
+        let is_known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        (1..=63).contains(&part.len()) && part.bytes().all(is_known)
+    };
+    if name.len() > 253 || !name.split('.').all(is_part) {
+        return Err("the host is no name that can be looked up");
+    }
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let is_number = last.bytes().all(|b| b.is_ascii_digit());
+    if is_number && host.parse::<std::net::Ipv4Addr>().is_err() {
+        return Err("the host is not an IPv4 address");
+    }
+    Ok(())
 }
 
 fn target(
@@ -194,7 +221,7 @@ mod tests {
 
     #[test]
     fn paths_and_queries_are_kept() {
-        let check = |text, expected| check(text, Protocol::HttpProtobuf, Ok(expected));
+        let check = |text: &str, expected: &str| check(text, Protocol::HttpProtobuf, Ok(expected));
         check("http://c:4318", "http://c:4318/v1/traces");
         check("http://c:4318/", "http://c:4318/v1/traces");
         check("HTTP://c/x//", "http://c/x/v1/traces");
@@ -212,6 +239,16 @@ mod tests {
         check("=http://c/y/?z", "http://c/y/?z");
         check("=http://c", "http://c/");
         check("http://[::1]:4318", "http://[::1]:4318/v1/traces");
+        for host in [
+            "a.b.",
+            "otel_collector",
+            "1a.b-c",
+            "xn--bcher-kva",
+            "10.0.0.1",
+        ] {
+            let text = format!("http://{host}:1");
+            check(&text, &format!("{text}/v1/traces"));
+        }
     }
 
     #[test]
@@ -241,6 +278,17 @@ mod tests {
         check("http://c/#x", "a fragment");
         check("http://a b", "not a URL");
         check("http://::1:4318", "");
+        check("http://256.1.1.1:4318", "the host is not an IPv4 address");
+        check("http://1.2.3:4318", "the host is not an IPv4 address");
+        check("http://4318", "the host is not an IPv4 address");
+        check("http://[::g]:4318", "");
+        let name = "the host is no name that can be looked up";
+        check("http://*:4318", name);
+        check("http://a..b", name);
+        check("http://.a", name);
+        check("http://a..", name);
+        check("http://a%20b", "");
+        check("http://$HOST:4318", name);
     }
 
     #[test]

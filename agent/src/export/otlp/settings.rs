@@ -97,6 +97,7 @@ impl Settings {
             Some(compression) => compression,
             None => environment::compression(env, signal)?.unwrap_or_default(),
         };
+        tls::check(&config.tls)?;
         let tls = (url.scheme() == Some(&Scheme::HTTPS))
             .then(|| tls::client(&with_environment(&config.tls, signal, env), protocol))
             .transpose()?;
@@ -321,9 +322,13 @@ mod tests {
         check(
             "{endpoint: 'https://c', tls: {key: k.pem, ca: /nonexistent/ca.pem}}",
             &[],
-            Err(
-                "certificates /nonexistent/ca.pem: I/O error: No such file or directory (os error 2)",
-            ),
+            Err("tls.ca: /nonexistent/ca.pem: I/O error: No such file or directory (os error 2)"),
+        );
+        // Where it is not needed, too.
+        check(
+            "{endpoint: 'http://c', tls: {key: /nonexistent/k.pem}}",
+            &[],
+            Err("tls.key: /nonexistent/k.pem: I/O error: No such file or directory (os error 2)"),
         );
     }
 

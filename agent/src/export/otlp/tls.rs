@@ -23,16 +23,18 @@ pub(super) fn client(
         .with_root_certificates(roots(files.ca.as_deref())?);
     let mut config = match (&files.certificate, &files.key) {
         (Some(certificate), Some(key)) => {
-            let chain = certificates(certificate)?;
-            let key = PrivateKeyDer::from_pem_file(key)
-                .map_err(|error| format!("private key {}: {error}", key.display()))?;
+            let chain = certificates("tls.certificate", certificate)?;
             builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| format!("client certificate: {error}"))?
+                .with_client_auth_cert(chain, private_key(key)?)
+                .map_err(|error| format!("tls.certificate: {error}"))?
         }
         (None, None) => builder.with_no_client_auth(),
-        (Some(_), None) => return Err("a client certificate needs its private key".to_owned()),
-        (None, Some(_)) => return Err("a private key needs its client certificate".to_owned()),
+        (Some(_), None) => {
+            return Err("tls.key: a client certificate needs its private key".to_owned());
+        }
+        (None, Some(_)) => {
+            return Err("tls.certificate: a private key needs its client certificate".to_owned());
+        }
     };
     let application = match protocol {
         Protocol::Grpc => "h2",
@@ -42,14 +44,36 @@ pub(super) fn client(
     Ok(Arc::new(config))
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let wrong = |error| format!("certificates {}: {error}", file.display());
+/// Whether the files that are named can be used, where nothing needs them.
+///
+/// # Errors
+/// Names the file that cannot be.
+pub(super) fn check(files: &TlsConfig) -> Result<(), String> {
+    let named = [
+        ("tls.ca", &files.ca),
+        ("tls.certificate", &files.certificate),
+    ];
+    for (name, file) in named {
+        if let Some(file) = file {
+            certificates(name, file)?;
+        }
+    }
+    (files.key.as_deref().map(private_key).transpose()).map(|_| ())
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_file(file)
+        .map_err(|error| format!("tls.key: {}: {error}", file.display()))
+}
+
+fn certificates(name: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let wrong = |error| format!("{name}: {}: {error}", file.display());
     let found: Vec<_> = CertificateDer::pem_file_iter(file)
         .map_err(wrong)?
         .collect::<Result<_, _>>()
         .map_err(wrong)?;
     if found.is_empty() {
-        return Err(format!("{}: no certificate in it", file.display()));
+        return Err(format!("{name}: {}: no certificate in it", file.display()));
     }
     Ok(found)
 }
@@ -58,10 +82,10 @@ fn roots(ca: Option<&Path>) -> Result<rustls::RootCertStore, String> {
     let mut store = rustls::RootCertStore::empty();
     match ca {
         Some(file) => {
-            for certificate in certificates(file)? {
+            for certificate in certificates("tls.ca", file)? {
                 store
                     .add(certificate)
-                    .map_err(|error| format!("certificates {}: {error}", file.display()))?;
+                    .map_err(|error| format!("tls.ca: {}: {error}", file.display()))?;
             }
         }
         None => {
