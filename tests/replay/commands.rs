@@ -72,6 +72,9 @@ fn refused(scratch: &Scratch, arguments: &[&str], words: &str) {
     let output = scratch.run(arguments);
     let stderr = text(&output.stderr);
     assert!(!output.status.success(), "{arguments:?}: {stderr}");
+    if stderr.contains("is not written to") {
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+    }
     assert!(stderr.contains(words), "{arguments:?}: {stderr}");
     assert_eq!(scratch.read("in"), fs::read(RECORDING).unwrap());
 }
@@ -104,6 +107,35 @@ fn outputs_are_neither_the_input_nor_each_other() {
     );
 }
 
+/// `replay in >>in`, `replay in 1<>in`, `replay in --har /dev/fd/1 …`.
+#[test]
+fn standard_output_is_not_the_input() {
+    let scratch = Scratch::new();
+    let path = scratch.0.join("in");
+    let appending = || File::options().append(true).open(&path).unwrap();
+    let over = || File::options().read(true).write(true).open(&path).unwrap();
+    for arguments in [
+        &["replay", "in"][..],
+        &["replay", "in", "--json"],
+        &["replay", "in", "--har", "-"],
+        &["replay", "in", "--ledger-json", "l"],
+        &["replay", "-"],
+    ] {
+        for stdout in [appending(), over()] {
+            let mut command = scratch.command(arguments);
+            command.stdin(File::open(&path).unwrap()).stdout(stdout);
+            let output = command.stderr(Stdio::piped()).output().unwrap();
+            let stderr = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+            assert!(
+                stderr.contains("standard output is not written to: it is the same file as"),
+                "{arguments:?}: {stderr}"
+            );
+            assert_eq!(scratch.read("in"), fs::read(RECORDING).unwrap());
+        }
+    }
+}
+
 #[test]
 fn what_is_written_is_private_and_whole() {
     let scratch = Scratch::new();
@@ -132,6 +164,24 @@ fn standard_streams() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let mut piped = scratch.command(&["replay", "-", "--json"]);
+    piped.stdin(cat.stdout.take().unwrap());
+    for mut command in [file, piped] {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), text(&shown));
+    }
+    assert!(cat.wait().unwrap().success());
+    // Compressed, both ways.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&fs::read(RECORDING).unwrap()).unwrap();
+    fs::write(scratch.0.join("packed"), packed.finish().unwrap()).unwrap();
+    let mut cat = Command::new("cat")
+        .arg(scratch.0.join("packed"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let file = scratch.command(&["replay", "packed", "--json"]);
     let mut piped = scratch.command(&["replay", "-", "--json"]);
     piped.stdin(cat.stdout.take().unwrap());
     for mut command in [file, piped] {
@@ -295,7 +345,7 @@ fn what_is_not_read_is_summed_up_by_kind() {
     let said = text(&output.stderr);
     assert!(said.contains("1 exchange started = 1 shown\n"), "{said}");
     assert!(said.contains(" on 4 connections in "), "{said}");
-    assert!(said.contains("; not read: 2 TLS, 1 other\n"), "{said}");
+    assert!(said.contains("; not read: 2 tls, 1 other\n"), "{said}");
     let refused = scratch.run(&["replay", "a.pcap", "--pid", "1"]);
     let said = text_of_error(&refused);
     assert!(
@@ -345,4 +395,74 @@ fn checking_a_configuration_makes_no_file() {
     let stdout = text(&output.stdout);
     assert_eq!(stdout, "m.yaml: good; 1 destination\n");
     assert!(!Path::new(&scratch.0.join("a.har")).exists());
+}
+
+/// What cannot work is refused, with the key, the file and the place in it.
+#[test]
+fn checking_a_configuration_finds_what_cannot_work() {
+    let scratch = Scratch::new();
+    for (yaml, expected) in [
+        (
+            "policy:\n  statuses:\n    include: ['6xx']\n",
+            "3:5: policy.statuses: `6xx` is no status",
+        ),
+        (
+            "limits:\n  exchange_age: 0s\n",
+            "2:17: limits.exchange_age: must not be 0",
+        ),
+        (
+            "export:\n  otlp:\n    - endpoint: http://c:4318\n      batch: {bytes: 0}\n",
+            "4:22: export.otlp.0.batch.bytes: must not be 0",
+        ),
+        (
+            "export:\n  otlp:\n    - endpoint: http://c:4318\n      tls: {ca: /nope}\n",
+            "4:17: export.otlp.0.tls.ca: /nope: I/O error: No such file",
+        ),
+        (
+            "export:\n  otlp:\n    - endpoint: http://c\n    - endpoint: http://256.1.1.1:4318\n",
+            "4:17: export.otlp.1.endpoint `http://256.1.1.1:4318`: the host is not an IPv4",
+        ),
+        (
+            "export: {otlp: [{endpoint: 'http://*:4318'}]}\n",
+            "1:28: export.otlp.0.endpoint `http://*:4318`: the host is no name",
+        ),
+        (
+            "export: {otlp: [{endpoint: 'http://a..b'}]}\n",
+            "1:28: export.otlp.0.endpoint `http://a..b`: the host is no name",
+        ),
+    ] {
+        fs::write(scratch.0.join("m.yaml"), yaml).unwrap();
+        let said = text_of_error(&scratch.run(&["config", "check", "m.yaml"]));
+        let expected = format!("meshtap: m.yaml:{expected}");
+        assert!(said.starts_with(&expected), "{said}is not {expected}");
+    }
+}
+
+/// A packet without a time is as late as the one before it.
+#[test]
+fn a_packet_without_a_time() {
+    let scratch = Scratch::new();
+    let plain: (&[u8], &[u8]) = (
+        b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    );
+    let mut whole = packets(&[plain]);
+    let field = |file: &[u8], at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+    let mut starts = Vec::new();
+    let mut at = 24;
+    while at < whole.len() {
+        starts.push(at);
+        let time = field(&whole, at) + 1_700_000_000;
+        whole[at..at + 4].copy_from_slice(&time.to_le_bytes());
+        at += 16 + usize::try_from(field(&whole, at + 8)).unwrap();
+    }
+    for at in starts {
+        let mut file = whole.clone();
+        file[at..at + 8].fill(0);
+        fs::write(scratch.0.join("a.pcap"), file).unwrap();
+        let output = scratch.run(&["replay", "a.pcap", "--json"]);
+        let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let nanos = shown["duration_ns"].as_u64().unwrap();
+        assert!(nanos < 60_000_000_000, "{at}: {shown}");
+    }
 }

@@ -156,7 +156,7 @@ impl Report {
         }
         if stats.not_http > 0 {
             let other = stats.not_http.saturating_sub(stats.tls);
-            let kinds = [(stats.tls, "TLS"), (other, "other")];
+            let kinds = [(stats.tls, "tls"), (other, "other")];
             let kinds = kinds.into_iter().filter(|(count, _)| *count > 0);
             let kinds: Vec<_> = kinds
                 .map(|(count, kind)| format!("{count} {kind}"))
@@ -394,8 +394,8 @@ mod tests {
             assert!(text.contains(&line), "{text}");
         };
         check(5, 0, "; not read: 5 other");
-        check(5, 3, "; not read: 3 TLS, 2 other");
-        check(1, 1, "; not read: 1 TLS");
+        check(5, 3, "; not read: 3 tls, 2 other");
+        check(1, 1, "; not read: 1 tls");
         check(0, 0, "");
     }
 
