@@ -246,7 +246,8 @@ fn a_full_disk_is_named() {
 fn mistakes() {
     let scratch = Scratch::new();
     for (arguments, words) in [
-        (["--status", "6xx"], "100 to 599"),
+        (["--status", "6xx"], "a class from 1xx to 5xx"),
+        (["--status", "99"], "three digits"),
         (["--path", "api"], "write for example /api"),
         (["--host", "http://shop"], "no host can match"),
         (
