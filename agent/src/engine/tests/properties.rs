@@ -99,7 +99,8 @@ fn every_byte_is_counted_once(talk: &Talk, travel: &Travel, fates: &[Fate], posi
         ends: false,
     };
     let mut packets = in_chunks(&talk, travel);
-    // The first one says where both directions begin.
+    // The first one says where both directions begin, if it brings anything.
+    packets.retain(|packet| !packet.payload.is_empty());
     let first = packets.remove(0);
     let mut fates = fates.iter().cycle();
     packets.retain_mut(|packet| {
