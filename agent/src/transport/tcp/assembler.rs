@@ -203,8 +203,9 @@ impl Assembler {
         // Behind it, the segment is a retransmission; too far ahead, `expected` is not known.
         let known = ahead < AHEAD || segment.skipped;
         let first = if known { segment.expected } else { segment.seq };
-        // What lies between is missing.
-        let missing = known && self.certain && distance(self.at.seq, first) > 0;
+        // What lies between is missing, unless the other end acknowledged what was never sent.
+        let between = distance(self.at.seq, first);
+        let missing = known && self.certain && (1..AHEAD).contains(&between);
         if !missing {
             self.anchor(first, true);
             self.at.pass(first);
