@@ -332,7 +332,8 @@ impl Tcp {
 /// began: a socket reports what it has received itself; of the other end's word, all is known from
 /// the first byte on.
 const fn is_certain(segment: &Segment<'_>) -> bool {
-    matches!(segment.direction, Direction::Egress) || segment.start
+    // Data in a SYN acknowledges nothing (RFC 7413).
+    matches!(segment.direction, Direction::Egress) || segment.start && segment.ack != 0
 }
 
 /// Does what is to be done at a reset.
