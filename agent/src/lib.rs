@@ -37,6 +37,7 @@ pub mod har;
 pub mod hash;
 pub mod http;
 pub mod ledger;
+pub mod plural;
 #[cfg(feature = "redact")]
 pub mod policy;
 #[cfg(feature = "agent")]

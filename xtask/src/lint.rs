@@ -34,6 +34,14 @@ pub fn run() -> Result<()> {
     ]))?;
     // For the host, where it needs no toolchain of its own.
     command::run(&mut clippy(&["--package", "meshtap-ebpf"]))?;
+    // As the fuzz targets have it: without what the agent alone needs.
+    command::run(&mut clippy(&[
+        "--package",
+        "meshtap",
+        "--lib",
+        "--no-default-features",
+        "--features=redact",
+    ]))?;
     generate::run(generate::Options { check: true })?;
     dependencies()
 }

@@ -128,6 +128,7 @@ fn run(steps: &[Step], size: usize, lossless: bool) -> Vec<String> {
                 listener: false,
                 skipped: false,
                 urgent: None,
+                one_sided: false,
                 // It may guess anything.
                 guess: Some(seq.wrapping_add(u32::try_from(bytes.len() / 2).unwrap())),
                 payload: bytes,

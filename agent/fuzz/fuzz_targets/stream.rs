@@ -52,7 +52,7 @@ impl Given {
                 assert!(0 < gap.len && gap.len <= u64::from(i32::MAX.unsigned_abs()));
                 self.next = Some(gap.end());
             }
-            Item::Conflict { .. } | Item::Urgent => {}
+            Item::Heard(_) | Item::Conflict { .. } | Item::Urgent => {}
             Item::End { .. } => self.ended = true,
         }
     }

@@ -10,12 +10,12 @@ use crate::config::{self, Config, Overrides};
 use crate::export::otlp::{MetricSource, OtlpConfig, Settings, Signal, environment};
 use crate::export::{AccessLog, Reopen, Target};
 use crate::files::Files;
+use crate::plural::counted;
 use crate::redact::Gate;
 use crate::signal::access_log::Rules;
 use crate::signal::metrics::Metrics;
 use crate::signal::route::Routes;
 use crate::signal::span::{Resource, ResourceValue};
-use crate::units::counted;
 
 /// Runs `meshtap config`.
 pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {

@@ -52,9 +52,9 @@ use tracing::Level;
 use crate::capture::kernel::CaptureError;
 use crate::capture::record::RecordError;
 use crate::cli::{Cli, Command};
+use crate::plural::counted;
 use crate::policy::PolicyError;
 use crate::redact::{GateError, RedactError};
-use crate::units::counted;
 
 /// What libraries have to say goes to stderr as what the agent says.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::privileges::{Use, drop_capabilities};
 use crate::capture::kernel::{Capture, HookName, HookState, TargetState, TlsKeeper, TlsNotice};
 use crate::capture::tls::discover::{Below, Candidate, Consent, Discovery, Programs, Verdict};
-use crate::units::counted;
+use crate::plural::counted;
 use crate::workload::Workloads;
 
 /// How often the calls of programs are looked at, and what has changed of them.

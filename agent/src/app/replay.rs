@@ -20,7 +20,7 @@ use crate::cli::ReplayArgs;
 use crate::clock::WallClock;
 use crate::engine::Limits;
 use crate::files::unnamed;
-use crate::units::counted;
+use crate::plural::counted;
 
 /// What is replayed.
 struct Input {

@@ -24,12 +24,12 @@ use crate::export::{self, Exporters, OwnSockets, Stopped};
 use crate::files::Output;
 use crate::flow::Nanos;
 use crate::har;
+use crate::plural::counted;
 use crate::policy;
 use crate::process::Announcer;
 use crate::redact::{self, Gate, Secret};
 use crate::signal::span::SpanBuilder;
 use crate::tap::{Delivery, Detail, Line, Palette, Report, Style};
-use crate::units::counted;
 
 /// What differs between the commands.
 pub(super) struct Run<'a, S> {

@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Map, Value};
 
-use crate::units::counted;
+use crate::plural::counted;
 
 /// The same YAML read in two ways; the shape is the same.
 #[derive(Clone, Debug, Default, PartialEq)]

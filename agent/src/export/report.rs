@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::ItemKind;
 use super::delivery::{DropReason, Totals};
 use super::handle::{Channel, Stopped};
-use crate::units::counted;
+use crate::plural::counted;
 
 /// The state of one exporter.
 #[derive(Clone, Debug, Default)]

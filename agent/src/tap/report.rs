@@ -13,7 +13,7 @@ use crate::exchange::Partial;
 use crate::export;
 use crate::http::h2::hpack;
 use crate::ledger::Ledger;
-use crate::units::counted;
+use crate::plural::counted;
 
 /// Where emitted exchanges went. Together they are [`Ledger::reported`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

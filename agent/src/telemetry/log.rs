@@ -13,7 +13,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 use super::LogFormat;
 use super::limit::{Limit, Verdict};
 use crate::clock::monotonic;
-use crate::units::counted;
+use crate::plural::counted;
 
 /// `kube` logs each failed request; `workload` reports the first.
 const QUIET: &str = "kube_client=off";

@@ -7,9 +7,9 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::stats::{By, Key, Line, RATE_SECONDS, Stats};
 use super::terminal::numbers;
+use crate::plural::counted;
 use crate::tap::size_text;
 use crate::tap::units::duration_text;
-use crate::units::counted;
 
 /// One JSON document and a line feed. `now` is the second after the last one.
 #[must_use]

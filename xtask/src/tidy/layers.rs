@@ -14,6 +14,7 @@ const ORDER: &[&str] = &[
     "glob",
     "visible",
     "clock",
+    "plural",
     "units",
     "files",
     "ledger",

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::verdict::{Captured, Verdict};
+use crate::plural::counted;
 use crate::process::{LiveSocket, Survey};
-use crate::units::counted;
 
 /// A socket, and what is said of it.
 pub(super) struct Explained {

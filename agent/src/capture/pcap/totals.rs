@@ -5,7 +5,7 @@ use std::fmt;
 
 use etherparse::IpNumber;
 
-use crate::units::counted;
+use crate::plural::counted;
 
 /// Most different reasons counted each on its own: a bound for files that are made of nothing but
 /// anomalies.

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::files::Files;
 use crate::har;
-use crate::units::counted;
+use crate::plural::counted;
 use crate::views::store::Store;
 
 /// Bytes that terminals take for their clipboard: xterm's and tmux's bound is 100 000 characters of

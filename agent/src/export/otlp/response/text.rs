@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Reply;
-use crate::units::counted;
+use crate::plural::counted;
 
 /// Most characters of a server's text that are repeated: an error and its reason, not a page.
 const TEXT_LIMIT: usize = 256;
