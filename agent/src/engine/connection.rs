@@ -104,7 +104,8 @@ impl Connection {
         let bounds = bounds(cx);
         let other = segment.direction.opposite();
         let before = tcp.position(other);
-        let counted = Streams::of(cx.stats);
+        // Only a session that is fresh starts over.
+        let counted = session.is_fresh().then(|| Streams::of(cx.stats));
         session.guess(segment.direction, tcp.guess(segment));
         let mut starts_over = false;
         let progress = tcp.segment(segment, &bounds, &mut |direction, item| {
@@ -113,7 +114,9 @@ impl Connection {
                 session.item(direction, item, origin, cx);
             }
         });
-        self.streams.add(counted, cx.stats);
+        if let Some(counted) = counted {
+            self.streams.add(counted, cx.stats);
+        }
         if starts_over {
             return self.start_over(segment, cx);
         }
