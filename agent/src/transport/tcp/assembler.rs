@@ -12,7 +12,7 @@ use crate::transport::Item;
 /// How far ahead of its position a direction believes a sequence number that nothing but a packet
 /// vouches for. Larger than the receive windows in use (6 MiB by default), small enough that a
 /// forged number cannot put a connection out for long.
-const AHEAD: i32 = 16 * 1024 * 1024;
+pub(super) const AHEAD: i32 = 16 * 1024 * 1024;
 
 /// Bounds of reordering.
 #[derive(Clone, Copy, Debug)]

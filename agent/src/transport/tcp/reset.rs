@@ -1,5 +1,6 @@
 //! What a reset means: it ends a connection when TCP would let it (RFC 9293 §3.10.7.4).
 
+use super::assembler::AHEAD;
 use super::gate::Gate;
 use super::{Assembler, distance};
 use crate::capture::Segment;
@@ -90,10 +91,8 @@ fn is_certain(own: &Assembler, segment: &Segment<'_>, held: &Gate) -> bool {
 
 /// Some bytes lie between the position and a reset.
 fn is_near(own: &Assembler, segment: &Segment<'_>) -> bool {
-    /// No window is larger, but few.
-    const MOST: i32 = 16 * 1024 * 1024;
     own.position()
-        .is_none_or(|position| (0..MOST).contains(&distance(position, segment.seq)))
+        .is_none_or(|position| (0..AHEAD).contains(&distance(position, segment.seq)))
 }
 
 /// A reset has the number that the socket expects, or will expect.
