@@ -96,14 +96,10 @@ impl Peers {
         }
     }
 
-    /// The same peers with what a PROXY protocol preamble says.
-    #[must_use]
-    pub fn claiming(self, claim: Option<Claim>) -> Self {
-        Self {
-            claimed_client: claim.map(|claim| claim.client),
-            claimed_port: claim.and_then(|claim| claim.port),
-            ..self
-        }
+    /// What a PROXY protocol preamble says, or that there is none.
+    pub fn set_claim(&mut self, claim: Option<Claim>) {
+        self.claimed_client = claim.map(|claim| claim.client);
+        self.claimed_port = claim.and_then(|claim| claim.port);
     }
 
     /// The ports of both ends, and those that a PROXY protocol preamble names.

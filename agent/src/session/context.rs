@@ -154,7 +154,7 @@ impl Origin {
             Direction::Ingress => (Side::Server, self.remote, self.local),
             Direction::Egress => (Side::Client, self.local, self.remote),
         };
-        Peers {
+        let mut peers = Peers {
             connection: self.connection,
             socket: self.socket,
             cgroup: self.cgroup,
@@ -166,8 +166,9 @@ impl Origin {
             proxied_client: None,
             outer: self.outer.clone(),
             claims: TunnelClaims::default(),
-        }
-        .claiming(claim)
+        };
+        peers.set_claim(claim);
+        peers
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) fn set_claim_apart(mut peers: Arc<Peers>) -> (Arc<Peers>, Option<Clai
     let port = peers.claimed_port;
     let claim = peers.claimed_client.map(|client| Claim { client, port });
     if claim.is_some() {
-        change(&mut peers, None);
+        Arc::make_mut(&mut peers).set_claim(None);
     }
     (peers, claim)
 }
@@ -20,11 +20,6 @@ pub(super) fn set_claim_apart(mut peers: Arc<Peers>) -> (Arc<Peers>, Option<Clai
 pub(super) fn decide_claim(claim: &mut Option<Claim>, peers: &mut Arc<Peers>, status: u16) {
     let claim = claim.take();
     if status != 400 && claim.is_some() {
-        change(peers, claim);
+        Arc::make_mut(peers).set_claim(claim);
     }
-}
-
-fn change(peers: &mut Arc<Peers>, claim: Option<Claim>) {
-    let peers = Arc::make_mut(peers);
-    *peers = peers.clone().claiming(claim);
 }
