@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lookup::{Lookup, Named};
-use super::replay::PACKED_HEAD;
+use super::replay::{read_head, unpacked};
 use super::run::{gate, limits};
 use super::stop::Stop;
 use super::tap::random_key;
@@ -18,7 +18,6 @@ use crate::cli::OutputArgs;
 use crate::clock::WallClock;
 use crate::engine::{Engine, Limits, Output};
 use crate::exchange::Exchange;
-use crate::files::unnamed;
 use crate::flow::Nanos;
 use crate::har;
 use crate::policy::PolicyContext;
@@ -32,8 +31,6 @@ const MAX_HAR: u64 = 64 * 1024 * 1024;
 const MAX_UNPACKED: u64 = 4 * 1024 * 1024 * 1024;
 /// How often the engine lets time pass, as in a replay.
 const EXPIRE: Nanos = 100_000_000;
-/// Bytes by which every kind of file is known.
-const HEAD: u64 = 8;
 
 /// Reads dropped files.
 pub(super) struct Import {
@@ -84,17 +81,15 @@ impl Import {
     /// # Errors
     /// Says why nothing came of it.
     pub(super) fn read(&self, mut file: File) -> Result<Imported, String> {
-        let mut head = Vec::new();
-        let read = (&mut file).take(HEAD).read_to_end(&mut head);
-        read.and_then(|_| file.rewind())
-            .map_err(|error| error.to_string())?;
+        let head = read_head(&mut file).map_err(|error| error.to_string())?;
+        file.rewind().map_err(|error| error.to_string())?;
         if head == MAGIC {
             return self.recording(file);
         }
-        if pcap::is_compressed(&head)
-            && let Some(unpacked) = unpacked(&mut file).map_err(|error| error.to_string())?
-        {
-            return self.recording(unpacked);
+        let packed = file.try_clone().map_err(|error| error.to_string())?;
+        let plain = unpacked(&head, packed, MAX_UNPACKED).map_err(|error| error.to_string())?;
+        if let Some(plain) = plain {
+            return self.recording(plain);
         }
         if pcap::recognizes(&head) {
             return self.packets(file);
@@ -207,20 +202,6 @@ impl Import {
         intake.take(output.exchanges.drain(..));
         error
     }
-}
-
-/// The recording that was compressed, if it is one.
-fn unpacked(file: &mut File) -> std::io::Result<Option<File>> {
-    let mut head = Vec::new();
-    file.take(PACKED_HEAD).read_to_end(&mut head)?;
-    file.rewind()?;
-    if pcap::unpacked_head(&head) != MAGIC {
-        return Ok(None);
-    }
-    let mut plain = unnamed()?;
-    pcap::unpack(file.try_clone()?, MAX_UNPACKED, &mut plain)?;
-    plain.rewind()?;
-    Ok(Some(plain))
 }
 
 /// What there was is in the store, also of a file that is broken further on.

@@ -1,7 +1,7 @@
 //! `meshtap replay`: a recording, or a packet capture of another tool's → exchanges.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ struct Input {
 /// Bytes by which every kind of file is known.
 const HEAD: u64 = 8;
 /// Bytes of a compressed file by which what is in it is known.
-pub(super) const PACKED_HEAD: u64 = 64 * 1024;
+const PACKED_HEAD: u64 = 64 * 1024;
 
 impl Input {
     /// Opens a file, or standard input for `-`.
@@ -45,11 +45,7 @@ impl Input {
             false => File::open(path)?,
         };
         let is_regular = file.metadata()?.is_file();
-        let mut head = Vec::new();
-        (&mut file).take(HEAD).read_to_end(&mut head)?;
-        if pcap::is_compressed(&head) {
-            (&mut file).take(PACKED_HEAD).read_to_end(&mut head)?;
-        }
+        let head = read_head(&mut file)?;
         if is_regular {
             file.rewind()?;
         }
@@ -70,17 +66,14 @@ impl Input {
 
     /// Decompressed, where it is a recording that was compressed. Packets are on their way.
     fn unpacked(self) -> io::Result<Self> {
-        if !pcap::is_compressed(&self.head) || pcap::unpacked_head(&self.head) != MAGIC {
-            return Ok(self);
-        }
-        let mut file = unnamed()?;
-        pcap::unpack(self.stream()?, u64::MAX, &mut file)?;
-        file.rewind()?;
-        Ok(Self {
-            path: self.path,
-            file,
-            head: MAGIC.to_vec(),
-            is_regular: true,
+        Ok(match unpacked(&self.head, self.stream()?, u64::MAX)? {
+            None => self,
+            Some(file) => Self {
+                path: self.path,
+                file,
+                head: MAGIC.to_vec(),
+                is_regular: true,
+            },
         })
     }
 
@@ -105,6 +98,32 @@ impl Input {
             false => Box::new(io::Cursor::new(self.head.clone()).chain(file)),
         })
     }
+}
+
+/// The first bytes of a file, which say what it is.
+pub(super) fn read_head(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.take(HEAD).read_to_end(&mut head)?;
+    if pcap::is_compressed(&head) {
+        file.take(PACKED_HEAD).read_to_end(&mut head)?;
+    }
+    Ok(head)
+}
+
+/// The recording that was compressed, if what begins with `head` is one: at most `most` bytes, in a
+/// file without a name.
+pub(super) fn unpacked(
+    head: &[u8],
+    packed: impl Read + Send + 'static,
+    most: u64,
+) -> io::Result<Option<File>> {
+    if !pcap::is_compressed(head) || pcap::unpacked_head(head) != MAGIC {
+        return Ok(None);
+    }
+    let mut plain = unnamed()?;
+    pcap::unpack(packed, most, &mut plain)?;
+    plain.rewind()?;
+    Ok(Some(plain))
 }
 
 fn is_stdin(path: &Path) -> bool {
