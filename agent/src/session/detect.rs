@@ -135,8 +135,10 @@ impl Detect {
     /// Bytes are missing. What looks like the beginning of a request is one.
     pub(crate) fn gap(&mut self, direction: Direction, gap: &Gap, origin: &Origin) -> Found {
         let at = direction as usize;
-        let held = self.held.as_ref().and_then(|held| held.starts[at].as_ref());
-        if held.is_some_and(|start| is_known_request(skip_empty_lines(&start.bytes))) {
+        if self
+            .start(direction)
+            .is_some_and(|start| is_known_request(skip_empty_lines(&start.bytes)))
+        {
             return self.http1(direction, Class::Request, origin);
         }
         if self.has_server_preface(direction.opposite()) {
@@ -168,9 +170,7 @@ impl Detect {
             && !self.is_held(direction)
         {
             self.spoken[direction as usize].response(&whole);
-            let held = self.held.as_ref();
-            let waits = held.is_some_and(|held| held.starts[direction as usize].is_some());
-            if self.unnamed.is_none() && !waits {
+            if self.unnamed.is_none() && self.start(direction).is_none() {
                 self.passed += whole.bytes.len() as u64;
             }
         }
@@ -185,7 +185,7 @@ impl Detect {
         origin: &Origin,
     ) -> Found {
         let at = direction as usize;
-        let Some(mut start) = self.held.as_mut().and_then(|held| held.starts[at].take()) else {
+        let Some(mut start) = self.take_start(direction) else {
             return match self.first(chunk.bytes) {
                 First::Undecided { preamble } => {
                     chunk.advance(preamble);
@@ -373,10 +373,12 @@ impl Detect {
 
     /// A direction begins with the whole header of a SETTINGS frame, as that of a server of HTTP/2.
     fn has_server_preface(&self, direction: Direction) -> bool {
-        let held = self.held.as_ref();
-        let start = held.and_then(|held| held.starts[direction as usize].as_ref());
-        start
+        self.start(direction)
             .is_some_and(|start| start.bytes.len() >= HEADER_LEN && is_server_preface(&start.bytes))
+    }
+
+    fn start(&self, direction: Direction) -> Option<&Start> {
+        self.held.as_ref()?.starts[direction as usize].as_ref()
     }
 
     fn take_start(&mut self, direction: Direction) -> Option<Start> {
@@ -386,7 +388,6 @@ impl Detect {
     /// Mid-stream bytes wait for the rest of their line.
     fn is_held(&self, direction: Direction) -> bool {
         let at = direction as usize;
-        let held = self.held.as_ref();
-        !self.whole[at] && held.is_some_and(|held| held.starts[at].is_some())
+        !self.whole[at] && self.start(direction).is_some()
     }
 }
