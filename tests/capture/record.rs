@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 use meshtap_tests::{
@@ -17,14 +18,7 @@ fn check(arguments: &[&str], traffic: impl Fn(&Bench) + Send + Sync) {
             bench,
             "location /echo { return 200 $arg_id; } location /gone { return 410 gone; }",
         );
-        let file = bench.scratch.path().join("recording.meshtap");
-        let tap = Tap::new(bench)
-            .args(arguments)
-            .arg("--record")
-            .arg(&file)
-            .start();
-        traffic(bench);
-        let report = tap.finish();
+        let (file, report) = record(bench, arguments, || traffic(bench));
         report.assert_nothing_lost();
         assert!(!report.lines.is_empty());
         let mode = fs::metadata(&file)
@@ -34,6 +28,18 @@ fn check(arguments: &[&str], traffic: impl Fn(&Bench) + Send + Sync) {
         assert_eq!(mode & 0o777, 0o600, "nobody else may read it");
         assert_eq!(replay(bench, &file, arguments), emitted(&report));
     });
+}
+
+/// The recording of what `traffic` does.
+fn record(bench: &Bench, arguments: &[&str], traffic: impl FnOnce()) -> (PathBuf, Report) {
+    let file = bench.scratch.path().join("recording.meshtap");
+    let tap = Tap::new(bench)
+        .args(arguments)
+        .arg("--record")
+        .arg(&file)
+        .start();
+    traffic();
+    (file, tap.finish())
 }
 
 fn emitted(report: &Report) -> String {
@@ -80,10 +86,10 @@ fn one_side_and_a_filter() {
 fn either_end_of_a_recording_of_both() {
     live(|bench| {
         let _nginx = Nginx::start(bench, meshtap_tests::ECHO);
-        let file = bench.scratch.path().join("recording.meshtap");
-        let tap = Tap::new(bench).arg("--record").arg(&file).start();
-        let ids = swarm(([127, 0, 0, 1], HTTP_PORT).into(), 4, 20);
-        let report = tap.finish();
+        let mut ids = Vec::new();
+        let (file, report) = record(bench, &[], || {
+            ids = swarm(([127, 0, 0, 1], HTTP_PORT).into(), 4, 20);
+        });
         report.assert_nothing_lost();
         assert_eq!(replay(bench, &file, &[]), emitted(&report));
         for side in ["server", "client"] {
@@ -103,17 +109,12 @@ fn what_narrows_a_recording() {
         let held = std::sync::Mutex::new(String::new());
         live(|bench| {
             let _nginx = Nginx::start(bench, meshtap_tests::ECHO);
-            let file = bench.scratch.path().join("recording.meshtap");
-            let tap = Tap::new(bench)
-                .args(arguments)
-                .arg("--record")
-                .arg(&file)
-                .start();
-            let _ = curl(&[
-                &url("127.0.0.1", "/echo?id=1"),
-                &url("127.0.0.1", "/echo?id=2"),
-            ]);
-            let _ = tap.finish();
+            let (file, _) = record(bench, arguments, || {
+                let _ = curl(&[
+                    &url("127.0.0.1", "/echo?id=1"),
+                    &url("127.0.0.1", "/echo?id=2"),
+                ]);
+            });
             *held.lock().expect("one thread") = replay(bench, &file, &["--side", "server"]);
         });
         held.into_inner().expect("one thread")

@@ -157,39 +157,29 @@ fn standard_streams() {
     let shown = scratch.run(&["replay", "in", "--json"]).stdout;
     assert!(!shown.is_empty());
     // A file, and a pipe that can be read once.
+    let check = |mut file: Command, piped: &str| {
+        let mut cat = Command::new("cat")
+            .arg(scratch.0.join(piped))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pipe = scratch.command(&["replay", "-", "--json"]);
+        pipe.stdin(cat.stdout.take().unwrap());
+        for command in [&mut file, &mut pipe] {
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            assert_eq!(text(&output.stdout), text(&shown));
+        }
+        assert!(cat.wait().unwrap().success());
+    };
     let mut file = scratch.command(&["replay", "-", "--json"]);
     file.stdin(File::open(scratch.0.join("in")).unwrap());
-    let mut cat = Command::new("cat")
-        .arg(scratch.0.join("in"))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut piped = scratch.command(&["replay", "-", "--json"]);
-    piped.stdin(cat.stdout.take().unwrap());
-    for mut command in [file, piped] {
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        assert_eq!(text(&output.stdout), text(&shown));
-    }
-    assert!(cat.wait().unwrap().success());
+    check(file, "in");
     // Compressed, both ways.
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(&fs::read(RECORDING).unwrap()).unwrap();
     fs::write(scratch.0.join("packed"), packed.finish().unwrap()).unwrap();
-    let mut cat = Command::new("cat")
-        .arg(scratch.0.join("packed"))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let file = scratch.command(&["replay", "packed", "--json"]);
-    let mut piped = scratch.command(&["replay", "-", "--json"]);
-    piped.stdin(cat.stdout.take().unwrap());
-    for mut command in [file, piped] {
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        assert_eq!(text(&output.stdout), text(&shown));
-    }
-    assert!(cat.wait().unwrap().success());
+    check(scratch.command(&["replay", "packed", "--json"]), "packed");
     let output = scratch.run(&["replay", "in", "--har", "-"]);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(entries(&document), text(&shown).lines().count());

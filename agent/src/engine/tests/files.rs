@@ -33,6 +33,16 @@ impl File {
         }
     }
 
+    /// Of a connection of which the client's packets are there, its SYN too where `opened`.
+    fn with_client(opened: bool, kept: usize) -> Self {
+        let mut file = Self::new(kept);
+        if opened {
+            file.packet(0, CLIENT, "S", b"");
+            file.unseen(SERVER, 1);
+        }
+        file
+    }
+
     /// Moves on by what `who` says, which is not in the file.
     fn unseen(&mut self, who: Who, len: u32) {
         self.next[who as usize] += len;
@@ -115,11 +125,7 @@ const OPENED: [bool; 2] = [true, false];
 fn requests_alone() {
     for opened in OPENED {
         for acknowledges in [true, false] {
-            let mut file = File::new(usize::MAX);
-            if opened {
-                file.packet(0, CLIENT, "S", b"");
-                file.unseen(SERVER, 1);
-            }
+            let mut file = File::with_client(opened, usize::MAX);
             file.say(10, CLIENT, "GET /a HTTP/1.1\r\n\r\n");
             file.unseen(SERVER, 100);
             if acknowledges {
@@ -155,11 +161,7 @@ fn requests_alone() {
 #[test]
 fn pipelined_requests_alone() {
     for opened in OPENED {
-        let mut file = File::new(usize::MAX);
-        if opened {
-            file.packet(0, CLIENT, "S", b"");
-            file.unseen(SERVER, 1);
-        }
+        let mut file = File::with_client(opened, usize::MAX);
         file.say(10, CLIENT, "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n");
         file.unseen(SERVER, 100);
         file.say(20, CLIENT, "GET /c HTTP/1.1\r\n\r\n");
@@ -202,11 +204,7 @@ fn requests_alone_after_a_body() {
 #[test]
 fn requests_alone_that_a_snap_length_cuts() {
     for opened in OPENED {
-        let mut file = File::new(52);
-        if opened {
-            file.packet(0, CLIENT, "S", b"");
-            file.unseen(SERVER, 1);
-        }
+        let mut file = File::with_client(opened, 52);
         file.say(
             10,
             CLIENT,
@@ -233,11 +231,7 @@ fn requests_alone_that_a_snap_length_cuts() {
 #[test]
 fn requests_alone_of_which_bytes_are_missing() {
     for opened in OPENED {
-        let mut file = File::new(usize::MAX);
-        if opened {
-            file.packet(0, CLIENT, "S", b"");
-            file.unseen(SERVER, 1);
-        }
+        let mut file = File::with_client(opened, usize::MAX);
         file.say(10, CLIENT, "GET /a HTTP/1.1\r\n\r\n");
         file.unseen(SERVER, 100);
         file.unseen(CLIENT, 50);
@@ -264,10 +258,8 @@ fn requests_alone_of_which_some_are_missing() {
                 // They are older than the file.
                 continue;
             }
-            let mut file = File::new(usize::MAX);
+            let mut file = File::with_client(opened, usize::MAX);
             if opened {
-                file.packet(0, CLIENT, "S", b"");
-                file.unseen(SERVER, 1);
                 file.say(1, CLIENT, "");
             }
             let mut expected = Vec::new();
