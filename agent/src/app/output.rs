@@ -396,7 +396,7 @@ mod tests {
     use std::io::{PipeReader, Read as _, pipe};
     use std::thread;
 
-    use super::super::queue::WhenFull;
+    use super::super::queue::{Size, WhenFull};
     use super::*;
     use crate::files::Files;
     use crate::har;
@@ -428,7 +428,12 @@ mod tests {
     fn print<W: Terminal>(printer: Printer<W>, exchanges: u64) -> (Delivery, io::Result<()>) {
         let queue = Queue::default();
         for first in 0..exchanges {
-            queue.push(first, vec![sample::exchange()], WhenFull::Wait);
+            queue.push(
+                first,
+                vec![sample::exchange()],
+                Size::default(),
+                WhenFull::Wait,
+            );
         }
         queue.close();
         printer.run(&queue)
@@ -610,7 +615,12 @@ mod tests {
             // More than half full until four are left of the room of eight.
             let queue = Queue::new(8, usize::MAX);
             for first in 0..8 {
-                queue.push(first, vec![sample::exchange()], WhenFull::Wait);
+                queue.push(
+                    first,
+                    vec![sample::exchange()],
+                    Size::default(),
+                    WhenFull::Wait,
+                );
             }
             queue.close();
             let (delivery, result) = printer.run(&queue);

@@ -4,7 +4,7 @@ use std::io;
 use std::mem;
 use std::time::Duration;
 
-use super::queue::{Queue, WhenFull};
+use super::queue::{Queue, Size, WhenFull};
 use super::stop::Stop;
 use crate::capture::{Polled, Source};
 use crate::clock::monotonic;
@@ -165,29 +165,27 @@ struct Emitted {
     /// Exchanges emitted so far: the index of the next.
     count: u64,
     output_full: u64,
-    /// Exchanges of the output that were measured, and their bytes.
-    measured: usize,
-    bytes: usize,
+    /// Of the exchanges of the output, as far as they were measured.
+    size: Size,
 }
 
 impl Emitted {
     /// So much waits that it is handed over at once: one poll may end thousands of connections, and
     /// the queue alone bounds what waits.
     fn is_part(&mut self, exchanges: &[Exchange]) -> bool {
-        let new = exchanges.get(self.measured..).unwrap_or_default();
-        self.bytes += new.iter().map(Exchange::memory).sum::<usize>();
-        self.measured = exchanges.len();
-        self.bytes >= PART
+        self.size.measure(exchanges);
+        self.size.bytes() >= PART
     }
 
     fn hand_over(&mut self, exchanges: &mut Vec<Exchange>, queue: &Queue, when_full: WhenFull) {
-        (self.measured, self.bytes) = (0, 0);
         if exchanges.is_empty() {
             return;
         }
-        let exchanges = mem::take(exchanges);
-        let count = exchanges.len() as u64;
-        self.output_full += queue.push(self.count, exchanges, when_full);
+        // Room for as many again: it does not grow step by step, and move what is in it.
+        let next = Vec::with_capacity(exchanges.len());
+        let exchanges = mem::replace(exchanges, next);
+        let (size, count) = (mem::take(&mut self.size), exchanges.len() as u64);
+        self.output_full += queue.push(self.count, exchanges, size, when_full);
         self.count += count;
     }
 }

@@ -27,6 +27,58 @@ pub(super) struct Batch {
     pub(super) first: u64,
     /// In the order in which they ended.
     pub(super) exchanges: Vec<Exchange>,
+    /// What they take of the queue.
+    size: Size,
+}
+
+/// What exchanges of one cgroup take that come one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    cgroup: CgroupId,
+    held: Held,
+}
+
+impl Run {
+    /// That of one exchange.
+    fn of(exchange: &Exchange) -> Self {
+        Self {
+            cgroup: exchange.peers.cgroup,
+            held: Held {
+                exchanges: 1,
+                bytes: exchange.memory(),
+            },
+        }
+    }
+}
+
+/// What exchanges take of the queue. Measured while they gather, and the queue's lock is not held.
+#[derive(Debug, Default)]
+pub(super) struct Size {
+    runs: Vec<Run>,
+    all: Held,
+}
+
+impl Size {
+    /// Measures those of `exchanges` that are new since the last time.
+    pub(super) fn measure(&mut self, exchanges: &[Exchange]) {
+        let new = exchanges.get(self.all.exchanges..).unwrap_or_default();
+        for exchange in new {
+            self.add(Run::of(exchange));
+        }
+    }
+
+    fn add(&mut self, run: Run) {
+        self.all.add(run.held);
+        match self.runs.last_mut() {
+            Some(last) if last.cgroup == run.cgroup => last.held.add(run.held),
+            _ => self.runs.push(run),
+        }
+    }
+
+    /// Bytes that were measured.
+    pub(super) const fn bytes(&self) -> usize {
+        self.all.bytes
+    }
 }
 
 /// What to do when there is no room.
@@ -56,14 +108,14 @@ struct Held {
 }
 
 impl Held {
-    const fn add(&mut self, bytes: usize) {
-        self.exchanges += 1;
-        self.bytes += bytes;
+    const fn add(&mut self, other: Self) {
+        self.exchanges += other.exchanges;
+        self.bytes += other.bytes;
     }
 
-    const fn remove(&mut self, bytes: usize) {
-        self.exchanges = self.exchanges.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
+    const fn remove(&mut self, other: Self) {
+        self.exchanges = self.exchanges.saturating_sub(other.exchanges);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
     }
 }
 
@@ -86,16 +138,21 @@ impl State {
         }
     }
 
-    fn release(&mut self, batch: &Batch) {
-        for exchange in &batch.exchanges {
-            let bytes = exchange.memory();
-            self.held.remove(bytes);
-            let Some(has) = self.by_cgroup.get_mut(&exchange.peers.cgroup) else {
+    fn take(&mut self, run: Run) {
+        self.held.add(run.held);
+        let has = self.by_cgroup.entry(run.cgroup).or_default();
+        has.add(run.held);
+    }
+
+    fn release(&mut self, runs: &[Run]) {
+        for run in runs {
+            self.held.remove(run.held);
+            let Some(has) = self.by_cgroup.get_mut(&run.cgroup) else {
                 continue;
             };
-            has.remove(bytes);
+            has.remove(run.held);
             if has.exchanges == 0 {
-                self.by_cgroup.remove(&exchange.peers.cgroup);
+                self.by_cgroup.remove(&run.cgroup);
             }
         }
     }
@@ -130,71 +187,110 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands over exchanges, the first of which has index `first`; the number of those that found
-    /// no room.
-    pub(super) fn push(&self, first: u64, exchanges: Vec<Exchange>, when_full: WhenFull) -> u64 {
+    /// Hands over exchanges, the first of which has index `first`, and of which some may be measured
+    /// already; the number of those that found no room.
+    pub(super) fn push(
+        &self,
+        first: u64,
+        exchanges: Vec<Exchange>,
+        mut size: Size,
+        when_full: WhenFull,
+    ) -> u64 {
+        size.measure(&exchanges);
+        let batch = Batch {
+            first,
+            exchanges,
+            size,
+        };
         let mut state = self.lock();
         if when_full == WhenFull::Wait {
-            let (count, bytes) = (
-                exchanges.len(),
-                exchanges.iter().map(Exchange::memory).sum(),
-            );
+            let all = batch.size.all;
             // A batch larger than the bound goes in alone.
             state = self
                 .changed
                 .wait_while(state, |state| {
-                    !state.batches.is_empty() && !state.abandoned && !self.fits(state, count, bytes)
+                    !state.batches.is_empty() && !state.abandoned && !self.fits(state, all)
                 })
                 .unwrap_or_else(PoisonError::into_inner);
         }
         if state.abandoned {
-            return exchanges.len() as u64;
+            return batch.exchanges.len() as u64;
         }
-        let mut dropped = 0;
-        let mut batch = Batch {
-            first,
-            exchanges: Vec::with_capacity(exchanges.len()),
+        let dropped = if self.take_whole(&mut state, &batch.size.runs, when_full) {
+            state.keep(batch);
+            0
+        } else {
+            self.take_some(&mut state, batch)
         };
-        for (index, exchange) in (first..).zip(exchanges) {
-            let bytes = exchange.memory();
-            let cgroup = exchange.peers.cgroup;
-            if when_full == WhenFull::Drop && !self.admits(&state, cgroup, bytes) {
-                dropped += 1;
-                // The indices of a batch have no holes.
-                let next = Batch {
-                    first: index + 1,
-                    exchanges: Vec::new(),
-                };
-                state.keep(mem::replace(&mut batch, next));
-                continue;
-            }
-            state.held.add(bytes);
-            state.by_cgroup.entry(cgroup).or_default().add(bytes);
-            batch.exchanges.push(exchange);
-        }
-        state.keep(batch);
         drop(state);
         self.changed.notify_all();
         dropped
     }
 
-    const fn fits(&self, state: &State, exchanges: usize, bytes: usize) -> bool {
-        state.held.exchanges + exchanges <= self.max_exchanges
-            && state.held.bytes + bytes <= self.max_bytes
+    /// Takes the room for all of a batch; if there is not enough, none.
+    fn take_whole(&self, state: &mut State, runs: &[Run], when_full: WhenFull) -> bool {
+        for (taken, run) in runs.iter().enumerate() {
+            if when_full == WhenFull::Drop && !self.admits(state, *run) {
+                state.release(runs.get(..taken).unwrap_or_default());
+                return false;
+            }
+            state.take(*run);
+        }
+        true
     }
 
-    /// Is there room for an exchange of this cgroup?
-    fn admits(&self, state: &State, cgroup: CgroupId, bytes: usize) -> bool {
-        if !self.fits(state, 1, bytes) {
+    /// Keeps what there is room for, one by one; the number of the others.
+    fn take_some(&self, state: &mut State, batch: Batch) -> u64 {
+        let mut dropped = 0;
+        let part = |first| Batch {
+            first,
+            exchanges: Vec::new(),
+            size: Size::default(),
+        };
+        let mut kept = part(batch.first);
+        for (index, exchange) in (batch.first..).zip(batch.exchanges) {
+            let run = Run::of(&exchange);
+            if self.admits(state, run) {
+                state.take(run);
+                kept.size.add(run);
+                kept.exchanges.push(exchange);
+            } else {
+                dropped += 1;
+                // The indices of a batch have no holes.
+                state.keep(mem::replace(&mut kept, part(index + 1)));
+            }
+        }
+        state.keep(kept);
+        dropped
+    }
+
+    const fn fits(&self, state: &State, more: Held) -> bool {
+        state.held.exchanges + more.exchanges <= self.max_exchanges
+            && state.held.bytes + more.bytes <= self.max_bytes
+    }
+
+    /// Is there room for them? What is admitted together would be one after the other: each takes
+    /// room from the next.
+    fn admits(&self, state: &State, run: Run) -> bool {
+        if !self.fits(state, run.held) {
             return false;
         }
-        let has = state.by_cgroup.get(&cgroup).copied().unwrap_or_default();
-        let free = Held {
-            exchanges: self.max_exchanges - state.held.exchanges,
-            bytes: self.max_bytes - state.held.bytes,
+        let has = state
+            .by_cgroup
+            .get(&run.cgroup)
+            .copied()
+            .unwrap_or_default();
+        // The last of them has what the others leave: at least this.
+        let others = match run.held.exchanges {
+            0 | 1 => Held::default(),
+            _ => run.held,
         };
-        has.exchanges < SHARE_FACTOR.saturating_mul(free.exchanges)
-            && has.bytes + bytes <= SHARE_FACTOR.saturating_mul(free.bytes)
+        let free = Held {
+            exchanges: self.max_exchanges - state.held.exchanges - others.exchanges,
+            bytes: self.max_bytes - state.held.bytes - others.bytes,
+        };
+        has.exchanges + others.exchanges < SHARE_FACTOR.saturating_mul(free.exchanges)
+            && has.bytes + run.held.bytes <= SHARE_FACTOR.saturating_mul(free.bytes)
     }
 
     /// The next batch, waiting at most `timeout` for it.
@@ -208,7 +304,7 @@ impl Queue {
             .unwrap_or_else(PoisonError::into_inner);
         match state.batches.pop_front() {
             Some(batch) => {
-                state.release(&batch);
+                state.release(&batch.size.runs);
                 drop(state);
                 self.changed.notify_all();
                 Popped::Batch(batch)
@@ -255,7 +351,7 @@ mod tests {
     fn check(queue: &Queue, batches: &[usize], kept: &[usize], dropped: u64) {
         let lost: u64 = batches
             .iter()
-            .map(|count| queue.push(0, exchanges(*count), WhenFull::Drop))
+            .map(|count| queue.push(0, exchanges(*count), Size::default(), WhenFull::Drop))
             .sum();
         assert_eq!(lost, dropped);
         queue.close();
@@ -290,10 +386,13 @@ mod tests {
         };
         let batches = 2 * max / flood;
         let lost: u64 = (0..batches)
-            .map(|_| queue.push(0, of(1, flood), WhenFull::Drop))
+            .map(|_| queue.push(0, of(1, flood), Size::default(), WhenFull::Drop))
             .sum();
         assert!(lost > 0);
-        assert_eq!(queue.push(0, of(2, quiet), WhenFull::Drop), 0);
+        assert_eq!(
+            queue.push(0, of(2, quiet), Size::default(), WhenFull::Drop),
+            0
+        );
     }
 
     #[test]
@@ -311,7 +410,7 @@ mod tests {
             Arc::make_mut(&mut exchange.peers).cgroup = CgroupId(u64::from(n == 11));
             exchange.request.body.size = n as u64;
         }
-        assert_eq!(queue.push(0, mixed, WhenFull::Drop), 3);
+        assert_eq!(queue.push(0, mixed, Size::default(), WhenFull::Drop), 3);
         queue.close();
         while let Popped::Batch(batch) = queue.pop(Duration::ZERO) {
             for (index, exchange) in (batch.first..).zip(batch.exchanges) {
@@ -326,7 +425,10 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(|| {
                 for first in 0..100 {
-                    assert_eq!(queue.push(first, exchanges(3), WhenFull::Wait), 0);
+                    assert_eq!(
+                        queue.push(first, exchanges(3), Size::default(), WhenFull::Wait),
+                        0
+                    );
                 }
                 queue.close();
             });
@@ -342,8 +444,11 @@ mod tests {
     #[test]
     fn a_reader_that_is_gone_holds_nobody_up() {
         let queue = Queue::new(2, usize::MAX);
-        queue.push(0, exchanges(2), WhenFull::Wait);
+        queue.push(0, exchanges(2), Size::default(), WhenFull::Wait);
         queue.abandon();
-        assert_eq!(queue.push(2, exchanges(2), WhenFull::Wait), 2);
+        assert_eq!(
+            queue.push(2, exchanges(2), Size::default(), WhenFull::Wait),
+            2
+        );
     }
 }
