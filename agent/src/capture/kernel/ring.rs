@@ -127,19 +127,24 @@ impl Pace {
     const TIMEOUT: u32 = 50;
 
     /// On a machine where nothing happens, wake-ups are what the agent costs: some 50 µs each.
+    /// Where much does, fewer of them leave a server more throughput, and more of them make its
+    /// slowest responses faster: 1, 2, 3 and 5 ms were tried.
     const fn tick(self) -> Duration {
         Duration::from_millis(match self.rate {
             Rate::Idle => 100,
             Rate::Low => 5,
-            Rate::High => 1,
+            Rate::High => 2,
         })
     }
 
     /// So many records came in a tick, or in less.
     fn took(&mut self, records: u32) {
-        let low = u32::try_from(Self::default().tick().as_millis()).unwrap_or(u32::MAX);
+        let busy = |pace: Self| {
+            let tick = u32::try_from(pace.tick().as_millis()).unwrap_or(u32::MAX);
+            Self::BUSY.saturating_mul(tick)
+        };
         let is_slow = match self.rate {
-            _ if records >= Self::BUSY.saturating_mul(low) => {
+            _ if records >= busy(Self::default()) => {
                 *self = Self {
                     rate: Rate::High,
                     slow: 0,
@@ -152,7 +157,7 @@ impl Pace {
             }
             Rate::Idle => false,
             Rate::Low => records == 0,
-            Rate::High => records < Self::BUSY,
+            Rate::High => records < busy(*self),
         };
         self.slow = if is_slow { self.slow + 1 } else { 0 };
         if self.slow >= Self::TIMEOUT {
@@ -185,11 +190,11 @@ mod tests {
         check(&[(0, 50)], 100);
         check(&[(0, 500), (1, 1)], 5);
         check(&[(9, 1000)], 5);
-        check(&[(10, 1)], 1);
-        check(&[(0, 500), (10, 1)], 1);
-        check(&[(10, 1), (2, 1000)], 1);
-        check(&[(10, 1), (0, 49), (2, 1), (0, 49)], 1);
-        check(&[(10, 1), (1, 50)], 5);
+        check(&[(10, 1)], 2);
+        check(&[(0, 500), (10, 1)], 2);
+        check(&[(10, 1), (4, 1000)], 2);
+        check(&[(10, 1), (0, 49), (4, 1), (0, 49)], 2);
+        check(&[(10, 1), (3, 50)], 5);
         check(&[(10, 1), (0, 100)], 100);
     }
 }
