@@ -3,7 +3,8 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Request;
@@ -42,6 +43,11 @@ fn get(target: &str) -> Request<Outgoing> {
 /// A download on one stream, and about a hundred small requests a second on others of the same
 /// connection until it is over. How many those were.
 fn traffic() -> usize {
+    traffic_of(SIZE, &AtomicU64::new(0))
+}
+
+/// The same, of so many bytes. `received`: how many have come.
+fn traffic_of(expected: u64, received: &AtomicU64) -> usize {
     block_on(async {
         let sender = connect(SERVER, 16 << 20).await;
         let is_over = AtomicBool::new(false);
@@ -55,9 +61,10 @@ fn traffic() -> usize {
                     .expect("a frame")
                     .data_ref()
                     .map_or(0, |data| data.len() as u64);
+                received.store(size, Ordering::SeqCst);
             }
             is_over.store(true, Ordering::SeqCst);
-            assert_eq!(size, SIZE);
+            assert_eq!(size, expected);
         };
         let small = async {
             let mut pace = tokio::time::interval(Duration::from_millis(10));
@@ -117,6 +124,38 @@ fn a_download_beside_small_requests_at_the_client() {
         let count = traffic();
         check(&tap.finish(), count);
     });
+}
+
+/// The agent starts while a download goes on.
+#[test]
+fn a_download_that_is_joined_in_the_middle() {
+    const SIZE: u64 = 4 << 30;
+    for side in ["server", "client"] {
+        live(|bench| {
+            let nginx = nginx(bench);
+            let file = File::options().write(true).open(nginx.root().join("huge"));
+            file.and_then(|file| file.set_len(SIZE)).expect("a file");
+            let received = Arc::new(AtomicU64::new(0));
+            let traffic = std::thread::spawn({
+                let received = Arc::clone(&received);
+                move || traffic_of(SIZE, &received)
+            });
+            while received.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            let tap = Tap::new(bench)
+                .args(["--side", side, "--port", "8080"])
+                .start();
+            let left = SIZE - received.load(Ordering::SeqCst);
+            assert!(left > SIZE / 8, "{left}: joined too late");
+            let count = traffic.join().expect("traffic");
+            let copied = tap.finish().copied_bytes();
+            figure(&format!(
+                "{side}: {copied} bytes copied of the last {left} of a download, {count} small requests"
+            ));
+            assert!(copied <= left / 20, "{copied}");
+        });
+    }
 }
 
 /// An upload of a gigabyte.

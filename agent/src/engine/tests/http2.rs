@@ -974,6 +974,33 @@ fn the_hook_hears_whether_a_frame_begins_where_it_guessed() {
     assert_eq!(guessed(5000, 500), None);
 }
 
+/// While a download goes on that began before the agent did, the hook hears again and again where a
+/// frame begins: nothing of it is of use.
+#[test]
+fn the_hook_hears_of_frames_of_a_stream_whose_start_was_not_seen() {
+    const FRAMES: usize = 4 * 64;
+    let frames = data(1, 0, &"x".repeat(16_384));
+    let mut segments = vec![
+        (CLIENT, get(3, "/a")),
+        (SERVER, status(3, END_STREAM, "200")),
+    ];
+    segments.extend(std::iter::repeat_n((SERVER, frames), FRAMES));
+    let run = mid_stream(&[(CLIENT, get(1, "/huge"))], &segments);
+    let heard = (run.output.commands.iter())
+        .filter(|command| {
+            matches!(
+                command,
+                Command::Frames {
+                    next: Some(_),
+                    usual: 16_384,
+                    ..
+                }
+            )
+        })
+        .count();
+    assert!((3..=4).contains(&heard), "{heard} in 4 MiB");
+}
+
 /// What the two ends say, with an exchange on each stream.
 fn talk(streams: usize) -> [Vec<u8>; 2] {
     let mut client = opening().1;

@@ -234,10 +234,16 @@ impl Streams {
         now: Nanos,
         cx: &mut Context<'_>,
     ) {
-        let mut unwanted = 0;
-        self.change(id, cx, |stream, cx| match &mut stream.inside {
-            Some(inside) => inside.bytes(from, bytes, now, cx),
-            None => unwanted = stream.push(from, bytes, cx.bounds.body),
+        // Of a stream that began before anything was seen of it, or is over, none is of use.
+        let mut unwanted = bytes.len() as u64;
+        self.change(id, cx, |stream, cx| {
+            unwanted = match &mut stream.inside {
+                Some(inside) => {
+                    inside.bytes(from, bytes, now, cx);
+                    0
+                }
+                None => stream.push(from, bytes, cx.bounds.body),
+            };
         });
         self.unwanted[from as usize] += unwanted;
     }
