@@ -134,6 +134,35 @@ fn a_reset_ahead_ends_nothing() {
     }
 }
 
+/// A reset that carries bytes may have a wrong checksum, and a server may take long to respond.
+#[test]
+fn a_reset_with_a_payload_ends_nothing() {
+    for side in [Side::Server, Side::Client] {
+        let mut wire = Wire::new(side);
+        exchange(&mut wire, 1, &|_| None);
+        wire.say(CLIENT, GET);
+        let who = match side {
+            Side::Server => CLIENT,
+            Side::Client => SERVER,
+        };
+        let mut rst = wire.say(who, b"").clone();
+        wire.packets.pop();
+        rst.rst = true;
+        rst.wire_len = 5;
+        let before = std::mem::take(&mut wire.packets);
+        wire.time += 60_000_000_000;
+        wire.say(SERVER, OK);
+        let mut run = Run::new(Limits::default());
+        run.feed(&before);
+        run.feed([&rst]);
+        run.expire(30_000_000_000);
+        run.feed(&wire.packets);
+        run.finish();
+        let whole = run.output.exchanges.iter().filter(|e| e.partial.is_none());
+        assert_eq!(whole.count(), 2, "{side:?}");
+    }
+}
+
 /// A reset at the end of what is kept beyond a hole is one that Linux may take. What comes after it
 /// shows that it did not.
 #[test]
