@@ -507,21 +507,73 @@ fn where_a_request_ends_that_recipients_end_in_different_places() {
     }
 }
 
+/// A request whose head is over the bounds: before the field that is too long, and after it.
+fn long_head(before: &str, after: &str) -> String {
+    let long = "c".repeat(70_000);
+    format!("> POST /x HTTP/1.1\r\n{before}B: {long}\r\n{after}\r\n")
+}
+
 #[test]
 fn a_request_whose_head_is_too_long_is_shown_and_hides_no_other() {
-    for rest in ["", "\r\nContent-Length: 2"] {
-        let long = format!(
-            "> POST /x HTTP/1.1\r\nA: b\r\nB: {}{rest}\r\n\r\n",
-            "c".repeat(70_000)
-        );
-        let shown = "POST /x \"\"/0+ -> 200 \"a\" !head_too_large";
-        let b = "GET /b \"\" -> 200 \"b\"";
-        check(&[&long, A, GET_B, B], &[shown, b]);
-        check(&[GET_B, B, &long, A, GET_B, B], &[b, shown, b]);
+    let b = "GET /b \"\" -> 200 \"b\"";
+    for (before, after, body, shown) in [
+        ("A: b\r\n", "", "", "\"\""),
+        ("", "Content-Length: 2\r\n", "xy", "\"xy\""),
+        ("Content-Length: 2\r\n", "", "xy", "\"xy\""),
+        (
+            "",
+            "Transfer-Encoding: chunked\r\n",
+            "2\r\nxy\r\n0\r\n\r\n",
+            "\"xy\"",
+        ),
+        ("", "Content-Length: x\r\n", "", "\"\"/0+"),
+    ] {
+        let long = long_head(before, after) + body;
+        let shown = format!("POST /x {shown} -> 200 \"a\" !head_too_large");
+        check(&[&long, A, GET_B, B], &[&shown, b]);
+        check(&[GET_B, B, &long, A, GET_B, B], &[b, &shown, b]);
         // In two segments.
-        let (start, end) = long.split_at(40_000);
-        check(&[start, &format!("> {end}"), A, GET_B, B], &[shown, b]);
+        for at in [40_000, 70_010] {
+            let (start, end) = long.split_at(at);
+            check(&[start, &format!("> {end}"), A, GET_B, B], &[&shown, b]);
+        }
     }
+}
+
+#[test]
+fn requests_behind_a_head_that_is_too_long() {
+    let behind = "GET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n";
+    for (after, body, shown) in [("", "", "\"\""), ("Content-Length: 2\r\n", "xy", "\"xy\"")] {
+        let long = long_head("", after) + body + behind;
+        let shown = [
+            &format!("POST /x {shown} -> 200 \"a\" !head_too_large"),
+            "GET /b \"\" -> 200 \"b\"",
+            "GET /c \"\" -> 200 \"c\"",
+        ];
+        check(&[&long, A, B, C], &shown);
+        for at in [5, 40_000, 70_020, long.len() - 30] {
+            let (start, end) = long.split_at(at);
+            check(&[start, &format!("> {end}"), A, B, C], &shown);
+        }
+    }
+}
+
+#[test]
+fn a_head_that_is_too_long_and_not_whole() {
+    let b = "GET /b \"\" -> 200 \"b\"";
+    let long = long_head("", "Content-Length: 2\r\n");
+    let (start, end) = long.split_at(68_000);
+    // Its server does not wait for its end, and the client goes on with another.
+    let shown = "POST /x \"\"/0+ -> 200 \"a\" !head_too_large";
+    check(&[start, A, GET_B, B], &[shown, b]);
+    check(&[start, A, ">fin", "<fin"], &[shown]);
+    // Bytes of it are missing.
+    let missing = format!(">-{}", &end[..500]);
+    let rest = format!("> {}xy", &end[500..]);
+    check(&[start, &missing, &rest, A, GET_B, B], &[shown, b]);
+    // It ends nowhere.
+    let endless = format!("> {}", "A: b\r\n".repeat(200_000));
+    check(&[&long[..40_000], &endless, A, GET_B, B], &[shown, b]);
 }
 
 #[test]

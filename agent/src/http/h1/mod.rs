@@ -11,6 +11,7 @@
 //!    └───────────────────┴──────────── end ◄───────────────┘◄────┘ more bytes
 //!
 //! Head, Body ── gap, malformed, too large ──► the caller leaves the reader and looks for the next message
+//! Head ── too large ── `pass_head` ──► Long ── its end ──► Body, or Between
 //! ```
 
 mod body;
@@ -22,6 +23,7 @@ mod head;
 mod lanes;
 mod lenient;
 mod line;
+mod long;
 mod mask;
 mod plain;
 mod reader;

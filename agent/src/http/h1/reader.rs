@@ -2,7 +2,8 @@
 
 use super::body::{Progress, Reading};
 use super::head::{self, Parsed, ReadError, find_end};
-use super::{Damage, Framed, Head, Wanted, lenient};
+use super::long::LongHead;
+use super::{Damage, Framed, Head, Traits, Wanted, lenient};
 use crate::http::rpc::Counter;
 use crate::http::{Anomalies, Body, Bounds};
 
@@ -18,6 +19,9 @@ pub enum Event<H> {
         /// Errors that were tolerated.
         anomalies: Anomalies,
     },
+    /// A head that was passed over has ended ([`Reader::pass_head`]): what it says of its body, which
+    /// [`Reader::body`] must know before anything else. The reader is of no more use after an error.
+    Passed(Result<(Framed, Traits), ReadError>),
     /// The message is over.
     End(Body),
     /// The message cannot be read any further. The reader is of no more use.
@@ -39,6 +43,8 @@ enum State {
     Between,
     /// In a head that did not come whole.
     Head(Partial),
+    /// In a head that is over the bounds.
+    Long(Box<LongHead>),
     /// In a body.
     Body(Reading),
 }
@@ -73,8 +79,23 @@ impl Reader {
     pub fn partial_head(&self) -> Option<&[u8]> {
         match &self.state {
             State::Head(partial) => Some(&partial.buffer),
-            State::Between | State::Body(_) => None,
+            State::Between | State::Long(_) | State::Body(_) => None,
         }
+    }
+
+    /// In a head that is over the bounds, whose end is looked for.
+    #[must_use]
+    pub const fn passes_head(&self) -> bool {
+        matches!(self.state, State::Long(_))
+    }
+
+    /// Looks for the end of a request's head that is over the bounds. `false`: there is none.
+    pub fn pass_head(&mut self) -> bool {
+        let State::Head(partial) = &self.state else {
+            return false;
+        };
+        self.state = State::Long(Box::new(LongHead::new(&partial.buffer)));
+        true
     }
 
     /// The body that is being read.
@@ -82,7 +103,7 @@ impl Reader {
     pub const fn reading(&self) -> Option<&Reading> {
         match &self.state {
             State::Body(reading) => Some(reading),
-            State::Between | State::Head(_) => None,
+            State::Between | State::Head(_) | State::Long(_) => None,
         }
     }
 
@@ -99,6 +120,7 @@ impl Reader {
         match &self.state {
             State::Between => 0,
             State::Head(partial) => partial.buffer.capacity(),
+            State::Long(long) => size_of::<LongHead>() + long.memory(),
             State::Body(reading) => reading.memory(),
         }
     }
@@ -114,6 +136,12 @@ impl Reader {
                 };
                 self.state = State::Between;
                 return event;
+            }
+            State::Long(long) => {
+                return long.feed(input).map_or(Event::More, |passed| {
+                    self.state = State::Between;
+                    Event::Passed(passed)
+                });
             }
             State::Between => match std::mem::take(&mut self.any_line) {
                 true => lenient::parse_any(input, bounds),
@@ -141,7 +169,14 @@ impl Reader {
                 Event::Head { head, anomalies }
             }
             // What there is of the head stays, for the caller to look at.
-            Err(error) => Event::Error(error, None),
+            Err(error) => {
+                if error == ReadError::TooLarge && matches!(self.state, State::Between) {
+                    let (start, rest) = input.split_at(bounds.head.min(input.len()));
+                    self.state = State::Head(Partial::new(start));
+                    *input = rest;
+                }
+                Event::Error(error, None)
+            }
         }
     }
 
@@ -193,7 +228,7 @@ impl Reader {
     pub fn so_far(&mut self) -> Option<Body> {
         match &mut self.state {
             State::Body(reading) => Some(reading.so_far()),
-            State::Between | State::Head(_) => None,
+            State::Between | State::Head(_) | State::Long(_) => None,
         }
     }
 }
@@ -219,6 +254,7 @@ impl Partial {
             .extend_from_slice(input.get(..room).unwrap_or_default());
         let Some(end) = find_end(&self.buffer, self.searched) else {
             if self.buffer.len() >= bounds.head {
+                *input = input.get(room..).unwrap_or_default();
                 return Err(ReadError::TooLarge);
             }
             // An empty line may have started with the last two bytes.

@@ -57,7 +57,7 @@ impl Alone {
             let event = reader.read::<ResponseHead>(&mut rest, &bounds);
             chunk.advance(chunk.bytes.len() - rest.len());
             match event {
-                Event::More | Event::End(_) => {}
+                Event::More | Event::Passed(_) | Event::End(_) => {}
                 Event::Error(..) => self.end(cx),
                 Event::Head { head, .. } => match h1::response(&head, Method::Other) {
                     Ok((framed, _)) if head.status / 100 != 1 || framed == Framed::Switched => {

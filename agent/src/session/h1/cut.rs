@@ -8,7 +8,8 @@ use super::state::{Cut, Pairing, Requests, Responses};
 use super::{H1, decide_claim};
 use crate::exchange::{Partial, Progress};
 use crate::flow::Nanos;
-use crate::http::h1::{self, Class, Reader, classify};
+use crate::http::Body;
+use crate::http::h1::{self, Class, Framed, ReadError, Reader, Traits, classify};
 use crate::ledger::Dropped;
 use crate::transport::{Chunk, Gap};
 
@@ -30,6 +31,48 @@ impl H1 {
         };
         self.request_head(head, anomalies, Some(reason), now, cx);
         true
+    }
+
+    /// Looks for the end of the head of a request that is over the bounds, to read what follows.
+    /// False: it is not known where that is.
+    pub(super) fn passes_head(&mut self) -> bool {
+        match &mut self.requests {
+            Requests::Reading(reader) => reader.pass_head(),
+            Requests::Seek | Requests::Hold(_) | Requests::Ended => false,
+        }
+    }
+
+    /// The end of such a head: its body follows, if it is known how that ends.
+    pub(super) fn request_head_passed(
+        &mut self,
+        passed: Result<(Framed, Traits), ReadError>,
+        chunk: &mut Chunk<'_>,
+        cx: &mut Context<'_>,
+    ) {
+        let Ok((framed, traits)) = passed else {
+            self.request_head_not_passed(chunk.time, cx);
+            cx.stats.unread_bytes += chunk.bytes.len() as u64;
+            chunk.advance(chunk.bytes.len());
+            return;
+        };
+        self.doubtful = traits.doubtful.then_some(traits.anomalies);
+        if self.current
+            && let Some(exchange) = self.in_flight.back_mut()
+        {
+            exchange.request_anomaly(traits.anomalies);
+            exchange.expects = traits.expects;
+        }
+        self.request_body((framed, None), chunk.time, cx);
+    }
+
+    /// How the request ends whose head is cut is not known, nor where the next one begins.
+    pub(super) fn request_head_not_passed(&mut self, now: Nanos, cx: &mut Context<'_>) {
+        let unknown = Body {
+            size_exact: false,
+            ..Body::default()
+        };
+        self.request_end(unknown, now, cx);
+        self.requests_lost();
     }
 
     /// Nothing more comes of a request whose head is not whole. It is shown if its first line says
@@ -83,6 +126,10 @@ impl H1 {
         let Requests::Reading(reader) = &self.requests else {
             return;
         };
+        if reader.passes_head() {
+            self.request_head_not_passed(gap.time, cx);
+            return;
+        }
         let bytes = reader.partial_head().map(<[u8]>::to_vec);
         if let Some(bytes) = bytes
             && self.request_head_cut(&bytes, Partial::GapInHead, gap.time, cx)

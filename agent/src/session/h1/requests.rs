@@ -39,6 +39,12 @@ impl H1 {
                             self.pickup = Pickup::Certain;
                         }
                         self.request_begins(chunk, cx);
+                    } else if reader.passes_head() {
+                        if is_known_request(chunk.bytes) && self.is_request(chunk, cx) {
+                            // Its server did not wait for the end.
+                            self.request_head_not_passed(chunk.time, cx);
+                            continue;
+                        }
                     } else if self.may_have_ended_before(chunk) {
                         self.end_before(chunk.time, cx);
                         continue;
@@ -104,8 +110,12 @@ impl H1 {
         };
         let input = chunk.bytes;
         let mut rest = input;
+        let passes_head = reader.passes_head();
         let event = reader.read::<RequestHead>(&mut rest, &cx.bounds);
         chunk.advance(input.len() - rest.len());
+        if passes_head {
+            cx.stats.unread_bytes += (input.len() - rest.len()) as u64;
+        }
         match event {
             Event::More => {
                 if self.recognition != Recognition::Proven && input.contains(&b'\n') {
@@ -116,12 +126,15 @@ impl H1 {
                 self.request_head(head, anomalies, None, chunk.time, cx);
             }
             Event::End(body) => self.request_end(body, chunk.time, cx),
+            Event::Passed(passed) => self.request_head_passed(passed, chunk, cx),
             Event::Error(error, body) => {
                 if error == ReadError::TooLarge {
                     let bytes = reader.partial_head().unwrap_or(input).to_vec();
                     if self.request_head_cut(&bytes, Partial::HeadTooLarge, chunk.time, cx) {
-                        cx.stats.unread_bytes += rest.len() as u64;
-                        chunk.advance(rest.len());
+                        if matches!(self.requests, Requests::Seek) {
+                            cx.stats.unread_bytes += rest.len() as u64;
+                            chunk.advance(rest.len());
+                        }
                         return;
                     }
                 }
@@ -179,15 +192,9 @@ impl H1 {
         self.queue(exchange, now, cx);
         match framed {
             Some(framed) => self.request_body((framed, counter), now, cx),
+            None if lacks == Some(Partial::HeadTooLarge) && self.passes_head() => {}
             // Where it ends is not known, nor where the next begins.
-            None => {
-                let unknown = Body {
-                    size_exact: false,
-                    ..Body::default()
-                };
-                self.request_end(unknown, now, cx);
-                self.requests_lost();
-            }
+            None => self.request_head_not_passed(now, cx),
         }
     }
 
@@ -229,7 +236,7 @@ impl H1 {
         self.current = true;
     }
 
-    fn request_body(
+    pub(super) fn request_body(
         &mut self,
         (framed, counter): (Framed, Option<Counter>),
         now: Nanos,
@@ -343,6 +350,10 @@ impl H1 {
             return;
         };
         let body = match reader.fin() {
+            None if reader.passes_head() => {
+                self.request_head_not_passed(now, cx);
+                return;
+            }
             None => return,
             Some(Ok(body)) => body,
             Some(Err(body)) => {

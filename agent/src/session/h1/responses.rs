@@ -118,7 +118,8 @@ impl H1 {
         let event = reader.read::<ResponseHead>(&mut rest, &cx.bounds);
         chunk.advance(chunk.bytes.len() - rest.len());
         match event {
-            Event::More => {}
+            // No head of a response is passed over.
+            Event::More | Event::Passed(_) => {}
             Event::Head { head, anomalies } => self.response_head(head, anomalies, chunk.time, cx),
             Event::End(body) => self.response_end(body, chunk.time, cx),
             Event::Error(_, Some(body)) => {
