@@ -8,8 +8,11 @@ mod owner;
 mod socket;
 mod tls;
 
+use std::fmt::Display;
 use std::fs::File;
+use std::io;
 use std::path::Path;
+use std::thread::{self, ScopedJoinHandle};
 
 use aya::Ebpf;
 use aya::programs::{
@@ -151,22 +154,29 @@ pub(super) fn attach(
         tls: None,
     };
     let mut captures = false;
-    for hook in TABLE.iter().filter(|hook| hook.is_wanted(options)) {
+    let wanted: Vec<_> = TABLE
+        .iter()
+        .filter(|hook| hook.is_wanted(options))
+        .collect();
+    let mut refusals = load(ebpf, &wanted);
+    for hook in wanted {
         let refusal = match &hook.programs {
-            Programs::OfCgroup(programs) => match start(programs, ebpf, path, cgroup) {
-                Ok(()) => {
-                    captures |= hook.name.captures();
-                    None
-                }
-                Err(error) => {
-                    unload(programs, ebpf);
-                    let reason = error.to_string();
-                    if hook.name.captures() {
-                        attached.refusal.get_or_insert(error);
+            Programs::OfCgroup(programs) => {
+                match start(programs, ebpf, path, cgroup, &mut refusals) {
+                    Ok(()) => {
+                        captures |= hook.name.captures();
+                        None
                     }
-                    Some(reason)
+                    Err(error) => {
+                        unload(programs, ebpf);
+                        let reason = error.to_string();
+                        if hook.name.captures() {
+                            attached.refusal.get_or_insert(error);
+                        }
+                        Some(reason)
+                    }
                 }
-            },
+            }
             Programs::OfFiles(_) => match super::tls::load(options, path, cgroup) {
                 Ok(loaded) => {
                     attached.tls = Some(loaded);
@@ -208,15 +218,69 @@ impl Programs {
     }
 }
 
-/// All programs are loaded before the first is attached.
+/// Programs that the kernel refused to load, by their names.
+type Refusals = Vec<(&'static str, CaptureError)>;
+
+/// Loads the programs of the cgroup, all at once: the verifier takes a tenth of a second for some,
+/// and nothing is captured meanwhile.
+fn load(ebpf: &mut Ebpf, hooks: &[&&Hook]) -> Refusals {
+    let programs = hooks.iter().flat_map(|hook| match &hook.programs {
+        Programs::OfCgroup(programs) => *programs,
+        Programs::OfFiles(_) => &[],
+    });
+    let names: Vec<_> = programs.map(|program| program.name).collect();
+    thread::scope(|scope| {
+        let loads: Vec<_> = (ebpf.programs_mut())
+            .filter_map(|(name, program)| {
+                let name = *names.iter().find(|wanted| **wanted == name)?;
+                let load = thread::Builder::new()
+                    .name("load".into())
+                    .spawn_scoped(scope, move || load_one(name, program));
+                Some((name, load))
+            })
+            .collect();
+        let refusal = |load: io::Result<ScopedJoinHandle<'_, _>>| match load {
+            Ok(load) => load
+                .join()
+                .unwrap_or_else(|_| Err(not_loaded("a bug")))
+                .err(),
+            Err(error) => Some(not_loaded(&error)),
+        };
+        let refusals = loads.into_iter();
+        refusals
+            .filter_map(|(name, load)| Some((name, refusal(load)?)))
+            .collect()
+    })
+}
+
+fn not_loaded(reason: impl Display) -> CaptureError {
+    CaptureError::Setup {
+        reason: format!("a program was not loaded: {reason}"),
+    }
+}
+
+fn load_one(name: &'static str, program: &mut LoadedProgram) -> Result<(), CaptureError> {
+    let loaded = match program {
+        LoadedProgram::CgroupSkb(program) => program.load(),
+        LoadedProgram::CgroupSockAddr(program) => program.load(),
+        LoadedProgram::CgroupSock(program) => program.load(),
+        LoadedProgram::SockOps(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    loaded.map_err(|error| refused(name, error))
+}
+
+/// None is attached unless all were loaded.
 fn start(
     programs: &[Program],
     ebpf: &mut Ebpf,
     path: &Path,
     cgroup: &File,
+    refusals: &mut Refusals,
 ) -> Result<(), CaptureError> {
-    for program in programs {
-        program.load(ebpf)?;
+    let is_ours = |name| programs.iter().any(|program| program.name == name);
+    if let Some(at) = refusals.iter().position(|(name, _)| is_ours(*name)) {
+        return Err(refusals.swap_remove(at).1);
     }
     for program in programs {
         program.attach(ebpf, path, cgroup)?;
@@ -244,18 +308,6 @@ impl Program {
             .ok_or_else(|| CaptureError::Setup {
                 reason: format!("there is no program {}", self.name),
             })
-    }
-
-    fn load(&self, ebpf: &mut Ebpf) -> Result<(), CaptureError> {
-        let program = self.find(ebpf)?;
-        let loaded = match program {
-            LoadedProgram::CgroupSkb(program) => program.load(),
-            LoadedProgram::CgroupSockAddr(program) => program.load(),
-            LoadedProgram::CgroupSock(program) => program.load(),
-            LoadedProgram::SockOps(program) => program.load(),
-            _ => Err(ProgramError::UnexpectedProgramType),
-        };
-        loaded.map_err(|error| refused(self.name, error))
     }
 
     fn attach(&self, ebpf: &mut Ebpf, path: &Path, cgroup: &File) -> Result<(), CaptureError> {
