@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use meshtap_tests::{
-    Bench, Connection, Daemon, ECHO, HTTP_PORT, Nginx, binary, figure, live, until,
+    Bench, Connection, Daemon, ECHO, HTTP_PORT, Nginx, SetOnDrop, binary, figure, live, until,
 };
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ const CLIENTS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Starts an agent that serves metrics at this port.
-fn agent(bench: &Bench, port: u16) -> Daemon {
+fn start(bench: &Bench, port: u16) -> Daemon {
     let folder = bench.scratch.path().join("handover");
     let config = bench.scratch.write(
         &format!("meshtap-{port}.yaml"),
@@ -31,12 +31,40 @@ fn agent(bench: &Bench, port: u16) -> Daemon {
     );
     let mut command = Command::new(binary().expect("a meshtap binary"));
     command.args(["run", "--config"]).arg(config);
-    let agent = Daemon::start(bench, &mut command).listening(port);
+    Daemon::start(bench, &mut command)
+}
+
+/// Waits until an agent emits.
+fn await_ready(port: u16) {
     until("the agent is ready", || {
         let response = Connection::open(([127, 0, 0, 1], port)).get("/readyz");
         response.status == 200
     });
+}
+
+/// As [`start`], until it emits.
+fn agent(bench: &Bench, port: u16) -> Daemon {
+    let agent = start(bench, port).listening(port);
+    await_ready(port);
     agent
+}
+
+/// Has clients send requests while something is done; their targets.
+fn loaded<T>(act: impl FnOnce() -> T) -> (Vec<String>, T) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let done = &done;
+        let _done = SetOnDrop(done);
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| scope.spawn(move || load(client, done)))
+            .collect();
+        let result = act();
+        done.store(true, Ordering::Relaxed);
+        let targets = clients
+            .into_iter()
+            .flat_map(|client| client.join().expect("a client"));
+        (targets.collect(), result)
+    })
 }
 
 /// Sends requests, most of them over one connection, until there are enough; their targets.
@@ -81,51 +109,73 @@ fn await_log(agent: &Daemon, text: &str) {
     until(text, || agent.log().contains(text));
 }
 
+/// Each of the targets was emitted once, and each agent has emitted some.
+#[track_caller]
+fn check(targets: &[String], agents: &[&Daemon]) {
+    let counts = emitted(agents);
+    let missing = targets
+        .iter()
+        .filter(|target| !counts.contains_key(*target));
+    let missing: Vec<_> = missing.collect();
+    assert!(missing.is_empty(), "not emitted: {missing:?}");
+    for target in targets {
+        assert_eq!(counts.get(target), Some(&1), "{target}");
+    }
+    assert_eq!(counts.len(), targets.len());
+    for agent in agents {
+        assert!(!emitted(&[agent]).is_empty(), "each has emitted some");
+        assert!(agent.log().contains("\"imbalance\":0"));
+    }
+}
+
 #[test]
 fn every_request_is_emitted_once() {
     live(|bench| {
         let _nginx = Nginx::start(bench, ECHO);
         let mut first = agent(bench, 9464);
-        let done = AtomicBool::new(false);
-        let (targets, mut second, third) = thread::scope(|scope| {
-            let clients: Vec<_> = (0..CLIENTS)
-                .map(|client| {
-                    scope.spawn({
-                        let done = &done;
-                        move || load(client, done)
-                    })
-                })
-                .collect();
+        let (targets, (mut second, mut third)) = loaded(|| {
             let second = agent(bench, 9465);
             await_log(&first, "standing by");
             let third = agent(bench, 9466);
             await_log(&second, "standing by");
-            done.store(true, Ordering::Relaxed);
-            let targets = clients
-                .into_iter()
-                .map(|client| client.join().expect("a client"));
-            let targets: Vec<_> = targets.flatten().collect();
-            (targets, second, third)
+            (second, third)
         });
         // One that stands by ends as it is asked to, or by itself once it is alone.
         first.terminate();
         assert!(first.wait().success());
         third.terminate();
-        let mut third = third;
         assert!(third.wait().success());
         assert!(second.wait().success());
-
-        let counts = emitted(&[&first, &second, &third]);
-        for target in &targets {
-            assert_eq!(counts.get(target), Some(&1), "{target}");
-        }
-        assert_eq!(counts.len(), targets.len());
-        for agent in [&first, &second, &third] {
-            assert!(!emitted(&[agent]).is_empty(), "each has emitted some");
-            assert!(agent.log().contains("\"imbalance\":0"));
-        }
+        check(&targets, &[&first, &second, &third]);
         figure(&format!(
             "{} requests over two hand-overs, each emitted once",
+            targets.len()
+        ));
+    });
+}
+
+/// The old agent is asked to end before the new one is started, by somebody who does not wait for
+/// its end. Both have one configuration, and one port.
+#[test]
+fn a_restart_that_overlaps_misses_nothing() {
+    const PORT: u16 = 9464;
+    live(|bench| {
+        let _nginx = Nginx::start(bench, ECHO);
+        let mut first = agent(bench, PORT);
+        let (targets, mut second) = loaded(|| {
+            first.terminate();
+            let second = start(bench, PORT);
+            await_log(&second, "took over from the agent that ran");
+            assert!(first.wait().success());
+            let second = second.listening(PORT);
+            await_ready(PORT);
+            second
+        });
+        second.terminate();
+        assert!(second.wait().success());
+        check(&targets, &[&first, &second]);
+        figure(&format!(
+            "{} requests over a restart, each emitted once",
             targets.len()
         ));
     });

@@ -17,7 +17,7 @@ use super::stop::{OVERDUE, Stop};
 use super::worker::{RuntimeConfig, RuntimeConfigs};
 use crate::clock::monotonic;
 use crate::export::{Reopen, Stopped};
-use crate::handover::{Handover, Phase};
+use crate::handover::{Ending, Handover, Phase};
 use crate::telemetry::guard::{Guard, Level, PERIOD};
 use crate::telemetry::{BudgetSection, ExporterWatch, Heart, STALLED, Shared, Usages};
 
@@ -143,15 +143,28 @@ impl Control {
 
     /// The first time in good order, the second time at once.
     fn end(&self, received: Received) {
-        if self.handover.request_end() {
-            // Another agent has taken over: this one ends by itself once its own exchanges are
-            // delivered.
-            return;
+        match self.handover.request_end() {
+            // Another agent has taken over: this one ends once its own exchanges are delivered.
+            Ending::ByItself => return,
+            Ending::Awaits if self.await_next() => return,
+            Ending::Awaits | Ending::Now => {}
         }
         if self.stop.asked() {
             std::process::exit(received.exit_code());
         }
         self.stop.ask();
+    }
+
+    /// Has the agent end when the next one captures, or none comes. False: there is no thread that
+    /// waits for it.
+    fn await_next(&self) -> bool {
+        let (handover, stop) = (Arc::clone(&self.handover), self.stop.clone());
+        let waiting = thread::Builder::new().name("ending".into()).spawn(move || {
+            if !handover.await_next() {
+                stop.ask();
+            }
+        });
+        waiting.is_ok()
     }
 
     /// Ends a process that does not end.

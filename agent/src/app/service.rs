@@ -50,7 +50,7 @@ use crate::redact::{Gate, Redactor};
 use crate::signal::metrics::Metrics;
 use crate::signal::route::{Router, Routes};
 use crate::signal::span::Profile;
-use crate::telemetry::{Hook, HookState, Listener, STALLED, Server, Shared, to_stderr};
+use crate::telemetry::{Hook, HookState, STALLED, Server, Shared, to_stderr};
 use crate::units::ByteSize;
 use crate::workload::Workloads;
 
@@ -84,7 +84,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     info!(cgroup = %capture.cgroup().display(), "capturing");
     let own = Arc::new(OwnTable::new(capture.own_sockets()));
     let sockets: Arc<dyn OwnSockets> = own.clone();
-    let listener = listen(&config)?;
+    let listener = takeover.listen(config.telemetry.listen)?;
     let tls = &config.capture.tls;
     let (known, workloads) = sync_channel(1);
     let whose = Whose {
@@ -341,19 +341,6 @@ fn reload(args: &RunArgs) -> Box<dyn Fn() -> Result<RuntimeConfig, String> + Sen
         }
         Ok(RuntimeConfig::of(&config))
     })
-}
-
-fn listen(config: &Config) -> Result<Option<Listener>, Failure> {
-    let Some(address) = config.telemetry.listen else {
-        return Ok(None);
-    };
-    let listener = Listener::bind(address).map_err(|error| {
-        Failure::Setting(format!(
-            "telemetry.listen: {address} cannot be listened on: {error}"
-        ))
-    })?;
-    info!(address = %listener.address(), "serving metrics and health");
-    Ok(Some(listener))
 }
 
 fn report_totals(

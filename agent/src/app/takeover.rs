@@ -1,6 +1,7 @@
 //! The thread that takes over from the agent that runs on the node, and hands over to the next one.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,10 +10,12 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::Failure;
 use super::stop::Stop;
 use crate::handover::{
-    DRAIN, Handover, HandoverSection, Listener, Phase, Predecessor, SETTLE, Successor,
+    Caller, DRAIN, Handover, HandoverSection, Listener, Phase, Predecessor, SETTLE, Successor,
 };
+use crate::telemetry;
 
 /// Longest search for the moment of a hand-over: it takes a tenth of a second, and the data thread
 /// may be busy.
@@ -46,6 +49,34 @@ impl Takeover {
             predecessor,
             handover: Handover::new(phase),
         }
+    }
+
+    /// Listens for those who ask for metrics and health. Where another agent runs, that listens
+    /// there until it ends.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub(super) fn listen(
+        &self,
+        address: Option<SocketAddr>,
+    ) -> Result<Option<telemetry::Listener>, Failure> {
+        let Some(address) = address else {
+            return Ok(None);
+        };
+        let bound = match self.predecessor {
+            Some(_) => telemetry::Listener::bind_after_another(address),
+            None => telemetry::Listener::bind(address),
+        };
+        let listener = bound.map_err(|error| {
+            Failure::Setting(format!(
+                "telemetry.listen: {address} cannot be listened on: {error}"
+            ))
+        })?;
+        match listener.waits() {
+            false => info!(address = %listener.address(), "serving metrics and health"),
+            true => info!(%address, "another agent serves metrics and health until it ends"),
+        }
+        Ok(Some(listener))
     }
 
     /// Starts the thread. `ready` is called when the agent emits; `stop` is asked when it is to
@@ -92,7 +123,10 @@ impl Takeover {
         });
         ready();
         match Listener::bind(folder) {
-            Ok(listener) => self.serve(&listener, stop, sender),
+            Ok(listener) => {
+                self.handover.open();
+                self.serve(&listener, stop, sender);
+            }
             Err(error) => warn!(%error, "the next agent cannot take over from this one"),
         }
         loop {
@@ -104,7 +138,12 @@ impl Takeover {
     fn serve(&self, listener: &Listener, stop: &Stop, sender: &Sender<Successor>) {
         loop {
             let successor = match listener.accept() {
-                Ok(successor) => successor,
+                Ok(Caller::TakesOver(successor)) => successor,
+                Ok(Caller::Starts(other)) => {
+                    info!("another agent starts");
+                    self.handover.starts(other);
+                    continue;
+                }
                 Err(error) => {
                     warn!(%error, "the next agent is not waited for any more");
                     return;

@@ -1,9 +1,11 @@
 //! How the agents of a node meet: a socket in a folder of the node.
 //!
-//! The new agent connects and sends [`HELLO`]; the old one responds with `from NANOSECONDS`, the
-//! moment on the monotonic clock. The connection stays for as long as the new agent lives: an old
-//! one that stands by sees by its end that it is alone. Only a process of the same user is listened
-//! to (SO_PEERCRED, unix(7)), and the folder must be that user's alone.
+//! The new agent connects before it does anything that takes long, and sends [`STARTS`]: an old one
+//! that is asked to end goes on until the new one captures, or has ended. Once it captures, it
+//! connects again and sends [`HELLO`]; the old one responds with `from NANOSECONDS`, the moment on
+//! the monotonic clock. Both connections stay for as long as the new agent lives: an old one that
+//! stands by sees by their end that it is alone. Only a process of the same user is listened to
+//! (SO_PEERCRED, unix(7)), and the folder must be that user's alone.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -17,7 +19,9 @@ use rustix::process::geteuid;
 
 use crate::flow::Nanos;
 
-/// The first line of a new agent.
+/// The line of an agent that starts.
+const STARTS: &str = "meshtap starts 1\n";
+/// The line of a new agent that captures.
 const HELLO: &str = "meshtap handover 1\n";
 /// Name of the socket.
 const SOCKET: &str = "handover.sock";
@@ -31,6 +35,8 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Predecessor {
     socket: PathBuf,
+    /// Shows it that this agent lives.
+    _announced: UnixStream,
 }
 
 /// What the new agent has taken over. Keep it for as long as the agent lives: the other one sees
@@ -41,6 +47,19 @@ pub struct Taken {
     pub from: Nanos,
     _connection: UnixStream,
 }
+
+/// Who has connected to an agent that runs.
+#[derive(Debug)]
+pub enum Caller {
+    /// An agent that does not capture yet.
+    Starts(Starting),
+    /// One that captures, and takes over.
+    TakesOver(Successor),
+}
+
+/// An agent that starts, as the one that runs sees it.
+#[derive(Debug)]
+pub struct Starting(UnixStream);
 
 /// The new agent, as the one that runs sees it.
 #[derive(Debug)]
@@ -53,20 +72,26 @@ pub struct Listener {
 }
 
 impl Predecessor {
-    /// The agent that listens in `folder`, if there is one.
+    /// The agent that listens in `folder`, if there is one. It learns that this one starts.
     ///
     /// # Errors
     /// When the folder cannot be used, or the process there is another user's.
     pub fn find(folder: &Path) -> io::Result<Option<Self>> {
         let socket = prepare(folder)?;
-        match UnixStream::connect(&socket) {
-            // Only a look: attaching takes the new agent a while.
-            Ok(stream) => check_user(&stream)?,
+        let stream = match UnixStream::connect(&socket) {
+            Ok(stream) => stream,
             // Nobody was there ever, or nobody is any more.
             Err(error) if is_nobody(&error) => return Ok(None),
             Err(error) => return Err(error),
-        }
-        Ok(Some(Self { socket }))
+        };
+        check_user(&stream)?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        // One that ends just now does not read it: what comes of that shows when it is to hand over.
+        let _unread = (&stream).write_all(STARTS.as_bytes());
+        Ok(Some(Self {
+            socket,
+            _announced: stream,
+        }))
     }
 
     /// Takes over.
@@ -109,17 +134,20 @@ impl Listener {
         Ok(Self { listener })
     }
 
-    /// Waits for the next agent. Others that connect are passed over.
+    /// Waits for an agent. Others that connect are passed over.
     ///
     /// # Errors
     /// When the kernel gives no connections any more.
-    pub fn accept(&self) -> io::Result<Successor> {
+    pub fn accept(&self) -> io::Result<Caller> {
         loop {
             let (stream, _) = self.listener.accept()?;
             let greeting = check_user(&stream).and_then(|()| line(&stream));
             match greeting {
-                Ok(greeting) if greeting == HELLO => return Ok(Successor(stream)),
-                // An agent that starts looks whether somebody is there.
+                Ok(greeting) if greeting == HELLO => {
+                    return Ok(Caller::TakesOver(Successor(stream)));
+                }
+                Ok(greeting) if greeting == STARTS => return Ok(Caller::Starts(Starting(stream))),
+                // An agent of an older version looks whether somebody is there.
                 Ok(greeting) if greeting.is_empty() => {}
                 Ok(_) => tracing::warn!("a process at the hand-over's socket is no agent"),
                 Err(error) => tracing::warn!(%error, "a hand-over was not asked for"),
@@ -141,16 +169,25 @@ impl Successor {
     /// The new agent has ended.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        let mut byte = [0];
-        let read = self
-            .0
-            .set_nonblocking(true)
-            .and_then(|()| (&self.0).read(&mut byte));
-        match read {
-            // It says nothing more.
-            Ok(count) => count == 0,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        }
+        is_gone(&self.0)
+    }
+}
+
+impl Starting {
+    /// The agent has ended.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        is_gone(&self.0)
+    }
+}
+
+/// The other end, which has said all that it says, is not there any more.
+fn is_gone(mut stream: &UnixStream) -> bool {
+    let mut byte = [0];
+    let read = (stream.set_nonblocking(true)).and_then(|()| stream.read(&mut byte));
+    match read {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
     }
 }
 
@@ -202,7 +239,26 @@ mod tests {
 
     use super::*;
 
+    impl Starting {
+        /// One, and what it lives for.
+        pub(in crate::handover) fn pair() -> (Self, UnixStream) {
+            let (own, other) = UnixStream::pair().unwrap();
+            (Self(own), other)
+        }
+    }
+
     struct Scratch(PathBuf);
+
+    impl Listener {
+        /// The next one that takes over; those that start are passed over.
+        fn successor(&self) -> Successor {
+            loop {
+                if let Caller::TakesOver(successor) = self.accept().unwrap() {
+                    return successor;
+                }
+            }
+        }
+    }
 
     impl Scratch {
         fn new(name: &str) -> Self {
@@ -236,7 +292,7 @@ mod tests {
             let predecessor = Predecessor::find(&scratch.0).unwrap().expect("an agent");
             thread::scope(|scope| {
                 let old = scope.spawn(|| {
-                    let successor = listener.accept().unwrap();
+                    let successor = listener.successor();
                     successor.hand_over(round * 1000).unwrap();
                     successor
                 });
@@ -252,6 +308,19 @@ mod tests {
     }
 
     #[test]
+    fn one_that_starts_is_known_before_it_captures() {
+        let scratch = Scratch::new("starts");
+        let listener = Listener::bind(&scratch.0).unwrap();
+        let predecessor = Predecessor::find(&scratch.0).unwrap().expect("an agent");
+        let Caller::Starts(starting) = listener.accept().unwrap() else {
+            panic!("it does not capture yet");
+        };
+        assert!(!starting.is_gone());
+        drop(predecessor);
+        assert!(starting.is_gone());
+    }
+
+    #[test]
     fn others_are_passed_over() {
         let scratch = Scratch::new("others");
         let listener = Listener::bind(&scratch.0).unwrap();
@@ -262,7 +331,7 @@ mod tests {
         }
         let predecessor = Predecessor::find(&scratch.0).unwrap().expect("an agent");
         thread::scope(|scope| {
-            scope.spawn(|| listener.accept().unwrap().hand_over(7).unwrap());
+            scope.spawn(|| listener.successor().hand_over(7).unwrap());
             assert_eq!(predecessor.take_over().unwrap().from, 7);
         });
     }

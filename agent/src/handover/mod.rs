@@ -17,6 +17,9 @@
 //! agent that finds nobody there begins at once. One that is not understood, or gets no response in
 //! time, goes on as if it had found nobody: an exchange may then be emitted twice, but none is
 //! missed.
+//!
+//! One that is asked to end before it has handed over goes on for a moment ([`ARRIVAL`]), since the
+//! next one may be about to start; and where that one has started, until it captures.
 
 mod config;
 mod cut;
@@ -27,7 +30,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use config::HandoverSection;
-pub use link::{Listener, Predecessor, Successor, Taken};
+pub use link::{Caller, Listener, Predecessor, Starting, Successor, Taken};
 
 use crate::flow::Nanos;
 use cut::Cut;
@@ -37,6 +40,25 @@ pub const DRAIN: Duration = Duration::from_secs(5);
 /// How long an agent captures before it takes over: connections of another agent's time come to the
 /// end of a message.
 pub const SETTLE: Duration = Duration::from_millis(300);
+/// How long an agent that is asked to end goes on where no other has started yet: whoever restarts
+/// it starts the next one about now.
+const ARRIVAL: Duration = Duration::from_secs(1);
+/// How long it goes on for one that has started and does not capture yet. That takes a second; some
+/// machines are slow.
+const ATTACH: Duration = Duration::from_secs(15);
+/// How often it looks whether that one lives.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// When an agent ends that is asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Now.
+    Now,
+    /// When another captures, or none is awaited any more ([`Handover::await_next`]).
+    Awaits,
+    /// By itself, soon: another has taken over.
+    ByItself,
+}
 
 /// Where an agent stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +92,10 @@ struct State {
     cut: Option<Cut>,
     /// Somebody asked the agent to end meanwhile.
     is_end_requested: bool,
+    /// Others can take over.
+    is_open: bool,
+    /// One that has started, and does not capture yet.
+    starting: Option<Starting>,
 }
 
 impl Handover {
@@ -84,6 +110,8 @@ impl Handover {
                 phase,
                 cut: None,
                 is_end_requested: false,
+                is_open: false,
+                starting: None,
             }),
             changed: Condvar::new(),
         })
@@ -187,12 +215,55 @@ impl Handover {
         }
     }
 
-    /// Somebody asked the agent to end. True when it ends by itself, soon.
-    pub fn request_end(&self) -> bool {
-        let mut state = self.state();
-        state.is_end_requested = true;
+    /// From now on another agent can take over.
+    pub fn open(&self) {
+        self.state().is_open = true;
+    }
+
+    /// Another agent has started, and will take over when it captures.
+    pub fn starts(&self, other: Starting) {
+        self.state().starting = Some(other);
         self.changed.notify_all();
-        matches!(state.phase, Phase::Draining | Phase::StandingBy)
+    }
+
+    /// Somebody asked the agent to end: when does it? One who asks again does not wait.
+    pub fn request_end(&self) -> Ending {
+        let mut state = self.state();
+        let is_first = !std::mem::replace(&mut state.is_end_requested, true);
+        self.changed.notify_all();
+        match state.phase {
+            Phase::Draining | Phase::StandingBy => Ending::ByItself,
+            Phase::Active if is_first && state.is_open => Ending::Awaits,
+            Phase::Active | Phase::Joining => Ending::Now,
+        }
+    }
+
+    /// Goes on until another agent has taken over, for as long as one may. True when it has.
+    #[must_use]
+    pub fn await_next(&self) -> bool {
+        self.await_next_for(ARRIVAL, ATTACH)
+    }
+
+    fn await_next_for(&self, arrival: Duration, attach: Duration) -> bool {
+        let began = Instant::now();
+        let mut state = self.state();
+        while state.phase == Phase::Active {
+            state.starting = state.starting.take().filter(|other| !other.is_gone());
+            let longest = match state.starting {
+                Some(_) => attach,
+                None => arrival,
+            };
+            let left = longest.saturating_sub(began.elapsed());
+            // A moment that is looked for is found, or not, within a second.
+            if left.is_zero() && state.cut.is_none() {
+                return false;
+            }
+            (state, _) = self
+                .changed
+                .wait_timeout(state, LOOK)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        true
     }
 
     /// Waits until somebody asks for the end, or `is_alone` says that the other agent is gone;
@@ -232,7 +303,7 @@ mod tests {
         let handover = Handover::new(Phase::Active);
         assert!(handover.wait(FAR));
         check(&handover, &[(0, true), (u64::MAX - 1, true)]);
-        assert!(!handover.request_end());
+        assert_eq!(handover.request_end(), Ending::Now);
     }
 
     #[test]
@@ -270,7 +341,7 @@ mod tests {
         }
         old.go_on();
         check(&old, &[(moment, true)]);
-        assert!(!old.request_end());
+        assert_eq!(old.request_end(), Ending::Now);
     }
 
     #[test]
@@ -283,8 +354,41 @@ mod tests {
 
     #[test]
     fn one_that_hands_over_ends_by_itself() {
-        assert!(Handover::new(Phase::Draining).request_end());
-        assert!(!Handover::new(Phase::Joining).request_end());
+        let check = |phase, expected| {
+            assert_eq!(Handover::new(phase).request_end(), expected);
+        };
+        check(Phase::Draining, Ending::ByItself);
+        check(Phase::StandingBy, Ending::ByItself);
+        check(Phase::Joining, Ending::Now);
+    }
+
+    #[test]
+    fn one_that_another_can_take_over_from_awaits_it_once() {
+        let handover = Handover::new(Phase::Active);
+        handover.open();
+        assert_eq!(handover.request_end(), Ending::Awaits);
+        // Nobody comes.
+        assert!(!handover.await_next_for(Duration::ZERO, FAR));
+        assert_eq!(handover.request_end(), Ending::Now);
+    }
+
+    #[test]
+    fn one_that_has_started_is_awaited_while_it_lives() {
+        let handover = Handover::new(Phase::Active);
+        handover.open();
+        let (starting, other) = Starting::pair();
+        handover.starts(starting);
+        thread::scope(|scope| {
+            let ends = scope.spawn(|| handover.await_next_for(Duration::ZERO, FAR));
+            handover.enter(Phase::Draining);
+            assert!(ends.join().unwrap());
+        });
+        handover.enter(Phase::Active);
+        drop(other);
+        assert!(!handover.await_next_for(Duration::ZERO, FAR));
+        let (starting, _other) = Starting::pair();
+        handover.starts(starting);
+        assert!(!handover.await_next_for(Duration::ZERO, Duration::ZERO));
     }
 
     #[test]
@@ -292,7 +396,7 @@ mod tests {
         let handover = Handover::new(Phase::Draining);
         handover.stand_by(Duration::ZERO, || true);
         assert_eq!(handover.phase(), Phase::StandingBy);
-        assert!(handover.request_end());
+        assert_eq!(handover.request_end(), Ending::ByItself);
         handover.stand_by(FAR, || false);
     }
 }

@@ -53,8 +53,9 @@ const MAX_HEAD: usize = 8192;
 const STATS: &str = "/stats/prometheus";
 /// A page is made this often at most, however often it is asked for.
 const PAGE_AGE: Duration = Duration::from_millis(100);
-/// Wait after a failed accept (no file descriptors left): the cause does not go away at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Wait after a failed accept (no file descriptors left), or for an address: the cause does not go
+/// away at once.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The server. Ends when dropped.
 #[derive(Debug)]
@@ -67,7 +68,8 @@ pub struct Server {
 /// A socket that listens, before anybody is served.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
+    /// `None`: another process listens there, and is to end.
+    socket: Option<TcpListener>,
     address: SocketAddr,
 }
 
@@ -79,7 +81,31 @@ impl Listener {
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = listen(address)?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket: Some(socket),
+            address,
+        })
+    }
+
+    /// As [`Self::bind`], or once the process is gone that listens there: the agent that this one
+    /// takes over from.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub fn bind_after_another(address: SocketAddr) -> io::Result<Self> {
+        match Self::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(Self {
+                socket: None,
+                address,
+            }),
+            bound => bound,
+        }
+    }
+
+    /// Another process listens there still.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        self.socket.is_none()
     }
 
     /// Where it listens.
@@ -101,8 +127,9 @@ impl Server {
         own: Arc<dyn OwnSockets>,
     ) -> io::Result<Self> {
         let Listener { socket, address } = listener;
-        own.listener(socket.as_fd());
-        register(&socket, &*own);
+        if let Some(socket) = &socket {
+            announce(socket, &*own);
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -114,9 +141,16 @@ impl Server {
         let thread = std::thread::Builder::new()
             .name("meshtap-admin".to_owned())
             .spawn(move || {
+                let served = async {
+                    let socket = match socket {
+                        Some(socket) => socket,
+                        None => freed(address, &*own).await,
+                    };
+                    serve(socket, pages, own).await;
+                };
                 runtime.block_on(async {
                     tokio::select! {
-                        () = serve(socket, pages, own) => {}
+                        () = served => {}
                         _ = stopped => {}
                     }
                 });
@@ -152,6 +186,22 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Listens on an address as soon as nobody else does.
+async fn freed(address: SocketAddr, own: &dyn OwnSockets) -> TcpListener {
+    loop {
+        if let Ok(socket) = listen(address) {
+            announce(&socket, own);
+            return socket;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn announce(socket: &TcpListener, own: &dyn OwnSockets) {
+    own.listener(socket.as_fd());
+    register(socket, own);
 }
 
 fn register(socket: impl std::os::fd::AsFd, own: &dyn OwnSockets) -> Option<u64> {
@@ -212,7 +262,7 @@ async fn serve(listener: TcpListener, pages: Arc<Pages>, own: Arc<dyn OwnSockets
                         victim.abort.abort();
                     }
                 }
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                Err(_) => tokio::time::sleep(PAUSE).await,
             },
             Some(ended) = tasks.join_next_with_id() => {
                 let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
@@ -395,6 +445,24 @@ mod tests {
         let address = server.address();
         drop(server);
         assert!(TcpStream::connect(address).is_err(), "still listening");
+    }
+
+    #[test]
+    fn an_address_is_served_once_it_is_free() {
+        let shared = Arc::new(Shared::default());
+        let first = start(&shared);
+        let address = first.address();
+        assert!(Listener::bind(address).is_err());
+        let listener = Listener::bind_after_another(address).unwrap();
+        assert!(listener.waits());
+        let second = Server::start(listener, shared, Arc::new(())).unwrap();
+        drop(first);
+        while TcpStream::connect(address).is_err() {
+            std::thread::yield_now();
+        }
+        check(&second, "GET /", 404, "");
+        drop(second);
+        assert!(!Listener::bind_after_another(address).unwrap().waits());
     }
 
     #[test]
