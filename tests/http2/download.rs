@@ -129,7 +129,7 @@ fn a_download_beside_small_requests_at_the_client() {
 /// The agent starts while a download goes on.
 #[test]
 fn a_download_that_is_joined_in_the_middle() {
-    const SIZE: u64 = 4 << 30;
+    const SIZE: u64 = 3 << 30;
     for side in ["server", "client"] {
         live(|bench| {
             let nginx = nginx(bench);
