@@ -230,7 +230,11 @@ fn a_wrong_value_is_refused_with_its_key() {
 
 /// The `--set` and `--values` of a command in a guide.
 fn settings(command: &str) -> Vec<&str> {
-    let words: Vec<&str> = command.split_whitespace().collect();
+    // No quoted word has a space in it.
+    let words = command
+        .split_whitespace()
+        .map(|word| word.trim_matches('\''));
+    let words: Vec<&str> = words.collect();
     let pairs = words
         .windows(2)
         .filter(|pair| ["--set", "--values"].contains(&pair[0]));
