@@ -1,7 +1,9 @@
 //! Time that redaction takes per KB of body, by shape and size:
 //! `cargo bench -p meshtap --no-default-features --features redact --bench redact`.
 //!
-//! With `-- --instructions` it counts instructions instead, by valgrind: the same on every run.
+//! With `-- --instructions` it counts instructions instead, by valgrind: the same on every run. With
+//! `-- --worst` it looks for the dearest shape in every place (`-- --worst target`: in one), with `--
+//! --exchanges` at whole exchanges.
 //!
 //! Shapes are what clients and servers send, and what was made to be expensive. The best of many
 //! rounds is shown: other work on the machine only adds to it.
@@ -13,6 +15,15 @@
     clippy::print_stdout,
     reason = "a bench is no service"
 )]
+
+#[path = "pipeline/messages.rs"]
+mod messages;
+#[path = "redact/ordinary.rs"]
+mod ordinary;
+#[path = "../src/redact/doubling/shapes.rs"]
+mod shapes;
+#[path = "redact/worst.rs"]
+mod worst;
 
 use std::hint::black_box;
 use std::process::Command;
@@ -203,6 +214,14 @@ fn main() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     if let (Some(shape), Some(len)) = (number(SHAPE), number(SIZE)) {
         return look(shape, len);
+    }
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--worst");
+    if arguments.next().is_some() {
+        let filter = arguments.find(|argument| argument != "--bench");
+        return worst::print(filter.as_deref());
+    }
+    if std::env::args().any(|argument| argument == "--exchanges") {
+        return ordinary::print();
     }
     if std::env::args().any(|argument| argument == "--instructions") {
         println!(
