@@ -40,11 +40,13 @@ pub enum Rule {
     KnownToken,
     /// A private key in PEM.
     PrivateKey,
+    /// A field's value, or the query of the target, that costs too much to be searched.
+    Effort,
 }
 
 impl Rule {
     /// Every rule, in order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Authorization,
         Self::Cookie,
         Self::SetCookie,
@@ -62,6 +64,7 @@ impl Rule {
         Self::Text,
         Self::KnownToken,
         Self::PrivateKey,
+        Self::Effort,
     ];
 
     /// The metric's label.
@@ -85,6 +88,7 @@ impl Rule {
             Self::Text => "text",
             Self::KnownToken => "known_token",
             Self::PrivateKey => "private_key",
+            Self::Effort => "effort",
         }
     }
 }

@@ -26,10 +26,11 @@ pub(super) struct Decoded {
 }
 
 impl Decoded {
-    /// `escape` says what an escape stands for, and its length.
+    /// An escape begins with one of `signs`; `escape` says what it stands for, and its length.
     pub(super) fn of(
         text: &[u8],
         range: Range<usize>,
+        signs: [u8; 2],
         escape: impl Fn(&[u8], usize) -> Option<(u8, usize)>,
     ) -> Self {
         let (start, end) = (range.start, range.end);
@@ -39,7 +40,17 @@ impl Decoded {
             origin: Vec::with_capacity(value.len() + 1),
         };
         let mut at = 0;
-        while let Some(&byte) = value.get(at) {
+        while let Some(rest) = value.get(at..) {
+            let plain = match rest.first() {
+                Some(first) if signs.contains(first) => 0,
+                _ => memchr2(signs[0], signs[1], rest).unwrap_or(rest.len()),
+            };
+            copy.text.extend_from_slice(&rest[..plain]);
+            copy.origin.extend(start + at..start + at + plain);
+            at += plain;
+            let Some(&byte) = value.get(at) else {
+                break;
+            };
             let (meant, len) = escape(value, at).unwrap_or((byte, 1));
             copy.origin.push(start + at);
             copy.text.push(meant);
@@ -120,7 +131,7 @@ fn strings(
         if !effort.spend(3 * value.len()) {
             return;
         }
-        let copy = Decoded::of(text, content, json_escape);
+        let copy = Decoded::of(text, content, [b'\\'; 2], json_escape);
         let mut found = Edits::default();
         lines(&copy.text, tools, depth, effort, &mut found);
         copy.restore(&mut found, Coding::Json, edits);
@@ -171,7 +182,7 @@ pub(super) fn scan_doubled(text: &[u8], tools: Tools<'_>, effort: &mut Effort, e
     if memmem::find(text, b"\"\"").is_none() || !effort.spend(2 * text.len()) {
         return;
     }
-    let copy = Decoded::of(text, 0..text.len(), |text, at| {
+    let copy = Decoded::of(text, 0..text.len(), [b'"'; 2], |text, at| {
         let rest = text.get(at..)?;
         rest.starts_with(b"\"\"").then_some((b'"', 2))
     });
@@ -190,7 +201,7 @@ pub(super) fn scan_events(
     if memmem::find(text, FIELD).is_none() || !effort.spend(3 * text.len()) {
         return false;
     }
-    let copy = Decoded::of(text, 0..text.len(), joint);
+    let copy = Decoded::of(text, 0..text.len(), [b'\n', b'\r'], joint);
     if copy.text.len() == text.len() {
         return false;
     }

@@ -58,3 +58,22 @@ pub(super) fn percent(text: &[u8], at: usize) -> Option<(u8, usize)> {
     };
     Some((hex_pair(high, low)?, rest.len() - digits.len() + 3))
 }
+
+/// What a character of full width (U+FF01 to U+FF5E) is in ASCII.
+pub(super) fn narrow(wide: u32) -> Option<u8> {
+    const FIRST: u32 = 0xff01;
+    const LAST: u32 = 0xff5e;
+    (FIRST..=LAST)
+        .contains(&wide)
+        .then(|| u8::try_from(wide - FIRST + u32::from(b'!')).unwrap_or_default())
+}
+
+/// The same of its three bytes in UTF-8.
+pub(super) fn wide(utf8: &[u8]) -> Option<u8> {
+    match *utf8 {
+        [0xef, b @ 0xbc..=0xbd, c @ 0x80..=0xbf] => {
+            narrow(0xf000 | u32::from(b & 0x3f) << 6 | u32::from(c & 0x3f))
+        }
+        _ => None,
+    }
+}

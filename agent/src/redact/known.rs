@@ -3,7 +3,9 @@
 //! and e-mail addresses where that is asked for.
 
 mod card;
+mod command;
 mod forms;
+mod sql;
 
 use std::ops::Range;
 
@@ -18,7 +20,7 @@ use super::effort::Effort;
 use super::sieve::Traces;
 use crate::http::percent::hex;
 pub(super) use card::cards;
-use forms::{Alphabet, FORMS, Form, MORE_FORMS, is_base64url, run};
+use forms::{Alphabet, Form, is_base64url, run};
 
 /// Nothing that is recognised by its form stands in such a text, but payment cards: it is made of
 /// numbers, addresses, dates or hexadecimal digits, which begin none.
@@ -42,7 +44,15 @@ pub(super) fn scan(
         if at < done {
             continue;
         }
+        if let Some(end) = command::scan(text, at, effort, edits) {
+            done = end;
+            continue;
+        }
         let found = match text.get(at) {
+            Some(b'i' | b'I') => sql::password(text, at, effort).map(|range| (range, Rule::Text)),
+            Some(b'P') if has(Pattern::PrivateKey) && begins_with(text, at, b"Private-Lines") => {
+                putty_key(text, at).map(|range| (range, Rule::PrivateKey))
+            }
             Some(b'e') if has(Pattern::Jwt) => token(text, at).map(|range| (range, Rule::Jwt)),
             Some(b'b' | b'B') if has(Pattern::KnownToken) => {
                 basic(text, at).map(|range| (range, Rule::Authorization))
@@ -50,7 +60,9 @@ pub(super) fn scan(
             Some(b'-') if has(Pattern::PrivateKey) => {
                 private_key(text, at).map(|range| (range, Rule::PrivateKey))
             }
-            Some(b'@') => password_before(text, at).map(|range| (range, Rule::UserInfo)),
+            Some(b'@') => {
+                password_before(text, done..at, effort).map(|range| (range, Rule::UserInfo))
+            }
             Some(b':') if has(Pattern::KnownToken) => {
                 bot_token(text, at).map(|range| (range, Rule::KnownToken))
             }
@@ -87,9 +99,7 @@ fn known(text: &[u8], at: usize) -> Option<Range<usize>> {
         _ => at,
     };
     let rest = text.get(start..)?;
-    let forms = FORMS.iter().chain(&MORE_FORMS);
-    let likely = forms.filter(|form| form.0.as_bytes().first() == rest.first());
-    for Form(prefix, alphabet, least, stays) in likely {
+    for Form(prefix, alphabet, least, stays) in forms::by_letter(*rest.first()?) {
         let Some(after) = rest.strip_prefix(prefix.as_bytes()) else {
             continue;
         };
@@ -102,6 +112,10 @@ fn known(text: &[u8], at: usize) -> Option<Range<usize>> {
         }
     }
     None
+}
+
+fn begins_with(text: &[u8], at: usize, start: &[u8]) -> bool {
+    text.get(at..).is_some_and(|rest| rest.starts_with(start))
 }
 
 /// A Telegram bot's token, `<digits>:AA<33 more>`, whose colon is at `at`.
@@ -153,9 +167,14 @@ const fn standard(letter: u8) -> u8 {
 }
 
 /// The password before the host of a data source of Go's MySQL driver: `user:password@tcp(host)`.
-fn password_before(text: &[u8], at: usize) -> Option<Range<usize>> {
+fn password_before(
+    text: &[u8],
+    Range { start, end: at }: Range<usize>,
+    effort: &mut Effort,
+) -> Option<Range<usize>> {
     const LONGEST: usize = 256;
-    let before = text.get(at.saturating_sub(LONGEST)..at)?;
+    let before = text.get(start.max(at.saturating_sub(LONGEST))..at)?;
+    effort.spend(before.len());
     let ends = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'`' | b'=' | b'<');
     let len = before.iter().rev().position(ends).unwrap_or(before.len());
     let source = before.get(before.len() - len..)?;
@@ -241,6 +260,28 @@ fn private_key(text: &[u8], start: usize) -> Option<Range<usize>> {
     Some(start..start + at)
 }
 
+/// The private part of a key of PuTTY: the lines of base64 behind `Private-Lines: 14`.
+fn putty_key(text: &[u8], at: usize) -> Option<Range<usize>> {
+    let rest = text.get(at..)?.strip_prefix(b"Private-Lines:")?;
+    let is_number = |b: &&u8| b.is_ascii_digit() || b.is_ascii_whitespace();
+    let mut start = rest.iter().take_while(is_number).count();
+    while let Some([b'\\', b'r' | b'n', ..]) = rest.get(start..) {
+        start += 2;
+    }
+    let rest = rest.get(start..)?;
+    let is_part =
+        |b: &&u8| b.is_ascii_alphanumeric() || b.is_ascii_whitespace() || b"+/=\\".contains(b);
+    let len = rest.iter().take_while(is_part).count();
+    let lines = rest.get(..len)?;
+    // `Private-MAC` comes next.
+    let lines = lines
+        .strip_suffix(b"Private")
+        .unwrap_or(lines)
+        .trim_ascii_end();
+    let start = at + b"Private-Lines:".len() + start;
+    Some(start..start + lines.len())
+}
+
 /// `local@domain.tld`, as people write it (a subset of RFC 5321).
 fn emails(text: &[u8], effort: &mut Effort, edits: &mut Edits) {
     for at in memchr_iter(b'@', text) {
@@ -273,6 +314,7 @@ fn emails(text: &[u8], effort: &mut Effort, edits: &mut Edits) {
 
 #[cfg(test)]
 mod tests {
+    use super::forms::{FORMS, MORE_FORMS};
     use super::*;
     use crate::redact::fixture::search;
 

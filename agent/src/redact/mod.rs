@@ -283,7 +283,7 @@ impl Redactor {
         if effort.is_spent() {
             found.clear();
             let query = memchr::memchr(b'?', target).map_or(0, |mark| mark + 1);
-            found.push_plain(target, query..target.len(), Rule::Query);
+            found.push_plain(target, query..target.len(), Rule::Effort);
         }
         edits.target.extend_from_slice(found.as_slice());
         if edits.is_empty() {

@@ -21,9 +21,9 @@ use aho_corasick::dfa::DFA;
 use super::RedactError;
 use super::defaults::NAMES;
 use super::edit::Coding;
-use super::escape::decode_json;
+use super::escape::{decode_json, wide};
 use super::words::{EXCEPTIONS, HARMLESS_AFTER, HARMLESS_BEFORE, HARMLESS_PASSES, VALUE_WORDS};
-use crate::http::percent::{decode_percent, hex_pair};
+use crate::http::percent::hex_pair;
 use across::Across;
 pub(super) use labels::{is_label, is_member, is_value};
 use name::{LONGEST, Name};
@@ -194,14 +194,14 @@ impl Term {
             Edge::Name => {
                 rest.is_empty() && name.words(word_end).all(|w| without_number(w).is_empty())
             }
-            Edge::Word => rest.is_empty() || VALUE_WORDS.contains(&rest),
+            Edge::Word => rest.is_empty() || VALUE_WORDS.contains(rest),
             Edge::Open => self.origin == Origin::Configured || !is_harmless_rest(rest),
         };
         let is_harmless = || {
             let word_start = name.start_of_word(start);
             // No exception is a term.
             let is_term = (word_start, word_end) == (start, end);
-            !is_term && EXCEPTIONS.contains(&name.part(word_start, word_end))
+            !is_term && EXCEPTIONS.contains(name.part(word_start, word_end))
                 || self.is_harmless_before(name, word_start, start)
         };
         if !ends || self.origin == Origin::Default && is_harmless() {
@@ -219,17 +219,18 @@ impl Term {
     /// What stands before it says that it is something else: the words of paging, of language
     /// models, of parsers.
     fn is_harmless_before(&self, name: &Name, word_start: usize, start: usize) -> bool {
-        let list: &[&str] = match &*self.text {
-            "token" | "tokens" => &HARMLESS_BEFORE,
-            "pass" => &HARMLESS_PASSES,
-            _ => return false,
-        };
+        if !matches!(&*self.text, "token" | "tokens" | "pass") {
+            return false;
+        }
         let before = match word_start < start {
             true => name.part(word_start, start),
             false if word_start > 0 => name.part(name.start_of_word(word_start - 1), word_start),
             false => return false,
         };
-        list.contains(&before)
+        match &*self.text {
+            "pass" => HARMLESS_PASSES.contains(before),
+            _ => HARMLESS_BEFORE.contains(before),
+        }
     }
 
     /// The words after it leave it a secret.
@@ -240,12 +241,12 @@ impl Term {
             (Edge::Open, Origin::Default) => {
                 let last = words.filter(|word| !word.is_empty()).last();
                 last.is_none_or(|word| {
-                    !(HARMLESS_AFTER.contains(&word) || word == "id" && self.text.ends_with("key"))
+                    !(HARMLESS_AFTER.contains(word) || word == "id" && self.text.ends_with("key"))
                 })
             }
             (Edge::Word, _) => words.all(|word| {
                 word.is_empty()
-                    || VALUE_WORDS.contains(&word)
+                    || VALUE_WORDS.contains(word)
                     || word == "id" && self.has_secret_id()
             }),
         }
@@ -265,8 +266,8 @@ fn is_harmless_rest(rest: &str) -> bool {
         return false;
     }
     rest == "less"
-        || HARMLESS_AFTER.contains(&rest.strip_prefix('s').unwrap_or(rest))
-        || HARMLESS_AFTER.contains(&rest)
+        || HARMLESS_AFTER.contains(rest.strip_prefix('s').unwrap_or(rest))
+        || HARMLESS_AFTER.contains(rest)
 }
 
 /// Without the digits at its end: `password1`, `cvv2`, `tokens[0]`.
@@ -288,20 +289,67 @@ const DECODED: usize = 3;
 pub(super) fn decode(raw: &[u8], coding: Coding) -> Cow<'_, [u8]> {
     let mut text = Cow::Borrowed(raw);
     match coding {
-        Coding::Percent => {
-            for _ in 0..DECODED {
-                if memchr::memchr(b'%', &text).is_none() {
-                    break;
-                }
-                text = Cow::Owned(decode_percent(&text));
-            }
+        Coding::Percent if memchr::memchr(b'%', raw).is_some() => {
+            text = Cow::Owned(decode_again(raw));
         }
         Coding::Json if memchr::memchr(b'\\', raw).is_some() => {
             text = Cow::Owned(decode_json(raw));
         }
-        Coding::Json | Coding::Plain => {}
+        Coding::Percent | Coding::Json | Coding::Plain => {}
+    }
+    match memchr::memchr(WIDE, &text) {
+        Some(_) => Cow::Owned(narrowed(&text)),
+        None => text,
+    }
+}
+
+/// A name without percent escapes, as often as they were escaped; in one copy.
+fn decode_again(raw: &[u8]) -> Vec<u8> {
+    let mut text = raw.to_vec();
+    for _ in 0..DECODED {
+        let (mut from, mut to) = (0, 0);
+        while let Some(&byte) = text.get(from) {
+            let escape = match text.get(from..from + 3) {
+                Some([b'%', high, low]) => hex_pair(*high, *low),
+                _ => None,
+            };
+            from += if escape.is_some() { 3 } else { 1 };
+            let meant = escape.unwrap_or(if byte == b'+' { b' ' } else { byte });
+            // It is not after `from`.
+            if let Some(place) = text.get_mut(to) {
+                *place = meant;
+            }
+            to += 1;
+        }
+        let is_done = to == text.len();
+        text.truncate(to);
+        if is_done {
+            break;
+        }
     }
     text
+}
+
+/// The first byte of a letter of full width in UTF-8.
+const WIDE: u8 = 0xef;
+
+/// A name with its letters of full width as those of ASCII.
+fn narrowed(name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((&first, tail)) = rest.split_first() {
+        match rest.get(..3).and_then(wide) {
+            Some(letter) => {
+                out.push(letter);
+                rest = rest.get(3..).unwrap_or_default();
+            }
+            None => {
+                out.push(first);
+                rest = tail;
+            }
+        }
+    }
+    out
 }
 
 /// A name of at most `N` letters and digits, percent-decoded and folded; nothing when there are
@@ -473,6 +521,10 @@ mod tests {
         check(r"pass\u0077ord", true);
         check(r"pass\\\u0077ord", true);
         check(r"api\u005fkey", true);
+        check(r"\uff50\uff41\uff53\uff53", true);
+        check("ｐａｓｓｗｏｒｄ", true);
+        check("%EF%BC%B0ass", true);
+        check("ｕｓｅｒ", false);
         check("access%5Ftoken", true);
         check("per%63ent", false);
         check(r"\u0075ser", false);

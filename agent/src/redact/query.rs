@@ -6,60 +6,26 @@
 //! and JSON that is the value of a pair.
 //!
 //! Some names are those of secrets in one place and of harmless things in another (`code`, `key`,
-//! `state`): [`AMBIGUOUS`].
+//! `state`): [`pairs`].
 
 mod authority;
+mod pairs;
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr_iter, memchr2_iter, memchr3, memmem};
+use memchr::{memchr, memchr2_iter, memmem};
 
 use super::counts::Rule;
 use super::decoded::{self, Decoded};
-use super::edit::{Coding, Edit, Edits};
+use super::edit::{Coding, Edits};
 use super::effort::Effort;
 use super::escape::percent;
 use super::json;
-use super::members::Members;
-use super::names::{Names, short};
+use super::names::Names;
 use super::sieve::{Sieve, Traces};
 use super::text::{self, Shape};
 use crate::http::percent::hex_pair;
-use authority::{scan_authority, scan_encoded_authority};
-
-/// Longest name in raw bytes; see [`super::names`].
-const NAME: usize = 512;
-
-/// Names that are a secret's only where they stand in a query or a form, and then only when the
-/// value is as long as the secret is at least: `code=` of an OAuth redirect or a text message and
-/// not `code=404`, Google's `key=` and not `key=color`.
-const AMBIGUOUS: [(&[u8], usize); 9] = [
-    (b"code", 6),
-    (b"hash", 16),
-    (b"key", 16),
-    (b"mac", 16),
-    (b"session", 16),
-    (b"sign", 16),
-    // The Central Authentication Service's.
-    (b"ticket", 16),
-    // WS-Federation's.
-    (b"wresult", 1),
-    (b"codechallenge", 1),
-];
-
-/// Names that bind an OAuth redirect to the browser that began it, so that they are as good as a
-/// cookie while it lasts.
-const OAUTH: [&[u8]; 2] = [b"state", b"nonce"];
-
-/// What else stands in an OAuth redirect or request (RFC 6749 §4, OpenID Connect Core §3). Other
-/// `state`s are those of orders and tickets.
-const OAUTH_SIGNS: [&[u8]; 5] = [
-    b"client_id=",
-    b"redirect_uri=",
-    b"response_type=",
-    b"id_token=",
-    b"access_token=",
-];
+use authority::scan_authority;
 
 /// What pairs are looked at with.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +57,7 @@ pub(super) fn scan_url(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits
     }
     // Pairs begin after `?`, `;` or `#`; most URLs have none.
     if memchr(b'=', text).is_some() || memchr(b'%', text).is_some() {
-        scan_pairs(text, Rule::Query, tools, effort, edits);
+        pairs::scan(text, Rule::Query, tools, effort, edits);
     }
 }
 
@@ -111,7 +77,7 @@ fn is_odd(text: &[u8], from: usize, len: usize) -> bool {
 
 /// Finds the values of secret fields of an urlencoded form.
 pub(super) fn scan_form(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
-    scan_pairs(text, Rule::Form, tools, effort, edits);
+    pairs::scan(text, Rule::Form, tools, effort, edits);
 }
 
 /// Finds what [`scan_url`] does in every URL with a scheme that stands in a text, also where JSON
@@ -182,152 +148,12 @@ pub(super) fn scan_host(text: &[u8], edits: &mut Edits) {
     scan_authority(text, 0, false, edits);
 }
 
-fn scan_pairs(text: &[u8], rule: Rule, tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
-    let mut done = 0;
-    let mut decoded = 0;
-    let mut oauth = None;
-    let mut members = Members::default();
-    for at in memchr2_iter(b'=', b'%', text) {
-        if at < done {
-            continue;
-        }
-        if !effort.spend(4) {
-            return;
-        }
-        let (value, nested) = match percent(text, at) {
-            None if text.get(at) == Some(&b'=') => (at + 1, false),
-            Some((b'=', len)) => (at + len, true),
-            Some((b':', len)) => {
-                done = scan_encoded_authority(text, at + len, edits);
-                effort.spend(done - at);
-                continue;
-            }
-            _ => continue,
-        };
-        let name = name_before(text, at, nested);
-        if !effort.spend(8 + 4 * name.len()) {
-            return;
-        }
-        let end = || value_end(text, value, nested);
-        if members.may_have(name) {
-            let range = value..end();
-            let content = text.get(range.clone()).unwrap_or_default();
-            let how = (Coding::Percent, u8::from(nested));
-            members.note((name, content), range, how, tools.names, effort);
-        }
-        if tools.names.matches(name, Coding::Percent)
-            || is_secret_here(text, name, &mut oauth, || end() - value)
-        {
-            done = end();
-            effort.spend(done - value);
-            edits.push(text, encoded(value..done, rule));
-        } else if !nested && begins_json(text, value) {
-            // Whatever else it holds, it is looked at once, so that no text costs more than its
-            // length.
-            done = end();
-            scan_encoded(text, value..done, tools, effort, edits);
-        } else if !nested && at >= decoded {
-            decoded = end();
-            if holds_text(text.get(value..decoded).unwrap_or_default()) {
-                scan_encoded(text, value..decoded, tools, effort, edits);
-            }
-        }
-    }
-    for range in members.secrets() {
-        edits.push(text, encoded(range, rule));
-    }
-}
-
-const fn encoded(range: Range<usize>, rule: Rule) -> Edit {
-    Edit {
-        range,
-        rule,
-        coding: Coding::Percent,
-        quote: None,
-    }
-}
-
-/// A value may hold more than a word: what names and values in it would stand beside.
-fn holds_text(value: &[u8]) -> bool {
-    const LEAST: usize = 8;
-    value.len() >= LEAST && memchr3(b'"', b':', b'%', value).is_some()
-}
-
-/// See [`AMBIGUOUS`] and [`OAUTH`]. `oauth`: whether the text is one of OAuth's, once somebody
-/// asked.
-fn is_secret_here(
-    text: &[u8],
-    name: &[u8],
-    oauth: &mut Option<bool>,
-    value_len: impl Fn() -> usize,
-) -> bool {
-    let Some((name, len)) = short::<13>(name) else {
-        return false;
-    };
-    let name = name.get(..len).unwrap_or_default();
-    let ambiguous = AMBIGUOUS.iter().find(|(known, _)| *known == name);
-    ambiguous.is_some_and(|(_, least)| value_len() >= *least)
-        || OAUTH.contains(&name) && *oauth.get_or_insert_with(|| speaks_oauth(text))
-}
-
-fn speaks_oauth(text: &[u8]) -> bool {
-    OAUTH_SIGNS
-        .iter()
-        .any(|sign| memmem::find(text, sign).is_some())
-        || memmem::find(text, b"code=")
-            .is_some_and(|at| value_end(text, at + 5, false) - (at + 5) >= AMBIGUOUS[0].1)
-}
-
-fn name_before(text: &[u8], end: usize, nested: bool) -> &[u8] {
-    let from = end.saturating_sub(NAME);
-    let mut start = end;
-    while start > from {
-        let byte = text[start - 1];
-        // At `=` too: what is between two of them may be the name that a server takes.
-        if matches!(byte, b'&' | b'?' | b';' | b'#' | b'/' | b'=') {
-            break;
-        }
-        // At an encoded `=` too, so that no byte is looked at twice.
-        if nested
-            && byte == b'%'
-            && let Some((b'&' | b'?' | b';' | b'#' | b'/' | b'=', len)) = percent(text, start - 1)
-        {
-            start += len - 1;
-            break;
-        }
-        // `&` as JSON writers that fear HTML put it.
-        if byte == b'6' && text[from..start].ends_with(br"\u0026") {
-            break;
-        }
-        start -= 1;
-    }
-    text.get(start..end).unwrap_or_default()
-}
-
-fn value_end(text: &[u8], start: usize, nested: bool) -> usize {
-    let rest = text.get(start..).unwrap_or_default();
-    let end = start + memchr(b'&', rest).unwrap_or(rest.len());
-    if !nested {
-        return end;
-    }
-    memchr_iter(b'%', text.get(start..end).unwrap_or_default())
-        .map(|at| start + at)
-        .find(|&at| matches!(percent(text, at), Some((b'&', _))))
-        .unwrap_or(end)
-}
-
 /// What the percent escape at `at` stands for, decoded once.
 fn escape_once(text: &[u8], at: usize) -> Option<(u8, usize)> {
     match text.get(at..at + 3)? {
         [b'%', high, low] => Some((hex_pair(*high, *low)?, 3)),
         _ => None,
     }
-}
-
-/// The value is JSON, encoded or not.
-fn begins_json(text: &[u8], value: usize) -> bool {
-    matches!(text.get(value), Some(b'{' | b'['))
-        || matches!(percent(text, value), Some((b'{' | b'[', _)))
 }
 
 /// Looks into a percent-encoded part of a text: JSON, GraphQL, lines, URLs.
@@ -356,7 +182,7 @@ fn scan_decoded(
     effort: &mut Effort,
     edits: &mut Edits,
 ) {
-    let copy = Decoded::of(text, range, |text, at| match text.get(at) {
+    let copy = Decoded::of(text, range, [b'%', b'+'], |text, at| match text.get(at) {
         Some(b'+') => Some((b' ', 1)),
         _ => escape(text, at),
     });
@@ -540,6 +366,15 @@ mod tests {
         check(scan_form, "password=", "password=");
         check(scan_form, "a=%", "a=%");
         check(scan_form, "a=%3", "a=%3");
+        check(scan_form, "h=Bearer+abc1def2&x=1", "h=Bearer+*&x=1");
+        check(scan_url, "/?h=Basic%20dTpwYXNz", "/?h=Basic%20*");
+        for plain in [
+            "q=bearer+of+good+news",
+            "plan=Basic+monthly",
+            "q=token+economy2+x",
+        ] {
+            check(scan_form, plain, plain);
+        }
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Rules {
             self.search.field(look, value, room, &mut effort, found);
             if effort.is_spent() {
                 found.clear();
-                found.push_plain(value, 0..value.len(), Rule::Header);
+                found.push_plain(value, 0..value.len(), Rule::Effort);
             }
         }
         seen

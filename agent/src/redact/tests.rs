@@ -455,3 +455,22 @@ fn json_whose_names_are_long_or_apart() {
         check(text, text);
     }
 }
+
+#[test]
+fn what_costs_too_much_in_a_head_is_hidden_and_counted() {
+    let slow = "%25=".repeat(1024);
+    let request = format!("GET /a?{slow} HTTP/1.1\r\nhost: h\r\nreferer: /b?{slow}\r\n\r\n");
+    let counts = check(
+        &config(Mode::On),
+        &request,
+        "HTTP/1.1 200 X\r\n\r\n",
+        "/a?#\nhost: h\nreferer: #\n\n",
+    );
+    assert_eq!(counts.redacted[Rule::Effort as usize], 2);
+    // What clients send is not.
+    let plain = "a=b&name=ann&next=https%3A%2F%2Fh%2F%3Fa%3Db&".repeat(64);
+    let request = format!("GET /a?{plain} HTTP/1.1\r\nhost: h\r\n\r\n");
+    let expected = format!("/a?{plain}\nhost: h\n\n");
+    let response = "HTTP/1.1 200 X\r\n\r\n";
+    check(&config(Mode::On), &request, response, &expected);
+}

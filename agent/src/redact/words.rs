@@ -1,8 +1,43 @@
 //! Words around the names of secrets: which of them leave a name that of a secret, and which say
 //! that it is something else.
 
+/// A list of words in lower case. Most words that are looked up are in none: first letter and
+/// length say so.
+pub(super) struct Words<const N: usize> {
+    list: [&'static str; N],
+    /// By first letter: bit `n` for a word of `n` letters.
+    lens: [u32; LETTERS],
+}
+
+/// Letters, by their lower five bits.
+const LETTERS: usize = 32;
+
+impl<const N: usize> Words<N> {
+    const fn new(list: [&'static str; N]) -> Self {
+        let mut lens = [0; LETTERS];
+        let mut at = 0;
+        while at < N {
+            let word = list[at].as_bytes();
+            lens[word[0] as usize % LETTERS] |= 1 << word.len();
+            at += 1;
+        }
+        Self { list, lens }
+    }
+
+    /// The word is one of them.
+    #[inline]
+    pub(super) fn contains(&self, word: &str) -> bool {
+        let [first, ..] = word.as_bytes() else {
+            return false;
+        };
+        let lens = self.lens[usize::from(*first) % LETTERS];
+        let may_be = lens.checked_shr(word.len() as u32).unwrap_or(0) & 1 == 1;
+        may_be && self.list.contains(&word)
+    }
+}
+
 /// Words that may follow a term in a name and leave it the name of a secret.
-pub(super) const VALUE_WORDS: [&str; 67] = [
+pub(super) static VALUE_WORDS: Words<67> = Words::new([
     "again",
     "b64",
     "base64",
@@ -70,10 +105,10 @@ pub(super) const VALUE_WORDS: [&str; 67] = [
     "var",
     "verification",
     "verify",
-];
+]);
 
 /// Last words of a name that say something of a secret and not the secret itself.
-pub(super) const HARMLESS_AFTER: [&str; 87] = [
+pub(super) static HARMLESS_AFTER: Words<87> = Words::new([
     "age",
     "alg",
     "algo",
@@ -161,11 +196,11 @@ pub(super) const HARMLESS_AFTER: [&str; 87] = [
     "types",
     "updated",
     "version",
-];
+]);
 
 /// What stands before `token` and says that it marks a place: in a listing, in a text, in a model's
 /// vocabulary.
-pub(super) const HARMLESS_BEFORE: [&str; 62] = [
+pub(super) static HARMLESS_BEFORE: Words<62> = Words::new([
     "accepted",
     "audio",
     "bos",
@@ -228,16 +263,16 @@ pub(super) const HARMLESS_BEFORE: [&str; 62] = [
     "usage",
     "used",
     "watermark",
-];
+]);
 
 /// The same for `pass`.
-pub(super) const HARMLESS_PASSES: [&str; 15] = [
+pub(super) static HARMLESS_PASSES: Words<15> = Words::new([
     "all", "band", "boarding", "day", "first", "hall", "high", "lift", "low", "multi", "render",
     "season", "second", "single", "test",
-];
+]);
 
 /// Words that have a term in them and mean something else.
-pub(super) const EXCEPTIONS: [&str; 21] = [
+pub(super) static EXCEPTIONS: Words<21> = Words::new([
     "bypass",
     "compass",
     "encompass",
@@ -259,4 +294,4 @@ pub(super) const EXCEPTIONS: [&str; 21] = [
     "secretsmanager",
     "gyrocompass",
     "betoken",
-];
+]);

@@ -34,7 +34,7 @@ pub(super) struct Form(
 
 /// From their issuers' documentation and the patterns of GitHub's secret scanning. Public
 /// identifiers (Stripe's `pk_`) are not among them.
-pub(super) const FORMS: [Form; 72] = {
+pub(super) static FORMS: [Form; 72] = {
     use Alphabet::{Alnum, Dotted, Hex, Path, Upper, Word};
     [
         Form("ghp_", Word, 20, 0),
@@ -113,7 +113,7 @@ pub(super) const FORMS: [Form; 72] = {
 };
 
 /// Those whose prefix is written in too many ways for [`FORMS`], or whose number matters.
-pub(super) const MORE_FORMS: [Form; 5] = {
+pub(super) static MORE_FORMS: [Form; 5] = {
     use Alphabet::{Alnum, Hex, Upper, Word};
     [
         Form("pul-", Hex, 40, 0),
@@ -123,6 +123,35 @@ pub(super) const MORE_FORMS: [Form; 5] = {
         Form("SECRET-KEY-1", Upper, 50, 0),
     ]
 };
+
+/// Forms whose prefix may begin with this byte, by its lower five bits: a form is a bit.
+static BY_LETTER: [u128; 32] = {
+    let mut forms = [0; 32];
+    let mut at = 0;
+    while at < FORMS.len() + MORE_FORMS.len() {
+        forms[form(at).0.as_bytes()[0] as usize % 32] |= 1 << at;
+        at += 1;
+    }
+    forms
+};
+
+const fn form(at: usize) -> &'static Form {
+    if at < FORMS.len() {
+        &FORMS[at]
+    } else {
+        &MORE_FORMS[at - FORMS.len()]
+    }
+}
+
+/// The forms whose prefix may begin with this byte.
+pub(super) fn by_letter(first: u8) -> impl Iterator<Item = &'static Form> {
+    let mut left = BY_LETTER[usize::from(first) % 32];
+    std::iter::from_fn(move || {
+        let at = left.trailing_zeros() as usize;
+        left &= left.wrapping_sub(1);
+        (at < u128::BITS as usize).then(|| form(at))
+    })
+}
 
 /// How many bytes are of an alphabet.
 pub(super) fn run(text: &[u8], alphabet: Alphabet) -> usize {

@@ -1,0 +1,259 @@
+//! Pairs of names and values.
+
+use std::ops::Range;
+
+use memchr::{memchr, memchr_iter, memchr2_iter, memchr3, memmem};
+
+use super::authority::scan_encoded_authority;
+use super::{Tools, scan_encoded};
+use crate::redact::counts::Rule;
+use crate::redact::credentials;
+use crate::redact::edit::{Coding, Edit, Edits};
+use crate::redact::effort::Effort;
+use crate::redact::escape::percent;
+use crate::redact::members::Members;
+use crate::redact::names::{decode, short};
+
+/// Longest name in raw bytes; see [`crate::redact::names`].
+const NAME: usize = 512;
+
+/// Steps that a pair takes besides those of its bytes, and those of a copy of its name.
+const PAIR: usize = 32;
+const COPY: usize = 32;
+
+/// Names that are a secret's only where they stand in a query or a form, and then only when the
+/// value is as long as the secret is at least: `code=` of an OAuth redirect or a text message and
+/// not `code=404`, Google's `key=` and not `key=color`.
+const AMBIGUOUS: [(&[u8], usize); 9] = [
+    (b"code", 6),
+    (b"hash", 16),
+    (b"key", 16),
+    (b"mac", 16),
+    (b"session", 16),
+    (b"sign", 16),
+    // The Central Authentication Service's.
+    (b"ticket", 16),
+    // WS-Federation's.
+    (b"wresult", 1),
+    (b"codechallenge", 1),
+];
+
+/// Names that bind an OAuth redirect to the browser that began it, so that they are as good as a
+/// cookie while it lasts.
+const OAUTH: [&[u8]; 2] = [b"state", b"nonce"];
+
+/// What else stands in an OAuth redirect or request (RFC 6749 §4, OpenID Connect Core §3). Other
+/// `state`s are those of orders and tickets.
+const OAUTH_SIGNS: [&[u8]; 5] = [
+    b"client_id=",
+    b"redirect_uri=",
+    b"response_type=",
+    b"id_token=",
+    b"access_token=",
+];
+
+/// Finds the values of secrets in pairs.
+pub(super) fn scan(
+    text: &[u8],
+    rule: Rule,
+    tools: Tools<'_>,
+    effort: &mut Effort,
+    edits: &mut Edits,
+) {
+    let mut pairs = Pairs {
+        text,
+        rule,
+        tools,
+        done: 0,
+        decoded: 0,
+        ends: [0; 2],
+        oauth: None,
+        members: Members::default(),
+    };
+    for at in memchr2_iter(b'=', b'%', text) {
+        if at < pairs.done {
+            continue;
+        }
+        if !effort.spend(4) {
+            return;
+        }
+        match percent(text, at) {
+            None if text.get(at) == Some(&b'=') => pairs.pair(at, at + 1, false, effort, edits),
+            Some((b'=', len)) => pairs.pair(at, at + len, true, effort, edits),
+            Some((b':', len)) => {
+                pairs.done = scan_encoded_authority(text, at + len, edits);
+                effort.spend(pairs.done - at);
+            }
+            _ => {}
+        }
+        if effort.is_spent() {
+            return;
+        }
+    }
+    for range in pairs.members.secrets() {
+        edits.push(text, encoded(range, rule));
+    }
+}
+
+/// A look at the pairs of a text.
+struct Pairs<'a> {
+    text: &'a [u8],
+    rule: Rule,
+    tools: Tools<'a>,
+    /// Where the next pair may begin.
+    done: usize,
+    /// Values before this were looked into.
+    decoded: usize,
+    /// Where the last value ended, by whether its sign was encoded: none is looked for twice.
+    ends: [usize; 2],
+    /// The text is one of OAuth's, once somebody asked.
+    oauth: Option<bool>,
+    members: Members,
+}
+
+impl Pairs<'_> {
+    /// Looks at the pair whose sign is at `at`; it is encoded when the pair is `nested`.
+    fn pair(
+        &mut self,
+        at: usize,
+        value: usize,
+        nested: bool,
+        effort: &mut Effort,
+        edits: &mut Edits,
+    ) {
+        let (text, names) = (self.text, self.tools.names);
+        let name = name_before(text, at, nested);
+        let is_seen = nested || at < self.decoded;
+        let is_none = match text.get(value) {
+            None | Some(b'=' | b'&') => true,
+            Some(b'%') => is_seen,
+            _ => false,
+        };
+        if name.is_empty() && is_none {
+            return;
+        }
+        let is_coded = memchr(b'%', name).is_some();
+        if !effort.spend(PAIR + 4 * name.len() + if is_coded { COPY } else { 0 }) {
+            return;
+        }
+        let name = &*decode(name, Coding::Percent);
+        let end = self.end(value, nested, effort);
+        let content = text.get(value..end).unwrap_or_default();
+        if self.members.may_have(name) {
+            let how = (Coding::Percent, u8::from(nested));
+            let range = value..end;
+            self.members
+                .note((name, content), range, how, names, effort);
+        }
+        if names.matches(name, Coding::Plain)
+            || is_secret_here(text, name, &mut self.oauth, content.len())
+        {
+            self.done = end;
+            effort.spend(end - value);
+            edits.push(text, encoded(value..end, self.rule));
+        } else if let Some(behind) = credentials::behind_scheme(content, effort) {
+            self.done = end;
+            edits.push(text, encoded(value + behind..end, Rule::Authorization));
+        } else if !nested && begins_json(text, value) {
+            // Whatever else it holds, it is looked at once, so that no text costs more than its
+            // length.
+            self.done = end;
+            scan_encoded(text, value..end, self.tools, effort, edits);
+        } else if !nested && at >= self.decoded {
+            self.decoded = end;
+            if holds_text(content) {
+                scan_encoded(text, value..end, self.tools, effort, edits);
+            }
+        }
+    }
+
+    /// Where the value ends that begins at `value`.
+    fn end(&mut self, value: usize, nested: bool, effort: &mut Effort) -> usize {
+        let last = &mut self.ends[usize::from(nested)];
+        if *last < value {
+            *last = value_end(self.text, value, nested);
+            let len = *last - value;
+            effort.spend(if nested { len / 2 } else { len / 8 });
+        }
+        *last
+    }
+}
+
+const fn encoded(range: Range<usize>, rule: Rule) -> Edit {
+    Edit {
+        range,
+        rule,
+        coding: Coding::Percent,
+        quote: None,
+    }
+}
+
+/// A value may hold more than a word: what names and values in it would stand beside.
+fn holds_text(value: &[u8]) -> bool {
+    const LEAST: usize = 8;
+    value.len() >= LEAST && memchr3(b'"', b':', b'%', value).is_some()
+}
+
+/// See [`AMBIGUOUS`] and [`OAUTH`]. `oauth`: whether the text is one of OAuth's, once somebody
+/// asked.
+fn is_secret_here(text: &[u8], name: &[u8], oauth: &mut Option<bool>, value_len: usize) -> bool {
+    let Some((name, len)) = short::<13>(name) else {
+        return false;
+    };
+    let name = name.get(..len).unwrap_or_default();
+    let ambiguous = AMBIGUOUS.iter().find(|(known, _)| *known == name);
+    ambiguous.is_some_and(|(_, least)| value_len >= *least)
+        || OAUTH.contains(&name) && *oauth.get_or_insert_with(|| speaks_oauth(text))
+}
+
+fn speaks_oauth(text: &[u8]) -> bool {
+    OAUTH_SIGNS
+        .iter()
+        .any(|sign| memmem::find(text, sign).is_some())
+        || memmem::find(text, b"code=")
+            .is_some_and(|at| value_end(text, at + 5, false) - (at + 5) >= AMBIGUOUS[0].1)
+}
+
+fn name_before(text: &[u8], end: usize, nested: bool) -> &[u8] {
+    let from = end.saturating_sub(NAME);
+    let mut start = end;
+    while start > from {
+        let byte = text[start - 1];
+        // At `=` too: what is between two of them may be the name that a server takes.
+        if matches!(byte, b'&' | b'?' | b';' | b'#' | b'/' | b'=') {
+            break;
+        }
+        // At an encoded `=` too, so that no byte is looked at twice.
+        if nested
+            && byte == b'%'
+            && let Some((b'&' | b'?' | b';' | b'#' | b'/' | b'=', len)) = percent(text, start - 1)
+        {
+            start += len - 1;
+            break;
+        }
+        // `&` as JSON writers that fear HTML put it.
+        if byte == b'6' && text[from..start].ends_with(br"\u0026") {
+            break;
+        }
+        start -= 1;
+    }
+    text.get(start..end).unwrap_or_default()
+}
+
+fn value_end(text: &[u8], start: usize, nested: bool) -> usize {
+    let rest = text.get(start..).unwrap_or_default();
+    let end = start + memchr(b'&', rest).unwrap_or(rest.len());
+    if !nested {
+        return end;
+    }
+    memchr_iter(b'%', text.get(start..end).unwrap_or_default())
+        .map(|at| start + at)
+        .find(|&at| matches!(percent(text, at), Some((b'&', _))))
+        .unwrap_or(end)
+}
+
+/// The value is JSON, encoded or not.
+fn begins_json(text: &[u8], value: usize) -> bool {
+    matches!(text.get(value), Some(b'{' | b'['))
+        || matches!(percent(text, value), Some((b'{' | b'[', _)))
+}
