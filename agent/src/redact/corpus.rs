@@ -133,3 +133,8 @@ fn secrets_are_hidden_and_harmless_values_stay() {
 fn other_secrets_of_the_same_kinds() {
     check(include_str!("../../../tests/secrets/kinds.json"));
 }
+
+#[test]
+fn secrets_that_a_declaration_or_a_command_has() {
+    check(include_str!("../../../tests/secrets/declared.json"));
+}

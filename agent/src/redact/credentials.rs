@@ -6,7 +6,9 @@ use std::ops::Range;
 use memchr::{memchr, memchr_iter};
 
 use super::counts::Rule;
-use super::edit::Edits;
+use super::edit::{Coding, Edits};
+use super::effort::Effort;
+use super::names::Names;
 
 /// Schemes of the IANA registry and those in common use. Anything else in their place may be the
 /// secret itself.
@@ -59,6 +61,39 @@ pub(super) fn is_scheme(word: &[u8]) -> bool {
         .any(|known| known.as_bytes().eq_ignore_ascii_case(word))
 }
 
+/// Where the credentials begin of a value of a query or a form that has their scheme before them:
+/// `Bearer+x`. One word, and none of a language.
+pub(super) fn behind_scheme(value: &[u8], effort: &mut Effort) -> Option<usize> {
+    const KNOWN: [&[u8]; 6] = [
+        b"bearer",
+        b"basic",
+        b"dpop",
+        b"token",
+        b"apikey",
+        b"negotiate",
+    ];
+    const LEAST: usize = 8;
+    let is_known = |known: &&&[u8]| {
+        let scheme = value.get(..known.len());
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(known))
+    };
+    let scheme = KNOWN.iter().find(is_known)?;
+    let rest = value.get(scheme.len()..)?;
+    let gap = match rest {
+        [b'+' | b' ', ..] => 1,
+        [b'%', b'2', b'0', ..] => 3,
+        _ => return None,
+    };
+    let word = rest.get(gap..)?;
+    effort.spend(word.len());
+    let has = |test: fn(&u8) -> bool| word.iter().any(test);
+    let is_word = !word.contains(&b'+') && !word.windows(3).any(|escape| escape == b"%20");
+    let is_mixed = has(u8::is_ascii_digit)
+        || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)
+        || word.len() >= 3 * LEAST;
+    (is_word && is_mixed && word.len() >= LEAST).then_some(scheme.len() + gap)
+}
+
 /// What a challenge has beside its scheme and its parameters (RFC 9110 §11.6.1): the token of
 /// `Negotiate` and `NTLM`.
 pub(super) fn challenge(value: &[u8], edits: &mut Edits) {
@@ -83,8 +118,9 @@ pub(super) fn challenge(value: &[u8], edits: &mut Edits) {
 /// Shortest word of a challenge that is taken for a token; no scheme's name is so long.
 const TOKEN: usize = 18;
 
-/// User names and passwords before the host of `Forwarded` (RFC 7239 §4).
-pub(super) fn forwarded(value: &[u8], edits: &mut Edits) {
+/// User names and passwords before the host of `Forwarded` (RFC 7239 §4), and what some proxies add
+/// under the name of a secret.
+pub(super) fn forwarded(value: &[u8], names: &Names, edits: &mut Edits) {
     let mut at = 0;
     for pair in value.split(|b| matches!(b, b';' | b',')) {
         let trimmed = pair.trim_ascii_start();
@@ -96,6 +132,17 @@ pub(super) fn forwarded(value: &[u8], edits: &mut Edits) {
             let mut found = Edits::default();
             super::query::scan_host(host.get(quote..).unwrap_or_default(), &mut found);
             edits.append(found, start + 5 + quote);
+        } else if let Some(equals) = memchr(b'=', trimmed)
+            && names.matches(trimmed.get(..equals).unwrap_or_default(), Coding::Plain)
+        {
+            let quoted = trimmed
+                .get(equals + 1..)
+                .unwrap_or_default()
+                .trim_ascii_end();
+            let inner = quoted.strip_prefix(b"\"").unwrap_or(quoted);
+            let start = start + equals + 1 + (quoted.len() - inner.len());
+            let len = inner.strip_suffix(b"\"").unwrap_or(inner).len();
+            edits.push_plain(value, start..start + len, Rule::Header);
         }
         at += pair.len() + 1;
     }
@@ -252,6 +299,7 @@ fn pair(text: &[u8], start: usize, end: usize, rule: Rule, edits: &mut Edits) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redact::fixture::names;
 
     /// `expected` is what is hidden.
     fn check(scan: fn(&[u8], &mut Edits), value: &str, expected: &[&str]) {
@@ -263,6 +311,10 @@ mod tests {
             .map(|edit| &value[edit.range.clone()])
             .collect();
         assert_eq!(hidden, expected, "{value}");
+    }
+
+    fn in_forwarded(value: &[u8], edits: &mut Edits) {
+        forwarded(value, names(), edits);
     }
 
     #[test]
@@ -345,11 +397,11 @@ mod tests {
             check(challenge, value, &[]);
         }
         check(
-            forwarded,
+            in_forwarded,
             "for=192.0.2.1;host=ann:S@h.example, for=1;Host=\"T@h\";proto=http",
             &["S", "T"],
         );
-        check(forwarded, "for=192.0.2.1;host=h.example", &[]);
+        check(in_forwarded, "for=192.0.2.1;host=h.example", &[]);
     }
 
     #[test]

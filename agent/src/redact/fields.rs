@@ -1,6 +1,8 @@
 //! Header fields: which are kept, which are hidden, and which say something that a span needs. One
 //! look-up per field.
 
+mod keys;
+
 use bytes::Bytes;
 
 use super::config::{Config, Mode};
@@ -13,6 +15,7 @@ use super::names::Names;
 use super::query::Tools;
 use super::{credentials, query};
 use crate::http::Slice;
+use keys::is_key;
 
 /// Fields that later stages read even where they are not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +195,7 @@ impl Table {
             table.entry(name).treatment = Treatment::Url;
         }
         for entry in &mut table.entries {
-            if names.matches(&entry.name, Coding::Plain) {
+            if is_secret(names, &entry.name) {
                 entry.treatment = Treatment::Secret;
             }
         }
@@ -297,7 +300,7 @@ impl Table {
         if !self.inspect {
             return Look::Keep;
         }
-        if tools.names.matches(name, Coding::Plain) {
+        if is_secret(tools.names, name) {
             edits.push_plain(value, 0..value.len(), Rule::Header);
             return Look::Keep;
         }
@@ -317,9 +320,16 @@ impl Table {
             Treatment::Cookie => credentials::cookie(value, edits),
             Treatment::SetCookie => credentials::set_cookie(value, edits),
             Treatment::Challenge => credentials::challenge(value, edits),
-            Treatment::Forwarded => credentials::forwarded(value, edits),
+            Treatment::Forwarded => {
+                credentials::forwarded(value, tools.names, edits);
+                return Look::SearchIssued;
+            }
             Treatment::Subprotocols => credentials::subprotocols(value, edits),
-            Treatment::Host => query::scan_host(value, edits),
+            Treatment::Host => {
+                query::scan_host(value, edits);
+                scan_url(value, tools, edits);
+                return Look::SearchIssued;
+            }
             Treatment::Secret => edits.push_plain(value, 0..value.len(), Rule::Header),
             Treatment::Url => {
                 scan_url(value, tools, edits);
@@ -331,13 +341,18 @@ impl Table {
     }
 }
 
+/// The field's name is that of a secret.
+fn is_secret(names: &Names, name: &[u8]) -> bool {
+    names.matches(name, Coding::Plain) || is_key(name)
+}
+
 /// A value that is a URL; hidden whole when it costs too much.
 fn scan_url(value: &[u8], tools: Tools<'_>, edits: &mut Edits) {
     let mut effort = Effort::for_len(value.len());
     query::scan_url(value, tools, &mut effort, edits);
     if effort.is_spent() {
         edits.clear();
-        edits.push_plain(value, 0..value.len(), Rule::Header);
+        edits.push_plain(value, 0..value.len(), Rule::Effort);
     }
 }
 
@@ -436,10 +451,26 @@ mod tests {
             "x-sid",
             "session",
             "x-insert-key",
+            "fastly-key",
+            "x-rapidapi-key",
+            "x_vendor_key",
         ] {
             check(&["*"], name, "v", true, &["v"]);
         }
-        for name in ["x-custom", "accept", "idempotency-key", "www-authenticate"] {
+        for name in [
+            "x-custom",
+            "accept",
+            "idempotency-key",
+            "www-authenticate",
+            "sec-websocket-key",
+            "surrogate-key",
+            "x-cache-key",
+            "x-ms-documentdb-partitionkey",
+            "x-partition-key",
+            "key",
+            "x-key-id",
+            "monkey",
+        ] {
             check(&["*"], name, "v", true, &[]);
         }
     }
@@ -460,6 +491,15 @@ mod tests {
         check(&["*"], "referer", "/?token=t", true, &["t"]);
         check(&["*"], "accept", "/?token=t", true, &[]);
         check(&["*"], "host", "u:p@h:80", true, &["p"]);
+        check(&["*"], "host", "h?token=t", true, &["t"]);
+        check(&["*"], "forwarded", "for=h;token=t;by=b", true, &["t"]);
+        check(
+            &["*"],
+            "forwarded",
+            "for=\"[::1]:80\";proto=https",
+            true,
+            &[],
+        );
         check(&["*"], "www-authenticate", "Basic realm=x", true, &[]);
         check(
             &["*"],

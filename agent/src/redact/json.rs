@@ -9,6 +9,7 @@ mod pair;
 mod quote;
 mod space;
 mod value;
+mod variables;
 
 use std::ops::Range;
 
@@ -131,6 +132,7 @@ pub(super) fn scan(
         }
     }
     pair::lists(text, traces, effort, edits);
+    variables::scan(text, traces, effort, edits);
 }
 
 /// Where the value begins after a colon. Of a bare name what follows is a scheme's: `token://`.

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::edit::Coding;
 use super::effort::Effort;
-use super::escape::percent;
+use super::escape::{narrow, percent, wide};
 use super::names::{Names, Sensitivity};
 use super::unescape;
 use crate::http::percent::hex_pair;
@@ -232,7 +232,8 @@ fn rare(text: &[u8], start: usize, block: &Block, traces: &mut Traces) {
     }
     traces.is_escaped = traces.is_escaped
         || ones(block.percents).any(|at| is_letter(percent(text, start + at).map(|(b, _)| b)))
-        || ones(block.escapes).any(|at| is_letter(unicode(text, start + at)));
+        || ones(block.escapes)
+            .any(|at| is_letter(unicode(text, start + at)) || is_wide(text, start + at));
     traces.has_signs = traces.has_signs
         || ones(block.percents)
             .any(|at| percent(text, start + at).is_some_and(|(sign, _)| sign == b'"'))
@@ -251,6 +252,21 @@ fn unicode(text: &[u8], at: usize) -> Option<u8> {
         [b'\\', b'u', b'0', b'0', high, low] => hex_pair(*high, *low),
         _ => None,
     }
+}
+
+/// A letter of full width, escaped or not.
+fn is_wide(text: &[u8], at: usize) -> bool {
+    let letter = match text.get(at..) {
+        Some([b'\\', b'u', b'F' | b'f', b, c, d, ..]) => {
+            match (hex_pair(b'f', *b), hex_pair(*c, *d)) {
+                (Some(high), Some(low)) => narrow(u32::from(high) << 8 | u32::from(low)),
+                _ => None,
+            }
+        }
+        Some([first, second, third, ..]) => wide(&[*first, *second, *third]),
+        _ => None,
+    };
+    letter.is_some_and(|letter| letter.is_ascii_alphabetic())
 }
 
 /// The name around a stem; nothing when the effort is spent.

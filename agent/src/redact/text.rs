@@ -6,6 +6,7 @@
 
 mod code;
 mod cursor;
+mod declared;
 mod lines;
 mod value;
 mod yaml;
@@ -114,6 +115,9 @@ impl<'a> Scan<'a, '_> {
         let at = quoted.unwrap_or(end);
         let before = self.skip_space(at);
         let Some((sign, after)) = self.sign(before) else {
+            if let Some(end) = self.labelled_block(ident, before) {
+                return end;
+            }
             if let Some(end) = self.beside(start, before) {
                 return end;
             }
@@ -122,11 +126,12 @@ impl<'a> Scan<'a, '_> {
         match sign {
             // JSON, whose scanner knows more of it.
             Sign::Colon if quoted.is_some() && !self.is_yaml(start, after) => end,
-            // A variable's type (`$password: String!`), a scheme (`token://`), a path of names
+            Sign::Colon if name.first() == Some(&b'$') => self.default_value(ident, after),
+            Sign::Colon if self.is_ldif(start, after) => self.folded_line(ident, after + 1),
+            // A scheme (`token://`), a path of names
             // (`a:secret:b`).
             Sign::Colon
-                if name.first() == Some(&b'$')
-                    || matches!(self.text.get(after), Some(b':'))
+                if matches!(self.text.get(after), Some(b':'))
                     || self.bytes(after..after + 2) == b"//"
                     || self.byte_before(start) == Some(b':') =>
             {

@@ -13,6 +13,9 @@ const BLOCK: usize = 64;
 /// Bytes after it that are looked at: a window has three.
 const AHEAD: usize = 2;
 
+/// The first byte of a letter of full width (U+FF01 to U+FF5E) in UTF-8.
+const WIDE: u8 = 0xef;
+
 type Bytes = [u8; BLOCK + AHEAD];
 
 /// Bit `n` stands for byte `n` of the block.
@@ -23,7 +26,7 @@ pub(super) struct Block {
     pub(super) hits: u64,
     /// `%`.
     pub(super) percents: u64,
-    /// `\u0`.
+    /// `\u0`, `\uF` or `\uf`, and the beginning of a letter of full width in UTF-8.
     pub(super) escapes: u64,
     /// `:/` or `:\`.
     pub(super) schemes: u64,
@@ -109,7 +112,8 @@ fn portable(tables: &Tables, bytes: &Bytes) -> Block {
         let bit = |is: bool| u64::from(is) << at;
         block.hits |= bit(groups(0, a) & groups(1, b) & groups(2, c) != 0);
         block.percents |= bit(a == b'%');
-        block.escapes |= bit([a, b, c] == *br"\u0");
+        let is_escape = matches!([a, b, c], [b'\\', b'u', b'0' | b'F' | b'f']);
+        block.escapes |= bit(is_escape || a == WIDE);
         block.schemes |= bit(a == b':' && matches!(b, b'/' | b'\\'));
         block.digits |= bit(a.is_ascii_digit());
     }
@@ -126,7 +130,7 @@ mod avx2 {
     };
 
     use super::super::patterns::Lane;
-    use super::{BLOCK, Block, Bytes, Tables, Visit, blocks};
+    use super::{BLOCK, Block, Bytes, Tables, Visit, WIDE, blocks};
 
     /// Bytes of a register.
     const WIDTH: usize = BLOCK / 2;
@@ -207,6 +211,7 @@ mod avx2 {
         fn rare(&self) -> __m256i {
             let escape = _mm256_and_si256(is(self.a, b'\\'), is(self.b, b'u'));
             let rest = _mm256_or_si256(self.schemes(), is(self.a, b'%'));
+            let escape = _mm256_or_si256(escape, is(self.a, WIDE));
             _mm256_or_si256(escape, rest)
         }
 
@@ -221,7 +226,10 @@ mod avx2 {
         #[target_feature(enable = "avx2")]
         fn escapes(&self) -> __m256i {
             let two = _mm256_and_si256(is(self.a, b'\\'), is(self.b, b'u'));
-            _mm256_and_si256(two, is(self.c, b'0'))
+            // A capital letter and the small one differ in one bit.
+            let small = _mm256_or_si256(self.c, _mm256_set1_epi8(0x20));
+            let digit = _mm256_or_si256(is(self.c, b'0'), is(small, b'f'));
+            _mm256_or_si256(_mm256_and_si256(two, digit), is(self.a, WIDE))
         }
     }
 
@@ -330,7 +338,7 @@ mod tests {
     #[test]
     fn every_processor_sees_the_same() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let bytes = b"passwordtokenkey%\\u0:/:\\059 \xe9\0\x7f{\"EYJghp_";
+        let bytes = b"passwordtokenkey%\\u0\\uff:/:\\059 \xe9\xef\0\x7f{\"EYJghp_";
         for len in (0..300_usize).chain([1000]) {
             let pick = |_| match rng.bool() {
                 true => *rng.choice(bytes).unwrap(),

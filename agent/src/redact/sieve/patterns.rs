@@ -44,12 +44,12 @@ const GROUPS: [&[Pattern]; 15] = [
     &[
         Pattern("cvv", 0, Stem), Pattern("kennw", 2, Stem), Pattern("grant_type", 3, Oauth),
         Pattern("granttype", 3, Oauth), Pattern("redirect_uri", 6, Oauth),
-        Pattern("k_test_", 1, Token), Pattern("ntn_", 1, Token), Pattern("figd_", 2, Token),
+        Pattern("k_test_", 1, Token), Pattern("mongo", 1, Token), Pattern("podman login", 1, Token), Pattern("ntn_", 1, Token), Pattern("figd_", 2, Token),
         Pattern("sntry", 0, Token),
     ],
     &[
         Pattern("beare", 1, Stem), Pattern("secr", 1, Stem), Pattern("docker", 3, Stem),
-        Pattern("card", 0, Stem), Pattern("whsec_", 3, Token),
+        Pattern("card", 0, Stem), Pattern("mariadb", 4, Token), Pattern("docker login", 3, Token), Pattern("whsec_", 3, Token),
     ],
     &[
         Pattern("jwt", 0, Stem), Pattern("key", 0, Stem), Pattern("assert", 3, Stem),
@@ -59,11 +59,11 @@ const GROUPS: [&[Pattern]; 15] = [
     ],
     &[
         Pattern("contras", 4, Stem), Pattern("ya29.", 0, Token), Pattern("sk-", 0, Token),
-        Pattern("glsa_", 2, Token), Pattern("pul-", 1, Token), Pattern("gsk_", 1, Token),
+        Pattern("glsa_", 2, Token), Pattern("curl ", 2, Token), Pattern("pul-", 1, Token), Pattern("gsk_", 1, Token),
     ],
     &[
         Pattern("pin", 0, Stem), Pattern("sig", 0, Stem), Pattern("ssn", 0, Stem),
-        Pattern("csrf", 1, Stem), Pattern("xsrf", 1, Stem), Pattern("SG.", 0, Token),
+        Pattern("csrf", 1, Stem), Pattern("sshpass", 0, Token), Pattern("Private-Lines", 8, Token), Pattern("xsrf", 1, Stem), Pattern("SG.", 0, Token),
         Pattern("hvs.", 1, Token),
     ],
     &[
@@ -72,20 +72,20 @@ const GROUPS: [&[Pattern]; 15] = [
         Pattern("ATATT3x", 0, Token), Pattern(":AA", 0, Token),
     ],
     &[
-        Pattern("cred", 1, Stem), Pattern("basic ", 3, AnyCase), Pattern("redirecturi", 0, Oauth),
+        Pattern("cred", 1, Stem), Pattern("basic ", 3, AnyCase), Pattern("redirecturi", 0, Oauth), Pattern("redis-cli", 0, Token), Pattern("identified", 7, AnyCase),
         Pattern("github_pat_", 4, Token), Pattern("/webhooks/", 3, Token),
     ],
     &[
         Pattern("phras", 1, Stem), Pattern("senha", 2, Stem), Pattern("xox", 0, Token),
-        Pattern("k_live_", 0, Token), Pattern("lin_api_", 2, Token),
+        Pattern("k_live_", 0, Token), Pattern("lin_api_", 2, Token), Pattern("smbclient", 1, Token),
     ],
     &[
         Pattern("pass", 0, Stem), Pattern("sess", 0, Stem), Pattern("AKIA", 0, Token),
-        Pattern("ASIA", 0, Token), Pattern("ABIA", 0, Token), Pattern("SECRET-KEY-1", 0, Token),
+        Pattern("ASIA", 0, Token), Pattern("ABIA", 0, Token), Pattern("mysql", 1, Token), Pattern("SECRET-KEY-1", 0, Token),
     ],
     &[
         Pattern("tok", 0, Stem), Pattern("sid", 0, Stem), Pattern("code", 0, Stem),
-        Pattern("gldt-", 0, Token), Pattern("dckr_pat_", 0, Token),
+        Pattern("gldt-", 0, Token), Pattern("sqlcmd", 3, Token), Pattern("dckr_pat_", 0, Token),
     ],
     &[
         Pattern("\"kty\"", 0, Jwk), Pattern("motde", 0, Stem), Pattern("ghr_", 1, Token),
@@ -94,7 +94,7 @@ const GROUPS: [&[Pattern]; 15] = [
     ],
     &[
         Pattern("cvn", 0, Stem), Pattern("ccnu", 0, Stem), Pattern("saml", 0, Stem), Pattern("conn", 1, Stem),
-        Pattern("sq0", 0, Token), Pattern("dapi", 0, Token),
+        Pattern("sq0", 0, Token), Pattern("dapi", 0, Token), Pattern("ldap", 1, Token),
     ],
     &[
         Pattern("psw", 0, Stem), Pattern("psk", 0, Stem), Pattern("ghp_", 0, Token), Pattern("glpat-", 0, Token),

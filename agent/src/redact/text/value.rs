@@ -130,6 +130,9 @@ impl Scan<'_, '_> {
     fn over_lines(&mut self, ident: &Ident, sign: Sign, line: Range<usize>) -> Option<usize> {
         let Range { start, end } = line;
         let value = self.bytes(line).trim_ascii_end();
+        if let Some(end) = self.here_document(ident, start, end) {
+            return Some(end);
+        }
         if sign == Sign::Colon && is_above(value) {
             return Some(self.block(ident.range.start, end, is_literal(value)));
         }
@@ -171,7 +174,7 @@ impl Scan<'_, '_> {
     }
 
     /// A value in quotes.
-    fn string(&mut self, ident: &Ident, start: usize) -> Option<usize> {
+    pub(super) fn string(&mut self, ident: &Ident, start: usize) -> Option<usize> {
         let rest = self.text.get(start..)?;
         match rest.first()? {
             b'"' | b'\\' => {
