@@ -187,8 +187,8 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands over exchanges, the first of which has index `first`, and of which some may be measured
-    /// already; the number of those that found no room.
+    /// Hands over exchanges, the first of which has index `first`, and of which some may be
+    /// measured already; the number of those that found no room.
     pub(super) fn push(
         &self,
         first: u64,
