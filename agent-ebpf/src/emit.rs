@@ -142,7 +142,7 @@ fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> 
     }
     // Less one, so that the comparisons in `reserve` give the verifier of kernel 5.10 both bounds
     // of the length: it learns nothing from a comparison with zero. Opaque, because the compiler
-    // knows the upper bound and would leave out the last comparison.
+    // knows the upper bound and would omit the last comparison.
     let last = asm::opaque(header.captured_len.wrapping_sub(1));
     let entry = reserve(last);
     if entry.is_null() {

@@ -66,20 +66,20 @@ const DORMANT_PACKETS: u32 = 1024;
 /// The state of a socket.
 ///
 /// A direction's part is written by its own program. What both write (`state`, `rule`, and what
-/// counts turns) only decides what is looked at: the programs on two CPUs at most look once too
-/// often, or not often enough.
+/// counts changes of direction) only decides what is looked at: the programs on two CPUs at most
+/// look once too often, or not often enough.
 #[repr(C)]
 pub(crate) struct FlowState {
     /// Zero until the socket was admitted.
     pub(crate) cookie: u64,
     pub(crate) state: u8,
     pub(crate) rule: u8,
-    /// Direction of the last payload, plus one; 0 before any. Counts turns while waiting.
+    /// Direction of the last payload, plus one; 0 before any.
     last_direction: u8,
     /// Changes of direction while waiting.
-    turns: u8,
+    changes: u8,
     /// Packets that may still be looked at.
-    looks: u8,
+    checks: u8,
     /// [`COUNTED`], [`UNLIKE`].
     marks: u8,
     /// The socket's own packets have shown that it is not Multipath TCP.
@@ -172,7 +172,7 @@ impl FlowState {
                     return true;
                 }
                 self.state = WAITING;
-                self.turns = CHANGES - 1;
+                self.changes = CHANGES - 1;
                 self.last_direction = 0;
                 // Not kept up to date meanwhile.
                 self.egress.has_next = 0;
@@ -229,9 +229,9 @@ impl FlowState {
             if direction == DIRECTION_INGRESS {
                 self.ingress.next = expected;
             }
-            self.turns = self.turns.saturating_add(1);
-            self.looks = CHECKS;
-            if self.turns > CHANGES {
+            self.changes = self.changes.saturating_add(1);
+            self.checks = CHECKS;
+            if self.changes > CHANGES {
                 self.state = DORMANT;
                 if self.rule == GUESSED {
                     self.rule = 0;
@@ -243,11 +243,11 @@ impl FlowState {
                 return false;
             }
         }
-        if self.looks == 0 {
+        if self.checks == 0 {
             // A message begins there, however many packets of it have overtaken the first.
             return direction == DIRECTION_INGRESS && seq == self.ingress.next;
         }
-        self.looks -= 1;
+        self.checks -= 1;
         true
     }
 
@@ -258,15 +258,15 @@ impl FlowState {
         let is_first = if direction == DIRECTION_INGRESS {
             seq == self.ingress.next
         } else {
-            self.looks == CHECKS - 1
+            self.checks == CHECKS - 1
         };
-        self.turns > 1 && is_first
+        self.changes > 1 && is_first
     }
 
     /// The packet at hand is the first of the connection that is looked at.
     #[inline(always)]
     pub(crate) fn is_first_look(&self) -> bool {
-        self.turns == 1 && self.looks == CHECKS - 1
+        self.changes == 1 && self.checks == CHECKS - 1
     }
 
     /// Gives user space a little of it, unless it has more already. True.

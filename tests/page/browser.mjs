@@ -10,13 +10,13 @@ const { chromium } = modules("playwright-core");
 export const AXE = modules.resolve("axe-core/axe.min.js");
 export const PICTURES = process.env.MESHTAP_PICTURES;
 /// A debug build on a busy machine of two cores takes its time.
-export const PATIENCE = 60_000;
+export const TIMEOUT = 60_000;
 
 /// A test that hangs says where.
 setTimeout(() => {
   console.error("it takes too long");
   process.exit(1);
-}, 5 * PATIENCE).unref();
+}, 5 * TIMEOUT).unref();
 
 export const launch = () => chromium.launch({
   executablePath: process.env.MESHTAP_CHROMIUM ?? "/usr/bin/chromium",
@@ -29,7 +29,7 @@ export async function open(browser, url, { width = 1280, height = 800, scheme = 
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, acceptDownloads: true, timezoneId: "UTC" });
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(url).origin });
   const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE);
+  page.setDefaultTimeout(TIMEOUT);
   const problems = [];
   page.on("console", (message) => { if (message.type() !== "log" && message.type() !== "info") problems.push(`${message.type()}: ${message.text()}`); });
   page.on("pageerror", (error) => problems.push(`error: ${error.message}`));
@@ -46,7 +46,7 @@ export async function open(browser, url, { width = 1280, height = 800, scheme = 
 
 /// How many are listed.
 export const listed = async (page) => Number((await page.locator("#fig-count").textContent()).replace(/\D/g, ""));
-export const until = (page, check, argument) => page.waitForFunction(check, argument, { timeout: PATIENCE, polling: 100 });
+export const until = (page, check, argument) => page.waitForFunction(check, argument, { timeout: TIMEOUT, polling: 100 });
 export const rows = (page) => page.locator("#rows .row:not([hidden])");
 
 /// Types a filter, and waits until it is in force.

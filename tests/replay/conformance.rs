@@ -72,7 +72,7 @@ fn exceptions() -> Vec<Exception> {
             "http.request.headers",
             json!({"host": "shop.example.com"}),
             json!({"host": "shop.example.com", "transfer-encoding": "chunked"}),
-            "the recording leaves out `transfer-encoding` of requests, which Envoy sets itself; the client did send it",
+            "the recording omits `transfer-encoding` of requests, which Envoy sets itself; the client did send it",
         ),
         one(
             "empty_post",

@@ -1,8 +1,8 @@
 //! HTTP/2: DATA past the budget of its stream is not copied; every other byte is.
 //!
-//! HTTP/2 has no turns, and header compression forgives no missing byte. So the programs follow the
-//! headers of frames, nine bytes with the length of what comes next (RFC 9113 §4.1), and read
-//! nothing else.
+//! HTTP/2 has no quiescent points, and header compression forgives no missing byte. So the programs
+//! follow the headers of frames, nine bytes with the length of what comes next (RFC 9113 §4.1), and
+//! read nothing else.
 //!
 //! ```text
 //!        begin      next                  a packet

@@ -253,7 +253,7 @@ fn options(args: &TapArgs) -> CaptureOptions {
     }
 }
 
-/// Whether the BPF programs may leave out sockets without one of these ports. Not more ports than
+/// Whether the BPF programs may exclude sockets without one of these ports. Not more ports than
 /// they take; and not those that a client's socket gets (ip(7)), for a PROXY line may name one of
 /// those, and no socket here has it then.
 fn narrows_in_kernel(ports: &[u16], ephemeral: RangeInclusive<u16>) -> bool {

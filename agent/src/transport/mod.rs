@@ -69,7 +69,7 @@ impl Chunk<'_> {
         self.offset + self.bytes.len() as u64
     }
 
-    /// Leaves out the first `n` bytes.
+    /// Cuts off the first `n` bytes.
     pub fn advance(&mut self, n: usize) {
         if n > 0 {
             let (gone, rest) = self.bytes.split_at(n.min(self.bytes.len()));

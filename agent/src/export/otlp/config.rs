@@ -1,4 +1,4 @@
-//! The `export.otlp` section: what a file says of one OTLP destination. What it leaves out comes
+//! The `export.otlp` section: what a file says of one OTLP destination. What it does not set comes
 //! from the standard `OTEL_EXPORTER_OTLP_*` variables, then from the defaults of the OpenTelemetry
 //! specification.
 

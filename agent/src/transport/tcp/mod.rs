@@ -117,7 +117,7 @@ impl Range<'_> {
         }
     }
 
-    /// Leaves out the first `n` bytes.
+    /// Cuts off the first `n` bytes.
     fn advance(&mut self, n: usize) {
         if n > 0 {
             let (gone, rest) = self.bytes.split_at(n.min(self.bytes.len()));
