@@ -98,12 +98,6 @@ impl Protocol {
         }
     }
 
-    /// Its messages have envelopes.
-    #[must_use]
-    pub const fn has_envelopes(self) -> bool {
-        !matches!(self, Self::Connect)
-    }
-
     /// Its messages can be counted while they pass by.
     #[must_use]
     pub const fn is_counted(self) -> bool {
