@@ -375,7 +375,7 @@ fn hook(status: &HookStatus) -> Hook {
         name: status.name.label(),
         state: match &status.state {
             kernel::HookState::Attached => HookState::Attached,
-            kernel::HookState::Refused { reason } => HookState::Failed(reason.clone()),
+            kernel::HookState::Refused { reason } => HookState::Refused(reason.clone()),
         },
     }
 }

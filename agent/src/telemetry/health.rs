@@ -201,8 +201,7 @@ pub(super) fn readiness(reading: &Reading) -> (bool, Value) {
 fn hook_detail(state: &HookState) -> Value {
     match state {
         HookState::Attached => json!({ "state": "attached" }),
-        HookState::Off => json!({ "state": "off" }),
-        HookState::Failed(reason) => json!({ "state": "failed", "reason": reason }),
+        HookState::Refused(reason) => json!({ "state": "refused", "reason": reason }),
     }
 }
 
@@ -261,13 +260,13 @@ mod tests {
 
     #[test]
     fn ready_while_something_is_captured_and_everything_moves() {
-        let failed = HookState::Failed("why".to_owned());
+        let refused = HookState::Refused("why".to_owned());
         let moving = [part("data", PartState::Moving)];
         let silent = part("worker-1", PartState::Silent(STALLED));
         check(&[], &moving, None, false);
-        check(std::slice::from_ref(&failed), &moving, None, false);
+        check(std::slice::from_ref(&refused), &moving, None, false);
         check(&[HookState::Attached], &moving, None, true);
-        check(&[failed, HookState::Attached], &moving, None, true);
+        check(&[refused, HookState::Attached], &moving, None, true);
         check(&[HookState::Attached], &[], None, false);
         let parts = [moving[0].clone(), silent];
         check(&[HookState::Attached], &parts, None, false);

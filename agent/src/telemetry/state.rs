@@ -56,10 +56,8 @@ pub struct CaptureView {
 pub enum HookState {
     /// It is.
     Attached,
-    /// It was not asked for, or there is nothing to attach it to.
-    Off,
-    /// The kernel refused it.
-    Failed(String),
+    /// The kernel refused it, for this reason.
+    Refused(String),
 }
 
 /// A hook.
