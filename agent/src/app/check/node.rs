@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::row::{Need, Row};
 use crate::config::Config;
+use crate::plural::counted;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -129,16 +130,6 @@ fn mptcp(found: &Mptcp) -> Row {
             ),
         ),
     }
-}
-
-/// A number of things: `1 connection`, `2 connections`.
-fn counted(count: u64, thing: &str) -> String {
-    let end = match (count, thing.ends_with('s')) {
-        (1, _) => "",
-        (_, false) => "s",
-        (_, true) => "es",
-    };
-    format!("{count} {thing}{end}")
 }
 
 fn taken(name: &str, what: &str, found: &Result<(), String>) -> Row {
