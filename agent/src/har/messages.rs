@@ -8,7 +8,7 @@ use super::pairs::{Encoded, Headers, Owned};
 use super::text::{BodyText, Text};
 use crate::exchange::{Exchange, Response};
 use crate::http::target::{path_and_query, split_query};
-use crate::http::{Body, Fields, RequestHead, ResponseHead, Version};
+use crate::http::{Body, Fields, RequestHead, ResponseHead};
 use crate::redact::Content;
 
 #[derive(Serialize)]
@@ -81,7 +81,7 @@ impl<'a> RequestPart<'a> {
         Self {
             method: Text(head.method()),
             url: Owned(url(exchange)),
-            http_version: version(head.version),
+            http_version: head.version.text(),
             cookies: cookies::Sent(&head.fields),
             headers: Headers(Some(&head.fields)),
             query_string: Encoded(query.unwrap_or_default()),
@@ -115,7 +115,7 @@ impl<'a> ResponsePart<'a> {
         Self {
             status: head.status,
             status_text: Text(phrase(head)),
-            http_version: version(head.version),
+            http_version: head.version.text(),
             cookies: cookies::Set(Some(&head.fields)),
             headers: Headers(Some(&head.fields)),
             content: ContentPart {
@@ -139,7 +139,7 @@ impl<'a> ResponsePart<'a> {
         Self {
             status: 0,
             status_text: Text(b""),
-            http_version: version(exchange.request.head.version),
+            http_version: exchange.request.head.version.text(),
             cookies: cookies::Set(None),
             headers: Headers(None),
             content: ContentPart {
@@ -188,14 +188,6 @@ fn comment(content: &Content) -> Option<String> {
 
 fn media_type(fields: &Fields) -> &[u8] {
     fields.get("content-type").unwrap_or_default()
-}
-
-const fn version(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "HTTP/1.0",
-        Version::Http11 => "HTTP/1.1",
-        Version::Http2 => "HTTP/2",
-    }
 }
 
 fn size(body: &Body) -> i64 {

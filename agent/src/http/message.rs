@@ -63,6 +63,16 @@ impl Version {
             Self::Http2 => "2",
         }
     }
+
+    /// As a start line writes it (RFC 9112 §2.3), which HTTP/2 has none of.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
 }
 
 /// Header or trailer fields in wire order: pairs of slices into one buffer.

@@ -1,7 +1,5 @@
 //! Colours of human output: the eight that every terminal theme defines.
 
-use crate::http::Version;
-
 /// The escape sequences in use; all empty when colour is off.
 #[derive(Clone, Copy, Debug)]
 pub struct Palette {
@@ -56,14 +54,5 @@ pub(super) const fn status_ink(status: u16) -> Ink {
         300..=399 | 100..=199 => Ink::Cyan,
         400..=499 => Ink::Yellow,
         _ => Ink::Red,
-    }
-}
-
-/// A version as a start line writes it.
-pub(super) const fn version_text(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "HTTP/1.0",
-        Version::Http11 => "HTTP/1.1",
-        Version::Http2 => "HTTP/2",
     }
 }

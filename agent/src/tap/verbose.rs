@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use super::body::{Text, media_type};
-use super::colour::{Ink, Palette, version_text};
+use super::colour::{Ink, Palette};
 use super::units::size_words;
 use super::{Detail, View, pretty};
 use crate::http::{Anomalies, Body, Fields, ResponseHead};
@@ -37,7 +37,7 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, style: Style) {
     visible::write(block.out, head.method(), Keep::Nothing);
     block.out.push(b' ');
     visible::write(block.out, head.target(), Keep::Nothing);
-    let _ = write!(block.out, " {}", version_text(head.version));
+    let _ = write!(block.out, " {}", head.version.text());
     if let Some(stream) = exchange.stream {
         let _ = write!(block.out, " [stream {stream}]");
     }
@@ -84,12 +84,7 @@ impl Block<'_> {
 
     fn status(&mut self, head: &ResponseHead) {
         self.begin();
-        let _ = write!(
-            self.out,
-            "{} {:03}",
-            version_text(head.version),
-            head.status
-        );
+        let _ = write!(self.out, "{} {:03}", head.version.text(), head.status);
         let reason = head.reason.as_bytes();
         if !reason.is_empty() {
             self.out.push(b' ');

@@ -5,8 +5,8 @@ use std::io::Write as _;
 
 use crate::exchange::{Exchange, Partial};
 use crate::flow::Nanos;
+use crate::http::Fields;
 use crate::http::target::{path_and_query, split_query};
-use crate::http::{Fields, Version};
 use crate::redact::{Known, Sanitized};
 
 /// An operator.
@@ -154,7 +154,7 @@ impl Operator {
             Self::Trailer(names) => field(out, names, |name| {
                 response.and_then(|response| response.body.trailers.as_deref()?.get(name))
             }),
-            Self::Protocol => text(out, protocol(exchange.request.head.version).as_bytes()),
+            Self::Protocol => text(out, exchange.request.head.version.text().as_bytes()),
             Self::ResponseCode => number(
                 out,
                 response.map_or(0, |response| u64::from(response.head.status)),
@@ -246,14 +246,6 @@ fn request_field<'a>(sanitized: &'a Sanitized, name: &str) -> Option<&'a [u8]> {
         "x-forwarded-for" => sanitized.request_field(Known::ForwardedFor),
         "user-agent" => sanitized.request_field(Known::UserAgent),
         name => head.fields.get(name),
-    }
-}
-
-const fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "HTTP/1.0",
-        Version::Http11 => "HTTP/1.1",
-        Version::Http2 => "HTTP/2",
     }
 }
 

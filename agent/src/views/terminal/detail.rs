@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthChar as _;
 use super::body;
 use super::ink::Ink;
 use crate::exchange::Exchange;
-use crate::http::{Anomalies, Body, Fields, ResponseHead, Version};
+use crate::http::{Anomalies, Body, Fields, ResponseHead};
 use crate::redact::Content;
 use crate::tap::units::duration_text;
 use crate::views::shown::{Shown, process_text, visible};
@@ -117,14 +117,6 @@ fn broken(line: &str, width: usize) -> Vec<String> {
     parts
 }
 
-const fn version(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "HTTP/1.0",
-        Version::Http11 => "HTTP/1.1",
-        Version::Http2 => "HTTP/2",
-    }
-}
-
 fn document(shown: &Shown) -> Vec<body::Line> {
     let mut out = Vec::new();
     let exchange = shown.exchange();
@@ -138,7 +130,7 @@ fn document(shown: &Shown) -> Vec<body::Line> {
             "> {} {} {}",
             visible(head.method()),
             visible(head.target()),
-            version(head.version)
+            head.version.text()
         ),
         Ink::Title,
     ));
@@ -229,7 +221,7 @@ fn times(out: &mut Vec<body::Line>, exchange: &Exchange) {
 
 fn status(out: &mut Vec<body::Line>, head: &ResponseHead) {
     let reason = visible(head.reason.as_bytes());
-    let text = format!("< {} {:03} {reason}", version(head.version), head.status);
+    let text = format!("< {} {:03} {reason}", head.version.text(), head.status);
     out.push((text.trim_end().to_owned(), Ink::Title));
 }
 
