@@ -1,9 +1,19 @@
 //! Percent-encoding (RFC 3986 §2.1) undone, and hexadecimal digits.
 
-/// Percent-decoding, with `+` for a space (forms, WHATWG URL §5.1). Broken escapes stay as they
-/// are.
+/// Percent-decoding, with `+` for a space (forms, WHATWG URL §5.1).
 #[must_use]
 pub fn decode_percent(raw: &[u8]) -> Vec<u8> {
+    decode(raw, b' ')
+}
+
+/// Percent-decoding, where a `+` is one.
+#[must_use]
+pub(crate) fn decode_escapes(raw: &[u8]) -> Vec<u8> {
+    decode(raw, b'+')
+}
+
+/// `plus`: what a `+` stands for. Broken escapes stay as they are.
+fn decode(raw: &[u8], plus: u8) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = raw;
     while let Some((&byte, tail)) = rest.split_first() {
@@ -16,7 +26,7 @@ pub fn decode_percent(raw: &[u8]) -> Vec<u8> {
                 }
                 None => out.push(byte),
             },
-            (b'+', _) => out.push(b' '),
+            (b'+', _) => out.push(plus),
             _ => out.push(byte),
         }
     }
@@ -52,5 +62,6 @@ mod tests {
         check("%zz%4", "%zz%4");
         check("%", "%");
         check("", "");
+        assert_eq!(decode_escapes(b"a%2Fb+c%2f%"), b"a/b+c/%");
     }
 }

@@ -164,7 +164,7 @@ impl Outcome {
         let code = str::from_utf8(get("grpc-status")?).ok()?.trim();
         Some(Self {
             code: code.parse().ok()?,
-            message: get("grpc-message").map(decode_message),
+            message: get("grpc-message").map(super::percent::decode_escapes),
         })
     }
 
@@ -195,25 +195,6 @@ impl Outcome {
     pub fn known(&self) -> Option<Code> {
         Code::of(self.code)
     }
-}
-
-/// `grpc-message` is percent-encoded, without `+` for a space.
-fn decode_message(raw: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match (byte, tail) {
-            (b'%', [high, low, after @ ..])
-                if let Some(decoded) = super::percent::hex_pair(*high, *low) =>
-            {
-                out.push(decoded);
-                rest = after;
-            }
-            _ => out.push(byte),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

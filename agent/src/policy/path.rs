@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr3};
 
-use crate::http::percent::hex_pair;
+use crate::http::percent::decode_escapes;
 
 /// Times that a path is decoded. Servers behind a proxy decode what it has decoded already; no
 /// chain is longer than this.
@@ -49,18 +49,17 @@ impl<'a> Readings<'a> {
 }
 
 /// As it was sent, for servers that route what they get (Node.js, proxies that normalise nothing);
-/// and percent-decoded, without dot segments (RFC 3986 §5.2.4) and without repeated
-/// slashes: with the slashes merged last (as the RFC has it), merged first and without a fragment
-/// (as nginx does), and
-/// decoded again and again, with backslashes as slashes and without the parameters of segments (as
-/// IIS and Java's servers do).
+/// and percent-decoded, without dot segments (RFC 3986 §5.2.4) and without repeated slashes: with
+/// the slashes merged last (as the RFC has it), merged first and without a fragment (as nginx does),
+/// and decoded again and again, with backslashes as slashes and without the parameters of segments
+/// (as IIS and Java's servers do).
 fn read(path: &[u8]) -> [Cow<'_, [u8]>; 4] {
-    let once = decode(path);
+    let once = decode_escapes(path);
     let rfc = merge(&without_dots(&once));
-    let nginx = without_dots(&merge(&decode(before_fragment(path))));
+    let nginx = without_dots(&merge(&decode_escapes(before_fragment(path))));
     let mut all = once;
     for _ in 1..DECODED {
-        all = decode(&all);
+        all = decode_escapes(&all);
     }
     for byte in &mut all {
         if *byte == b'\\' {
@@ -76,25 +75,6 @@ fn read(path: &[u8]) -> [Cow<'_, [u8]>; 4] {
 fn before_fragment(path: &[u8]) -> &[u8] {
     let end = memchr(b'#', path).unwrap_or(path.len());
     path.get(..end).unwrap_or(path)
-}
-
-fn decode(path: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match (byte, tail) {
-            (b'%', [high, low, after @ ..]) => match hex_pair(*high, *low) {
-                Some(meant) => {
-                    out.push(meant);
-                    rest = after;
-                }
-                None => out.push(byte),
-            },
-            _ => out.push(byte),
-        }
-    }
-    out
 }
 
 fn merge(path: &[u8]) -> Vec<u8> {

@@ -13,6 +13,7 @@ use opentelemetry_sdk::metrics::OTEL_METRIC_EXPORT_INTERVAL;
 
 use super::config::{Compression, Protocol, Temporality};
 use super::signal::Signal;
+use crate::http::percent::decode_escapes;
 use crate::units::Interval;
 
 /// Reads a variable.
@@ -175,26 +176,7 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
 
 /// RFC 3986 §2.1. A `%` that begins no escape stands for itself.
 pub(super) fn percent_decoded(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let escaped = tail
-            .get(..2)
-            .filter(|digits| byte == b'%' && digits.iter().all(u8::is_ascii_hexdigit))
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match escaped {
-            Some(value) => {
-                out.push(value);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            None => {
-                out.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(out).ok()
+    String::from_utf8(decode_escapes(text.as_bytes())).ok()
 }
 
 #[cfg(test)]
