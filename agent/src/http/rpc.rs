@@ -124,7 +124,8 @@ impl Protocol {
     }
 }
 
-fn essence(media_type: &[u8]) -> &[u8] {
+/// A media type without its parameters (RFC 9110 §8.3.1).
+pub(crate) fn essence(media_type: &[u8]) -> &[u8] {
     let essence = media_type.split(|b| *b == b';').next();
     essence.unwrap_or_default().trim_ascii()
 }

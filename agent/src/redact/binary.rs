@@ -9,7 +9,8 @@
 
 use std::ops::Range;
 
-use super::body::{essence, starts_with};
+use super::body::starts_with;
+use crate::http::rpc::essence;
 
 /// One control character in so many bytes, or more. Arbitrary bytes have one in ten, text has none,
 /// in whichever encoding of a byte or more per letter.

@@ -8,6 +8,7 @@ use super::sanitized::{Content, Omitted};
 use crate::glob::Glob;
 use crate::http::Body;
 use crate::http::coding::{self, Decoded};
+use crate::http::rpc::essence;
 use crate::policy::{Choice, any};
 
 /// What is done to bodies.
@@ -77,12 +78,6 @@ pub(super) fn is_token(media_type: &[u8]) -> bool {
         start.is_some_and(|start| essence[start..].eq_ignore_ascii_case(end))
     };
     ends(b"/jwt") || ends(b"+jwt") || ends(b"/jose")
-}
-
-/// A media type without its parameters (RFC 9110 §8.3.1).
-pub(super) fn essence(media_type: &[u8]) -> &[u8] {
-    let essence = media_type.split(|&b| b == b';').next();
-    essence.unwrap_or_default().trim_ascii()
 }
 
 pub(super) fn starts_with(media_type: &[u8], start: &[u8]) -> bool {
