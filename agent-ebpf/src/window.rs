@@ -1,8 +1,8 @@
 //! The capture window: which payload of a direction is copied.
 //!
-//! Each direction has a window of bytes (the budget) that begins anew at a quiescent point, when the
-//! other direction has spoken: that is where a message begins. User space, which knows lengths, asks
-//! for a resume offset ("nothing before this byte is needed"), or for more.
+//! Each direction has a window of bytes (the budget) that begins anew at a quiescent point, when
+//! the other direction has spoken: that is where a message begins. User space, which knows lengths,
+//! asks for a resume offset ("nothing before this byte is needed"), or for more.
 //!
 //! The window is anchored at the socket's own position, never at the segment that happens to come
 //! first: that one may have overtaken others.

@@ -1,4 +1,6 @@
-//! Wires everything: the only place that makes threads, channels and clocks.
+//! Wires everything: starts the parts, hands what one makes to the next, and ends them in order. A
+//! part that waits for something of its own (a disk, a collector, the Kubernetes API, a browser)
+//! starts its own thread.
 //!
 //! ```text
 //! data thread:    source ─► engine ─► queue        never waits

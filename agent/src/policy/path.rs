@@ -50,9 +50,9 @@ impl<'a> Readings<'a> {
 
 /// As it was sent, for servers that route what they get (Node.js, proxies that normalise nothing);
 /// and percent-decoded, without dot segments (RFC 3986 §5.2.4) and without repeated slashes: with
-/// the slashes merged last (as the RFC has it), merged first and without a fragment (as nginx does),
-/// and decoded again and again, with backslashes as slashes and without the parameters of segments
-/// (as IIS and Java's servers do).
+/// the slashes merged last (as the RFC has it), merged first and without a fragment (as nginx
+/// does), and decoded again and again, with backslashes as slashes and without the parameters of
+/// segments (as IIS and Java's servers do).
 fn read(path: &[u8]) -> [Cow<'_, [u8]>; 4] {
     let once = decode_escapes(path);
     let rfc = merge(&without_dots(&once));
