@@ -3,7 +3,7 @@
 //!
 //! They never parse HTTP. The first bytes of a connection are looked at, so that everything else
 //! costs one storage look-up per packet. One hook per file under [`hooks`]; every read of kernel
-//! memory is in [`read`]; [`emit`] alone writes to the ring.
+//! memory is in [`read`]; [`emit`] alone writes to the ring of captured bytes.
 //!
 //! The programs always let traffic pass: whatever goes wrong here costs a record (counted), never
 //! a packet.
