@@ -65,12 +65,13 @@ const EVERYWHERE: &[Retired] = &[
         ),
         &["card", "cards"],
     ),
+    // `resume_unwind` of Rust and `response.resume()` of Node are somebody else's names.
     unless(
         retired(
             &["resume", "resumes", "resumed"],
             "resume offset, or continue",
         ),
-        &["offset", "offsets", "unwind"],
+        &["offset", "offsets", "unwind", "response"],
     ),
     unless(
         retired(
@@ -127,7 +128,10 @@ const AS_NAMES: &[Retired] = &[
 const EXCLUDED: &[&str] = &["CHANGELOG.md", "LICENSE", "xtask/src/tidy/words.rs"];
 
 /// Text of ours, by the end of its name.
-const PROSE: &[&str] = &["rs", "md", "yaml", "toml", "sh", "py", "service", "run"];
+const PROSE: &[&str] = &[
+    "rs", "md", "yaml", "yml", "toml", "sh", "py", "service", "run", "js", "mjs", "css", "html",
+    "go", "tpl",
+];
 
 /// A word where it should not be.
 #[derive(Debug, PartialEq, Eq)]
@@ -308,6 +312,8 @@ mod tests {
         check_uses("a.rs", "const A: &str = \"withheld\";", &[(1, "withheld")]);
         check_uses("agent/src/orphans.rs", "", &[(0, "orphans")]);
         check_uses("a.json", "{\"answer\": 1}", &[]);
+        check_uses("a.mjs", "const PATIENCE = 1;", &[(1, "patience")]);
+        check_uses("a.mjs", "response.resume();", &[]);
         check_uses("CHANGELOG.md", "answer", &[]);
     }
 
