@@ -107,31 +107,20 @@ fn run(steps: &[Step], size: usize, lossless: bool) -> Vec<String> {
             if step.lost && !lossless {
                 continue;
             }
+            let direction = match step.client {
+                true => Direction::Ingress,
+                false => Direction::Egress,
+            };
             let segment = Segment {
                 time: now,
-                socket: SocketId(1),
                 cgroup: CgroupId(1),
-                direction: if step.client {
-                    Direction::Ingress
-                } else {
-                    Direction::Egress
-                },
-                local: end(80),
-                remote: end(5000),
                 seq,
                 ack: next[other],
                 expected: seq,
-                wire_len: u32::try_from(bytes.len()).unwrap(),
                 start: seq == first[own],
-                fin: false,
-                rst: false,
-                listener: false,
-                skipped: false,
-                urgent: None,
-                one_sided: false,
                 // It may guess anything.
                 guess: Some(seq.wrapping_add(u32::try_from(bytes.len() / 2).unwrap())),
-                payload: bytes,
+                ..Segment::new(SocketId(1), direction, (end(80), end(5000)), bytes)
             };
             engine.event(&Event::Tcp(segment), &mut output);
             assert_eq!(engine.ledger().imbalance(), 0);

@@ -41,6 +41,9 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, detail: Detail, style: Style) {
     if let Some(stream) = exchange.stream {
         let _ = write!(block.out, " [stream {stream}]");
     }
+    if let Some(code) = exchange.reset {
+        let _ = write!(block.out, " [reset, error code {code}]");
+    }
     if let Some(client) = &exchange.peers.claimed_client {
         let _ = write!(block.out, " [PROXY line: for {client}]");
     }
