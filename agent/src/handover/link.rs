@@ -86,7 +86,7 @@ impl Predecessor {
         };
         check_user(&stream)?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        // One that ends just now does not read it: what comes of that shows when it is to hand over.
+        // One that ends just now does not read it, which shows when it is to hand over.
         let _unread = (&stream).write_all(STARTS.as_bytes());
         Ok(Some(Self {
             socket,

@@ -19,8 +19,9 @@ pub enum Event<H> {
         /// Errors that were tolerated.
         anomalies: Anomalies,
     },
-    /// A head that was passed over has ended ([`Reader::pass_head`]): what it says of its body, which
-    /// [`Reader::body`] must know before anything else. The reader is of no more use after an error.
+    /// A head that was passed over has ended ([`Reader::pass_head`]): what it says of its body.
+    /// [`Reader::body`] must know that before anything else. After an error, the reader is of no
+    /// more use.
     Passed(Result<(Framed, Traits), ReadError>),
     /// The message is over.
     End(Body),

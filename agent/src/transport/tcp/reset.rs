@@ -44,9 +44,9 @@ pub(super) enum Verdict {
 ///
 /// The hook runs before TCP has looked at what is in the socket's backlog, so it may take one at
 /// the end of what was received, too: that of the direction, or of a segment that waits, in the
-/// gate (`held`). Linux verifies the checksum of short packets before the hook runs, and of one with
-/// a payload after it. Nothing that follows shows that such a one was right, since silence does not:
-/// a response may take long. It ends nothing.
+/// gate (`held`). Linux verifies the checksum of short packets before the hook runs, and of one
+/// with a payload after it. Nothing that follows shows that such a one was right; silence does not,
+/// since a response may take long. It ends nothing.
 pub(super) fn judge(own: &Assembler, segment: &Segment<'_>, held: &Gate, owned: bool) -> Verdict {
     let is_sent = segment.direction == Direction::Egress;
     if owned && !is_sent && segment.wire_len > 0 {
