@@ -2,7 +2,7 @@
 //! metric label.
 
 /// Number of [`DropReason`]s.
-pub const DROP_REASONS: u32 = 9;
+pub const DROP_REASONS: u32 = 10;
 
 /// What the BPF programs count when they do not copy payload, per CPU: number of segments and their
 /// payload bytes.
@@ -29,6 +29,8 @@ pub enum DropReason {
     /// The ring buffer was short, and the cgroup had more than its share of it: a gap in the
     /// stream.
     RingShare = 8,
+    /// A TLS record of rustls of which it is not known which socket carries it.
+    NoSocket = 9,
 }
 
 impl DropReason {
@@ -43,6 +45,7 @@ impl DropReason {
         Self::Unaccepted,
         Self::Mptcp,
         Self::RingShare,
+        Self::NoSocket,
     ];
 
     /// The metric's label.
@@ -58,6 +61,7 @@ impl DropReason {
             Self::Unaccepted => "unaccepted",
             Self::Mptcp => "mptcp",
             Self::RingShare => "ring_share",
+            Self::NoSocket => "no_socket",
         }
     }
 }

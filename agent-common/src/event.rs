@@ -34,6 +34,8 @@ const _: () = {
         FLAG_SKIPPED,
         FLAG_URGENT,
         crate::FLAG_HEARD,
+        crate::FLAG_RUSTLS,
+        crate::FLAG_HANDSHAKE,
         crate::FLAG_OUTLINE,
         crate::FLAG_GUESS,
     ];

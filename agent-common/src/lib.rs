@@ -44,8 +44,8 @@ pub use flow::{
 pub use outline::{FLAG_GUESS, FLAG_OUTLINE, FrameMark, MARK_LEN, MAX_MARKS};
 pub use owner::Owner;
 pub use plaintext::{
-    FLAG_HEARD, KIND_CLOSED, KIND_PLAINTEXT, MAX_PLAINTEXT, PLAINTEXT_LEN, PlaintextHeader,
-    TlsConfig, TlsProcess,
+    FLAG_HANDSHAKE, FLAG_HEARD, FLAG_RUSTLS, KIND_CLOSED, KIND_PLAINTEXT, MAX_PLAINTEXT,
+    PLAINTEXT_LEN, PlaintextHeader, TlsConfig, TlsProcess,
 };
 pub use sequence::distance;
 pub use share::{RingShare, SHARE_FACTOR};
@@ -68,3 +68,8 @@ pub const MAX_COMMANDS: u32 = 65_536;
 /// Cgroups that can be left alone at a time: every container of the fullest node, and what is
 /// nested in them.
 pub const MAX_EXCLUDED_CGROUPS: u32 = 16_384;
+/// Value of an excluded cgroup: nothing of it is copied.
+pub const EXCLUDED_ALL: u32 = 0;
+/// Value of an excluded cgroup: nothing of its sockets is copied, but what rustls in it decrypts
+/// and encrypts is.
+pub const EXCLUDED_SOCKETS: u32 = 1;

@@ -12,6 +12,12 @@ pub const KIND_CLOSED: u8 = 3;
 /// [`PlaintextHeader::heard`] is known.
 pub const FLAG_HEARD: u16 = 1 << 6;
 
+/// The session is one of rustls over aws-lc, read where TLS records are decrypted and encrypted.
+pub const FLAG_RUSTLS: u16 = 1 << 10;
+/// The range is of the messages of the handshake (RFC 8446 §4) that set up such a session, and
+/// [`PlaintextHeader::offset`] counts those of one direction. It is none of the session's data.
+pub const FLAG_HANDSHAKE: u16 = 1 << 11;
+
 /// Bytes of a [`PlaintextHeader`].
 pub const PLAINTEXT_LEN: usize = core::mem::size_of::<PlaintextHeader>();
 

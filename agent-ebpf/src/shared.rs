@@ -11,8 +11,8 @@ use crate::asm::add;
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(DEFAULT_RING_BYTES, 0);
 
-/// Cgroups that are left alone, by id; written by user space alone. The value is not used. Not
-/// allocated in advance: most nodes have a few.
+/// Cgroups that are left alone, by id, and what of them; written by user space alone. Not allocated
+/// in advance: most nodes have a few.
 #[map]
 static EXCLUDED_CGROUPS: HashMap<u64, u32> =
     HashMap::with_max_entries(MAX_EXCLUDED_CGROUPS, BPF_F_NO_PREALLOC);
@@ -24,7 +24,16 @@ static DROPS: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(DROP_REASONS
 /// Is this cgroup to be left alone?
 #[inline(always)]
 pub(crate) fn is_excluded(cgroup: u64) -> bool {
-    EXCLUDED_CGROUPS.get_ptr(cgroup).is_some()
+    excluded(cgroup).is_some()
+}
+
+/// What of this cgroup is to be left alone: `EXCLUDED_*`.
+#[inline(always)]
+pub(crate) fn excluded(cgroup: u64) -> Option<u32> {
+    // SAFETY: an element of the map.
+    EXCLUDED_CGROUPS
+        .get_ptr(cgroup)
+        .map(|excluded| unsafe { *excluded })
 }
 
 /// Bytes in the ring buffer that user space has not taken.

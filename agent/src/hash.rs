@@ -16,6 +16,12 @@ pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(0_u8)
 }
 
+/// One for all that compares what it hashed.
+pub(crate) fn shared() -> &'static Keyed {
+    static SHARED: OnceLock<Keyed> = OnceLock::new();
+    SHARED.get_or_init(Keyed::default)
+}
+
 impl Default for Keyed {
     fn default() -> Self {
         static SHARED: OnceLock<SharedSeed> = OnceLock::new();

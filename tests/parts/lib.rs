@@ -11,5 +11,6 @@ pub mod helm;
 pub mod kubernetes;
 pub mod page;
 pub mod plain;
+pub mod ztunnel;
 
 pub use go::NO_TOOLCHAIN;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use meshtap::capture::kernel::{Capture, CaptureOptions};
+use meshtap::capture::kernel::{Capture, CaptureOptions, TlsLibraries};
 use meshtap::capture::tls::discover::FileKey;
 use meshtap::capture::tls::locate::locate;
 use meshtap_tests::{SetOnDrop, figure, live};
@@ -43,7 +43,10 @@ fn cycles_under_load() {
         let located = locate(&file).expect("located");
         let options = CaptureOptions {
             cgroup: Some(bench.cgroup.path().to_owned()),
-            tls: true,
+            tls: TlsLibraries {
+                ssl: true,
+                rustls: false,
+            },
             ..CaptureOptions::default()
         };
         let mut capture = Capture::start(&options).expect("capture");

@@ -7,6 +7,7 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::programs::ProbeContext;
 use aya_ebpf::{EbpfContext as _, Global};
+use meshtap_common::TlsConfig;
 
 use crate::maps::{self, CALLS, SESSIONS};
 use crate::session::{self, Key};
@@ -106,18 +107,9 @@ pub(crate) fn enter(ctx: &ProbeContext, kind: u32) {
             return;
         }
     }
-    // SAFETY: no arguments, and a plain number.
-    let cgroup = unsafe { bpf_get_current_cgroup_id() };
-    if IS_BELOW.load() != 0 {
-        // SAFETY: as above.
-        let above = unsafe { bpf_get_current_ancestor_cgroup_id(config.cgroup_level as i32) };
-        if above != config.cgroup_id {
-            return;
-        }
-    }
-    if maps::is_excluded(cgroup) {
+    let Some(cgroup) = cgroup(config).filter(|cgroup| !maps::is_excluded(*cgroup)) else {
         return;
-    }
+    };
     let argument = |n| ctx.arg::<u64>(n).unwrap_or_default();
     let ssl = argument(0);
     let (mut known, mut heard) = (0, 0);
@@ -158,6 +150,20 @@ pub(crate) fn enter(ctx: &ProbeContext, kind: u32) {
     let _full = CALLS.insert(thread, call, 0);
 }
 
+/// The cgroup of this process, where it is the captured one or below it.
+#[inline(always)]
+pub(crate) fn cgroup(config: &TlsConfig) -> Option<u64> {
+    if IS_BELOW.load() != 0 {
+        // SAFETY: a plain number.
+        let above = unsafe { bpf_get_current_ancestor_cgroup_id(config.cgroup_level as i32) };
+        if above != config.cgroup_id {
+            return None;
+        }
+    }
+    // SAFETY: no arguments.
+    Some(unsafe { bpf_get_current_cgroup_id() })
+}
+
 /// The stack pointer at the entry of the function that returns here.
 ///
 /// # Safety
@@ -173,7 +179,7 @@ pub(crate) unsafe fn stack_at_entry(regs: *const pt_regs) -> u64 {
 }
 
 #[inline(always)]
-unsafe fn stack_pointer(regs: *const pt_regs) -> u64 {
+pub(crate) unsafe fn stack_pointer(regs: *const pt_regs) -> u64 {
     #[cfg(bpf_target_arch = "x86_64")]
     // SAFETY: the caller's.
     unsafe {

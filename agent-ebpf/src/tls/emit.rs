@@ -8,15 +8,15 @@ use aya_ebpf::helpers::{
     bpf_ktime_get_ns, bpf_probe_read_user, bpf_ringbuf_reserve, bpf_ringbuf_submit, generated,
 };
 use meshtap_common::{
-    DIRECTION_INGRESS, DropReason, EventHeader, HEADER_LEN, KIND_CLOSED, KIND_PLAINTEXT,
-    MAX_PLAINTEXT, PLAINTEXT_LEN, PlaintextHeader, TlsConfig,
+    DIRECTION_INGRESS, DropReason, EventHeader, FLAG_RUSTLS, HEADER_LEN, KIND_CLOSED,
+    KIND_PLAINTEXT, MAX_PLAINTEXT, PLAINTEXT_LEN, PlaintextHeader, TlsConfig,
 };
 
 use crate::asm::opaque;
-use crate::call::{Call, Range};
+use crate::call::Range;
 use crate::finish::END;
 use crate::maps::{self, EVENTS};
-use crate::session::Session;
+use crate::session::{RUSTLS, Session};
 use crate::share;
 
 const CHUNK: u32 = MAX_PLAINTEXT as u32;
@@ -37,23 +37,24 @@ struct Record {
     captured: u32,
 }
 
-/// Writes the records of what a call has moved: `len` bytes, not zero, in the application's memory.
+/// Writes the records of what a call has moved: `len` bytes, not zero, in the application's memory,
+/// where `buffer` says. Both are in an element of a map.
 #[inline(always)]
-pub(crate) fn range(config: &TlsConfig, session: &Session, call: &Call, len: u32) {
+pub(crate) fn range(config: &TlsConfig, session: &Session, range: &Range, buffer: &u64, len: u32) {
     let Some(pending) = admitted(config, session, len) else {
         return;
     };
     let mut left = len;
-    // SAFETY: an element of the map. Read anew, so that nothing is known of it.
+    // SAFETY: references. Read anew, so that nothing is known of it.
     let (range, mut buffer) = unsafe {
         (
             Range {
-                offset: (&raw const call.range.offset).read_volatile(),
-                heard: (&raw const call.range.heard).read_volatile(),
-                direction: (&raw const call.range.direction).read_volatile(),
-                flags: (&raw const call.range.flags).read_volatile(),
+                offset: (&raw const range.offset).read_volatile(),
+                heard: (&raw const range.heard).read_volatile(),
+                direction: (&raw const range.direction).read_volatile(),
+                flags: (&raw const range.flags).read_volatile(),
             },
-            (&raw const call.buffer).read_volatile(),
+            core::ptr::from_ref(buffer).read_volatile(),
         )
     };
     let mut record = Record {
@@ -118,7 +119,7 @@ pub(crate) fn end(session: &Session, direction: u8, offset: u64) {
     let record = Record {
         kind: KIND_PLAINTEXT,
         direction,
-        flags: END,
+        flags: END | library(session),
         offset,
         heard: 0,
         len: 0,
@@ -133,13 +134,22 @@ pub(crate) fn closed(session: &Session) {
     let record = Record {
         kind: KIND_CLOSED,
         direction: DIRECTION_INGRESS,
-        flags: 0,
+        flags: library(session),
         offset: 0,
         heard: 0,
         len: 0,
         captured: 0,
     };
     head(session, &record);
+}
+
+/// The flag of a session's library.
+#[inline(always)]
+fn library(session: &Session) -> u16 {
+    match session.state & RUSTLS {
+        0 => 0,
+        _ => FLAG_RUSTLS,
+    }
 }
 
 /// Writes a record without bytes.

@@ -125,7 +125,7 @@ fn data(config: &TlsConfig, call: &mut Call, session: &mut Session, tgid: u64, m
         direction: u32::from(direction),
         flags: u32::from(flags),
     };
-    emit::range(config, session, call, moved);
+    emit::range(config, session, &call.range, &call.buffer, moved);
 }
 
 /// A read gave nothing.
@@ -153,7 +153,7 @@ fn believed(moved: i64, length: u64, tgid: u64) -> Option<u32> {
 
 /// Is either port of the session selected? Unused entries are zero, which is nobody's port.
 #[inline(always)]
-fn is_wanted(config: &TlsConfig, session: &Session) -> bool {
+pub(crate) fn is_wanted(config: &TlsConfig, session: &Session) -> bool {
     if config.port_count == 0 {
         return true;
     }

@@ -1,10 +1,14 @@
 //! Where the programs attach.
 
+use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::bpf_get_socket_cookie;
-use aya_ebpf::macros::{cgroup_sock, raw_tracepoint, uprobe, uretprobe};
-use aya_ebpf::programs::{ProbeContext, RawTracePointContext, RetProbeContext, SockContext};
+use aya_ebpf::macros::{cgroup_sock, raw_tracepoint, sock_ops, uprobe, uretprobe};
+use aya_ebpf::programs::{
+    ProbeContext, RawTracePointContext, RetProbeContext, SockContext, SockOpsContext,
+};
 
-use crate::{call, finish, session, sock};
+use crate::rustls::{record, thread};
+use crate::{call, finish, rustls, session, sock};
 
 #[uprobe]
 fn meshtap_ssl_read(ctx: ProbeContext) {
@@ -54,10 +58,35 @@ fn meshtap_ssl_ret(ctx: RetProbeContext) {
     finish::leave(&ctx);
 }
 
+/// `void EVP_AEAD_CTX_zero(EVP_AEAD_CTX *)`
+#[uprobe]
+fn meshtap_aead_new(ctx: ProbeContext) {
+    rustls::created(&ctx);
+}
+
+/// `int EVP_AEAD_CTX_open_gather(ctx, out, nonce, nonce_len, in, in_len, …)`
+#[uprobe]
+fn meshtap_aead_open(ctx: ProbeContext) {
+    record::open(&ctx);
+}
+
+/// Of that function.
+#[uretprobe]
+fn meshtap_aead_ret(ctx: RetProbeContext) {
+    record::opened(&ctx);
+}
+
+/// `int EVP_AEAD_CTX_seal(ctx, out, out_len, max_out_len, nonce, nonce_len, in, in_len, …)`
+#[uprobe]
+fn meshtap_aead_seal(ctx: ProbeContext) {
+    record::seal(&ctx);
+}
+
 /// `sock_send_length(struct sock *, int ret, int flags)`, Linux 6.3.
 #[raw_tracepoint]
 fn meshtap_ssl_sent(ctx: RawTracePointContext) -> i32 {
     sock::used(ctx.arg(0), None);
+    rustls::sent(ctx.arg(0), ctx.arg(1));
     0
 }
 
@@ -65,6 +94,9 @@ fn meshtap_ssl_sent(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint]
 fn meshtap_ssl_recv(ctx: RawTracePointContext) -> i32 {
     sock::used(ctx.arg(0), Some((ctx.arg(1), ctx.arg(2))));
+    if ctx.arg::<i32>(1) > 0 {
+        thread::received(ctx.arg(0));
+    }
     0
 }
 
@@ -73,7 +105,21 @@ fn meshtap_ssl_recv(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint]
 fn meshtap_ssl_tcp(ctx: RawTracePointContext) -> i32 {
     sock::used(ctx.arg(0), None);
+    thread::received(ctx.arg(0));
     0
+}
+
+/// A connection begins: the kernel gives its socket the number by which it is known here. Where the
+/// socket hook leaves a socket alone, nobody else asks for it.
+#[sock_ops]
+fn meshtap_ssl_new(ctx: SockOpsContext) -> u32 {
+    const ACTIVE_ESTABLISHED: u32 = 4;
+    const PASSIVE_ESTABLISHED: u32 = 5;
+    if matches!(ctx.op(), ACTIVE_ESTABLISHED | PASSIVE_ESTABLISHED) {
+        // SAFETY: the context of a program type that has this helper.
+        let _known = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    }
+    1
 }
 
 /// The last reference to a socket is gone.

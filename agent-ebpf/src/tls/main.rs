@@ -10,6 +10,8 @@
 //! returns n                           n bytes of `buffer` are written: record them
 //! ```
 //!
+//! rustls over aws-lc has no such functions: [`rustls`] says how its TLS records are read.
+//!
 //! Reading user memory is for GPL-compatible programs alone, so the programs of this object are
 //! available under the GPL too, and are apart from the others.
 
@@ -25,6 +27,7 @@ mod emit;
 mod finish;
 mod hooks;
 mod maps;
+mod rustls;
 mod session;
 #[path = "../share.rs"]
 mod share;

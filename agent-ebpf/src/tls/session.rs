@@ -17,6 +17,8 @@ pub(crate) const READ_ENDED: u64 = 1 << 2;
 pub(crate) const WRITE_ENDED: u64 = 1 << 3;
 /// It gave bytes, and is counted for its process.
 pub(crate) const COUNTED: u64 = 1 << 4;
+/// It is one of rustls.
+pub(crate) const RUSTLS: u64 = 1 << 5;
 
 /// What the application calls its session: an address in its memory, which is used again for
 /// another one once this is freed.
@@ -28,6 +30,16 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// Of a session of rustls, which has no address that its functions know: by its socket. No
+    /// process has this number.
+    #[inline(always)]
+    pub(crate) const fn of_socket(cookie: u64) -> Self {
+        Self {
+            ssl: cookie,
+            process: u64::MAX,
+        }
+    }
+
     /// `thread` as `bpf_get_current_pid_tgid` has it.
     #[inline(always)]
     pub(crate) const fn new(ssl: u64, thread: u64) -> Self {
@@ -49,6 +61,8 @@ pub(crate) struct Session {
     pub(crate) written: u64,
     /// One more than what it had read when it first tried a write that has not succeeded yet.
     pub(crate) tried: u64,
+    /// Of rustls: the key with which it was encrypted last, or zero.
+    pub(crate) sealer: u64,
     /// Of the socket below, or zero.
     pub(crate) cookie: u64,
     pub(crate) cgroup: u64,
@@ -56,7 +70,7 @@ pub(crate) struct Session {
     pub(crate) state: u64,
 }
 
-const _: () = assert!(size_of::<Session>() == 6 * 8 + 40 + 8);
+const _: () = assert!(size_of::<Session>() == 7 * 8 + 40 + 8);
 
 /// The session of a call that ends now with this result; a new one where the handle is used for
 /// another one.
@@ -110,6 +124,12 @@ fn is_other(known: &Session, call: &Call, result: i64) -> bool {
 
 #[inline(always)]
 fn fresh(call: &Call) -> Session {
+    new(call.cgroup)
+}
+
+/// A session of which nothing was seen yet.
+#[inline(always)]
+pub(crate) fn new(cgroup: u64) -> Session {
     // SAFETY: no arguments.
     let (time, processor) = unsafe { (bpf_ktime_get_ns(), bpf_get_smp_processor_id()) };
     Session {
@@ -118,8 +138,9 @@ fn fresh(call: &Call) -> Session {
         read: 0,
         written: 0,
         tried: 0,
+        sealer: 0,
         cookie: 0,
-        cgroup: call.cgroup,
+        cgroup,
         ends: Ends::UNKNOWN,
         state: 0,
     }

@@ -77,34 +77,49 @@ pub(crate) fn used(sock: *const u8, received: Option<(i32, u32)>) {
     if call.cookie != 0 || call.state & HAS_ENDS != 0 {
         return;
     }
-    let cookie: u64 = read(sock, &SOCK_COOKIE);
+    let cookie = cookie(sock);
     if cookie != 0 && cookie == call.known {
         call.cookie = cookie;
         return;
     }
-    if read::<u16>(sock, &SOCK_PROTOCOL) != IPPROTO_TCP {
-        return;
+    if is_tcp(sock) && read_ends(sock, &mut call.ends) {
+        call.cookie = cookie;
+        call.state |= HAS_ENDS;
     }
+}
+
+/// The number of a socket, or zero where nobody has asked for it yet.
+#[inline(always)]
+pub(crate) fn cookie(sock: *const u8) -> u64 {
+    read(sock, &SOCK_COOKIE)
+}
+
+#[inline(always)]
+pub(crate) fn is_tcp(sock: *const u8) -> bool {
+    read::<u16>(sock, &SOCK_PROTOCOL) == IPPROTO_TCP
+}
+
+/// Reads the two ends of a socket. False: it is closed already, or of another family.
+#[inline(always)]
+pub(crate) fn read_ends(sock: *const u8, ends: &mut Ends) -> bool {
     let local_port: u16 = read(sock, &SOCK_LOCAL_PORT);
     if local_port == 0 {
-        // It is closed already.
-        return;
+        return false;
     }
     match read::<u16>(sock, &SOCK_FAMILY) {
         AF_INET => {
-            call.ends.local_addr = mapped(read(sock, &SOCK_LOCAL_ADDR));
-            call.ends.remote_addr = mapped(read(sock, &SOCK_REMOTE_ADDR));
+            ends.local_addr = mapped(read(sock, &SOCK_LOCAL_ADDR));
+            ends.remote_addr = mapped(read(sock, &SOCK_REMOTE_ADDR));
         }
         AF_INET6 => {
-            call.ends.local_addr = read(sock, &SOCK_LOCAL_ADDR6);
-            call.ends.remote_addr = read(sock, &SOCK_REMOTE_ADDR6);
+            ends.local_addr = read(sock, &SOCK_LOCAL_ADDR6);
+            ends.remote_addr = read(sock, &SOCK_REMOTE_ADDR6);
         }
-        _ => return,
+        _ => return false,
     }
-    call.ends.local_port = u32::from(local_port);
-    call.ends.remote_port = u32::from(u16::from_be(read(sock, &SOCK_REMOTE_PORT)));
-    call.cookie = cookie;
-    call.state |= HAS_ENDS;
+    ends.local_port = u32::from(local_port);
+    ends.remote_port = u32::from(u16::from_be(read(sock, &SOCK_REMOTE_PORT)));
+    true
 }
 
 /// The programs run on little-endian machines alone.

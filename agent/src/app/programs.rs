@@ -10,7 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::privileges::{Use, drop_capabilities};
-use crate::capture::kernel::{Capture, HookName, HookState, TargetState, TlsKeeper, TlsNotice};
+use crate::capture::kernel::{
+    Capture, HookName, HookState, TargetState, TlsKeeper, TlsLibraries, TlsNotice,
+};
 use crate::capture::tls::discover::{Below, Candidate, Consent, Discovery, Programs, Verdict};
 use crate::plural::counted;
 use crate::workload::Workloads;
@@ -25,6 +27,8 @@ pub(super) type Report = Box<dyn Fn(&str) + Send>;
 pub(super) struct Whose {
     /// By the names of their files.
     pub(super) programs: Programs,
+    /// By what they use.
+    pub(super) libraries: TlsLibraries,
     /// By the rules of scope, once there is somebody who knows pods; without them every process.
     pub(super) workloads: Option<Receiver<Weak<Workloads>>>,
 }
@@ -77,6 +81,7 @@ pub(super) fn start(capture: &mut Capture, whose: Whose, report: Report) -> io::
             let _ = drop_capabilities(Use::Programs);
             let Whose {
                 programs,
+                libraries,
                 workloads,
             } = whose;
             // Nobody sends them where the agent does not start.
@@ -84,7 +89,7 @@ pub(super) fn start(capture: &mut Capture, whose: Whose, report: Report) -> io::
                 return;
             };
             let consent = Box::new(InScope { below, workloads });
-            let mut keeper = TlsKeeper::new(probes);
+            let mut keeper = TlsKeeper::new(probes, libraries);
             let mut discovery = Discovery::with_rules(programs, consent);
             let mut refused = Refused::default();
             let first: Vec<_> = discovery

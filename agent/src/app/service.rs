@@ -28,7 +28,7 @@ use super::privileges::{self, Use};
 use super::programs::Whose;
 use super::queue::{Queue, WhenFull};
 use super::run::check_delivered;
-use super::settings::{control_limits, limits, options, side};
+use super::settings::{self, control_limits, limits, options, side};
 use super::signals::undisturbed;
 use super::stop::Stop;
 use super::takeover::Takeover;
@@ -36,7 +36,7 @@ use super::tap::processes;
 use super::totals::RunTotals;
 use super::worker::{RuntimeConfig, RuntimeConfigs, Worker};
 use super::{Failure, configure, programs};
-use crate::capture::kernel::{self, Capture, HookStatus};
+use crate::capture::kernel::{self, Capture, HookStatus, TlsLibraries, TlsSection, ZtunnelMode};
 use crate::capture::tls::discover::Programs;
 use crate::cli::RunArgs;
 use crate::config::Config;
@@ -89,6 +89,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let (known, workloads) = sync_channel(1);
     let whose = Whose {
         programs: Programs::new(&tls.programs, &tls.excluded_programs),
+        libraries: settings::libraries(&config),
         workloads: Some(workloads),
     };
     programs::start(&mut capture, whose, Box::new(|text| info!("{text}")))
@@ -207,6 +208,7 @@ fn start_workloads(config: &Config, capture: &Capture) -> Result<Arc<Workloads>,
         &config.kubernetes,
         &config.scope,
         &config.trust,
+        settings::ztunnel(config),
         Some(Box::new(capture.cgroup_scope())),
     );
     workloads.map(Arc::new).map_err(Failure::Workloads)

@@ -6,12 +6,13 @@ use std::time::Duration;
 use meshtap_common::{CaptureConfig, MIN_STREAM_BUDGET, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER};
 
 use super::control;
-use crate::capture::kernel::{CaptureOptions, Wanted};
+use crate::capture::kernel::{CaptureOptions, TlsLibraries, Wanted, ZtunnelMode};
 use crate::clock::nanos;
 use crate::config::{Config, SideChoice};
 use crate::engine::Limits;
 use crate::flow::Side;
 use crate::telemetry::STALLED;
+use crate::workload::ZtunnelChoice;
 /// Longest wait for a response of a collector where nothing is configured (OpenTelemetry's
 /// default).
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,7 +65,26 @@ pub(super) fn options(config: &Config) -> CaptureOptions {
         wanted: Wanted {
             connections: config.metrics.enabled,
         },
-        tls: section.tls.enabled,
+        tls: libraries(config),
+    }
+}
+
+/// Which TLS libraries are attached to.
+pub(super) fn libraries(config: &Config) -> TlsLibraries {
+    let section = &config.capture.tls;
+    TlsLibraries {
+        ssl: section.enabled,
+        rustls: section.ztunnel.is_on(),
+    }
+}
+
+/// What is read of ztunnel, and of whose exchanges.
+pub(super) fn ztunnel(config: &Config) -> ZtunnelChoice {
+    let section = &config.capture.tls;
+    match section.ztunnel {
+        ZtunnelMode::Off => ZtunnelChoice::default(),
+        ZtunnelMode::Identity => ZtunnelChoice::identity(),
+        ZtunnelMode::Flows => ZtunnelChoice::flows(&section.flow_runtime_classes),
     }
 }
 
@@ -79,6 +99,8 @@ pub(super) fn limits(config: &Config) -> Limits {
         idle: nanos(section.idle.0),
         // Two workloads that talk to each other have an exchange each.
         fold_peers: false,
+        joins: config.capture.tls.ztunnel.is_on(),
+        flows: config.capture.tls.ztunnel == ZtunnelMode::Flows,
         ..Limits::default()
     }
 }

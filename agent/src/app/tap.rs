@@ -24,10 +24,10 @@ use super::signals::undisturbed;
 use super::stop::Stop;
 use super::{Failure, diagnostics, pids, programs, say};
 use crate::capture::Source;
-use crate::capture::kernel::{Capture, CaptureOptions};
+use crate::capture::kernel::{Capture, CaptureOptions, TlsLibraries};
 use crate::capture::record::{Meta, ProcessRecorder, Recorder, RecordingSource};
 use crate::capture::tls::discover::Programs;
-use crate::cli::{SideChoice, TapArgs, TlsChoice};
+use crate::cli::{SideChoice, TapArgs, TlsChoice, ZtunnelChoice};
 use crate::clock::{WallClock, monotonic, nanos};
 use crate::engine::Limits;
 use crate::export::OwnSockets;
@@ -60,6 +60,7 @@ pub(super) fn capture(args: &TapArgs, looking: Looking) -> Result<(), Failure> {
         &mut capture,
         Whose {
             programs: Programs::default(),
+            libraries: libraries(args),
             workloads: None,
         },
         Box::new(|text| say(&format!("meshtap: {text}\n"))),
@@ -180,6 +181,8 @@ impl Live {
             source,
             limits: Limits {
                 exchange_age: nanos(args.max_exchange_age),
+                joins: args.ztunnel != ZtunnelChoice::Off,
+                flows: args.ztunnel == ZtunnelChoice::Flows,
                 ..limits(&args.output, args.max_body)
             },
             time: Time::Machine,
@@ -220,6 +223,13 @@ pub(super) fn random_key() -> Result<[u8; 16], Failure> {
     Ok(key)
 }
 
+fn libraries(args: &TapArgs) -> TlsLibraries {
+    TlsLibraries {
+        ssl: args.tls == TlsChoice::Auto,
+        rustls: args.ztunnel != ZtunnelChoice::Off,
+    }
+}
+
 fn options(args: &TapArgs) -> CaptureOptions {
     let mut config = CaptureConfig {
         ignored_mark: args.ignore_mark.value,
@@ -248,7 +258,7 @@ fn options(args: &TapArgs) -> CaptureOptions {
         cgroup: args.cgroup.clone(),
         config,
         ring_bytes: args.ring_size,
-        tls: args.tls == TlsChoice::Auto,
+        tls: libraries(args),
         ..CaptureOptions::default()
     }
 }

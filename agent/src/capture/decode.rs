@@ -2,9 +2,9 @@
 //! [`Event`]. Pure.
 
 use meshtap_common::{
-    DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_GUESS, FLAG_HEARD,
-    FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_CLOSED, KIND_PLAINTEXT,
-    KIND_SEGMENT, PlaintextHeader,
+    DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_GUESS, FLAG_HANDSHAKE,
+    FLAG_HEARD, FLAG_LISTENER, FLAG_RST, FLAG_RUSTLS, FLAG_SKIPPED, FLAG_START, FLAG_URGENT,
+    KIND_CLOSED, KIND_PLAINTEXT, KIND_SEGMENT, PlaintextHeader,
 };
 
 use super::{Event, Plaintext, Segment};
@@ -31,15 +31,18 @@ pub fn plaintext<'a>(
     plain: &PlaintextHeader,
     rest: &'a [u8],
 ) -> Option<Event<'a>> {
-    let connection = ConnectionId::tls(plain.session);
+    let has = |flag: u16| header.flags & flag != 0;
+    let connection = match has(FLAG_RUSTLS) {
+        true => ConnectionId::rustls(plain.session),
+        false => ConnectionId::tls(plain.session),
+    };
     if header.kind == KIND_CLOSED {
         return Some(Event::Closed {
             connection,
             time: header.time_ns,
         });
     }
-    let has = |flag: u16| header.flags & flag != 0;
-    Some(Event::Plaintext(Plaintext {
+    let range = Plaintext {
         time: header.time_ns,
         connection,
         socket: SocketId(header.cookie),
@@ -53,7 +56,11 @@ pub fn plaintext<'a>(
         start: has(FLAG_START),
         end: has(FLAG_FIN),
         bytes: captured(header, rest)?,
-    }))
+    };
+    Some(match has(FLAG_HANDSHAKE) {
+        true => Event::Handshake(range),
+        false => Event::Plaintext(range),
+    })
 }
 
 const fn direction(header: &EventHeader) -> Option<Direction> {
@@ -252,7 +259,7 @@ mod tests {
                 assert_eq!(*connection, ConnectionId::tls(3));
                 ("closed", 0, 0)
             }
-            Event::Tcp(_) => ("a segment", 0, 0),
+            Event::Tcp(_) | Event::Handshake(_) => ("another", 0, 0),
         });
         assert_eq!(found, expected);
     }

@@ -9,6 +9,8 @@ pub enum Event<'a> {
     Tcp(Segment<'a>),
     /// Bytes of a stream that is in order already, such as those of a TLS session.
     Plaintext(Plaintext<'a>),
+    /// Messages of the handshake (RFC 8446 §4) of such a session, counted by offsets of their own.
+    Handshake(Plaintext<'a>),
     /// Nothing more comes of a connection that gave [`Event::Plaintext`].
     Closed {
         /// The connection.
@@ -24,7 +26,7 @@ impl Event<'_> {
     pub const fn time(&self) -> Nanos {
         match self {
             Self::Tcp(segment) => segment.time,
-            Self::Plaintext(plaintext) => plaintext.time,
+            Self::Plaintext(plaintext) | Self::Handshake(plaintext) => plaintext.time,
             Self::Closed { time, .. } => *time,
         }
     }
@@ -34,7 +36,7 @@ impl Event<'_> {
     pub const fn bytes(&self) -> &[u8] {
         match self {
             Self::Tcp(segment) => segment.payload,
-            Self::Plaintext(plaintext) => plaintext.bytes,
+            Self::Plaintext(plaintext) | Self::Handshake(plaintext) => plaintext.bytes,
             Self::Closed { .. } => &[],
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use command::Command;
 pub use event::{Event, Plaintext, Segment};
-pub use interface::{Exclusions, Witness};
+pub use interface::{Excluded, Exclusions, Witness};
 
 use crate::flow::Nanos;
 

@@ -20,7 +20,7 @@ pub use output::{ColourChoice, OutputArgs, SideChoice};
 pub use page::PageArgs;
 pub use replay::ReplayArgs;
 pub use service::{ConfigArgs, ConfigCommand, RunArgs};
-pub use tap::{MarkArg, TapArgs, TlsChoice};
+pub use tap::{MarkArg, TapArgs, TlsChoice, ZtunnelChoice};
 pub use top::TopArgs;
 
 const STYLES: Styles = Styles::styled()

@@ -79,6 +79,17 @@ pub struct TapArgs {
     )]
     pub tls: TlsChoice,
 
+    /// What is read of ztunnel, and of other programs with rustls over aws-lc, where they decrypt
+    /// and encrypt. Off by default: it has not been measured enough.
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "WHAT",
+        help_heading = "Capture"
+    )]
+    pub ztunnel: ZtunnelChoice,
+
     /// Show diagnostics of the BPF programs on stderr.
     #[arg(long, help_heading = "Capture")]
     pub log: bool,
@@ -92,6 +103,18 @@ pub enum TlsChoice {
     /// None.
     #[default]
     Off,
+}
+
+/// `--ztunnel`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ZtunnelChoice {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Whether exchanges of applications came over mTLS, and with whom.
+    Identity,
+    /// And exchanges that no socket of an application shows.
+    Flows,
 }
 
 /// `--ignore-mark`: sockets with `mark & mask == value`. A mask of zero ignores none.

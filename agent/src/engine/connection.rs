@@ -7,7 +7,7 @@ use crate::capture::{Command, Plaintext, Segment};
 use crate::flow::{ConnectionId, Direction, Nanos, Offset, Side};
 use crate::session::{Context, End, Limits, Origin, Session, Verdict};
 use crate::transport::tcp::{Bounds, Progress};
-use crate::transport::{Item, Place, Transport};
+use crate::transport::{Handshake, Item, Place, Transport};
 
 /// What a connection takes that holds nothing: its place in the table, and what finds it there.
 const OVERHEAD: usize = size_of::<Connection>() + 128;
@@ -20,6 +20,8 @@ pub(super) struct Connection {
     session: Session,
     interest: Interest,
     streams: Streams,
+    /// That of its TLS session, until it is over.
+    handshake: Option<Box<Handshake>>,
     /// No packet of the other direction is in the capture.
     pub(super) one_sided: bool,
     /// When its last event came.
@@ -72,6 +74,7 @@ impl Connection {
             session: Session::default(),
             interest: Interest::Wanted,
             streams: Streams::default(),
+            handshake: None,
             one_sided: false,
             last: now,
             deadline: Nanos::MAX,
@@ -148,6 +151,17 @@ impl Connection {
             return self.judge(range.time, cx);
         }
         State::Open
+    }
+
+    /// Messages of its handshake.
+    pub(super) fn handshake(&mut self, range: &Plaintext<'_>) {
+        self.last = range.time;
+        let handshake = self.handshake.get_or_insert_default();
+        let secured = handshake.range(range.direction, range.offset, range.bytes);
+        if handshake.is_over() {
+            self.handshake = None;
+            self.origin.secured = secured;
+        }
     }
 
     /// Passes on what is wanted of a direction.
@@ -292,7 +306,8 @@ impl Connection {
     /// Bytes it holds, its own place among them.
     #[inline]
     pub(super) fn memory(&self) -> usize {
-        OVERHEAD + self.session.memory() + self.transport.memory()
+        let handshake = self.handshake.as_deref().map_or(0, Handshake::memory);
+        OVERHEAD + handshake + self.session.memory() + self.transport.memory()
     }
 
     /// A request that began since the last call: the side of the socket, and where the request is

@@ -1,16 +1,18 @@
 //! Many connections: found by their identity, bounded in number and in memory, ended by time.
 
+mod plain;
 mod time;
 
 use super::connection::{Connection, State};
 use super::fairness::{Evictions, Shares};
 use super::folding::{PeerSocket, PeerSockets};
+use super::joins::Joins;
 use super::table::{Key, Table};
-use crate::capture::{Command, Event, Plaintext, Segment};
-use crate::flow::{CgroupId, ConnectionId, Nanos, Side, SocketId};
+use crate::capture::{Command, Event, Segment};
+use crate::flow::{CgroupId, ConnectionId, Nanos, Side};
 use crate::http::Bounds;
 use crate::ledger::Ledger;
-use crate::session::{Context, End, Limits, Origin, Output, Stats};
+use crate::session::{Context, End, Limits, Origin, Output, RequestStart, Stats};
 use crate::transport::Place;
 use crate::transport::tcp::is_old;
 use crate::transport::tcp::pre_accept::PreAccept;
@@ -22,6 +24,8 @@ struct Shared {
     bounds: Bounds,
     ledger: Ledger,
     stats: Stats,
+    /// Requests that began since they were last looked at, once ztunnel was seen.
+    starts: Option<Vec<RequestStart>>,
 }
 
 impl Shared {
@@ -33,8 +37,10 @@ impl Shared {
             ledger: &mut self.ledger,
             stats: &mut self.stats,
             output,
-            folded: connection.peer == PeerSocket::Folded,
+            folded: connection.peer == PeerSocket::Folded
+                || (connection.id().is_rustls() && !self.limits.flows),
             one_sided: connection.one_sided,
+            starts: self.starts.as_mut(),
         }
     }
 }
@@ -47,6 +53,7 @@ pub struct Engine {
     peer_sockets: PeerSockets,
     pre_accept: PreAccept,
     evictions: Evictions,
+    joins: Joins,
     /// Bytes that connections hold.
     memory: usize,
 }
@@ -62,6 +69,7 @@ impl Engine {
         };
         Self {
             shared: Shared {
+                starts: limits.joins.then(Vec::new),
                 limits,
                 bounds,
                 ledger: Ledger::default(),
@@ -71,6 +79,7 @@ impl Engine {
             peer_sockets: PeerSockets::default(),
             pre_accept: PreAccept::default(),
             evictions: Evictions::default(),
+            joins: Joins::default(),
             memory: 0,
         }
     }
@@ -87,6 +96,7 @@ impl Engine {
         match event {
             Event::Tcp(segment) => self.segment(segment, output),
             Event::Plaintext(range) => self.plaintext(range, output),
+            Event::Handshake(range) => self.handshake(range, output),
             Event::Closed { connection, time } => self.closed(*connection, *time, output),
         }
     }
@@ -113,42 +123,6 @@ impl Engine {
         });
     }
 
-    fn plaintext(&mut self, range: &Plaintext<'_>, output: &mut Output) {
-        self.shared.stats.payload_bytes += range.bytes.len() as u64;
-        let key = match self.table.find(range.connection) {
-            Some(key) => {
-                self.table.touch(key, range.time);
-                Some(key)
-            }
-            None => {
-                if range.socket != SocketId::default() {
-                    // What the socket itself carries is the same, encrypted.
-                    output.commands.push(Command::Ignore(range.socket));
-                }
-                let origin = Origin {
-                    connection: range.connection,
-                    socket: range.socket,
-                    cgroup: range.cgroup,
-                    local: range.local,
-                    remote: range.remote,
-                    outer: None,
-                };
-                self.insert(Connection::plain(origin, range.time), range.time, output)
-            }
-        };
-        if let Some(key) = key {
-            self.handle(key, range.time, output, |connection, cx| {
-                connection.plaintext(range, cx)
-            });
-        }
-    }
-
-    fn closed(&mut self, connection: ConnectionId, now: Nanos, output: &mut Output) {
-        if let Some(key) = self.table.find(connection) {
-            self.end(key, End::Gone, now, output);
-        }
-    }
-
     /// Has a connection take something, and acts on what came of it.
     #[inline]
     fn handle(
@@ -161,6 +135,7 @@ impl Engine {
         let Some(connection) = self.table.get_mut(key) else {
             return;
         };
+        let emitted = output.exchanges.len();
         let mut cx = self.shared.context(connection, output);
         let state = take(connection, &mut cx);
         let request_start = connection.take_request_start();
@@ -175,6 +150,7 @@ impl Engine {
         let memory = connection.memory();
         self.memory = self.memory - connection.counted.min(self.memory) + memory;
         connection.counted = memory;
+        self.join(output, emitted, now);
         if let State::Over = state {
             self.forget(key);
             return;
@@ -211,6 +187,7 @@ impl Engine {
             local: segment.local,
             remote: segment.remote,
             outer: None,
+            secured: None,
         };
         let connection = Connection::tcp(origin, segment.time);
         let mut key = self.insert(connection, segment.time, output)?;
@@ -327,10 +304,12 @@ impl Engine {
     }
 
     fn end(&mut self, key: Key, end: End, now: Nanos, output: &mut Output) {
+        let emitted = output.exchanges.len();
         if let Some(connection) = self.table.get_mut(key) {
             let mut cx = self.shared.context(connection, output);
             connection.end(end, now, &mut cx);
         }
+        self.join(output, emitted, now);
         self.forget(key);
     }
 

@@ -11,6 +11,7 @@ mod connection;
 mod engine;
 mod fairness;
 mod folding;
+mod joins;
 mod streams;
 mod table;
 

@@ -241,6 +241,7 @@ mod tests {
             local: end,
             remote: end,
             outer: None,
+            secured: None,
         };
         Connection::tcp(origin, 0)
     }

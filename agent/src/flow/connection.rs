@@ -24,6 +24,7 @@ pub struct ConnectionId {
 enum Kind {
     Socket,
     Tls,
+    Rustls,
 }
 
 impl ConnectionId {
@@ -38,6 +39,12 @@ impl ConnectionId {
     #[must_use]
     pub const fn tls(session: u64) -> Self {
         Self::root(session, Kind::Tls)
+    }
+
+    /// The same, where the hook reads TLS records of rustls: ztunnel's, for one.
+    #[must_use]
+    pub const fn rustls(session: u64) -> Self {
+        Self::root(session, Kind::Rustls)
     }
 
     const fn root(root: u64, kind: Kind) -> Self {
@@ -61,7 +68,19 @@ impl ConnectionId {
     /// It is the plaintext of a TLS session itself, not of a stream or tunnel inside one.
     #[must_use]
     pub const fn is_tls(&self) -> bool {
-        matches!(self.kind, Kind::Tls) && self.depth == 0
+        matches!(self.kind, Kind::Tls | Kind::Rustls) && self.depth == 0
+    }
+
+    /// It is a TLS session of rustls, or inside one.
+    #[must_use]
+    pub const fn is_rustls(&self) -> bool {
+        matches!(self.kind, Kind::Rustls)
+    }
+
+    /// It is what a socket carries itself.
+    #[must_use]
+    pub const fn is_socket(&self) -> bool {
+        matches!(self.kind, Kind::Socket) && self.depth == 0
     }
 
     /// How many connections it is inside of.
@@ -103,11 +122,12 @@ impl Hash for ConnectionId {
 }
 
 impl fmt::Display for ConnectionId {
-    /// `socket 12`, `tls 3`, `socket 12/1/0`.
+    /// `socket 12`, `tls 3`, `rustls 4/1`, `socket 12/1/0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
             Kind::Socket => "socket",
             Kind::Tls => "tls",
+            Kind::Rustls => "rustls",
         };
         write!(f, "{kind} {}", self.root)?;
         self.streams()
@@ -142,6 +162,7 @@ mod tests {
         let socket = ConnectionId::socket(SocketId(12));
         check(socket, &[], Some("socket 12"));
         check(ConnectionId::tls(12), &[], Some("tls 12"));
+        check(ConnectionId::rustls(12), &[1], Some("rustls 12/1"));
         check(socket, &[1, 0], Some("socket 12/1/0"));
         check(
             socket,
@@ -153,5 +174,8 @@ mod tests {
         assert!(ConnectionId::tls(12).is_tls() && !socket.is_tls());
         assert!(!ConnectionId::tls(12).inner(1).unwrap().is_tls());
         assert_ne!(socket.inner(0), Some(socket));
+        assert_ne!(ConnectionId::rustls(12), ConnectionId::tls(12));
+        assert!(ConnectionId::rustls(12).is_tls() && ConnectionId::rustls(12).is_rustls());
+        assert!(socket.is_socket() && !socket.inner(1).unwrap().is_socket());
     }
 }

@@ -7,12 +7,14 @@ mod demand;
 mod endpoint;
 mod offset;
 mod peers;
+mod secured;
 
 pub use connection::{ConnectionId, MAX_DEPTH};
 pub use demand::{Demand, Guess};
 pub use endpoint::Endpoint;
 pub use offset::Offset;
 pub use peers::{Claim, Peers, TunnelClaims, TunnelSource};
+pub use secured::Secured;
 
 /// Nanoseconds of a monotonic clock (CLOCK_MONOTONIC for live capture; of the recording for a
 /// replay).

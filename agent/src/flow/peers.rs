@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{CgroupId, ConnectionId, Endpoint, Side, SocketId};
+use super::{CgroupId, ConnectionId, Endpoint, Secured, Side, SocketId};
 
 /// What all exchanges of one connection share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub struct Peers {
     pub proxied_client: Option<Endpoint>,
     /// The peers of the tunnel (CONNECT, HBONE, an upgrade) that this connection runs through.
     pub outer: Option<Arc<Self>>,
+    /// What the handshake of the TLS session proves that the connection runs through, where it was
+    /// seen; of an application's socket, that of the mesh.
+    pub secured: Option<Arc<Secured>>,
     /// Of outer peers: what the request that opened the tunnel says of it.
     pub claims: TunnelClaims,
 }

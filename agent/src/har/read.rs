@@ -175,6 +175,7 @@ fn peers(number: u64, entry: &Entry) -> Peers {
         claimed_client: None,
         claimed_port: None,
         outer: None,
+        secured: None,
         claims: TunnelClaims::default(),
     }
 }

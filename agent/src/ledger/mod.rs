@@ -96,7 +96,8 @@ pub enum Dropped {
     HeadCut,
     /// The connection table or the memory bound was full before the request's head was whole.
     Evicted,
-    /// The peer socket on this node emits it.
+    /// Another socket on this node emits it: the other end's, or the application's own where
+    /// ztunnel has it too.
     Folded,
 }
 
@@ -159,6 +160,16 @@ impl Ledger {
             None => self.emitted_complete += 1,
             Some(reason) => self.partial[reason as usize] += 1,
         }
+    }
+
+    /// An exchange that was just emitted is one that the application's own socket shows.
+    pub fn fold(&mut self, partial: Option<Partial>) {
+        let emitted = match partial {
+            None => &mut self.emitted_complete,
+            Some(reason) => &mut self.partial[reason as usize],
+        };
+        *emitted = emitted.saturating_sub(1);
+        self.dropped[Dropped::Folded as usize] += 1;
     }
 
     /// A started exchange is dropped.

@@ -29,6 +29,7 @@ pub(crate) fn exchange(request: impl AsRef<[u8]>, response: impl AsRef<[u8]>) ->
             claimed_port: None,
             proxied_client: None,
             outer: None,
+            secured: None,
             claims: crate::flow::TunnelClaims::default(),
         }),
         request: self::request(request.as_ref()),

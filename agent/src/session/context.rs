@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::capture::Command;
 use crate::exchange::{Emitter, Exchange};
 use crate::flow::{
-    CgroupId, Claim, ConnectionId, Direction, Endpoint, Nanos, Peers, Side, SocketId, TunnelClaims,
+    CgroupId, Claim, ConnectionId, Direction, Endpoint, Nanos, Offset, Peers, Secured, Side,
+    SocketId, TunnelClaims,
 };
-use crate::http::Bounds;
 use crate::http::h2::hpack;
+use crate::http::{Bounds, RequestHead};
 use crate::ledger::{Dropped, Ledger};
 
 /// Bounds of the engine. Every buffer has one.
@@ -41,6 +42,11 @@ pub struct Limits {
     /// The two sockets of one local connection are recognised, and its exchanges emitted by the
     /// server's alone.
     pub fold_peers: bool,
+    /// What runs through ztunnel is emitted where no socket of an application shows it; else
+    /// ztunnel only says what is proved of an application's exchanges.
+    pub flows: bool,
+    /// ztunnel is read: every request is remembered, not only those after the first of ztunnel's.
+    pub joins: bool,
 }
 
 impl Default for Limits {
@@ -58,6 +64,8 @@ impl Default for Limits {
             exchange_age: 300 * SECOND,
             idle: 120 * SECOND,
             fold_peers: true,
+            flows: true,
+            joins: false,
         }
     }
 }
@@ -108,6 +116,10 @@ pub struct Stats {
     pub hpack_errors: [u64; hpack::Error::ALL.len()],
     /// Pre-accept segments (seen at a listener) that no connection claimed.
     pub pre_accept_dropped: u64,
+    /// Exchanges of an application of which ztunnel has shown how they are secured.
+    pub identities: u64,
+    /// Exchanges of an application that could be several of ztunnel's, secured in different ways.
+    pub ambiguous_identities: u64,
     /// Connections dropped for room.
     pub evicted_connections: u64,
     /// Bytes after an upgrade, by direction: to the server, to the client.
@@ -145,6 +157,8 @@ pub(crate) struct Origin {
     pub(crate) remote: Endpoint,
     /// The peers of the tunnel that it runs through.
     pub(crate) outer: Option<Arc<Peers>>,
+    /// See [`Peers::secured`].
+    pub(crate) secured: Option<Arc<Secured>>,
 }
 
 impl Origin {
@@ -165,6 +179,7 @@ impl Origin {
             claimed_port: None,
             proxied_client: None,
             outer: self.outer.clone(),
+            secured: self.secured.clone(),
             claims: TunnelClaims::default(),
         };
         peers.set_claim(claim);
@@ -183,9 +198,44 @@ pub(crate) struct Context<'a> {
     pub(crate) folded: bool,
     /// No packet of one of its directions is in the capture.
     pub(crate) one_sided: bool,
+    /// Where its requests are noted, if another connection may show them as well.
+    pub(crate) starts: Option<&'a mut Vec<RequestStart>>,
+}
+
+/// Where a request began.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestStart {
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) stream: Option<u32>,
+    /// [`RequestHead::fingerprint`].
+    pub(crate) head: u64,
+    /// Of its first byte.
+    pub(crate) offset: Offset,
+    pub(crate) began: Nanos,
 }
 
 impl Context<'_> {
+    /// Notes a request, the head of which is whole.
+    pub(crate) fn starts(
+        &mut self,
+        peers: &Arc<Peers>,
+        stream: Option<u32>,
+        head: &RequestHead,
+        (offset, began): (Offset, Nanos),
+    ) {
+        if let Some(starts) = &mut self.starts
+            && can_be_joined(&peers.connection)
+        {
+            starts.push(RequestStart {
+                peers: Arc::clone(peers),
+                stream,
+                head: head.fingerprint(),
+                offset,
+                began,
+            });
+        }
+    }
+
     /// A started exchange is dropped.
     pub(crate) fn drop_with(&mut self, reason: Dropped) {
         self.ledger.drop_with(match self.folded {
@@ -203,4 +253,9 @@ impl Context<'_> {
             folded: self.folded,
         }
     }
+}
+
+/// The same request may be seen at a socket of an application, and in a tunnel through ztunnel.
+const fn can_be_joined(connection: &ConnectionId) -> bool {
+    connection.is_socket() || (connection.is_rustls() && connection.depth() > 0)
 }

@@ -24,7 +24,7 @@ mod switch;
 mod tunnel;
 mod websocket;
 
-pub(crate) use context::{Context, Messages, Origin};
+pub(crate) use context::{Context, Messages, Origin, RequestStart};
 pub use context::{Limits, Output, Stats};
 pub(crate) use h1::End;
 

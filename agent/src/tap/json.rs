@@ -67,6 +67,10 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tunnel: Option<Tunnel>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    mtls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_spiffe_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reset: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rpc: Option<Rpc<'a>>,
@@ -210,6 +214,11 @@ impl<'a> Record<'a> {
             }),
             upgrade: exchange.upgrade,
             tunnel: peers.outer.as_deref().map(Tunnel::of),
+            mtls: peers.secured.as_deref().map(|secured| secured.mtls),
+            peer_spiffe_id: peers
+                .secured
+                .as_deref()
+                .and_then(|secured| secured.peer.as_deref()),
             reset: exchange.reset,
             rpc: Rpc::of(view),
             partial: exchange.partial.map(|partial| partial.label()),

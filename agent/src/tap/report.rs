@@ -198,6 +198,7 @@ impl Report {
                     | DropReason::Unreadable
                     | DropReason::Oversize
                     | DropReason::Headers
+                    | DropReason::NoSocket
                     | DropReason::FlowState => ("dropped", true),
                 };
                 none &= !is_loss;
@@ -286,6 +287,8 @@ fn stats_json(stats: &Stats) -> Value {
         http2_broken,
         hpack_errors,
         pre_accept_dropped,
+        identities,
+        ambiguous_identities,
         evicted_connections,
         upgraded_bytes,
         websocket_messages,
@@ -310,6 +313,8 @@ fn stats_json(stats: &Stats) -> Value {
         "http2_broken": http2_broken,
         "hpack_errors": hpack_errors,
         "pre_accept_dropped": pre_accept_dropped,
+        "identities": identities,
+        "ambiguous_identities": ambiguous_identities,
         "evicted_connections": evicted_connections,
         "upgraded_bytes": upgraded_bytes,
         "websocket_messages": websocket_messages,

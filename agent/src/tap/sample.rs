@@ -91,6 +91,7 @@ pub(crate) fn exchange() -> Exchange {
             claimed_port: None,
             proxied_client: None,
             outer: None,
+            secured: None,
             claims: crate::flow::TunnelClaims::default(),
         }),
         request: Request {

@@ -140,6 +140,8 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
         http2_broken,
         hpack_errors,
         pre_accept_dropped,
+        identities,
+        ambiguous_identities,
         evicted_connections,
         upgraded_bytes,
         websocket_messages,
@@ -177,7 +179,19 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
         (connections_http2, http2_resynced, http2_lost, http2_broken),
         hpack_errors,
     )?;
+    self::identities(page, *identities, *ambiguous_identities)?;
     upgrades(page, upgraded_bytes, websocket_messages)
+}
+
+fn identities(page: &mut Families<'_>, proved: u64, ambiguous: u64) -> fmt::Result {
+    page.counters(
+        "meshtap_identities",
+        "Exchanges of which ztunnel shows how they are secured, or may.",
+        [
+            ([("result", "proved")], proved),
+            ([("result", "ambiguous")], ambiguous),
+        ],
+    )
 }
 
 fn http2(

@@ -6,10 +6,14 @@
 //! other's [`Chunk::heard`].
 
 mod either;
+mod handshake;
 pub mod plain;
 pub mod tcp;
 
 pub(crate) use either::{Place, Transport};
+pub(crate) use handshake::Handshake;
+#[cfg(test)]
+pub(crate) use handshake::tests::flight;
 
 use crate::flow::{Nanos, Offset};
 

@@ -11,7 +11,7 @@ use super::mesh::{Role, is_internal};
 use super::scope::Reason;
 use super::trust::claimed_client;
 use crate::exchange::Exchange;
-use crate::flow::{CgroupId, Nanos, Side};
+use crate::flow::{CgroupId, Nanos, Peers, Side};
 use crate::signal::metrics::Subject;
 use crate::signal::span::ResourceValue;
 
@@ -34,6 +34,41 @@ pub struct Lookup {
     pub at: Nanos,
     /// For whom the client's end claims to speak. It counts only when that end is a trusted proxy.
     pub(crate) claimed: Option<IpAddr>,
+    /// Of an exchange in a tunnel that a program with rustls reads or writes.
+    pub(crate) tunnel: Option<Tunnel>,
+}
+
+/// The ends of what runs in a tunnel. If the program is ztunnel, its network is the pod's whose
+/// tunnel it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tunnel {
+    /// The address of that pod.
+    pub(crate) own: IpAddr,
+    /// The other end's.
+    pub(crate) peer: IpAddr,
+}
+
+impl Tunnel {
+    fn of(peers: &Peers) -> Option<Self> {
+        let outer = peers
+            .outer
+            .as_deref()
+            .filter(|_| peers.connection.is_rustls())?;
+        // Who is in the mesh is believed: it says for whom it opens a tunnel.
+        let is_of_mesh = peers.secured.as_deref().is_some_and(|secured| secured.mtls);
+        let forwarded = outer.claims.forwarded.filter(|_| is_of_mesh);
+        let (client, server) = (outer.client.ip(), outer.server.ip());
+        Some(match peers.side {
+            Side::Server => Self {
+                own: server,
+                peer: forwarded.unwrap_or(client),
+            },
+            Side::Client => Self {
+                own: client,
+                peer: outer.claims.target.map_or(server, |target| target.ip()),
+            },
+        })
+    }
 }
 
 impl Lookup {
@@ -48,6 +83,7 @@ impl Lookup {
             server: peers.server.ip(),
             at: exchange.request.began,
             claimed: None,
+            tunnel: Tunnel::of(peers),
         }
     }
 
@@ -60,6 +96,20 @@ impl Lookup {
                 Side::Client => None,
             },
             ..lookup
+        }
+    }
+
+    /// The same in the tunnel.
+    pub(crate) const fn in_tunnel(self, tunnel: Tunnel) -> Self {
+        let (client, server) = match self.side {
+            Side::Server => (tunnel.peer, tunnel.own),
+            Side::Client => (tunnel.own, tunnel.peer),
+        };
+        Self {
+            client,
+            server,
+            claimed: None,
+            ..self
         }
     }
 

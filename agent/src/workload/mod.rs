@@ -33,6 +33,7 @@ mod scope;
 mod selector;
 mod trust;
 mod watch;
+mod ztunnel;
 
 use std::io;
 use std::net::IpAddr;
@@ -48,6 +49,7 @@ pub use outcomes::Outcomes;
 pub use pod::Pod;
 pub use scope::Reason;
 pub use watch::{Access, Right, ask as ask_api, pod_uid};
+pub use ztunnel::ZtunnelChoice;
 
 use crate::clock::monotonic;
 use crate::exchange::Exchange;
@@ -100,6 +102,7 @@ impl Workloads {
         kubernetes: &KubernetesSection,
         scope: &ScopeSection,
         trust: &TrustSection,
+        ztunnel: ZtunnelChoice,
         exclusions: Option<Box<dyn Exclusions>>,
     ) -> io::Result<Self> {
         let scope = Scope::new(scope).map_err(io::Error::other)?;
@@ -107,7 +110,8 @@ impl Workloads {
         let trusts_proxies = !trust.is_empty();
         let rules = RuleBook::new(kubernetes);
         let choice = Choice::new(&kubernetes.labels, &kubernetes.annotations, scope, trust)
-            .keeping_labels(rules.is_on());
+            .keeping_labels(rules.is_on())
+            .reading_ztunnel(ztunnel);
         let cluster_info = ClusterInfo {
             cluster: kubernetes.cluster_name.clone(),
             node: kubernetes.node.clone(),

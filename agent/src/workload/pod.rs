@@ -14,6 +14,7 @@ use super::rules::OfPod;
 use super::scope::Scope;
 use super::trust::Trust;
 use super::watch::objects;
+use super::ztunnel::ZtunnelChoice;
 use crate::signal::metrics::EndLabels;
 
 /// The annotation that opts a pod, or all pods of a namespace, in or out.
@@ -58,6 +59,8 @@ pub struct Pod {
     pub(crate) probes: Probes,
     /// What its annotation says.
     pub(crate) capture: Option<bool>,
+    /// Its exchanges are emitted as ztunnel has them.
+    pub(crate) shows_flows: bool,
     /// What the rules on namespaces and labels say.
     pub(crate) selected: Selected,
     /// Id and name of each container that has started.
@@ -97,6 +100,7 @@ pub(crate) struct Choice {
     pub(crate) trust: Trust,
     /// All labels are kept.
     keeps_labels: bool,
+    pub(crate) ztunnel: ZtunnelChoice,
 }
 
 impl Choice {
@@ -117,7 +121,14 @@ impl Choice {
             scope,
             trust,
             keeps_labels: false,
+            ztunnel: ZtunnelChoice::default(),
         }
+    }
+
+    /// With what is read of ztunnel.
+    pub(crate) fn reading_ztunnel(mut self, ztunnel: ZtunnelChoice) -> Self {
+        self.ztunnel = ztunnel;
+        self
     }
 
     /// With all labels of pods, or without.
@@ -127,9 +138,14 @@ impl Choice {
     }
 }
 
-/// What people write for yes and no, in either case; nothing else is understood.
+/// What an annotation says of [`CAPTURE`].
 pub(crate) fn capture(annotations: &BTreeMap<String, String>) -> Option<bool> {
-    let value = annotations.get(CAPTURE)?.trim();
+    says(annotations, CAPTURE)
+}
+
+/// What people write for yes and no, in either case; nothing else is understood.
+pub(super) fn says(annotations: &BTreeMap<String, String>, key: &str) -> Option<bool> {
+    let value = annotations.get(key)?.trim();
     let is_one_of = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
     if is_one_of(&["true", "enabled", "yes", "on", "1"]) {
         return Some(true);
@@ -196,6 +212,7 @@ impl Pod {
             probes: Probes::declared(containers_of_spec()),
             host_addresses: status.host_addresses(),
             capture: capture(annotations),
+            shows_flows: (choice.ztunnel).shows(annotations, spec.runtime_class_name.as_deref()),
             selected: choice.scope.select(&namespace, labels),
             containers: containers(&status),
             only_container: only_container(&spec, &status),

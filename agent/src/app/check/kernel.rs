@@ -36,7 +36,7 @@ const PROCESSES: [(&str, CapabilitySet); 3] = [
 
 /// The rows.
 pub(super) fn rows(kernel: &Kernel, config: &Config, has: CapabilitySet) -> Vec<Row> {
-    let tls = config.capture.tls.enabled;
+    let tls = config.capture.tls.is_on();
     let mut rows = vec![
         version(&kernel.trial),
         capture_rights(has),
@@ -50,7 +50,7 @@ pub(super) fn rows(kernel: &Kernel, config: &Config, has: CapabilitySet) -> Vec<
         Err(error) => rows.push(programs(error)),
     }
     if !tls {
-        rows.push(Row::idle("hook tls", "capture.tls.enabled is false"));
+        rows.push(Row::idle("hook tls", "capture.tls is off"));
     }
     rows.push(types(&kernel.types, tls));
     rows.push(uprobes(kernel.has_uprobes, tls));

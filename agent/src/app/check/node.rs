@@ -46,7 +46,7 @@ pub(super) struct Mptcp {
 /// The rows.
 pub(super) fn rows(node: &Node, config: &Config) -> Vec<Row> {
     let mut rows = vec![
-        libraries(node, config.capture.tls.enabled),
+        libraries(node, config.capture.tls.is_on()),
         proxies(&node.proxies),
         mptcp(&node.mptcp),
     ];
@@ -87,7 +87,7 @@ fn libraries(node: &Node, is_wanted: bool) -> Row {
         false => texts.join("; "),
     };
     match (is_wanted, are_read) {
-        (false, _) => Row::idle(name, format!("capture.tls.enabled is false; {text}")),
+        (false, _) => Row::idle(name, format!("capture.tls is off; {text}")),
         (true, true) => Row::ok(name, text),
         (true, false) => Row::missing(
             name,

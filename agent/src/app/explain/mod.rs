@@ -16,7 +16,9 @@ use meshtap_common::FlowReport;
 
 use super::settings::options;
 use super::{Failure, configure, pids};
-use crate::capture::kernel::{AgentMaps, Capture, CaptureOptions, agents, cgroup_root, others};
+use crate::capture::kernel::{
+    AgentMaps, Capture, CaptureOptions, TlsLibraries, agents, cgroup_root, others,
+};
 use crate::cli::{ExplainArgs, ExportArgs, RunArgs};
 use crate::config::Config;
 use crate::process::{LiveSocket, Survey, survey};
@@ -108,7 +110,7 @@ fn witness(args: &ExplainArgs, config: &Config) -> Result<Witness, Failure> {
     }
     let options = CaptureOptions {
         ring_bytes: 64 * 1024,
-        tls: false,
+        tls: TlsLibraries::default(),
         ..options(config)
     };
     let mut capture = Capture::start(&options)?;

@@ -35,7 +35,7 @@ pub struct CaptureSection {
 }
 
 /// Plaintext of TLS.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsSection {
     /// Programs and libraries with OpenSSL or BoringSSL are attached to, where the privileges
@@ -46,6 +46,54 @@ pub struct TlsSection {
     pub programs: Vec<String>,
     /// File names of programs that are left alone, likewise. They win.
     pub excluded_programs: Vec<String>,
+    /// What is read of ztunnel, and of other programs with rustls over aws-lc, where they decrypt
+    /// and encrypt. Off by default: it has not been measured enough.
+    pub ztunnel: ZtunnelMode,
+    /// Runtime classes of pods whose exchanges `flows` emits, with `*` for any run of characters:
+    /// those in virtual machines, or with a network of their own, have no socket of this kernel.
+    /// The annotation `meshtap.dev/flows` of a pod goes first.
+    pub flow_runtime_classes: Vec<String>,
+}
+
+impl TlsSection {
+    /// Programs are attached to.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.enabled || self.ztunnel.is_on()
+    }
+}
+
+impl Default for TlsSection {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            programs: Vec::new(),
+            excluded_programs: Vec::new(),
+            ztunnel: ZtunnelMode::Off,
+            flow_runtime_classes: ["kata*", "gvisor*", "runsc*"].map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+/// What is read of ztunnel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ZtunnelMode {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Whether exchanges of applications came over mTLS, and with whom.
+    Identity,
+    /// And exchanges of pods that no socket of this kernel shows.
+    Flows,
+}
+
+impl ZtunnelMode {
+    /// Programs are attached to.
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self != Self::Off
+    }
 }
 
 impl Default for CaptureSection {

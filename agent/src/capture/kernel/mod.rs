@@ -41,13 +41,13 @@ use self::load::MptcpSock;
 pub use self::own::OwnSockets;
 pub use self::scope::CgroupScope;
 pub use self::tls::{
-    Doubt as TlsDoubt, Notice as TlsNotice, Refused as TlsRefused, TargetState, TlsKeeper,
-    TlsProbes,
+    Doubt as TlsDoubt, Libraries as TlsLibraries, Notice as TlsNotice, Refused as TlsRefused,
+    TargetState, TlsKeeper, TlsProbes,
 };
 pub use self::trial::{MapKind, Others, Trial, has_map, others, try_hooks};
 use super::{Command, Event, Polled, Source, decode, outline};
 use crate::flow::CgroupId;
-pub use config::{CaptureSection, SideChoice, TlsSection, is_ring_size};
+pub use config::{CaptureSection, SideChoice, TlsSection, ZtunnelMode, is_ring_size};
 
 /// How to capture.
 #[derive(Clone, Debug)]
@@ -60,8 +60,8 @@ pub struct CaptureOptions {
     pub ring_bytes: u32,
     /// Hooks that need not be there.
     pub wanted: Wanted,
-    /// Plaintext of TLS libraries is captured too, where the kernel allows it.
-    pub tls: bool,
+    /// Of which TLS libraries plaintext is captured too, where the kernel allows it.
+    pub tls: TlsLibraries,
 }
 
 impl Default for CaptureOptions {
@@ -71,7 +71,7 @@ impl Default for CaptureOptions {
             config: CaptureConfig::default(),
             ring_bytes: DEFAULT_RING_BYTES,
             wanted: Wanted::default(),
-            tls: false,
+            tls: TlsLibraries::default(),
         }
     }
 }
@@ -117,7 +117,7 @@ impl Capture {
             shares.push(loaded.shares);
             probes = Some(loaded.probes);
         }
-        let reader = ring::Reader::new(rings).map_err(|error| CaptureError::Setup {
+        let reader = ring::Reader::new(rings, options).map_err(|error| CaptureError::Setup {
             reason: error.to_string(),
         })?;
         let mut commands =

@@ -17,6 +17,7 @@ use std::time::Duration;
 use aya::maps::{MapData, RingBuf};
 use rustix::event::{Timespec, epoll};
 
+use super::CaptureOptions;
 use crate::capture::Polled;
 
 /// Most bytes taken in one go, about 5 000 records and a few milliseconds of the engine's work:
@@ -27,15 +28,19 @@ const BATCH: usize = 1024 * 1024;
 /// The reader of the ring buffers.
 pub(super) struct Reader {
     rings: Vec<RingBuf<MapData>>,
+    /// Of the second ring, where records of both are in the order of time.
+    held: Option<Held>,
     epoll: OwnedFd,
     has_more: bool,
     pace: Pace,
 }
 
 impl Reader {
+    /// Where ztunnel is read, records of two rings are in the order of time.
+    ///
     /// # Errors
     /// When a ring cannot be waited on.
-    pub(super) fn new(rings: Vec<RingBuf<MapData>>) -> io::Result<Self> {
+    pub(super) fn new(rings: Vec<RingBuf<MapData>>, options: &CaptureOptions) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for ring in &rings {
             epoll::add(
@@ -47,6 +52,7 @@ impl Reader {
         }
         Ok(Self {
             rings,
+            held: options.tls.rustls.then(Held::default),
             epoll,
             has_more: false,
             pace: Pace::default(),
@@ -54,8 +60,8 @@ impl Reader {
     }
 
     /// Waits for a tick, at most `timeout`, or until the kernel says that a lot is pending; then
-    /// hands over what is there, in the order of each ring, a batch of each at most. No connection
-    /// is in two rings.
+    /// hands over what is there, a batch of each ring at most: in the order of each, and of both
+    /// where that was asked for. No connection is in two rings.
     ///
     /// # Errors
     /// When waiting fails.
@@ -69,16 +75,15 @@ impl Reader {
         }
         let mut records = 0;
         self.has_more = false;
-        for ring in &mut self.rings {
-            let mut taken = 0;
-            while let Some(record) = ring.next() {
-                handle(&record);
-                taken += record.len();
-                records += 1;
-                if taken >= BATCH {
-                    self.has_more = true;
-                    break;
-                }
+        if let ([one, other], Some(held)) = (self.rings.as_mut_slice(), &mut self.held) {
+            let (count, taken) = merged(one, (other, held), &mut handle);
+            records = count;
+            self.has_more = taken >= BATCH;
+        } else {
+            for ring in &mut self.rings {
+                let (count, taken) = each(ring, &mut handle);
+                records += count;
+                self.has_more |= taken >= BATCH;
             }
         }
         self.pace.took(records);
@@ -97,6 +102,77 @@ impl Reader {
             Err(errno) => Err(errno.into()),
         }
     }
+}
+
+/// Takes what is in a ring: how many records, and their bytes.
+fn each(ring: &mut RingBuf<MapData>, handle: &mut impl FnMut(&[u8])) -> (u32, usize) {
+    let (mut records, mut taken) = (0, 0);
+    while taken < BATCH
+        && let Some(record) = ring.next()
+    {
+        handle(&record);
+        taken += record.len();
+        records += 1;
+    }
+    (records, taken)
+}
+
+/// A record that was taken out of its ring, and waits for its turn.
+#[derive(Debug, Default)]
+struct Held(Option<Vec<u8>>);
+
+impl Held {
+    /// Takes the next record of a ring, if none waits.
+    fn fill(&mut self, ring: &mut RingBuf<MapData>) {
+        if self.0.is_none() {
+            self.0 = ring.next().map(|record| record.to_vec());
+        }
+    }
+
+    /// Gives the record, if it was made before this time.
+    fn before(&mut self, time: u64) -> Option<Vec<u8>> {
+        self.0.take_if(|record| self::time(record) < time)
+    }
+}
+
+/// As [`each`] of two rings, the earlier record first. What caused a record is in its ring before
+/// that is: a ring is looked at again once there is a record of the other.
+fn merged(
+    one: &mut RingBuf<MapData>,
+    (other, held): (&mut RingBuf<MapData>, &mut Held),
+    handle: &mut impl FnMut(&[u8]),
+) -> (u32, usize) {
+    let (mut records, mut taken) = (0, 0);
+    let mut take = |record: &[u8]| {
+        handle(record);
+        records += 1;
+        taken += record.len();
+        taken < BATCH
+    };
+    loop {
+        held.fill(other);
+        let Some(record) = one.next() else {
+            match held.before(u64::MAX) {
+                Some(record) if take(&record) => continue,
+                _ => break,
+            }
+        };
+        held.fill(other);
+        while let Some(earlier) = held.before(time(&record)) {
+            // The batch ends with the record that is out of its ring.
+            take(&earlier);
+            held.fill(other);
+        }
+        if !take(&record) {
+            break;
+        }
+    }
+    (records, taken)
+}
+
+/// When a record was made: its first field ([`meshtap_common::EventHeader`]).
+fn time(record: &[u8]) -> u64 {
+    record.first_chunk().copied().map_or(0, u64::from_ne_bytes)
 }
 
 /// How often the ring is looked at. Pure.

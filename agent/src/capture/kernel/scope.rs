@@ -5,9 +5,10 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::maps::{HashMap, MapData, MapError};
+use meshtap_common::{EXCLUDED_ALL, EXCLUDED_SOCKETS};
 
 use super::commands::Commands;
-use crate::capture::Exclusions;
+use crate::capture::{Excluded, Exclusions};
 use crate::flow::CgroupId;
 
 /// Leaves cgroups alone. Cheap to clone; works while the capture lives.
@@ -39,11 +40,16 @@ impl fmt::Debug for CgroupScope {
 impl Exclusions for CgroupScope {
     /// Connections that are followed already leave with their next packet; those that have left do
     /// not come back.
-    fn set(&self, cgroup: CgroupId, excluded: bool) -> io::Result<()> {
+    fn set(&self, cgroup: CgroupId, excluded: Excluded) -> io::Result<()> {
         let mut maps = self.excluded.lock().unwrap_or_else(PoisonError::into_inner);
-        if excluded {
+        let value = match excluded {
+            Excluded::Nothing => None,
+            Excluded::Sockets => Some(EXCLUDED_SOCKETS),
+            Excluded::All => Some(EXCLUDED_ALL),
+        };
+        if let Some(value) = value {
             for map in maps.iter_mut() {
-                map.insert(cgroup.0, 0, 0).map_err(io::Error::other)?;
+                map.insert(cgroup.0, value, 0).map_err(io::Error::other)?;
             }
             let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
             return commands.publish();

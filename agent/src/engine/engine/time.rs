@@ -29,6 +29,7 @@ impl Engine {
             let Some(connection) = self.table.get_mut(key) else {
                 continue;
             };
+            let emitted = output.exchanges.len();
             let mut cx = self.shared.context(connection, output);
             let state = connection.expire(now, &mut cx);
             // Whatever is due now has been done.
@@ -38,6 +39,7 @@ impl Engine {
             let memory = connection.memory();
             self.memory = self.memory - connection.counted.min(self.memory) + memory;
             connection.counted = memory;
+            self.join(output, emitted, now);
             match state {
                 State::Over => self.forget(key),
                 State::Open => self.table.schedule(key, due),

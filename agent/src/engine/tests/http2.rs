@@ -19,7 +19,7 @@ const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
     [&head, payload].concat()
@@ -47,7 +47,7 @@ fn block(fields: &[&str]) -> Vec<u8> {
     out
 }
 
-fn headers(stream: u32, flags: u8, fields: &[&str]) -> Vec<u8> {
+pub(super) fn headers(stream: u32, flags: u8, fields: &[&str]) -> Vec<u8> {
     frame(1, flags | END_HEADERS, stream, &block(fields))
 }
 
@@ -62,15 +62,15 @@ fn post(stream: u32, path: &str) -> Vec<u8> {
     headers(stream, 0, &[":method=POST", ":scheme=http", &path])
 }
 
-fn status(stream: u32, flags: u8, status: &str) -> Vec<u8> {
+pub(super) fn status(stream: u32, flags: u8, status: &str) -> Vec<u8> {
     headers(stream, flags, &[&format!(":status={status}")])
 }
 
-fn data(stream: u32, flags: u8, body: &str) -> Vec<u8> {
+pub(super) fn data(stream: u32, flags: u8, body: &str) -> Vec<u8> {
     frame(0, flags, stream, body.as_bytes())
 }
 
-fn settings() -> Vec<u8> {
+pub(super) fn settings() -> Vec<u8> {
     frame(4, 0, 0, &[0, 3, 0, 0, 0, 100])
 }
 

@@ -5,6 +5,7 @@ mod cut;
 mod files;
 mod forged;
 mod http2;
+mod joins;
 mod losses;
 mod plaintext;
 mod properties;

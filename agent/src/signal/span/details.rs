@@ -39,6 +39,14 @@ pub(super) fn push(out: &mut Builder, exchange: &Exchange) {
             let _ = write!(text, "{client}");
         });
     }
+    if let Some(secured) = &exchange.peers.secured {
+        out.bool("meshtap.mtls", secured.mtls);
+        if let Some(id) = &secured.peer {
+            out.write("meshtap.peer.spiffe.id", |text| {
+                push_text(text, id.as_bytes())
+            });
+        }
+    }
     if let Some(outer) = &exchange.peers.outer {
         tunnel(out, outer);
     }

@@ -29,6 +29,7 @@ impl Directory {
         };
         match self.exclusion(&state, pod_id, pod.as_deref(), name) {
             Some(Reason::Unidentified) if is_waiting => None,
+            Some(Reason::Mesh) if pod.as_deref().is_some_and(|pod| self.reads(pod)) => Some(true),
             Some(_) => Some(false),
             None if is_waiting => None,
             None => Some(true),

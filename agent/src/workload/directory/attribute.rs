@@ -8,6 +8,7 @@ use super::super::attribution::{Attribution, Caller, Lookup, Missing, is_own_add
 use super::super::identity::{Identity, Peer};
 use super::super::mesh::Role;
 use super::super::pod::Pod;
+use super::super::scope::Reason;
 use super::cgroups::Cgroup;
 use super::health::Trust;
 use super::{Directory, State, Watch};
@@ -49,6 +50,12 @@ impl Directory {
         let mut found = Attribution::default();
         let id = lookup.cgroup.0;
         let cgroup = state.cgroups.get(&id);
+        if let Some(tunnel) = lookup.tunnel
+            && let Some(identity) = cgroup.and_then(|cgroup| cgroup.identity.as_deref())
+            && identity.pod().is_some_and(|pod| self.reads(pod))
+        {
+            return self.attribute_flow(&state, &lookup.in_tunnel(tunnel), tunnel.own, now);
+        }
         match cgroup {
             Some(cgroup) => {
                 found.own.clone_from(&cgroup.identity);
@@ -76,6 +83,36 @@ impl Directory {
             }
         }
         self.find_peer(&state, cgroup, lookup, now, &mut found);
+        found
+    }
+
+    /// What is known of an exchange that ztunnel has: if it is of a pod whose exchanges are emitted
+    /// so.
+    fn attribute_flow(
+        &self,
+        state: &State,
+        lookup: &Lookup,
+        own: IpAddr,
+        now: Nanos,
+    ) -> Attribution {
+        let mut found = Attribution::default();
+        self.find_holder(state, own, lookup, now, &mut found);
+        let Some(Peer::Pod(pod)) = found.peer.take().filter(|_| !found.is_uncertain) else {
+            if found.missing.is_none() {
+                found.excluded = Some(Reason::Mesh);
+            }
+            return found;
+        };
+        let cgroup = state.of_pod(&pod);
+        found.own = cgroup.and_then(|cgroup| cgroup.identity.clone());
+        found.excluded = match &found.own {
+            Some(_) if !pod.shows_flows => Some(Reason::Mesh),
+            Some(own) => own.excluded(),
+            None => Some(Reason::Unidentified),
+        };
+        if found.excluded.is_none() {
+            self.find_peer(state, cgroup, lookup, now, &mut found);
+        }
         found
     }
 
@@ -210,6 +247,17 @@ impl Directory {
 }
 
 impl State {
+    /// A cgroup of a pod on this node.
+    fn of_pod(&self, pod: &Pod) -> Option<&Cgroup> {
+        let ids = self.by_pod.get(&*pod.uid)?;
+        let mut cgroups = ids.iter().filter_map(|id| self.cgroups.get(id));
+        let has_identity = |cgroup: &&Cgroup| {
+            let identity = cgroup.identity.as_ref();
+            identity.is_some_and(|identity| identity.pod().is_some())
+        };
+        cgroups.find(has_identity)
+    }
+
     pub(super) fn holder_of(&self, ip: IpAddr, at: Nanos, now: Nanos) -> Holder {
         let service = match self.pod_addresses.holder(ip, at) {
             Held::By(pod) => return Holder::Known(Peer::Pod(pod.clone())),

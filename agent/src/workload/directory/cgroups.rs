@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use super::super::cgroup::{Change, Listener, Place};
 use super::super::identity::Identity;
 use super::{Directory, MAX_ABSENT};
+use crate::capture::Excluded;
 use crate::clock::monotonic;
 use crate::flow::{CgroupId, Nanos};
 
@@ -19,8 +20,8 @@ pub(super) struct Cgroup {
     pub(super) identity: Option<Arc<Identity>>,
     /// Nothing more is expected to become known.
     pub(super) settled: bool,
-    /// The BPF programs ignore its sockets.
-    pub(super) excluded: bool,
+    /// What of it the BPF programs ignore.
+    pub(super) excluded: Excluded,
     /// When it was seen to be gone.
     pub(super) gone: Option<Nanos>,
 }
@@ -53,7 +54,7 @@ impl Directory {
                         name: None,
                         identity: None,
                         settled: false,
-                        excluded: false,
+                        excluded: Excluded::Nothing,
                         gone: None,
                     };
                     if let Some(pod) = cgroup.pod_id() {
@@ -71,8 +72,8 @@ impl Directory {
                     };
                     cgroup.gone = Some(now);
                     // The kernel gives its id to nobody else, but its table has a bound.
-                    if std::mem::take(&mut cgroup.excluded) {
-                        self.exclude(*id, false);
+                    if std::mem::take(&mut cgroup.excluded) != Excluded::Nothing {
+                        self.exclude(*id, Excluded::Nothing);
                     }
                 }
             }

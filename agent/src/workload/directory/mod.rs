@@ -32,6 +32,7 @@ use super::node::{NodeAddresses, OwnNetwork};
 use super::pod::{Choice, Pod};
 use super::rules::RuleBook;
 use super::scope::Reason;
+use crate::capture::Excluded;
 pub use crate::capture::Exclusions;
 use crate::flow::{CgroupId, Nanos};
 use crate::signal::route::GatewayRoutes;
@@ -196,7 +197,13 @@ impl Directory {
         };
         // Whoever is not identified yet may be in scope: its exchanges are kept or not when they
         // are emitted.
-        let excluded = reason.is_some_and(|reason| reason != Reason::Unidentified);
+        let excluded = match reason {
+            None | Some(Reason::Unidentified) => Excluded::Nothing,
+            Some(Reason::Mesh) if pod.as_deref().is_some_and(|pod| self.reads(pod)) => {
+                Excluded::Sockets
+            }
+            Some(_) => Excluded::All,
+        };
         let Some(cgroup) = state.cgroups.get_mut(&id) else {
             return;
         };
@@ -227,7 +234,12 @@ impl Directory {
         }
     }
 
-    fn exclude(&self, id: u64, excluded: bool) {
+    /// This pod is a ztunnel that is read.
+    fn reads(&self, pod: &Pod) -> bool {
+        self.choice.ztunnel.reads(pod)
+    }
+
+    fn exclude(&self, id: u64, excluded: Excluded) {
         if let Some(exclusions) = &self.exclusions
             && let Err(error) = exclusions.set(CgroupId(id), excluded)
         {
@@ -268,7 +280,8 @@ impl Directory {
         let live = |cgroup: &&Cgroup| cgroup.gone.is_none();
         let containers = state.cgroups.values().filter(live);
         view.containers = containers.filter(|cgroup| cgroup.place.is_some()).count();
-        view.excluded = state.cgroups.values().filter(|c| c.excluded).count();
+        let is_excluded = |cgroup: &&Cgroup| cgroup.excluded != Excluded::Nothing;
+        view.excluded = state.cgroups.values().filter(is_excluded).count();
         view.pods = state.pods.len();
         view.addresses = state.pod_addresses.len() + state.service_addresses.len();
         view

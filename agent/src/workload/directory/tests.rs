@@ -13,23 +13,28 @@ use crate::workload::scope::Scope;
 use crate::workload::trust::Trust;
 use crate::workload::watch::objects;
 
+mod ztunnel;
+
 const S: Nanos = 1_000_000_000;
 const UID: &str = "11111111-2222-4333-8444-555555555555";
 const OTHER: &str = "99999999-2222-4333-8444-555555555555";
 
 /// What the kernel would leave alone.
 #[derive(Clone, Default)]
-struct Kernel(Arc<Mutex<std::collections::BTreeSet<u64>>>);
+struct Kernel(Arc<Mutex<std::collections::BTreeMap<u64, Excluded>>>);
 
 impl Exclusions for Kernel {
-    fn set(&self, cgroup: CgroupId, excluded: bool) -> std::io::Result<()> {
+    fn set(&self, cgroup: CgroupId, excluded: Excluded) -> std::io::Result<()> {
         let mut set = self.0.lock().unwrap();
-        let changed = if excluded {
-            set.insert(cgroup.0)
-        } else {
-            set.remove(&cgroup.0)
+        let before = match excluded {
+            Excluded::Nothing => set.remove(&cgroup.0),
+            _ => set.insert(cgroup.0, excluded),
         };
-        assert!(changed, "set twice: {cgroup:?}");
+        assert_ne!(
+            before.unwrap_or_default(),
+            excluded,
+            "set twice: {cgroup:?}"
+        );
         Ok(())
     }
 }
@@ -46,9 +51,12 @@ impl Bench {
     }
 
     fn trusting(section: &ScopeSection, trust: &TrustSection) -> Self {
-        let kernel = Kernel::default();
         let (scope, trust) = (Scope::new(section).unwrap(), Trust::new(trust).unwrap());
-        let choice = Choice::new(&[], &[], scope, trust);
+        Self::choosing(Choice::new(&[], &[], scope, trust))
+    }
+
+    fn choosing(choice: Choice) -> Self {
+        let kernel = Kernel::default();
         let cluster_info = ClusterInfo {
             node: Some("n1".to_owned()),
             trust_domain: "td".to_owned(),
@@ -116,7 +124,7 @@ impl Bench {
     }
 
     fn excluded(&self) -> Vec<u64> {
-        self.kernel.0.lock().unwrap().iter().copied().collect()
+        self.kernel.0.lock().unwrap().keys().copied().collect()
     }
 
     fn server(&self, cgroup: u64, client: &str, at: Nanos) -> Attribution {
@@ -131,6 +139,7 @@ impl Bench {
             client: client.parse().unwrap(),
             server: server.parse().unwrap(),
             claimed: (side == Side::Server).then(|| "10.0.0.77".parse().unwrap()),
+            tunnel: None,
             at,
         };
         self.directory.attribute(&lookup, at)
@@ -319,6 +328,7 @@ fn an_update_of_an_address_may_be_on_its_way() {
         client: "10.0.0.5".parse().unwrap(),
         server: "10.0.0.1".parse().unwrap(),
         claimed: None,
+        tunnel: None,
         at: 200 * S,
     };
     let settles = |now: Nanos| {

@@ -27,6 +27,7 @@ pub(crate) struct PodSpec {
     pub(crate) node_name: Option<String>,
     pub(crate) service_account_name: Option<String>,
     pub(crate) host_network: bool,
+    pub(crate) runtime_class_name: Option<String>,
     pub(crate) containers: Vec<ContainerSpec>,
     pub(crate) init_containers: Vec<ContainerSpec>,
 }

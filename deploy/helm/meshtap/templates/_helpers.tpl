@@ -28,7 +28,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* "true" where the plaintext of TLS is read. */}}
 {{- define "meshtap.tls" -}}
-{{- if dig "capture" "tls" "enabled" false .Values.config }}true{{ end -}}
+{{- $ztunnel := dig "capture" "tls" "ztunnel" "off" .Values.config | toString }}
+{{- $reads := has $ztunnel (list "identity" "flows") }}
+{{- if or (dig "capture" "tls" "enabled" false .Values.config) $reads }}true{{ end -}}
 {{- end }}
 
 {{/* "true" where processes of other pods are looked at: for TLS, and to name them in spans. */}}

@@ -204,7 +204,7 @@ impl Hook {
         match self.name {
             HookName::Socket | HookName::Owner => true,
             HookName::Connection => options.wanted.connections,
-            HookName::Tls => options.tls,
+            HookName::Tls => options.tls.any(),
         }
     }
 }

@@ -12,8 +12,11 @@ use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData};
 use aya::programs::cgroup_sock::CgroupSockLinkId;
 use aya::programs::raw_trace_point::RawTracePointLinkId;
+use aya::programs::sock_ops::SockOpsLinkId;
 use aya::programs::uprobe::{UProbeLinkId, UProbeScope};
-use aya::programs::{CgroupAttachMode, CgroupSock, Program, ProgramError, RawTracePoint, UProbe};
+use aya::programs::{
+    CgroupAttachMode, CgroupSock, Program, ProgramError, RawTracePoint, SockOps, UProbe,
+};
 use hashbrown::HashMap as Table;
 use meshtap_common::{TlsConfig, TlsProcess};
 
@@ -31,22 +34,30 @@ pub(super) const WRITE_FLAGS: &str = "meshtap_ssl_writef";
 pub(super) const HANDSHAKE: &str = "meshtap_ssl_shake";
 pub(super) const SHUTDOWN: &str = "meshtap_ssl_shut";
 pub(super) const RETURN: &str = "meshtap_ssl_ret";
+pub(super) const AEAD_NEW: &str = "meshtap_aead_new";
+pub(super) const AEAD_OPEN: &str = "meshtap_aead_open";
+pub(super) const AEAD_SEAL: &str = "meshtap_aead_seal";
+pub(super) const AEAD_RETURN: &str = "meshtap_aead_ret";
 pub(super) const SENT: &str = "meshtap_ssl_sent";
 pub(super) const RECEIVED: &str = "meshtap_ssl_recv";
 pub(super) const RECEIVED_TCP: &str = "meshtap_ssl_tcp";
 pub(super) const RELEASED: &str = "meshtap_ssl_close";
+pub(super) const ESTABLISHED: &str = "meshtap_ssl_new";
 
-/// In the order in which they attach.
-const FUNCTIONS: &[(Role, &str)] = &[
-    (Role::Shutdown, SHUTDOWN),
-    (Role::Write, WRITE),
-    (Role::WriteEx, WRITE_EX),
-    (Role::WriteShared, WRITE_EX),
-    (Role::WriteFlags, WRITE_FLAGS),
-    (Role::Read, READ),
-    (Role::ReadEx, READ_EX),
-    (Role::ReadShared, READ_SHARED),
-    (Role::Handshake, HANDSHAKE),
+/// A function's programs, at its entry and at its return, in the order in which they attach.
+const FUNCTIONS: &[(Role, &str, Option<&str>)] = &[
+    (Role::Shutdown, SHUTDOWN, Some(RETURN)),
+    (Role::Write, WRITE, Some(RETURN)),
+    (Role::WriteEx, WRITE_EX, Some(RETURN)),
+    (Role::WriteShared, WRITE_EX, Some(RETURN)),
+    (Role::WriteFlags, WRITE_FLAGS, Some(RETURN)),
+    (Role::Read, READ, Some(RETURN)),
+    (Role::ReadEx, READ_EX, Some(RETURN)),
+    (Role::ReadShared, READ_SHARED, Some(RETURN)),
+    (Role::Handshake, HANDSHAKE, Some(RETURN)),
+    (Role::AeadSeal, AEAD_SEAL, None),
+    (Role::AeadOpen, AEAD_OPEN, Some(AEAD_RETURN)),
+    (Role::AeadNew, AEAD_NEW, None),
 ];
 
 const UPROBES: &[&str] = &[
@@ -59,6 +70,10 @@ const UPROBES: &[&str] = &[
     HANDSHAKE,
     SHUTDOWN,
     RETURN,
+    AEAD_NEW,
+    AEAD_OPEN,
+    AEAD_SEAL,
+    AEAD_RETURN,
 ];
 
 /// Program, tracepoint: since Linux 6.3.
@@ -79,18 +94,21 @@ pub struct TlsProbes {
     common: Option<Common>,
     cgroup: File,
     pub(super) processes: HashMap<MapData, u64, TlsProcess>,
+    /// Processes whose threads the programs follow.
+    rustls: HashMap<MapData, u64, u32>,
     /// Holds the map: the programs read it.
     _settings: Array<MapData, TlsConfig>,
 }
 
 struct Attached {
     entries: Vec<(&'static str, UProbeLinkId)>,
-    returns: Vec<UProbeLinkId>,
+    returns: Vec<(&'static str, UProbeLinkId)>,
 }
 
 struct Common {
     tracepoints: Vec<(&'static str, RawTracePointLinkId)>,
     released: CgroupSockLinkId,
+    established: SockOpsLinkId,
 }
 
 impl fmt::Debug for TlsProbes {
@@ -109,6 +127,10 @@ pub(super) fn load(ebpf: &mut Ebpf) -> Result<(), CaptureError> {
     }
     let program = program::<CgroupSock>(ebpf, RELEASED)?;
     program.load().map_err(|error| refused(RELEASED, error))?;
+    let program = self::program::<SockOps>(ebpf, ESTABLISHED)?;
+    program
+        .load()
+        .map_err(|error| refused(ESTABLISHED, error))?;
     for (name, _) in SOCKET_IO.iter().chain(SOCKET_IO_OLD) {
         let program = self::program::<RawTracePoint>(ebpf, name)?;
         program.load().map_err(|error| refused(name, error))?;
@@ -133,7 +155,10 @@ impl TlsProbes {
     pub(super) fn new(
         ebpf: Ebpf,
         settings: Array<MapData, TlsConfig>,
-        processes: HashMap<MapData, u64, TlsProcess>,
+        (processes, rustls): (
+            HashMap<MapData, u64, TlsProcess>,
+            HashMap<MapData, u64, u32>,
+        ),
         cgroup: File,
     ) -> Self {
         Self {
@@ -142,6 +167,7 @@ impl TlsProbes {
             common: None,
             cgroup,
             processes,
+            rustls,
             _settings: settings,
         }
     }
@@ -177,6 +203,12 @@ impl TlsProbes {
         }
     }
 
+    /// Follows what the threads of a process receive, from before it is first seen to use rustls.
+    pub(super) fn follow(&mut self, pid: u32) {
+        // Without it, a session may be one of which the beginning was not seen.
+        let _full = self.rustls.insert(u64::from(pid), 0, 0);
+    }
+
     /// Files that are attached to.
     #[must_use]
     pub fn files(&self) -> usize {
@@ -193,16 +225,19 @@ impl TlsProbes {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let all = UProbeScope::AllProcesses;
         let functions = || {
-            FUNCTIONS.iter().flat_map(|(role, program)| {
+            FUNCTIONS.iter().flat_map(|(role, entry, ret)| {
                 let probed = located.probed(*role);
-                probed.map(move |function| (*program, function))
+                probed.map(move |function| (*entry, *ret, function))
             })
         };
-        for (_, function) in functions() {
-            let link = self.uprobe(RETURN)?.attach(function.entry, &path, all)?;
-            attached.returns.push(link);
+        for (_, name, function) in functions() {
+            let Some(name) = name else {
+                continue;
+            };
+            let link = self.uprobe(name)?.attach(function.entry, &path, all)?;
+            attached.returns.push((name, link));
         }
-        for (name, function) in functions() {
+        for (name, _, function) in functions() {
             let link = self.uprobe(name)?.attach(function.entry, &path, all)?;
             attached.entries.push((name, link));
         }
@@ -216,13 +251,9 @@ impl TlsProbes {
 
     /// What is not attached any more says so; that is what is wanted.
     fn take_back(&mut self, attached: Attached) {
-        for (name, link) in attached.entries.into_iter().rev() {
+        let entries = attached.entries.into_iter().rev();
+        for (name, link) in entries.chain(attached.returns) {
             if let Ok(program) = self.uprobe(name) {
-                let _gone = program.detach(link);
-            }
-        }
-        for link in attached.returns {
-            if let Ok(program) = self.uprobe(RETURN) {
                 let _gone = program.detach(link);
             }
         }
@@ -240,9 +271,13 @@ impl TlsProbes {
         let program = self.ebpf.program_mut(RELEASED);
         let program: &mut CgroupSock = program.ok_or(ProgramError::NotLoaded)?.try_into()?;
         let released = program.attach(&self.cgroup, CgroupAttachMode::Single)?;
+        let program = self.ebpf.program_mut(ESTABLISHED);
+        let program: &mut SockOps = program.ok_or(ProgramError::NotLoaded)?.try_into()?;
+        let established = program.attach(&self.cgroup, CgroupAttachMode::Single)?;
         self.common = Some(Common {
             tracepoints,
             released,
+            established,
         });
         Ok(())
     }
@@ -288,6 +323,9 @@ impl TlsProbes {
         self.take_back_tracepoints(common.tracepoints);
         if let Some(Program::CgroupSock(program)) = self.ebpf.program_mut(RELEASED) {
             let _gone = program.detach(common.released);
+        }
+        if let Some(Program::SockOps(program)) = self.ebpf.program_mut(ESTABLISHED) {
+            let _gone = program.detach(common.established);
         }
     }
 }

@@ -9,10 +9,13 @@ use meshtap_common::TlsProcess;
 use super::guard::judge;
 use super::{Doubt, TlsProbes};
 use crate::capture::tls::discover::{Change, FileKey, Target};
-use crate::capture::tls::locate::{Library, Located, Role};
+use crate::capture::tls::locate::{Library, Located, Refusal, Role};
 
 /// Files whose fate is remembered; more than any node runs.
 const MAX_FILES: usize = 4096;
+
+/// Why what ztunnel has is not read.
+const UNWANTED_RUSTLS: &str = "rustls over aws-lc: left alone unless ztunnel is asked for";
 
 /// What has become of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +39,43 @@ pub enum TargetState {
     Doubted(Doubt),
 }
 
+/// Which libraries are attached to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Libraries {
+    /// OpenSSL and BoringSSL.
+    pub ssl: bool,
+    /// rustls over aws-lc.
+    pub rustls: bool,
+}
+
+impl Libraries {
+    /// Any of them.
+    #[must_use]
+    pub const fn any(self) -> bool {
+        self.ssl || self.rustls
+    }
+
+    const fn has(self, library: Library) -> bool {
+        match library {
+            Library::RustlsAwsLc => self.rustls,
+            Library::Exported | Library::Symbols | Library::StrippedBoringssl => self.ssl,
+        }
+    }
+
+    /// Whether it is of interest that a library is not read for this reason.
+    const fn miss(self, refusal: Refusal) -> bool {
+        match refusal {
+            Refusal::RustlsRing | Refusal::RustlsStripped => true,
+            other => self.ssl && other.is_about_tls(),
+        }
+    }
+}
+
 /// Attaches and detaches.
 #[derive(Debug)]
 pub struct TlsKeeper {
     probes: TlsProbes,
+    libraries: Libraries,
     files: HashMap<FileKey, File>,
 }
 
@@ -48,6 +84,7 @@ struct File {
     path: PathBuf,
     pids: Vec<u32>,
     attached: Attached,
+    library: Option<Library>,
     /// What was seen of processes that used it and have gone.
     past: TlsProcess,
 }
@@ -59,16 +96,18 @@ enum Attached {
     No,
     /// It is, at functions that have the names.
     Named,
-    /// It is, at functions that were found by what they do: they may be wrong.
-    Guessed { sees_handshakes: bool },
+    /// It is, at functions that may be wrong, as they were found by what they do, or that are of
+    /// use for other things than HTTP as well.
+    Judged { sees_handshakes: bool },
 }
 
 impl TlsKeeper {
     /// Nothing is attached to yet.
     #[must_use]
-    pub fn new(probes: TlsProbes) -> Self {
+    pub fn new(probes: TlsProbes, libraries: Libraries) -> Self {
         Self {
             probes,
+            libraries,
             files: HashMap::new(),
         }
     }
@@ -103,16 +142,20 @@ impl TlsKeeper {
         } = target;
         let users = pids.len();
         let attached = match functions {
-            Err(refusal) if refusal.is_about_tls() => Err(refusal.to_string()),
+            Err(refusal) if self.libraries.miss(refusal) => Err(refusal.to_string()),
             Err(_) => return None,
-            Ok(located) if located.of(Role::Read).next().is_none() => {
-                Err(format!("{}: not read yet", located.library.name()))
-            }
+            Ok(located) if !self.libraries.has(located.library) => match located.library {
+                Library::RustlsAwsLc => Err(UNWANTED_RUSTLS.to_owned()),
+                _ => return None,
+            },
             Ok(located) => match self.probes.attach(key, &file, &located) {
                 Ok(()) => Ok(located),
                 Err(refused) => Err(refused.to_string()),
             },
         };
+        if let Ok(located) = &attached {
+            self.follow(located.library, &pids);
+        }
         if self.files.len() < MAX_FILES {
             let file = File {
                 path: path.clone(),
@@ -120,6 +163,7 @@ impl TlsKeeper {
                 attached: attached
                     .as_ref()
                     .map_or(Attached::No, |located| Attached::at(located)),
+                library: attached.as_ref().ok().map(|located| located.library),
                 past: TlsProcess::default(),
             };
             self.files.insert(key, file);
@@ -131,12 +175,25 @@ impl TlsKeeper {
         Some(Notice { path, state })
     }
 
+    /// What threads receive says whose the records of rustls are.
+    fn follow(&mut self, library: Library, pids: &[u32]) {
+        if library == Library::RustlsAwsLc {
+            for pid in pids {
+                self.probes.follow(*pid);
+            }
+        }
+    }
+
     /// Others use a file now. What was seen of those that do not any more is kept.
     fn users(&mut self, key: FileKey, pids: Vec<u32>) {
         let Some(file) = self.files.get_mut(&key) else {
             return;
         };
-        let before = std::mem::replace(&mut file.pids, pids);
+        let library = file.library;
+        let before = std::mem::replace(&mut file.pids, pids.clone());
+        if let Some(library) = library {
+            self.follow(library, &pids);
+        }
         for pid in before {
             let file_of = |file: &File| file.pids.contains(&pid);
             if !self.files.values().any(file_of)
@@ -166,9 +223,9 @@ impl TlsKeeper {
         doubted.into_iter().filter_map(notice).collect()
     }
 
-    /// Only a file whose functions were found by what they do can be wrong as a whole.
+    /// A file whose functions are known by their names, and for what they do, is not wrong.
     fn doubt(&self, file: &File) -> Option<Doubt> {
-        let Attached::Guessed { sees_handshakes } = file.attached else {
+        let Attached::Judged { sees_handshakes } = file.attached else {
             return None;
         };
         let is_alone = |pid: &&u32| {
@@ -191,10 +248,13 @@ impl TlsKeeper {
 impl Attached {
     fn at(located: &Located) -> Self {
         match located.library {
-            Library::StrippedBoringssl => Self::Guessed {
+            Library::StrippedBoringssl => Self::Judged {
                 sees_handshakes: located.of(Role::Handshake).next().is_some(),
             },
-            Library::Exported | Library::Symbols | Library::RustlsAwsLc => Self::Named,
+            Library::RustlsAwsLc => Self::Judged {
+                sees_handshakes: true,
+            },
+            Library::Exported | Library::Symbols => Self::Named,
         }
     }
 }

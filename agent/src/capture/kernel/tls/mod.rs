@@ -24,7 +24,7 @@ use super::error::setup;
 
 pub use self::attach::{Refused, TlsProbes};
 pub use self::guard::Doubt;
-pub use self::keeper::{Notice, TargetState, TlsKeeper};
+pub use self::keeper::{Libraries, Notice, TargetState, TlsKeeper};
 
 #[cfg(meshtap_programs)]
 static PROGRAMS: Option<&[u8]> = Some(aya::include_bytes_aligned!(env!("MESHTAP_EBPF_TLS_OBJECT")));
@@ -50,10 +50,23 @@ pub(super) const NAMES: &[&str] = &[
     attach::HANDSHAKE,
     attach::SHUTDOWN,
     attach::RETURN,
+    attach::AEAD_NEW,
+    attach::AEAD_OPEN,
+    attach::AEAD_SEAL,
+    attach::AEAD_RETURN,
     attach::SENT,
     attach::RECEIVED,
     attach::RECEIVED_TCP,
     attach::RELEASED,
+    attach::ESTABLISHED,
+];
+
+/// Maps of what is known of rustls.
+const OF_RUSTLS: &[&str] = &[
+    "RUSTLS_PROCESSES",
+    "RUSTLS_THREADS",
+    "RUSTLS_CIPHERS",
+    "RUSTLS_RECORDS",
 ];
 
 /// What loading gives the capture.
@@ -80,6 +93,14 @@ pub(super) fn load(options: &CaptureOptions, path: &Path, cgroup: &File) -> Resu
     let mut loader = EbpfLoader::new();
     loader.map_max_entries("EVENTS", options.ring_bytes);
     loader.override_global("IS_BELOW", &is_below, true);
+    let is_wanted = u8::from(options.tls.rustls);
+    loader.override_global("IS_WANTED", &is_wanted, true);
+    if !options.tls.rustls {
+        // Memory for nothing.
+        for map in OF_RUSTLS {
+            loader.map_max_entries(map, 1);
+        }
+    }
     for (global, offset) in &fields {
         loader.override_global(global, offset, true);
     }
@@ -93,13 +114,14 @@ pub(super) fn load(options: &CaptureOptions, path: &Path, cgroup: &File) -> Resu
     let mut settings: Array<_, TlsConfig> = take("CONFIG")?.try_into().map_err(wrong)?;
     settings.set(0, config, 0).map_err(wrong)?;
     let processes: HashMap<_, u64, TlsProcess> = take("PROCESSES")?.try_into().map_err(wrong)?;
+    let rustls: HashMap<_, u64, u32> = take("RUSTLS_PROCESSES")?.try_into().map_err(wrong)?;
     let cgroup = cgroup.try_clone().map_err(|error| error.to_string())?;
     Ok(Loaded {
         ring: take("EVENTS")?.try_into().map_err(wrong)?,
         drops: take("DROPS")?.try_into().map_err(wrong)?,
         excluded: take("EXCLUDED_CGROUPS")?.try_into().map_err(wrong)?,
         shares: take("RING_SHARES")?.try_into().map_err(wrong)?,
-        probes: TlsProbes::new(ebpf, settings, processes, cgroup),
+        probes: TlsProbes::new(ebpf, settings, (processes, rustls), cgroup),
     })
 }
 

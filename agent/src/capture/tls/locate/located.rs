@@ -12,7 +12,7 @@ pub struct Located {
     /// The linker's name for exactly these contents, where there is one.
     pub build_id: Option<BuildId>,
     /// `SSL_read` and `SSL_write` have one function each. A program with two versions of aws-lc has
-    /// two of each of its roles.
+    /// two of each of its three roles.
     pub functions: Vec<Function>,
 }
 
@@ -73,6 +73,8 @@ pub enum Role {
     AeadOpen,
     /// `EVP_AEAD_CTX_seal` of aws-lc
     AeadSeal,
+    /// `EVP_AEAD_CTX_zero` of aws-lc: a key is about to be made
+    AeadNew,
 }
 
 impl Role {
@@ -90,6 +92,7 @@ impl Role {
             Self::WriteShared | Self::WriteFlags => "ssl_write_internal",
             Self::AeadOpen => "EVP_AEAD_CTX_open_gather",
             Self::AeadSeal => "EVP_AEAD_CTX_seal",
+            Self::AeadNew => "EVP_AEAD_CTX_zero",
         }
     }
 }

@@ -31,6 +31,9 @@ const EXACT: [Role; 6] = [
     Role::Shutdown,
 ];
 
+/// Those of aws-lc, with the version before their names.
+const AEAD: [Role; 3] = [Role::AeadOpen, Role::AeadSeal, Role::AeadNew];
+
 /// What the string tables say.
 #[derive(Default)]
 struct Names {
@@ -98,16 +101,15 @@ fn ssl_functions(elf: &Elf<'_>, found: &[(Role, u64)]) -> Result<Vec<Function>, 
     Ok(functions)
 }
 
-/// Both functions of every version of aws-lc.
+/// The three functions of every version of aws-lc.
 fn aead_functions(elf: &Elf<'_>, mut found: Vec<(Role, u64)>) -> Result<Vec<Function>, Refusal> {
     found.sort_unstable();
     found.dedup();
-    let opens = found
-        .iter()
-        .filter(|(role, _)| *role == Role::AeadOpen)
-        .count();
-    if opens * 2 != found.len() || opens > MAX_VERSIONS {
-        return Err(Refusal::Symbols("not both functions of aws-lc"));
+    let count = |role| found.iter().filter(|(named, _)| *named == role).count();
+    let versions = count(Role::AeadOpen);
+    let is_whole = AEAD.iter().all(|role| count(*role) == versions);
+    if !is_whole || versions > MAX_VERSIONS {
+        return Err(Refusal::Symbols("not all functions of aws-lc"));
     }
     found
         .into_iter()
@@ -173,7 +175,7 @@ fn name(window: &[u8], start: usize) -> Option<&[u8]> {
 fn aead_role(name: &[u8]) -> Option<Role> {
     let version = name.strip_prefix(b"aws_lc_")?;
     let version = version.strip_prefix(b"fips_").unwrap_or(version);
-    [Role::AeadOpen, Role::AeadSeal].into_iter().find(|role| {
+    AEAD.into_iter().find(|role| {
         version
             .strip_suffix(role.name().as_bytes())
             .is_some_and(|version| {

@@ -8,7 +8,7 @@ use crate::flow::{Nanos, Offset, Peers, TunnelClaims};
 use crate::http::h2::stream::{Close, Peer, State};
 use crate::http::h2::{BodyReader, HeadBuilder};
 use crate::http::rpc::{Counter, Protocol};
-use crate::http::{Anomalies, Body, Fields, RequestHead, tunnel};
+use crate::http::{Anomalies, Body, Fields, RequestHead, Unknown, tunnel};
 use crate::ledger::Partial;
 
 /// Counted for each stream beside what its messages hold.
@@ -193,6 +193,16 @@ impl Stream {
     pub(super) fn trailers(&mut self, from: Peer, fields: Fields) {
         if self.request.is_some() && !fields.is_empty() {
             self.trailers[from as usize] = Some(Box::new(fields));
+        }
+    }
+
+    /// ztunnel's streams are tunnels: one is, too, of which neither a method nor a path is known.
+    pub(super) fn may_be_ztunnels(&mut self) {
+        let head = self.request.as_ref().map(|request| &request.head);
+        let is_hidden =
+            |head: &RequestHead| head.unknown.contains(Unknown::METHOD) && head.target().is_empty();
+        if head.is_some_and(is_hidden) {
+            self.connect = Connect::Tunnel;
         }
     }
 
