@@ -33,11 +33,6 @@ const FUNCTIONS: &[LongFunction] = &[
         reason: "one decision per segment, which the verifier reads as one",
     },
     LongFunction {
-        path: "agent/fuzz/fuzz_targets/h2.rs",
-        name: "run",
-        reason: "a model of a whole conversation",
-    },
-    LongFunction {
         path: "agent/fuzz/fuzz_targets/h1.rs",
         name: "read",
         reason: "a model of a whole reader",
