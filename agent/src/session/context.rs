@@ -106,7 +106,7 @@ pub struct Stats {
     pub tls: u64,
     /// Connections that speak HTTP/2.
     pub http2: u64,
-    /// Directions of HTTP/2 connections whose frames were found again after bytes were missing.
+    /// Times that frames of HTTP/2 were found again after bytes were missing.
     pub http2_resynced: u64,
     /// HTTP/2 connections dropped because the frames of a direction were not found again.
     pub http2_lost: u64,
