@@ -325,13 +325,14 @@ mod tests {
     /// What docs/output.md says of a recording: these options change it, no other does.
     #[test]
     fn which_options_change_a_recording() {
-        const CHANGING: [(&str, &str); 7] = [
+        const CHANGING: [(&str, &str); 8] = [
             ("cgroup", "/sys/fs/cgroup/x"),
             ("side", "server"),
             ("ignore-mark", "0x539/0xfff"),
             ("port", "80"),
             ("max-body", "1MiB"),
             ("tls", "auto"),
+            ("ztunnel", "identity"),
             ("ring-size", "1MiB"),
         ];
         // They end it.

@@ -183,7 +183,7 @@ mod tests {
         check(&libraries(&node(&good, 3), true), LESS, "3 processes");
         check(&libraries(&node(&good, 1), true), LESS, "1 process may");
         let idle = Presence::NotApplicable;
-        check(&libraries(&node(&mixed, 3), false), idle, "is false");
+        check(&libraries(&node(&mixed, 3), false), idle, "is off");
     }
 
     #[test]

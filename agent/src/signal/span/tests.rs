@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::exchange::{Exchange, Partial};
-use crate::flow::{Side, TunnelClaims, TunnelSource};
+use crate::flow::{Secured, Side, TunnelClaims, TunnelSource};
 use crate::policy::fixture;
 use crate::redact::fixture::sanitize_at;
 use crate::redact::{Config, Mode, Uninspected};
@@ -440,6 +440,10 @@ fn exchanges() -> Vec<Sanitized> {
     let peers = Arc::make_mut(&mut whole.peers);
     peers.claimed_client = Some(outer.client);
     peers.outer = Some(outer);
+    peers.secured = Some(Arc::new(Secured {
+        mtls: true,
+        peer: Some("spiffe://cluster.local/ns/n/sa/a".into()),
+    }));
     // gzip without saying so: bytes that are no text, and that nobody can search.
     let binary = || {
         fixture::exchange(
