@@ -1,7 +1,5 @@
 //! A message as every later stage sees it: a head whose parts are slices of one buffer, and a body.
 
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
-
 use bytes::Bytes;
 
 use super::Reason;
@@ -262,23 +260,6 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// A number that heads with the same parts have, and others do not: random, for as long as the
-    /// program runs.
-    #[must_use]
-    pub(crate) fn fingerprint(&self) -> u64 {
-        let mut hasher = crate::hash::shared().build_hasher();
-        let mut add = |bytes: &[u8]| bytes.hash(&mut hasher);
-        add(self.version.label().as_bytes());
-        add(self.method());
-        add(self.target());
-        add(self.host().unwrap_or_default());
-        for (name, value) in self.fields.iter() {
-            add(name);
-            add(value);
-        }
-        hasher.finish()
-    }
-
     /// The method, as it came.
     #[must_use]
     pub fn method(&self) -> &[u8] {

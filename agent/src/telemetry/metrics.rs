@@ -377,9 +377,7 @@ fn process(page: &mut Families<'_>, reading: &Reading) -> fmt::Result {
     page.gauges(
         "meshtap_stalled",
         "Whether a part of the agent has not moved for too long.",
-        reading
-            .parts
-            .iter()
+        (reading.parts.iter())
             .map(|part| ([("part", part.name.as_str())], u64::from(part.is_stalled()))),
     )?;
     page.counter(

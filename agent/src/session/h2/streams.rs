@@ -94,9 +94,8 @@ impl Streams {
     }
 
     pub(super) fn has_emitted_early(&self) -> bool {
-        self.streams
-            .values()
-            .any(|stream| stream.started().is_none())
+        let mut streams = self.streams.values();
+        streams.any(|stream| stream.started().is_none())
     }
 
     /// A header block begins a message, or ends it.
@@ -241,13 +240,11 @@ impl Streams {
         // Of a stream that began before anything was seen of it, or is over, none is of use.
         let mut unwanted = bytes.len() as u64;
         self.change(id, cx, |stream, cx| {
-            unwanted = match &mut stream.inside {
-                Some(inside) => {
-                    inside.bytes(from, bytes, now, cx);
-                    0
-                }
-                None => stream.push(from, bytes, cx.bounds.body),
-            };
+            unwanted = 0;
+            match &mut stream.inside {
+                Some(inside) => inside.bytes(from, bytes, now, cx),
+                None => unwanted = stream.push(from, bytes, cx.bounds.body),
+            }
         });
         self.unwanted[from as usize] += unwanted;
     }
