@@ -9,13 +9,13 @@
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::net::sockopt::socket_peercred;
-use rustix::process::geteuid;
+use rustix::process::{Uid, geteuid};
 
 use crate::flow::Nanos;
 
@@ -218,12 +218,39 @@ fn is_nobody(error: &io::Error) -> bool {
 }
 
 fn check_user(stream: &UnixStream) -> io::Result<()> {
-    let peer = socket_peercred(stream)?;
-    if peer.uid == geteuid() {
+    let user = peer_user(stream)?;
+    if user == geteuid() {
         return Ok(());
     }
-    let reason = format!("a process of user {} is there", peer.uid.as_raw());
+    let reason = format!("a process of user {} is there", user.as_raw());
     Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
+}
+
+/// The user at the other end. Between two pods its process id is 0, since it has none in this PID
+/// namespace: rustix's type for the same has no place for that.
+fn peer_user(stream: &UnixStream) -> io::Result<Uid> {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: 0,
+        gid: 0,
+    };
+    let mut length = libc::socklen_t::try_from(size_of_val(&peer)).unwrap_or(0);
+    // SAFETY: the kernel writes at most `length` bytes, the size of `peer`, whose fields are
+    // integers.
+    let result = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut length,
+        )
+    };
+    match result {
+        0 if usize::try_from(length) == Ok(size_of_val(&peer)) => Ok(Uid::from_raw(peer.uid)),
+        0 => Err(io::ErrorKind::InvalidData.into()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 fn line(stream: &UnixStream) -> io::Result<String> {
