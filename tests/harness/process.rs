@@ -13,7 +13,7 @@ use rustix::process::{
     set_parent_process_death_signal,
 };
 
-use crate::Bench;
+use crate::{Bench, Scratch};
 
 /// How long a server may take to listen, on a busy machine with two cores.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,6 +35,11 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `command`; what it prints goes to a file that is shown when the test fails.
     pub fn start(bench: &Bench, command: &mut Command) -> Self {
+        Self::start_in(&bench.scratch, command)
+    }
+
+    /// Likewise, without a bench.
+    pub(crate) fn start_in(scratch: &Scratch, command: &mut Command) -> Self {
         let name = PathBuf::from(command.get_program());
         let name = name
             .file_name()
@@ -42,7 +47,7 @@ impl Daemon {
             .to_string_lossy()
             .into_owned();
         let log = (0..)
-            .map(|n| bench.scratch.path().join(format!("{name}-{n}.log")))
+            .map(|n| scratch.path().join(format!("{name}-{n}.log")))
             .find(|path| !path.exists())
             .expect("a free name");
         let file = File::create(&log).expect("log file");

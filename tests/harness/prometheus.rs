@@ -2,33 +2,41 @@
 
 use std::process::Command;
 
-use meshtap_tests::{Bench, Connection, Daemon};
 use serde_json::Value;
 
-use crate::agent::until;
+use crate::{Connection, Daemon, Scratch, skip, until};
 
 /// Where it listens, in the test's own network.
 const PORT: u16 = 9090;
 
-/// A running Prometheus.
-pub(crate) struct Prometheus(#[expect(dead_code, reason = "it ends with this")] Daemon);
-
-/// There is one on this machine.
-pub(crate) fn available() -> bool {
-    let found = Command::new("prometheus").arg("--version").output().is_ok();
-    if !found {
-        meshtap_tests::skip("there is no prometheus (Debian: apt install prometheus)");
-    }
-    found
+/// A running Prometheus. The thread that asks it is in the network in which it was started.
+#[derive(Debug)]
+pub struct Prometheus {
+    daemon: Daemon,
 }
 
 impl Prometheus {
-    /// Starts it; it scrapes `target` every second, at Istio's path.
-    pub(crate) fn start(bench: &Bench, target: &str) -> Self {
-        let config = bench.scratch.write(
+    /// There is one on this machine; else the test says that it is skipped.
+    #[must_use]
+    pub fn available() -> bool {
+        let found = Command::new("prometheus").arg("--version").output().is_ok();
+        if !found {
+            skip("there is no prometheus (Debian: apt install prometheus)");
+        }
+        found
+    }
+
+    /// Starts it in the network of the calling thread; it scrapes a page (path) of `target` every
+    /// second.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(scratch: &Scratch, target: &str, path: &str) -> Self {
+        let config = scratch.write(
             "prometheus.yaml",
             format!(
-                "global: {{scrape_interval: 1s}}\nscrape_configs:\n- {{job_name: envoy-stats, metrics_path: /stats/prometheus, static_configs: [{{targets: ['{target}']}}]}}\n"
+                "global: {{scrape_interval: 1s}}\nscrape_configs:\n- {{job_name: envoy-stats, honor_labels: true, metrics_path: {path}, static_configs: [{{targets: ['{target}']}}]}}\n"
             ),
         );
         let mut command = Command::new("prometheus");
@@ -36,21 +44,25 @@ impl Prometheus {
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(
                 "--storage.tsdb.path={}",
-                bench.scratch.folder("prometheus").display()
+                scratch.folder("prometheus").display()
             ))
             .arg(format!("--web.listen-address=127.0.0.1:{PORT}"))
             .arg("--enable-feature=exemplar-storage");
-        let daemon = Daemon::start(bench, &mut command).listening(PORT);
+        let daemon = Daemon::start_in(scratch, &mut command).listening(PORT);
         until("Prometheus is ready", || {
             let response = Connection::open(([127, 0, 0, 1], PORT)).get("/-/ready");
-            (response.status == 200).then_some(())
+            response.status == 200
         });
-        Self(daemon)
+        Self { daemon }
     }
 
     /// The samples of an instant query: labels and value.
+    ///
+    /// # Panics
+    /// When it refuses the query.
     #[track_caller]
-    pub(crate) fn query(&self, query: &str) -> Vec<(Value, f64)> {
+    #[must_use]
+    pub fn query(&self, query: &str) -> Vec<(Value, f64)> {
         let data = self.get(&format!("/api/v1/query?query={}", escaped(query)));
         let samples = data["result"].as_array().expect("a list").iter();
         let value = |sample: &Value| sample["value"][1].as_str()?.parse().ok();
@@ -60,16 +72,24 @@ impl Prometheus {
     }
 
     /// The only value of an instant query; `None` while there is none.
+    ///
+    /// # Panics
+    /// When it refuses the query, or there are several.
     #[track_caller]
-    pub(crate) fn value(&self, query: &str) -> Option<f64> {
+    #[must_use]
+    pub fn value(&self, query: &str) -> Option<f64> {
         let samples = self.query(query);
         assert!(samples.len() <= 1, "{query}: {samples:?}");
         samples.first().map(|(_, value)| *value)
     }
 
     /// The exemplars of a query.
+    ///
+    /// # Panics
+    /// When it refuses the query.
     #[track_caller]
-    pub(crate) fn exemplars(&self, query: &str) -> Vec<Value> {
+    #[must_use]
+    pub fn exemplars(&self, query: &str) -> Vec<Value> {
         let end = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let end = end.expect("after 1970").as_secs() + 60;
         let range = format!("start={}&end={end}", end - 3600);
@@ -81,6 +101,12 @@ impl Prometheus {
         series
             .flat_map(|series| series["exemplars"].as_array().expect("a list").clone())
             .collect()
+    }
+
+    /// What it has printed.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.daemon.log()
     }
 
     #[track_caller]

@@ -6,5 +6,4 @@ mod apiserver;
 mod fixed_api;
 mod identity;
 mod metrics;
-mod prometheus;
 mod rules;

@@ -7,12 +7,11 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Instant;
 
-use meshtap_tests::{Bench, Connection, Daemon, figure, live};
+use meshtap_tests::{Bench, Connection, Daemon, Prometheus, figure, live};
 use serde_json::{Value, json};
 
 use crate::agent::{ADMIN, Agent, Wire, resident, uid, until};
 use crate::fixed_api::{self, FixedApi};
-use crate::prometheus::{self, Prometheus};
 
 /// A server's port.
 const PORT: u16 = 8080;
@@ -53,6 +52,12 @@ fn agent(bench: &Bench, wire: &Wire, more: &str) -> (Agent, FixedApi) {
         agent.await_watch(watch, "synced");
     }
     (agent, api)
+}
+
+/// Prometheus, scraping the agent at Istio's path.
+fn prometheus(bench: &Bench) -> Prometheus {
+    let target = format!("127.0.0.1:{ADMIN}");
+    Prometheus::start(&bench.scratch, &target, "/stats/prometheus")
 }
 
 /// nginx in the server's pod. It counts requests in its log.
@@ -151,14 +156,14 @@ const QUERIES: [&str; 23] = [
 
 #[test]
 fn the_numbers_of_wrk_at_a_real_prometheus() {
-    if !prometheus::available() {
+    if !Prometheus::available() {
         return;
     }
     live(|bench| {
         let wire = Wire::new(bench);
         let nginx = Nginx::start(bench, &wire);
         let (agent, _api) = agent(bench, &wire, "");
-        let prometheus = Prometheus::start(bench, &format!("127.0.0.1:{ADMIN}"));
+        let prometheus = prometheus(bench);
         until("Prometheus has scraped", || {
             prometheus.value("up{job=\"envoy-stats\"} == 1")
         });
@@ -215,7 +220,7 @@ fn the_numbers_of_wrk_at_a_real_prometheus() {
 
 #[test]
 fn exemplars_lead_to_spans() {
-    if !prometheus::available() {
+    if !Prometheus::available() {
         return;
     }
     live(|bench| {
@@ -224,7 +229,7 @@ fn exemplars_lead_to_spans() {
         let kubernetes = format!("kubeconfig: '{}'", api.kubeconfig.display());
         let agent = Agent::start(bench, &kubernetes, "");
         agent.await_watch("node_pods", "synced");
-        let prometheus = Prometheus::start(bench, &format!("127.0.0.1:{ADMIN}"));
+        let prometheus = prometheus(bench);
         until("Prometheus has scraped", || {
             prometheus.value("up{job=\"envoy-stats\"} == 1")
         });
@@ -398,7 +403,7 @@ fn no_client_makes_the_page_grow() {
 
 #[test]
 fn the_rules_of_the_attribute_generator() {
-    if !prometheus::available() {
+    if !Prometheus::available() {
         return;
     }
     live(|bench| {
@@ -411,7 +416,7 @@ fn the_rules_of_the_attribute_generator() {
       - {value: echo, condition: "request.url_path == '/echo' && request.method == 'POST'"}
 "#;
         let (agent, _api) = agent(bench, &wire, rules);
-        let prometheus = Prometheus::start(bench, &format!("127.0.0.1:{ADMIN}"));
+        let prometheus = prometheus(bench);
         until("Prometheus has scraped", || {
             prometheus.value("up{job=\"envoy-stats\"} == 1")
         });

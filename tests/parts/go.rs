@@ -58,6 +58,21 @@ pub(crate) fn program(module: &Module<'_>) -> Result<Option<PathBuf>> {
     })
 }
 
+/// A program of one file, built where it is not there yet. `folder` of the cache is raised when the
+/// source changes: the program is kept by it. `None`: no toolchain.
+pub(crate) fn single(folder: &str, name: &str, source: &str) -> Result<Option<PathBuf>> {
+    let folder = cache::folder(folder)?;
+    made_once(&folder.join(name), |go, partial| {
+        let file = folder.join("main.go");
+        fs::write(&file, source)?;
+        run(Command::new(go)
+            .args(["build", "-trimpath", "-o"])
+            .arg(partial)
+            .arg(&file)
+            .env("CGO_ENABLED", "0"))
+    })
+}
+
 /// Gives `program`, made by `make` when it is not there yet: one process at a time, the others wait
 /// and find it made.
 pub(crate) fn made_once(

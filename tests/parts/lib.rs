@@ -4,11 +4,13 @@
 
 pub mod cache;
 pub mod collector;
+pub mod coredns;
 pub mod etcd;
 mod go;
 pub mod grpc;
 pub mod helm;
 pub mod kubernetes;
+pub mod load;
 pub mod page;
 pub mod plain;
 pub mod ztunnel;
