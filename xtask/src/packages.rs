@@ -88,6 +88,8 @@ pub const CLUSTER: &[Program] = &[
     program("openssl", "openssl"),
     program("curl", "curl"),
     program("wrk", "wrk"),
+    program("bpftool", "bpftool"),
+    program("prometheus", "prometheus"),
 ];
 
 /// Plugins are not in `PATH`: the package, and one of its files.

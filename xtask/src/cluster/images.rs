@@ -16,6 +16,11 @@ const AGNHOST: &str = "localhost/agnhost:test";
 /// The OpenTelemetry Collector.
 const COLLECTOR: &str = "localhost/otelcol:test";
 
+/// Names of services.
+const COREDNS: &str = "localhost/coredns:test";
+/// A client that sends a fixed number of requests.
+const LOAD: &str = "localhost/load:test";
+
 /// Builds what is not the agent; archives that containerd takes.
 ///
 /// # Errors
@@ -47,6 +52,8 @@ pub fn parts(folder: &Path, programs: &Programs) -> Result<Vec<PathBuf>> {
         one(PAUSE, &programs.agnhost, r#"["/agnhost", "pause"]"#)?,
         one(AGNHOST, &programs.agnhost, r#"["/agnhost"]"#)?,
         one(COLLECTOR, &programs.collector, r#"["/otelcol"]"#)?,
+        one(COREDNS, &programs.coredns, r#"["/coredns"]"#)?,
+        one(LOAD, &programs.load, r#"["/load"]"#)?,
     ])
 }
 

@@ -9,6 +9,7 @@
 mod cgroups;
 mod control_plane;
 mod images;
+mod names;
 mod node;
 mod programs;
 mod worker;
@@ -60,6 +61,12 @@ enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run `helm` on the cluster
+    Helm {
+        /// Given to it as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// A busy machine with two cores may need this long for any one step.
@@ -84,9 +91,11 @@ pub fn run(options: &Options) -> Result<()> {
         } => test(*keep, agent.as_deref(), arguments),
         Action::Down => down(),
         Action::Kubectl { arguments } => {
-            let node = Node::running(&folder())?
-                .context("there is no cluster: `cargo xtask cluster up`")?;
-            command::run(kubectl(&node, &Programs::build()?).args(arguments))
+            command::run(kubectl(&running()?, &Programs::build()?).args(arguments))
+        }
+        Action::Helm { arguments } => {
+            let helm = Programs::build()?.helm;
+            command::run(client(&running()?, &helm).args(arguments))
         }
     }
 }
@@ -168,6 +177,7 @@ fn start(folder: &Path, programs: &Programs, agent: &Path) -> Result<Node> {
         ]));
         Ok(status.is_ok_and(|status| status == "True"))
     })?;
+    names::start(|| kubectl(&node, programs))?;
     std::fs::write(folder.join(READY), "")?;
     Ok(node)
 }
@@ -206,7 +216,8 @@ fn test(keep: bool, agent: Option<&Path>, arguments: &[String]) -> Result<()> {
         .args(["--ignored", "--test-threads", "1"])
         .args(arguments)
         .env("MESHTAP_CLUSTER", cluster.node.folder())
-        .env("MESHTAP_KUBECTL", &cluster.programs.kubectl);
+        .env("MESHTAP_KUBECTL", &cluster.programs.kubectl)
+        .env("MESHTAP_HELM", &cluster.programs.helm);
     let outcome = command::run(&mut tests);
     if !keep && !cluster.found {
         down()?;
@@ -228,14 +239,23 @@ fn down() -> Result<()> {
     Ok(())
 }
 
-/// `kubectl`, as the administrator, in the node's network.
+/// The node that runs.
+fn running() -> Result<Node> {
+    Node::running(&folder())?.context("there is no cluster: `cargo xtask cluster up`")
+}
+
 fn kubectl(node: &Node, programs: &Programs) -> Command {
-    let mut kubectl = node.network(&programs.kubectl);
-    kubectl.arg("--kubeconfig").arg(control_plane::kubeconfig(
+    client(node, &programs.kubectl)
+}
+
+/// A client of the API, as the administrator, in the node's network.
+fn client(node: &Node, program: &Path) -> Command {
+    let mut client = node.network(program);
+    client.arg("--kubeconfig").arg(control_plane::kubeconfig(
         node.folder(),
         control_plane::ADMIN,
     ));
-    kubectl
+    client
 }
 
 /// Looks until something is so; what it is reports nothing.

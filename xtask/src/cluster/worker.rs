@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::control_plane::{KUBELET, PODS, kubeconfig, words};
 use super::node::{ADDRESS, NAME, Node};
 use super::programs::Programs;
-use super::{cgroups, images, until};
+use super::{cgroups, images, names, until};
 use crate::command;
 
 /// Where containerd listens, in the node's own `/run`.
@@ -150,6 +150,9 @@ fn kubelet() -> Value {
         "imageGCHighThresholdPercent": 100,
         "oomScoreAdj": 0,
         "clusterDomain": "cluster.local",
+        "clusterDNS": [names::ADDRESS],
+        // Nothing outside of the cluster has a name in there.
+        "resolvConf": "",
         "registerNode": true,
         // Tests wait for what these report.
         "syncFrequency": "10s",
