@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use meshtap_tests::{Cluster, Connection, until};
 use serde_json::Value;
 
+use crate::chart;
 use crate::real::{Span, spans_in};
 
 const COLLECTOR: &str = include_str!("collector.yaml");
@@ -29,7 +30,15 @@ impl Shop {
     /// Everything in it, and ready; the agent with these lines in its configuration. What earlier
     /// tests sent is forgotten.
     pub(crate) fn open(configuration: &[&str]) -> Option<Self> {
+        let shop = Self::without_agent()?;
+        shop.deploy(configuration);
+        Some(shop)
+    }
+
+    /// Everything but the agent.
+    pub(crate) fn without_agent() -> Option<Self> {
         let cluster = Cluster::running()?;
+        chart::remove(&cluster);
         let folder = cluster.folder("collected");
         cluster.apply(&COLLECTOR.replace("FOLDER", folder.to_str().expect("text")));
         cluster.rolled_out("observability", "deployment/otel-collector");
@@ -41,30 +50,23 @@ impl Shop {
             cluster.rolled_out("shop", &format!("deployment/{application}"));
         }
         let output = folder.join("spans.jsonl");
-        let shop = Self {
+        Some(Self {
             cluster,
             before: fs::metadata(&output).map_or(0, |file| file.len()),
             output,
-        };
-        shop.deploy(configuration);
-        Some(shop)
+        })
     }
 
-    /// The agent as `deploy/` has it, but for where spans go and these lines of its configuration.
-    /// It sees the whole machine: unless they say otherwise, it leaves what is no pod alone.
+    /// The agent as `deploy/` has it, with these lines in its configuration. It sees the whole machine: unless they say otherwise, it leaves what is no pod alone.
     fn deploy(&self, configuration: &[&str]) {
-        // There is no DNS in this cluster.
-        let endpoint = "otel-collector.observability.svc";
-        assert!(AGENT.contains(endpoint));
-        let mut objects = AGENT.replace(endpoint, &self.address("observability", "otel-collector"));
         let section = "  config.yaml: |\n";
-        assert!(objects.contains(section));
+        assert!(AGENT.contains(section));
         let mut lines = configuration.to_vec();
         if !lines.iter().any(|line| line.starts_with("scope:")) {
             lines.push("scope: {host: false}");
         }
         let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();
-        objects = objects.replace(section, &format!("{section}{lines}"));
+        let objects = AGENT.replace(section, &format!("{section}{lines}"));
         self.cluster.apply(&objects);
         self.cluster
             .kubectl("--namespace meshtap rollout restart daemonset/meshtap");
@@ -73,6 +75,11 @@ impl Shop {
         until("the agent knows the pods", || {
             self.watch(&agent)["state"] == SYNCED
         });
+    }
+
+    /// Takes the agent of `deploy/` away.
+    pub(crate) fn undeploy(&self) {
+        self.cluster.delete(AGENT);
     }
 
     /// A service's address.

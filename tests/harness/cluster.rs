@@ -22,6 +22,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct Cluster {
     folder: PathBuf,
     kubectl: PathBuf,
+    helm: PathBuf,
     /// The process that holds the node's namespaces.
     first: Pid,
 }
@@ -34,9 +35,10 @@ impl Cluster {
     /// When what is said of it is not so.
     #[must_use]
     pub fn running() -> Option<Self> {
-        let (Some(folder), Some(kubectl)) = (
+        let (Some(folder), Some(kubectl), Some(helm)) = (
             std::env::var_os("MESHTAP_CLUSTER"),
             std::env::var_os("MESHTAP_KUBECTL"),
+            std::env::var_os("MESHTAP_HELM"),
         ) else {
             skip("there is no cluster: `cargo xtask cluster test` starts one");
             return None;
@@ -46,6 +48,7 @@ impl Cluster {
             first: process(&folder.join("node.pid")),
             folder,
             kubectl: kubectl.into(),
+            helm: helm.into(),
         })
     }
 
@@ -58,6 +61,12 @@ impl Cluster {
         let folder = self.folder.join("shared").join(name);
         fs::create_dir_all(&folder).expect("a folder of the cluster");
         folder
+    }
+
+    /// A path as the node's processes see it.
+    #[must_use]
+    pub fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.first))
     }
 
     /// The node's network: services and pods can be reached from there.
@@ -78,6 +87,21 @@ impl Cluster {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// Runs `helm` with these words in the folder of the workspace, and gives what it prints, also
+    /// when it fails.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn helm(&self, words: &[&str]) -> Output {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        self.client(&self.helm)
+            .current_dir(root)
+            .args(words)
+            .output()
+            .expect("nsenter")
+    }
+
     /// Gives the cluster these objects (YAML).
     ///
     /// # Panics
@@ -85,6 +109,17 @@ impl Cluster {
     #[track_caller]
     pub fn apply(&self, objects: &str) {
         let output = self.try_kubectl("apply -f -", objects);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+    }
+
+    /// Takes these objects (YAML) away, as far as they are there, and waits until they are.
+    ///
+    /// # Panics
+    /// When it refuses.
+    #[track_caller]
+    pub fn delete(&self, objects: &str) {
+        let output = self.try_kubectl("delete --ignore-not-found -f -", objects);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{errors}");
     }
@@ -178,12 +213,21 @@ impl Cluster {
         });
     }
 
-    fn try_kubectl(&self, words: &str, input: &str) -> Output {
+    /// A client of the API, as the administrator.
+    fn client(&self, program: &Path) -> Command {
+        let mut client = self.enter(&["--net"]);
+        client.arg(program).arg("--kubeconfig");
+        client.arg(self.folder.join("etc/admin.kubeconfig"));
+        client
+    }
+
+    /// Runs `kubectl` with these words and this input, whatever becomes of it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn try_kubectl(&self, words: &str, input: &str) -> Output {
         let mut child = self
-            .enter(&["--net"])
-            .arg(&self.kubectl)
-            .arg("--kubeconfig")
-            .arg(self.folder.join("etc/admin.kubeconfig"))
+            .client(&self.kubectl)
             .args(words.split_whitespace())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
