@@ -1,9 +1,9 @@
 //! Time that redaction takes per KB of body, by shape and size:
 //! `cargo bench -p meshtap --no-default-features --features redact --bench redact`.
 //!
-//! With `-- --instructions` it counts instructions instead, by valgrind: the same on every run. With
-//! `-- --worst` it looks for the dearest shape in every place (`-- --worst target`: in one), with `--
-//! --exchanges` at whole exchanges.
+//! With `-- --instructions` it counts instructions instead, by valgrind: the same on every run.
+//! With `-- --worst` it looks for the dearest shape in every place (`-- --worst target`: in one).
+//! With `-- --exchanges` it measures whole exchanges.
 //!
 //! Shapes are what clients and servers send, and what was made to be expensive. The best of many
 //! rounds is shown: other work on the machine only adds to it.

@@ -18,6 +18,9 @@ use crate::http::percent::hex_pair;
 /// Deepest strings within strings whose lines are looked at.
 const DEPTH: usize = 3;
 
+/// Steps that a copy takes, whatever is in it.
+const COPY: usize = 96;
+
 /// A copy of a part of a text.
 pub(super) struct Decoded {
     pub(super) text: Vec<u8>,
@@ -128,7 +131,7 @@ fn strings(
         if !is_text && memmem::find(value, br"\n").is_none() {
             continue;
         }
-        if !effort.spend(3 * value.len()) {
+        if !effort.spend(COPY + 3 * value.len()) {
             return;
         }
         let copy = Decoded::of(text, content, [b'\\'; 2], json_escape);

@@ -57,7 +57,7 @@ impl Search {
             return;
         }
         self.document(media_type, text, DEPTH, room, effort, edits);
-        edits.settle();
+        settle(edits, effort);
     }
 
     /// The same for a text of which nothing is known.
@@ -72,7 +72,7 @@ impl Search {
         if memchr(b'%', text).is_some() {
             query::scan_encoded(text, 0..text.len(), self.tools(), effort, edits);
         }
-        edits.settle();
+        settle(edits, effort);
     }
 
     /// Finds what is to be hidden in the value of a header field, as far as `look` says.
@@ -107,7 +107,7 @@ impl Search {
     ) {
         self.sieve.mark(text, &mut room.traces);
         known::scan(text, &room.traces, &self.patterns, effort, edits);
-        edits.settle();
+        settle(edits, effort);
     }
 
     /// Tokens of known issuers, and no numbers of cards: those of requests and versions are alike.
@@ -118,7 +118,7 @@ impl Search {
         self.sieve.mark(text, &mut room.traces);
         room.traces.digits.clear();
         known::scan(text, &room.traces, &self.patterns, effort, edits);
-        edits.settle();
+        settle(edits, effort);
     }
 
     fn document(
@@ -278,6 +278,18 @@ impl Search {
             self.document(b"", text, 0, room, effort, &mut found);
             edits.append(found, run.start);
         }
+    }
+}
+
+/// Puts what was found in order; nothing when the effort is spent, since then nothing of the text
+/// leaves.
+fn settle(edits: &mut Edits, effort: &mut Effort) {
+    /// Steps that a replacement takes.
+    const EDIT: usize = 48;
+    if effort.afford(EDIT * edits.as_slice().len()) {
+        edits.settle();
+    } else {
+        edits.clear();
     }
 }
 

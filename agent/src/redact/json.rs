@@ -5,6 +5,7 @@
 //! within strings stands after `2^d - 1` backslashes (RFC 8259 §7, applied `d` times), which says
 //! the quotes of one depth from those of another.
 
+mod lists;
 mod pair;
 mod quote;
 mod space;
@@ -131,7 +132,7 @@ pub(super) fn scan(
             pair::hide(&key, &value, names, effort, edits);
         }
     }
-    pair::lists(text, traces, effort, edits);
+    lists::scan(text, traces, effort, edits);
     variables::scan(text, traces, effort, edits);
 }
 

@@ -65,7 +65,7 @@ impl Members {
         // `v` belongs to `k`: elsewhere it is a version.
         let mut group = vec![level, u8::from(word.len() == 1)];
         group.extend(prefix.iter().chain(b"\0").chain(suffix));
-        effort.spend(group.len());
+        effort.spend(32 + group.len());
         self.0.push(Member { group, role });
     }
 

@@ -188,7 +188,7 @@ fn scan_decoded(
     });
     let decoded = &copy.text;
     let mut found = Edits::default();
-    effort.spend(2 * decoded.len());
+    effort.spend(64 + 4 * decoded.len());
     let mut traces = Traces::default();
     let Tools { names, sieve } = tools;
     sieve.look(decoded, names, effort, &mut traces);
@@ -369,8 +369,8 @@ mod tests {
         check(scan_form, "h=Bearer+abc1def2&x=1", "h=Bearer+*&x=1");
         check(scan_url, "/?h=Basic%20dTpwYXNz", "/?h=Basic%20*");
         for plain in [
-            "q=bearer+of+good+news",
-            "plan=Basic+monthly",
+            "q=bearer+of+good+tidings",
+            "x=Basic+monthly",
             "q=token+economy2+x",
         ] {
             check(scan_form, plain, plain);

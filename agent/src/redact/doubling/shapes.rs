@@ -1,4 +1,4 @@
-//! Shapes that are made to be slow: what the doubling tests and the bench of redaction are run with.
+//! Shapes that are made to be slow: what the doubling tests and the bench of redaction run with.
 
 pub(super) const MEDIA_TYPES: [&str; 8] = [
     "application/json",

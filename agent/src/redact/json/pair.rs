@@ -9,12 +9,12 @@ use memchr::memmem;
 
 use super::quote::{quote_at, single, slashes_at_depth, slashes_before, string};
 use super::space::{before_space, comment, is_space, skip_space};
-use super::value::{Value, push_string, scalar_end};
+use super::value::{Value, scalar_end};
 use super::{KEY, Key, is_word, key_before, quoted};
 use crate::redact::edit::{Coding, Edits};
 use crate::redact::effort::Effort;
 use crate::redact::names::{Names, Sensitivity, is_value};
-use crate::redact::sieve::{Ident, Traces};
+use crate::redact::sieve::Traces;
 
 /// Longest name that is taken for one; what is longer is a text that has the word in it.
 const NAME: usize = 128;
@@ -110,110 +110,6 @@ fn said(text: &[u8], name: &Value<'_>) -> Option<Said> {
     })
 }
 
-/// Hides the second of two strings in a list that is one of several, when the first is a secret's
-/// name: `[["authorization", "x"], …]`, and what follows an option: `["--password", "x", …]`.
-pub(super) fn lists(text: &[u8], traces: &Traces, effort: &mut Effort, edits: &mut Edits) {
-    for ident in &traces.idents {
-        if !effort.spend(16) {
-            return;
-        }
-        if let Some(value) = second_of_pair(text, ident, effort) {
-            effort.spend(value.len());
-            push_string(text, value, edits);
-        }
-    }
-}
-
-fn second_of_pair(text: &[u8], ident: &Ident, effort: &mut Effort) -> Option<Range<usize>> {
-    let open = ident.range.start.checked_sub(1)?;
-    if text.get(open) != Some(&b'"') {
-        return None;
-    }
-    let slashes = slashes_before(text, open);
-    let is_option = text.get(ident.range.clone())?.starts_with(b"--");
-    let list = before_space(text, open - slashes).checked_sub(1)?;
-    let outer = before_space(text, list).checked_sub(1);
-    let is_pair = text.get(list) == Some(&b'[')
-        && outer.is_some_and(|outer| matches!(text.get(outer), Some(b'[' | b',')));
-    let in_list = matches!(text.get(list), Some(b'[' | b','));
-    if !in_list {
-        return None;
-    }
-    let (close, depth) = quote_at(text, ident.range.end)?;
-    if slashes_at_depth(depth) != slashes {
-        return None;
-    }
-    let comma = skip_space(text, close + 1);
-    if text.get(comma) != Some(&b',') {
-        return None;
-    }
-    let (quote, depth) = quote_at(text, skip_space(text, comma + 1))?;
-    let value = string(text, quote + 1, depth);
-    let end = skip_space(text, value.end + slashes + 1);
-    if !is_pair && !is_option {
-        let name = text.get(ident.range.clone())?;
-        let is_item = matches!(text.get(end), Some(b',' | b']') | None);
-        let least = match is_item {
-            true => is_credential(name, text.get(value.clone())?)?,
-            false => return None,
-        };
-        let before = names_before(text, open - slashes, effort)?;
-        return (before % 2 == 0 && before >= least).then_some(value);
-    }
-    if is_option {
-        let is_value = text.get(value.start) != Some(&b'-') && text.get(end) != Some(&b':');
-        return is_value.then_some(value);
-    }
-    // Cut, it may still be one.
-    matches!(text.get(end), Some(b']') | None).then_some(value)
-}
-
-/// In a list of names and values in turns, as of raw headers, this is a value and no name that
-/// follows a name, when so many strings at least stand before it.
-fn is_credential(name: &[u8], value: &[u8]) -> Option<usize> {
-    const LEAST: usize = 8;
-    let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
-    if is(b"cookie") || is(b"set-cookie") {
-        return memchr::memchr(b'=', value).map(|_| 0);
-    }
-    if is(b"authorization") || is(b"proxy-authorization") {
-        return memchr::memchr(b' ', value).map(|_| 0);
-    }
-    // Words of a name change into numbers and back once at most: `address1`, `sha256sum`.
-    let kinds = value.iter().map(u8::is_ascii_digit);
-    let changes = kinds.clone().zip(kinds.skip(1));
-    let changes = changes.filter(|(one, next)| one != next);
-    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"_-.+/=~".contains(b);
-    let is_mixed = value.len() >= LEAST && changes.count() > 2 && value.iter().all(is_plain);
-    is_mixed.then_some(2)
-}
-
-/// Strings that stand before the one at `quote` in its list, when nothing else does.
-fn names_before(text: &[u8], quote: usize, effort: &mut Effort) -> Option<usize> {
-    const MOST: usize = 64;
-    const FAR: usize = 4096;
-    let start = quote.saturating_sub(FAR);
-    let (mut at, mut count) = (quote, 0);
-    while at > start && count < MOST {
-        let end = before_space(text, at);
-        match text.get(end.checked_sub(1)?)? {
-            b'[' => return Some(count),
-            b',' => {}
-            _ => return None,
-        }
-        let close = before_space(text, end - 1);
-        let inner = text.get(start..close)?.strip_suffix(b"\"")?;
-        let slashes = slashes_before(inner, inner.len());
-        let open = memchr::memrchr(b'"', inner.get(..inner.len() - slashes)?)?;
-        if !effort.spend(8 + (at - start - open) / 4) {
-            return None;
-        }
-        at = start + open - slashes.min(open);
-        count += 1;
-    }
-    None
-}
-
 /// A look for the value around a name.
 struct Search<'a> {
     text: &'a [u8],
@@ -234,7 +130,7 @@ impl Search<'_> {
             let Some((key, colon)) = key_at(text, at) else {
                 return;
             };
-            if !effort.spend(8 + (colon - at) / 4) {
+            if !effort.spend(24 + (colon - at) / 4) {
                 return;
             }
             if key.quoted && key.slashes != self.slashes || key.text == self.label {
@@ -285,7 +181,7 @@ impl Search<'_> {
             let Some(key) = key_before(text, colon - 1, effort) else {
                 return;
             };
-            if key.text == self.label || !effort.spend(8 + (at - key.start) / 4) {
+            if key.text == self.label || !effort.spend(24 + (at - key.start) / 4) {
                 return;
             }
             if is_value(key.text) {
@@ -349,7 +245,8 @@ impl Search<'_> {
                 b'"' => at = self.string_before(at, effort)?,
                 _ => at -= 1,
             }
-            if !effort.spend(1 + (before - at) / 8) {
+            let string = if before - at > 1 { 8 } else { 1 };
+            if !effort.spend(string + (before - at) / 8) {
                 return None;
             }
         }
@@ -427,7 +324,8 @@ fn end(text: &[u8], start: usize, limit: usize, effort: &mut Effort) -> Option<u
                 at = if end > at { end } else { at + 1 };
             }
         }
-        if !effort.spend(1 + (at - before) / 4) {
+        let string = if at - before > 1 { 8 } else { 1 };
+        if !effort.spend(string + (at - before) / 4) {
             return None;
         }
         if open == 0 {

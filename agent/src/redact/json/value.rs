@@ -134,7 +134,9 @@ impl Value<'_> {
                 }
             }
             at = at.max(before + 1);
-            if !effort.spend(at - before) {
+            // A string is looked for, and noted.
+            let noted = if at > before + 1 { 8 } else { 0 };
+            if !effort.spend(at - before + noted) {
                 return text.len();
             }
         }

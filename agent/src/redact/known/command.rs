@@ -23,7 +23,7 @@ enum Argument {
 }
 
 /// Programs, by how their names begin, and their options. Those with a long name are found by that.
-const COMMANDS: [(&[u8], &[(&[u8], Argument)]); 10] = [
+static COMMANDS: [(&[u8], &[(&[u8], Argument)]); 10] = [
     (
         b"curl",
         &[
@@ -45,7 +45,7 @@ const COMMANDS: [(&[u8], &[(&[u8], Argument)]); 10] = [
 ];
 
 /// The same command of another program.
-const SAME: [(&[u8], &[u8]); 1] = [(b"podman login", b"docker login")];
+static SAME: [(&[u8], &[u8]); 1] = [(b"podman login", b"docker login")];
 
 /// Of `ldap…`, the program that sets a password: others have these options for something else.
 const SETS_PASSWORD: &[u8] = b"ldappasswd";
@@ -62,33 +62,10 @@ pub(super) fn scan(
 ) -> Option<usize> {
     let rest = text.get(at..)?;
     let rest = rest.get(..LONGEST).unwrap_or(rest);
-    if !matches!(
-        rest.get(1),
-        Some(b'u' | b'y' | b'a' | b's' | b'e' | b'd' | b'q' | b'o' | b'm')
-    ) {
-        return None;
-    }
-    let same = SAME.iter().find(|(name, _)| rest.starts_with(name));
-    let found = same.map_or(rest, |(_, known)| known);
-    let (name, options) = COMMANDS.iter().find(|(name, _)| found.starts_with(name))?;
-    let is_of_name = |b: &u8| b.is_ascii_lowercase() || matches!(b, b'-' | b'_');
-    let len = name.len()
-        + rest
-            .get(name.len()..)?
-            .iter()
-            .take_while(|b| is_of_name(b))
-            .count();
+    let (options, len) = command(rest)?;
     if rest.get(len) != Some(&b' ') || !begins(text, at) {
         return None;
     }
-    let sets = rest.starts_with(SETS_PASSWORD);
-    let options = options.get(
-        ..if *name == b"ldap" && !sets {
-            1
-        } else {
-            options.len()
-        },
-    )?;
     let mut words = Words {
         text: rest,
         at: len,
@@ -117,6 +94,26 @@ pub(super) fn scan(
     }
     effort.spend(words.at);
     Some(at + words.at)
+}
+
+/// The options of the command that a text begins with, and the length of its name.
+fn command(rest: &[u8]) -> Option<(&'static [(&'static [u8], Argument)], usize)> {
+    // Most places are other tokens.
+    if !matches!(
+        rest.get(1),
+        Some(b'u' | b'y' | b'a' | b's' | b'e' | b'd' | b'q' | b'o' | b'm')
+    ) {
+        return None;
+    }
+    let same = SAME.iter().find(|(name, _)| rest.starts_with(name));
+    let found = same.map_or(rest, |(_, known)| known);
+    let (name, options) = COMMANDS.iter().find(|(name, _)| found.starts_with(name))?;
+    let is_of_name = |b: &&u8| b.is_ascii_lowercase() || matches!(**b, b'-' | b'_');
+    let after = rest.get(name.len()..)?;
+    let len = name.len() + after.iter().take_while(is_of_name).count();
+    let is_other = *name == b"ldap" && !rest.starts_with(SETS_PASSWORD);
+    let known = if is_other { 1 } else { options.len() };
+    Some((options.get(..known)?, len))
 }
 
 /// Hides what is secret of an argument, whose place is counted from `at`.
