@@ -85,7 +85,7 @@ pub enum Dropped {
     /// A response whose request was never seen (mid-stream, or the request fell into a gap).
     ResponseOnly,
     /// What may be a request came where that cannot be known for certain.
-    PairingLost,
+    Uncertain,
     /// Missing bytes inside a request's head, before it says what is requested.
     GapInHead,
     /// A request's head over the size limit, which does not say what is requested.
@@ -105,7 +105,7 @@ impl Dropped {
     /// Every reason, in order.
     pub const ALL: [Self; 8] = [
         Self::ResponseOnly,
-        Self::PairingLost,
+        Self::Uncertain,
         Self::GapInHead,
         Self::HeadTooLarge,
         Self::Malformed,
@@ -119,7 +119,7 @@ impl Dropped {
     pub const fn label(self) -> &'static str {
         match self {
             Self::ResponseOnly => "response_only",
-            Self::PairingLost => "pairing_lost",
+            Self::Uncertain => "uncertain",
             Self::GapInHead => "gap_in_head",
             Self::HeadTooLarge => "head_too_large",
             Self::Malformed => "malformed",

@@ -109,7 +109,7 @@ pub struct Stats {
     /// Times that frames of HTTP/2 were found again after bytes were missing.
     pub http2_resynced: u64,
     /// HTTP/2 connections dropped because the frames of a direction were not found again.
-    pub http2_lost: u64,
+    pub http2_dropped: u64,
     /// HTTP/2 connections with a frame that breaks the protocol.
     pub http2_broken: u64,
     /// Header blocks of HTTP/2 that cannot be decoded; index by `hpack::Error as usize`.

@@ -136,7 +136,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
         tls,
         http2: connections_http2,
         http2_resynced,
-        http2_lost,
+        http2_dropped,
         http2_broken,
         hpack_errors,
         pre_accept_dropped,
@@ -176,7 +176,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
     }
     http2(
         page,
-        (connections_http2, http2_resynced, http2_lost, http2_broken),
+        (connections_http2, http2_resynced, http2_dropped, http2_broken),
         hpack_errors,
     )?;
     self::identities(page, *identities, *ambiguous_identities)?;
@@ -211,7 +211,7 @@ fn http2(
             resynced,
         ),
         (
-            "http2_lost_connections",
+            "http2_dropped_connections",
             "HTTP/2 connections dropped because frames were not found again after missing bytes.",
             lost,
         ),

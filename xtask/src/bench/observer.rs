@@ -273,7 +273,7 @@ mod tests {
         let json = serde_json::json!({
             "cpu_ns": 5000,
             "ledger": {"started": 30, "emitted_complete": 10, "partial": {"gap": 2, "max_age": 0},
-                "dropped": {"folded": 15, "pairing_lost": 3}, "in_flight": 0},
+                "dropped": {"folded": 15, "uncertain": 3}, "in_flight": 0},
             "delivery": {"shown": 11, "output_full": 1},
             "kernel_drops": {"ring_full": {"segments": 4, "bytes": 4000}, "budget": {"segments": 0, "bytes": 0}},
         });
@@ -290,7 +290,7 @@ mod tests {
             [
                 ("kernel:ring_full", 4),
                 ("output_full", 1),
-                ("pairing_lost", 3),
+                ("uncertain", 3),
                 ("partial:gap", 2)
             ]
         );

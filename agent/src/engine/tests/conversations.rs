@@ -218,7 +218,7 @@ fn expectations_that_are_refused() {
         &[
             "POST /a \"\"/0+ -> 417 \"\" !request_cut",
             "GET /c \"\" -> 200 \"\"",
-            "lost pairing_lost 1",
+            "lost uncertain 1",
         ],
     );
     // A body that only its length separates from what follows.
@@ -334,7 +334,7 @@ fn early_bytes_of_a_refused_tunnel() {
     );
     check(
         &[&long, refused],
-        &["CONNECT h:1 \"\" -> 404 \"\"", "lost pairing_lost 1"],
+        &["CONNECT h:1 \"\" -> 404 \"\"", "lost uncertain 1"],
     );
 }
 

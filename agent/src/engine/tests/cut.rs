@@ -101,7 +101,7 @@ fn interim_responses_that_a_snap_length_cuts() {
     let second = "GET /b \"\" -> 200 \"\"/0+ !gap_in_head";
     check(&script, 20, false, &[first, second]);
     // What was picked up is not known to be all that was requested.
-    check(&script, 20, true, &[second, "lost pairing_lost 1"]);
+    check(&script, 20, true, &[second, "lost uncertain 1"]);
 }
 
 /// What may be the first half of another protocol's line is no request.

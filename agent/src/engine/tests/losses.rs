@@ -458,7 +458,7 @@ fn where_a_request_ends_that_recipients_end_in_different_places() {
                 GET_B,
                 B,
             ],
-            &[&body, "GET /b \"\" -> 200 \"b\"", "lost pairing_lost 1"],
+            &[&body, "GET /b \"\" -> 200 \"b\"", "lost uncertain 1"],
         );
         let both = format!("{head}{rest}GET /c HTTP/1.1\r\n\r\nGET /d HTTP/1.1\r\n\r\n");
         let refused = "< HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n";
@@ -475,7 +475,7 @@ fn where_a_request_ends_that_recipients_end_in_different_places() {
         );
         // One response too few, and what its server could not read.
         for end in [&[A, B][..], &[A, B, refused], &[A, B, "<fin"]] {
-            check(&[&[&*both], end].concat(), &[&body, "lost pairing_lost 2"]);
+            check(&[&[&*both], end].concat(), &[&body, "lost uncertain 2"]);
         }
         check(
             &[&both, A, B, GET_B, B, GET_C, C],
@@ -483,7 +483,7 @@ fn where_a_request_ends_that_recipients_end_in_different_places() {
                 &body,
                 "GET /b \"\" -> 200 \"b\"",
                 "GET /c \"\" -> 200 \"c\"",
-                "lost pairing_lost 2",
+                "lost uncertain 2",
             ],
         );
         // The client waits for each response: where its requests begin is known.

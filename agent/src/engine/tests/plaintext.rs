@@ -108,7 +108,7 @@ fn picked_up_in_the_middle() {
             (CLIENT, GET_A, 0),
             (SERVER, A, 0),
         ],
-        &["GET /a \"\" -> 200 \"a\"", "lost pairing_lost 2"],
+        &["GET /a \"\" -> 200 \"a\"", "lost uncertain 2"],
     );
     // The middle of a body, in two ranges.
     late(

@@ -97,7 +97,7 @@ impl H1 {
             return false;
         }
         cx.ledger.start();
-        cx.drop_with(Dropped::PairingLost);
+        cx.drop_with(Dropped::Uncertain);
         self.owed += 1;
         self.requests_lost();
         true
@@ -143,12 +143,12 @@ impl H1 {
             .iter_mut()
             .chain(self.in_flight.iter_mut().skip(first))
         {
-            exchange.drop_with(Dropped::PairingLost, &mut emitter);
+            exchange.drop_with(Dropped::Uncertain, &mut emitter);
             self.owed += 1;
         }
         self.in_flight.truncate(first);
         self.held = self.in_flight.iter().map(InFlight::memory).sum();
-        self.head_cut(Dropped::PairingLost, cx);
+        self.head_cut(Dropped::Uncertain, cx);
         self.started = None;
         // What looked like more than one request in flight was none.
         self.pairing = doubt.pairing;

@@ -35,7 +35,7 @@ impl H1 {
     pub(super) fn ambiguous(&mut self, now: Nanos, cx: &mut Context<'_>) {
         self.request_cut(now, cx);
         cx.ledger.start();
-        cx.drop_with(Dropped::PairingLost);
+        cx.drop_with(Dropped::Uncertain);
         self.owed += 1;
         self.requests_lost();
     }

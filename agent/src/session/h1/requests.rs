@@ -205,7 +205,7 @@ impl H1 {
         if self.started_exchanges().count() - usize::from(first) >= cx.limits.pipeline {
             if exchange.doubted {
                 self.refute(now, cx);
-                exchange.drop_with(Dropped::PairingLost, &mut cx.emitter(&self.peers));
+                exchange.drop_with(Dropped::Uncertain, &mut cx.emitter(&self.peers));
                 return;
             }
             if self.make_room(now, cx) {

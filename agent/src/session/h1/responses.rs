@@ -228,7 +228,7 @@ impl H1 {
         if early.gap(0).is_some() {
             // They were not kept whole.
             cx.ledger.start();
-            cx.drop_with(Dropped::PairingLost);
+            cx.drop_with(Dropped::Uncertain);
             self.requests_lost();
         } else if let Some(mut chunk) = early.chunk() {
             self.request_bytes(&mut chunk, cx);
@@ -250,7 +250,7 @@ impl H1 {
         if let Some(started) = self.started.take()
             && started.counted
         {
-            cx.drop_with(Dropped::PairingLost);
+            cx.drop_with(Dropped::Uncertain);
         }
         let claims = self.in_flight.front().map(InFlight::claims);
         let upgraded = self

@@ -17,7 +17,7 @@ impl H1 {
         self.misjoined(chunk.time, cx);
         if is_plain_request(classify(chunk.bytes), chunk.bytes) {
             cx.ledger.start();
-            cx.drop_with(Dropped::PairingLost);
+            cx.drop_with(Dropped::Uncertain);
             self.owed += 1;
         }
     }
@@ -29,7 +29,7 @@ impl H1 {
         if let Some(started) = self.started.take()
             && started.counted
         {
-            cx.drop_with(Dropped::PairingLost);
+            cx.drop_with(Dropped::Uncertain);
             self.owed += 1;
         }
         self.pickup = Pickup::Certain;
@@ -46,7 +46,7 @@ impl H1 {
             return;
         }
         for mut exchange in std::mem::take(&mut self.in_flight) {
-            exchange.drop_with(Dropped::PairingLost, &mut cx.emitter(&self.peers));
+            exchange.drop_with(Dropped::Uncertain, &mut cx.emitter(&self.peers));
             self.owed += 1;
         }
         self.held = 0;

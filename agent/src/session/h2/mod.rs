@@ -295,7 +295,7 @@ impl Act<'_> {
             Received::Setting(_) => {}
             Received::Unread(len) => cx.stats.unread_bytes += len,
             Received::Found => cx.stats.http2_resynced += 1,
-            Received::Lost => cx.stats.http2_lost += 1,
+            Received::Lost => cx.stats.http2_dropped += 1,
             Received::Broken => return true,
         }
         false
