@@ -7,4 +7,3 @@ mod guard;
 mod hbone;
 mod libssl;
 mod overload;
-mod ztunnel;

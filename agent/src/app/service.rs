@@ -36,7 +36,7 @@ use super::tap::processes;
 use super::totals::RunTotals;
 use super::worker::{RuntimeConfig, RuntimeConfigs, Worker};
 use super::{Failure, configure, programs};
-use crate::capture::kernel::{self, Capture, HookStatus, TlsLibraries, TlsSection, ZtunnelMode};
+use crate::capture::kernel::{self, Capture, HookStatus};
 use crate::capture::tls::discover::Programs;
 use crate::cli::RunArgs;
 use crate::config::Config;
