@@ -13,5 +13,6 @@ pub mod kubernetes;
 pub mod load;
 pub mod page;
 pub mod plain;
+pub mod ztunnel;
 
 pub use go::NO_TOOLCHAIN;

@@ -7,3 +7,4 @@ mod guard;
 mod hbone;
 mod libssl;
 mod overload;
+mod ztunnel;

@@ -224,3 +224,24 @@ fn addresses(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_aws_lc() {
+        let check = |name: &str, expected| {
+            assert_eq!(aead_role(name.as_bytes()), expected, "{name}");
+        };
+        check(
+            "aws_lc_0_22_0_EVP_AEAD_CTX_open_gather",
+            Some(Role::AeadOpen),
+        );
+        check("aws_lc_0_47_0_EVP_AEAD_CTX_seal", Some(Role::AeadSeal));
+        check("aws_lc_fips_0_13_7_EVP_AEAD_CTX_zero", Some(Role::AeadNew));
+        check("aws_lc_0_47_0_EVP_AEAD_CTX_seal_scatter", None);
+        check("aws_lc_x_EVP_AEAD_CTX_seal", None);
+        check("EVP_AEAD_CTX_seal", None);
+    }
+}
