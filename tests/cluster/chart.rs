@@ -26,8 +26,9 @@ pub(crate) fn helm(cluster: &Cluster, words: &[&str]) -> String {
     said
 }
 
-/// Installs the chart in the place of the agent of `deploy/`: the ambient variant with these values,
-/// and nothing of this machine that is no pod. When this returns, the agent knows the cluster.
+/// Installs the chart in the place of the agent of `deploy/`: the ambient variant with these
+/// values, and nothing of this machine that is no pod. When this returns, the agent knows the
+/// cluster.
 pub(crate) fn install(shop: &Shop, values: &[&str]) {
     shop.undeploy();
     let variant = format!("{CHART}/variants/ambient.yaml");

@@ -57,7 +57,8 @@ impl Shop {
         })
     }
 
-    /// The agent as `deploy/` has it, with these lines in its configuration. It sees the whole machine: unless they say otherwise, it leaves what is no pod alone.
+    /// The agent as `deploy/` has it, with these lines in its configuration. It sees the whole
+    /// machine: unless they say otherwise, it leaves what is no pod alone.
     fn deploy(&self, configuration: &[&str]) {
         let section = "  config.yaml: |\n";
         assert!(AGENT.contains(section));

@@ -9,8 +9,8 @@ use crate::go::{self, Module};
 /// The release, one of the line that goes with Kubernetes 1.34.
 pub const VERSION: &str = "1.12.4";
 
-/// The program, built where it is not there yet (three minutes). `None`: there is no Go toolchain to
-/// build it with.
+/// The program, built where it is not there yet (three minutes). `None`: there is no Go toolchain
+/// to build it with.
 ///
 /// # Errors
 /// When it does not build.

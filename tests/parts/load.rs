@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use crate::go;
 
-/// The program, built where it is not there yet; `load/main.go` says what it takes. `None`: there is
-/// no Go toolchain.
+/// The program, built where it is not there yet; `load/main.go` says what it takes. `None`: there
+/// is no Go toolchain.
 ///
 /// # Errors
 /// When it does not build.
