@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::quote::{quote_at, single, slashes_at_depth, slashes_before, string};
+use super::quote::{quote_at, single, slashes_at_depth, string};
 use super::space::{before_space, comment, is_space, skip_space};
 use super::value::{Value, scalar_end};
 use super::{KEY, Key, is_word, key_before, quoted};

@@ -135,8 +135,7 @@ impl Value<'_> {
             }
             at = at.max(before + 1);
             // A string is looked for, and noted.
-            let noted = if at > before + 1 { 8 } else { 0 };
-            if !effort.spend(at - before + noted) {
+            if !effort.spend(at - before + 8 * usize::from(at > before + 1)) {
                 return text.len();
             }
         }

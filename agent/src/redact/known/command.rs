@@ -22,8 +22,11 @@ enum Argument {
     After(u8),
 }
 
+/// An option, and how it has its secret.
+type Secret = (&'static [u8], Argument);
+
 /// Programs, by how their names begin, and their options. Those with a long name are found by that.
-static COMMANDS: [(&[u8], &[(&[u8], Argument)]); 10] = [
+static COMMANDS: [(&[u8], &[Secret]); 10] = [
     (
         b"curl",
         &[
@@ -71,7 +74,7 @@ pub(super) fn scan(
         at: len,
     };
     let mut awaited = None;
-    while let Some(word) = words.next() {
+    for word in words.by_ref() {
         let content = rest.get(word.clone()).unwrap_or_default();
         if let Some(argument) = awaited.take() {
             hide(text, at, word, argument, edits);
@@ -97,7 +100,7 @@ pub(super) fn scan(
 }
 
 /// The options of the command that a text begins with, and the length of its name.
-fn command(rest: &[u8]) -> Option<(&'static [(&'static [u8], Argument)], usize)> {
+fn command(rest: &[u8]) -> Option<(&'static [Secret], usize)> {
     // Most places are other tokens.
     if !matches!(
         rest.get(1),
