@@ -184,14 +184,12 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
 }
 
 fn identities(page: &mut Families<'_>, proved: u64, ambiguous: u64) -> fmt::Result {
-    page.counters(
-        "meshtap_identities",
-        "Exchanges of which ztunnel shows how they are secured, or may.",
-        [
-            ([("result", "proved")], proved),
-            ([("result", "ambiguous")], ambiguous),
-        ],
-    )
+    let help = "Exchanges of which ztunnel shows how they are secured, or may.";
+    let samples = [
+        ([("result", "proved")], proved),
+        ([("result", "ambiguous")], ambiguous),
+    ];
+    page.counters("meshtap_identities", help, samples)
 }
 
 fn http2(
