@@ -134,7 +134,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
         connections,
         not_http,
         tls,
-        http2: connections_http2,
+        http2: all,
         http2_resynced,
         http2_dropped,
         http2_broken,
@@ -176,7 +176,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
     }
     http2(
         page,
-        (connections_http2, http2_resynced, http2_dropped, http2_broken),
+        (all, http2_resynced, http2_dropped, http2_broken),
         hpack_errors,
     )?;
     self::identities(page, *identities, *ambiguous_identities)?;
