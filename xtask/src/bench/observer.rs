@@ -290,8 +290,8 @@ mod tests {
             [
                 ("kernel:ring_full", 4),
                 ("output_full", 1),
-                ("uncertain", 3),
-                ("partial:gap", 2)
+                ("partial:gap", 2),
+                ("uncertain", 3)
             ]
         );
     }
