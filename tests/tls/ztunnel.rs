@@ -235,6 +235,7 @@ fn nothing_is_emitted_twice() {
 /// Sessions that are older than the agent: nothing is known of their ends, and what is in them is
 /// read once it is known whose it is.
 #[test]
+#[ignore = "sessions that are older than the agent are not read: see CHANGELOG"]
 fn started_in_the_middle() {
     live(|bench| {
         let mesh = Mesh::start(bench, false);
