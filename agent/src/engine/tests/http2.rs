@@ -974,6 +974,72 @@ fn the_hook_hears_whether_a_frame_begins_where_it_guessed() {
     assert_eq!(guessed(5000, 500), None);
 }
 
+/// Trailers of which the name or the value is unknown: the exchange says that something is.
+#[test]
+fn unknown_trailers_are_marked() {
+    let from_client = [
+        (CLIENT, post(3, "/a")),
+        (CLIENT, headers(3, END_STREAM, &["#65"])),
+        (SERVER, status(3, END_STREAM, "200")),
+    ];
+    let from_server = [
+        (CLIENT, get(3, "/a")),
+        (SERVER, status(3, 0, "200")),
+        (SERVER, data(3, 0, "x")),
+        (SERVER, headers(3, END_STREAM, &["#63"])),
+    ];
+    for segments in [&from_client[..], &from_server] {
+        let run = mid_stream(
+            &[(CLIENT, get(1, "/")), (SERVER, status(1, 0, "200"))],
+            segments,
+        );
+        let [exchange] = &run.output.exchanges[..] else {
+            panic!("{:?}", story(&run));
+        };
+        assert_eq!(exchange.partial, Some(Partial::Hpack));
+    }
+}
+
+/// A head of which the status is unknown was an interim one when another with a status comes.
+#[test]
+fn an_unknown_interim_response() {
+    let segments = [
+        (CLIENT, get(3, "/a")),
+        (SERVER, headers(3, 0, &["#63", "link=x"])),
+        (SERVER, headers(3, 0, &[":status=200", "real=1"])),
+        (SERVER, data(3, END_STREAM, "x")),
+    ];
+    let run = mid_stream(
+        &[(CLIENT, get(1, "/")), (SERVER, status(1, 0, "200"))],
+        &segments,
+    );
+    let [exchange] = &run.output.exchanges[..] else {
+        panic!("{:?}", story(&run));
+    };
+    let response = exchange.response.as_ref().expect("a response");
+    assert_eq!((response.head.status, exchange.interim.count), (200, 1));
+    assert_eq!(response.head.fields.get("real"), Some(&b"1"[..]));
+    assert!(response.body.trailers.is_none());
+    assert_eq!(exchange.partial, Some(Partial::Hpack));
+}
+
+/// Frames of 16 KiB, in segments that hold one or two of them: they are found.
+#[test]
+fn large_frames_are_found_mid_stream() {
+    let frames = data(1, 0, &"x".repeat(16_384)).repeat(8);
+    let mut segments: Vec<_> = (frames[5000..].chunks(24_000))
+        .map(|bytes| (SERVER, bytes.to_vec()))
+        .collect();
+    segments.push((CLIENT, get(3, "/a")));
+    segments.push((SERVER, status(3, END_STREAM, "200")));
+    let run = mid_stream(
+        &[(CLIENT, get(1, "/")), (SERVER, frames[..5000].to_vec())],
+        &segments,
+    );
+    assert_eq!(run.output.exchanges.len(), 1, "{:?}", story(&run));
+    assert_eq!(run.output.exchanges[0].partial, None);
+}
+
 /// While a download goes on that began before the agent did, the hook hears again and again where a
 /// frame begins: nothing of it is of use.
 #[test]

@@ -140,7 +140,7 @@ impl Streams {
             // Trailers of a request that was not seen.
             (Peer::Client, false) => return,
             (Peer::Client, true) => {
-                self.change(id, cx, |stream, _| stream.trailers(from, head.trailers()));
+                self.change(id, cx, |stream, _| stream.trailers(from, head, undecoded));
             }
             (Peer::Server, true) => self.response(id, head, undecoded, now, origin, cx),
         }

@@ -5,7 +5,8 @@ use super::{Flags, HEADER_LEN, Header, Kind};
 /// Headers in a row, each where the one before it says, that are believed. The chance that random
 /// bytes look like one is less than one in 2^16 (length, kind, flags and stream must fit), so four
 /// are proof; fewer are where the last one ends just where the bytes do, because a sender hands
-/// whole frames to its socket.
+/// whole frames to its socket. So are two of DATA that are the same, length and stream: a segment
+/// holds few large frames.
 const CHAIN: usize = 4;
 
 /// Where frames begin in the bytes of a segment, if a chain of headers shows it. `max_stream`: no
@@ -16,8 +17,12 @@ pub fn find(bytes: &[u8], max_size: u32, max_stream: u32) -> Option<usize> {
     (0..bytes.len()).find(|at| is_chain(bytes, *at, enough(*at), max_size, max_stream))
 }
 
-/// A chain of headers begins at `at`: of four, or of `enough` if it ends with the bytes.
+/// A chain of headers begins at `at`: of four, of `enough` if it ends with the bytes, or of two of
+/// DATA that are the same.
 fn is_chain(bytes: &[u8], mut at: usize, enough: usize, max_size: u32, max_stream: u32) -> bool {
+    /// A shorter payload may be what is guessed at: frames in a row with the same bytes.
+    const LARGE: u32 = 1024;
+    let mut before = None;
     for count in 0..CHAIN {
         if at == bytes.len() {
             return count >= enough;
@@ -29,9 +34,13 @@ fn is_chain(bytes: &[u8], mut at: usize, enough: usize, max_size: u32, max_strea
         if header[5] & 0x80 != 0 {
             return false;
         }
+        let same = before.replace(header) == Some(header);
         let header = Header::parse(header);
         if !is_plausible(&header, max_size, max_stream) {
             return false;
+        }
+        if same && header.kind == Kind::Data && header.length >= LARGE {
+            return true;
         }
         let Ok(length) = usize::try_from(header.length) else {
             return false;

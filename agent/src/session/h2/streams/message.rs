@@ -153,8 +153,8 @@ impl Stream {
         if self.request.is_none() {
             return Connect::No;
         }
-        if self.response.is_some() {
-            self.trailers(Peer::Server, head.trailers());
+        if self.response.is_some() && !self.was_interim(&head) {
+            self.trailers(Peer::Server, head, undecoded);
             return Connect::No;
         }
         if head.is_too_large() {
@@ -190,10 +190,34 @@ impl Stream {
         }
     }
 
-    pub(super) fn trailers(&mut self, from: Peer, fields: Fields) {
-        if self.request.is_some() && !fields.is_empty() {
+    pub(super) fn trailers(&mut self, from: Peer, head: HeadBuilder, undecoded: bool) {
+        if self.request.is_none() {
+            return;
+        }
+        if head.is_too_large() {
+            self.lacks(Partial::HeadTooLarge);
+        }
+        if undecoded || head.has_unknown() {
+            self.lacks(Partial::Hpack);
+        }
+        let fields = head.trailers();
+        if !fields.is_empty() {
             self.trailers[from as usize] = Some(Box::new(fields));
         }
+    }
+
+    /// A head with a status comes: one before it whose status is unknown was that of an interim
+    /// response (RFC 9113 §8.1), and there is no other yet.
+    fn was_interim(&mut self, head: &HeadBuilder) -> bool {
+        let is_unknown = |earlier: &mut Response| earlier.head.unknown.contains(Unknown::STATUS);
+        if head.is_trailers() {
+            return false;
+        }
+        let Some(earlier) = self.response.take_if(is_unknown) else {
+            return false;
+        };
+        self.interim.push(earlier.head);
+        true
     }
 
     /// ztunnel's streams are tunnels: one is, too, of which neither a method nor a path is known.
