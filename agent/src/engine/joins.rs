@@ -32,7 +32,7 @@ const LONGEST_WAY: Nanos = 10_000_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Joins {
     /// By their heads.
-    requests: HashMap<u64, Vec<Request>, crate::hash::Keyed>,
+    requests: HashMap<u64, VecDeque<Request>, crate::hash::Keyed>,
     /// When each came, and its head.
     order: VecDeque<(Nanos, u64)>,
 }
@@ -50,7 +50,7 @@ impl Joins {
         for start in starts.drain(..) {
             self.order.push_back((start.began, start.head));
             let requests = self.requests.entry(start.head).or_default();
-            requests.push(Request {
+            requests.push_back(Request {
                 start,
                 is_taken: false,
             });
@@ -60,9 +60,7 @@ impl Joins {
         {
             // In a list, too, the oldest is the first.
             if let Some(requests) = self.requests.get_mut(head) {
-                if !requests.is_empty() {
-                    requests.remove(0);
-                }
+                requests.pop_front();
                 if requests.is_empty() {
                     self.requests.remove(head);
                 }
@@ -149,7 +147,7 @@ impl Joins {
     }
 
     /// Where an exchange began, and every request with the same head.
-    fn of(&mut self, exchange: &Exchange) -> Option<(&mut Vec<Request>, Own)> {
+    fn of(&mut self, exchange: &Exchange) -> Option<(&mut VecDeque<Request>, Own)> {
         let head = exchange.request.head.fingerprint();
         let requests = self.requests.get_mut(&head)?;
         let own = requests.iter().find(|request| {
