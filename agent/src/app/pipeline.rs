@@ -183,7 +183,11 @@ impl Emitted {
         }
         // Room for as many again: it does not grow step by step, and move what is in it.
         let next = Vec::with_capacity(exchanges.len());
-        let exchanges = mem::replace(exchanges, next);
+        let mut exchanges = mem::replace(exchanges, next);
+        if exchanges.len() < exchanges.capacity() / 2 {
+            // The queue counts no room that nothing is in.
+            exchanges.shrink_to_fit();
+        }
         let (size, count) = (mem::take(&mut self.size), exchanges.len() as u64);
         self.output_full += queue.push(self.count, exchanges, size, when_full);
         self.count += count;
