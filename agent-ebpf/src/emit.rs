@@ -4,14 +4,14 @@
 //! size), filled in place, and submitted without a wake-up; the reader has a timer. Once per
 //! packet the writer looks how much is pending and wakes the reader when that is a lot.
 
-use aya_ebpf::bindings::{__sk_buff, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::bindings::{__sk_buff, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use meshtap_common::{
     DropReason, EventHeader, FLAG_FIN, FLAG_OUTLINE, FLAG_RST, FLAG_SKIPPED, FrameMark, HEADER_LEN,
     MARK_LEN, MAX_CHUNK, MAX_MARKS, MAX_SKB,
 };
 
-use crate::maps::{self, EVENTS, count, pending};
+use crate::maps::{self, EVENTS, count, pending, wakeup};
 use crate::{asm, read, share};
 
 const CHUNK: u32 = MAX_CHUNK as u32;
@@ -45,6 +45,7 @@ pub(crate) fn segment(
         count(DropReason::RingShare, left);
         return;
     }
+    let wakeup = unknown(wakeup(pending, wakeup_bytes, left), any);
     header.flags &= !(FLAG_FIN | FLAG_RST);
     for _ in 1..CHUNKS {
         if left <= CHUNK {
@@ -52,7 +53,7 @@ pub(crate) fn segment(
         }
         header.wire_len = CHUNK;
         header.captured_len = CHUNK;
-        if !write(skb, header, offset, u64::from(BPF_RB_NO_WAKEUP)) {
+        if !write(skb, header, offset, BPF_RB_NO_WAKEUP) {
             // The ring is full: what is left is one gap.
             count(DropReason::RingFull, left);
             return;
@@ -69,7 +70,7 @@ pub(crate) fn segment(
     }
     header.captured_len = left;
     header.flags = flags;
-    if !write(skb, header, offset, wakeup(pending, wakeup_bytes)) {
+    if !write(skb, header, offset, wakeup) {
         count(DropReason::RingFull, left);
     }
 }
@@ -125,7 +126,7 @@ fn write_marks<const N: usize>(header: &EventHeader, marks: &[FrameMark; MAX_MAR
 
 /// Writes one record. False when the ring is full.
 #[inline(always)]
-fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> bool {
+fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, wakeup: u32) -> bool {
     // Two ways to the end, not one with two tests of the length: the verifier of kernel 5.10 does
     // not see that they agree.
     if header.captured_len == 0 {
@@ -136,7 +137,7 @@ fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> 
         // SAFETY: `entry` was reserved with room for a header, 8-byte aligned.
         unsafe {
             entry.cast::<EventHeader>().write(*header);
-            bpf_ringbuf_submit(entry.cast(), flags);
+            bpf_ringbuf_submit(entry.cast(), u64::from(wakeup));
         }
         return true;
     }
@@ -156,7 +157,7 @@ fn write(skb: *mut __sk_buff, header: &EventHeader, offset: u32, flags: u64) -> 
             count(DropReason::Unreadable, header.captured_len);
             (*written).captured_len = 0;
         }
-        bpf_ringbuf_submit(entry.cast(), flags);
+        bpf_ringbuf_submit(entry.cast(), u64::from(wakeup));
     }
     true
 }
@@ -186,15 +187,5 @@ fn reserve_exactly(size: usize) -> *mut u8 {
             0,
         )
         .cast()
-    }
-}
-
-/// The submit flag: wake the reader only when a lot is pending.
-#[inline(always)]
-fn wakeup(pending: u64, wakeup_bytes: u32) -> u64 {
-    if pending > u64::from(wakeup_bytes) {
-        u64::from(BPF_RB_FORCE_WAKEUP)
-    } else {
-        u64::from(BPF_RB_NO_WAKEUP)
     }
 }

@@ -11,7 +11,7 @@ use meshtap_common::{
 };
 
 use crate::asm::add;
-pub(crate) use crate::shared::{EVENTS, count, is_excluded, pending};
+pub(crate) use crate::shared::{EVENTS, count, is_excluded, pending, wakeup};
 
 /// Connections whose first segment arrived on the listener and that have no flow yet. They get one
 /// within a round trip, so this is room for a burst of accepts.

@@ -1,9 +1,13 @@
 //! The maps that both objects have, each for itself. A part of both.
 
-use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA};
+use aya_ebpf::bindings::{
+    BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_PROD_POS,
+};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, PerCpuArray, RingBuf};
-use meshtap_common::{DEFAULT_RING_BYTES, DROP_REASONS, DropReason, MAX_EXCLUDED_CGROUPS};
+use meshtap_common::{
+    DEFAULT_RING_BYTES, DROP_REASONS, DropReason, HEADER_LEN, MAX_EXCLUDED_CGROUPS,
+};
 
 use crate::asm::add;
 
@@ -40,6 +44,28 @@ pub(crate) fn excluded(cgroup: u64) -> Option<u32> {
 #[inline(always)]
 pub(crate) fn pending() -> u64 {
     EVENTS.query(u64::from(BPF_RB_AVAIL_DATA))
+}
+
+/// The flag of a submit that adds about `bytes` to a ring where `pending` were: wake the reader when
+/// more than `wakeup_bytes` are there, once for each quarter of that which is written.
+///
+/// A wake-up is an interrupt that a processor sends to itself, which leaves a virtual machine. While
+/// the reader is behind, one for each record took a third of two processors. One that a race
+/// between writers omits comes with the next quarter, or with the reader's timer.
+#[inline(always)]
+pub(crate) fn wakeup(pending: u64, wakeup_bytes: u32, bytes: u32) -> u32 {
+    if pending <= u64::from(wakeup_bytes) {
+        return BPF_RB_NO_WAKEUP;
+    }
+    let quarter = u64::from(wakeup_bytes / 4);
+    // Room for a record is rounded up, by less than half.
+    let room = u64::from(bytes + bytes / 2) + 2 * HEADER_LEN as u64;
+    let position = EVENTS.query(u64::from(BPF_RB_PROD_POS));
+    if quarter == 0 || position / quarter != (position + room) / quarter {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    }
 }
 
 /// Counts bytes that user space does not get.

@@ -3,7 +3,7 @@
 //! A record is reserved in the smallest of a few sizes that holds it (the verifier wants a constant
 //! size), filled in place, and submitted without a wake-up; the reader has a timer.
 
-use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
 use aya_ebpf::helpers::{
     bpf_ktime_get_ns, bpf_probe_read_user, bpf_ringbuf_reserve, bpf_ringbuf_submit, generated,
 };
@@ -24,7 +24,6 @@ const CHUNK: u32 = MAX_PLAINTEXT as u32;
 /// known length.
 const CHUNKS: u32 = 32;
 const HEAD: usize = HEADER_LEN + PLAINTEXT_LEN;
-const NO_WAKEUP: u64 = BPF_RB_NO_WAKEUP as u64;
 
 /// What a record says besides its bytes.
 struct Record {
@@ -44,6 +43,7 @@ pub(crate) fn range(config: &TlsConfig, session: &Session, range: &Range, buffer
     let Some(pending) = admitted(config, session, len) else {
         return;
     };
+    let wakeup = opaque(maps::wakeup(pending, config.wakeup_bytes, len));
     let mut left = len;
     // SAFETY: references. Read anew, so that nothing is known of it.
     let (range, mut buffer) = unsafe {
@@ -70,7 +70,7 @@ pub(crate) fn range(config: &TlsConfig, session: &Session, range: &Range, buffer
         if left <= CHUNK {
             break;
         }
-        if !write::<MAX_PLAINTEXT>(session, &record, buffer, CHUNK, NO_WAKEUP) {
+        if !write::<MAX_PLAINTEXT>(session, &record, buffer, CHUNK, BPF_RB_NO_WAKEUP) {
             // The ring is full: what is left is one gap.
             maps::count(DropReason::RingFull, left);
             return;
@@ -87,11 +87,10 @@ pub(crate) fn range(config: &TlsConfig, session: &Session, range: &Range, buffer
     record.captured = left;
     // Less one, so that the comparisons below give the verifier both bounds of the length.
     let last = opaque(left.wrapping_sub(1));
-    let flags = wakeup(pending, config.wakeup_bytes);
     macro_rules! sizes {
         ($($size:literal)*) => {
             $(if last < $size {
-                if !write::<$size>(session, &record, buffer, last + 1, flags) {
+                if !write::<$size>(session, &record, buffer, last + 1, wakeup) {
                     maps::count(DropReason::RingFull, left);
                 }
                 return;
@@ -163,7 +162,7 @@ fn head(session: &Session, record: &Record) {
     // SAFETY: reserved with room for both headers, 8-byte aligned.
     unsafe {
         fill(entry, session, record);
-        bpf_ringbuf_submit(entry.cast(), NO_WAKEUP);
+        bpf_ringbuf_submit(entry.cast(), u64::from(BPF_RB_NO_WAKEUP));
     }
 }
 
@@ -174,7 +173,7 @@ fn write<const SIZE: usize>(
     record: &Record,
     buffer: u64,
     len: u32,
-    flags: u64,
+    wakeup: u32,
 ) -> bool {
     let entry = reserve(HEAD + SIZE);
     if entry.is_null() {
@@ -193,7 +192,7 @@ fn write<const SIZE: usize>(
             maps::count(DropReason::Unreadable, record.len);
             (*entry.cast::<EventHeader>()).captured_len = 0;
         }
-        bpf_ringbuf_submit(entry.cast(), flags);
+        bpf_ringbuf_submit(entry.cast(), u64::from(wakeup));
     }
     true
 }
@@ -252,16 +251,6 @@ fn reserve(size: usize) -> *mut u8 {
             0,
         )
         .cast()
-    }
-}
-
-/// The submit flag: wake the reader only when a lot is pending.
-#[inline(always)]
-fn wakeup(pending: u64, wakeup_bytes: u32) -> u64 {
-    if pending > u64::from(wakeup_bytes) {
-        u64::from(BPF_RB_FORCE_WAKEUP)
-    } else {
-        NO_WAKEUP
     }
 }
 

@@ -6,7 +6,7 @@ use meshtap_common::{TlsConfig, TlsProcess};
 
 use crate::call::Call;
 use crate::session::{Key, Session};
-pub(crate) use crate::shared::{EVENTS, count, excluded, is_excluded, pending};
+pub(crate) use crate::shared::{EVENTS, count, excluded, is_excluded, pending, wakeup};
 
 /// Threads that are inside a call at a time: those of blocking servers wait in one.
 const CALLS_MAX: u32 = 16_384;
