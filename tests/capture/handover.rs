@@ -180,3 +180,31 @@ fn a_restart_that_overlaps_misses_nothing() {
         ));
     });
 }
+
+/// The nice values of a process's threads: the 19th field of `stat`, and the name stands in
+/// brackets (proc_pid_stat(5)).
+fn nice_values(pid: u32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("threads");
+    let stats = threads.filter_map(|thread| {
+        // A thread may have ended since.
+        std::fs::read_to_string(thread.expect("a thread").path().join("stat")).ok()
+    });
+    let nice = |stat: String| {
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let nice = fields.split(' ').nth(16).expect("19 fields");
+        nice.parse::<i32>().expect("a number")
+    };
+    stats.map(nice).collect()
+}
+
+/// What reads and what works gives way to other processes; the thread of signals need not.
+#[test]
+fn a_service_gives_way() {
+    live(|bench| {
+        let agent = agent(bench, 9464);
+        let values = nice_values(agent.pid());
+        let own = nice_values(std::process::id())[0];
+        let lowered = values.iter().filter(|nice| **nice == own.max(5)).count();
+        assert!(lowered >= 4 && lowered + 1 >= values.len(), "{values:?}");
+    });
+}

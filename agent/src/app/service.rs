@@ -54,6 +54,19 @@ use crate::telemetry::{Hook, HookState, STALLED, Server, Shared, to_stderr};
 use crate::units::ByteSize;
 use crate::workload::Workloads;
 
+/// Lowers the priority of this thread, and of those that it starts, unless it is lower.
+fn give_way(nice: u8) {
+    let nice = nice.into();
+    let lowered = match rustix::process::getpriority_process(None) {
+        Ok(now) if now >= nice => Ok(()),
+        Ok(_) => rustix::process::setpriority_process(None, nice),
+        Err(errno) => Err(errno),
+    };
+    if let Err(error) = lowered {
+        warn!("the priority stays as it is: {error}");
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let stop = Stop::default();
@@ -80,6 +93,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let handover = takeover.handover.clone();
     let mut capture = undisturbed(|| Capture::start(&options(&config)))?;
     stop.working();
+    give_way(config.budget.nice);
     let hooks: Vec<_> = capture.hooks().iter().map(hook).collect();
     info!(cgroup = %capture.cgroup().display(), "capturing");
     let own = Arc::new(OwnTable::new(capture.own_sockets()));

@@ -51,15 +51,22 @@ pub struct BudgetSection {
     pub cpu: Option<f64>,
     /// Resident memory. Null: no bound.
     pub memory: Option<ByteSize>,
+    /// How far the agent gives way to other processes, from 0 (like any other) to 19, as in
+    /// setpriority(2): where processors are short, it loses its own data first.
+    pub nice: u8,
     /// Part of the traces that is kept at the last step, 0 to 1.
     pub sampling_ratio: f64,
 }
+
+/// The lowest priority there is.
+const MAX_NICE: u8 = 19;
 
 impl Default for BudgetSection {
     fn default() -> Self {
         Self {
             cpu: None,
             memory: Some(ByteSize::mib(512)),
+            nice: 5,
             sampling_ratio: 0.1,
         }
     }
@@ -74,9 +81,33 @@ impl BudgetSection {
         if self.cpu.is_some_and(|cores| cores.is_nan() || cores <= 0.0) {
             return Err("budget.cpu: must be more than 0".to_owned());
         }
+        if self.nice > MAX_NICE {
+            return Err(format!("budget.nice: must be from 0 to {MAX_NICE}"));
+        }
         if !(0.0..=1.0).contains(&self.sampling_ratio) {
             return Err("budget.sampling_ratio: must be from 0 to 1".to_owned());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets() {
+        let checked = |change: fn(&mut BudgetSection)| {
+            let mut budget = BudgetSection::default();
+            change(&mut budget);
+            budget.check().is_ok()
+        };
+        assert!(checked(|_| ()));
+        assert!(checked(|budget| budget.nice = 0));
+        assert!(checked(|budget| budget.nice = 19));
+        assert!(!checked(|budget| budget.nice = 20));
+        assert!(!checked(|budget| budget.cpu = Some(0.0)));
+        assert!(!checked(|budget| budget.cpu = Some(f64::NAN)));
+        assert!(!checked(|budget| budget.sampling_ratio = 1.1));
     }
 }

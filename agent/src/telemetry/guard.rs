@@ -170,7 +170,7 @@ mod tests {
         let mut guard = Guard::new(BudgetSection {
             cpu: None,
             memory: None,
-            sampling_ratio: 0.1,
+            ..BudgetSection::default()
         });
         for _ in 0..100 {
             let usage = Usage {
