@@ -46,11 +46,11 @@ pub(crate) fn pending() -> u64 {
     EVENTS.query(u64::from(BPF_RB_AVAIL_DATA))
 }
 
-/// The flag of a submit that adds about `bytes` to a ring where `pending` were: wake the reader when
-/// more than `wakeup_bytes` are there, once for each quarter of that which is written.
+/// The flag of a submit that adds about `bytes` to a ring where `pending` were: wake the reader
+/// when more than `wakeup_bytes` are there, once for each quarter of that which is written.
 ///
-/// A wake-up is an interrupt that a processor sends to itself, which leaves a virtual machine. While
-/// the reader is behind, one for each record took a third of two processors. One that a race
+/// A wake-up is an interrupt that a processor sends to itself, which leaves a virtual machine.
+/// While the reader is behind, one for each record took a third of two processors. One that a race
 /// between writers omits comes with the next quarter, or with the reader's timer.
 #[inline(always)]
 pub(crate) fn wakeup(pending: u64, wakeup_bytes: u32, bytes: u32) -> u32 {
