@@ -129,6 +129,7 @@ mod tests {
             cpu: Some(0.5),
             memory: Some(ByteSize(1000)),
             sampling_ratio: 0.1,
+            ..BudgetSection::default()
         });
         let all = readings.iter().flat_map(|(times, cpu, memory)| {
             std::iter::repeat_n(

@@ -1,12 +1,12 @@
 //! What the rest of the agent gets to know of a workload: shared, ready-made, never changed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::attributes::{self, Attributes, ClusterInfo, Prefix};
 use super::cgroup::Place;
 use super::pod::Pod;
 use super::scope::Reason;
-use crate::signal::metrics::ServiceLabels;
+use crate::signal::metrics::{EndLabels, ServiceLabels};
 use crate::signal::span::ResourceValue;
 
 /// A captured socket's own workload. Another one is made when something becomes known or changes.
@@ -135,16 +135,44 @@ impl WorkloadName {
 /// A service.
 #[derive(Debug)]
 pub(crate) struct Service {
-    attributes: Attributes,
+    attributes: Arc<Attributes>,
     labels: Arc<ServiceLabels>,
+    /// Those behind it; none while not all pods are known.
+    pods: Vec<Arc<Pod>>,
+    /// What all of them are called in metrics, made when first needed.
+    as_end: OnceLock<Option<Arc<EndLabels>>>,
 }
 
 impl Service {
     pub(crate) fn new(namespace: &str, name: &str) -> Self {
         Self {
-            attributes: attributes::destination_service(namespace, name),
+            attributes: Arc::new(attributes::destination_service(namespace, name)),
             labels: super::metrics::service(namespace, name),
+            pods: Vec::new(),
+            as_end: OnceLock::new(),
         }
+    }
+
+    /// The same service, with other pods behind it.
+    pub(super) fn with_pods(&self, pods: Vec<Arc<Pod>>) -> Self {
+        Self {
+            attributes: self.attributes.clone(),
+            labels: self.labels.clone(),
+            pods,
+            as_end: OnceLock::new(),
+        }
+    }
+
+    /// Its labels as an end of an exchange: what all its pods have in common.
+    pub(super) fn end(&self, cluster: &ClusterInfo) -> Option<&Arc<EndLabels>> {
+        let common = || super::metrics::common(&self.pods, cluster);
+        self.as_end.get_or_init(common).as_ref()
+    }
+
+    /// Those behind it.
+    #[cfg(test)]
+    pub(super) fn pods(&self) -> &[Arc<Pod>] {
+        &self.pods
     }
 
     /// Its labels in metrics.

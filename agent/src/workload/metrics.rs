@@ -78,6 +78,37 @@ impl Pod {
     }
 }
 
+/// What all these pods are called; `None` when there are none. Where they differ, it is unknown.
+pub(super) fn common(pods: &[Arc<Pod>], cluster: &ClusterInfo) -> Option<Arc<EndLabels>> {
+    let (first, others) = pods.split_first()?;
+    let first = first.end(cluster);
+    let mut end = first.value().clone();
+    for pod in others {
+        let other = pod.end(cluster);
+        if Arc::ptr_eq(first, other) || first == other {
+            continue;
+        }
+        let other = other.value();
+        for (common, other) in [
+            (&mut end.workload, &other.workload),
+            (&mut end.namespace, &other.namespace),
+            (&mut end.app, &other.app),
+            (&mut end.version, &other.version),
+            (&mut end.canonical_service, &other.canonical_service),
+            (&mut end.canonical_revision, &other.canonical_revision),
+            (&mut end.cluster, &other.cluster),
+        ] {
+            if common != other {
+                *common = UNKNOWN.into();
+            }
+        }
+        if end.principal != other.principal {
+            end.principal = None;
+        }
+    }
+    Some(EndLabels::new(end))
+}
+
 /// The labels of a service.
 pub(super) fn service(namespace: &str, name: &str) -> Arc<ServiceLabels> {
     ServiceLabels::new(Service {

@@ -21,6 +21,7 @@ mod cgroup;
 mod config;
 mod directory;
 mod identity;
+mod members;
 mod mesh;
 mod metrics;
 mod node;
@@ -110,7 +111,7 @@ impl Workloads {
         let trusts_proxies = !trust.is_empty();
         let rules = RuleBook::new(kubernetes);
         let choice = Choice::new(&kubernetes.labels, &kubernetes.annotations, scope, trust)
-            .keeping_labels(rules.is_on())
+            .keeping_labels(rules.is_on() || kubernetes.peers == PeerChoice::Cluster)
             .reading_ztunnel(ztunnel);
         let cluster_info = ClusterInfo {
             cluster: kubernetes.cluster_name.clone(),

@@ -227,7 +227,6 @@ impl Pod {
 
     /// Drops what only the agent of the pod's own node needs.
     pub(crate) fn forget_local(&mut self) {
-        self.all_labels = None;
         self.probes = Probes::default();
         self.host_addresses = Vec::new();
     }
@@ -238,6 +237,15 @@ impl Pod {
         named
             .map(|(_, name)| &**name)
             .or(self.only_container.as_deref())
+    }
+
+    /// The same pod later: everything is as it was that its names come from, and the services that
+    /// it is behind.
+    pub(super) fn is_called_as(&self, later: &Self) -> bool {
+        self.all_labels == later.all_labels
+            && self.owners == later.owners
+            && self.service_account == later.service_account
+            && self.in_mesh == later.in_mesh
     }
 
     /// The attributes of this pod as the other end of an exchange: the one that sends requests, or

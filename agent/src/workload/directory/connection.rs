@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::attributes::ClusterInfo;
-use super::super::identity::Peer;
+use super::super::identity::{Peer, Service};
 use super::super::pod::Pod;
 use super::super::scope::Reason;
 use super::attribute::Holder;
@@ -19,6 +19,8 @@ use crate::signal::metrics::{Security, Subject};
 pub struct ConnectionEnds {
     own: Option<Arc<Pod>>,
     peer: Option<Peer>,
+    /// The one that its pod is behind.
+    service: Option<Arc<Service>>,
     excluded: Option<Reason>,
     is_awaited: bool,
 }
@@ -43,7 +45,11 @@ impl ConnectionEnds {
 
     /// Labels of both ends in metrics.
     pub(crate) fn subject(&self, side: Side, cluster: &ClusterInfo) -> Subject<'_> {
-        subject(self.own.as_ref(), self.peer.as_ref(), side, cluster)
+        let mut subject = subject(self.own.as_ref(), self.peer.as_ref(), side, cluster);
+        if side == Side::Server {
+            subject.service = self.service.as_deref().map(Service::labels);
+        }
+        subject
     }
 }
 
@@ -55,21 +61,23 @@ pub(crate) fn subject<'a>(
     cluster: &ClusterInfo,
 ) -> Subject<'a> {
     let (peer, service) = match peer {
-        Some(Peer::Pod(pod)) => (Some(pod), None),
-        Some(Peer::Service(service)) => (None, Some(service.labels())),
+        Some(Peer::Pod(pod)) => (Some(pod.end(cluster)), None),
+        Some(Peer::Service(service)) => (service.end(cluster), Some(service.labels())),
         None => (None, None),
     };
+    let as_end = own.map(|pod| pod.end(cluster));
     let (source, destination) = match side {
-        Side::Server => (peer, own),
-        Side::Client => (own, peer),
+        // A service sends no requests.
+        Side::Server => (peer.filter(|_| service.is_none()), as_end),
+        Side::Client => (as_end, peer),
     };
     // In a pod of the mesh a socket looks the same whether or not a proxy protects what it carries.
     // A client says nothing of it, as in Istio.
     let is_plain = side == Side::Server && own.is_some_and(|pod| !pod.in_mesh);
     Subject {
         side,
-        source: source.map(|pod| pod.end(cluster)),
-        destination: destination.map(|pod| pod.end(cluster)),
+        source,
+        destination,
         service: service.filter(|_| side == Side::Client),
         security: match is_plain {
             true => Security::Plain,
@@ -96,6 +104,11 @@ impl Directory {
                 Peer::Pod(pod) => Some(pod),
                 Peer::Service(_) => None,
             });
+            found.service = found
+                .own
+                .as_deref()
+                .and_then(|pod| state.service_of(pod))
+                .cloned();
             found.peer = peer;
             let is_expecting = trust == Trust::Expecting;
             found.is_awaited = is_expecting && (is_own_awaited || is_peer_awaited);

@@ -28,6 +28,7 @@ pub(crate) use pods::{Arrival, Deleted};
 use super::addresses::Addresses;
 use super::attributes::ClusterInfo;
 use super::identity::{Identity, Service, WorkloadName};
+use super::members::Members;
 use super::node::{NodeAddresses, OwnNetwork};
 use super::pod::{Choice, Pod};
 use super::rules::RuleBook;
@@ -90,6 +91,9 @@ struct State {
     pod_addresses: Addresses<Arc<Pod>>,
     service_addresses: Addresses<Arc<Service>>,
     services: HashMap<Arc<str>, pods::StoredService>,
+    members: Members,
+    /// Whose pods have all been reported once: this node's, and the others'.
+    listed: [bool; 2],
     /// Cgroups that nobody knows and that a lookup waits for.
     pending: HashSet<u64>,
     absent: HashMap<u64, Nanos>,

@@ -25,7 +25,9 @@ pub(super) struct Stored {
 /// A service.
 #[derive(Debug)]
 pub(super) struct StoredService {
+    namespace: Arc<str>,
     addresses: Vec<IpAddr>,
+    since: Since,
     listing: u64,
 }
 
@@ -102,6 +104,8 @@ impl State {
             return;
         };
         let pod = stored.pod;
+        let changed = self.members.without_pod(&pod);
+        self.renew(&changed);
         for ip in &pod.addresses {
             self.pod_addresses.release(*ip, &pod.uid, release);
             self.strangers.remove(ip);
@@ -147,6 +151,8 @@ impl Directory {
             listing: arrival.listing,
         };
         state.pods.insert(pod.uid.clone(), stored);
+        let changed = state.members.pod(&pod);
+        state.renew(&changed);
         let cgroups = state.cgroups_of(&pod);
         self.refresh(&mut state, &cgroups);
         drop(state);
@@ -188,6 +194,7 @@ impl Directory {
         let hosts = hosts.flat_map(|stored| &stored.pod.host_addresses);
         let hosts = hosts.copied().collect();
         state.node.report_all(hosts);
+        self.check_all_pods(&mut state, watch);
         drop(state);
         self.health.changed();
     }
@@ -243,7 +250,7 @@ impl Directory {
             return;
         };
         let uid: Arc<str> = uid.into();
-        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        let namespace: Arc<str> = metadata.namespace.as_deref().unwrap_or_default().into();
         let created = metadata.creation_timestamp.as_ref();
         let created = created.and_then(|time| i64::try_from(time.0.as_nanosecond()).ok());
         let since = Since::at(created.map_or(0, |unix| arrival.monotonic(unix)));
@@ -252,9 +259,14 @@ impl Directory {
         if !state.services.contains_key(&uid) && state.services.len() >= MAX_NAMED {
             return self.health.refused();
         }
-        let service = Arc::new(Service::new(namespace, name));
+        let service = Arc::new(Service::new(&namespace, name));
+        let selector = object.spec.selector.clone();
+        let key = (&namespace, &uid);
+        (state.members).service(key, service.clone(), selector, !addresses.is_empty());
         let stored = StoredService {
+            namespace,
             addresses: addresses.clone(),
+            since,
             listing: arrival.listing,
         };
         let before = state.services.insert(uid.clone(), stored);
@@ -268,6 +280,7 @@ impl Directory {
             let service = service.clone();
             state.service_addresses.hold(ip, &uid, service, since);
         }
+        state.renew(&[uid]);
         drop(state);
         self.health.changed();
     }
@@ -294,9 +307,57 @@ impl Directory {
     }
 }
 
+impl Directory {
+    /// A watch has listed its pods: these may have been the last ones.
+    fn check_all_pods(&self, state: &mut State, listed: Watch) {
+        let before = state.knows_all_pods();
+        match listed {
+            Watch::NodePods => state.listed[0] = true,
+            Watch::OtherPods => {
+                state.listed[1] = true;
+                // Without the name of this node, this watch has them all.
+                state.listed[0] |= self.cluster_info.node.is_none();
+            }
+            _ => {}
+        }
+        if !before && state.knows_all_pods() {
+            let all: Vec<_> = state.services.keys().cloned().collect();
+            state.renew(&all);
+        }
+    }
+}
+
 impl State {
+    /// The service that a pod is behind.
+    pub(super) fn service_of(&self, pod: &Pod) -> Option<&Arc<Service>> {
+        self.members.service_of(pod)
+    }
+
+    const fn knows_all_pods(&self) -> bool {
+        matches!(self.listed, [true, true])
+    }
+
+    /// Has those who look up addresses of these services know their pods.
+    fn renew(&mut self, services: &[Arc<str>]) {
+        if !self.knows_all_pods() {
+            return;
+        }
+        for uid in services {
+            let Some(stored) = self.services.get(uid) else {
+                continue;
+            };
+            if let Some(service) = self.members.with_pods(&stored.namespace, uid) {
+                let service = Arc::new(service);
+                for ip in &stored.addresses {
+                    (self.service_addresses).hold(*ip, uid, service.clone(), stored.since);
+                }
+            }
+        }
+    }
+
     fn drop_service(&mut self, uid: &str, now: Nanos) {
         if let Some(stored) = self.services.remove(uid) {
+            self.members.without_service(&stored.namespace, uid);
             for ip in stored.addresses {
                 let release = Release::Ended(now);
                 self.service_addresses.release(ip, uid, release);

@@ -118,7 +118,14 @@ impl Bench {
     }
 
     fn service(&self, name: &str, ip: &str) {
-        let object = json!({"metadata": {"name": name, "namespace": "shop", "uid": name}, "spec": {"clusterIP": ip}});
+        self.labelled_service(name, ip, &json!({}));
+    }
+
+    fn labelled_service(&self, name: &str, ip: &str, selector: &Value) {
+        let object = json!({
+            "metadata": {"name": name, "namespace": "shop", "uid": name},
+            "spec": {"clusterIP": ip, "selector": selector},
+        });
         let object: objects::Service = serde_json::from_value(object).unwrap();
         self.directory.service_applied(&object, &self.arrival(0));
     }
@@ -160,6 +167,11 @@ fn pod(name: &str, uid: &str, ip: &str, start: u64) -> Value {
             "startTime": format!("1970-01-01T00:{:02}:{:02}Z", start / 60, start % 60),
         },
     })
+}
+
+fn with_labels() -> Choice {
+    let scope = Scope::new(&ScopeSection::default()).unwrap();
+    Choice::new(&[], &[], scope, Trust::default()).keeping_labels(true)
 }
 
 fn value<'a>(attributes: &'a [(String, ResourceValue)], key: &str) -> Option<&'a str> {
@@ -439,6 +451,78 @@ fn services_and_loopback() {
     let found = bench.server(7, "127.0.0.1", 200 * S);
     assert_eq!(peer_pod(&found, Side::Server), Some("web-1"));
     assert_eq!(found.caller(), Caller::SamePod);
+}
+
+/// A service with the address 10.96.0.7, and its pods by workload, node, and whether it is in the
+/// mesh; what a client's metrics call the end that it has dialled.
+#[track_caller]
+fn check_behind(pods: &[(&str, Watch)], listed: &[Watch], expected: Option<[&str; 3]>) {
+    let mut bench = Bench::new(&ScopeSection::default()).synced();
+    bench.directory.choice = with_labels();
+    bench.container(7, UID, 1);
+    bench.pod(pod("client", UID, "10.0.0.1", 100), 101 * S);
+    bench.labelled_service("cart", "10.96.0.7", &json!({"app": "cart"}));
+    for (n, (workload, watch)) in pods.iter().enumerate() {
+        let mut object = pod(
+            &format!("p{n}"),
+            &format!("u{n}"),
+            &format!("10.0.1.{n}"),
+            100,
+        );
+        object["metadata"]["labels"] = json!({"app": "cart", "version": workload});
+        object["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": workload, "uid": "o", "controller": true}]);
+        bench.pod_of(object, *watch, 101 * S);
+    }
+    for watch in listed {
+        bench.directory.pods_listed(*watch, &bench.arrival(102 * S));
+    }
+    let found = bench.find(7, Side::Client, "10.0.0.1", "10.96.0.7", 200 * S);
+    let subject = found.subject(Side::Client, &bench.directory.cluster_info);
+    let named = subject.destination.map(|end| {
+        let end = end.value();
+        [&*end.workload, &*end.app, &*end.namespace]
+    });
+    assert_eq!(named, expected);
+    assert_eq!(&*subject.service.unwrap().value().name, "cart");
+}
+
+#[test]
+fn what_is_behind_a_service() {
+    let all = [Watch::NodePods, Watch::OtherPods];
+    let [here, elsewhere] = all;
+    let cart = Some(["cart", "cart", "shop"]);
+    check_behind(&[("cart", here), ("cart", elsewhere)], &all, cart);
+    check_behind(&[("cart", elsewhere)], &all, cart);
+    let two = [("cart-v1", here), ("cart-v2", elsewhere)];
+    check_behind(&two, &all, Some(["unknown", "cart", "shop"]));
+    check_behind(&[], &all, None);
+    // As long as not all pods are known, there may be others.
+    check_behind(&[("cart", here)], &[here], None);
+    check_behind(&[("cart", here)], &[elsewhere], None);
+}
+
+#[test]
+fn the_service_that_a_server_is_behind() {
+    let mut bench = Bench::new(&ScopeSection::default()).synced();
+    bench.directory.choice = with_labels();
+    let mut server = pod("web-1", UID, "10.0.0.1", 100);
+    server["metadata"]["labels"] = json!({"app": "web"});
+    bench.pod(server, 101 * S);
+    let named = |bench: &Bench, side| {
+        let ends = ["10.0.0.1", "10.9.9.9"].map(|ip| ip.parse().unwrap());
+        let found = (bench.directory).connection((ends[0], ends[1]), 200 * S, 200 * S);
+        let subject = found.subject(side, &bench.directory.cluster_info);
+        subject
+            .service
+            .map(|service| service.value().host.to_string())
+    };
+    assert_eq!(named(&bench, Side::Server), None);
+    bench.labelled_service("web", "10.96.0.7", &json!({"app": "web"}));
+    let web = "web.shop.svc.cluster.local".to_owned();
+    assert_eq!(named(&bench, Side::Server), Some(web));
+    assert_eq!(named(&bench, Side::Client), None);
+    bench.labelled_service("other", "10.96.0.8", &json!({"app": "web"}));
+    assert_eq!(named(&bench, Side::Server), None);
 }
 
 #[test]
