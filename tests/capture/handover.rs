@@ -18,13 +18,18 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Starts an agent that serves metrics at this port.
 fn start(bench: &Bench, port: u16) -> Daemon {
+    start_with(bench, port, "")
+}
+
+/// The same, with more lines of the configuration.
+fn start_with(bench: &Bench, port: u16, more: &str) -> Daemon {
     let folder = bench.scratch.path().join("handover");
     let config = bench.scratch.write(
         &format!("meshtap-{port}.yaml"),
         format!(
             "telemetry: {{listen: '127.0.0.1:{port}'}}\nexport: {{stdout: true}}\n\
              capture: {{side: server, cgroup: '{}'}}\nkubernetes: {{mode: 'off'}}\n\
-             handover: {{folder: '{}'}}\n",
+             handover: {{folder: '{}'}}\n{more}",
             bench.cgroup.path().display(),
             folder.display(),
         ),
@@ -197,11 +202,14 @@ fn nice_values(pid: u32) -> Vec<i32> {
     stats.map(nice).collect()
 }
 
-/// What reads and what works gives way to other processes; the thread of signals need not.
+/// What reads and what works gives way to other processes as far as `budget.nice` says; the thread
+/// of signals need not.
 #[test]
 fn a_service_gives_way() {
     live(|bench| {
-        let agent = agent(bench, 9464);
+        let more = "budget: {nice: 5}\n";
+        let agent = start_with(bench, 9464, more).listening(9464);
+        await_ready(9464);
         let values = nice_values(agent.pid());
         let own = nice_values(std::process::id())[0];
         let lowered = values.iter().filter(|nice| **nice == own.max(5)).count();

@@ -51,8 +51,8 @@ pub struct BudgetSection {
     pub cpu: Option<f64>,
     /// Resident memory. Null: no bound.
     pub memory: Option<ByteSize>,
-    /// How far the agent gives way to other processes, from 0 (like any other) to 19, as in
-    /// setpriority(2): where processors are short, it loses its own data first.
+    /// How far the agent gives way to other processes of its cgroup, from 0 (like any other) to
+    /// 19, as in setpriority(2): where processors are short, it loses its own data first.
     pub nice: u8,
     /// Part of the traces that is kept at the last step, 0 to 1.
     pub sampling_ratio: f64,
@@ -66,7 +66,7 @@ impl Default for BudgetSection {
         Self {
             cpu: None,
             memory: Some(ByteSize::mib(512)),
-            nice: 5,
+            nice: 0,
             sampling_ratio: 0.1,
         }
     }

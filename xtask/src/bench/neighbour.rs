@@ -29,6 +29,9 @@ pub struct Options {
     /// Only these attacks
     #[arg(long, value_enum)]
     attack: Vec<Attack>,
+    /// `budget.nice` of the agent
+    #[arg(long, default_value_t = 0)]
+    nice: u8,
     /// Measure this agent instead of building one
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
@@ -61,7 +64,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
             pairs: Default::default(),
         })
         .collect();
-    let node = Node::new()?;
+    let node = Node::new(options.nice)?;
     for round in 0..options.rounds {
         for row in &mut rows {
             for with in [round % 2 == 1, round % 2 == 0] {
@@ -78,6 +81,7 @@ struct Node {
     server: Nginx,
     collector: Collector,
     folder: PathBuf,
+    nice: u8,
     attacker: Cgroup,
     // Removed in this order.
     _web: Cgroup,
@@ -85,7 +89,7 @@ struct Node {
 }
 
 impl Node {
-    fn new() -> Result<Self> {
+    fn new(nice: u8) -> Result<Self> {
         let folder = super::folder("neighbour")?;
         let pods = Cgroup::new("neighbour")?;
         let (web, attacker) = (pods.child("web")?, pods.child("attacker")?);
@@ -95,6 +99,7 @@ impl Node {
             server,
             collector: Collector::start()?,
             folder,
+            nice,
             attacker,
             _web: web,
             pods,
@@ -104,7 +109,8 @@ impl Node {
     /// A run in peace and one under attack, with this agent or none.
     fn measure(&self, row: &mut Row, agent: Option<&Path>, seconds: u64) -> Result<()> {
         let config = format!(
-            "capture: {{cgroup: '{}', side: server}}\nexport: {{otlp: [{{endpoint: '{}', protocol: http/protobuf}}]}}\n",
+            "budget: {{nice: {}}}\ncapture: {{cgroup: '{}', side: server}}\nexport: {{otlp: [{{endpoint: '{}', protocol: http/protobuf}}]}}\n",
+            self.nice,
             self.pods.path().display(),
             self.collector.endpoint()
         );
