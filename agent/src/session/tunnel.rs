@@ -8,6 +8,10 @@ use crate::transport::{Chunk, Gap};
 
 use std::sync::Arc;
 
+/// Bytes kept that came after a CONNECT and before its response. Clients that do not wait send a
+/// TLS hello, or one request.
+pub(super) const EARLY: usize = 16 * 1024;
+
 /// A tunnel, and the session inside it. Bytes and offsets inside are those outside.
 #[derive(Debug)]
 pub(crate) struct Tunnel {

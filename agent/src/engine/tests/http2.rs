@@ -399,6 +399,98 @@ fn a_tunnel_is_a_connection_of_its_own() {
     );
 }
 
+/// What a client sends on a CONNECT before its response is of the tunnel, if there is one.
+#[test]
+fn what_is_sent_before_a_tunnel_is_open() {
+    let connect = || headers(1, 0, &[":method=CONNECT", ":authority=shop:80"]);
+    let inner = "GET /early HTTP/1.1\r\nHost: x\r\n\r\n";
+    let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    check(
+        &[
+            (CLIENT, [connect(), data(1, 0, &inner[..9])].concat()),
+            (CLIENT, data(1, 0, &inner[9..20])),
+            (SERVER, status(1, 0, "103")),
+            (SERVER, status(1, 0, "200")),
+            (CLIENT, data(1, 0, &inner[20..])),
+            (SERVER, data(1, 0, response)),
+        ],
+        &[
+            "1: CONNECT shop:80 \"\"/0+ -> 200 \"\"/0+ interim 1 upgrade",
+            "GET /early \"\" -> 200 \"ok\"",
+        ],
+    );
+    // All that it sends.
+    check(
+        &[
+            (CLIENT, [connect(), data(1, END_STREAM, inner)].concat()),
+            (SERVER, [status(1, 0, "200"), data(1, 0, response)].concat()),
+            (SERVER, data(1, END_STREAM, "")),
+        ],
+        &[
+            "1: CONNECT shop:80 \"\" -> 200 \"\"/0+ upgrade",
+            "GET /early \"\" -> 200 \"ok\"",
+        ],
+    );
+    // Refused, or without a response: it is a body.
+    check(
+        &[
+            (CLIENT, [connect(), data(1, 0, "early")].concat()),
+            (SERVER, status(1, END_STREAM, "403")),
+            (CLIENT, data(1, END_STREAM, "-late")),
+            (CLIENT, headers(3, 0, &[":method=CONNECT", ":authority=y"])),
+            (CLIENT, [data(3, 0, "early"), reset(3, 8)].concat()),
+        ],
+        &[
+            "1: CONNECT shop:80 \"early-late\" -> 403 \"\"",
+            "3: CONNECT y \"early\"/5+ !no_response reset 8",
+        ],
+    );
+}
+
+/// The bound of what is kept early is not that of bodies, and it is counted.
+#[test]
+fn what_is_sent_before_a_tunnel_is_open_is_bounded() {
+    let connect = headers(1, 0, &[":method=CONNECT", ":authority=shop:80"]);
+    let inner = "GET /early HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, opening().1);
+    wire.say(CLIENT, [connect, data(1, 0, inner)].concat());
+    wire.say(CLIENT, headers(3, 0, &[":method=CONNECT", ":authority=y"]));
+    wire.say(CLIENT, data(3, 0, "refused"));
+    wire.say(SERVER, status(3, END_STREAM, "403"));
+    wire.say(CLIENT, data(3, END_STREAM, ""));
+    let mut run = Run::new(Limits {
+        body: 0,
+        ..Limits::default()
+    });
+    run.feed(&wire.packets);
+    let before = run.engine.memory();
+    wire.packets.clear();
+    for _ in 0..64 {
+        wire.say(CLIENT, data(1, 0, &"x".repeat(16_000)));
+    }
+    run.feed(&wire.packets);
+    let held = run.engine.memory() - before;
+    assert!((12_000..64_000).contains(&held), "{held}");
+    wire.packets.clear();
+    wire.say(
+        SERVER,
+        [status(1, 0, "200"), data(1, 0, "HTTP/1.1 204 No\r\n\r\n")].concat(),
+    );
+    run.feed(&wire.packets);
+    run.finish();
+    assert_eq!(
+        story(&run),
+        [
+            "3: CONNECT y \"\"/7 truncated -> 403 \"\"",
+            "1: CONNECT shop:80 \"\"/0+ -> 200 \"\"/0+ upgrade",
+            "GET /early \"\" -> 204 \"\"",
+            // What follows the request is none, and its end was not kept.
+            "dropped gap_in_head 1",
+        ]
+    );
+}
+
 #[test]
 fn upgraded_from_http_1() {
     let fields =
@@ -438,16 +530,18 @@ fn websocket_in_a_stream() {
     let segments = [
         opening(),
         (CLIENT, headers(1, 0, &fields)),
+        // Before the response, which the last one crosses.
+        (CLIENT, frame(0, 0, 1, &[0x81, 2, b'y'])),
         (SERVER, status(1, 0, "200")),
-        (CLIENT, frame(0, 0, 1, &[0x81, 2, b'h', b'i'])),
+        (CLIENT, frame(0, 0, 1, &[b'o', 0x81, 2, b'h', b'i'])),
     ];
     let run = run(Side::Server, &segments);
     assert_eq!(
         story(&run),
         ["1: CONNECT /chat \"\"/0+ -> 200 \"\"/0+ upgrade"]
     );
-    assert_eq!(run.engine.stats().websocket_messages, [1, 0]);
-    assert_eq!(run.engine.stats().upgraded_bytes, [4, 0]);
+    assert_eq!(run.engine.stats().websocket_messages, [2, 0]);
+    assert_eq!(run.engine.stats().upgraded_bytes, [8, 0]);
 }
 
 /// A connection whose first segments were not seen.

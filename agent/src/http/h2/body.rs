@@ -59,6 +59,26 @@ impl BodyReader {
         lost && len > 0
     }
 
+    /// Bytes are missing, and not on purpose.
+    #[must_use]
+    pub const fn has_missing(&self) -> bool {
+        self.missing > 0
+    }
+
+    /// Keeps at most so many bytes of those that came.
+    pub fn truncate(&mut self, limit: usize) {
+        self.over |= self.kept.len() > limit;
+        self.kept.truncate(limit);
+    }
+
+    /// What came is no body after all: the bytes of its beginning that were kept, and how many
+    /// follow them.
+    pub fn take(&mut self) -> (Vec<u8>, u64) {
+        let Self { kept, size, .. } = std::mem::take(self);
+        let rest = size - kept.len() as u64;
+        (kept, rest)
+    }
+
     /// Bytes held.
     #[must_use]
     pub const fn memory(&self) -> usize {

@@ -1,12 +1,9 @@
 //! From HTTP/1 to something else: after a 101, or a 2xx to CONNECT.
 
+use super::super::tunnel::EARLY;
 use crate::exchange::Request;
 use crate::flow::{Nanos, Offset, TunnelClaims};
 use crate::transport::{Chunk, Gap};
-
-/// Bytes kept that came after a CONNECT and before its response. Clients that do not wait send a
-/// TLS hello, or one request.
-const EARLY: usize = 16 * 1024;
 
 /// Bytes that came after a CONNECT and before its response.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::h1::End;
 use super::super::websocket::WebSocket;
 use super::super::{Context, Origin, Session};
+use super::streams::Early;
 use crate::flow::{Direction, Nanos, Offset, Peers, TunnelClaims};
 use crate::http::h2::stream::Peer;
 use crate::transport::{Chunk, Gap};
@@ -84,6 +85,26 @@ impl Inside {
         let direction = self.direction(from);
         self.session.chunk(direction, chunk, &self.origin, cx);
         self.session.settle(time, cx);
+    }
+
+    /// What the client sent before the tunnel was open.
+    pub(super) fn early(&mut self, early: &Early, now: Nanos, cx: &mut Context<'_>) {
+        if !early.bytes.is_empty() {
+            self.bytes(Peer::Client, &early.bytes, early.time, cx);
+        }
+        if early.rest > 0 {
+            let gap = Gap {
+                offset: Offset::ORIGIN,
+                len: early.rest,
+                skipped: early.skipped,
+                heard: None,
+                time: now,
+            };
+            self.gap(Peer::Client, &gap, cx);
+        }
+        if early.ended {
+            self.end(Peer::Client, now, cx);
+        }
     }
 
     pub(super) fn gap(&mut self, from: Peer, gap: &Gap, cx: &mut Context<'_>) {

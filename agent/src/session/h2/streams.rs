@@ -1,21 +1,21 @@
 //! The streams of an HTTP/2 connection: one exchange each.
 
+mod connect;
 mod ending;
+mod heads;
 mod message;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use self::message::{Connect, Stream};
+pub(super) use self::connect::Early;
+use self::message::Stream;
+use super::super::Context;
 use super::super::h1::End;
-use super::super::{Context, Origin};
-use super::header_block::Block;
-use super::inside::Inside;
 use crate::exchange::Request;
-use crate::flow::{Nanos, Offset, Peers, TunnelClaims};
+use crate::flow::{Nanos, Offset, Peers};
 use crate::http::Anomalies;
-use crate::http::h2::HeadBuilder;
-use crate::http::h2::stream::{Close, Peer, State};
+use crate::http::h2::stream::{Close, Peer};
 use crate::ledger::{Dropped, Partial};
 use crate::transport::Gap;
 
@@ -98,136 +98,6 @@ impl Streams {
         streams.any(|stream| stream.started().is_none())
     }
 
-    /// A header block begins a message, or ends it.
-    pub(super) fn block(
-        &mut self,
-        from: Peer,
-        block: Block,
-        now: Nanos,
-        origin: &Origin,
-        cx: &mut Context<'_>,
-    ) {
-        let Block {
-            stream: id,
-            promised,
-            end_stream,
-            offset,
-            head,
-            undecoded,
-            ..
-        } = block;
-        let is_cut = head.is_cut();
-        if let Some(promised) = promised {
-            // §5.1.1: a promised stream is a new one.
-            if self.streams.contains_key(&promised) {
-                return;
-            }
-            self.request(promised, head, offset, undecoded, now, cx);
-            self.change(promised, cx, |stream, _| {
-                stream.state = State::Reserved;
-                if is_cut {
-                    stream.lacks(Partial::HeadTooLarge);
-                }
-            });
-            return;
-        }
-        let known = self.streams.contains_key(&id);
-        match (from, known) {
-            (Peer::Client, false) if is_request(&head, undecoded, id > self.max_id) => {
-                self.request(id, head, offset, undecoded, now, cx);
-            }
-            (Peer::Server, false) => self.response_only(id, cx),
-            // Trailers of a request that was not seen.
-            (Peer::Client, false) => return,
-            (Peer::Client, true) => {
-                self.change(id, cx, |stream, _| stream.trailers(from, head, undecoded));
-            }
-            (Peer::Server, true) => self.response(id, head, undecoded, now, origin, cx),
-        }
-        if is_cut {
-            self.change(id, cx, |stream, _| stream.lacks(Partial::HeadTooLarge));
-        }
-        if end_stream {
-            self.end(from, id, now, cx);
-        }
-    }
-
-    fn request(
-        &mut self,
-        id: u32,
-        head: HeadBuilder,
-        offset: Offset,
-        undecoded: bool,
-        now: Nanos,
-        cx: &mut Context<'_>,
-    ) {
-        self.max_id = self.max_id.max(id);
-        if self.streams.len() >= cx.limits.pipeline
-            && let Some((oldest, _)) = self.streams.first_key_value()
-        {
-            let oldest = *oldest;
-            self.finish(oldest, Some(Partial::Evicted), now, cx);
-        }
-        cx.ledger.start();
-        self.unseen.get_or_insert(offset);
-        self.last_request = Some(offset);
-        if head.is_too_large() {
-            cx.drop_with(Dropped::HeadTooLarge);
-            self.insert(id, Stream::ignored(offset));
-            return;
-        }
-        let websocket = head.protocol() == Some(b"websocket");
-        let (head, anomalies) = head.request();
-        cx.starts(&self.peers, Some(id), &head, (offset, now));
-        let mut stream = Stream::new(head, anomalies, websocket, offset, now);
-        if self.peers.connection.is_rustls() {
-            stream.may_be_ztunnels();
-        }
-        if undecoded {
-            stream.lacks(Partial::Hpack);
-        }
-        self.tunnels |= stream.is_connect();
-        self.insert(id, stream);
-    }
-
-    /// A response whose request was not seen: counted, and its bytes passed over.
-    fn response_only(&mut self, id: u32, cx: &mut Context<'_>) {
-        cx.ledger.start();
-        cx.drop_with(Dropped::ResponseOnly);
-        if self.streams.len() < cx.limits.pipeline {
-            self.insert(id, Stream::ignored(Offset::default()));
-        }
-    }
-
-    fn response(
-        &mut self,
-        id: u32,
-        head: HeadBuilder,
-        undecoded: bool,
-        now: Nanos,
-        origin: &Origin,
-        cx: &mut Context<'_>,
-    ) {
-        let mut connect = Connect::No;
-        let mut claims = TunnelClaims::default();
-        self.change(id, cx, |stream, _| {
-            connect = stream.response(head, undecoded, now);
-            claims = stream.claims();
-        });
-        if connect == Connect::No {
-            return;
-        }
-        // RFC 9113 §8.5, RFC 8441 §5: from here on, DATA is what the two ends say in another
-        // protocol.
-        self.emit(id, None, true, now, cx);
-        let peers = Arc::clone(&self.peers);
-        self.change(id, cx, |stream, cx| {
-            let websocket = connect == Connect::WebSocket;
-            let inside = Inside::new(id, websocket, claims, &peers, origin, cx);
-            stream.inside = Some(Box::new(inside));
-        });
-    }
-
     /// Body bytes.
     pub(super) fn bytes(
         &mut self,
@@ -243,7 +113,7 @@ impl Streams {
             unwanted = 0;
             match &mut stream.inside {
                 Some(inside) => inside.bytes(from, bytes, now, cx),
-                None => unwanted = stream.push(from, bytes, cx.bounds.body),
+                None => unwanted = stream.push(from, bytes, cx.bounds.body, now),
             }
         });
         self.unwanted[from as usize] += unwanted;
@@ -316,20 +186,6 @@ impl Streams {
         }
     }
 
-    /// A head that is too long to keep.
-    pub(super) fn too_large(&mut self, from: Peer, id: u32, now: Nanos, cx: &mut Context<'_>) {
-        match (from, self.streams.contains_key(&id)) {
-            (Peer::Client, false) => {
-                cx.ledger.start();
-                cx.drop_with(Dropped::HeadTooLarge);
-                self.max_id = self.max_id.max(id);
-                self.insert(id, Stream::ignored(Offset::default()));
-            }
-            (Peer::Server, false) => self.response_only(id, cx),
-            (_, true) => self.finish(id, Some(Partial::HeadTooLarge), now, cx),
-        }
-    }
-
     /// Emits an exchange, and forgets its stream.
     fn finish(&mut self, id: u32, partial: Option<Partial>, now: Nanos, cx: &mut Context<'_>) {
         self.emit(id, partial, false, now, cx);
@@ -357,7 +213,7 @@ impl Streams {
             if let Some(partial) = partial {
                 stream.lacks(partial);
             }
-            let Some(exchange) = stream.take(id, peers, upgrade, now) else {
+            let Some(exchange) = stream.take(id, peers, upgrade, cx.bounds.body, now) else {
                 return;
             };
             match cx.folded {
@@ -390,10 +246,4 @@ impl Streams {
             self.held = self.held.saturating_sub(before) + stream.memory();
         }
     }
-}
-
-/// A client's block on a stream that is not known begins a request: it says so, or may say so in
-/// what is unknown. `later`: the stream is later than all others, so it is no trailer section.
-fn is_request(head: &HeadBuilder, undecoded: bool, later: bool) -> bool {
-    !head.is_trailers() || later && (head.has_unknown() || undecoded)
 }

@@ -2,28 +2,19 @@
 
 use std::sync::Arc;
 
+use super::super::super::tunnel::EARLY;
 use super::super::inside::Inside;
+use super::connect::Connect;
 use crate::exchange::{Exchange, Interim, Request, Response};
-use crate::flow::{Nanos, Offset, Peers, TunnelClaims};
+use crate::flow::{Nanos, Offset, Peers};
 use crate::http::h2::stream::{Close, Peer, State};
 use crate::http::h2::{BodyReader, HeadBuilder};
 use crate::http::rpc::{Counter, Protocol};
-use crate::http::{Anomalies, Body, Fields, RequestHead, Unknown, tunnel};
+use crate::http::{Anomalies, Body, Fields, RequestHead, Unknown};
 use crate::ledger::Partial;
 
 /// Counted for each stream beside what its messages hold.
 const OVERHEAD: usize = size_of::<Stream>() + 64;
-
-/// What a 2xx response makes of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Connect {
-    /// Nothing: it is no CONNECT.
-    No,
-    /// A tunnel (RFC 9113 §8.5), or one of an extended CONNECT (RFC 8441).
-    Tunnel,
-    /// An extended CONNECT for WebSocket.
-    WebSocket,
-}
 
 /// A stream.
 #[derive(Debug)]
@@ -32,10 +23,10 @@ pub(super) struct Stream {
     /// Where its first frame begins.
     pub(super) offset: Offset,
     /// `None` once emitted, or when it never will be.
-    request: Option<Request>,
-    response: Option<Response>,
+    pub(super) request: Option<Request>,
+    pub(super) response: Option<Response>,
     /// From the client, and from the server.
-    bodies: [BodyReader; 2],
+    pub(super) bodies: [BodyReader; 2],
     trailers: [Option<Box<Fields>>; 2],
     /// Which ends had sent all before it was closed.
     ended: [bool; 2],
@@ -45,7 +36,9 @@ pub(super) struct Stream {
     partial: Option<Partial>,
     /// The code of RST_STREAM.
     reset: Option<u32>,
-    connect: Connect,
+    pub(super) connect: Connect,
+    /// When the first bytes came that a client sent on a CONNECT before its response.
+    pub(super) early: Option<Nanos>,
     /// What follows a 2xx to CONNECT.
     pub(super) inside: Option<Box<Inside>>,
 }
@@ -108,6 +101,7 @@ impl Stream {
             partial: None,
             reset: None,
             connect: Connect::No,
+            early: None,
             inside: None,
         }
     }
@@ -151,7 +145,8 @@ impl Stream {
     pub(super) fn response(&mut self, head: HeadBuilder, undecoded: bool, now: Nanos) -> Connect {
         self.state = self.state.headers(Peer::Server);
         if self.request.is_none() {
-            return Connect::No;
+            // A tunnel may open after its CONNECT was emitted.
+            return self.connect.after(head.response().0.status);
         }
         if self.response.is_some() && !self.was_interim(&head) {
             self.trailers(Peer::Server, head, undecoded);
@@ -168,10 +163,7 @@ impl Stream {
             self.interim.push(head);
             return Connect::No;
         }
-        let connect = match head.status {
-            200..300 => self.connect,
-            _ => Connect::No,
-        };
+        let connect = self.connect.after(head.status);
         self.response = Some(Response {
             began: now,
             ended: now,
@@ -180,14 +172,6 @@ impl Stream {
             anomalies,
         });
         connect
-    }
-
-    /// What a CONNECT says of its tunnel.
-    pub(super) fn claims(&self) -> TunnelClaims {
-        match (&self.request, self.connect) {
-            (Some(request), Connect::Tunnel) => tunnel::claims(&request.head),
-            _ => TunnelClaims::default(),
-        }
     }
 
     pub(super) fn trailers(&mut self, from: Peer, head: HeadBuilder, undecoded: bool) {
@@ -220,30 +204,29 @@ impl Stream {
         true
     }
 
-    /// ztunnel's streams are tunnels: one is, too, of which neither a method nor a path is known.
-    pub(super) fn may_be_ztunnels(&mut self) {
-        let head = self.request.as_ref().map(|request| &request.head);
-        let is_hidden =
-            |head: &RequestHead| head.unknown.contains(Unknown::METHOD) && head.target().is_empty();
-        if head.is_some_and(is_hidden) {
-            self.connect = Connect::Tunnel;
-        }
-    }
-
-    /// It was a CONNECT.
-    pub(super) const fn is_connect(&self) -> bool {
-        !matches!(self.connect, Connect::No)
-    }
-
     /// Body bytes. Says how many are past the limit.
-    pub(super) fn push(&mut self, from: Peer, bytes: &[u8], limit: usize) -> u64 {
-        let limit = if self.request.is_some() { limit } else { 0 };
+    pub(super) fn push(&mut self, from: Peer, bytes: &[u8], limit: usize, now: Nanos) -> u64 {
+        if self.is_early(from) {
+            self.early.get_or_insert(now);
+        }
+        let limit = self.kept(from, limit);
         self.bodies[from as usize].push(bytes, limit)
     }
 
     pub(super) fn miss(&mut self, from: Peer, len: u64, lost: bool, limit: usize) {
-        if self.bodies[from as usize].miss(len, lost, limit) {
+        let limit = self.kept(from, limit);
+        // What comes early may be of the tunnel: then this exchange misses nothing.
+        if self.bodies[from as usize].miss(len, lost, limit) && !self.is_early(from) {
             self.lacks(Partial::Gap);
+        }
+    }
+
+    /// How much is kept of a body with this limit.
+    fn kept(&self, from: Peer, limit: usize) -> usize {
+        match &self.request {
+            Some(_) if self.is_early(from) => limit.max(EARLY),
+            Some(_) => limit,
+            None => 0,
         }
     }
 
@@ -304,8 +287,10 @@ impl Stream {
         id: u32,
         peers: Arc<Peers>,
         upgrade: bool,
+        limit: usize,
         now: Nanos,
     ) -> Option<Exchange> {
+        self.keep_as_body(limit);
         let mut request = self.request.take()?;
         let exact = |peer: Peer| {
             let ended = self.ended[peer as usize] || self.state.has_ended(peer);

@@ -1,0 +1,112 @@
+//! A stream that is a CONNECT: what its response makes of it, and what its client sends before.
+
+use super::message::Stream;
+use crate::flow::{Nanos, TunnelClaims};
+use crate::http::h2::stream::Peer;
+use crate::http::{RequestHead, Unknown, tunnel};
+use crate::ledger::Partial;
+
+/// What a 2xx response makes of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connect {
+    /// Nothing: it is no CONNECT.
+    No,
+    /// A tunnel (RFC 9113 §8.5), or one of an extended CONNECT (RFC 8441).
+    Tunnel,
+    /// An extended CONNECT for WebSocket.
+    WebSocket,
+}
+
+impl Connect {
+    /// After a response with this status.
+    pub(super) const fn after(self, status: u16) -> Self {
+        match status {
+            200..300 => self,
+            _ => Self::No,
+        }
+    }
+}
+
+/// What a client sent on a CONNECT before its response.
+#[derive(Debug)]
+pub(in crate::session::h2) struct Early {
+    pub(in crate::session::h2) bytes: Vec<u8>,
+    /// When the first of them came.
+    pub(in crate::session::h2) time: Nanos,
+    /// So many follow that were not kept.
+    pub(in crate::session::h2) rest: u64,
+    /// On purpose.
+    pub(in crate::session::h2) skipped: bool,
+    /// Nothing follows.
+    pub(in crate::session::h2) ended: bool,
+}
+
+/// A tunnel begins.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) websocket: bool,
+    pub(super) claims: TunnelClaims,
+    pub(super) early: Early,
+}
+
+impl Stream {
+    /// ztunnel's streams are tunnels: one is, too, of which neither a method nor a path is known.
+    pub(super) fn may_be_ztunnels(&mut self) {
+        let head = self.request.as_ref().map(|request| &request.head);
+        let is_hidden =
+            |head: &RequestHead| head.unknown.contains(Unknown::METHOD) && head.target().is_empty();
+        if head.is_some_and(is_hidden) {
+            self.connect = Connect::Tunnel;
+        }
+    }
+
+    /// It was a CONNECT.
+    pub(super) const fn is_connect(&self) -> bool {
+        !matches!(self.connect, Connect::No)
+    }
+
+    /// What this end sends is a body or the beginning of a tunnel: the response will say.
+    pub(super) const fn is_early(&self, from: Peer) -> bool {
+        self.is_connect()
+            && matches!(from, Peer::Client)
+            && self.response.is_none()
+            && self.inside.is_none()
+    }
+
+    /// What a CONNECT says of its tunnel.
+    fn claims(&self) -> TunnelClaims {
+        match (&self.request, self.connect) {
+            (Some(request), Connect::Tunnel) => tunnel::claims(&request.head),
+            _ => TunnelClaims::default(),
+        }
+    }
+
+    /// The response opens the tunnel: what came early is no body of the CONNECT.
+    pub(super) fn open(&mut self, now: Nanos) -> Opened {
+        let sent = &mut self.bodies[Peer::Client as usize];
+        let skipped = !sent.has_missing();
+        let (bytes, rest) = sent.take();
+        Opened {
+            websocket: self.connect == Connect::WebSocket,
+            claims: self.claims(),
+            early: Early {
+                bytes,
+                time: self.early.take().unwrap_or(now),
+                rest,
+                skipped,
+                ended: self.state.has_ended(Peer::Client),
+            },
+        }
+    }
+
+    /// There is no tunnel: what came early is a body, of which so many bytes are kept.
+    pub(super) fn keep_as_body(&mut self, limit: usize) {
+        if self.is_connect() {
+            let sent = &mut self.bodies[Peer::Client as usize];
+            sent.truncate(limit);
+            if sent.has_missing() {
+                self.lacks(Partial::Gap);
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What a header block does to a stream.
+
+use std::sync::Arc;
+
+use super::Streams;
+use super::connect::{Connect, Opened};
+use super::message::Stream;
+use crate::flow::{Nanos, Offset};
+use crate::http::h2::HeadBuilder;
+use crate::http::h2::stream::{Peer, State};
+use crate::ledger::{Dropped, Partial};
+use crate::session::h2::header_block::Block;
+use crate::session::h2::inside::Inside;
+use crate::session::{Context, Origin};
+
+impl Streams {
+    /// A header block begins a message, or ends it.
+    pub(in crate::session::h2) fn block(
+        &mut self,
+        from: Peer,
+        block: Block,
+        now: Nanos,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) {
+        let Block {
+            stream: id,
+            promised,
+            end_stream,
+            offset,
+            head,
+            undecoded,
+            ..
+        } = block;
+        let is_cut = head.is_cut();
+        if let Some(promised) = promised {
+            // §5.1.1: a promised stream is a new one.
+            if self.streams.contains_key(&promised) {
+                return;
+            }
+            self.request(promised, head, offset, undecoded, now, cx);
+            self.change(promised, cx, |stream, _| {
+                stream.state = State::Reserved;
+                if is_cut {
+                    stream.lacks(Partial::HeadTooLarge);
+                }
+            });
+            return;
+        }
+        let known = self.streams.contains_key(&id);
+        match (from, known) {
+            (Peer::Client, false) if is_request(&head, undecoded, id > self.max_id) => {
+                self.request(id, head, offset, undecoded, now, cx);
+            }
+            (Peer::Server, false) => self.response_only(id, cx),
+            // Trailers of a request that was not seen.
+            (Peer::Client, false) => return,
+            (Peer::Client, true) => {
+                self.change(id, cx, |stream, _| stream.trailers(from, head, undecoded));
+            }
+            (Peer::Server, true) => self.response(id, head, undecoded, now, origin, cx),
+        }
+        if is_cut {
+            self.change(id, cx, |stream, _| stream.lacks(Partial::HeadTooLarge));
+        }
+        if end_stream {
+            self.end(from, id, now, cx);
+        }
+    }
+
+    fn request(
+        &mut self,
+        id: u32,
+        head: HeadBuilder,
+        offset: Offset,
+        undecoded: bool,
+        now: Nanos,
+        cx: &mut Context<'_>,
+    ) {
+        self.max_id = self.max_id.max(id);
+        if self.streams.len() >= cx.limits.pipeline
+            && let Some((oldest, _)) = self.streams.first_key_value()
+        {
+            let oldest = *oldest;
+            self.finish(oldest, Some(Partial::Evicted), now, cx);
+        }
+        cx.ledger.start();
+        self.unseen.get_or_insert(offset);
+        self.last_request = Some(offset);
+        if head.is_too_large() {
+            cx.drop_with(Dropped::HeadTooLarge);
+            self.insert(id, Stream::ignored(offset));
+            return;
+        }
+        let websocket = head.protocol() == Some(b"websocket");
+        let (head, anomalies) = head.request();
+        cx.starts(&self.peers, Some(id), &head, (offset, now));
+        let mut stream = Stream::new(head, anomalies, websocket, offset, now);
+        if self.peers.connection.is_rustls() {
+            stream.may_be_ztunnels();
+        }
+        if undecoded {
+            stream.lacks(Partial::Hpack);
+        }
+        self.tunnels |= stream.is_connect();
+        self.insert(id, stream);
+    }
+
+    /// A response whose request was not seen: counted, and its bytes passed over.
+    fn response_only(&mut self, id: u32, cx: &mut Context<'_>) {
+        cx.ledger.start();
+        cx.drop_with(Dropped::ResponseOnly);
+        if self.streams.len() < cx.limits.pipeline {
+            self.insert(id, Stream::ignored(Offset::default()));
+        }
+    }
+
+    fn response(
+        &mut self,
+        id: u32,
+        head: HeadBuilder,
+        undecoded: bool,
+        now: Nanos,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) {
+        let mut opened = None;
+        self.change(id, cx, |stream, _| {
+            if stream.response(head, undecoded, now) != Connect::No {
+                opened = Some(stream.open(now));
+            }
+        });
+        let Some(opened) = opened else { return };
+        // RFC 9113 §8.5, RFC 8441 §5: from here on, DATA is what the two ends say in another
+        // protocol. A client may have said some of it before.
+        self.emit(id, None, true, now, cx);
+        let peers = Arc::clone(&self.peers);
+        self.change(id, cx, |stream, cx| {
+            let Opened {
+                websocket,
+                claims,
+                early,
+            } = opened;
+            let mut inside = Inside::new(id, websocket, claims, &peers, origin, cx);
+            inside.early(&early, now, cx);
+            stream.inside = Some(Box::new(inside));
+        });
+    }
+
+    /// A head that is too long to keep.
+    pub(in crate::session::h2) fn too_large(
+        &mut self,
+        from: Peer,
+        id: u32,
+        now: Nanos,
+        cx: &mut Context<'_>,
+    ) {
+        match (from, self.streams.contains_key(&id)) {
+            (Peer::Client, false) => {
+                cx.ledger.start();
+                cx.drop_with(Dropped::HeadTooLarge);
+                self.max_id = self.max_id.max(id);
+                self.insert(id, Stream::ignored(Offset::default()));
+            }
+            (Peer::Server, false) => self.response_only(id, cx),
+            (_, true) => self.finish(id, Some(Partial::HeadTooLarge), now, cx),
+        }
+    }
+}
+
+/// A client's block on a stream that is not known begins a request: it says so, or may say so in
+/// what is unknown. `later`: the stream is later than all others, so it is no trailer section.
+fn is_request(head: &HeadBuilder, undecoded: bool, later: bool) -> bool {
+    !head.is_trailers() || later && (head.has_unknown() || undecoded)
+}
