@@ -623,6 +623,74 @@ fn responses_of_requests_that_were_not_seen_are_counted() {
     );
 }
 
+/// A response that comes when its exchange is over already is not counted a second time.
+#[test]
+fn responses_after_their_exchange_is_over() {
+    let late = |stream| {
+        let (begin, end) = (status(stream, 0, "200"), data(stream, 0, "late"));
+        let trailers = headers(stream, END_STREAM, &["x=y"]);
+        [status(stream, 0, "103"), begin, end, trailers].concat()
+    };
+    // It crosses a reset; so does that of a promise.
+    let promise = [&2_u32.to_be_bytes()[..], &block(&[":path=/style"])].concat();
+    check(
+        &[
+            (CLIENT, [get(1, "/a"), get(3, "/b"), reset(1, 8)].concat()),
+            (SERVER, frame(5, END_HEADERS, 3, &promise)),
+            (CLIENT, reset(2, 8)),
+            (
+                SERVER,
+                [late(1), status(3, END_STREAM, "204"), late(2)].concat(),
+            ),
+        ],
+        &[
+            "1: GET /a \"\" !no_response reset 8",
+            "2:  /style \"\" !no_response reset 8",
+            "3: GET /b \"\" -> 204 \"\"",
+        ],
+    );
+    // After it made room for another.
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, opening().1);
+    wire.say(CLIENT, [get(1, "/a"), get(3, "/b")].concat());
+    wire.say(SERVER, [late(1), status(3, END_STREAM, "204")].concat());
+    let mut run = Run::new(Limits {
+        pipeline: 1,
+        ..Limits::default()
+    });
+    run.feed(&wire.packets);
+    run.finish();
+    assert_eq!(
+        story(&run),
+        ["1: GET /a \"\" !evicted", "3: GET /b \"\" -> 204 \"\""]
+    );
+}
+
+/// Where requests may have been missed, a response says that there was one.
+#[test]
+fn responses_of_requests_among_missing_bytes_are_counted() {
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, opening().1);
+    wire.say(CLIENT, get(1, "/a"));
+    wire.lose(CLIENT, [get(3, "/b"), get(5, "/c")].concat());
+    wire.say(CLIENT, get(7, "/d"));
+    wire.say(SERVER, status(1, END_STREAM, "204"));
+    wire.say(SERVER, [status(5, 0, "200"), data(5, 0, "c")].concat());
+    wire.say(SERVER, headers(5, END_STREAM, &["x=y"]));
+    wire.say(SERVER, status(7, END_STREAM, "204"));
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.expire(3 * SECOND);
+    run.finish();
+    let dropped = run.engine.ledger().dropped[Dropped::ResponseOnly as usize];
+    assert_eq!(
+        (run.output.exchanges.len(), dropped),
+        (2, 1),
+        "{:?}",
+        story(&run)
+    );
+}
+
 #[test]
 fn bytes_of_a_body_that_are_missing_are_missed_by_nobody_else() {
     let mut wire = Wire::new(Side::Server);

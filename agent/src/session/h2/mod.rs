@@ -296,6 +296,7 @@ impl Act<'_> {
             Received::Unread(len) => cx.stats.unread_bytes += len,
             Received::Found => cx.stats.http2_resynced += 1,
             Received::Lost => cx.stats.http2_dropped += 1,
+            Received::MissedBlocks => streams.missed_blocks(from),
             Received::Broken => return true,
         }
         false

@@ -145,6 +145,7 @@ impl Receiver {
                 self.frames_from(chunk, bytes, Reader::from_start());
             } else {
                 handle(Received::Broken);
+                handle(Received::MissedBlocks);
                 self.lose_track();
             }
         }
@@ -177,7 +178,10 @@ impl Receiver {
             }
             bytes = reader.push(bytes, &mut |event| self.event(event, limit, handle));
             match reader.is_broken() {
-                true => self.lose_track(),
+                true => {
+                    handle(Received::MissedBlocks);
+                    self.lose_track();
+                }
                 false => self.sync = Sync::Frames(reader),
             }
         }
@@ -234,6 +238,7 @@ impl Receiver {
                     // What it did to the table is not known.
                     if is_block(header.kind) {
                         self.decoder.forget();
+                        handle(Received::MissedBlocks);
                     }
                     handle(Received::Broken);
                 }
@@ -263,6 +268,7 @@ impl Receiver {
                 if is_block(header.kind) {
                     self.decoder.forget();
                     self.started = None;
+                    handle(Received::MissedBlocks);
                 }
                 handle(Received::Broken);
             }

@@ -24,6 +24,8 @@ pub(super) enum Received<'a> {
     Found,
     /// They were not, and are looked for no more.
     Lost,
+    /// Header blocks may be among what was passed over.
+    MissedBlocks,
     /// A frame broke the protocol.
     Broken,
 }

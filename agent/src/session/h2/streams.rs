@@ -4,12 +4,14 @@ mod connect;
 mod ending;
 mod heads;
 mod message;
+mod seen;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) use self::connect::Early;
 use self::message::Stream;
+use self::seen::Seen;
 use super::super::Context;
 use super::super::h1::End;
 use crate::exchange::Request;
@@ -28,6 +30,8 @@ pub(super) struct Streams {
     held: usize,
     /// Highest identifier seen.
     max_id: u32,
+    /// By who opens them.
+    seen: [Seen; 2],
     /// Where a request begins that started since the last look, and the last one.
     unseen: Option<Offset>,
     last_request: Option<Offset>,
@@ -44,6 +48,7 @@ impl Streams {
             streams: BTreeMap::new(),
             held: 0,
             max_id: 0,
+            seen: [Seen::NONE; 2],
             unseen: None,
             last_request: None,
             tunnels: false,
@@ -63,7 +68,7 @@ impl Streams {
 
     /// The first stream is this request.
     pub(super) fn upgraded(&mut self, request: Request) {
-        self.max_id = 1;
+        self.saw(1);
         self.insert(1, Stream::upgraded(request));
     }
 
@@ -134,8 +139,14 @@ impl Streams {
         });
     }
 
+    /// Header blocks of a direction may have been passed over.
+    pub(super) const fn missed_blocks(&mut self, from: Peer) {
+        self.seen[from as usize].restart();
+    }
+
     /// Anything may be among what is missing of a direction.
     pub(super) fn lost_track(&mut self, from: Peer) {
+        self.missed_blocks(from);
         for stream in self.streams.values_mut() {
             stream.lost_track(from);
         }
@@ -233,6 +244,12 @@ impl Streams {
         }
     }
 
+    /// The request on a stream was seen.
+    fn saw(&mut self, id: u32) {
+        self.max_id = self.max_id.max(id);
+        self.seen[opens(id) as usize].add(id);
+    }
+
     /// Changes a stream, if it is known, and counts what it holds.
     fn change(
         &mut self,
@@ -245,5 +262,13 @@ impl Streams {
             change(stream, cx);
             self.held = self.held.saturating_sub(before) + stream.memory();
         }
+    }
+}
+
+/// Who opens a stream (RFC 9113 §5.1.1).
+const fn opens(id: u32) -> Peer {
+    match id % 2 {
+        1 => Peer::Client,
+        _ => Peer::Server,
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Streams;
 use super::connect::{Connect, Opened};
 use super::message::Stream;
+use super::{Streams, opens};
 use crate::flow::{Nanos, Offset};
 use crate::http::h2::HeadBuilder;
 use crate::http::h2::stream::{Peer, State};
@@ -77,7 +77,7 @@ impl Streams {
         now: Nanos,
         cx: &mut Context<'_>,
     ) {
-        self.max_id = self.max_id.max(id);
+        self.saw(id);
         if self.streams.len() >= cx.limits.pipeline
             && let Some((oldest, _)) = self.streams.first_key_value()
         {
@@ -106,8 +106,13 @@ impl Streams {
         self.insert(id, stream);
     }
 
-    /// A response whose request was not seen: counted, and its bytes passed over.
+    /// A response on a stream that is not known. Where its request was not seen, it is counted, and
+    /// its bytes are passed over. Where it was, the exchange is over: this one crossed a reset, or
+    /// came after it was emitted to make room.
     fn response_only(&mut self, id: u32, cx: &mut Context<'_>) {
+        if self.seen[opens(id) as usize].contains(id) {
+            return;
+        }
         cx.ledger.start();
         cx.drop_with(Dropped::ResponseOnly);
         if self.streams.len() < cx.limits.pipeline {
@@ -159,7 +164,7 @@ impl Streams {
             (Peer::Client, false) => {
                 cx.ledger.start();
                 cx.drop_with(Dropped::HeadTooLarge);
-                self.max_id = self.max_id.max(id);
+                self.saw(id);
                 self.insert(id, Stream::ignored(Offset::default()));
             }
             (Peer::Server, false) => self.response_only(id, cx),
