@@ -9,7 +9,7 @@ pub(crate) use in_flight::{Emitter, InFlight, Progress};
 use std::sync::Arc;
 
 use crate::flow::Nanos;
-use crate::http::{Anomalies, Body, RequestHead, ResponseHead, allocated};
+use crate::http::{Anomalies, Body, RequestHead, ResponseHead, Unknown, allocated};
 
 /// The request.
 #[derive(Clone, Debug)]
@@ -119,6 +119,25 @@ impl Exchange {
             + self.request.memory()
             + self.interim.memory()
             + self.response.as_ref().map_or(0, Response::memory)
+    }
+
+    /// The scheme, as the request names it, or else by what the connection carries. `None`: the
+    /// request names it in what is unknown.
+    #[must_use]
+    pub fn scheme(&self) -> Option<&[u8]> {
+        let head = &self.request.head;
+        match head.scheme() {
+            None if head.unknown.contains(Unknown::SCHEME) => None,
+            named => Some(named.unwrap_or_else(|| self.peers.scheme().as_bytes())),
+        }
+    }
+
+    /// What is unknown of its two messages.
+    #[must_use]
+    pub fn unknown(&self) -> Unknown {
+        let response = self.response.as_ref();
+        let response = response.map_or_else(Unknown::default, |response| response.head.unknown);
+        self.request.head.unknown.with(response)
     }
 
     /// From the request's first byte until its end: nanoseconds.

@@ -48,6 +48,8 @@ struct Entry<'a> {
     trace: String,
     #[serde(rename = "_partial", skip_serializing_if = "Option::is_none")]
     partial: Option<&'static str>,
+    #[serde(rename = "_unknown", skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<&'static str>,
     #[serde(rename = "_interim", skip_serializing_if = "Vec::is_empty")]
     interim: Vec<InterimPart<'a>>,
     #[serde(rename = "_upgrade", skip_serializing_if = "std::ops::Not::not")]
@@ -154,6 +156,7 @@ impl<'a> Entry<'a> {
             side: peers.side.label(),
             trace: sanitized.trace_id().to_string(),
             partial: exchange.partial.map(|partial| partial.label()),
+            unknown: exchange.unknown().names().collect(),
             interim: exchange.interim.heads.iter().map(InterimPart::of).collect(),
             upgrade: exchange.upgrade,
             stream: exchange.stream,

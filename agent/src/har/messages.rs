@@ -158,13 +158,12 @@ impl<'a> ResponsePart<'a> {
     }
 }
 
-/// An absolute URL, as the format asks for. What is not UTF-8 is taken for ISO-8859-1.
+/// An absolute URL, as the format asks for: where its scheme is unknown, that of the connection.
+/// What is not UTF-8 is taken for ISO-8859-1.
 fn url(exchange: &Exchange) -> Vec<u8> {
     let head = &exchange.request.head;
-    let scheme = head.scheme();
-    let mut url = scheme
-        .unwrap_or_else(|| exchange.peers.scheme().as_bytes())
-        .to_vec();
+    let of_connection = || exchange.peers.scheme().as_bytes();
+    let mut url = exchange.scheme().unwrap_or_else(of_connection).to_vec();
     url.extend_from_slice(b"://");
     match head.host().filter(|host| !host.is_empty()) {
         Some(host) => url.extend_from_slice(host),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::exchange::{Exchange, Partial};
 use crate::files::Files;
+use crate::http::Unknown;
 use crate::policy::fixture;
 use crate::redact::Config;
 use crate::redact::fixture::sanitize_at;
@@ -231,12 +232,14 @@ fn no_response() {
     );
     exchange.response = None;
     exchange.partial = Some(Partial::NoResponse);
+    exchange.request.head.unknown = Unknown::SCHEME;
     check(
         exchange,
         &[
             ("/request/url", json!("http://h/")),
             ("/response/status", json!(0)),
             ("/_partial", json!("no_response")),
+            ("/_unknown", json!(["scheme"])),
         ],
     );
 }

@@ -189,8 +189,9 @@ impl FieldsBuilder {
     }
 }
 
-/// Parts of a head that are unknown, because header compression refers to what was sent before the
-/// agent came (RFC 7541 §2.3.2). A bit set; empty in HTTP/1.
+/// Parts of a message that may have been there and are unknown: header compression refers to what
+/// was sent before the agent came (RFC 7541 §2.3.2), or cannot be decoded. A bit set; empty in
+/// HTTP/1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unknown(u8);
 
@@ -207,14 +208,17 @@ impl Unknown {
     pub const STATUS: Self = Self(1 << 4);
     /// Other fields.
     pub const FIELDS: Self = Self(1 << 5);
+    /// Fields of the trailer section.
+    pub const TRAILERS: Self = Self(1 << 6);
 
-    const NAMED: [(Self, &'static str); 6] = [
+    const NAMED: [(Self, &'static str); 7] = [
         (Self::METHOD, "method"),
         (Self::PATH, "path"),
         (Self::SCHEME, "scheme"),
         (Self::AUTHORITY, "authority"),
         (Self::STATUS, "status"),
         (Self::FIELDS, "fields"),
+        (Self::TRAILERS, "trailers"),
     ];
 
     /// With those of `other` added.

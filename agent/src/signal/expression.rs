@@ -192,7 +192,7 @@ fn request(exchange: &Exchange, has_headers: bool) -> Value {
         ("url_path", text(url_path)),
         ("query", text(query.unwrap_or_default())),
         ("host", text(head.host().unwrap_or_default())),
-        ("scheme", text(head.scheme().unwrap_or(b"http"))),
+        ("scheme", text(exchange.scheme().unwrap_or_default())),
         (
             "protocol",
             text(format!("HTTP/{}", head.version.label()).as_bytes()),

@@ -11,10 +11,9 @@ use serde::ser::{SerializeSeq as _, Serializer};
 
 use super::body::Text;
 use super::{Detail, View};
-use crate::exchange::Exchange;
 use crate::flow::{Endpoint, Peers};
 use crate::http::rpc::procedure;
-use crate::http::{Anomalies, Body, Fields, Unknown};
+use crate::http::{Anomalies, Body, Fields};
 use crate::redact::Content;
 use crate::visible::Json;
 
@@ -49,7 +48,8 @@ struct Record<'a> {
     target: Lossy<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<Lossy<'a>>,
-    scheme: Lossy<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheme: Option<Lossy<'a>>,
     version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<u32>,
@@ -76,7 +76,7 @@ struct Record<'a> {
     rpc: Option<Rpc<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     partial: Option<&'static str>,
-    /// Parts of the two heads that are unknown.
+    /// Parts of the two messages that are unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown: Vec<&'static str>,
 }
@@ -164,9 +164,6 @@ struct Message<'a> {
 }
 
 /// As the request itself says, else what the connection carried.
-fn scheme(exchange: &Exchange) -> &[u8] {
-    (exchange.request.head.scheme()).unwrap_or_else(|| exchange.peers.scheme().as_bytes())
-}
 
 impl<'a> Record<'a> {
     fn of(view: &'a View<'_>, detail: Detail) -> Self {
@@ -188,7 +185,7 @@ impl<'a> Record<'a> {
             method: Lossy(request.head.method()),
             target: Lossy(request.head.target()),
             host: request.head.host().map(Lossy),
-            scheme: Lossy(scheme(exchange)),
+            scheme: exchange.scheme().map(Lossy),
             version: request.head.version.label(),
             stream: exchange.stream,
             status: response.map(|response| response.head.status),
@@ -222,10 +219,7 @@ impl<'a> Record<'a> {
             reset: exchange.reset,
             rpc: Rpc::of(view),
             partial: exchange.partial.map(|partial| partial.label()),
-            unknown: (request.head.unknown)
-                .with(response.map_or_else(Unknown::default, |response| response.head.unknown))
-                .names()
-                .collect(),
+            unknown: exchange.unknown().names().collect(),
         }
     }
 }
@@ -339,6 +333,7 @@ impl Serialize for BodyText<'_> {
 mod tests {
     use super::*;
     use crate::exchange::Partial;
+    use crate::http::Unknown;
     use crate::tap::sample;
     use crate::visible::hidden;
     use base64::Engine as _;
@@ -384,6 +379,20 @@ mod tests {
             "\n"
         );
         assert_eq!(text(&view, Detail::Line), expected);
+    }
+
+    #[test]
+    fn what_is_unknown_is_not_claimed() {
+        let mut exchange = sample::exchange();
+        exchange.partial = Some(Partial::Hpack);
+        exchange.request.head.unknown = Unknown::SCHEME.with(Unknown::TRAILERS);
+        let sanitized = sample::sanitized(&exchange);
+        let text = text(&sample::view(&sanitized), Detail::Line);
+        assert!(!text.contains("\"scheme\":"), "{text}");
+        assert!(
+            text.contains(r#""unknown":["scheme","trailers"]"#),
+            "{text}"
+        );
     }
 
     #[test]

@@ -21,11 +21,49 @@ pub struct HeadBuilder {
     /// Values of `cookie`, which come one by one, and where the joined one goes.
     cookies: Vec<Slice>,
     cookies_at: usize,
-    /// Fields whose name was never seen.
-    nameless: usize,
+    nameless: Nameless,
     anomalies: Anomalies,
     too_large: bool,
     cut: bool,
+}
+
+/// Fields that were not read.
+#[derive(Debug, Default)]
+struct Nameless {
+    /// Before the first other field whose name is known: they may be pseudo-fields, which go before
+    /// all others (§8.3).
+    before: usize,
+    after: usize,
+    /// There was such a field.
+    fields: bool,
+    /// More may follow.
+    unread: bool,
+}
+
+impl Nameless {
+    const fn is_empty(&self) -> bool {
+        self.before == 0 && self.after == 0 && !self.unread
+    }
+
+    const fn add(&mut self) {
+        match self.fields {
+            true => self.after += 1,
+            false => self.before += 1,
+        }
+    }
+
+    /// Most of them that are pseudo-fields.
+    const fn pseudo(&self) -> usize {
+        match self.unread && !self.fields {
+            true => usize::MAX,
+            false => self.before,
+        }
+    }
+
+    /// There are more than so many pseudo-fields.
+    const fn exceed(&self, pseudo: usize) -> bool {
+        self.after > 0 || self.unread || self.before > pseudo
+    }
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +102,7 @@ impl HeadBuilder {
             pseudo: Pseudo::default(),
             cookies: Vec::new(),
             cookies_at: 0,
-            nameless: 0,
+            nameless: Nameless::default(),
             anomalies: Anomalies::default(),
             too_large: false,
             cut: false,
@@ -74,9 +112,10 @@ impl HeadBuilder {
     /// Adds a field.
     pub fn push(&mut self, field: Field<'_>) {
         let (Some(name), Some(value)) = (field.name, field.value) else {
-            self.nameless += 1;
+            self.nameless.add();
             return;
         };
+        self.nameless.fields |= name.first() != Some(&b':');
         let fields = self.fields.len() + self.cookies.len();
         let size = self.buffer.len() + fields * OVERHEAD;
         if size + name.len() + value.len() > self.limit {
@@ -122,6 +161,11 @@ impl HeadBuilder {
         self.cut |= cut;
     }
 
+    /// What follows could not be read.
+    pub const fn breaks_off(&mut self) {
+        self.nameless.unread = true;
+    }
+
     /// Fields were omitted. What is there is of use.
     #[must_use]
     pub const fn is_cut(&self) -> bool {
@@ -164,7 +208,7 @@ impl HeadBuilder {
     /// Some of its fields are unknown.
     #[must_use]
     pub const fn has_unknown(&self) -> bool {
-        self.nameless > 0
+        !self.nameless.is_empty()
     }
 
     /// Errors that were tolerated.
@@ -179,48 +223,97 @@ impl HeadBuilder {
         self.pseudo.protocol.map(|slice| slice.of(&self.buffer))
     }
 
-    /// Which part of a message is unknown: of the pseudo-fields in `wanted`, those that are not
-    /// there; and other fields, where more are nameless than that.
-    fn unknown(&self, wanted: &[(Option<Slice>, Unknown)]) -> Unknown {
-        let mut unknown = Unknown::default();
-        if self.nameless == 0 {
-            return unknown;
+    /// Which parts of a request may be among what is unknown: what all requests have that may be of
+    /// this kind, and the authority, which some have, where there is room for it.
+    fn unknown_of_request(&self) -> Unknown {
+        if self.nameless.is_empty() {
+            return Unknown::default();
         }
-        let mut absent = 0;
-        for (slice, part) in wanted {
-            if slice.is_none() {
-                absent += 1;
-                unknown = unknown.with(*part);
+        let Pseudo {
+            method,
+            scheme,
+            authority,
+            path,
+            protocol,
+            ..
+        } = &self.pseudo;
+        let is_connect = self.is_connect();
+        let is_extended = protocol.is_some() || scheme.is_some() || path.is_some();
+        let absent = |part: &Option<Slice>, name| match part {
+            Some(_) => (0, Unknown::default()),
+            None => (1, name),
+        };
+        let all = |parts: [(usize, Unknown); 3]| {
+            let [(a, x), (b, y), (c, z)] = parts;
+            (a + b + c, x.with(y).with(z))
+        };
+        let method = absent(method, Unknown::METHOD);
+        let (scheme, path) = (absent(scheme, Unknown::SCHEME), absent(path, Unknown::PATH));
+        let authority = absent(authority, Unknown::AUTHORITY);
+        let mut kinds = Vec::with_capacity(2);
+        // §8.5: a tunnel has neither scheme nor path.
+        if !is_extended && is_connect != Some(false) {
+            kinds.push(all([method, authority, (0, Unknown::default())]));
+        }
+        if is_extended || is_connect != Some(true) {
+            kinds.push(all([method, scheme, path]));
+        }
+        let most = self.nameless.pseudo();
+        let least = kinds.iter().map(|(count, _)| *count).min().unwrap_or(0);
+        let mut unknown = Unknown::default();
+        for (count, parts) in kinds {
+            // None fits a request that is malformed: then the one that is next to it.
+            if most > 0 && count <= most.max(least) {
+                unknown = unknown.with(parts);
+                // Where there is a `host`, it says the same (§8.3.1).
+                if count < most && !self.has_host() {
+                    unknown = unknown.with(authority.1);
+                }
             }
         }
-        match self.nameless > absent {
+        match self.nameless.exceed(least) {
             true => unknown.with(Unknown::FIELDS),
             false => unknown,
         }
     }
 
+    fn unknown_of_response(&self) -> Unknown {
+        let absent = usize::from(self.pseudo.status.is_none());
+        let unknown = match absent > 0 && self.nameless.pseudo() > 0 {
+            true => Unknown::STATUS,
+            false => Unknown::default(),
+        };
+        match self.nameless.exceed(absent) {
+            true => unknown.with(Unknown::FIELDS),
+            false => unknown,
+        }
+    }
+
+    /// The method is CONNECT, as far as it is known.
+    fn is_connect(&self) -> Option<bool> {
+        let method = self.pseudo.method?;
+        Some(method.of(&self.buffer) == b"CONNECT")
+    }
+
+    fn has_host(&self) -> bool {
+        let mut names = self.fields.iter().map(|(name, _)| name.of(&self.buffer));
+        names.any(|name| name == b"host")
+    }
+
     /// As the head of a request.
     #[must_use]
     pub fn request(mut self) -> (RequestHead, Anomalies) {
-        let unknown = self.unknown(&[
-            (self.pseudo.method, Unknown::METHOD),
-            (self.pseudo.path, Unknown::PATH),
-            (self.pseudo.scheme, Unknown::SCHEME),
-            (self.pseudo.authority, Unknown::AUTHORITY),
-        ]);
-        let known = |part: Unknown| !unknown.contains(part);
-        let connect = self
-            .pseudo
-            .method
-            .is_some_and(|method| method.of(&self.buffer) == b"CONNECT");
+        let unknown = self.unknown_of_request();
+        let lacks = |part: Option<Slice>, name| part.is_none() && !unknown.contains(name);
+        let connect = self.is_connect();
         // §8.5: CONNECT has neither scheme nor path, but for the extended one.
-        if self.pseudo.method.is_none() && known(Unknown::METHOD)
-            || !connect && self.pseudo.path.is_none() && known(Unknown::PATH)
+        if lacks(self.pseudo.method, Unknown::METHOD)
+            || connect == Some(false) && lacks(self.pseudo.path, Unknown::PATH)
         {
             self.invalid();
         }
         let target = match self.pseudo.path {
-            None if connect => self.pseudo.authority.unwrap_or_default(),
+            None if connect == Some(true) => self.pseudo.authority.unwrap_or_default(),
             path => path.unwrap_or_default(),
         };
         let anomalies = self.anomalies;
@@ -245,7 +338,7 @@ impl HeadBuilder {
     /// As the head of a response. A status that is unknown or no number is 0.
     #[must_use]
     pub fn response(mut self) -> (ResponseHead, Anomalies) {
-        let unknown = self.unknown(&[(self.pseudo.status, Unknown::STATUS)]);
+        let unknown = self.unknown_of_response();
         let text = self.pseudo.status.map(|status| status.of(&self.buffer));
         let status = match text {
             Some([a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']) => {
@@ -402,7 +495,7 @@ mod tests {
         check(
             &[":method: GET", "?: ?", ":path: /a", "?: ?", "x: y"],
             "GET /a - - x=y",
-            &["scheme", "authority"],
+            &["scheme", "authority", "fields"],
             NONE,
         );
         check(
@@ -411,9 +504,84 @@ mod tests {
             &["method", "path", "scheme", "authority", "fields"],
             NONE,
         );
+        // No more than there is room for: a request has a scheme, and may have an authority.
+        check(
+            &[":method: GET", ":path: /a", "?: ?", "x: y"],
+            "GET /a - - x=y",
+            &["scheme"],
+            NONE,
+        );
+        check(
+            &[":method: GET", ":scheme: http", ":path: /a", "?: ?"],
+            "GET /a - http",
+            &["authority", "fields"],
+            NONE,
+        );
+        // Pseudo-fields go before all others; a host is an authority.
+        let known = [":method: GET", ":scheme: http", ":path: /a"];
+        check(
+            &[&known[..], &["x: y", "?: ?"]].concat(),
+            "GET /a - http x=y",
+            &["fields"],
+            NONE,
+        );
+        check(
+            &[&known[..], &["?: ?", "host: h"]].concat(),
+            "GET /a h http host=h",
+            &["fields"],
+            NONE,
+        );
+        check(
+            &[":authority: h", "x: y", "?: ?"],
+            "  h - x=y",
+            &["fields"],
+            Anomalies::INVALID_FIELD,
+        );
+        // A tunnel has neither scheme nor path.
+        check(
+            &[":method: CONNECT", "?: ?", "?: ?"],
+            "CONNECT  - -",
+            &["authority", "fields"],
+            NONE,
+        );
+        check(&["?: ?", "?: ?"], "  - -", &["method", "authority"], NONE);
+        check(
+            &[":method: CONNECT", ":scheme: http", "?: ?", "?: ?"],
+            "CONNECT  - http",
+            &["path", "authority", "fields"],
+            NONE,
+        );
         let (head, _) = build(&["?: ?", "x: y"]).response();
         assert_eq!(head.status, 0);
         assert_eq!(head.unknown.names().collect::<Vec<_>>(), ["status"]);
+    }
+
+    /// What follows could not be read.
+    #[test]
+    fn heads_that_break_off() {
+        let all = ["path", "scheme", "authority", "fields"];
+        for (fields, expected) in [
+            (&[":method: GET"][..], &all[..]),
+            (&[":method: GET", ":path: /", "x: y"], &["fields"]),
+            (&[":method: CONNECT"], &["authority", "fields"]),
+            (&[], &["method", "path", "scheme", "authority", "fields"]),
+        ] {
+            let mut builder = build(fields);
+            builder.breaks_off();
+            assert!(builder.has_unknown());
+            let (head, anomalies) = builder.request();
+            assert_eq!(head.unknown.names().collect::<Vec<_>>(), expected);
+            assert_eq!(anomalies, NONE);
+        }
+        for (fields, expected) in [
+            (&[][..], &["status", "fields"][..]),
+            (&[":status: 200"], &["fields"]),
+        ] {
+            let mut builder = build(fields);
+            builder.breaks_off();
+            let (head, _) = builder.response();
+            assert_eq!(head.unknown.names().collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

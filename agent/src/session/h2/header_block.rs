@@ -15,9 +15,7 @@ pub(super) struct Block {
     /// Where its frame begins.
     pub(super) offset: Offset,
     pub(super) head: HeadBuilder,
-    /// It could not be decoded, or not all of it came.
-    pub(super) undecoded: bool,
-    /// Why.
+    /// Why it could not be decoded.
     pub(super) error: Option<hpack::Error>,
 }
 
@@ -50,19 +48,13 @@ impl Started {
     }
 
     /// With what was decoded of it.
-    pub(super) const fn decoded(
-        &self,
-        head: HeadBuilder,
-        undecoded: bool,
-        error: Option<hpack::Error>,
-    ) -> Block {
+    pub(super) const fn decoded(&self, head: HeadBuilder, error: Option<hpack::Error>) -> Block {
         Block {
             stream: self.stream,
             promised: self.promised,
             end_stream: self.end_stream,
             offset: self.offset,
             head,
-            undecoded,
             error,
         }
     }

@@ -339,8 +339,9 @@ impl Receiver {
             && let Some(started) = self.started.take()
         {
             self.decoder.forget();
-            let head = HeadBuilder::new(limit);
-            handle(Received::Block(Box::new(started.decoded(head, true, None))));
+            let mut head = HeadBuilder::new(limit);
+            head.breaks_off();
+            handle(Received::Block(Box::new(started.decoded(head, None))));
         }
     }
 
@@ -376,10 +377,11 @@ impl Receiver {
         let mut head = HeadBuilder::new(limit);
         let result = self.decoder.block(bytes, &mut |field| head.push(field));
         head.compressed(self.decoder.take_odd(), self.decoder.take_cut());
-        handle(Received::Block(Box::new(started.decoded(
-            head,
-            result.is_err(),
-            result.err(),
-        ))));
+        if result.is_err() {
+            head.breaks_off();
+        }
+        handle(Received::Block(Box::new(
+            started.decoded(head, result.err()),
+        )));
     }
 }

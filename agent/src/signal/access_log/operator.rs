@@ -242,7 +242,7 @@ fn request_field<'a>(sanitized: &'a Sanitized, name: &str) -> Option<&'a [u8]> {
         ":method" => Some(head.method()),
         ":path" => Some(path_and_query(head.target())),
         ":authority" | "host" => head.host(),
-        ":scheme" => Some(head.scheme().unwrap_or(b"http")),
+        ":scheme" => sanitized.exchange().scheme(),
         "x-forwarded-for" => sanitized.request_field(Known::ForwardedFor),
         "user-agent" => sanitized.request_field(Known::UserAgent),
         name => head.fields.get(name),

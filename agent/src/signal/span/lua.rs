@@ -95,25 +95,23 @@ pub(super) fn scheme(
     sanitized: &Sanitized,
 ) {
     match scheme_of(settings, sanitized) {
-        b"http" => out.fixed(key, "http"),
-        b"https" => out.fixed(key, "https"),
-        other => out.bytes(key, other),
+        Some(b"http") => out.fixed(key, "http"),
+        Some(b"https") => out.fixed(key, "https"),
+        Some(other) => out.bytes(key, other),
+        None => {}
     }
 }
 
 /// `https` when a proxy in front of a server says so, else as configured, else as the request
-/// itself says, else what the connection carried.
-pub(super) fn scheme_of<'a>(settings: &'a Settings, sanitized: &'a Sanitized) -> &'a [u8] {
+/// itself says, else what the connection carried. `None` where what the request says is unknown.
+pub(super) fn scheme_of<'a>(settings: &'a Settings, sanitized: &'a Sanitized) -> Option<&'a [u8]> {
     let is_server = sanitized.exchange().peers.side == Side::Server;
     let forwarded = sanitized
         .request_field(Known::ForwardedProto)
         .filter(|_| is_server);
     if forwarded.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https")) {
-        return b"https";
+        return Some(b"https");
     }
     let configured = settings.scheme.as_deref().map(str::as_bytes);
-    let exchange = sanitized.exchange();
-    configured
-        .or_else(|| exchange.request.head.scheme())
-        .unwrap_or_else(|| exchange.peers.scheme().as_bytes())
+    configured.or_else(|| sanitized.exchange().scheme())
 }

@@ -125,9 +125,11 @@ fn url(out: &mut Builder, settings: &Settings, sanitized: &Sanitized) {
     // An authority (CONNECT) and `*` (OPTIONS) are no paths.
     if target.starts_with(b"/") {
         // Required of clients.
-        if sanitized.exchange().peers.side == Side::Client {
+        if sanitized.exchange().peers.side == Side::Client
+            && let Some(scheme) = lua::scheme_of(settings, sanitized)
+        {
             out.write("url.full", |out| {
-                push_text(out, lua::scheme_of(settings, sanitized));
+                push_text(out, scheme);
                 out.extend_from_slice(b"://");
                 match host {
                     Some(host) => push_text(out, host),

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::exchange::{Exchange, Partial};
 use crate::flow::{Secured, Side, TunnelClaims, TunnelSource};
+use crate::http::Unknown;
 use crate::policy::fixture;
 use crate::redact::fixture::sanitize_at;
 use crate::redact::{Config, Mode, Uninspected};
@@ -211,6 +212,30 @@ fn semconv_client() {
         (span.name(), span.kind, span.status),
         ("HTTP", Kind::Client, Status::Error)
     );
+}
+
+/// A scheme that is among what is unknown is not claimed; what is configured, or said by a proxy,
+/// stands.
+#[test]
+fn an_unknown_scheme() {
+    let schemes = |profile_of, side, request| {
+        let mut exchange = fixture::exchange(request, RESPONSE);
+        exchange.request.head.unknown = Unknown::SCHEME;
+        Arc::make_mut(&mut exchange.peers).side = side;
+        let span = SpanBuilder::new(profile(profile_of));
+        let span = span.build(&sanitize(exchange), &Origin::default());
+        let keys = ["http.scheme", "url.scheme", "url.full"];
+        let found = keys.map(|key| span.attributes.get(key).map(text));
+        found.into_iter().flatten().collect::<Vec<_>>()
+    };
+    let plain = "GET /pot HTTP/1.0\r\n\r\n";
+    let forwarded = "GET /pot HTTP/1.0\r\nx-forwarded-proto: https\r\n\r\n";
+    for profile in [Profile::Mesh, Profile::Semconv] {
+        for side in [Side::Client, Side::Server] {
+            assert_eq!(schemes(profile, side, plain), [""; 0]);
+        }
+        assert_eq!(schemes(profile, Side::Server, forwarded), ["https"]);
+    }
 }
 
 #[test]

@@ -29,7 +29,6 @@ impl Streams {
             end_stream,
             offset,
             head,
-            undecoded,
             ..
         } = block;
         let is_cut = head.is_cut();
@@ -38,7 +37,7 @@ impl Streams {
             if self.streams.contains_key(&promised) {
                 return;
             }
-            self.request(promised, head, offset, undecoded, now, cx);
+            self.request(promised, head, offset, now, cx);
             self.change(promised, cx, |stream, _| {
                 stream.state = State::Reserved;
                 if is_cut {
@@ -49,16 +48,16 @@ impl Streams {
         }
         let known = self.streams.contains_key(&id);
         match (from, known) {
-            (Peer::Client, false) if is_request(&head, undecoded, id > self.max_id) => {
-                self.request(id, head, offset, undecoded, now, cx);
+            (Peer::Client, false) if is_request(&head, id > self.max_id) => {
+                self.request(id, head, offset, now, cx);
             }
             (Peer::Server, false) => self.response_only(id, cx),
             // Trailers of a request that was not seen.
             (Peer::Client, false) => return,
             (Peer::Client, true) => {
-                self.change(id, cx, |stream, _| stream.trailers(from, head, undecoded));
+                self.change(id, cx, |stream, _| stream.trailers(from, head));
             }
-            (Peer::Server, true) => self.response(id, head, undecoded, now, origin, cx),
+            (Peer::Server, true) => self.response(id, head, now, origin, cx),
         }
         if is_cut {
             self.change(id, cx, |stream, _| stream.lacks(Partial::HeadTooLarge));
@@ -73,7 +72,6 @@ impl Streams {
         id: u32,
         head: HeadBuilder,
         offset: Offset,
-        undecoded: bool,
         now: Nanos,
         cx: &mut Context<'_>,
     ) {
@@ -99,9 +97,6 @@ impl Streams {
         if self.peers.connection.is_rustls() {
             stream.may_be_ztunnels();
         }
-        if undecoded {
-            stream.lacks(Partial::Hpack);
-        }
         self.tunnels |= stream.is_connect();
         self.insert(id, stream);
     }
@@ -124,14 +119,13 @@ impl Streams {
         &mut self,
         id: u32,
         head: HeadBuilder,
-        undecoded: bool,
         now: Nanos,
         origin: &Origin,
         cx: &mut Context<'_>,
     ) {
         let mut opened = None;
         self.change(id, cx, |stream, _| {
-            if stream.response(head, undecoded, now) != Connect::No {
+            if stream.response(head, now) != Connect::No {
                 opened = Some(stream.open(now));
             }
         });
@@ -175,6 +169,6 @@ impl Streams {
 
 /// A client's block on a stream that is not known begins a request: it says so, or may say so in
 /// what is unknown. `later`: the stream is later than all others, so it is no trailer section.
-fn is_request(head: &HeadBuilder, undecoded: bool, later: bool) -> bool {
-    !head.is_trailers() || later && (head.has_unknown() || undecoded)
+fn is_request(head: &HeadBuilder, later: bool) -> bool {
+    !head.is_trailers() || later && head.has_unknown()
 }

@@ -142,21 +142,21 @@ impl Stream {
 
     /// A header block of the server: an interim response, the final one, or trailers. The stream is
     /// a tunnel from here on if it says so.
-    pub(super) fn response(&mut self, head: HeadBuilder, undecoded: bool, now: Nanos) -> Connect {
+    pub(super) fn response(&mut self, head: HeadBuilder, now: Nanos) -> Connect {
         self.state = self.state.headers(Peer::Server);
         if self.request.is_none() {
             // A tunnel may open after its CONNECT was emitted.
             return self.connect.after(head.response().0.status);
         }
         if self.response.is_some() && !self.was_interim(&head) {
-            self.trailers(Peer::Server, head, undecoded);
+            self.trailers(Peer::Server, head);
             return Connect::No;
         }
         if head.is_too_large() {
             self.lacks(Partial::HeadTooLarge);
         }
         let (head, anomalies) = head.response();
-        if undecoded || !head.unknown.is_empty() {
+        if !head.unknown.is_empty() {
             self.lacks(Partial::Hpack);
         }
         if (100..200).contains(&head.status) {
@@ -174,20 +174,30 @@ impl Stream {
         connect
     }
 
-    pub(super) fn trailers(&mut self, from: Peer, head: HeadBuilder, undecoded: bool) {
+    pub(super) fn trailers(&mut self, from: Peer, head: HeadBuilder) {
         if self.request.is_none() {
             return;
         }
         if head.is_too_large() {
             self.lacks(Partial::HeadTooLarge);
         }
-        if undecoded || head.has_unknown() {
+        if head.has_unknown() {
             self.lacks(Partial::Hpack);
+            self.unknown_trailers(from);
         }
         let fields = head.trailers();
         if !fields.is_empty() {
             self.trailers[from as usize] = Some(Box::new(fields));
         }
+    }
+
+    fn unknown_trailers(&mut self, from: Peer) {
+        let unknown = match (from, &mut self.request, &mut self.response) {
+            (Peer::Client, Some(request), _) => &mut request.head.unknown,
+            (Peer::Server, _, Some(response)) => &mut response.head.unknown,
+            _ => return,
+        };
+        *unknown = unknown.with(Unknown::TRAILERS);
     }
 
     /// A head with a status comes: one before it whose status is unknown was that of an interim

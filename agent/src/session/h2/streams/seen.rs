@@ -1,8 +1,8 @@
 //! Which streams had their request seen.
 
 /// Identifiers of the streams that an end opened, as far as they were seen. They grow with time
-/// (RFC 9113 §5.1.1): of those from the first one that was seen to the last, none was missed, unless
-/// header blocks were.
+/// (RFC 9113 §5.1.1): from the first one that was seen to the last, none was missed, unless header
+/// blocks were.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     ends: Option<(u32, u32)>,
