@@ -320,6 +320,11 @@ impl Connection {
         Some((side, place))
     }
 
+    /// Where a request is for both ends.
+    pub(super) fn place(&self, side: Side, offset: Offset) -> Option<Place> {
+        self.transport.place(side.requests(), offset)
+    }
+
     /// As the socket of this side, it has a request there.
     pub(super) fn has_request_at(&self, side: Side, place: Place) -> bool {
         let requests = side.requests();

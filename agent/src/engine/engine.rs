@@ -1,19 +1,19 @@
 //! Many connections: found by their identity, bounded in number and in memory, ended by time.
 
+mod ends;
 mod plain;
 mod time;
 
 use super::connection::{Connection, State};
 use super::fairness::{Evictions, Shares};
-use super::folding::{PeerSocket, PeerSockets};
+use super::folding::{PeerSocket, PeerSockets, Unanswered};
 use super::joins::Joins;
 use super::table::{Key, Table};
-use crate::capture::{Command, Event, Segment};
-use crate::flow::{CgroupId, ConnectionId, Nanos, Side};
+use crate::capture::{Event, Segment};
+use crate::flow::{CgroupId, ConnectionId, Nanos};
 use crate::http::Bounds;
 use crate::ledger::Ledger;
 use crate::session::{Context, End, Limits, Origin, Output, RequestStart, Stats};
-use crate::transport::Place;
 use crate::transport::tcp::is_old;
 use crate::transport::tcp::pre_accept::PreAccept;
 
@@ -51,6 +51,7 @@ pub struct Engine {
     shared: Shared,
     table: Table,
     peer_sockets: PeerSockets,
+    unanswered: Unanswered,
     pre_accept: PreAccept,
     evictions: Evictions,
     joins: Joins,
@@ -77,6 +78,7 @@ impl Engine {
             },
             table: Table::new(),
             peer_sockets: PeerSockets::default(),
+            unanswered: Unanswered::default(),
             pre_accept: PreAccept::default(),
             evictions: Evictions::default(),
             joins: Joins::default(),
@@ -150,6 +152,7 @@ impl Engine {
         let memory = connection.memory();
         self.memory = self.memory - connection.counted.min(self.memory) + memory;
         connection.counted = memory;
+        self.emit_once(key, output, emitted);
         self.join(output, emitted, now);
         if let State::Over = state {
             self.forget(key);
@@ -212,49 +215,6 @@ impl Engine {
         self.table.insert(connection, now)
     }
 
-    /// A request began there: does the other end of the same connection have one there?
-    fn fold(&mut self, key: Key, side: Side, place: Place, output: &mut Output) {
-        let Some(connection) = self.table.get_mut(key) else {
-            return;
-        };
-        let candidate = match connection.peer {
-            PeerSocket::Alone | PeerSocket::Emits | PeerSocket::Folded => return,
-            PeerSocket::Candidate(peer) => peer,
-            PeerSocket::Unknown => {
-                let found = self.peer_sockets.add(&connection.origin, side, key);
-                connection.listed = Some(side);
-                connection.peer = found.map_or(PeerSocket::Alone, PeerSocket::Candidate);
-                let Some(found) = found else { return };
-                if let Some(peer) = self.table.get_mut(found)
-                    && peer.peer != PeerSocket::Folded
-                {
-                    peer.peer = PeerSocket::Candidate(key);
-                }
-                found
-            }
-        };
-        let same = self
-            .table
-            .get(candidate)
-            .is_some_and(|peer| peer.has_request_at(side.other(), place));
-        if !same {
-            return;
-        }
-        let (client, server) = match side {
-            Side::Client => (key, candidate),
-            Side::Server => (candidate, key),
-        };
-        if let Some(connection) = self.table.get_mut(server) {
-            connection.peer = PeerSocket::Emits;
-        }
-        if let Some(connection) = self.table.get_mut(client) {
-            connection.peer = PeerSocket::Folded;
-            output
-                .commands
-                .push(Command::Fold(connection.origin.socket));
-        }
-    }
-
     /// Frees an eighth of the memory.
     fn make_room(&mut self, now: Nanos, output: &mut Output) {
         let enough = self.shared.limits.memory - self.shared.limits.memory / 8;
@@ -309,6 +269,7 @@ impl Engine {
             let mut cx = self.shared.context(connection, output);
             connection.end(end, now, &mut cx);
         }
+        self.emit_once(key, output, emitted);
         self.join(output, emitted, now);
         self.forget(key);
     }

@@ -6,12 +6,18 @@
 //! both. Initial sequence numbers are random (RFC 9293 §3.4.1), so that is no coincidence. Of two
 //! TLS sessions that were seen from their first byte, the offset of the request is compared. The
 //! client's socket is then folded: the server's emits the exchanges of both.
+//!
+//! The server's socket shows a request only once TCP is known to have taken it. The client may have
+//! cancelled it by then: such an exchange is emitted by the socket that shows its end first.
+
+use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
 use super::table::Key;
 use crate::flow::{Endpoint, Side};
 use crate::session::Origin;
+use crate::transport::Place;
 
 /// What is known of the other end of a connection on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +32,13 @@ pub(super) enum PeerSocket {
     Emits,
     /// It is the same connection; the peer socket emits.
     Folded,
+}
+
+impl PeerSocket {
+    /// The peer socket is there.
+    pub(super) const fn is_known(self) -> bool {
+        matches!(self, Self::Emits | Self::Folded)
+    }
 }
 
 /// HTTP connections by their two ends.
@@ -54,6 +67,48 @@ impl PeerSockets {
         }
         if sides.iter().all(Option::is_none) {
             self.ends.remove(&ends);
+        }
+    }
+}
+
+/// Exchanges without a response that one socket of a connection has emitted, when it was not known
+/// whether there is another one.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered {
+    requests: HashMap<Request, Side, crate::hash::Keyed>,
+    /// The oldest first.
+    order: VecDeque<Request>,
+}
+
+/// A request: the ends of its connection, and where it begins.
+type Request = ((Endpoint, Endpoint), Place);
+
+impl Unanswered {
+    /// Requests that are remembered. The other socket of a connection shows the end of a request at
+    /// once, or when its connection ends.
+    const MOST: usize = 1024;
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// The other socket has emitted the exchange of this request.
+    pub(super) fn take(&mut self, origin: &Origin, side: Side, place: Place) -> bool {
+        let request = (ends(origin, side), place);
+        let is_other = self.requests.get(&request) == Some(&side.other());
+        is_other && self.requests.remove(&request).is_some()
+    }
+
+    /// The socket of this side emits it.
+    pub(super) fn add(&mut self, origin: &Origin, side: Side, place: Place) {
+        let request = (ends(origin, side), place);
+        if self.requests.insert(request, side).is_none() {
+            self.order.push_back(request);
+        }
+        while self.order.len() > Self::MOST {
+            if let Some(oldest) = self.order.pop_front() {
+                self.requests.remove(&oldest);
+            }
         }
     }
 }

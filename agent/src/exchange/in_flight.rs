@@ -214,6 +214,7 @@ impl InFlight {
         emitter.exchanges.push(Exchange {
             peers: Arc::clone(emitter.peers),
             stream: None,
+            offset: self.offset,
             request,
             interim: std::mem::take(&mut self.interim),
             response: self.response.take(),

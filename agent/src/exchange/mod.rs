@@ -8,7 +8,7 @@ pub(crate) use in_flight::{Emitter, InFlight, Progress};
 
 use std::sync::Arc;
 
-use crate::flow::Nanos;
+use crate::flow::{Nanos, Offset};
 use crate::http::{Anomalies, Body, RequestHead, ResponseHead, Unknown, allocated};
 
 /// The request.
@@ -91,6 +91,8 @@ pub struct Exchange {
     pub peers: Arc<Peers>,
     /// The stream of the connection, in a protocol that has streams (RFC 9113 §5.1.1).
     pub stream: Option<u32>,
+    /// Where the request begins in its direction.
+    pub(crate) offset: Offset,
     /// The request. Always there: a response whose request was not seen is counted, never guessed
     /// at.
     pub request: Request,

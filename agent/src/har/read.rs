@@ -134,6 +134,7 @@ fn exchange(number: u64, entry: &Entry) -> Exchange {
     Exchange {
         peers: Arc::new(peers(number, entry)),
         stream: None,
+        offset: crate::flow::Offset::ORIGIN,
         request: Request {
             began,
             ended: sent,

@@ -35,6 +35,7 @@ pub(crate) fn exchange(request: impl AsRef<[u8]>, response: impl AsRef<[u8]>) ->
         request: self::request(request.as_ref()),
         response: Some(self::response(response.as_ref())),
         stream: None,
+        offset: crate::flow::Offset::ORIGIN,
         interim: Interim::default(),
         reset: None,
         ended: 0,

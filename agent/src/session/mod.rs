@@ -364,7 +364,9 @@ impl Session {
                 let offset = h2.take_request_start()?;
                 Some((h2.peers(), offset))
             }
-            Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) | Self::Ignored => None,
+            Self::Tunnel(tunnel) => tunnel.by.take_request_start(),
+            Self::WebSocket(websocket) => websocket.by.as_mut()?.take_request_start(),
+            Self::Detect(_) | Self::Ignored => None,
         }
     }
 
@@ -373,7 +375,11 @@ impl Session {
         match self {
             Self::H1(h1) => h1.peers().side.requests() == direction && h1.has_request_at(offset),
             Self::H2(h2) => h2.peers().side.requests() == direction && h2.has_request_at(offset),
-            Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) | Self::Ignored => false,
+            Self::Tunnel(tunnel) => tunnel.by.is_at(direction, offset),
+            Self::WebSocket(websocket) => {
+                (websocket.by.as_ref()).is_some_and(|by| by.is_at(direction, offset))
+            }
+            Self::Detect(_) | Self::Ignored => false,
         }
     }
 }

@@ -6,8 +6,34 @@ use super::h2::H2;
 use super::tunnel::Tunnel;
 use super::websocket::WebSocket;
 use super::{Context, Origin, Session, h1};
-use crate::flow::Peers;
+use crate::flow::{Direction, Offset, Peers};
 use crate::transport::Chunk;
+
+/// The request that switched a connection. By it, the two sockets of a local connection may yet be
+/// recognised.
+#[derive(Debug)]
+pub(crate) struct SwitchedBy {
+    peers: Arc<Peers>,
+    offset: Offset,
+    unseen: Option<Offset>,
+}
+
+impl SwitchedBy {
+    pub(super) const fn peers(&self) -> &Arc<Peers> {
+        &self.peers
+    }
+
+    /// See [`Session::take_request_start`].
+    pub(super) fn take_request_start(&mut self) -> Option<(&Peers, Offset)> {
+        let offset = self.unseen.take()?;
+        Some((&self.peers, offset))
+    }
+
+    /// See [`Session::has_request_at`].
+    pub(super) fn is_at(&self, direction: Direction, offset: Offset) -> bool {
+        self.peers.side.requests() == direction && self.offset == offset
+    }
+}
 
 impl Session {
     /// The connection was switched to something else, with the response that ends where `chunk`
@@ -21,13 +47,21 @@ impl Session {
         cx: &mut Context<'_>,
     ) {
         let requests = peers.side.requests();
+        let by = SwitchedBy {
+            peers: Arc::clone(peers),
+            offset: switched.offset,
+            unseen: switched.unseen,
+        };
         *self = match switched.upgraded {
             Some(request) => {
                 cx.stats.http2 += 1;
-                Self::H2(Box::new(H2::upgraded(Arc::clone(peers), *request)))
+                let starts = (by.offset, by.unseen);
+                Self::H2(Box::new(H2::upgraded(by.peers, *request, starts)))
             }
-            None if switched.websocket => Self::WebSocket(Box::new(WebSocket::new(requests))),
-            None => Self::Tunnel(Box::new(Tunnel::new(peers, switched.claims, origin))),
+            None if switched.websocket => {
+                Self::WebSocket(Box::new(WebSocket::new(requests, Some(by))))
+            }
+            None => Self::Tunnel(Box::new(Tunnel::new(by, switched.claims, origin))),
         };
         self.opens(requests.opposite(), chunk.offset, true, cx);
         // Where the next request bytes are not known yet, the sender of the response says.

@@ -1,6 +1,7 @@
 //! After a CONNECT or an upgrade: the bytes inside are a connection of their own.
 
 use super::h1::End;
+use super::switch::SwitchedBy;
 use super::{Context, Messages, Origin, Session};
 use crate::flow::{Demand, Direction, Nanos, Offset, Peers, TunnelClaims};
 use crate::http::Anomalies;
@@ -19,12 +20,14 @@ pub(crate) struct Tunnel {
     origin: Origin,
     /// The direction of the outer requests.
     requests: Direction,
+    pub(super) by: SwitchedBy,
 }
 
 impl Tunnel {
-    /// A tunnel between these peers, and what is said of it. The session inside is a fresh one,
+    /// The tunnel that a request opened, and what is said of it. The session inside is a fresh one,
     /// unless connections are nested too deep already.
-    pub(crate) fn new(peers: &Arc<Peers>, claims: TunnelClaims, origin: &Origin) -> Self {
+    pub(crate) fn new(by: SwitchedBy, claims: TunnelClaims, origin: &Origin) -> Self {
+        let peers = by.peers();
         let (inner, connection) = match origin.connection.inner(0) {
             Some(connection) => (Session::default(), connection),
             None => (Session::Ignored, origin.connection),
@@ -40,6 +43,7 @@ impl Tunnel {
                 ..origin.clone()
             },
             requests: peers.side.requests(),
+            by,
         }
     }
 

@@ -1,5 +1,6 @@
 //! WebSocket after an upgrade: bytes of both directions are counted, and messages (RFC 6455 §5.2).
 
+use super::switch::SwitchedBy;
 use super::{Context, Messages};
 use crate::flow::{Demand, Direction, Offset};
 use crate::transport::{Chunk, Gap};
@@ -10,6 +11,8 @@ pub(crate) struct WebSocket {
     /// The direction that the client sends in.
     requests: Direction,
     frames: [Frames; 2],
+    /// `None` inside of another connection.
+    pub(super) by: Option<SwitchedBy>,
 }
 
 /// Frame boundaries of one direction.
@@ -25,9 +28,10 @@ struct Frames {
 }
 
 impl WebSocket {
-    pub(crate) fn new(requests: Direction) -> Self {
+    pub(crate) fn new(requests: Direction, by: Option<SwitchedBy>) -> Self {
         Self {
             requests,
+            by,
             frames: <[Frames; 2]>::default(),
         }
     }

@@ -120,6 +120,7 @@ pub(crate) fn exchange() -> Exchange {
             anomalies: Anomalies::default(),
         }),
         stream: None,
+        offset: crate::flow::Offset::ORIGIN,
         interim: Interim::default(),
         reset: None,
         ended: 0,

@@ -19,10 +19,10 @@ pub(crate) enum Transport {
 }
 
 /// Where a byte of a direction is, in numbers that both ends of a connection have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place(Number);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Number {
     /// On the wire.
     Wire(WirePosition),

@@ -39,6 +39,7 @@ impl Engine {
             let memory = connection.memory();
             self.memory = self.memory - connection.counted.min(self.memory) + memory;
             connection.counted = memory;
+            self.emit_once(key, output, emitted);
             self.join(output, emitted, now);
             match state {
                 State::Over => self.forget(key),

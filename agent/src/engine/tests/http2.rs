@@ -14,7 +14,7 @@ use crate::ledger::{Dropped, Partial};
 
 const SECOND: u64 = 1_000_000_000;
 
-const END_STREAM: u8 = 1;
+pub(super) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
@@ -51,7 +51,7 @@ pub(super) fn headers(stream: u32, flags: u8, fields: &[&str]) -> Vec<u8> {
     frame(1, flags | END_HEADERS, stream, &block(fields))
 }
 
-fn get(stream: u32, path: &str) -> Vec<u8> {
+pub(super) fn get(stream: u32, path: &str) -> Vec<u8> {
     let path = format!(":path={path}");
     let fields = [":method=GET", ":scheme=http", &path, ":authority=shop"];
     headers(stream, END_STREAM, &fields)
@@ -74,7 +74,7 @@ pub(super) fn settings() -> Vec<u8> {
     frame(4, 0, 0, &[0, 3, 0, 0, 0, 100])
 }
 
-fn reset(stream: u32, code: u8) -> Vec<u8> {
+pub(super) fn reset(stream: u32, code: u8) -> Vec<u8> {
     frame(3, 0, stream, &[0, 0, 0, code])
 }
 
@@ -99,7 +99,7 @@ fn emitted(exchange: &Exchange) -> String {
 }
 
 /// What is reported of segments, and what was dropped.
-fn story(run: &Run) -> Vec<String> {
+pub(super) fn story(run: &Run) -> Vec<String> {
     let mut lines: Vec<String> = run
         .output
         .exchanges
@@ -129,7 +129,7 @@ fn run(side: Side, segments: &[(Who, Vec<u8>)]) -> Run {
     run
 }
 
-fn opening() -> (Who, Vec<u8>) {
+pub(super) fn opening() -> (Who, Vec<u8>) {
     (CLIENT, [&PREFACE[..], &settings()].concat())
 }
 

@@ -3,6 +3,7 @@
 mod conversations;
 mod cut;
 mod files;
+mod folding;
 mod forged;
 mod http2;
 mod joins;

@@ -253,6 +253,7 @@ impl H1 {
             cx.drop_with(Dropped::Uncertain);
         }
         let claims = self.in_flight.front().map(InFlight::claims);
+        let offset = self.in_flight.front().map(|exchange| exchange.offset);
         let upgraded = self
             .in_flight
             .front_mut()
@@ -275,6 +276,8 @@ impl H1 {
             websocket,
             upgraded,
             claims: claims.unwrap_or_default(),
+            offset: offset.unwrap_or(self.last_request.offset),
+            unseen: self.request_start.take(),
             requests_ended: matches!(self.requests, Requests::Ended),
             early: match &mut self.requests {
                 Requests::Hold(early) => std::mem::take(early),

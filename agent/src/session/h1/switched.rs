@@ -64,6 +64,10 @@ pub(crate) struct Switched {
     pub(crate) upgraded: Option<Box<Request>>,
     /// What a CONNECT says of the tunnel.
     pub(crate) claims: TunnelClaims,
+    /// Where the request begins.
+    pub(crate) offset: Offset,
+    /// Where the first request begins that began since the last look.
+    pub(crate) unseen: Option<Offset>,
     /// What the client sent before it knew.
     pub(crate) early: Early,
     /// The client has ended its direction.

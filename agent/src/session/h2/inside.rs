@@ -33,7 +33,7 @@ impl Inside {
         let requests = peers.side.requests();
         let connection = origin.connection.inner(stream);
         let mut session = match connection {
-            _ if websocket => Session::WebSocket(Box::new(WebSocket::new(requests))),
+            _ if websocket => Session::WebSocket(Box::new(WebSocket::new(requests, None))),
             Some(_) => Session::default(),
             None => Session::Ignored,
         };

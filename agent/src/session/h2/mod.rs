@@ -73,7 +73,12 @@ impl H2 {
 
     /// After an upgrade from HTTP/1.1 (RFC 7540 §3.2): the request is the first stream, and whole.
     /// Its `HTTP2-Settings` say what the client allows; where they make no sense, anything is.
-    pub(crate) fn upgraded(peers: Arc<Peers>, request: Request) -> Self {
+    /// `starts`: where it begins, and the first request that began since the last look.
+    pub(crate) fn upgraded(
+        peers: Arc<Peers>,
+        request: Request,
+        starts: (Offset, Option<Offset>),
+    ) -> Self {
         let mut h2 = Self::new(peers, [true; 2]);
         let server = &mut h2.receivers[Peer::Server as usize];
         let settings = request.head.fields.get("http2-settings");
@@ -89,7 +94,7 @@ impl H2 {
             }
             None => server.allow_table(u32::MAX),
         }
-        h2.streams.upgraded(request);
+        h2.streams.upgraded(request, starts);
         h2
     }
 

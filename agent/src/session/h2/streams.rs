@@ -32,8 +32,9 @@ pub(super) struct Streams {
     max_id: u32,
     /// By who opens them.
     seen: [Seen; 2],
-    /// Where a request begins that started since the last look, and the last one.
+    /// Where a request begins that started since the last look; the first one, and the last one.
     unseen: Option<Offset>,
+    first_request: Option<Offset>,
     last_request: Option<Offset>,
     /// A stream was a CONNECT.
     tunnels: bool,
@@ -50,6 +51,7 @@ impl Streams {
             max_id: 0,
             seen: [Seen::NONE; 2],
             unseen: None,
+            first_request: None,
             last_request: None,
             tunnels: false,
             unwanted: [0; 2],
@@ -67,9 +69,15 @@ impl Streams {
     }
 
     /// The first stream is this request.
-    pub(super) fn upgraded(&mut self, request: Request) {
+    pub(super) fn upgraded(
+        &mut self,
+        request: Request,
+        (offset, unseen): (Offset, Option<Offset>),
+    ) {
         self.saw(1);
-        self.insert(1, Stream::upgraded(request));
+        self.unseen = unseen;
+        self.first_request = Some(offset);
+        self.insert(1, Stream::upgraded(request, offset));
     }
 
     pub(super) const fn peers(&self) -> &Arc<Peers> {
@@ -90,7 +98,8 @@ impl Streams {
 
     pub(super) fn has_request_at(&self, offset: Offset) -> bool {
         let mut streams = self.streams.values();
-        self.last_request == Some(offset) || streams.any(|stream| stream.offset == offset)
+        [self.first_request, self.last_request].contains(&Some(offset))
+            || streams.any(|stream| stream.offset == offset)
     }
 
     /// Identifiers grow with time, so the first one in flight is the oldest.

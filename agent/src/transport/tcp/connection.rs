@@ -36,7 +36,7 @@ pub(crate) enum Progress {
 
 /// Where a byte is on the wire: the same at both ends of a connection, when nothing between them
 /// rewrites it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct WirePosition(u32);
 
 impl Tcp {

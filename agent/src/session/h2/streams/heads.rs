@@ -84,6 +84,7 @@ impl Streams {
         }
         cx.ledger.start();
         self.unseen.get_or_insert(offset);
+        self.first_request.get_or_insert(offset);
         self.last_request = Some(offset);
         if head.is_too_large() {
             cx.drop_with(Dropped::HeadTooLarge);

@@ -79,8 +79,8 @@ impl Stream {
     }
 
     /// A request that came before the connection spoke HTTP/2.
-    pub(super) fn upgraded(request: Request) -> Self {
-        let mut stream = Self::ignored(Offset::default());
+    pub(super) fn upgraded(request: Request, offset: Offset) -> Self {
+        let mut stream = Self::ignored(offset);
         stream.state = State::HalfClosed(Peer::Client);
         stream.request = Some(request);
         stream
@@ -320,6 +320,7 @@ impl Stream {
         Some(Exchange {
             peers,
             stream: Some(id),
+            offset: self.offset,
             request,
             interim: std::mem::take(&mut self.interim),
             response,

@@ -1,0 +1,87 @@
+//! The two ends of a local connection: who emits its exchanges.
+
+use super::Engine;
+use crate::capture::Command;
+use crate::engine::folding::PeerSocket;
+use crate::engine::table::Key;
+use crate::flow::Side;
+use crate::session::Output;
+use crate::transport::Place;
+
+impl Engine {
+    /// A request began there: does the other end of the same connection have one there?
+    pub(super) fn fold(&mut self, key: Key, side: Side, place: Place, output: &mut Output) {
+        let Some(connection) = self.table.get_mut(key) else {
+            return;
+        };
+        let candidate = match connection.peer {
+            PeerSocket::Alone | PeerSocket::Emits | PeerSocket::Folded => return,
+            PeerSocket::Candidate(peer) => peer,
+            PeerSocket::Unknown => {
+                let found = self.peer_sockets.add(&connection.origin, side, key);
+                connection.listed = Some(side);
+                connection.peer = found.map_or(PeerSocket::Alone, PeerSocket::Candidate);
+                let Some(found) = found else { return };
+                if let Some(peer) = self.table.get_mut(found)
+                    && peer.peer != PeerSocket::Folded
+                {
+                    peer.peer = PeerSocket::Candidate(key);
+                }
+                found
+            }
+        };
+        let same = self
+            .table
+            .get(candidate)
+            .is_some_and(|peer| peer.has_request_at(side.other(), place));
+        if !same {
+            return;
+        }
+        let (client, server) = match side {
+            Side::Client => (key, candidate),
+            Side::Server => (candidate, key),
+        };
+        if let Some(connection) = self.table.get_mut(server) {
+            connection.peer = PeerSocket::Emits;
+        }
+        if let Some(connection) = self.table.get_mut(client) {
+            connection.peer = PeerSocket::Folded;
+            output
+                .commands
+                .push(Command::Fold(connection.origin.socket));
+        }
+    }
+
+    /// Of the exchanges that a connection has just emitted, from `first` on, takes back those that
+    /// the peer socket has emitted before it was known as such.
+    pub(super) fn emit_once(&mut self, key: Key, output: &mut Output, first: usize) {
+        if !self.shared.limits.fold_peers || output.exchanges.len() == first {
+            return;
+        }
+        let Some(connection) = self.table.get(key) else {
+            return;
+        };
+        let mut at = first;
+        while let Some(exchange) = output.exchanges.get(at) {
+            at += 1;
+            let is_answered = exchange.response.is_some();
+            if exchange.peers.connection != connection.id()
+                || is_answered && self.unanswered.is_empty()
+            {
+                continue;
+            }
+            let side = exchange.peers.side;
+            let Some(place) = connection.place(side, exchange.offset) else {
+                continue;
+            };
+            let origin = &connection.origin;
+            if self.unanswered.take(origin, side, place) {
+                at -= 1;
+                self.shared.ledger.fold(exchange.partial);
+                output.exchanges.remove(at);
+            } else if !is_answered && !connection.peer.is_known() {
+                self.unanswered.add(origin, side, place);
+            }
+        }
+    }
+}
