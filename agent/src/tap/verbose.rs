@@ -115,7 +115,7 @@ impl Block<'_> {
         if let Some(messages) = body.messages {
             let more = if messages.inexact { " or more" } else { "" };
             let (count, size) = (messages.count, size_words(messages.bytes));
-            self.note(format!("messages: {count}{more}, {size}").as_bytes());
+            self.note(format!("messages: {count}{more}, {size}{more}").as_bytes());
         }
         if let Some(trailers) = &body.trailers {
             self.note(b"trailers");

@@ -1256,6 +1256,140 @@ fn the_hook_hears_of_frames_of_a_stream_whose_start_was_not_seen() {
     assert!((3..=4).contains(&heard), "{heard} in 4 MiB");
 }
 
+/// A message of gRPC.
+fn message(len: usize) -> Vec<u8> {
+    let prefix = u32::try_from(len).unwrap().to_be_bytes();
+    [&[0], &prefix[..], &vec![b'm'; len]].concat()
+}
+
+/// A call whose response is these frames of DATA. After so many bytes of it, the hook copies the
+/// headers of frames alone. How many messages there are, their bytes, whether there may be more;
+/// how many bytes in all, and how many are kept.
+fn call(frames: &[Vec<u8>], copied: usize) -> (u64, u64, bool, u64, usize) {
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, opening().1);
+    wire.say(SERVER, settings());
+    let fields = [
+        ":method=POST",
+        ":scheme=http",
+        ":path=/s/m",
+        "content-type=application/grpc",
+    ];
+    wire.say(CLIENT, headers(1, END_STREAM, &fields));
+    wire.say(
+        SERVER,
+        headers(1, 0, &[":status=200", "content-type=application/grpc"]),
+    );
+    let mut passed = 0;
+    let mut skipped = false;
+    for bytes in frames {
+        let frame = frame(0, 0, 1, bytes);
+        passed += bytes.len();
+        let said = if passed > copied { &frame[..9] } else { &frame };
+        wire.say(SERVER, said).skipped = skipped;
+        skipped = passed > copied;
+        wire.skip(SERVER, u32::try_from(frame.len() - said.len()).unwrap());
+    }
+    wire.say(SERVER, headers(1, END_STREAM, &["grpc-status=0"]))
+        .skipped = skipped;
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.finish();
+    let [exchange] = &run.output.exchanges[..] else {
+        panic!("{:?}", story(&run));
+    };
+    assert_eq!(exchange.partial, None);
+    let body = &exchange.response.as_ref().unwrap().body;
+    let seen = body.messages.unwrap();
+    (
+        seen.count,
+        seen.bytes,
+        seen.inexact,
+        body.size,
+        body.bytes.len(),
+    )
+}
+
+/// Messages past the limit of the body (64 KiB) are counted; where what lies before them is not
+/// copied, it is said that there may be more.
+#[test]
+fn messages_past_the_limit_of_a_body() {
+    const COPIED: usize = 256 * 1024;
+    const MANY: usize = usize::MAX;
+    let small = vec![message(100); 10_000];
+    let all = (10_000, 1_000_000, false, 1_050_000, 65_536);
+    assert_eq!(call(&small, MANY), all);
+    let in_sight = u64::try_from(COPIED / 105).unwrap();
+    assert_eq!(
+        call(&small, COPIED),
+        (in_sight, 100 * in_sight, true, 1_050_000, 65_536)
+    );
+    // The frames of messages do not end with them.
+    let large = |count| {
+        let bytes = message(1 << 20).repeat(count);
+        bytes.chunks(16_384).map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    let size = |count: u64| count * ((1 << 20) + 5);
+    assert_eq!(call(&large(3), MANY), (3, 3 << 20, false, size(3), 65_536));
+    assert_eq!(call(&large(3), COPIED), (1, 1 << 20, true, size(3), 65_536));
+    // Nothing follows the first: there are no more.
+    assert_eq!(
+        call(&large(1), COPIED),
+        (1, 1 << 20, false, size(1), 65_536)
+    );
+}
+
+/// After frames that are missing, what is read of a body is not joined to what came before, nor
+/// taken for the beginning of a message; and what is inside of a tunnel begins anew.
+#[test]
+fn what_follows_missing_frames() {
+    let fields = [
+        ":method=POST",
+        ":scheme=http",
+        ":path=/s/m",
+        "content-type=application/grpc",
+    ];
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, opening().1);
+    wire.say(SERVER, settings());
+    wire.say(CLIENT, headers(1, END_STREAM, &fields));
+    wire.say(CLIENT, headers(3, 0, &[":method=CONNECT", ":authority=x"]));
+    wire.say(SERVER, [status(1, 0, "200"), status(3, 0, "200")].concat());
+    wire.say(CLIENT, data(3, 0, "GET /a HTTP/1.1\r\n\r\n"));
+    let begin = data(3, 0, "HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\nhalf");
+    wire.say(SERVER, [frame(0, 0, 1, &message(10)), begin].concat());
+    let lost = [
+        frame(0, 0, 1, &message(20)[..12]),
+        data(3, 0, &"x".repeat(40)),
+    ];
+    wire.lose(SERVER, lost.concat());
+    let rest = [
+        frame(0, 0, 1, &message(20)[12..]),
+        data(3, 0, &"y".repeat(16)),
+    ];
+    wire.say(SERVER, [settings(), rest.concat()].concat());
+    wire.say(SERVER, headers(1, END_STREAM, &["grpc-status=0"]));
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.expire(3 * SECOND);
+    run.finish();
+    let of = |target: &[u8]| {
+        let mut exchanges = run.output.exchanges.iter();
+        let found = exchanges.find(|exchange| exchange.request.head.target() == target);
+        found.unwrap_or_else(|| panic!("{:?}", story(&run)))
+    };
+    let body = &of(b"/s/m").response.as_ref().unwrap().body;
+    let seen = body.messages.unwrap();
+    assert_eq!((seen.count, seen.bytes, seen.inexact), (1, 10, true));
+    assert_eq!((body.bytes.len(), body.size_exact), (15, false));
+    let inside = of(b"/a");
+    let body = &inside.response.as_ref().unwrap().body;
+    assert_eq!(
+        (&body.bytes[..], inside.partial),
+        (&b"half"[..], Some(Partial::Gap))
+    );
+}
+
 /// What the two ends say, with an exchange on each stream.
 fn talk(streams: usize) -> [Vec<u8>; 2] {
     let mut client = opening().1;

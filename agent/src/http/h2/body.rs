@@ -59,6 +59,15 @@ impl BodyReader {
         lost && len > 0
     }
 
+    /// Bytes are missing, and nobody knows how many: what follows them is not kept, and which of it
+    /// begins a message is not known.
+    pub fn lose(&mut self) {
+        self.broken = true;
+        if let Some(messages) = &mut self.messages {
+            messages.lose();
+        }
+    }
+
     /// Bytes are missing, and not on purpose.
     #[must_use]
     pub const fn has_missing(&self) -> bool {

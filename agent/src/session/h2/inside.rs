@@ -117,6 +117,26 @@ impl Inside {
         self.session.settle(gap.time, cx);
     }
 
+    /// Bytes are missing, and nobody knows how many: more than any message has.
+    pub(super) fn lose(&mut self, from: Peer, time: Nanos, cx: &mut Context<'_>) {
+        const MANY: u64 = 1 << 40;
+        let offset = self.offsets[from as usize];
+        self.offsets[from as usize] = offset + MANY;
+        let gap = Gap {
+            offset,
+            len: MANY,
+            skipped: false,
+            heard: None,
+            time,
+        };
+        let direction = self.direction(from);
+        // WebSocket counts what it is given, and has no use for its number.
+        if !matches!(self.session, Session::WebSocket(_)) {
+            self.session.gap(direction, &gap, &self.origin, cx);
+            self.session.settle(time, cx);
+        }
+    }
+
     pub(super) fn end(&mut self, from: Peer, time: Nanos, cx: &mut Context<'_>) {
         self.session.end(self.direction(from), time, cx);
         self.session.settle(time, cx);

@@ -163,7 +163,7 @@ impl H2 {
         });
         if !survived {
             // Any of them may have had bytes, or its end, among those missing.
-            streams.lost_track(from);
+            streams.lost_track(from, gap.time, cx);
         }
     }
 

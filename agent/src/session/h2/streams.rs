@@ -154,10 +154,11 @@ impl Streams {
     }
 
     /// Anything may be among what is missing of a direction.
-    pub(super) fn lost_track(&mut self, from: Peer) {
+    pub(super) fn lost_track(&mut self, from: Peer, now: Nanos, cx: &mut Context<'_>) {
         self.missed_blocks(from);
-        for stream in self.streams.values_mut() {
-            stream.lost_track(from);
+        let ids: Vec<u32> = self.streams.keys().copied().collect();
+        for id in ids {
+            self.change(id, cx, |stream, cx| stream.lost_track(from, now, cx));
         }
     }
 

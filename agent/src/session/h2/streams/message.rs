@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::super::Context;
 use super::super::super::tunnel::EARLY;
 use super::super::inside::Inside;
 use super::connect::Connect;
@@ -241,9 +242,13 @@ impl Stream {
     }
 
     /// Frames of a direction are missing: body bytes, trailers, the end.
-    pub(super) fn lost_track(&mut self, from: Peer) {
+    pub(super) fn lost_track(&mut self, from: Peer, now: Nanos, cx: &mut Context<'_>) {
+        if let Some(inside) = &mut self.inside {
+            inside.lose(from, now, cx);
+        }
         if !self.state.has_ended(from) {
             self.inexact[from as usize] = true;
+            self.bodies[from as usize].lose();
             self.lacks(Partial::Gap);
         }
     }
