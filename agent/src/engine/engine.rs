@@ -6,7 +6,7 @@ mod time;
 
 use super::connection::{Connection, State};
 use super::fairness::{Evictions, Shares};
-use super::folding::{PeerSocket, PeerSockets, Unanswered};
+use super::folding::{EmittedAlone, PeerSocket, PeerSockets};
 use super::joins::Joins;
 use super::table::{Key, Table};
 use crate::capture::{Event, Segment};
@@ -51,7 +51,7 @@ pub struct Engine {
     shared: Shared,
     table: Table,
     peer_sockets: PeerSockets,
-    unanswered: Unanswered,
+    emitted_alone: EmittedAlone,
     pre_accept: PreAccept,
     evictions: Evictions,
     joins: Joins,
@@ -78,7 +78,7 @@ impl Engine {
             },
             table: Table::new(),
             peer_sockets: PeerSockets::default(),
-            unanswered: Unanswered::default(),
+            emitted_alone: EmittedAlone::default(),
             pre_accept: PreAccept::default(),
             evictions: Evictions::default(),
             joins: Joins::default(),

@@ -74,7 +74,7 @@ impl PeerSockets {
 /// Exchanges without a response that one socket of a connection has emitted, when it was not known
 /// whether there is another one.
 #[derive(Debug, Default)]
-pub(super) struct Unanswered {
+pub(super) struct EmittedAlone {
     requests: HashMap<Request, Side, crate::hash::Keyed>,
     /// The oldest first.
     order: VecDeque<Request>,
@@ -83,7 +83,7 @@ pub(super) struct Unanswered {
 /// A request: the ends of its connection, and where it begins.
 type Request = ((Endpoint, Endpoint), Place);
 
-impl Unanswered {
+impl EmittedAlone {
     /// Requests that are remembered. The other socket of a connection shows the end of a request at
     /// once, or when its connection ends.
     const MOST: usize = 1024;

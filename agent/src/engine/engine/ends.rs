@@ -64,9 +64,9 @@ impl Engine {
         let mut at = first;
         while let Some(exchange) = output.exchanges.get(at) {
             at += 1;
-            let is_answered = exchange.response.is_some();
+            let has_response = exchange.response.is_some();
             if exchange.peers.connection != connection.id()
-                || is_answered && self.unanswered.is_empty()
+                || has_response && self.emitted_alone.is_empty()
             {
                 continue;
             }
@@ -75,12 +75,12 @@ impl Engine {
                 continue;
             };
             let origin = &connection.origin;
-            if self.unanswered.take(origin, side, place) {
+            if self.emitted_alone.take(origin, side, place) {
                 at -= 1;
                 self.shared.ledger.fold(exchange.partial);
                 output.exchanges.remove(at);
-            } else if !is_answered && !connection.peer.is_known() {
-                self.unanswered.add(origin, side, place);
+            } else if !has_response && !connection.peer.is_known() {
+                self.emitted_alone.add(origin, side, place);
             }
         }
     }

@@ -101,7 +101,7 @@ fn an_upgrade_to_websocket_and_a_tunnel() {
 fn requests_that_are_cancelled() {
     let cancelled = "1: GET /a \"\" !no_response reset 8";
     let second = "3: GET /b \"\" -> 204 \"\"";
-    let answer = say(SERVER, status(3, END_STREAM, "204"));
+    let response = say(SERVER, status(3, END_STREAM, "204"));
     // In segments of their own, in one, and with all that came before.
     check(
         &[
@@ -109,7 +109,7 @@ fn requests_that_are_cancelled() {
             say(CLIENT, get(1, "/a")),
             say(CLIENT, reset(1, 8)),
             say(CLIENT, get(3, "/b")),
-            answer.clone(),
+            response.clone(),
         ],
         &[cancelled, second],
     );
@@ -117,7 +117,7 @@ fn requests_that_are_cancelled() {
         &[
             say(CLIENT, opening().1),
             say(CLIENT, [get(1, "/a"), reset(1, 8), get(3, "/b")].concat()),
-            answer.clone(),
+            response.clone(),
         ],
         &[cancelled, second],
     );
@@ -125,7 +125,7 @@ fn requests_that_are_cancelled() {
         &[
             say(CLIENT, [opening().1, get(1, "/a"), reset(1, 8)].concat()),
             say(CLIENT, get(3, "/b")),
-            answer,
+            response,
         ],
         &[cancelled, second],
     );
