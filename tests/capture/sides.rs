@@ -1,6 +1,8 @@
 //! Which end of a connection is emitted, and that one request is emitted once.
 
-use meshtap_tests::{Connection, ECHO, HTTP_PORT, Netns, Nginx, Report, Tap, curl, live, url};
+use meshtap_tests::{
+    Connection, ECHO, HTTP_PORT, Netns, Nginx, Pair, Report, Tap, curl, live, reset, url,
+};
 
 const PATH: &str = "/echo?id=x";
 
@@ -22,6 +24,67 @@ fn both_ends_of_a_local_connection_are_emitted_once() {
         let report = tap.finish();
         check(&report, &["server"; 4]);
         assert!(report.folded() >= 2, "one for each connection");
+    });
+}
+
+/// The exchange that switches a connection is one, too; so is what is inside of a tunnel.
+#[test]
+fn both_ends_of_a_connection_that_is_switched_are_emitted_once() {
+    live(|bench| {
+        let tap = Tap::new(bench).start();
+        let mut pair = Pair::new(9000);
+        pair.request(
+            "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
+        pair.respond(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
+        pair.request(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+        drop(pair);
+        let mut pair = Pair::new(9001);
+        pair.request("CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n");
+        pair.respond("HTTP/1.1 200 OK\r\n\r\n");
+        pair.request("GET /inside HTTP/1.1\r\nHost: a\r\n\r\n");
+        pair.respond("HTTP/1.1 204 No Content\r\n\r\n");
+        drop(pair);
+        let report = tap.finish();
+        check(&report, &["server"; 3]);
+        let targets: Vec<_> = report.exchanges.iter().map(|e| e.target()).collect();
+        assert_eq!(targets, ["/chat", "db:5432", "/inside"]);
+    });
+}
+
+/// The first request of the connection is cancelled before its server says anything.
+#[test]
+fn both_ends_of_a_request_that_is_cancelled_are_emitted_once() {
+    let frame = |kind, flags, stream, payload: &[u8]| {
+        let length = u8::try_from(payload.len()).expect("a short frame");
+        [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    let settings = frame(4, 0, 0, &[]);
+    // `GET /` over HTTP (RFC 7541, appendix A), with END_STREAM and END_HEADERS.
+    let get = |stream| frame(1, 5, stream, &[0x82, 0x86, 0x84]);
+    live(|bench| {
+        let tap = Tap::new(bench).start();
+        let mut pair = Pair::new(9000);
+        pair.request([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..]].concat());
+        pair.request(get(1));
+        pair.request(frame(3, 0, 1, &[0, 0, 0, 8]));
+        pair.request(get(3));
+        pair.respond([&settings[..], &frame(1, 5, 3, &[0x88])].concat());
+        drop(pair);
+        // HTTP/1, by a reset of the connection.
+        let mut pair = Pair::new(9001);
+        pair.request("GET /reset HTTP/1.1\r\nHost: a\r\n\r\n");
+        reset(pair.client);
+        let report = tap.finish();
+        report.assert_balanced();
+        let mut shown: Vec<_> = (report.exchanges.iter())
+            .map(|exchange| (exchange.target(), exchange.status()))
+            .collect();
+        shown.sort_unstable();
+        let expected = [("/", None), ("/", Some(200)), ("/reset", None)];
+        assert_eq!(shown, expected, "{:#?}", report.lines);
     });
 }
 

@@ -67,6 +67,24 @@ fn curl_that_upgrades() {
     });
 }
 
+/// Both ends are of this machine: one record of what asked for the upgrade, too.
+#[test]
+fn an_upgrade_at_both_ends() {
+    live(|bench| {
+        let apache = Apache::with_http2(bench);
+        std::fs::write(apache.root().join("a.txt"), "upgraded").expect("a file");
+        let tap = Tap::new(bench).start();
+        for _ in 0..5 {
+            assert_eq!(curl(&["--http2", &url("127.0.0.1", "/a.txt")]), b"upgraded");
+        }
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        let sides: Vec<_> = report.exchanges.iter().map(|e| e.side()).collect();
+        assert_eq!(sides, ["server"; 5], "{:#?}", report.lines);
+        assert_eq!(report.folded(), 5);
+    });
+}
+
 /// The first stream is the request that asked for the upgrade; others follow it.
 #[test]
 fn streams_after_an_upgrade() {
