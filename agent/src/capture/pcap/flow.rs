@@ -5,8 +5,6 @@
 //! handed over. A guess of who serves from the ports is dropped when a message contradicts it; the
 //! connection is then a new socket.
 
-use meshtap_common::distance;
-
 use super::ends::Ends;
 use super::held::{self, GRACE, Held, MAX_PACKETS, Release};
 use super::packet::Packet;
@@ -47,10 +45,10 @@ pub(super) struct Flow {
     pub(super) from_low: Progress,
     pub(super) from_high: Progress,
     /// Directions that a FIN has ended: of the lower end, of the higher one.
-    ended: [bool; 2],
+    pub(super) ended: [bool; 2],
     /// Packets of the lower end, of the higher one, are in the file.
     seen: [bool; 2],
-    held: Vec<Held>,
+    pub(super) held: Vec<Held>,
     strays: Strays,
     pub(super) suspects: Suspects,
 }
@@ -137,11 +135,10 @@ impl Flow {
     }
 
     fn step(&mut self, packet: &Packet<'_>, now: Nanos, handle: &mut dyn FnMut(&Segment<'_>)) {
-        let low_sent = self.ends.low_sent(packet);
         if let Phase::Settling(since) = self.phase {
             self.note(packet);
             let known = self.from_low.is_opened() && self.from_high.is_opened();
-            if !known && !packet.rst && now.saturating_sub(since) < GRACE {
+            if !known && now.saturating_sub(since) < GRACE {
                 let is_useful = packet.is_useful() || packet.urgent.is_some();
                 if is_useful || packet.ack.is_some() && !packet.syn {
                     self.held.push(Held::new(packet, now));
@@ -154,26 +151,19 @@ impl Flow {
             self.settle(handle);
         }
         self.accept(packet, handle);
-        let (_, received) = self.directions(low_sent);
-        match packet.ack {
-            Some(ack) if !packet.rst && received.lacks(ack) => {
-                self.held.push(Held::new(packet, now));
-                if self.held.len() > MAX_PACKETS {
-                    self.release(Release::Surplus, handle);
-                }
+        self.disprove_end(packet);
+        if self.awaits(packet) {
+            self.held.push(Held::new(packet, now));
+            if self.held.len() > MAX_PACKETS {
+                self.release(Release::Surplus, handle);
             }
-            _ => {
-                if packet.rst {
-                    self.release(Release::All, handle);
-                    let (sent, _) = self.directions(low_sent);
-                    if sent.expected().is_none_or(|next| may_end(next, packet.seq)) {
-                        self.phase = Phase::Over;
-                    }
-                }
-                self.emit(packet, handle);
-                self.release(Release::Ready, handle);
-            }
+            return;
         }
+        if packet.rst {
+            self.release(Release::All, handle);
+        }
+        self.emit(packet, handle);
+        self.release(Release::Ready, handle);
     }
 
     /// Takes a packet for evidence of where its direction, and the opposite one, begin.
@@ -196,7 +186,7 @@ impl Flow {
     }
 
     /// The first packets have come: hands over those that wait, in order.
-    fn settle(&mut self, handle: &mut dyn FnMut(&Segment<'_>)) {
+    pub(super) fn settle(&mut self, handle: &mut dyn FnMut(&Segment<'_>)) {
         self.phase = Phase::Running;
         for low_sent in [true, false] {
             let from = match low_sent {
@@ -227,65 +217,18 @@ impl Flow {
         self.release(Release::Ready, handle);
     }
 
-    /// What waits has waited since `now`.
-    pub(super) fn wait_from(&mut self, now: Nanos) {
-        if let Phase::Settling(since) = &mut self.phase {
-            *since = now;
-        }
-        self.held.iter_mut().for_each(|held| held.wait_from(now));
-    }
-
-    /// Hands over packets that have waited long enough.
-    pub(super) fn release_due(&mut self, now: Nanos, handle: &mut dyn FnMut(&Segment<'_>)) {
-        match self.phase {
-            Phase::Settling(since) if now.saturating_sub(since) < GRACE => return,
-            Phase::Settling(_) => self.settle(handle),
-            Phase::Running | Phase::Over => {}
-        }
-        self.suspects.expire(now);
-        self.release(Release::Due(now), handle);
-    }
-
-    /// Hands over every packet that waits: nothing more comes.
-    pub(super) fn release_all(&mut self, handle: &mut dyn FnMut(&Segment<'_>)) {
-        if let Phase::Settling(_) = self.phase {
-            self.settle(handle);
-        }
-        self.suspects.clear();
-        self.release(Release::All, handle);
-    }
-
     /// Payload bytes that wait.
     pub(super) fn size(&self) -> isize {
         let bytes: usize = self.held.iter().map(Held::size).sum();
         (bytes + self.suspects.size()).cast_signed()
     }
 
-    /// Hands over each packet that waits for nothing any more; then, as far as `release` says so,
-    /// those that do: the bytes they wait for are missing. Each may be what another waits for.
-    fn release(&mut self, release: Release, handle: &mut dyn FnMut(&Segment<'_>)) {
-        loop {
-            let ready = self.held.iter().position(|held| !self.waits(held));
-            let next = ready.or_else(|| match release {
-                Release::Ready => None,
-                Release::Surplus => (self.held.len() > MAX_PACKETS).then_some(0),
-                Release::Due(now) => self.held.iter().position(|held| held.is_due(now)),
-                Release::All => (!self.held.is_empty()).then_some(0),
-            });
-            let Some(at) = next else { return };
-            let held = self.held.remove(at);
-            let packet = held.packet();
-            self.emit_missing(&packet, handle);
-            self.emit(&packet, handle);
+    /// As [`Self::directions`], to look at.
+    pub(super) const fn both(&self, low_sent: bool) -> (&Progress, &Progress) {
+        match low_sent {
+            true => (&self.from_low, &self.from_high),
+            false => (&self.from_high, &self.from_low),
         }
-    }
-
-    fn waits(&self, held: &Held) -> bool {
-        let received = match self.ends.low_sent(&held.packet()) {
-            true => &self.from_high,
-            false => &self.from_low,
-        };
-        held.ack.is_some_and(|ack| received.lacks(ack))
     }
 
     /// The direction that a packet went, then the opposite one.
@@ -303,6 +246,7 @@ impl Flow {
             // RFC 9293 §3.5.2: what a reset carries is a diagnostic text.
             packet.wire_len = 0;
             packet.payload = &[];
+            self.reset(&packet);
         }
         let seq = packet.seq.wrapping_add(u32::from(packet.syn));
         let low_sent = self.ends.low_sent(&packet);
@@ -317,7 +261,8 @@ impl Flow {
             None => {}
         }
         let ack = packet.ack.or(received.expected()).unwrap_or_default();
-        if let Some(ack) = packet.ack {
+        let ack = received.without_assumed_end(ack);
+        if packet.ack.is_some() {
             received.acknowledge(ack);
         }
         let expected = sent.taken_before(seq).unwrap_or(seq);
@@ -369,12 +314,4 @@ impl Flow {
             ..Segment::new(self.socket, direction, (local, remote), packet.payload)
         }
     }
-}
-
-/// A reset with this number may be one that its receiver takes: it is where the sender stands, or
-/// bytes before it are not in the file.
-fn may_end(next: u32, seq: u32) -> bool {
-    /// No window is larger, but few.
-    const MOST: i32 = 16 * 1024 * 1024;
-    (0..MOST).contains(&distance(next, seq))
 }

@@ -41,7 +41,8 @@ pub(super) struct Held {
     pub(super) seq: u32,
     pub(super) ack: Option<u32>,
     syn: bool,
-    fin: bool,
+    pub(super) fin: bool,
+    pub(super) rst: bool,
     urgent: Option<u16>,
     pub(super) wire_len: u32,
     payload: Box<[u8]>,
@@ -58,6 +59,7 @@ impl Held {
             ack: packet.ack,
             syn: packet.syn,
             fin: packet.fin,
+            rst: packet.rst,
             urgent: packet.urgent,
             wire_len: packet.wire_len,
             payload: packet.payload.into(),
@@ -73,7 +75,7 @@ impl Held {
             ack: self.ack,
             syn: self.syn,
             fin: self.fin,
-            rst: false,
+            rst: self.rst,
             urgent: self.urgent,
             wire_len: self.wire_len,
             payload: &self.payload,
@@ -98,8 +100,13 @@ impl Held {
         self.since = now;
     }
 
+    /// It has waited so long.
+    pub(super) const fn has_waited(&self, time: Nanos, now: Nanos) -> bool {
+        now.saturating_sub(self.since) >= time
+    }
+
     pub(super) const fn is_due(&self, now: Nanos) -> bool {
-        now.saturating_sub(self.since) >= GRACE
+        self.has_waited(GRACE, now)
     }
 }
 

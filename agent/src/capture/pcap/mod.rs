@@ -18,6 +18,7 @@ mod held;
 mod missing;
 mod packet;
 mod progress;
+mod release;
 mod role;
 mod stamps;
 mod strays;

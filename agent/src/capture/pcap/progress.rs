@@ -65,6 +65,8 @@ pub(super) struct Progress {
     /// Everything before it was in the file, or is missing for good.
     next: u32,
     end: Option<u32>,
+    /// The file does not have the FIN at `end`: it is assumed.
+    assumed: bool,
     /// The receiver has acknowledged everything before it.
     acknowledged: Option<u32>,
     early: Vec<(u32, u32)>,
@@ -77,6 +79,7 @@ impl Default for Progress {
             first: 0,
             next: 0,
             end: None,
+            assumed: false,
             acknowledged: None,
             early: Vec::new(),
         }
@@ -204,8 +207,12 @@ impl Progress {
     pub(super) fn saw(&mut self, seq: u32, len: u32, fin: bool) {
         self.begin(seq);
         let end = seq.wrapping_add(len);
+        if self.assumed && self.end.is_some_and(|assumed| distance(assumed, end) > 0) {
+            self.forget_end();
+        }
         if fin {
             self.end = Some(end);
+            self.assumed = false;
         }
         let ahead = distance(self.next, seq);
         if ahead.unsigned_abs() > MAX_WINDOW.unsigned_abs() {
@@ -222,6 +229,42 @@ impl Progress {
     pub(super) fn lacks(&self, ack: u32) -> bool {
         let ahead = distance(self.next, self.covered(ack));
         self.expected().is_some() && ahead > 0 && ahead <= MAX_WINDOW
+    }
+
+    /// An acknowledgement covers one number that the file has not shown, and no more.
+    pub(super) fn lacks_one(&self, ack: u32) -> bool {
+        self.lacks(ack) && self.next.wrapping_add(1) == ack
+    }
+
+    /// The last number before `ack` is that of a FIN, unless the file says what it is.
+    pub(super) fn assume_end(&mut self, ack: u32) {
+        let shown = |(_, end): &(u32, u32)| distance(ack, *end) >= 0;
+        if self.end.is_none() && self.lacks(ack) && !self.early.iter().any(shown) {
+            self.end = Some(ack.wrapping_sub(1));
+            self.assumed = true;
+        }
+    }
+
+    /// The receiver acknowledges this, with data of its own or without. That ends no assumption, if
+    /// it is the number of the assumed FIN: few go on to speak to who does not.
+    pub(super) fn disprove_end(&mut self, ack: u32, speaks: bool) {
+        let past = self.end.map_or(0, |end| distance(end, ack));
+        if self.assumed && (past > 1 || past == 1 && speaks) && past <= MAX_WINDOW {
+            self.forget_end();
+        }
+    }
+
+    const fn forget_end(&mut self) {
+        self.end = None;
+        self.assumed = false;
+    }
+
+    /// An acknowledgement without the number of an assumed FIN, which nobody else counts.
+    pub(super) fn without_assumed_end(&self, ack: u32) -> u32 {
+        match self.assumed {
+            true => self.covered(ack),
+            false => ack,
+        }
     }
 
     /// The next byte is among these.

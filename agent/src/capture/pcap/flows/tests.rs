@@ -349,8 +349,10 @@ fn acknowledged_bytes_that_the_file_does_not_have_are_missing() {
     let missing = "1 out 500+41 expected 500 ack 103 start";
     // By a FIN, and by a bare acknowledgement.
     let fin = packet(UP, "F", 103, Some(541), b"");
-    let lines = format!("{missing}; 1 in 103+0 expected 103 ack 541 fin");
-    after_open(&[request, fin], &[emitted, "-", &lines]);
+    let end = packet(DOWN, "F", 541, Some(104), b"");
+    let ends = "1 in 103+0 expected 103 ack 541 fin; 1 out 541+0 expected 541 ack 104 fin";
+    let lines = format!("{missing}; {ends}");
+    after_open(&[request, fin, end], &[emitted, "-", "-", &lines]);
     let bare = packet(UP, "", 103, Some(541), b"");
     after_open(&[request, bare], &[emitted, "-", missing]);
     // Around what the file has.
@@ -358,6 +360,85 @@ fn acknowledged_bytes_that_the_file_does_not_have_are_missing() {
     let lines = "1 out 500+10 expected 500 ack 103 start; 1 out 514+27 expected 514 ack 103";
     let shown = "1 out 510+4 expected 500 ack 103 start";
     after_open(&[request, middle, bare], &[emitted, shown, "-", lines]);
+}
+
+/// A FIN takes a number, and is no byte: also where the file does not have it.
+#[test]
+fn a_fin_that_the_file_does_not_have_is_no_byte() {
+    let request = packet(UP, "", 100, Some(500), b"GET");
+    let emitted = "1 in 100+3 expected 100 ack 500 start";
+    let missing = "1 out 500+41 expected 500 ack 103 start";
+    let fin = |ack| packet(UP, "F", 103, Some(ack), b"");
+    let bare = |seq, ack| packet(UP, "", seq, Some(ack), b"");
+    let ends = "1 in 103+0 expected 103 ack 541 fin";
+    // The server ends first: acknowledged by itself, or with the last bytes.
+    let lines = format!("{missing}; {ends}");
+    let packets = [request, bare(103, 541), bare(103, 542), fin(542)];
+    after_open(&packets, &[emitted, "-", "-", "-", &lines]);
+    let packets = [request, bare(103, 542), fin(542)];
+    after_open(&packets, &[emitted, "-", "-", &lines]);
+    // The client ends first.
+    let packets = [request, fin(541), bare(104, 542)];
+    after_open(&packets, &[emitted, "-", "-", &lines]);
+    // Much later.
+    let late = [request, fin(541), at(900, bare(104, 542))];
+    let lines = "1 out 500+40 expected 500 ack 103 start; 1 in 103+0 expected 103 ack 540 fin";
+    let rest = "1 out 540+1 expected 540 ack 103";
+    after_open(&late, &[emitted, "-", lines, rest]);
+    // What was taken for a FIN was none: more comes.
+    let more = at(900, packet(DOWN, "", 541, Some(103), b"xy"));
+    let packets = [request, bare(103, 540), bare(103, 541), more];
+    let first = "1 out 500+40 expected 500 ack 103 start";
+    let second = "1 out 541+2 expected 540 ack 103";
+    let lines = format!("{first}; {second}");
+    after_open(&packets, &[emitted, "-", "-", &lines]);
+}
+
+/// What a reset acknowledges was received before it.
+#[test]
+fn a_reset_written_before_what_it_acknowledges_waits() {
+    let request = packet(UP, "", 100, Some(500), b"GET");
+    let response = packet(DOWN, "", 500, Some(103), b"200");
+    let reset = packet(UP, "R", 103, Some(503), b"");
+    let lines = [
+        "1 in 100+3 expected 100 ack 500 start",
+        "1 out 500+3 expected 500 ack 103 start",
+        "1 in 103+0 expected 103 ack 503 rst",
+    ];
+    let both = [lines[1], lines[2]].join("; ");
+    after_open(&[request, reset, response], &[lines[0], "-", &both]);
+    after_open(&[reset, request, response], &["-", lines[0], &both]);
+    let all = lines.join("; ");
+    after_open(&[reset, response, request], &["-", "-", &all]);
+    let older = all.replace(" start", "");
+    check(&[request, reset, response], &["-", "-", "-", &older]);
+    // Its number is behind bytes of its own end.
+    let more = packet(UP, "", 103, Some(503), b"more");
+    let reset = packet(UP, "R", 107, None, b"");
+    let rest = "1 in 103+4 expected 103 ack 503; 1 in 107+0 expected 107 ack 503 rst";
+    let packets = [request, response, reset, more];
+    after_open(&packets, &[lines[0], lines[1], "-", rest]);
+    // What it acknowledges never comes.
+    let odd = packet(UP, "R", 103, Some(77_000), b"");
+    let rst = "1 in 103+0 expected 103 ack 77000 rst";
+    after_open(
+        &[request, odd, at(500, response)],
+        &[lines[0], "-", &[rst, lines[1]].join("; ")],
+    );
+}
+
+/// Of two packets that wait, one waits for bytes that the capture has lost, and the other one for
+/// the bytes of the first.
+#[test]
+fn bytes_of_a_packet_that_waits_are_not_missing() {
+    let acknowledges = packet(DOWN, "", 600, Some(103), b"");
+    let request = packet(UP, "", 100, Some(600), b"GET");
+    let lines = "1 out 500+100 expected 500 ack 100 start; 1 in 100+3 expected 100 ack 600 start";
+    after_open(&[acknowledges, request], &["-", "-", lines]);
+    let later = at(450, packet(UP, "", 103, Some(600), b"x"));
+    let packets = [acknowledges, at(150, request), later];
+    let rest = "1 in 103+1 expected 103 ack 600";
+    after_open(&packets, &["-", "-", &[lines, rest].join("; ")]);
 }
 
 #[test]
@@ -554,7 +635,7 @@ fn what_waits_is_emitted_at_the_end() {
     after_open(&[early], &["-", &emitted]);
     let reset = packet(DOWN, "R", 501, Some(103), b"");
     let both = format!("{emitted}; 1 out 501+0 expected 501 ack 103 rst");
-    after_open(&[early, reset], &["-", &both]);
+    after_open(&[early, reset], &["-", "-", &both]);
     let again = packet(UP, "S", 7, None, b"");
     after_open(&[early, again], &["-", "-", &emitted]);
 }
