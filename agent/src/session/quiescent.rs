@@ -60,8 +60,11 @@ impl Spoken {
     /// something since its last bytes, which is not just the word that it may go on.
     pub(crate) fn was_responded(&self, chunk: &Chunk<'_>) -> bool {
         let received = match (self.known, self.heard, chunk.heard) {
-            // Before what is missing. What it received meanwhile may be in the middle of that.
-            (Known::End, _, Some(now)) => self.listened.map_or(0, |before| before.until(now)),
+            // Before what is missing: as far as that is known. What it received meanwhile may be in
+            // the middle of it.
+            (Known::End, _, Some(now)) => {
+                self.listened.map_or(u64::MAX, |before| before.until(now))
+            }
             (_, Some(before), Some(now)) => before.until(now),
             (_, None, Some(_)) => u64::MAX,
             (_, _, None) => 0,
@@ -136,7 +139,10 @@ impl Spoken {
     pub(crate) fn gap(&mut self, gap: &Gap) {
         let before = match self.known {
             Known::End => self.missing,
-            Known::Nothing | Known::Position | Known::Bytes => 0,
+            Known::Nothing | Known::Position | Known::Bytes => {
+                self.listened = self.listened.max(self.heard);
+                0
+            }
         };
         self.missing = before + gap.len;
         self.end = gap.end();
