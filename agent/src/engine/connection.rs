@@ -231,7 +231,7 @@ impl Connection {
             ..
         } = self;
         if let Transport::Tcp(tcp) = transport {
-            tcp.flush(now, &bounds(cx), &mut |direction, item| {
+            tcp.flush(&bounds(cx), &mut |direction, item| {
                 session.item(direction, item, origin, cx);
             });
         }

@@ -52,6 +52,18 @@ impl File {
         self.packet(millis, who, "", text.as_ref());
     }
 
+    /// Two segments of `who`, the second of which comes before the first.
+    fn swapped(&mut self, one: u32, two: u32, who: Who, first: &str, second: &str, flags: &str) {
+        let len = u32::try_from(first.len()).unwrap();
+        self.unseen(who, len);
+        self.packet(one, who, flags, second.as_bytes());
+        let end = self.next[who as usize];
+        self.next[who as usize] -= len + u32::try_from(second.len()).unwrap();
+        self.next[who as usize] -= u32::from(flags.contains('F'));
+        self.say(two, who, first);
+        self.next[who as usize] = end;
+    }
+
     fn packet(&mut self, millis: u32, who: Who, flags: &str, payload: &[u8]) {
         let (from, to) = match who {
             CLIENT => ((1, 40_000), (2, 80)),
@@ -457,6 +469,46 @@ fn a_wait_lasts_to_the_end_of_the_capture() {
     file.say(3, SERVER, "");
     file.say(1_000_000, SERVER, "");
     assert_eq!(file.read(), ["GET /a \"\" !max_age 300000 ms"]);
+}
+
+/// An end that lost segments has them when they have come again: also what came before them.
+#[test]
+fn a_message_lasts_until_its_last_byte_has_come() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+    let request = "POST /a HTTP/1.1\r\nContent-Length: 4\r\n\r\n";
+    for fin in ["", "F"] {
+        let mut file = File::new(usize::MAX);
+        file.packet(0, CLIENT, "S", b"");
+        file.packet(1, SERVER, "SA", b"");
+        // The head of each message comes last.
+        file.swapped(10, 200, CLIENT, request, "body", "");
+        file.swapped(300, 700, SERVER, head, "body", fin);
+        if !fin.is_empty() {
+            file.packet(701, CLIENT, "F", b"");
+        }
+        assert_eq!(file.read(), ["POST /a \"body\" -> 200 \"body\" 500 ms"]);
+    }
+}
+
+/// Bytes that never come are not waited for: what came after them was there before.
+#[test]
+fn missing_bytes_were_sent_before_what_came_after_them() {
+    let mut file = File::new(usize::MAX);
+    file.packet(0, CLIENT, "S", b"");
+    file.packet(1, SERVER, "SA", b"");
+    file.say(10, CLIENT, "GET /a HTTP/1.1\r\n\r\n");
+    file.say(20, SERVER, "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n");
+    file.unseen(SERVER, 4);
+    file.say(40, SERVER, "body");
+    file.say(60_000, CLIENT, "GET /b HTTP/1.1\r\n\r\n");
+    file.say(60_010, SERVER, "HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(
+        file.read(),
+        [
+            "GET /a \"\" -> 200 \"\"/8 missing 4 !gap 30 ms",
+            "GET /b \"\" -> 204 \"\" 10 ms"
+        ]
+    );
 }
 
 /// What a snap length leaves of a conversation.

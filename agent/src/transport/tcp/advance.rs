@@ -75,26 +75,32 @@ impl Assembler {
         receiver: &mut Receiver<impl FnMut(Item<'_>)>,
     ) {
         // What is kept may have come again, in order.
-        self.drain(hole.time, receiver);
+        self.drain(0, receiver);
         while !self.ended && distance(self.at.seq, to) > 0 {
             let first = self
                 .reorder
                 .as_ref()
                 .and_then(|reorder| reorder.first())
-                .map(|kept| (kept.seq, kept.skipped));
+                .map(|kept| (kept.seq, kept.skipped, kept.time));
             match first {
-                Some((seq, kept_skipped)) if distance(seq, to) > 0 => {
-                    self.gap(seq, Hole::new(kept_skipped, hole.time), receiver);
-                    self.drain(hole.time, receiver);
+                Some((seq, kept_skipped, time)) if distance(seq, to) > 0 => {
+                    self.gap(seq, Hole::new(kept_skipped, time), receiver);
+                    self.drain(0, receiver);
+                }
+                // What is missing before a kept range was sent before that came.
+                Some((seq, _, time)) if seq == to => {
+                    let time = hole.time.min(time);
+                    self.gap(to, Hole { time, ..hole }, receiver);
                 }
                 _ => self.gap(to, hole, receiver),
             }
         }
-        self.drain(hole.time, receiver);
+        self.drain(0, receiver);
     }
 
-    /// Hands on kept ranges that are in order now.
-    pub(super) fn drain(&mut self, time: Nanos, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
+    /// Hands on kept ranges that are in order now. `filled`: when the bytes before them came, if
+    /// they did: nobody could read further until then.
+    pub(super) fn drain(&mut self, filled: Nanos, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
         while let Some(reorder) = &mut self.reorder {
             let Some(first) = reorder.first() else {
                 self.reorder = None;
@@ -108,7 +114,7 @@ impl Assembler {
             if kept.fin {
                 // One that data went past is discarded, as TCP does.
                 if behind == 0 {
-                    self.end(time, receiver);
+                    self.end(kept.time.max(filled), receiver);
                 }
                 continue;
             }
@@ -117,7 +123,7 @@ impl Assembler {
                 bytes: &kept.bytes,
                 seq: kept.seq,
                 ack: kept.ack,
-                time: kept.time,
+                time: kept.time.max(filled),
                 boundary: kept.boundary,
             };
             range.advance(behind);

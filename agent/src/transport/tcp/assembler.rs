@@ -250,7 +250,8 @@ impl Assembler {
         }
         self.fin(segment, receiver);
         if self.reorder.is_some() {
-            self.drain(segment.time, receiver);
+            let filled = if behind < len { segment.time } else { 0 };
+            self.drain(filled, receiver);
         }
     }
 
@@ -288,7 +289,7 @@ impl Assembler {
             reorder.insert_fin(end, segment.time);
         }
         while self.memory() > bounds.reorder_bytes {
-            self.pass_hole(segment.time, receiver);
+            self.pass_hole(receiver);
         }
     }
 
@@ -334,22 +335,30 @@ impl Assembler {
 
     /// Takes the first hole for missing. A FIN behind it is then no evidence of anything: anybody
     /// can send one, and nothing shows that TCP took it.
-    pub fn pass_hole(&mut self, time: Nanos, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
+    pub fn pass_hole(&mut self, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
         if let Some(reorder) = &mut self.reorder
             && reorder.first().is_some_and(|first| first.fin)
         {
             reorder.pop();
-            self.drain(time, receiver);
-        } else if let Some(seq) = self.first_kept() {
-            self.pass(seq, Hole::new(false, time), receiver);
+            self.drain(0, receiver);
+        } else {
+            self.pass_to_kept(receiver);
         }
     }
 
     /// Takes every hole for missing: nothing more comes.
-    pub fn flush(&mut self, time: Nanos, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
-        while let Some(seq) = self.first_kept() {
-            self.pass(seq, Hole::new(false, time), receiver);
-        }
+    pub fn flush(&mut self, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
+        while self.pass_to_kept(receiver) {}
+    }
+
+    /// What is missing before the first kept range was sent before that came.
+    fn pass_to_kept(&mut self, receiver: &mut Receiver<impl FnMut(Item<'_>)>) -> bool {
+        let first = self.reorder.as_ref().and_then(|reorder| reorder.first());
+        let Some((seq, time)) = first.map(|kept| (kept.seq, kept.time)) else {
+            return false;
+        };
+        self.pass(seq, Hole::new(false, time), receiver);
+        true
     }
 
     pub(super) fn first_kept(&self) -> Option<u32> {
@@ -586,14 +595,14 @@ mod tests {
         assert!(assembler.is_waiting());
         let mut items = Vec::new();
         let mut receiver = Receiver::new(PEER, |item: Item<'_>| items.push(shown(item)));
-        assembler.pass_hole(0, &mut receiver);
+        assembler.pass_hole(&mut receiver);
         assert!(!assembler.is_waiting());
         assert!(items.is_empty());
         assert_eq!(run(&mut assembler, &[s(11, 11, "b")]), ["b"]);
         // Nothing more comes.
         run(&mut assembler, &[fin]);
         let mut receiver = Receiver::new(PEER, |item: Item<'_>| items.push(shown(item)));
-        assembler.flush(0, &mut receiver);
+        assembler.flush(&mut receiver);
         assert_eq!(items, ["gap 8", "fin"]);
     }
 
@@ -841,10 +850,9 @@ mod tests {
         assert!(most <= BOUNDS.reorder_bytes);
         assert!(gaps > 9_000);
         let mut items = Vec::new();
-        assembler.flush(
-            0,
-            &mut Receiver::new(PEER, |item: Item<'_>| items.push(shown(item))),
-        );
+        assembler.flush(&mut Receiver::new(PEER, |item: Item<'_>| {
+            items.push(shown(item));
+        }));
         assert_eq!(assembler.memory(), 0);
         assert!(assembler.waiting_since().is_none());
     }

@@ -180,10 +180,10 @@ impl Tcp {
                 .waiting_since()
                 .is_some_and(|since| now.saturating_sub(since) >= wait)
             {
-                own.assembler.pass_hole(
-                    now,
-                    &mut Receiver::new(peer, |item: Item<'_>| receiver(direction, item)),
-                );
+                own.assembler
+                    .pass_hole(&mut Receiver::new(peer, |item: Item<'_>| {
+                        receiver(direction, item);
+                    }));
             }
         }
         match self.reset {
@@ -195,7 +195,6 @@ impl Tcp {
     /// Nothing more comes: hands on what is kept early.
     pub(crate) fn flush(
         &mut self,
-        now: Nanos,
         bounds: &Bounds,
         receiver: &mut impl FnMut(Direction, Item<'_>),
     ) {
@@ -205,10 +204,10 @@ impl Tcp {
         for direction in [Direction::Ingress, Direction::Egress] {
             let (own, other) = self.pair(direction);
             let peer = other.assembler.at();
-            own.assembler.flush(
-                now,
-                &mut Receiver::new(peer, |item: Item<'_>| receiver(direction, item)),
-            );
+            own.assembler
+                .flush(&mut Receiver::new(peer, |item: Item<'_>| {
+                    receiver(direction, item);
+                }));
         }
     }
 

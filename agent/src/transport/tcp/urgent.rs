@@ -164,7 +164,7 @@ mod tests {
             Item::Urgent => text.push('!'),
             _ => {}
         });
-        own.flush(0, &mut receiver);
+        own.flush(&mut receiver);
         assert_eq!(text, expected, "{segments:?}");
     }
 
