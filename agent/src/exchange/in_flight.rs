@@ -161,6 +161,11 @@ impl InFlight {
         }
     }
 
+    /// It cannot be read to its end.
+    pub(crate) fn is_malformed(&self) -> bool {
+        self.partial == Some(Partial::Malformed)
+    }
+
     /// Something is missing. The first reason stays.
     pub(crate) fn mark(&mut self, reason: Partial) {
         self.partial.get_or_insert(reason);

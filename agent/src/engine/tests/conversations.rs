@@ -506,6 +506,35 @@ fn errors() {
         ],
         &["POST /a \"\"/0+ -> 400 \"\"/0+ !malformed"],
     );
+    // A line that is none, after a request.
+    for line in [
+        "> GET /b\r\n\r\n",
+        "> GET /b\r\nHost: x\r\n\r\n",
+        "> GET /b ICY/1.0\r\nHost: x\r\n\r\n",
+        "> GET /b HTTPS/1.1\r\n\r\n",
+    ] {
+        let (first, rest) = line.split_at(9);
+        let rest = format!("> {rest}");
+        let after = [
+            "> GET /a HTTP/1.1\r\n\r\n",
+            REFUSED,
+            line,
+            REFUSED,
+            "> GET /c HTTP/1.1\r\n\r\n",
+            REFUSED,
+        ];
+        let halves = [&after[..2], &[first, &rest], &after[3..]].concat();
+        for script in [&after[..], &halves] {
+            check(
+                script,
+                &[
+                    "GET /a \"\" -> 400 \"\"",
+                    "GET /b \"\"/0+ -> 400 \"\" !malformed",
+                    "GET /c \"\" -> 400 \"\"",
+                ],
+            );
+        }
+    }
     // Responses that cannot be read, each found once; the request is there.
     for (response, partial) in [
         (

@@ -729,6 +729,11 @@ fn joined_mid_stream() {
             late(side, &halves).story(),
             ["GET /b \"\" -> 200 \"b\"", "lost response_only 1"]
         );
+        // One that cannot be framed.
+        for (request, shown) in UNFRAMED {
+            let run = late(side, &[request, A, GET_B, B]);
+            assert_eq!(run.story(), [shown, "GET /b \"\" -> 200 \"b\""]);
+        }
         let mut script = vec!["> what", "< ever"];
         script.extend(["> what", "< ever"].repeat(20));
         let run = late(side, &script);

@@ -4,7 +4,7 @@
 use super::super::Context;
 use super::super::quiescent::is_interim;
 use super::beginning::is_known_request;
-use super::state::{Cut, Pairing, Requests, Responses};
+use super::state::{Cut, Pairing, Recognition, Requests, Responses};
 use super::{H1, decide_claim};
 use crate::exchange::{Partial, Progress};
 use crate::flow::Nanos;
@@ -31,6 +31,29 @@ impl H1 {
         };
         self.request_head(head, anomalies, Some(reason), now, cx);
         true
+    }
+
+    /// The head of a request cannot be read: it is shown as far as its first line says what is
+    /// requested. False: it does not.
+    pub(super) fn unreadable_head(
+        &mut self,
+        error: ReadError,
+        bytes: &[u8],
+        now: Nanos,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        match error {
+            ReadError::TooLarge => self.request_head_cut(bytes, Partial::HeadTooLarge, now, cx),
+            // The first one may be of another protocol.
+            ReadError::Malformed => {
+                let line = bytes
+                    .split(|byte| *byte == b'\n')
+                    .next()
+                    .unwrap_or_default();
+                self.recognition == Recognition::Proven
+                    && self.request_head_cut(line, Partial::Malformed, now, cx)
+            }
+        }
     }
 
     /// Looks for the end of the head of a request that is over the bounds, to read what follows.

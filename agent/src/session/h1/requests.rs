@@ -128,15 +128,13 @@ impl H1 {
             Event::End(body) => self.request_end(body, chunk.time, cx),
             Event::Passed(passed) => self.request_head_passed(passed, chunk, cx),
             Event::Error(error, body) => {
-                if error == ReadError::TooLarge {
-                    let bytes = reader.partial_head().unwrap_or(input).to_vec();
-                    if self.request_head_cut(&bytes, Partial::HeadTooLarge, chunk.time, cx) {
-                        if matches!(self.requests, Requests::Seek) {
-                            cx.stats.unread_bytes += rest.len() as u64;
-                            chunk.advance(rest.len());
-                        }
-                        return;
+                let bytes = reader.partial_head().unwrap_or(input).to_vec();
+                if body.is_none() && self.unreadable_head(error, &bytes, chunk.time, cx) {
+                    if matches!(self.requests, Requests::Seek) {
+                        cx.stats.unread_bytes += rest.len() as u64;
+                        chunk.advance(rest.len());
                     }
+                    return;
                 }
                 if self.recognition != Recognition::Proven {
                     self.recognise(input, cx);

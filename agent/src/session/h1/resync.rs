@@ -4,7 +4,7 @@ use super::super::Context;
 use super::H1;
 use super::beginning::{empty_lines, is_known_request, is_plain_request};
 use super::state::{Cut, Pairing, Pickup, Recognition, Requests, Responses};
-use crate::exchange::Partial;
+use crate::exchange::{InFlight, Partial};
 use crate::flow::Nanos;
 use crate::http::h1::{Class, Reader, classify};
 use crate::ledger::Dropped;
@@ -147,7 +147,11 @@ impl H1 {
             Requests::Reading(reader) => reader.is_between(),
             Requests::Hold(early) => early.len == 0,
             // As far as the capture has its head.
-            Requests::Seek => self.cut.is_some_and(|cut| Some(cut.at) == requests.end()),
+            Requests::Seek => {
+                // Or its body, which ends nobody knows where.
+                let is_unframed = self.in_flight.iter().all(InFlight::is_malformed);
+                is_unframed || self.cut.is_some_and(|cut| Some(cut.at) == requests.end())
+            }
             Requests::Ended => self.in_flight.iter().all(|exchange| exchange.requested),
         };
         // A FIN counts as one.
