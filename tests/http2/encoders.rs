@@ -1,5 +1,5 @@
-//! Header blocks of encoders that are not ours, decoded: those of `h2`, of nghttp2 and of
-//! `httlib-hpack`, with tables of many sizes.
+//! Header blocks of encoders that are not ours, decoded: those of `h2`, of `httlib-hpack`, of
+//! nghttp2 and of Python's `hpack`, with tables of many sizes.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 type Field = (Vec<u8>, Vec<u8>);
 
-/// The generator that `nghttp2.py` draws from as well.
+/// The generator that `blocks.py` draws from as well.
 struct Random(u64);
 
 impl Random {
@@ -28,6 +28,13 @@ impl Random {
     fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
         let at = self.below(choices.len() as u64);
         choices[usize::try_from(at).unwrap()]
+    }
+
+    /// Fewer than `longest` bytes, of `count` from `first` on.
+    fn bytes(&mut self, longest: u64, first: u64, count: u64) -> Vec<u8> {
+        let len = self.below(longest);
+        let byte = |_| u8::try_from(first + self.below(count)).unwrap();
+        (0..len).map(byte).collect()
     }
 
     /// A field, and whether it must never be indexed.
@@ -68,14 +75,14 @@ impl Random {
             Some(name) => (*name).to_owned(),
             None => format!("x-{}", self.below(40)),
         };
-        let value = match self.below(4) {
-            0 | 1 => self.of(&VALUES).as_bytes().to_vec(),
-            2 => format!("v{}", self.below(30)).into_bytes(),
-            _ => {
-                let len = self.below(60);
-                let byte = |_| u8::try_from(33 + self.below(94)).unwrap();
-                (0..len).map(byte).collect()
-            }
+        let value = match self.below(16) {
+            0..8 => self.of(&VALUES).as_bytes().to_vec(),
+            8..12 => format!("v{}", self.below(30)).into_bytes(),
+            12 | 13 => self.bytes(60, 33, 94),
+            14 => self.bytes(40, 128, 128),
+            // Now and then one that is about as large as the whole table.
+            _ if self.below(50) > 0 => self.bytes(300, 33, 94),
+            _ => vec![b'l'; 3900 + usize::try_from(self.below(300)).unwrap()],
         };
         let never = self.below(16) == 0;
         ((name.into_bytes(), value), never)
@@ -97,61 +104,103 @@ fn decode(decoder: &mut Decoder, block: &[u8]) -> Vec<Decoded> {
     fields
 }
 
-/// Decodes the blocks of a connection from its beginning, where all is known, and from later ones,
-/// where nothing may be wrong.
-fn check(blocks: &[Vec<u8>], expected: &[Vec<Field>], limit: u32) {
-    assert_eq!(blocks.len(), expected.len());
-    let mut exact = Decoder::new();
-    exact.allow(limit);
-    for (block, expected) in blocks.iter().zip(expected) {
-        let fields = decode(&mut exact, block);
-        let known = |(name, value)| Some((name?, value?));
-        let fields: Option<Vec<Field>> = fields.into_iter().map(known).collect();
-        assert_eq!(fields.as_ref(), Some(expected));
+/// How many blocks were decoded from the beginning; how many mid-stream, and the fields of those:
+/// known, or not.
+#[derive(Debug, Default)]
+struct Decodings {
+    exact: usize,
+    late: usize,
+    known: usize,
+    unknown: usize,
+}
+
+impl Drop for Decodings {
+    fn drop(&mut self) {
+        println!("{self:?}");
     }
-    let mut known = 0;
-    for from in [1, 2, blocks.len() / 3, blocks.len() - 1] {
-        let mut late = Decoder::mid_stream();
-        for (block, expected) in blocks[from..].iter().zip(&expected[from..]) {
-            let fields = decode(&mut late, block);
-            assert_eq!(fields.len(), expected.len());
-            for ((name, value), expected) in fields.into_iter().zip(expected) {
-                assert!(name.as_ref().is_none_or(|name| *name == expected.0));
-                assert!(value.as_ref().is_none_or(|value| *value == expected.1));
-                known += usize::from(name.is_some() && value.is_some());
+}
+
+impl Decodings {
+    /// Decodes the blocks of a connection from its beginning, where all is known, and from later
+    /// ones, where nothing may be wrong.
+    fn check(&mut self, blocks: &[Vec<u8>], expected: &[Vec<Field>], limit: u32) {
+        /// The late ones start so many blocks apart.
+        const STEP: usize = 9;
+        assert_eq!(blocks.len(), expected.len());
+        let mut exact = Decoder::new();
+        exact.allow(limit);
+        let known = |(name, value)| Some((name?, value?));
+        for (block, expected) in blocks.iter().zip(expected) {
+            let fields = decode(&mut exact, block).into_iter().map(known);
+            assert_eq!(
+                fields.collect::<Option<Vec<Field>>>().as_ref(),
+                Some(expected)
+            );
+            self.exact += 1;
+        }
+        let first = 1 + self.exact % STEP;
+        for from in (first..blocks.len())
+            .step_by(STEP)
+            .chain([blocks.len() - 1])
+        {
+            let mut late = Decoder::mid_stream();
+            for (block, expected) in blocks[from..].iter().zip(&expected[from..]) {
+                self.late(&decode(&mut late, block), expected);
+            }
+        }
+        assert!(self.known > 0, "one who comes late knows something");
+    }
+
+    fn late(&mut self, fields: &[Decoded], expected: &[Field]) {
+        self.late += 1;
+        assert_eq!(fields.len(), expected.len());
+        for ((name, value), expected) in fields.iter().zip(expected) {
+            assert!(name.as_ref().is_none_or(|name| *name == expected.0));
+            assert!(value.as_ref().is_none_or(|value| *value == expected.1));
+            match name.is_some() && value.is_some() {
+                true => self.known += 1,
+                false => self.unknown += 1,
             }
         }
     }
-    assert!(known > 0, "one who comes late knows something");
 }
 
-#[test]
-fn blocks_of_nghttp2() {
-    let file = include_bytes!("../recordings/hpack/nghttp2.blocks");
-    let mut rest = &file[..];
-    let mut random = Random(2026);
+/// What `blocks.py` wrote.
+fn blocks_of(mut file: &[u8], seed: u64) {
+    let (mut random, mut decodings) = (Random(seed), Decodings::default());
     for _ in 0..15 {
         let (mut blocks, mut expected) = (Vec::new(), Vec::new());
         for at in 0..120 {
             if at > 0 && random.below(20) == 0 {
                 random.below(5);
             }
+            let _huffman = random.below(4);
             let count = 1 + random.below(8);
             expected.push((0..count).map(|_| random.field().0).collect());
-            let (len, more) = rest.split_first_chunk().unwrap();
+            let (len, more) = file.split_first_chunk().unwrap();
             let (block, more) = more.split_at(usize::from(u16::from_be_bytes(*len)));
             blocks.push(block.to_vec());
-            rest = more;
+            file = more;
         }
-        check(&blocks, &expected, 4096);
+        decodings.check(&blocks, &expected, 4096);
     }
-    assert!(rest.is_empty());
+    assert!(file.is_empty());
+}
+
+#[test]
+fn blocks_of_nghttp2() {
+    blocks_of(include_bytes!("../recordings/hpack/nghttp2.blocks"), 2026);
+}
+
+#[test]
+fn blocks_of_hpack() {
+    blocks_of(include_bytes!("../recordings/hpack/hpack.blocks"), 2027);
 }
 
 #[test]
 fn blocks_of_httlib() {
-    let mut random = Random(7);
-    for connection in 0..40 {
+    let (mut random, mut decodings) = (Random(7), Decodings::default());
+    for connection in 0..80 {
         let size = [4096, 0, 100, 1000, 20_000][connection % 5];
         let mut encoder = Encoder::with_dynamic_size(4096);
         let (mut blocks, mut expected) = (Vec::new(), Vec::new());
@@ -181,7 +230,7 @@ fn blocks_of_httlib() {
             blocks.push(block);
             expected.push(fields);
         }
-        check(&blocks, &expected, 20_000);
+        decodings.check(&blocks, &expected, 20_000);
     }
 }
 
@@ -296,8 +345,9 @@ fn blocks_of_h2() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    for connection in 0..25 {
+    let mut decodings = Decodings::default();
+    for connection in 0..80 {
         let (blocks, expected) = runtime.block_on(requests(connection, 150));
-        check(&blocks, &expected, 16_384);
+        decodings.check(&blocks, &expected, 16_384);
     }
 }

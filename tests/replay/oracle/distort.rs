@@ -1,7 +1,7 @@
 //! A capture file rewritten as a bad link or a bad capture would have left it. Seeded: the same
 //! file each time.
 
-use meshtap_tests::Random;
+use meshtap_tests::{PCAP_HEAD, Random, record_at};
 
 /// What happens to packets, in cases per thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,10 +13,6 @@ pub struct Distortion {
     /// Written twice.
     pub duplicate: u64,
 }
-
-/// Length of a pcap file's head, and of a record's.
-pub const FILE: usize = 24;
-const RECORD: usize = 16;
 
 struct Record {
     time: [u8; 8],
@@ -67,7 +63,7 @@ pub fn distort(file: &[u8], distortion: Distortion, seed: u64) -> (Vec<u8>, Done
         let (seconds, fraction) = time.split_at(4);
         [seconds, fraction].map(|part| u32::from_ne_bytes(part.try_into().unwrap()))
     });
-    let mut out = file[..FILE].to_vec();
+    let mut out = file[..PCAP_HEAD].to_vec();
     for ((_, record), time) in packets.iter().zip(times) {
         out.extend_from_slice(&time);
         out.extend_from_slice(&record.rest);
@@ -76,7 +72,7 @@ pub fn distort(file: &[u8], distortion: Distortion, seed: u64) -> (Vec<u8>, Done
 }
 
 fn records(file: &[u8]) -> impl Iterator<Item = Record> {
-    let mut at = FILE;
+    let mut at = PCAP_HEAD;
     std::iter::from_fn(move || {
         let record = record_at(file, at)?;
         at += record.len();
@@ -85,11 +81,4 @@ fn records(file: &[u8]) -> impl Iterator<Item = Record> {
             rest: record[8..].to_vec(),
         })
     })
-}
-
-/// The record at an offset, with its head, if it is there whole.
-pub fn record_at(file: &[u8], at: usize) -> Option<&[u8]> {
-    let rest = file.get(at..)?;
-    let length = u32::from_ne_bytes(rest.get(8..12)?.try_into().ok()?);
-    rest.get(..RECORD + usize::try_from(length).ok()?)
 }

@@ -9,7 +9,6 @@ mod agent;
 mod difference;
 mod distort;
 mod shown;
-mod sniffer;
 mod traffic;
 mod tshark;
 
@@ -20,14 +19,13 @@ use std::process::Command;
 use meshtap::exchange::Partial;
 use meshtap_tests::{
     Accept, Apache, Bench, Connection, ENVOY_PORT, Envoy, Exchange, HTTP_PORT, Impairment,
-    LossyLink, MessageServer, Netns, binary, body_of, close, figure, isolated, received, send,
-    skip, swarm,
+    LossyLink, MessageServer, Netns, Sniffer, binary, body_of, close, figure, isolated, received,
+    send, skip, swarm,
 };
 
 use self::agent::{Outcome, replay};
 use self::distort::{Distortion, distort};
 use self::shown::{Connections, Ends, Shown, assert_same, count};
-use self::sniffer::Sniffer;
 use self::traffic::{ALL, Asked, FILES, Files, Kind};
 
 /// Loopback of both families, for three clients.

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::distort::{FILE, record_at};
+/// Length of a pcap file's head, and of a record's.
+pub const PCAP_HEAD: usize = 24;
+const RECORD: usize = 16;
 
 /// Discard (RFC 863): nothing listens there.
 const DISCARD: u16 = 9;
@@ -25,6 +27,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A datagram may be lost; so many are not.
 const TRIES: usize = 12;
 
+/// `tcpdump`, until dropped.
+#[derive(Debug)]
 pub struct Sniffer {
     tcpdump: Child,
     file: Receiver<Vec<u8>>,
@@ -35,6 +39,10 @@ pub struct Sniffer {
 impl Sniffer {
     /// Captures TCP on a device of the thread's own network. A datagram sent to the IPv4 address
     /// `towards` must pass that device.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
     pub fn start(device: &str, towards: &'static str) -> Self {
         let mut tcpdump = Command::new("tcpdump")
             .args(["-i", device, "-s", "0", "-n", "-U", "-B", BUFFER_KIB])
@@ -66,6 +74,10 @@ impl Sniffer {
     }
 
     /// Everything captured up to now, as a pcap file.
+    ///
+    /// # Panics
+    /// When some of it is missing.
+    #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
         let socket = UdpSocket::bind(("0.0.0.0", 0)).expect("a UDP socket");
         let file = (0..TRIES).find_map(|_| {
@@ -93,7 +105,7 @@ impl Drop for Sniffer {
 fn until_last(mut stdout: impl Read) -> Vec<u8> {
     let mut file = Vec::new();
     let mut buffer = vec![0; 1 << 20];
-    let mut at = FILE;
+    let mut at = PCAP_HEAD;
     while let Ok(read) = stdout.read(&mut buffer)
         && read > 0
     {
@@ -112,4 +124,13 @@ fn rest(mut stderr: BufReader<ChildStderr>) -> String {
     let mut said = "\n".to_owned();
     let _ = stderr.read_to_string(&mut said);
     said
+}
+
+/// The record at an offset of a pcap file in this machine's byte order, which is what tcpdump
+/// writes; with its head, if it is there whole.
+#[must_use]
+pub fn record_at(file: &[u8], at: usize) -> Option<&[u8]> {
+    let rest = file.get(at..)?;
+    let length = u32::from_ne_bytes(*rest.get(8..12)?.first_chunk()?);
+    rest.get(..RECORD + usize::try_from(length).ok()?)
 }
