@@ -589,7 +589,7 @@ fn picked_up_mid_stream() {
     assert_eq!(
         story(&run),
         [
-            "3: /new \"\" -> 0 \"\" !hpack unknown method scheme status",
+            "3: /new \"\" -> 0 \"\"/0+ !hpack unknown method scheme status",
             "5: GET /new \"\" -> 200 \"\"",
         ]
         .map(|line| line.replace("3: /new", "3:  /new"))
@@ -1210,6 +1210,59 @@ fn an_unknown_interim_response() {
     assert_eq!(response.head.fields.get("real"), Some(&b"1"[..]));
     assert!(response.body.trailers.is_none());
     assert_eq!(exchange.partial, Some(Partial::Hpack));
+}
+
+/// No trailers come before the end of the stream: an unknown head there is another one.
+#[test]
+fn unknown_heads_one_after_the_other() {
+    let segments = [
+        (CLIENT, get(3, "/a")),
+        (SERVER, headers(3, 0, &["#63", "link=x"])),
+        (SERVER, headers(3, 0, &["#64", "real=1"])),
+        (SERVER, data(3, END_STREAM, "x")),
+    ];
+    let run = mid_stream(
+        &[(CLIENT, get(1, "/")), (SERVER, status(1, 0, "200"))],
+        &segments,
+    );
+    let [exchange] = &run.output.exchanges[..] else {
+        panic!("{:?}", story(&run));
+    };
+    let response = exchange.response.as_ref().expect("a response");
+    assert_eq!(response.head.fields.get("real"), Some(&b"1"[..]));
+    assert!(response.body.trailers.is_none());
+    assert_eq!(exchange.interim.count, 1);
+}
+
+/// Trailers of a response whose head was not seen are no head.
+#[test]
+fn trailers_alone_are_no_response() {
+    let segments = [
+        (CLIENT, get(5, "/b")),
+        // Those of a request whose head was not seen, and of its response.
+        (CLIENT, headers(7, END_STREAM, &["#66"])),
+        (SERVER, headers(7, END_STREAM, &["grpc-status=0"])),
+        (SERVER, headers(5, END_STREAM, &["grpc-status=0"])),
+    ];
+    let run = mid_stream(
+        &[(CLIENT, get(1, "/")), (SERVER, status(1, 0, "200"))],
+        &segments,
+    );
+    let shown: Vec<_> = (run.output.exchanges.iter())
+        .map(|exchange| {
+            (
+                exchange.stream,
+                exchange.response.is_some(),
+                exchange.partial,
+            )
+        })
+        .collect();
+    let expected = [
+        (Some(7), false, Some(Partial::Hpack)),
+        (Some(5), false, Some(Partial::NoResponse)),
+    ];
+    assert_eq!(shown, expected);
+    assert!(!run.output.exchanges[0].request.body.size_exact);
 }
 
 /// Frames of 16 KiB, in segments that hold one or two of them: they are found.

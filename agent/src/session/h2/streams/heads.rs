@@ -57,7 +57,7 @@ impl Streams {
             (Peer::Client, true) => {
                 self.change(id, cx, |stream, _| stream.trailers(from, head));
             }
-            (Peer::Server, true) => self.response(id, head, now, origin, cx),
+            (Peer::Server, true) => self.response(id, head, end_stream, now, origin, cx),
         }
         if is_cut {
             self.change(id, cx, |stream, _| stream.lacks(Partial::HeadTooLarge));
@@ -120,13 +120,14 @@ impl Streams {
         &mut self,
         id: u32,
         head: HeadBuilder,
+        ends: bool,
         now: Nanos,
         origin: &Origin,
         cx: &mut Context<'_>,
     ) {
         let mut opened = None;
         self.change(id, cx, |stream, _| {
-            if stream.response(head, now) != Connect::No {
+            if stream.response(head, ends, now) != Connect::No {
                 opened = Some(stream.open(now));
             }
         });

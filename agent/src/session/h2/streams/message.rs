@@ -62,6 +62,7 @@ impl Stream {
         if !head.unknown.is_empty() {
             stream.lacks(Partial::Hpack);
         }
+        stream.inexact[Peer::Client as usize] = may_be_trailers(&head);
         if let Some(call) = Protocol::of(&head) {
             for body in &mut stream.bodies {
                 if call.is_counted() {
@@ -141,15 +142,20 @@ impl Stream {
         self.partial.get_or_insert(reason);
     }
 
-    /// A header block of the server: an interim response, the final one, or trailers. The stream is
-    /// a tunnel from here on if it says so.
-    pub(super) fn response(&mut self, head: HeadBuilder, now: Nanos) -> Connect {
+    /// A header block of the server: an interim response, the final one, or trailers; the stream may
+    /// end with it. It is a tunnel from here on if it says so.
+    pub(super) fn response(&mut self, head: HeadBuilder, ends: bool, now: Nanos) -> Connect {
         self.state = self.state.headers(Peer::Server);
         if self.request.is_none() {
             // A tunnel may open after its CONNECT was emitted.
             return self.connect.after(head.response().0.status);
         }
-        if self.response.is_some() && !self.was_interim(&head) {
+        let follows = match self.response {
+            Some(_) => !self.was_interim(&head, ends),
+            // No head is without a status: they are those of a response that was not seen.
+            None => ends && head.is_trailers() && !head.has_unknown(),
+        };
+        if follows {
             self.trailers(Peer::Server, head);
             return Connect::No;
         }
@@ -160,6 +166,8 @@ impl Stream {
         if !head.unknown.is_empty() {
             self.lacks(Partial::Hpack);
         }
+        // Likewise, where its status is not known.
+        self.inexact[Peer::Server as usize] |= ends && head.unknown.contains(Unknown::STATUS);
         if (100..200).contains(&head.status) {
             self.interim.push(head);
             return Connect::No;
@@ -201,11 +209,12 @@ impl Stream {
         *unknown = unknown.with(Unknown::TRAILERS);
     }
 
-    /// A head with a status comes: one before it whose status is unknown was that of an interim
-    /// response (RFC 9113 §8.1), and there is no other yet.
-    fn was_interim(&mut self, head: &HeadBuilder) -> bool {
+    /// A head comes that is no trailer section, since it has a status or does not end the stream:
+    /// one before it whose status is unknown was that of an interim response (RFC 9113 §8.1), and
+    /// there is no other yet.
+    fn was_interim(&mut self, head: &HeadBuilder, ends: bool) -> bool {
         let is_unknown = |earlier: &mut Response| earlier.head.unknown.contains(Unknown::STATUS);
-        if head.is_trailers() {
+        if head.is_trailers() && ends {
             return false;
         }
         let Some(earlier) = self.response.take_if(is_unknown) else {
@@ -335,4 +344,11 @@ impl Stream {
             partial: self.partial,
         })
     }
+}
+
+/// Without any pseudo-field that is known, a client's block may be the trailers of a request that
+/// was not seen.
+fn may_be_trailers(head: &RequestHead) -> bool {
+    let hidden = [Unknown::METHOD, Unknown::SCHEME, Unknown::PATH];
+    hidden.iter().all(|part| head.unknown.contains(*part))
 }
