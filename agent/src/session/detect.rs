@@ -14,11 +14,11 @@ use super::first::{
 };
 use super::found::{Found, Kind, Marks};
 use super::h1::{End, is_known_request, is_plain_request, may_be_known_request};
-use super::h2::who_sends;
+use super::h2::Joiner;
 use super::held::{Held, Start, Whole};
 use super::proxy_protocol::{self, Preamble};
 use super::quiescent::Spoken;
-use super::{Context, Messages, Origin};
+use super::{Context, Origin};
 use crate::flow::{Direction, Offset};
 use crate::http::Anomalies;
 use crate::http::h1::{Class, classify};
@@ -51,6 +51,7 @@ pub(crate) struct Detect {
     /// A record of TLS came where a message may begin.
     tls_record: bool,
     held: Option<Box<Held>>,
+    joiners: Option<Box<[Joiner; 2]>>,
     unnamed: Option<Box<Unnamed>>,
     marks: Marks,
     /// Bytes that were passed over.
@@ -71,7 +72,9 @@ impl Detect {
     pub(crate) fn memory(&self) -> usize {
         let starts = self.held.iter().flat_map(|held| &held.starts).flatten();
         let unnamed = self.unnamed.as_ref().map_or(0, |unnamed| unnamed.memory());
-        starts.map(|start| start.bytes.capacity()).sum::<usize>() + unnamed
+        let joiners = self.joiners.iter().flat_map(|joiners| joiners.iter());
+        let joiners: usize = joiners.map(Joiner::memory).sum();
+        starts.map(|start| start.bytes.capacity()).sum::<usize>() + unnamed + joiners
     }
 
     /// What is to be marked, once it is known what it is.
@@ -331,12 +334,7 @@ impl Detect {
                 self.hold(direction, Start::new(chunk));
                 Found::Nothing
             }
-            _ => match who_sends(chunk.bytes) {
-                Some(Messages::Requests) => self.http2(direction, origin),
-                Some(Messages::Responses) => self.http2(direction.opposite(), origin),
-                None if !goes_on => Found::Other(self.kind()),
-                None => Found::Nothing,
-            },
+            _ => self.frames(direction, chunk, origin, goes_on),
         }
     }
 

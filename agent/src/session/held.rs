@@ -28,6 +28,16 @@ pub(super) struct Start {
 }
 
 impl Start {
+    /// The bytes that end with a chunk.
+    pub(super) fn ending(chunk: &Chunk<'_>, bytes: Vec<u8>) -> Self {
+        let end = chunk.offset.0 + chunk.bytes.len() as u64;
+        Self {
+            offset: Offset(end.saturating_sub(bytes.len() as u64)),
+            bytes,
+            ..Self::new(chunk)
+        }
+    }
+
     pub(super) fn new(chunk: &Chunk<'_>) -> Self {
         Self {
             bytes: chunk.bytes.to_vec(),

@@ -7,6 +7,7 @@ mod folding;
 mod forged;
 mod http2;
 mod joins;
+mod late;
 mod losses;
 mod plaintext;
 mod properties;

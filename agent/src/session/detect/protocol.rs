@@ -7,8 +7,10 @@ use crate::flow::Direction;
 use crate::http::h1::Class;
 use crate::session::first::{by_messages, is_server_preface};
 use crate::session::h1::H1;
-use crate::session::h2::H2;
-use crate::session::{Origin, Session};
+use crate::session::h2::{H2, Joiner};
+use crate::session::held::Start;
+use crate::session::{Messages, Origin, Session};
+use crate::transport::Chunk;
 
 impl Detect {
     /// A direction begins with a message of HTTP/1, or with the preface of HTTP/2.
@@ -58,5 +60,32 @@ impl Detect {
             h1.is_shown_by_its_response();
         }
         Found::Session(Session::H1(Box::new(h1)), held)
+    }
+
+    /// No message of HTTP/1. `goes_on`: there were not too many changes of speaker.
+    pub(super) fn frames(
+        &mut self,
+        direction: Direction,
+        chunk: &mut Chunk<'_>,
+        origin: &Origin,
+        goes_on: bool,
+    ) -> Found {
+        let joiners = self.joiners.get_or_insert_default();
+        let Some((messages, bytes)) = joiners[direction as usize].push(chunk) else {
+            // Streams of HTTP/2 interleave: both may speak in the middle of frames.
+            return match goes_on || joiners.iter().any(Joiner::is_following) {
+                true => Found::Nothing,
+                false => Found::Other(self.kind()),
+            };
+        };
+        // Those before this chunk were not passed over after all.
+        let held = (bytes.len() as u64).saturating_sub(chunk.bytes.len() as u64);
+        self.passed = self.passed.saturating_sub(held);
+        self.hold(direction, Start::ending(chunk, bytes));
+        chunk.advance(chunk.bytes.len());
+        match messages {
+            Messages::Requests => self.http2(direction, origin),
+            Messages::Responses => self.http2(direction.opposite(), origin),
+        }
     }
 }

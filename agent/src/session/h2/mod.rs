@@ -24,7 +24,7 @@ mod receive;
 mod received;
 mod streams;
 
-pub(crate) use join::who_sends;
+pub(crate) use join::Joiner;
 
 use std::sync::Arc;
 
@@ -159,6 +159,7 @@ impl H2 {
                 streams.missing(from, stream, &bytes, lost, cx);
             }
             Received::End(stream) => streams.end(from, stream, gap.time, cx),
+            Received::Unread(len) => cx.stats.unread_bytes += len,
             _ => {}
         });
         if !survived {
@@ -227,6 +228,9 @@ impl H2 {
 
     /// Nothing more comes: what is in flight is emitted.
     pub(crate) fn finish(&mut self, end: End, now: Nanos, cx: &mut Context<'_>) {
+        for receiver in &mut self.receivers {
+            cx.stats.unread_bytes += receiver.take_unread();
+        }
         self.streams.finish_all(end, now, cx);
     }
 

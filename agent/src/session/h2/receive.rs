@@ -8,7 +8,7 @@ use crate::flow::Offset;
 use crate::http::h2::HeadBuilder;
 use crate::http::h2::frame::{
     self, ANY_SIZE, Continuation, DEFAULT_MAX_SIZE, Event, Flags, GoAway, Header, Headers, Kind,
-    PREFACE, PushPromise, Reader, RstStream, Settings,
+    PREFACE, PushPromise, Reader, RstStream, Search, Settings,
 };
 use crate::http::h2::hpack::Decoder;
 use crate::http::h2::stream::Peer;
@@ -24,9 +24,10 @@ enum Sync {
     Frames(Reader),
     /// Where frames begin is not known; so many bytes were looked through. The flag: they were
     /// known before.
-    Searching(u64, bool),
+    Searching(Search, u64, bool),
     Lost,
-    Ended,
+    /// So many bytes were held back, and not read.
+    Ended(u64),
 }
 
 /// Reads one direction.
@@ -45,7 +46,7 @@ pub(super) struct Receiver {
 impl Receiver {
     pub(super) fn new(peer: Peer, start: bool) -> Self {
         let mut receiver = Self {
-            sync: Sync::Searching(0, false),
+            sync: Sync::Searching(Search::default(), 0, false),
             decoder: Decoder::mid_stream(),
             started: None,
             max_size: ANY_SIZE,
@@ -58,7 +59,7 @@ impl Receiver {
 
     /// The position of the direction became known; `start`: it is its first byte.
     pub(super) fn opens(&mut self, peer: Peer, start: bool) {
-        if start && matches!(self.sync, Sync::Searching(0, false)) {
+        if start && matches!(self.sync, Sync::Searching(_, 0, false)) {
             self.decoder = Decoder::new();
             self.max_size = DEFAULT_MAX_SIZE;
             self.sync = match peer {
@@ -100,11 +101,11 @@ impl Receiver {
     }
 
     pub(super) fn end(&mut self) {
-        self.sync = Sync::Ended;
+        self.sync = Sync::Ended(self.take_unread());
     }
 
     pub(super) const fn has_ended(&self) -> bool {
-        matches!(self.sync, Sync::Ended)
+        matches!(self.sync, Sync::Ended(_))
     }
 
     /// Frames were not found again.
@@ -115,6 +116,7 @@ impl Receiver {
     pub(super) fn memory(&self) -> usize {
         let reader = match &self.sync {
             Sync::Frames(reader) => reader.memory(),
+            Sync::Searching(search, ..) => search.memory(),
             _ => 0,
         };
         let started = self
@@ -133,6 +135,8 @@ impl Receiver {
         limit: usize,
         handle: &mut dyn FnMut(Received<'_>),
     ) {
+        let end = chunk.offset + chunk.bytes.len() as u64;
+        let mut found;
         let mut bytes = chunk.bytes;
         if let Sync::Preface(have) = &mut self.sync {
             let (preface, rest) = bytes.split_at((PREFACE.len() - *have).min(bytes.len()));
@@ -142,7 +146,7 @@ impl Receiver {
                     return;
                 }
                 bytes = rest;
-                self.frames_from(chunk, bytes, Reader::from_start());
+                self.sync = Sync::Frames(Reader::from_start());
             } else {
                 handle(Received::Broken);
                 handle(Received::MissedBlocks);
@@ -151,30 +155,31 @@ impl Receiver {
         }
         // Each round takes a frame's header at least.
         while !bytes.is_empty() {
-            if let Sync::Searching(searched, known) = self.sync {
-                let found = frame::find(bytes, self.max_size, max_stream);
-                handle(Received::Unread(found.unwrap_or(bytes.len()) as u64));
-                let Some(at) = found else {
-                    let searched = searched + bytes.len() as u64;
-                    if searched <= MAX_SEARCHED {
-                        self.sync = Sync::Searching(searched, known);
-                        return;
+            if let Sync::Searching(search, searched, known) = &mut self.sync {
+                let rest = search.push(bytes, self.max_size, max_stream);
+                handle(Received::Unread(search.take_passed()));
+                let Some(rest) = rest else {
+                    *searched += bytes.len() as u64;
+                    if *searched > MAX_SEARCHED {
+                        handle(Received::Unread(search.forget()));
+                        self.sync = Sync::Lost;
+                        handle(Received::Lost);
                     }
-                    self.sync = Sync::Lost;
-                    return handle(Received::Lost);
+                    return;
                 };
-                bytes = bytes.get(at..).unwrap_or_default();
-                self.frames_from(chunk, bytes, Reader::new(self.max_size));
-                if known {
+                if *known {
                     handle(Received::Found);
                 }
+                found = rest;
+                bytes = &found;
+                self.sync = Sync::Frames(Reader::new(self.max_size));
             }
-            let Sync::Frames(mut reader) = std::mem::replace(&mut self.sync, Sync::Ended) else {
+            let Sync::Frames(mut reader) = std::mem::replace(&mut self.sync, Sync::Lost) else {
                 return;
             };
             if reader.is_between() {
-                self.place
-                    .begins(chunk.offset + (chunk.bytes.len() - bytes.len()) as u64);
+                let at = end.0.saturating_sub(bytes.len() as u64);
+                self.place.begins(Offset(at));
             }
             bytes = reader.push(bytes, &mut |event| self.event(event, limit, handle));
             match reader.is_broken() {
@@ -187,18 +192,20 @@ impl Receiver {
         }
     }
 
-    /// Frames begin with `bytes`, the last ones of a chunk.
-    fn frames_from(&mut self, chunk: &Chunk<'_>, bytes: &[u8], reader: Reader) {
-        let before = chunk.bytes.len() - bytes.len();
-        self.place.begins(chunk.offset + before as u64);
-        self.sync = Sync::Frames(reader);
+    /// Bytes that were held back, when nothing more comes.
+    pub(super) fn take_unread(&mut self) -> u64 {
+        match &mut self.sync {
+            Sync::Ended(unread) => std::mem::take(unread),
+            Sync::Searching(search, ..) => search.forget(),
+            _ => 0,
+        }
     }
 
     /// Where frames begin is not known any more. A header block may be among what was not read.
     fn lose_track(&mut self) {
         self.decoder.forget();
         self.started = None;
-        self.sync = Sync::Searching(0, true);
+        self.sync = Sync::Searching(Search::default(), 0, true);
     }
 
     /// The next `len` bytes are missing. False: where frames begin is not known any more.
@@ -208,6 +215,10 @@ impl Receiver {
             Sync::Preface(_) => {
                 self.lose_track();
                 return false;
+            }
+            Sync::Searching(search, ..) => {
+                handle(Received::Unread(search.forget()));
+                return true;
             }
             _ => return true,
         };

@@ -22,7 +22,7 @@ pub use ping::Ping;
 pub use priority::Priority;
 pub use push_promise::PushPromise;
 pub use reader::{Event, Reader};
-pub use resync::find;
+pub use resync::{Search, find, sender};
 pub use rst_stream::RstStream;
 pub use settings::{Setting, Settings, decode_http2_settings};
 pub use window_update::WindowUpdate;

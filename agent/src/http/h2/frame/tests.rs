@@ -294,7 +294,13 @@ fn frames_are_found_again() {
     // A chain that is short is believed where it ends with the bytes.
     assert_eq!(find(&all[4022..], DEFAULT_MAX_SIZE, 9), Some(0));
     assert_eq!(find(&all[4030..], DEFAULT_MAX_SIZE, 9), Some(41));
-    assert_eq!(find(&all[4022..all.len() - 1], DEFAULT_MAX_SIZE, 9), None);
+    assert_eq!(find(&all[4071..all.len() - 1], DEFAULT_MAX_SIZE, 9), None);
+    // A head, and a frame behind it.
+    assert_eq!(
+        find(&all[4022..all.len() - 1], DEFAULT_MAX_SIZE, 9),
+        Some(0)
+    );
+    assert_eq!(find(&all[4022..4071 + 8], DEFAULT_MAX_SIZE, 9), None);
     assert_eq!(find(&frames[4], DEFAULT_MAX_SIZE, 9), Some(0));
     // A stream that is far off does not fit.
     let far = frame(0, 0, 1 << 30, b"x").repeat(5);
@@ -309,6 +315,77 @@ fn frames_are_found_again() {
         None
     );
     assert_eq!(find(&[0xff; 50_000], 1 << 20, 9), None);
+}
+
+/// How many bytes have come when frames are found in `bytes`, in chunks of this size, and how many
+/// of them begin with those.
+fn searched(bytes: &[u8], size: usize) -> Option<(usize, usize)> {
+    let mut search = Search::default();
+    let mut came = 0;
+    for chunk in bytes.chunks(size) {
+        came += chunk.len();
+        let found = search.push(chunk, ANY_SIZE, 9);
+        assert!(search.memory() < 300 * 1024, "{}", search.memory());
+        if let Some(found) = found {
+            assert_eq!(found, bytes[came - found.len()..came]);
+            assert_eq!(search.take_passed(), (came - found.len()) as u64);
+            return Some((came, found.len()));
+        }
+    }
+    assert_eq!(search.forget(), bytes.len() as u64);
+    None
+}
+
+/// Headers that are in different segments make a chain.
+#[test]
+fn frames_are_found_across_segments() {
+    let small = [
+        frame(0, 0, 7, &[b'x'; 4000]),
+        frame(1, 4, 9, &[0xff; 40]),
+        frame(0, 0, 9, &[b'y'; 3000]),
+        frame(0, 0, 7, &[b'z'; 4000]),
+        frame(0, 1, 9, &[b'y'; 3000]),
+    ];
+    let all = small.concat();
+    // From the second frame on: when the header of the last has come.
+    let bytes = &all[100..all.len() - 1];
+    for size in [1, 7, 1400, 3000] {
+        let (came, found) = searched(bytes, size).expect("found");
+        let last = all.len() - 100 - 3009;
+        assert!(came >= last + 9 && came < last + 9 + size, "{came}");
+        assert_eq!(found, came - 3909, "{size}");
+    }
+    // Frames of a megabyte, of which no bytes are held.
+    let large = frame(0, 0, 7, &vec![b'x'; 1 << 20]);
+    let bytes = [&large[100..], &large, &large, &large].concat();
+    let (came, found) = searched(&bytes, 60_000).expect("found");
+    assert!(
+        came < 2 * large.len() + 60_000 && found <= 60_000,
+        "{came}, {found}"
+    );
+    // Bytes that are none.
+    let none: Vec<u8> = (0..2_000_000_u32)
+        .flat_map(|at| at.wrapping_mul(0x9e37_79b9).to_be_bytes())
+        .collect();
+    assert_eq!(searched(&none, 1448), None);
+}
+
+/// Bytes that many chains may begin in are searched in proportion.
+#[test]
+fn the_search_is_linear() {
+    let header = [0, 0x40, 0, 0, 0, 0, 0, 0, 1];
+    let time = |len: usize| {
+        let bytes: Vec<u8> = header.iter().copied().cycle().take(len).collect();
+        let mut search = Search::default();
+        let start = std::time::Instant::now();
+        for chunk in bytes.chunks(1448) {
+            let _ = search.push(chunk, ANY_SIZE, 9);
+        }
+        start.elapsed()
+    };
+    time(100_000);
+    let (once, more) = (time(400_000), time(1_600_000));
+    assert!(more < once * 12, "{once:?}, {more:?}");
 }
 
 /// A frame of any kind, valid.
