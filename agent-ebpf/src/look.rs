@@ -115,14 +115,17 @@ pub(crate) fn later(skb: *mut __sk_buff, packet: &Packet) -> Look {
 const WINDOW_UPDATE: usize = 13;
 const PING: usize = 17;
 
-/// HTTP/2 HEADERS at `AT` (RFC 9113 §6.2), all of a header block: the index of its first field in
-/// the tables (RFC 7541 §6, Appendix A). Pseudo-fields come first: those of a request are 1 to 7,
-/// the status is 8 to 14.
+/// HTTP/2 HEADERS at `AT` (RFC 9113 §6.2): the index of the first field of its header block in the
+/// tables (RFC 7541 §6, Appendix A). Pseudo-fields come first: those of a request are 1 to 7, the
+/// status is 8 to 14.
 #[inline(always)]
 fn header_block<const AT: usize>(head: &Head) -> Option<u8> {
     const END_STREAM: u8 = 1;
     const END_HEADERS: u8 = 4;
+    const PADDED: u8 = 8;
     const PRIORITY: u8 = 0x20;
+    // Behind PING, the field of a block with both is beyond what is looked at.
+    const BOTH: u8 = PADDED | PRIORITY;
     let is_after = match AT {
         WINDOW_UPDATE => head.byte(2) == 4 && head.byte(3) == 8,
         PING => head.byte(2) == 8 && head.byte(3) == 6,
@@ -137,18 +140,19 @@ fn header_block<const AT: usize>(head: &Head) -> Option<u8> {
     if !is_after
         || length != 0
         || kind != 1
-        || flags & END_HEADERS == 0
-        || flags & !(END_STREAM | END_HEADERS | PRIORITY) != 0
+        || flags & !(END_STREAM | END_HEADERS | PADDED | PRIORITY) != 0
         // No connection has that many streams. Clients' are odd, and others carry no request.
         || id != 0
         || head.byte(AT + 8) & 1 == 0
     {
         return None;
     }
-    let field = if flags & PRIORITY == 0 {
-        head.byte(AT + 9)
-    } else {
-        head.byte(AT + 14)
+    let field = match flags & BOTH {
+        0 => head.byte(AT + 9),
+        PADDED => head.byte(AT + 10),
+        PRIORITY => head.byte(AT + 14),
+        _ if AT == PING => return None,
+        _ => head.byte(AT + 15),
     };
     Some(match field {
         0x80.. => field & 0x7f,
