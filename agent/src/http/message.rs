@@ -211,6 +211,13 @@ impl Unknown {
     /// Fields of the trailer section.
     pub const TRAILERS: Self = Self(1 << 6);
 
+    /// All that a request's head may say.
+    pub(crate) const HEAD: Self = Self::METHOD
+        .with(Self::PATH)
+        .with(Self::SCHEME)
+        .with(Self::AUTHORITY)
+        .with(Self::FIELDS);
+
     const NAMED: [(Self, &'static str); 7] = [
         (Self::METHOD, "method"),
         (Self::PATH, "path"),

@@ -795,7 +795,7 @@ fn what_cannot_be_decoded_is_named() {
         &[
             "1: GET /a \"\" -> 200 \"\" !hpack unknown fields",
             // After the first one the table is unknown: the index may be of the status.
-            "3: GET /b \"\" -> 0 \"\" !hpack unknown status",
+            "3: GET /b \"\" -> 0 \"\"/0+ !hpack unknown status",
             "5: GET /c \"\" -> 200 \"\" !hpack unknown trailers",
         ],
     );
@@ -955,7 +955,7 @@ fn other_frames_inside_a_header_block_hide_no_request() {
     let lines = story(&cut);
     assert_eq!(lines[0], "5: GET /b \"\" -> 200 \"\"");
     let unknown = "!hpack unknown method path scheme authority fields";
-    assert_eq!(lines[1], format!("3:   \"\" {unknown}"));
+    assert_eq!(lines[1], format!("3:   \"\"/0+ {unknown}"));
 }
 
 #[test]

@@ -229,6 +229,10 @@ impl HeadBuilder {
         if self.nameless.is_empty() {
             return Unknown::default();
         }
+        if self.is_trailers() {
+            // It may be a trailer section, and what the head said was not seen.
+            return Unknown::HEAD;
+        }
         let Pseudo {
             method,
             scheme,
