@@ -1,5 +1,6 @@
 //! Real servers and clients.
 
+use std::collections::HashSet;
 use std::process::{Command, Stdio};
 
 use meshtap_tests::{
@@ -34,6 +35,47 @@ fn h2load_and_nginx() {
         let ids = report.ids();
         assert_eq!(ids.values().sum::<usize>(), REQUESTS);
         assert_eq!(ids.len(), 100);
+    });
+}
+
+/// A hundred streams at once on each of many connections: what comes back names the request and the
+/// connection that it is of.
+#[test]
+fn h2load_with_a_hundred_streams_on_each_of_many_connections() {
+    const CONNECTIONS: usize = 64;
+    const STREAMS: usize = 100;
+    live(|bench| {
+        let _nginx = Nginx::start_http(
+            bench,
+            &format!(
+                "server {{ listen {HTTP_PORT} http2; http2_max_concurrent_streams {STREAMS}; \
+                 location /echo {{ return 200 \"$arg_id $remote_port\"; }} }}"
+            ),
+        );
+        let tap = Tap::new(bench).server_side().start();
+        let list = (0..STREAMS).map(|n| url("127.0.0.1", &format!("/echo?id={n}")) + "\n");
+        let list = bench.scratch.write("urls", list.collect::<String>());
+        let requests = CONNECTIONS * STREAMS;
+        let output = Command::new("h2load")
+            .args(["-n", &requests.to_string(), "-c", &CONNECTIONS.to_string()])
+            .args(["-m", &STREAMS.to_string(), "-i"])
+            .arg(&list)
+            .stdin(Stdio::null())
+            .output()
+            .expect("h2load");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(&format!("{requests} succeeded")), "{text}");
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        let mut seen = HashSet::new();
+        for exchange in &report.exchanges {
+            let (_, port) = exchange.end("client");
+            let id = exchange.target().strip_prefix("/echo?id=").expect("an id");
+            let expected = format!("{id} {port}");
+            assert_eq!(exchange.response().text(), expected, "mispaired");
+            assert!(seen.insert(expected), "twice: {exchange:?}");
+        }
+        assert_eq!(seen.len(), requests);
     });
 }
 

@@ -12,7 +12,7 @@ use crate::go::{self, Module};
 pub const VERSION: &str = "1.78.0";
 
 /// Raise it when the program changes: it is kept by this name.
-const FOLDER: &str = "grpc-1.78.0-1";
+const FOLDER: &str = "grpc-1.78.0-2";
 
 /// The program, built where it is not there yet; its source says what its arguments are. `None`:
 /// there is no Go toolchain.

@@ -2,7 +2,8 @@
 //
 //	grpc server ADDRESS
 //	grpc client ADDRESS             one call of each kind
-//	grpc many ADDRESS CONNECTIONS STREAMS
+//	grpc many ADDRESS CONNECTIONS STREAMS       unary calls
+//	grpc mixed ADDRESS CONNECTIONS STREAMS      calls of all kinds
 package main
 
 import (
@@ -48,7 +49,9 @@ func main() {
 	case len(arguments) == 2 && arguments[0] == "client":
 		err = kinds(arguments[1])
 	case len(arguments) == 4 && arguments[0] == "many":
-		err = many(arguments[1], number(arguments[2]), number(arguments[3]))
+		err = many(arguments[1], number(arguments[2]), number(arguments[3]), unary)
+	case len(arguments) == 4 && arguments[0] == "mixed":
+		err = many(arguments[1], number(arguments[2]), number(arguments[3]), mixed)
 	default:
 		log.Fatal("what?")
 	}
@@ -213,9 +216,44 @@ func kinds(address string) error {
 	return nil
 }
 
-// Unary calls, all at once on each of many connections; each names itself in its metadata and in
-// its message.
-func many(address string, connections, streams int) error {
+func unary(ctx context.Context, conn *grpc.ClientConn, id string, _ int) error {
+	return expect(ctx, conn, "Unary", []string{id}, []string{id}, codes.OK)
+}
+
+// A call of the kind that the number of its stream says.
+func mixed(ctx context.Context, conn *grpc.ClientConn, id string, stream int) error {
+	one, three := []string{id}, []string{id, "", id}
+	switch stream % 8 {
+	case 0:
+		return expect(ctx, conn, "ServerStream", one, strings.Fields(strings.Repeat(id+" ", 10)), codes.OK)
+	case 1:
+		return expect(ctx, conn, "ClientStream", three, one, codes.OK)
+	case 2:
+		return expect(ctx, conn, "Bidi", three, three, codes.OK)
+	case 3:
+		return expect(ctx, conn, "Fail", one, nil, codes.NotFound)
+	case 4:
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		return expect(ctx, conn, "Slow", one, nil, codes.DeadlineExceeded)
+	case 5:
+		ctx, cancel := context.WithCancel(ctx)
+		timer := time.AfterFunc(5*time.Second, cancel)
+		defer timer.Stop()
+		return expect(ctx, conn, "Cancel", one, nil, codes.Canceled)
+	case 6:
+		large := metadata.AppendToOutgoingContext(ctx, "x-large", strings.Repeat("m", metadataBytes))
+		return expect(large, conn, "Large", one, one, codes.OK)
+	}
+	return unary(ctx, conn, id, stream)
+}
+
+// Calls, all at once on each of many connections; each names itself in its metadata and in its
+// messages.
+func many(
+	address string, connections, streams int,
+	call func(context.Context, *grpc.ClientConn, string, int) error,
+) error {
 	var all errgroup.Group
 	for c := range connections {
 		conn, err := connect(address)
@@ -227,7 +265,7 @@ func many(address string, connections, streams int) error {
 			all.Go(func() error {
 				id := fmt.Sprintf("%d-%d", c, s)
 				ctx := metadata.AppendToOutgoingContext(context.Background(), "x-id", id)
-				return expect(ctx, conn, "Unary", []string{id}, []string{id}, codes.OK)
+				return call(ctx, conn, id, s)
 			})
 		}
 	}
