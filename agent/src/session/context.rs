@@ -19,9 +19,7 @@ pub struct Limits {
     pub body: usize,
     /// Longest head in bytes. Beyond 65 535 it is that, so that a head's slices fit 16 bits.
     pub head: usize,
-    /// Out-of-order bytes kept per direction while an earlier segment is awaited, bookkeeping
-    /// included. Of HTTP/2 a window of a megabyte, which many peers allow, may all be behind one
-    /// lost segment, and frames are lost track of at a gap.
+    /// Out-of-order bytes kept per direction while an earlier segment is awaited.
     pub reorder_bytes: usize,
     /// How long an earlier segment is awaited before its absence is a gap, while nothing shows
     /// that TCP has it. TCP sends it again for 100 seconds at least (RFC 9293 §3.8.3).
@@ -57,7 +55,7 @@ impl Default for Limits {
         Self {
             body: 64 * 1024,
             head: 64 * 1024,
-            reorder_bytes: 2 * 1024 * 1024,
+            reorder_bytes: 1024 * 1024,
             reorder_wait: 100 * SECOND,
             positions: true,
             pipeline: 1024,

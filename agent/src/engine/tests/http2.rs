@@ -1212,44 +1212,6 @@ fn an_unknown_interim_response() {
     assert_eq!(exchange.partial, Some(Partial::Hpack));
 }
 
-/// A whole window of a megabyte, which servers and clients allow, is on its way behind a lost
-/// segment: it waits for that.
-#[test]
-fn a_window_behind_a_hole() {
-    let frames = data(1, 0, &"x".repeat(16_384)).repeat(64);
-    for (side, who) in [(Side::Server, CLIENT), (Side::Client, SERVER)] {
-        let mut wire = Wire::new(side);
-        wire.say(CLIENT, opening().1);
-        wire.say(SERVER, settings());
-        wire.say(CLIENT, post(1, "/a"));
-        if who == SERVER {
-            wire.say(CLIENT, data(1, END_STREAM, ""));
-            wire.say(SERVER, status(1, 0, "200"));
-        }
-        let first = wire.packets.len();
-        for bytes in frames.chunks(1448) {
-            wire.say(who, bytes);
-        }
-        let lost = wire.packets.remove(first);
-        wire.packets.push(lost);
-        wire.say(who, data(1, END_STREAM, ""));
-        if who == CLIENT {
-            wire.say(SERVER, status(1, END_STREAM, "200"));
-        }
-        let mut run = Run::new(Limits::default());
-        run.feed(&wire.packets);
-        run.finish();
-        let [exchange] = &run.output.exchanges[..] else {
-            panic!("{:?}", story(&run));
-        };
-        assert_eq!(exchange.partial, None, "{:?}", story(&run));
-        let response = exchange.response.as_ref().expect("a response");
-        let size = exchange.request.body.size + response.body.size;
-        assert_eq!(size, 1 << 20);
-        assert_eq!(run.engine.stats().gaps, 0);
-    }
-}
-
 /// No trailers come before the end of the stream: an unknown head there is another one.
 #[test]
 fn unknown_heads_one_after_the_other() {
