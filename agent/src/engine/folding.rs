@@ -80,8 +80,8 @@ pub(super) struct EmittedAlone {
     order: VecDeque<Request>,
 }
 
-/// A request: the ends of its connection, and where it begins.
-type Request = ((Endpoint, Endpoint), Place);
+/// A request: the ends of its connection, where it begins, and its stream.
+type Request = ((Endpoint, Endpoint), (Place, Option<u32>));
 
 impl EmittedAlone {
     /// Requests that are remembered. The other socket of a connection shows the end of a request at
@@ -93,15 +93,15 @@ impl EmittedAlone {
     }
 
     /// The other socket has emitted the exchange of this request.
-    pub(super) fn take(&mut self, origin: &Origin, side: Side, place: Place) -> bool {
-        let request = (ends(origin, side), place);
+    pub(super) fn take(&mut self, origin: &Origin, side: Side, at: (Place, Option<u32>)) -> bool {
+        let request = (ends(origin, side), at);
         let is_other = self.requests.get(&request) == Some(&side.other());
         is_other && self.requests.remove(&request).is_some()
     }
 
     /// The socket of this side emits it.
-    pub(super) fn add(&mut self, origin: &Origin, side: Side, place: Place) {
-        let request = (ends(origin, side), place);
+    pub(super) fn add(&mut self, origin: &Origin, side: Side, at: (Place, Option<u32>)) {
+        let request = (ends(origin, side), at);
         if self.requests.insert(request, side).is_none() {
             self.order.push_back(request);
         }

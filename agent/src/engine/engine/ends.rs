@@ -74,13 +74,13 @@ impl Engine {
             let Some(place) = connection.place(side, exchange.offset) else {
                 continue;
             };
-            let origin = &connection.origin;
-            if self.emitted_alone.take(origin, side, place) {
+            let (origin, at_both) = (&connection.origin, (place, exchange.stream));
+            if self.emitted_alone.take(origin, side, at_both) {
                 at -= 1;
                 self.shared.ledger.fold(exchange.partial);
                 output.exchanges.remove(at);
             } else if !has_response && !connection.peer.is_known() {
-                self.emitted_alone.add(origin, side, place);
+                self.emitted_alone.add(origin, side, at_both);
             }
         }
     }
