@@ -163,8 +163,6 @@ struct Message<'a> {
     anomalies: Vec<&'static str>,
 }
 
-/// As the request itself says, else what the connection carried.
-
 impl<'a> Record<'a> {
     fn of(view: &'a View<'_>, detail: Detail) -> Self {
         let exchange = view.exchange();
