@@ -13,12 +13,12 @@ use super::first::{
     skip_empty_lines,
 };
 use super::found::{Found, Kind, Marks};
-use super::h1::{End, is_known_request, is_plain_request, may_be_known_request};
+use super::h1::{is_known_request, is_plain_request, may_be_known_request};
 use super::h2::Joiner;
 use super::held::{Held, Start, Whole};
 use super::proxy_protocol::{self, Preamble};
 use super::quiescent::Spoken;
-use super::{Context, Origin};
+use super::{Context, End, Origin};
 use crate::flow::{Direction, Offset};
 use crate::http::Anomalies;
 use crate::http::h1::{Class, classify};

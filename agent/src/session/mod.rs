@@ -13,6 +13,7 @@
 
 mod context;
 mod detect;
+mod end;
 mod first;
 mod found;
 mod h1;
@@ -26,7 +27,7 @@ mod websocket;
 
 pub(crate) use context::{Context, Messages, Origin, RequestStart};
 pub use context::{Limits, Output, Stats};
-pub(crate) use h1::End;
+pub(crate) use end::{Course, End, Verdict};
 
 use std::sync::Arc;
 
@@ -56,17 +57,6 @@ pub(crate) enum Session {
     WebSocket(Box<WebSocket>),
     /// Nothing that is read, or nothing more to emit.
     Ignored,
-}
-
-/// What becomes of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It goes on.
-    Open,
-    /// Nothing of it is of use any more.
-    Ignore,
-    /// It has ended.
-    Over,
 }
 
 impl Default for Session {
@@ -246,23 +236,23 @@ impl Session {
     pub(crate) fn verdict(&mut self, ended: bool, now: Nanos, cx: &mut Context<'_>) -> Verdict {
         match self {
             Self::H1(h1) => match h1.verdict() {
-                h1::Verdict::Go => Verdict::Open,
-                h1::Verdict::Over => Verdict::Over,
-                h1::Verdict::NotHttp => {
+                Course::Go => Verdict::Open,
+                Course::Over => Verdict::Over,
+                Course::NotHttp => {
                     h1.finish(End::Gone, now, cx);
                     *self = Self::Detect(Detect::again());
                     Verdict::Open
                 }
-                h1::Verdict::Hopeless => {
+                Course::Hopeless => {
                     h1.finish(End::Gone, now, cx);
                     *self = Self::Ignored;
                     Verdict::Ignore
                 }
             },
             Self::H2(h2) => match h2.verdict() {
-                h1::Verdict::Go => Verdict::Open,
-                h1::Verdict::Over => Verdict::Over,
-                h1::Verdict::NotHttp | h1::Verdict::Hopeless => {
+                Course::Go => Verdict::Open,
+                Course::Over => Verdict::Over,
+                Course::NotHttp | Course::Hopeless => {
                     h2.finish(End::Gone, now, cx);
                     *self = Self::Ignored;
                     Verdict::Ignore
@@ -282,7 +272,7 @@ impl Session {
             Self::H2(h2) => h2.verdict(),
             _ => return,
         };
-        if verdict != h1::Verdict::Go {
+        if verdict != Course::Go {
             self.finish(End::Gone, now, cx);
             *self = Self::Ignored;
         }

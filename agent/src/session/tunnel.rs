@@ -1,8 +1,7 @@
 //! After a CONNECT or an upgrade: the bytes inside are a connection of their own.
 
-use super::h1::End;
 use super::switch::SwitchedBy;
-use super::{Context, Messages, Origin, Session};
+use super::{Context, End, Messages, Origin, Session};
 use crate::flow::{Demand, Direction, Nanos, Offset, Peers, TunnelClaims};
 use crate::http::Anomalies;
 use crate::transport::{Chunk, Gap};

@@ -1,23 +1,12 @@
 //! Exchanges that are emitted before both directions are over: the connection is gone, capture
 //! stops, or they are too old.
 
-use super::super::Context;
+use super::super::{Context, End};
 use super::H1;
 use super::state::{Requests, Responses};
 use crate::exchange::{InFlight, Partial, Progress};
 use crate::flow::Nanos;
 use crate::ledger::Dropped;
-
-/// Why a connection is dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// It is gone: reset, closed, or silent for too long.
-    Gone,
-    /// Capture stops.
-    Shutdown,
-    /// Its room was needed.
-    Evicted,
-}
 
 impl H1 {
     /// Nothing more comes: everything in flight is emitted or counted.

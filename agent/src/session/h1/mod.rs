@@ -71,7 +71,6 @@ mod resync;
 mod state;
 mod switched;
 pub(crate) use beginning::{is_known_request, is_plain_request, may_be_known_request};
-pub(crate) use ending::End;
 pub(crate) use switched::Switched;
 
 use std::collections::VecDeque;
@@ -83,7 +82,7 @@ use self::doubt::Doubt;
 use self::passed::Passed;
 use self::state::{Cut, LastRequest, Pairing, Pickup, Recognition, Requests, Responses, Started};
 use super::quiescent::Spoken;
-use super::{Context, Messages};
+use super::{Context, Course, Messages};
 use crate::exchange::{InFlight, Progress};
 use crate::flow::{Claim, Direction, Nanos, Offset, Peers};
 use crate::http::h1::{Framed, Reader, Wanted};
@@ -130,19 +129,6 @@ pub(crate) struct H1 {
     /// A request that began since the last look.
     request_start: Option<Offset>,
     switched: Option<Box<Switched>>,
-}
-
-/// What becomes of the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It goes on.
-    Go,
-    /// It does not speak HTTP.
-    NotHttp,
-    /// Nothing more can be emitted of it.
-    Hopeless,
-    /// Both directions have ended.
-    Over,
 }
 
 /// What counts the messages of a body, if it is messages of a call.
@@ -273,11 +259,11 @@ impl H1 {
 
     /// What becomes of the connection now.
     #[inline]
-    pub(crate) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Course {
         match (&self.requests, &self.responses) {
-            _ if self.recognition == Recognition::Refuted => Verdict::NotHttp,
-            (Requests::Ended, Responses::Ended) => Verdict::Over,
-            _ => Verdict::Go,
+            _ if self.recognition == Recognition::Refuted => Course::NotHttp,
+            (Requests::Ended, Responses::Ended) => Course::Over,
+            _ => Course::Go,
         }
     }
 

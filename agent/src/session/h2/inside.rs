@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::h1::End;
 use super::super::websocket::WebSocket;
-use super::super::{Context, Origin, Session};
+use super::super::{Context, End, Origin, Session};
 use super::streams::Early;
 use crate::flow::{Direction, Nanos, Offset, Peers, TunnelClaims};
 use crate::http::h2::stream::Peer;

@@ -31,8 +31,7 @@ use std::sync::Arc;
 use self::receive::Receiver;
 use self::received::Received;
 use self::streams::Streams;
-use super::h1::{End, Verdict};
-use super::{Context, Messages, Origin};
+use super::{Context, Course, End, Messages, Origin};
 use crate::exchange::Request;
 use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
 use crate::http::Anomalies;
@@ -184,15 +183,15 @@ impl H2 {
     }
 
     /// What becomes of the connection now.
-    pub(crate) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Course {
         let [client, server] = &self.receivers;
         let is_gone = |receiver: &Receiver| receiver.is_lost() || receiver.has_ended();
         if is_gone(client) && is_gone(server) && (client.is_lost() || server.is_lost()) {
-            Verdict::Hopeless
+            Course::Hopeless
         } else if client.has_ended() && server.has_ended() {
-            Verdict::Over
+            Course::Over
         } else {
-            Verdict::Go
+            Course::Go
         }
     }
 

@@ -5,8 +5,7 @@ use super::Streams;
 use crate::flow::Nanos;
 use crate::http::h2::stream::Peer;
 use crate::ledger::Partial;
-use crate::session::Context;
-use crate::session::h1::End;
+use crate::session::{Context, End};
 
 impl Streams {
     /// Emits what is too old. The streams go on.
