@@ -27,7 +27,11 @@ const SIZES: &[(usize, usize, usize)] = &[
 /// Clients at once.
 const CLIENTS: usize = 4;
 /// Per thousand.
-const LOSSES: &[u64] = &[0, 10, 20, 50, 100];
+const LOSSES: &[u64] = &[0, 5, 10, 20, 50, 100];
+
+fn percent(per_thousand: u64) -> String {
+    format!("{}.{} %", per_thousand / 10, per_thousand % 10)
+}
 
 /// An exchange that both ends completed.
 #[derive(Clone, Debug)]
@@ -259,7 +263,7 @@ fn check(
             let report = tap.finish();
             // The device goes with it; the next link has one of the same name.
             drop(link);
-            table.add(&format!("{} % | {side}", loss / 10), &report, &completed);
+            table.add(&format!("{} | {side}", percent(*loss)), &report, &completed);
         }
         table.finish();
     });
@@ -355,7 +359,7 @@ fn start_up() {
                 drop(server);
                 drop(link);
                 table.add(
-                    &format!("{} % | {side}, started in between", loss / 10),
+                    &format!("{} | {side}, started in between", percent(*loss)),
                     &report,
                     &completed,
                 );
