@@ -20,7 +20,7 @@ pub(super) fn judge(packet: &Packet<'_>) -> (bool, Evidence) {
         (packet.ack.is_some(), Evidence::Handshake)
     } else if begins_request(packet.payload) {
         (false, Evidence::Message)
-    } else if packet.payload.starts_with(b"HTTP/1.") {
+    } else if begins_response(packet.payload) {
         (true, Evidence::Message)
     } else {
         (
@@ -28,6 +28,27 @@ pub(super) fn judge(packet: &Packet<'_>) -> (bool, Evidence) {
             Evidence::Ports,
         )
     }
+}
+
+/// A status line as far as its first digit. What is before that may be the end of a request line,
+/// in a segment of its own.
+const fn begins_response(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            _,
+            b' ',
+            b'0'..=b'9',
+            ..
+        ]
+    )
 }
 
 /// The first line is a request line of HTTP/1, or the bytes begin an HTTP/2 connection (RFC 9113

@@ -138,6 +138,11 @@ fn who_serves() {
     assert_eq!(serving(&[preface]), ("10.0.0.2:9000".to_owned(), 1));
     let response = packet(back, "", 2, Some(1), b"HTTP/1.0 404 Not Found\r\n");
     assert_eq!(serving(&[response]), ("10.0.0.2:9000".to_owned(), 1));
+    // The end of a request line is no response.
+    for rest in [&b"HTTP/1.1\r\nHost: y\r\n\r\n"[..], b"HTTP/1."] {
+        let rest = packet(back, "", 2, Some(1), rest);
+        assert_eq!(serving(&[rest]), ("10.0.0.1:81".to_owned(), 1));
+    }
     // The lower port, until a message says otherwise: then it is another socket.
     assert_eq!(serving(&[data]), ("10.0.0.1:81".to_owned(), 1));
     let more = packet(odd, "", 3, Some(1), b"GET / HTTP/1.1\r\n");
