@@ -13,21 +13,28 @@ use crate::engine::Limits;
 const MILLI: u64 = 1_000_000;
 
 /// A capture file under construction: a connection between two ends.
-struct File {
-    out: Vec<u8>,
+pub(super) struct File {
+    /// In the order of the file.
+    pub(super) packets: Vec<Packet>,
     next: [u32; 2],
     kept: usize,
 }
 
+/// A packet of a file.
+#[derive(Clone, Debug)]
+pub(super) struct Packet {
+    pub(super) millis: u32,
+    pub(super) who: Who,
+    pub(super) flags: String,
+    pub(super) payload: usize,
+    pub(super) datagram: Vec<u8>,
+}
+
 impl File {
     /// Of a connection that is older. `kept`: the snap length.
-    fn new(kept: usize) -> Self {
-        let mut out = Vec::new();
-        for value in [0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, 101] {
-            out.extend_from_slice(&u32::to_le_bytes(value));
-        }
+    pub(super) fn new(kept: usize) -> Self {
         Self {
-            out,
+            packets: Vec::new(),
             next: [1000, 9000],
             kept,
         }
@@ -48,7 +55,7 @@ impl File {
         self.next[who as usize] += len;
     }
 
-    fn say(&mut self, millis: u32, who: Who, text: impl AsRef<[u8]>) {
+    pub(super) fn say(&mut self, millis: u32, who: Who, text: impl AsRef<[u8]>) {
         self.packet(millis, who, "", text.as_ref());
     }
 
@@ -64,7 +71,7 @@ impl File {
         self.next[who as usize] = end;
     }
 
-    fn packet(&mut self, millis: u32, who: Who, flags: &str, payload: &[u8]) {
+    pub(super) fn packet(&mut self, millis: u32, who: Who, flags: &str, payload: &[u8]) {
         let (from, to) = match who {
             CLIENT => ((1, 40_000), (2, 80)),
             SERVER => ((2, 80), (1, 40_000)),
@@ -84,20 +91,36 @@ impl File {
             .unwrap();
         self.next[who as usize] +=
             u32::try_from(payload.len()).unwrap() + u32::from(flags.contains(['S', 'F']));
-        let kept = bytes.len().min(self.kept);
-        for value in [1_700_000_000 + millis / 1000, millis % 1000 * 1000] {
-            self.out.extend_from_slice(&value.to_le_bytes());
-        }
-        for len in [kept, bytes.len()] {
-            self.out
-                .extend_from_slice(&u32::try_from(len).unwrap().to_le_bytes());
-        }
-        self.out.extend_from_slice(&bytes[..kept]);
+        self.packets.push(Packet {
+            millis,
+            who,
+            flags: flags.to_owned(),
+            payload: payload.len(),
+            datagram: bytes,
+        });
     }
 
-    /// What comes of it: each exchange with its duration in milliseconds, then what was dropped.
-    fn read(self) -> Vec<String> {
-        let mut capture = Capture::read(Cursor::new(self.out)).unwrap();
+    fn bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for value in [0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, 101] {
+            out.extend_from_slice(&u32::to_le_bytes(value));
+        }
+        for packet in &self.packets {
+            let len = packet.datagram.len();
+            let kept = len.min(self.kept);
+            let [kept_len, len] = [kept, len].map(|len| u32::try_from(len).unwrap());
+            let seconds = 1_700_000_000 + packet.millis / 1000;
+            for value in [seconds, packet.millis % 1000 * 1000, kept_len, len] {
+                out.extend_from_slice(&value.to_le_bytes());
+            }
+            out.extend_from_slice(&packet.datagram[..kept]);
+        }
+        out
+    }
+
+    /// What comes of it.
+    pub(super) fn run(&self) -> Run {
+        let mut capture = Capture::read(Cursor::new(self.bytes())).unwrap();
         let mut run = Run::new(Limits {
             positions: false,
             ..Limits::default()
@@ -112,6 +135,12 @@ impl File {
             }
         }
         run.finish();
+        run
+    }
+
+    /// Each exchange with its duration in milliseconds, then what was dropped.
+    fn read(self) -> Vec<String> {
+        let run = self.run();
         let durations = run
             .output
             .exchanges

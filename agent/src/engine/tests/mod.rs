@@ -1,5 +1,6 @@
 //! The engine as a whole: conversations in, exchanges out.
 
+mod captures;
 mod conversations;
 mod cut;
 mod files;

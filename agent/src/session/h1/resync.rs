@@ -2,7 +2,7 @@
 
 use super::super::Context;
 use super::H1;
-use super::beginning::{empty_lines, is_known_request, is_plain_request};
+use super::beginning::{empty_lines, is_known_request, is_plain_request, may_be_known_request};
 use super::state::{Cut, Pairing, Pickup, Recognition, Requests, Responses};
 use crate::exchange::{InFlight, Partial};
 use crate::flow::Nanos;
@@ -56,7 +56,9 @@ impl H1 {
     /// More comes right after the request at which the connection was picked up. Where no response
     /// can confirm either, another request does: the client pipelines.
     pub(super) fn may_be_pipelined(&self, chunk: &Chunk<'_>, cx: &Context<'_>) -> bool {
-        cx.one_sided && is_plain_request(classify(chunk.bytes), chunk.bytes)
+        let looks = classify(chunk.bytes);
+        let begins = looks == Class::Undecided && may_be_known_request(chunk.bytes);
+        cx.one_sided && (begins || is_plain_request(looks, chunk.bytes))
     }
 
     /// Responses were lost track of, requests were not. A client that waits for each response has
