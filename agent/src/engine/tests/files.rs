@@ -348,6 +348,23 @@ fn small_segments_at_the_beginning() {
     }
 }
 
+/// The first segment again, after it and the next one, which are too small for a method.
+#[test]
+fn the_first_small_segment_twice() {
+    for len in 1..5 {
+        let mut file = File::new(usize::MAX);
+        file.packet(0, CLIENT, "S", b"");
+        file.packet(1, SERVER, "SA", b"");
+        for part in b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n".chunks(len) {
+            file.say(2, CLIENT, part);
+        }
+        file.say(3, SERVER, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let (first, second) = (file.packets[2].clone(), file.packets[3].clone());
+        file.packets.splice(2..4, [second, first.clone(), first]);
+        assert_eq!(file.read(), ["GET /a \"\" -> 200 \"\" 1 ms"], "{len}");
+    }
+}
+
 /// Resets that their receiver has not taken: their numbers are of another time.
 #[test]
 fn stray_resets() {

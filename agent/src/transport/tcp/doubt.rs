@@ -20,6 +20,8 @@ pub(super) struct Doubt {
     end: u32,
     /// Nothing of the direction was handed on before.
     first: bool,
+    /// Where the bytes of the first segment begin and end, and their hash.
+    head: (u32, u32, u64),
     /// Where the bytes of the last segment begin, and their hash.
     last: (u32, u64),
 }
@@ -34,11 +36,13 @@ impl Doubt {
                 doubt.last = (range.seq, hash(range.bytes));
             }
             _ => {
+                let hash = hash(range.bytes);
                 *doubt = Some(Self {
                     seq: range.seq,
                     end: range.end(),
                     first,
-                    last: (range.seq, hash(range.bytes)),
+                    head: (range.seq, range.end(), hash),
+                    last: (range.seq, hash),
                 });
             }
         }
@@ -68,7 +72,14 @@ impl Doubt {
         if !overlaps || segment.payload.is_empty() {
             return false;
         }
-        // What overlaps begins with the later of the two. Only the last segment can be compared.
+        // The first segment again, and no more.
+        let (head, head_end, head_hash) = self.head;
+        let end = segment.seq.wrapping_add(length(segment.payload));
+        if (segment.seq, end) == (head, head_end) && hash(segment.payload) == head_hash {
+            return false;
+        }
+        // What overlaps begins with the later of the two. Else the last segment alone can be
+        // compared.
         let (last, known) = self.last;
         let from = match distance(segment.seq, self.seq) > 0 {
             true => self.seq,
@@ -141,12 +152,16 @@ mod tests {
         check(&["abc"], 10, 8, "--XXX", true);
         check(&["abc", "def"], 10, 13, "XXX", true);
         check(&["abc", "def"], 10, 10, "abcdef", true);
+        check(&["abc", "def"], 10, 10, "abX", true);
+        check(&["abc", "def"], 10, 10, "ab", true);
         check(&["abc", "def"], 13, 13, "XXX", true);
     }
 
     #[test]
     fn the_same_again_and_what_tcp_has_taken() {
         check(&["abc"], 10, 10, "abc", false);
+        check(&["abc", "def"], 10, 10, "abc", false);
+        check(&["abc", "def", "ghi"], 10, 10, "abc", false);
         check(&["abc", "def"], 13, 13, "def", false);
         check(&["abc", "def"], 13, 10, "abcdef", false);
         check(&["abc"], 10, 10, "abcdef", false);
