@@ -105,6 +105,7 @@ impl Packets {
         clock.stamp(record.time);
         let now = clock.now();
         if !was_running && clock.is_running() {
+            frames.time_begins(now);
             flows.time_begins(now);
         }
         let mut cut = false;

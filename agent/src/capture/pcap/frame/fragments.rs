@@ -68,6 +68,13 @@ struct Waiting {
 }
 
 impl Fragments {
+    /// Time begins: what came before it began waits from now on.
+    pub(super) fn time_begins(&mut self, now: Nanos) {
+        for (since, ..) in &mut self.order {
+            *since = now;
+        }
+    }
+
     /// Keeps a fragment, or gives the datagram that it completes.
     pub(super) fn add(&mut self, part: &Fragment<'_>, now: Nanos) -> Option<Joined> {
         self.expire(now);

@@ -124,6 +124,11 @@ pub(super) struct Read {
 }
 
 impl Frames {
+    /// The first stamps have said where time begins.
+    pub(super) fn time_begins(&mut self, now: Nanos) {
+        self.fragments.time_begins(now);
+    }
+
     /// Hands over each TCP segment of a frame; or why there is none. `now` dates the fragments that
     /// wait.
     pub(super) fn read(

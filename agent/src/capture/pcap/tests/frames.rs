@@ -575,6 +575,21 @@ fn fragments_are_put_together() {
 }
 
 #[test]
+fn time_may_begin_between_fragments() {
+    let parts = fragments4(&ipv4(REQUEST), 24, 7);
+    let other = ipv4(b"");
+    for before in 0..40 {
+        let frames = std::iter::repeat_n(&other, before).chain(&parts);
+        let records: Vec<_> = frames
+            .map(|frame| (1_700_000_000, 1000, &**frame, frame.len()))
+            .collect();
+        let (_, totals, _) = read(pcap(LITTLE, NANOS, RAW, &records));
+        assert_eq!(totals.all_skipped(), 0, "{before}");
+        assert_eq!(totals.tcp, before as u64 + 1, "{before}");
+    }
+}
+
+#[test]
 fn fragments_in_tunnels_and_tunnels_in_fragments() {
     for (_, tunnel) in TUNNELS {
         let inside: Vec<_> = fragments4(&ipv4(REQUEST), 24, 7)
