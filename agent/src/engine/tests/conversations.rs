@@ -599,6 +599,30 @@ fn errors() {
 }
 
 #[test]
+fn a_response_that_is_none_is_known_however_it_is_split() {
+    for response in [
+        &["< not HTTP at all\r\n"][..],
+        &["< not HTTP", "< at all\r\n"],
+        &["< n", "< o"],
+        &["< x"],
+        &["< \r\n", "< \r\nx"],
+        &["< HTT", "< Q"],
+        &["< HTTP/1.", "< 1 2", "< x0 OK\r\n"],
+    ] {
+        let script = [
+            &["> GET /a HTTP/1.1\r\n\r\n"][..],
+            response,
+            &["> GET /b HTTP/1.1\r\n\r\n", "< HTTP/1.1 204 No\r\n\r\n"],
+        ]
+        .concat();
+        check(
+            &script,
+            &["GET /a \"\" !malformed", "GET /b \"\" -> 204 \"\""],
+        );
+    }
+}
+
+#[test]
 fn other_protocols() {
     // Neither side says what HTTP does.
     for script in [

@@ -58,6 +58,20 @@ pub fn classify(bytes: &[u8]) -> Class {
     }
 }
 
+/// A status line may begin with these bytes, behind empty lines. `false`: whatever follows, no
+/// recipient reads one.
+pub(super) fn may_be_status_line(bytes: &[u8]) -> bool {
+    let begin = bytes
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+        .count();
+    let line = bytes.get(begin..).unwrap_or_default();
+    match line.strip_prefix(b"HTTP/1.") {
+        Some(rest) => status_line(rest) != Class::Other,
+        None => b"HTTP/1.".starts_with(line),
+    }
+}
+
 /// A whole header of a record of plausible length, and the type of a message that a handshake
 /// begins with.
 fn is_foreign(bytes: &[u8]) -> bool {

@@ -1,5 +1,6 @@
 //! Heads that the grammar refuses and recipients accept.
 
+use super::classify::may_be_status_line;
 use super::head::{
     Head, Kind, Line, Outcome, Parsed, Raw, ReadError, attempt, config, find_end, whole,
 };
@@ -17,7 +18,10 @@ pub(super) fn parse<H: Head>(
     bounds: &Bounds,
 ) -> Result<Option<Parsed<H>>, ReadError> {
     let Some(end) = find_end(window, 0) else {
-        let hopeless = matches!(classify(window), Class::Other | Class::Foreign);
+        let hopeless = match H::KIND {
+            Kind::Request => matches!(classify(window), Class::Other | Class::Foreign),
+            Kind::Response => !may_be_status_line(window),
+        };
         return match window.len() >= bounds.head {
             _ if hopeless => Err(ReadError::Malformed),
             true => Err(ReadError::TooLarge),

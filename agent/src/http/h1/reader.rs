@@ -1,7 +1,8 @@
 //! One direction of an HTTP/1 connection as messages.
 
 use super::body::{Progress, Reading};
-use super::head::{self, Parsed, ReadError, find_end};
+use super::classify::may_be_status_line;
+use super::head::{self, Kind, Parsed, ReadError, find_end};
 use super::long::LongHead;
 use super::{Damage, Framed, Head, Traits, Wanted, lenient};
 use crate::http::rpc::Counter;
@@ -49,6 +50,10 @@ enum State {
     /// In a body.
     Body(Reading),
 }
+
+/// By then a status line has said whether it is one. What comes later is not looked at again, so
+/// that single bytes do not cost a look at all of them each.
+const UNDECIDED: usize = 64;
 
 /// A head that did not come whole.
 #[derive(Debug)]
@@ -257,6 +262,10 @@ impl Partial {
             if self.buffer.len() >= bounds.head {
                 *input = input.get(room..).unwrap_or_default();
                 return Err(ReadError::TooLarge);
+            }
+            if before < UNDECIDED && H::KIND == Kind::Response && !may_be_status_line(&self.buffer)
+            {
+                return Err(ReadError::Malformed);
             }
             // An empty line may have started with the last two bytes.
             self.searched = self.buffer.len().saturating_sub(2);

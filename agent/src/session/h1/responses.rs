@@ -130,9 +130,12 @@ impl H1 {
                 self.responses_lost(chunk.time, cx);
             }
             Event::Error(error, None) => {
-                let bytes = reader.partial_head().unwrap_or(chunk.bytes).to_vec();
+                let partial = reader.partial_head();
+                let held = partial.map_or(0, <[u8]>::len);
+                let bytes = partial.unwrap_or(chunk.bytes).to_vec();
                 match error {
                     ReadError::Malformed => {
+                        cx.stats.unread_bytes += held as u64;
                         self.unreadable(Partial::Malformed);
                         self.settle(chunk.time, cx);
                     }
