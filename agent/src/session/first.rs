@@ -47,11 +47,21 @@ impl Unnamed {
         Some(self)
     }
 
-    /// What a response came to. `None`: it holds a plain request, which the response is of.
-    pub(super) fn request(self) -> Option<Start> {
+    /// What a response came to, and how many bytes come before it: behind lines that are none, the
+    /// request that names HTTP. `None`: there are several, and the response is of one of them.
+    pub(super) fn request(mut self) -> Option<(Start, usize)> {
         let is_request = |line| matches!(classify(line), Class::Request | Class::OddRequest);
-        let mut lines = self.start.bytes.split_inclusive(|byte| *byte == b'\n');
-        (!lines.any(is_request)).then_some(self.start)
+        let (mut at, mut found) = (0, None);
+        for line in self.start.bytes.split_inclusive(|byte| *byte == b'\n') {
+            if is_request(line) && found.replace(at).is_some() {
+                return None;
+            }
+            at += line.len();
+        }
+        let before = found.unwrap_or(0);
+        self.start.bytes.drain(..before);
+        self.start.offset = self.start.offset + before as u64;
+        Some((self.start, before))
     }
 
     pub(super) const fn memory(&self) -> usize {

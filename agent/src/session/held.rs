@@ -59,9 +59,9 @@ impl Start {
 }
 
 impl Held {
-    /// Nothing is kept, and nothing was passed over.
+    /// Nothing is kept.
     pub(super) fn is_empty(&self) -> bool {
-        self.preamble.is_none() && self.starts.iter().all(Option::is_none)
+        self.starts.iter().all(Option::is_none)
     }
 
     /// The chunks, in the order in which the directions began.

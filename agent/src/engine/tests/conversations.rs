@@ -93,6 +93,35 @@ fn what_a_status_line_responds_to_is_a_request() {
 }
 
 #[test]
+fn a_request_behind_lines_that_are_none() {
+    for lines in [
+        "hello you\r\n",
+        " \r\n",
+        "PROXY TCP4 192.0.2.1 192.0.2.2 1 99999\r\n",
+        "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n",
+        "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nPROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+        "proxy tcp4 192.0.2.1 192.0.2.2 1 2\r\n",
+    ] {
+        for line in [
+            "GET /a HTTP/1.1\r\n\r\n",
+            "POST /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
+        ] {
+            let body = if line.ends_with('x') { "x" } else { "" };
+            let (method, _) = line.split_once(' ').unwrap();
+            let story = [
+                format!("{method} /a \"{body}\" -> 400 \"\""),
+                "GET /b \"\" -> 400 \"\"".to_owned(),
+            ];
+            let story: Vec<&str> = story.iter().map(String::as_str).collect();
+            let (together, next) = (format!("> {lines}{line}"), "> GET /b HTTP/1.1\r\n\r\n");
+            check(&[&together, REFUSED, next, REFUSED], &story);
+            let (lines, line) = (format!("> {lines}"), format!("> {line}"));
+            check(&[&lines, &line, REFUSED, next, REFUSED], &story);
+        }
+    }
+}
+
+#[test]
 fn what_something_else_responds_to_is_none() {
     for script in [
         [
@@ -113,9 +142,12 @@ fn what_something_else_responds_to_is_none() {
     ] {
         check(&script, &[]);
     }
-    // A preamble of somebody's own: the response is of what follows it.
+    // Several requests: the response is of one of them.
     check(
-        &["> hello you\r\nGET /a HTTP/1.1\r\n\r\n", REFUSED],
+        &[
+            "> hello you\r\nGET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+            REFUSED,
+        ],
         &["lost response_only 1"],
     );
     // More than a server reads of a line.

@@ -49,7 +49,14 @@ pub(super) fn parse_any<H: Head>(
         let read = line::request(start).or_else(|| line::any(start))?;
         request_line(&read)
     })
-    .map(Some)
+    .map(|parsed| {
+        // Its line is odd, or the lines before it are.
+        let anomalies = parsed.anomalies.with(Anomalies::ODD_LINE);
+        Some(Parsed {
+            anomalies,
+            ..parsed
+        })
+    })
 }
 
 /// Parses a head that is whole, but for its empty line, whose start line `start` reads.

@@ -43,7 +43,8 @@ impl Detect {
         // What may be the first frame of HTTP/2 has no response of HTTP/1.
         let is_preface = shows && held.is_some_and(|start| is_server_preface(&start.bytes));
         let shown = unnamed.is_some() || is_preface;
-        if let Some(start) = unnamed {
+        if let Some((start, before)) = unnamed {
+            self.passed += before as u64;
             self.whole[requests as usize] = true;
             self.hold(requests, start);
             self.held.get_or_insert_default().first = Some(requests);
