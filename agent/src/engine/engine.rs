@@ -161,11 +161,6 @@ impl Engine {
         if let Some(due) = due {
             self.table.schedule(key, due);
         }
-        if let Some((side, place)) = request_start
-            && self.shared.limits.fold_peers
-        {
-            self.fold(key, side, place, output);
-        }
         if self.memory() > self.shared.limits.memory {
             self.make_room(now, output);
         }

@@ -871,29 +871,51 @@ fn a_segment_that_is_sent_again_late() {
 }
 
 #[test]
-fn two_ends_of_one_connection() {
-    let script = [GET_A, A, GET_B, B];
-    let server = wire(Side::Server, &script);
-    let mut client = wire(Side::Client, &script);
+fn two_ends_of_a_request_that_its_response_shows() {
+    for request in ["> GET /a\r\n\r\n", "> \0GET /a HTTP/1.1\r\n\r\n"] {
+        let run = both(&[request, A, GET_B, B], true);
+        assert!(
+            run.output
+                .exchanges
+                .iter()
+                .all(|e| e.peers.side == Side::Server)
+        );
+        let story = run.story();
+        assert!(
+            story.iter().any(|line| line == "lost folded 2"),
+            "{story:?}"
+        );
+        assert_eq!(story.len(), 3, "{story:?}");
+    }
+}
+
+/// What comes of a connection both of whose ends are captured.
+fn both(script: &[&str], fold_peers: bool) -> Run {
+    let server = wire(Side::Server, script);
+    let mut client = wire(Side::Client, script);
     for packet in &mut client.packets {
         packet.socket = 2;
     }
-    let both = |fold_peers| {
-        let mut run = Run::new(Limits {
-            fold_peers,
-            ..Limits::default()
-        });
-        for (client, server) in client.packets.iter().zip(&server.packets) {
-            // Whoever sends is seen first.
-            match client.direction {
-                Direction::Egress => run.feed([client, server]),
-                Direction::Ingress => run.feed([server, client]),
-            }
+    let mut run = Run::new(Limits {
+        fold_peers,
+        ..Limits::default()
+    });
+    for (client, server) in client.packets.iter().zip(&server.packets) {
+        // Whoever sends is seen first.
+        match client.direction {
+            Direction::Egress => run.feed([client, server]),
+            Direction::Ingress => run.feed([server, client]),
         }
-        run.finish();
-        run
-    };
-    let run = both(true);
+    }
+    run.finish();
+    run
+}
+
+#[test]
+fn two_ends_of_one_connection() {
+    let script = [GET_A, A, GET_B, B];
+    let server = wire(Side::Server, &script);
+    let run = both(&script, true);
     assert_eq!(
         run.story(),
         [
@@ -909,7 +931,7 @@ fn two_ends_of_one_connection() {
             .all(|e| e.peers.side == Side::Server)
     );
     assert_eq!(run.output.commands, [Command::Fold(SocketId(2))]);
-    assert_eq!(both(false).output.exchanges.len(), 4);
+    assert_eq!(both(&script, false).output.exchanges.len(), 4);
 
     // The same addresses, other sequence numbers: a proxy between.
     let mut other = Wire::at(Side::Client, 2, 5000, [4_000_000, 5_000_000]);
