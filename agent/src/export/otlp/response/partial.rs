@@ -16,10 +16,19 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    fn new(rejected: i64, message: &str) -> Self {
+    /// `None` for what is no count. Neither that nor a rejection without a reason goes unmentioned.
+    fn new(rejected: Option<u64>, message: &str) -> Self {
+        const NO_COUNT: &str = "the count of rejected items cannot be read";
+        let message = one_line(message);
+        let message = match (rejected, message.is_empty()) {
+            (None, true) => NO_COUNT.to_owned(),
+            (None, false) => format!("{message} ({NO_COUNT})"),
+            (Some(1..), true) => "no reason is given".to_owned(),
+            _ => message,
+        };
         Self {
-            rejected: u64::try_from(rejected).unwrap_or(0),
-            message: one_line(message),
+            rejected: rejected.unwrap_or(0),
+            message,
         }
     }
 }
@@ -28,7 +37,8 @@ impl Partial {
 pub(super) fn protobuf(message: &[u8]) -> Option<Partial> {
     let response = ExportTraceServiceResponse::decode(message).ok()?;
     let partial = response.partial_success.unwrap_or_default();
-    Some(Partial::new(partial.rejected_spans, &partial.error_message))
+    let rejected = u64::try_from(partial.rejected_spans).ok();
+    Some(Partial::new(rejected, &partial.error_message))
 }
 
 /// `None` when it is no such message: an object with other members alone says something else, such
@@ -47,13 +57,11 @@ pub(super) fn json(message: &[u8]) -> Option<Partial> {
     let rejected = field("rejectedSpans", "rejected_spans")
         .or_else(|| field("rejectedDataPoints", "rejected_data_points"))
         .or_else(|| field("rejectedLogRecords", "rejected_log_records"));
-    let rejected = rejected.and_then(|rejected| match rejected {
-        Value::String(text) => text.parse().ok(),
-        number => number.as_i64(),
-    });
+    let rejected = match rejected {
+        None | Some(Value::Null) => Some(0),
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(number) => number.as_u64(),
+    };
     let message = field("errorMessage", "error_message").and_then(Value::as_str);
-    Some(Partial::new(
-        rejected.unwrap_or(0),
-        message.unwrap_or_default(),
-    ))
+    Some(Partial::new(rejected, message.unwrap_or_default()))
 }

@@ -81,9 +81,23 @@ fn what_says_that_a_batch_was_taken() {
         ("{}", "taken 0: "),
         ("", "taken 0: "),
         (r#"{"partialSuccess":{}}"#, "taken 0: "),
-        (r#"{"partialSuccess":{"rejectedSpans":"3"}}"#, "taken 3: "),
-        (r#"{"partialSuccess":{"rejectedSpans":4}}"#, "taken 4: "),
-        (r#"{"partialSuccess":{"rejectedSpans":-4}}"#, "taken 0: "),
+        (
+            r#"{"partialSuccess":{"rejectedSpans":"3"}}"#,
+            "taken 3: no reason is given",
+        ),
+        (
+            r#"{"partialSuccess":{"rejectedSpans":4}}"#,
+            "taken 4: no reason is given",
+        ),
+        (r#"{"partialSuccess":{"rejectedSpans":null}}"#, "taken 0: "),
+        (
+            r#"{"partialSuccess":{"rejectedSpans":-4}}"#,
+            "taken 0: the count of rejected items cannot be read",
+        ),
+        (
+            r#"{"partialSuccess":{"rejectedSpans":"x","errorMessage":"no"}}"#,
+            "taken 0: no (the count of rejected items cannot be read)",
+        ),
         (
             r#"{"partial_success":{"rejected_spans":"1","error_message":"a\nb"}}"#,
             "taken 1: a b",
