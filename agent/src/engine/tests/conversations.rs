@@ -631,6 +631,22 @@ fn errors() {
 }
 
 #[test]
+fn a_connect_whose_response_cannot_be_read_hides_nothing() {
+    let connect = "> CONNECT a.example:1 HTTP/1.1\r\n\r\n";
+    let get = "> GET /b HTTP/1.1\r\n\r\n";
+    let refused = "CONNECT a.example:1 \"\" !malformed";
+    check(
+        &[connect, "< none\r\n\r\n", get, REFUSED],
+        &[refused, "GET /b \"\" -> 400 \"\""],
+    );
+    // It did not wait for the response.
+    check(
+        &[connect, get, "< none\r\n\r\n", REFUSED],
+        &[refused, "GET /b \"\" !unpaired"],
+    );
+}
+
+#[test]
 fn a_response_that_is_none_is_known_however_it_is_split() {
     for response in [
         &["< not HTTP at all\r\n"][..],

@@ -133,6 +133,8 @@ impl H1 {
                 let partial = reader.partial_head();
                 let held = partial.map_or(0, <[u8]>::len);
                 let bytes = partial.unwrap_or(chunk.bytes).to_vec();
+                let first = self.in_flight.front();
+                let is_connect = first.is_some_and(|first| first.method == Method::Connect);
                 match error {
                     ReadError::Malformed => {
                         cx.stats.unread_bytes += held as u64;
@@ -147,6 +149,9 @@ impl H1 {
                 cx.stats.unread_bytes += chunk.bytes.len() as u64;
                 chunk.advance(chunk.bytes.len());
                 self.responses_lost(chunk.time, cx);
+                if is_connect && error == ReadError::Malformed {
+                    self.no_tunnel(cx);
+                }
             }
         }
     }
@@ -219,14 +224,18 @@ impl H1 {
         exchange.progress = Progress::Done;
         let refused = exchange.method == Method::Connect;
         self.settle(now, cx);
-        if refused && let Requests::Hold(early) = &mut self.requests {
-            let early = std::mem::take(early);
-            self.no_tunnel(&early, cx);
+        if refused {
+            self.no_tunnel(cx);
         }
     }
 
-    /// The CONNECT was refused: what came early were requests.
-    fn no_tunnel(&mut self, early: &Early, cx: &mut Context<'_>) {
+    /// The CONNECT that requests wait for was refused, or what its response says cannot be read:
+    /// what came early were requests.
+    fn no_tunnel(&mut self, cx: &mut Context<'_>) {
+        let Requests::Hold(early) = &mut self.requests else {
+            return;
+        };
+        let early = std::mem::take(early);
         self.requests = Requests::Reading(Reader::default());
         if early.gap(0).is_some() {
             // They were not kept whole.
