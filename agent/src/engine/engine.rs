@@ -152,6 +152,15 @@ impl Engine {
         let memory = connection.memory();
         self.memory = self.memory - connection.counted.min(self.memory) + memory;
         connection.counted = memory;
+        if let Some((side, place)) = request_start
+            && self.shared.limits.fold_peers
+            && self.fold(key, side, place, output)
+        {
+            // A request that its response shows to be one is emitted as soon as it is known.
+            for exchange in output.exchanges.drain(emitted..) {
+                self.shared.ledger.fold(exchange.partial);
+            }
+        }
         self.emit_once(key, output, emitted);
         self.join(output, emitted, now);
         if let State::Over = state {

@@ -9,19 +9,21 @@ use crate::session::Output;
 use crate::transport::Place;
 
 impl Engine {
-    /// A request began there: does the other end of the same connection have one there?
-    pub(super) fn fold(&mut self, key: Key, side: Side, place: Place, output: &mut Output) {
+    /// A request began there: does the other end of the same connection have one there? `true`: it
+    /// does, this one is the client, and this is its first request.
+    pub(super) fn fold(&mut self, key: Key, side: Side, place: Place, output: &mut Output) -> bool {
         let Some(connection) = self.table.get_mut(key) else {
-            return;
+            return false;
         };
+        let is_first = connection.peer == PeerSocket::Unknown;
         let candidate = match connection.peer {
-            PeerSocket::Alone | PeerSocket::Emits | PeerSocket::Folded => return,
+            PeerSocket::Alone | PeerSocket::Emits | PeerSocket::Folded => return false,
             PeerSocket::Candidate(peer) => peer,
             PeerSocket::Unknown => {
                 let found = self.peer_sockets.add(&connection.origin, side, key);
                 connection.listed = Some(side);
                 connection.peer = found.map_or(PeerSocket::Alone, PeerSocket::Candidate);
-                let Some(found) = found else { return };
+                let Some(found) = found else { return false };
                 if let Some(peer) = self.table.get_mut(found)
                     && peer.peer != PeerSocket::Folded
                 {
@@ -35,7 +37,7 @@ impl Engine {
             .get(candidate)
             .is_some_and(|peer| peer.has_request_at(side.other(), place));
         if !same {
-            return;
+            return false;
         }
         let (client, server) = match side {
             Side::Client => (key, candidate),
@@ -50,6 +52,7 @@ impl Engine {
                 .commands
                 .push(Command::Fold(connection.origin.socket));
         }
+        is_first && client == key
     }
 
     /// Of the exchanges that a connection has just emitted, from `first` on, takes back those that

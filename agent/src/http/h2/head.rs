@@ -226,12 +226,11 @@ impl HeadBuilder {
     /// Which parts of a request may be among what is unknown: what all requests have that may be of
     /// this kind, and the authority, which some have, where there is room for it.
     fn unknown_of_request(&self) -> Unknown {
-        if self.nameless.is_empty() {
-            return Unknown::default();
-        }
-        if self.is_trailers() {
+        match self.nameless.is_empty() {
+            true => return Unknown::default(),
             // It may be a trailer section, and what the head said was not seen.
-            return Unknown::HEAD;
+            false if self.is_trailers() => return Unknown::HEAD,
+            false => {}
         }
         let Pseudo {
             method,
@@ -548,7 +547,9 @@ mod tests {
             &["authority", "fields"],
             NONE,
         );
-        check(&["?: ?", "?: ?"], "  - -", &["method", "authority"], NONE);
+        // It may be a trailer section.
+        let all = ["method", "path", "scheme", "authority", "fields"];
+        check(&["?: ?", "?: ?"], "  - -", &all, NONE);
         check(
             &[":method: CONNECT", ":scheme: http", "?: ?", "?: ?"],
             "CONNECT  - http",

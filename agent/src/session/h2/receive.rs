@@ -137,22 +137,9 @@ impl Receiver {
     ) {
         let end = chunk.offset + chunk.bytes.len() as u64;
         let mut found;
-        let mut bytes = chunk.bytes;
-        if let Sync::Preface(have) = &mut self.sync {
-            let (preface, rest) = bytes.split_at((PREFACE.len() - *have).min(bytes.len()));
-            if PREFACE.get(*have..*have + preface.len()) == Some(preface) {
-                *have += preface.len();
-                if *have < PREFACE.len() {
-                    return;
-                }
-                bytes = rest;
-                self.sync = Sync::Frames(Reader::from_start());
-            } else {
-                handle(Received::Broken);
-                handle(Received::MissedBlocks);
-                self.lose_track();
-            }
-        }
+        let Some(mut bytes) = self.after_preface(chunk.bytes, handle) else {
+            return;
+        };
         // Each round takes a frame's header at least.
         while !bytes.is_empty() {
             if let Sync::Searching(search, searched, known) = &mut self.sync {
@@ -190,6 +177,30 @@ impl Receiver {
                 false => self.sync = Sync::Frames(reader),
             }
         }
+    }
+
+    /// What follows the client's preface (RFC 9113 §3.4); `None` where more of it is to come.
+    fn after_preface<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        handle: &mut dyn FnMut(Received<'_>),
+    ) -> Option<&'a [u8]> {
+        let Sync::Preface(have) = &mut self.sync else {
+            return Some(bytes);
+        };
+        let (preface, rest) = bytes.split_at((PREFACE.len() - *have).min(bytes.len()));
+        if PREFACE.get(*have..*have + preface.len()) == Some(preface) {
+            *have += preface.len();
+            if *have < PREFACE.len() {
+                return None;
+            }
+            self.sync = Sync::Frames(Reader::from_start());
+            return Some(rest);
+        }
+        handle(Received::Broken);
+        handle(Received::MissedBlocks);
+        self.lose_track();
+        Some(bytes)
     }
 
     /// Bytes that were held back, when nothing more comes.

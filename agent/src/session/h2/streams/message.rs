@@ -142,8 +142,8 @@ impl Stream {
         self.partial.get_or_insert(reason);
     }
 
-    /// A header block of the server: an interim response, the final one, or trailers; the stream may
-    /// end with it. It is a tunnel from here on if it says so.
+    /// A header block of the server: an interim response, the final one, or trailers; the stream
+    /// may end with it. It is a tunnel from here on if it says so.
     pub(super) fn response(&mut self, head: HeadBuilder, ends: bool, now: Nanos) -> Connect {
         self.state = self.state.headers(Peer::Server);
         if self.request.is_none() {
