@@ -68,7 +68,13 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             return true;
         }
         match look {
-            Look::Request | Look::Token => self.meet(flow, scope::requests(DIRECTION)),
+            // What the other direction began with is no response.
+            Look::Letter if flow.is_other_unlike(DIRECTION) => {
+                self.meet(flow, scope::responses(DIRECTION))
+            }
+            Look::Request | Look::Token | Look::Start | Look::Letter => {
+                self.meet(flow, scope::requests(DIRECTION))
+            }
             Look::Response if scope::is_wanted(self.config, scope::responses(DIRECTION)) => {
                 flow.follow();
                 true
@@ -111,7 +117,9 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
                 self.suppose(flow, scope::responses(DIRECTION))
             }
             // In the middle of a message anything may look like the beginning of another.
-            Look::Request | Look::Token | Look::Response => flow.guess(),
+            Look::Request | Look::Token | Look::Start | Look::Letter | Look::Response => {
+                flow.guess()
+            }
             Look::Tls | Look::Other | Look::Socks => flow.is_guessed(),
         }
     }

@@ -14,11 +14,14 @@ use crate::shape::Shape;
 /// What first payload bytes look like.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// A request line of a known shape, a preamble that comes before one, or so little that it may
-    /// be a response as well.
+    /// A request line of a known shape, or a preamble that comes before one.
     Request,
     /// What may become a request line.
     Token,
+    /// The same, so little of it that nothing speaks against one: the beginning of a method.
+    Start,
+    /// `H` alone: the beginning of a method, or of a response.
+    Letter,
     /// A response, or what an HTTP/2 server sends first.
     Response,
     /// The start of a TLS handshake.
@@ -46,8 +49,12 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
         return Look::Request;
     }
     let shape = Shape::of(&head);
-    if shape.is_request(&head) || (head.len == 1 && head.byte(0) == b'H') {
+    if shape.is_request(&head) {
         return Look::Request;
+    }
+    if shape.is_start() {
+        let is_letter = head.len == 1 && head.byte(0) == b'H';
+        return if is_letter { Look::Letter } else { Look::Start };
     }
     if shape.may_become_request(true) {
         return Look::Token;

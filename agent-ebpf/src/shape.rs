@@ -121,6 +121,12 @@ impl Shape {
         target & self.valid != 0 && head.words()[0] == u64::from_ne_bytes(*b"CONNECT ")
     }
 
+    /// Token characters alone, and not too many for a method.
+    #[inline(always)]
+    pub(crate) fn is_start(&self) -> bool {
+        self.valid >> METHOD == 0 && !self.mask(TOKEN) & self.valid == 0
+    }
+
     /// Empty lines, then token characters, then a space or a tab; or cut short before that.
     /// `tolerant`: with what servers take besides.
     #[inline(always)]

@@ -383,6 +383,18 @@ fn other_protocols_are_not_emitted_until_they_may_be_http() {
     check_first(&[odd], false, &[odd, REQUEST, RESPONSE]);
 }
 
+/// The first segment of a direction may be so short that it says nothing.
+#[test]
+fn the_first_letter_of_a_message_decides_nothing() {
+    let rest: &[u8] = b"ET /a HTTP/1.1\r\n\r\n";
+    let junk: &[u8] = b"junk\r\n\r\n";
+    let sent: [(bool, &[u8]); 3] = [(false, b"G"), (false, rest), (true, junk)];
+    check_messages(&[sent.to_vec()], &[b"G", rest, junk, REQUEST, RESPONSE]);
+    let status: &[u8] = b"TTP/1.1 204 No Content\r\n\r\n";
+    let sent: [(bool, &[u8]); 3] = [(false, b"\0"), (true, b"H"), (true, status)];
+    check_messages(&[sent.to_vec()], &[b"H", status, REQUEST, RESPONSE]);
+}
+
 /// Sends what is given on a new connection each: it is emitted, at both ends.
 fn check_kept(first: &[&[u8]], by_server: bool) {
     let (listener, port) = listen(Ipv4Addr::LOCALHOST);

@@ -114,12 +114,6 @@ struct Decodings {
     unknown: usize,
 }
 
-impl Drop for Decodings {
-    fn drop(&mut self) {
-        println!("{self:?}");
-    }
-}
-
 impl Decodings {
     /// Decodes the blocks of a connection from its beginning, where all is known, and from later
     /// ones, where nothing may be wrong.

@@ -451,7 +451,7 @@ struct Tally {
 
 /// A conversation from one of its segments on.
 fn joined(seed: u64, tally: &mut Tally) {
-    let side = [Side::Server, Side::Client][usize::from(seed % 2 == 0)];
+    let side = [Side::Server, Side::Client][usize::from(seed.is_multiple_of(2))];
     let (mut wire, streams) = Talk::new(seed, side).run(24);
     let mut random = Random(!seed);
     let from = random.below(wire.packets.len());
@@ -507,7 +507,6 @@ fn joined_at_any_segment() {
     for seed in 0..200 {
         joined(seed, &mut tally);
     }
-    println!("{tally:?}");
     // The head that shows what the connection speaks may be cut by the capture, or by a segment.
     assert!(tally.absent * 30 < tally.later, "{tally:?}");
 }

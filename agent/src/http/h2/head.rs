@@ -220,17 +220,17 @@ impl HeadBuilder {
     /// `:protocol` (RFC 8441 §4).
     #[must_use]
     pub fn protocol(&self) -> Option<&[u8]> {
-        self.pseudo.protocol.map(|slice| slice.of(&self.buffer))
+        Some(self.pseudo.protocol?.of(&self.buffer))
     }
 
     /// Which parts of a request may be among what is unknown: what all requests have that may be of
     /// this kind, and the authority, which some have, where there is room for it.
     fn unknown_of_request(&self) -> Unknown {
-        match self.nameless.is_empty() {
-            true => return Unknown::default(),
+        if self.nameless.is_empty() {
+            return Unknown::default();
+        } else if self.is_trailers() {
             // It may be a trailer section, and what the head said was not seen.
-            false if self.is_trailers() => return Unknown::HEAD,
-            false => {}
+            return Unknown::HEAD;
         }
         let Pseudo {
             method,
@@ -294,8 +294,7 @@ impl HeadBuilder {
 
     /// The method is CONNECT, as far as it is known.
     fn is_connect(&self) -> Option<bool> {
-        let method = self.pseudo.method?;
-        Some(method.of(&self.buffer) == b"CONNECT")
+        Some(self.pseudo.method?.of(&self.buffer) == b"CONNECT")
     }
 
     fn has_host(&self) -> bool {

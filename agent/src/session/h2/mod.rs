@@ -23,6 +23,7 @@ mod place;
 mod receive;
 mod received;
 mod streams;
+mod sync;
 
 pub(crate) use join::Joiner;
 

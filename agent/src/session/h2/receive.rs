@@ -4,6 +4,7 @@ use super::MAX_SEARCHED;
 use super::header_block::{Started, is_block};
 use super::place::Place;
 use super::received::Received;
+use super::sync::Sync;
 use crate::flow::Offset;
 use crate::http::h2::HeadBuilder;
 use crate::http::h2::frame::{
@@ -16,19 +17,6 @@ use crate::transport::Chunk;
 
 /// Longest header block put together from CONTINUATION frames: four times the longest head kept.
 const MAX_BLOCK: usize = 256 * 1024;
-
-#[derive(Debug)]
-enum Sync {
-    /// In the client's preface: so many bytes of it came.
-    Preface(usize),
-    Frames(Reader),
-    /// Where frames begin is not known; so many bytes were looked through. The flag: they were
-    /// known before.
-    Searching(Search, u64, bool),
-    Lost,
-    /// So many bytes were held back, and not read.
-    Ended(u64),
-}
 
 /// Reads one direction.
 #[derive(Debug)]
@@ -114,16 +102,11 @@ impl Receiver {
     }
 
     pub(super) fn memory(&self) -> usize {
-        let reader = match &self.sync {
-            Sync::Frames(reader) => reader.memory(),
-            Sync::Searching(search, ..) => search.memory(),
-            _ => 0,
-        };
         let started = self
             .started
             .as_ref()
             .map_or(0, |started| started.bytes.capacity());
-        reader + started + self.decoder.memory()
+        self.sync.memory() + started + self.decoder.memory()
     }
 
     /// Reads the next bytes. `max_stream`: no stream above it is known; `limit`: bytes kept of a
