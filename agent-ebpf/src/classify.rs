@@ -51,8 +51,11 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
     fn classify_first(&self, flow: &mut FlowState, position: Position) -> bool {
         let look = look::first(self.skb, &self.packet);
         // A server of HTTP says `HTTP/` even to what it cannot read, and is not the first to speak.
-        if matches!(look, Look::Token | Look::Other | Look::Tls) {
-            if flow.is_other_unlike(DIRECTION) {
+        let is_other_unlike = flow.is_other_unlike(DIRECTION);
+        // So little says nothing of who speaks first, and of a response that it is none.
+        let is_no_response = look == Look::Start && is_other_unlike;
+        if is_no_response || matches!(look, Look::Token | Look::Other | Look::Tls) {
+            if is_other_unlike {
                 let is_tls = look == Look::Tls;
                 let reason = if is_tls {
                     Classification::Tls
@@ -69,9 +72,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         }
         match look {
             // What the other direction began with is no response.
-            Look::Letter if flow.is_other_unlike(DIRECTION) => {
-                self.meet(flow, scope::responses(DIRECTION))
-            }
+            Look::Letter if is_other_unlike => self.meet(flow, scope::responses(DIRECTION)),
             Look::Request | Look::Token | Look::Start | Look::Letter => {
                 self.meet(flow, scope::requests(DIRECTION))
             }
