@@ -152,12 +152,18 @@ impl Members {
     }
 
     /// A service with the pods that are behind it now.
-    pub(super) fn with_pods(&self, name: &str, uid: &str) -> Option<Service> {
+    pub(super) fn with_pods(&self, name: &str, uid: &str) -> Option<Arc<Service>> {
         let namespace = self.namespaces.get(name)?;
         let selecting = namespace.services.get(uid)?;
         let members = selecting.pods.iter();
         let pods = members.filter_map(|pod| Some(namespace.pods.get(pod)?.pod.clone()));
-        Some(selecting.service.with_pods(pods.collect()))
+        Some(Arc::new(selecting.service.with_pods(pods.collect())))
+    }
+
+    /// A service of whose pods nothing is said.
+    pub(super) fn without_pods(&self, name: &str, uid: &str) -> Option<Arc<Service>> {
+        let namespace = self.namespaces.get(name)?;
+        Some(namespace.services.get(uid)?.service.clone())
     }
 
     /// The one service that a pod is behind: of those with an address, where there are any.

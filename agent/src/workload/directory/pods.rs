@@ -262,7 +262,7 @@ impl Directory {
         let service = Arc::new(Service::new(&namespace, name));
         let selector = object.spec.selector.clone();
         let key = (&namespace, &uid);
-        (state.members).service(key, service.clone(), selector, !addresses.is_empty());
+        (state.members).service(key, service, selector, !addresses.is_empty());
         let stored = StoredService {
             namespace,
             addresses: addresses.clone(),
@@ -276,11 +276,7 @@ impl Directory {
                 state.service_addresses.release(ip, &uid, release);
             }
         }
-        for ip in addresses {
-            let service = service.clone();
-            state.service_addresses.hold(ip, &uid, service, since);
-        }
-        state.renew(&[uid]);
+        state.show(&uid);
         drop(state);
         self.health.changed();
     }
@@ -339,19 +335,25 @@ impl State {
 
     /// Has those who look up addresses of these services know their pods.
     fn renew(&mut self, services: &[Arc<str>]) {
-        if !self.knows_all_pods() {
-            return;
-        }
-        for uid in services {
-            let Some(stored) = self.services.get(uid) else {
-                continue;
-            };
-            if let Some(service) = self.members.with_pods(&stored.namespace, uid) {
-                let service = Arc::new(service);
-                for ip in &stored.addresses {
-                    (self.service_addresses).hold(*ip, uid, service.clone(), stored.since);
-                }
+        if self.knows_all_pods() {
+            for uid in services {
+                self.show(uid);
             }
+        }
+    }
+
+    /// Has those who look up a service's addresses know it, with its pods if all are known.
+    fn show(&mut self, uid: &Arc<str>) {
+        let Some(stored) = self.services.get(uid) else {
+            return;
+        };
+        let service = match self.knows_all_pods() {
+            true => self.members.with_pods(&stored.namespace, uid),
+            false => self.members.without_pods(&stored.namespace, uid),
+        };
+        let Some(service) = service else { return };
+        for ip in &stored.addresses {
+            (self.service_addresses).hold(*ip, uid, service.clone(), stored.since);
         }
     }
 
