@@ -10,6 +10,7 @@ mod json;
 mod line;
 mod pattern;
 pub(crate) mod pretty;
+mod protobuf;
 mod report;
 #[cfg(test)]
 pub(crate) mod sample;

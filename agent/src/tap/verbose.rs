@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use super::body::{Text, media_type};
+use super::body::{Text, media_type, messages};
 use super::colour::{Ink, Palette};
 use super::units::size_words;
 use super::{Detail, View, pretty};
@@ -154,7 +154,11 @@ impl Block<'_> {
         if content.undecoded {
             self.note(b"as it came: its content coding could not be removed");
         }
-        match Text::of(body, content) {
+        let messages = messages(fields, body, content);
+        match messages
+            .as_deref()
+            .map_or_else(|| Text::of(body, content), Text::Utf8)
+        {
             // A zero byte is in no text a person wants to read.
             Text::Utf8(text) if !text.contains('\0') => self.text(text),
             _ => {

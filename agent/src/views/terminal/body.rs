@@ -6,11 +6,10 @@ use crate::http::percent::decode_percent;
 use crate::http::rpc::Envelopes;
 use crate::http::{Body, Fields};
 use crate::redact::{Content, Omitted};
-use crate::tap::body::{Text, media_type};
+use crate::tap::body::{Message, Text, media_type, protobuf_fields};
 use crate::tap::pretty;
 use crate::tap::units::size_words;
 use crate::views::shown::visible;
-use crate::visible::hidden;
 
 /// Bytes of a body that are shown: some thousand lines. A file (`w`, `s`) has all of it.
 const MAX_BYTES: usize = 128 * 1024;
@@ -43,9 +42,11 @@ pub(super) fn write(out: &mut Vec<Line>, fields: &Fields, body: &Body, content: 
     let is_form = media_type(fields)
         .is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/x-www-form-urlencoded"));
     if content.envelopes {
-        messages(out, bytes);
+        messages(out, fields, bytes);
     } else if is_form {
         form(out, bytes);
+    } else if let Some(message) = protobuf_fields(fields, body, content) {
+        lines(out, &message);
     } else {
         match Text::of(body, content) {
             Text::Utf8(text) if !text.contains('\0') => self::text(out, text),
@@ -94,7 +95,11 @@ fn text(out: &mut Vec<Line>, text: &str) {
         None => text,
     };
     // What is cut is no JSON, and stays as it came.
-    for line in pretty::json(shown).lines() {
+    lines(out, &pretty::json(shown));
+}
+
+fn lines(out: &mut Vec<Line>, text: &str) {
+    for line in text.lines() {
         let line = line.replace('\t', TAB);
         out.push((visible(line.as_bytes()), Ink::Plain));
     }
@@ -121,7 +126,7 @@ fn form(out: &mut Vec<Line>, bytes: &[u8]) {
 }
 
 /// Each message of a call.
-fn messages(out: &mut Vec<Line>, bytes: &[u8]) {
+fn messages(out: &mut Vec<Line>, fields: &Fields, bytes: &[u8]) {
     for (number, message) in (1..).zip(Envelopes(bytes)) {
         let cut = if message.whole { "" } else { ", cut" };
         note(
@@ -131,11 +136,10 @@ fn messages(out: &mut Vec<Line>, bytes: &[u8]) {
                 size_words(message.length.into())
             ),
         );
-        match str::from_utf8(message.payload) {
-            Ok(text) if !text.chars().any(|c| hidden(c) && !c.is_ascii_whitespace()) => {
-                self::text(out, text);
-            }
-            _ => hex(out, message.payload),
+        match Message::of(fields, &message) {
+            Message::Text(text) => self::text(out, text),
+            Message::Fields(text) => lines(out, &text),
+            Message::Binary(bytes) => hex(out, bytes),
         }
     }
 }
@@ -211,8 +215,10 @@ mod tests {
 
     #[test]
     fn messages_of_calls() {
+        let kind: (&[u8], &[u8]) = (b"Content-Type", b"application/grpc");
+        let head = sample::response_head(200, &[kind]);
         let mut out = Vec::new();
-        messages(&mut out, b"\0\0\0\0\x02{}\0\0\0\0\x05\x08\x96");
+        messages(&mut out, &head.fields, b"\0\0\0\0\x02{}\0\0\0\0\x05\x08\x96");
         let lines: Vec<_> = out.iter().map(|(line, _)| line.as_str()).collect();
         assert_eq!(lines.first(), Some(&"[message 1: 2 B]"));
         assert_eq!(lines.get(1), Some(&"{}"));

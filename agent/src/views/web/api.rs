@@ -11,6 +11,7 @@ use super::MAX_IMPORT;
 use super::query::value;
 use super::serve::Shared;
 use crate::exchange::Phases;
+use crate::tap::body::messages;
 use crate::views::{Query, Shown, Store, curl, filter};
 
 /// Exchanges taken from the store at once: it is locked for some microseconds.
@@ -120,7 +121,8 @@ struct Timing {
     receive_ns: u64,
 }
 
-/// One exchange: what `tap --json -vv` prints of it, where its time went, and how to repeat it.
+/// One exchange: what `tap --json -vv` prints of it, where its time went, how to repeat it, and the
+/// messages that its bodies are made of.
 pub(super) async fn exchange(
     State(shared): State<Arc<Shared>>,
     Path((_, id)): Path<(String, u64)>,
@@ -149,6 +151,17 @@ fn whole(shown: &Shown) -> Vec<u8> {
         Ok(command) => (Some(command), None),
         Err(why) => (None, Some(why)),
     };
+    let exchange = shown.exchange();
+    let request = &exchange.request;
+    let request_messages = messages(
+        &request.head.fields,
+        &request.body,
+        shown.sanitized.request_content(),
+    );
+    let response_messages = exchange.response.as_ref().and_then(|response| {
+        let content = shown.sanitized.response_content();
+        messages(&response.head.fields, &response.body, content)
+    });
     // Numbers and text make JSON always.
     let part = |value: serde_json::Result<Vec<u8>>| value.unwrap_or_else(|_| b"null".to_vec());
     let mut body = b"{\"record\":".to_vec();
@@ -157,6 +170,14 @@ fn whole(shown: &Shown) -> Vec<u8> {
         ("timing", part(serde_json::to_vec(&timing))),
         ("curl", part(serde_json::to_vec(&curl))),
         ("curl_error", part(serde_json::to_vec(&why))),
+        (
+            "request_messages",
+            part(serde_json::to_vec(&request_messages)),
+        ),
+        (
+            "response_messages",
+            part(serde_json::to_vec(&response_messages)),
+        ),
     ] {
         body.extend_from_slice(format!(",\"{name}\":").as_bytes());
         body.extend_from_slice(&value);

@@ -79,7 +79,8 @@ function isJson(type, text) {
 const isForm = (type) => /x-www-form-urlencoded/i.test(type);
 
 /// How this body can be shown; the first is what is shown first.
-function modes(type, text) {
+function modes(type, text, structure) {
+  if (structure) return text === null ? ["Pretty", "Hex"] : ["Pretty", "Text", "Hex"];
   if (text === null) return ["Hex"];
   const pretty = text.length <= PRETTY_MOST && (isJson(type, text) || isForm(type));
   return pretty ? ["Pretty", "Text", "Hex"] : ["Text", "Hex"];
@@ -95,11 +96,13 @@ function remarks(message) {
 }
 
 export class BodyView {
-  constructor(message, type, name) {
+  /// `structure`: the messages that the body is made of, as lines, or nothing.
+  constructor(message, type, name, structure) {
+    this.structure = structure ?? null;
     this.text = message.body_encoding === "base64" ? null : message.body ?? "";
     this.data = message.body_encoding === "base64" ? decode(message.body) : null;
     this.type = type;
-    this.modes = modes(type, this.text);
+    this.modes = modes(type, this.text, this.structure);
     this.mode = this.modes[0];
     this.shown = 0;
     this.found = [];
@@ -143,7 +146,7 @@ export class BodyView {
     this.shown = 0;
     this.rest = null;
     if (this.mode === "Hex") this.data ??= new TextEncoder().encode(this.text);
-    if (this.mode === "Pretty") {
+    if (this.mode === "Pretty" && this.structure === null) {
       if (isForm(this.type)) return this.form();
       this.rest = indented(this.text);
     }
@@ -157,12 +160,13 @@ export class BodyView {
       const to = Math.min(this.data.length, this.shown + HEX_STEP);
       out.append(hex(this.data, this.shown, to));
       this.left(to, this.data.length);
-    } else if (this.mode === "Pretty") {
+    } else if (this.rest !== null) {
       this.tokens();
     } else {
-      const to = Math.min(this.text.length, this.shown + TEXT_STEP);
-      out.append(visibleText(this.text.slice(this.shown, to)));
-      this.left(to, this.text.length);
+      const text = this.mode === "Pretty" ? this.structure : this.text;
+      const to = Math.min(text.length, this.shown + TEXT_STEP);
+      out.append(visibleText(text.slice(this.shown, to)));
+      this.left(to, text.length);
     }
     this.find();
   }

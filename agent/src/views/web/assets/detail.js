@@ -51,9 +51,9 @@ function headers(record) {
   return made;
 }
 
-function message(one, name) {
+function message(one, name, structure) {
   if (!one) return [element("p", { className: "quiet" }, "No response was seen.")];
-  return [new BodyView(one, value(one, "content-type"), name).element];
+  return [new BodyView(one, value(one, "content-type"), name, structure).element];
 }
 
 function timing(record, times) {
@@ -159,11 +159,11 @@ export class Detail {
       tab.tabIndex = selected ? 0 : -1;
     }
     this.panel.setAttribute("aria-labelledby", `part-${name}`);
-    const { record, timing: times } = this.shown;
+    const { record, timing: times, request_messages: asked, response_messages: responded } = this.shown;
     const content = {
       Headers: () => headers(record),
-      Request: () => message(record.request, "Request"),
-      Response: () => message(record.response, "Response"),
+      Request: () => message(record.request, "Request", asked),
+      Response: () => message(record.response, "Response", responded),
       Timing: () => timing(record, times),
     };
     if (typeof Highlight !== "undefined") CSS.highlights.clear();
