@@ -28,6 +28,7 @@ mod pids;
 mod pipeline;
 mod privileges;
 mod programs;
+mod progress;
 mod queue;
 mod replay;
 mod run;
@@ -185,7 +186,9 @@ fn say(text: &str) {
     if screen::hold(text) {
         return;
     }
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    progress::beside(|| {
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    });
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `meshtap replay`: a recording, or a packet capture of another tool's → exchanges.
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _, Write as _};
+use std::io::{self, BufReader, IsTerminal as _, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use super::looking::Looking;
 use super::lookup::Lookup;
 use super::outputs::Outputs;
 use super::pipeline::Time;
+use super::progress::Progress;
 use super::queue::WhenFull;
 use super::run::{self, Finished, Run, limits};
 use super::stop::Stop;
@@ -55,6 +56,12 @@ impl Input {
             head,
             is_regular,
         })
+    }
+
+    /// Bytes of a regular file.
+    fn length(&self) -> Option<u64> {
+        let metadata = self.file.metadata().ok().filter(|_| self.is_regular);
+        metadata.map(|metadata| metadata.len())
     }
 
     fn read(&self, error: io::Error) -> Failure {
@@ -126,6 +133,11 @@ pub(super) fn unpacked(
     Ok(Some(plain))
 }
 
+/// What is read can be seen on the terminal.
+fn is_shown(looking: &Looking) -> bool {
+    looking.is_anybody() || io::stdout().is_terminal()
+}
+
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
@@ -160,12 +172,11 @@ pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     }
 }
 
-fn recording(
-    args: &ReplayArgs,
+/// The processes of a recording, and a reader of it that stands at its start.
+fn opened(
     input: &Input,
-    outputs: Outputs,
-    looking: Looking,
-) -> Result<(), Failure> {
+    looking: &Looking,
+) -> Result<(Owners, Reader<BufReader<Progress<File>>>), Failure> {
     let error = |error| Failure::Recording {
         path: input.path.clone(),
         error,
@@ -174,7 +185,18 @@ fn recording(
     let again = file.try_clone().map_err(|error| input.read(error))?;
     let owners = Owners::read(again).map_err(error)?;
     file.rewind().map_err(|error| input.read(error))?;
-    let source = Reader::buffered(file).map_err(error)?;
+    let whole = file.metadata().ok().map(|metadata| metadata.len());
+    let file = Progress::new(file, whole, is_shown(looking));
+    Ok((owners, Reader::buffered(file).map_err(error)?))
+}
+
+fn recording(
+    args: &ReplayArgs,
+    input: &Input,
+    outputs: Outputs,
+    looking: Looking,
+) -> Result<(), Failure> {
+    let (owners, source) = opened(input, &looking)?;
     let meta = *source.meta();
     let recorded_body = usize::try_from(meta.max_body).unwrap_or(usize::MAX);
     let stop = Stop::default();
@@ -234,6 +256,7 @@ fn packets(
         )));
     }
     let stream = input.stream().map_err(|error| input.read(error))?;
+    let stream = Progress::new(stream, input.length(), is_shown(&looking));
     let source = Capture::read(stream).map_err(|error| input.read(error.into()))?;
     let stop = Stop::default();
     stop.on_signals().map_err(Failure::Thread)?;

@@ -44,12 +44,14 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Self, RecordError> {
         Self::buffered(File::open(path)?)
     }
+}
 
-    /// Reads an open file from where it stands.
+impl<R: Read> Reader<BufReader<R>> {
+    /// Reads what is open from where it stands.
     ///
     /// # Errors
-    /// As [`Self::open`].
-    pub fn buffered(file: File) -> Result<Self, RecordError> {
+    /// As [`Reader::open`].
+    pub fn buffered(file: R) -> Result<Self, RecordError> {
         Self::new(BufReader::with_capacity(BUFFER, file))
     }
 }

@@ -218,7 +218,11 @@ mod tests {
         let kind: (&[u8], &[u8]) = (b"Content-Type", b"application/grpc");
         let head = sample::response_head(200, &[kind]);
         let mut out = Vec::new();
-        messages(&mut out, &head.fields, b"\0\0\0\0\x02{}\0\0\0\0\x05\x08\x96");
+        messages(
+            &mut out,
+            &head.fields,
+            b"\0\0\0\0\x02{}\0\0\0\0\x05\x08\x96",
+        );
         let lines: Vec<_> = out.iter().map(|(line, _)| line.as_str()).collect();
         assert_eq!(lines.first(), Some(&"[message 1: 2 B]"));
         assert_eq!(lines.get(1), Some(&"{}"));
