@@ -75,6 +75,13 @@ pub const TRIAL: &[Program] = &[
     program("systemd-analyze", "systemd"),
 ];
 
+/// What boots a machine with the package on it.
+pub const BOOT: &[Program] = &[
+    program("qemu-system-x86_64", "qemu-system-x86"),
+    program("busybox", "busybox-static"),
+    program("cpio", "cpio"),
+];
+
 /// What runs the pods of `cluster`, and what its tests use.
 pub const CLUSTER: &[Program] = &[
     program("buildah", "buildah"),

@@ -2,6 +2,7 @@
 //! inputs give equal bytes: nothing in them depends on the time or on who builds.
 
 mod archive;
+mod booted;
 mod debian;
 pub mod licences;
 pub mod sbom;
@@ -29,6 +30,10 @@ pub struct Options {
     /// Build them twice and compare; install, verify and purge the package in a clean Debian
     #[arg(long)]
     trial: bool,
+    /// With `--trial`: also boot that Debian under QEMU, with its own kernel and systemd, and
+    /// start, reload, restart, kill and stop the unit
+    #[arg(long, requires = "trial")]
+    boot: bool,
 }
 
 /// What goes into the packages.
@@ -80,7 +85,10 @@ pub fn run(options: &Options) -> Result<()> {
     if options.trial {
         packages::ensure(packages::TRIAL)?;
         trial::same_twice(&made, &make(&contents, &output.join("again"))?)?;
-        trial::install(&made.debian)?;
+        if options.boot {
+            packages::ensure(packages::BOOT)?;
+        }
+        trial::install(&made.debian, options.boot.then_some(output.as_path()))?;
     }
     for path in [&made.debian, &made.archive] {
         eprintln!("{}", path.display());

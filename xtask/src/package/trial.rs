@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use meshtap_parts::cache;
 
-use super::Made;
+use super::{Made, booted};
 use crate::command;
 
 /// Debian's stable before the newest one: what runs there runs on newer ones.
@@ -36,23 +36,27 @@ pub(super) fn same_twice(first: &Made, second: &Made) -> Result<()> {
     Ok(())
 }
 
-/// Installs the package in a clean root, runs the program and the checks there, and purges it.
+/// Installs the package in a clean root, runs the program and the checks there, and purges it. With
+/// a folder for what it leaves, also boots such a root, and runs the unit in it.
 ///
 /// # Errors
 /// Says which step fails, or which files stay.
-pub(super) fn install(package: &Path) -> Result<()> {
+pub(super) fn install(package: &Path, booted: Option<&Path>) -> Result<()> {
     if !command::is_root() {
         bail!("only root can install into another root");
     }
     let root = Root::new()?;
     let before = root.files()?;
-    fs::copy(package, root.path.join("tmp/meshtap.deb"))?;
-    root.run(&["dpkg", "--install", "/tmp/meshtap.deb"])?;
-    fs::remove_file(root.path.join("tmp/meshtap.deb"))?;
+    root.install(package)?;
     root.run(&["meshtap", "--version"])?;
     root.run(&["meshtap", "config", "check", "/etc/meshtap/config.yaml"])?;
     root.run(&["dpkg", "--verify", "meshtap"])?;
     unit(&root)?;
+    if let Some(folder) = booted {
+        let machine = Root::new()?;
+        machine.install(package)?;
+        booted::run(&machine.path, folder)?;
+    }
     root.run(&["dpkg", "--remove", "meshtap"])?;
     if !root.path.join("etc/meshtap/config.yaml").is_file() {
         bail!("the configuration does not survive the removal of the package");
@@ -137,6 +141,13 @@ impl Root {
         // Scripts of packages write there.
         fs::write(root.path.join("dev/null"), "")?;
         Ok(root)
+    }
+
+    fn install(&self, package: &Path) -> Result<()> {
+        fs::copy(package, self.path.join("tmp/meshtap.deb"))?;
+        self.run(&["dpkg", "--install", "/tmp/meshtap.deb"])?;
+        fs::remove_file(self.path.join("tmp/meshtap.deb"))?;
+        Ok(())
     }
 
     fn run(&self, program: &[&str]) -> Result<()> {

@@ -4,15 +4,14 @@
 
 mod console;
 mod cpio;
-mod kernel;
+pub mod guest;
+pub mod kernel;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -20,12 +19,17 @@ use clap::Args;
 use serde_json::json;
 
 use self::console::{ATTACHED, BODY, Console};
+use self::guest::{Guest, Machine};
 use self::kernel::Series;
 use crate::{build, command, packages};
 
 /// A guest is done in ten seconds on an idle machine. Emulated on a busy one it takes many times
 /// that.
 const TIMEOUT: Duration = Duration::from_secs(900);
+
+/// MiB: what the agent in the initramfs, that file itself, and its 16 MiB ring buffer take, with
+/// room.
+const MEMORY: u32 = 1024;
 
 /// What `cargo xtask vm` takes.
 #[derive(Args, Debug)]
@@ -191,7 +195,15 @@ fn boot(series: Series, image: &Path, initramfs: &Path, folder: &Path) -> Result
     eprintln!("booting {}", image.display());
     let began = Instant::now();
     let mut console = Console::default();
-    let in_time = listen(&mut Guest::start(image, initramfs)?, &mut console)?;
+    let mut guest = Guest::start(&Machine {
+        kernel: image,
+        initramfs,
+        memory: MEMORY,
+    })?;
+    let in_time = guest.listen(TIMEOUT, |line| {
+        console.line(line);
+        console.ended
+    })?;
     let log = folder.join(format!("console-{}.txt", series.version));
     fs::write(&log, console.all.join("\n"))?;
     let mut problems = console.problems(series.version);
@@ -209,74 +221,6 @@ fn boot(series: Series, image: &Path, initramfs: &Path, folder: &Path) -> Result
         seconds: began.elapsed().as_secs_f64(),
         problems,
     })
-}
-
-/// QEMU 7.2 emulates `cmpxchg16b` wrong now and then: it leaves the processor's flags with what
-/// belongs to another register, and the guest panics in its allocator. A kernel on a processor
-/// without it does the same in another way.
-const CPU: &str = "max,cx16=off";
-
-/// A running QEMU; gone when this is.
-struct Guest(Child);
-
-impl Guest {
-    fn start(image: &Path, initramfs: &Path) -> Result<Self> {
-        // What the agent in the initramfs, that file itself, and its 16 MiB ring buffer take, with
-        // room.
-        let memory = "1024";
-        let guest = Command::new("qemu-system-x86_64")
-            .args([
-                "-accel",
-                "tcg",
-                "-cpu",
-                CPU,
-                "-m",
-                memory,
-                "-no-reboot",
-                "-nodefaults",
-            ])
-            .args(["-display", "none", "-serial", "stdio", "-kernel"])
-            .arg(image)
-            .arg("-initrd")
-            .arg(initramfs)
-            .args(["-append", "console=ttyS0 quiet panic=-1 no_timer_check"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start qemu-system-x86_64")?;
-        Ok(Self(guest))
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Reads the console until the guest is off; false when it is not in time.
-fn listen(guest: &mut Guest, console: &mut Console) -> Result<bool> {
-    let output = guest.0.stdout.take().context("no console")?;
-    let (sender, lines) = mpsc::sync_channel(1024);
-    std::thread::spawn(move || {
-        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-            if sender
-                .send(String::from_utf8_lossy(&line).into_owned())
-                .is_err()
-            {
-                return;
-            }
-        }
-    });
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(line) => console.line(&line),
-            Err(RecvTimeoutError::Disconnected) => return Ok(true),
-            Err(RecvTimeoutError::Timeout) => return Ok(console.ended),
-        }
-    }
 }
 
 fn report(verdicts: &[Verdict], file: &Path) -> Result<()> {
