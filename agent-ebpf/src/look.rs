@@ -8,7 +8,8 @@
 use aya_ebpf::bindings::__sk_buff;
 use meshtap_common::{HTTP2_PREFACE, PROXY_V2_SIGNATURE};
 
-use crate::read::{Head, Packet};
+use crate::asm::opaque;
+use crate::read::{Head, LOOK, Packet};
 use crate::shape::Shape;
 
 /// What first payload bytes look like.
@@ -42,13 +43,13 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
     let Some(head) = Head::load(skb, packet.payload_offset, packet.payload_len) else {
         return Look::Other;
     };
+    let shape = Shape::of(&head);
     if is_response(&head) {
         return Look::Response;
     }
     if head.byte(0) == b'\r' && is_prefix(&head, &PROXY_V2_SIGNATURE) {
         return Look::Request;
     }
-    let shape = Shape::of(&head);
     if shape.is_request(&head) {
         return Look::Request;
     }
@@ -96,10 +97,10 @@ pub(crate) fn later(skb: *mut __sk_buff, packet: &Packet) -> Look {
     let Some(head) = Head::load(skb, packet.payload_offset, packet.payload_len) else {
         return Look::Other;
     };
+    let shape = Shape::of(&head);
     if is_response(&head) {
         return Look::Response;
     }
-    let shape = Shape::of(&head);
     if shape.is_request(&head) {
         return Look::Request;
     }
@@ -133,27 +134,26 @@ fn header_block<const AT: usize>(head: &Head) -> Option<u8> {
     const PRIORITY: u8 = 0x20;
     // Behind PING, the field of a block with both is beyond what is looked at.
     const BOTH: u8 = PADDED | PRIORITY;
-    let is_after = match AT {
-        WINDOW_UPDATE => head.byte(2) == 4 && head.byte(3) == 8,
-        PING => head.byte(2) == 8 && head.byte(3) == 6,
-        _ => true,
+    // One comparison for all bytes: the verifier follows each.
+    // Length, kind, flags, and the stream: no connection has that many, clients' are odd, and
+    // others carry no request.
+    const KNOWN: u8 = END_STREAM | END_HEADERS | PADDED | PRIORITY;
+    const HEADER: u64 = u64::from_le_bytes([0xff, 0, 0, 0xff, !KNOWN, 0xff, 0, 0]);
+    const EXPECTED: u64 = u64::from_le_bytes([0, 0, 0, 1, 0, 0, 0, 0]);
+    // The frame before it: its length and its kind.
+    const BEFORE: u64 = u64::from_le_bytes([0, 0, 0xff, 0xff, 0, 0, 0, 0]);
+    let before = match AT {
+        WINDOW_UPDATE => u64::from_le_bytes([0, 0, 4, 8, 0, 0, 0, 0]),
+        PING => u64::from_le_bytes([0, 0, 8, 6, 0, 0, 0, 0]),
+        _ => head.eight::<0>() & BEFORE,
     };
-    let [length, kind, flags, id] = [
-        head.byte(AT),
-        head.byte(AT + 3),
-        head.byte(AT + 4),
-        head.byte(AT + 5),
-    ];
-    if !is_after
-        || length != 0
-        || kind != 1
-        || flags & !(END_STREAM | END_HEADERS | PADDED | PRIORITY) != 0
-        // No connection has that many streams. Clients' are odd, and others carry no request.
-        || id != 0
-        || head.byte(AT + 8) & 1 == 0
-    {
+    let frame = (head.eight::<AT>() & HEADER) ^ EXPECTED;
+    let others = frame | ((head.eight::<0>() & BEFORE) ^ before);
+    let is_odd = u64::from(head.byte(AT + 8)) & 1;
+    if others | (is_odd ^ 1) != 0 {
         return None;
     }
+    let flags = head.byte(AT + 4);
     let field = match flags & BOTH {
         0 => head.byte(AT + 9),
         PADDED => head.byte(AT + 10),
@@ -184,18 +184,43 @@ fn is_response(head: &Head) -> bool {
         || is_settings(head)
 }
 
+/// Masks of as many bytes as there are, less one.
+static PRESENT: [[u64; PATTERN / 8]; LOOK] = {
+    let mut masks = [[0; PATTERN / 8]; LOOK];
+    let mut at = 0;
+    while at < LOOK * PATTERN {
+        let (len, byte) = (at / PATTERN + 1, at % PATTERN);
+        if byte < len {
+            masks[len - 1][byte / 8] |= 0xff << (8 * (byte % 8));
+        }
+        at += 1;
+    }
+    masks
+};
+
+/// Longest pattern.
+const PATTERN: usize = 24;
+
 /// Does the head begin with the pattern, or is it cut short within it?
+///
+/// One comparison for all bytes: the verifier follows each.
 #[inline(always)]
 fn is_prefix<const N: usize>(head: &Head, pattern: &[u8; N]) -> bool {
-    for (i, &expected) in pattern.iter().enumerate() {
-        if i as u32 >= head.len {
-            return true;
+    const { assert!(N <= PATTERN) };
+    let present = &PRESENT[opaque(head.len.wrapping_sub(1)) as usize % LOOK];
+    let mut others = 0;
+    for (at, byte) in [head.eight::<0>(), head.eight::<8>(), head.eight::<16>()]
+        .into_iter()
+        .enumerate()
+    {
+        let (mut expected, mut mask) = (0, 0);
+        for n in 8 * at..N.min(8 * at + 8) {
+            expected |= u64::from(pattern[n]) << (8 * (n % 8));
+            mask |= 0xff << (8 * (n % 8));
         }
-        if head.byte(i) != expected {
-            return false;
-        }
+        others |= (byte ^ expected) & mask & present[at];
     }
-    true
+    others == 0
 }
 
 /// HTTP/2 SETTINGS on stream 0, as a server may send before it has read anything (RFC 9113 §3.4,
@@ -203,13 +228,12 @@ fn is_prefix<const N: usize>(head: &Head, pattern: &[u8; N]) -> bool {
 /// small identifier, one that nobody knows (RFC 8701 §3.1, the same digit four times), or a frame.
 #[inline(always)]
 fn is_settings(head: &Head) -> bool {
-    const REST: [u8; 6] = [4, 0, 0, 0, 0, 0];
+    // One comparison for most bytes: the verifier follows each.
+    const HEADER: u64 = u64::from_le_bytes([0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    const EXPECTED: u64 = u64::from_le_bytes([0, 0, 0, 4, 0, 0, 0, 0]);
+    let others = ((head.eight::<0>() & HEADER) ^ EXPECTED) | u64::from(head.byte(8));
     head.len >= 9
-        && head.byte(0) == 0
-        && head.byte(1) == 0
+        && others == 0
         && head.byte(2).is_multiple_of(6)
         && (head.byte(9) == 0 || head.byte(9) & 0x0f == 0x0a)
-        && (3..)
-            .zip(REST)
-            .all(|(at, expected)| head.byte(at) == expected)
 }

@@ -26,6 +26,9 @@ const H: u32 = 6;
 /// `t`, in either case.
 const T: u32 = 7;
 
+/// How many there are.
+const CLASS_COUNT: usize = 8;
+
 /// Of each byte: a byte for each class, one or zero.
 static CLASSES: [u64; 256] = {
     let mut classes = [0; 256];
@@ -69,8 +72,8 @@ const fn is_token(byte: u8) -> bool {
 
 /// The classes of a head's bytes.
 pub(crate) struct Shape {
-    /// Of eight bytes each: a byte for each class, with a bit for each place.
-    groups: [u64; LOOK / 8],
+    /// Of each class: a bit for each place.
+    masks: [u64; CLASS_COUNT],
     /// The places that there are.
     valid: u64,
 }
@@ -78,14 +81,23 @@ pub(crate) struct Shape {
 impl Shape {
     #[inline(always)]
     pub(crate) fn of(head: &Head) -> Self {
-        let mut groups = [0; LOOK / 8];
+        // Of eight bytes each: a byte for each class, with a bit for each place.
+        let mut groups = [0_u64; LOOK / 8];
         for (group, word) in groups.iter_mut().zip(head.words()) {
             for (at, byte) in word.to_ne_bytes().into_iter().enumerate() {
                 *group |= CLASSES[usize::from(byte)] << at;
             }
         }
+        let mut masks = [0; CLASS_COUNT];
+        for (class, mask) in masks.iter_mut().enumerate() {
+            for (at, group) in groups.into_iter().enumerate() {
+                *mask |= (group >> (8 * class) & 0xff) << (8 * at);
+            }
+        }
+        // The verifier follows this once for each thing that it knows of the bytes, so it comes
+        // before any other look at them.
         Self {
-            groups,
+            masks: masks.map(here),
             valid: (1 << head.len) - 1,
         }
     }
@@ -93,11 +105,7 @@ impl Shape {
     /// The places of a class.
     #[inline(always)]
     fn mask(&self, class: u32) -> u64 {
-        let mut mask = 0;
-        for (at, group) in self.groups.into_iter().enumerate() {
-            mask |= (group >> (8 * class) & 0xff) << (8 * at);
-        }
-        mask
+        self.masks[class as usize]
     }
 
     /// A method in capital letters and the beginning of a target: what nothing else begins with.
@@ -164,4 +172,20 @@ impl Shape {
 #[inline(always)]
 const fn first_outside(mask: u64) -> u64 {
     mask.wrapping_add(1) & !mask
+}
+
+/// The same value, computed here: the compiler does not move what it is made of behind a branch
+/// that comes later.
+#[inline(always)]
+fn here(value: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    let value = {
+        let mut value = value;
+        // SAFETY: copies the register onto itself. Not `pure`, so that it stays where it is.
+        unsafe {
+            core::arch::asm!("{0} = {0}", inout(reg) value, options(nomem, nostack, preserves_flags));
+        }
+        value
+    };
+    value
 }

@@ -214,11 +214,14 @@ impl Frames {
         if at.wrapping_add(HEADER) > packet.payload_len {
             return None;
         }
-        let mut header = [0; HEADER as usize];
+        // Words: nine bytes would be set to zero by a call, one by one.
+        let mut words = [0_u64; 2];
+        let header = words.as_mut_ptr().cast::<[u8; HEADER as usize]>();
         // SAFETY: `header` has nine bytes.
         let loaded =
-            unsafe { read::payload(skb, packet.payload_offset + at, header.as_mut_ptr(), HEADER) };
-        (loaded && self.early.is_usual(&header)).then_some(at)
+            unsafe { read::payload(skb, packet.payload_offset + at, header.cast(), HEADER) };
+        // SAFETY: as above, and nobody else has them.
+        (loaded && self.early.is_usual(unsafe { &*header })).then_some(at)
     }
 
     /// Follows the guess, if the packet at hand is of it.

@@ -276,6 +276,19 @@ impl Head {
         self.bytes
     }
 
+    /// Eight bytes from `AT` on, the first one lowest; zeroes past the end.
+    #[inline(always)]
+    pub(crate) fn eight<const AT: usize>(&self) -> u64 {
+        let word = |at: usize| match at < LOOK / 8 {
+            true => u64::from_le(self.bytes[at]),
+            false => 0,
+        };
+        match AT % 8 {
+            0 => word(AT / 8),
+            shift => (word(AT / 8) >> (8 * shift)) | (word(AT / 8 + 1) << (64 - 8 * shift)),
+        }
+    }
+
     /// The byte at `index`; zero past the end.
     #[inline(always)]
     pub(crate) fn byte(&self, index: usize) -> u8 {
