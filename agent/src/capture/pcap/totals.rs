@@ -45,6 +45,8 @@ pub enum Skip {
     Depth,
     /// An interface that the file does not describe.
     Interface,
+    /// A block of the file that contradicts itself, between others.
+    Block,
     /// Any other reason, in a file with very many of them.
     Other,
 }
@@ -142,6 +144,7 @@ impl fmt::Display for Skip {
             Self::Header => f.write_str("damaged or cut header"),
             Self::Depth => f.write_str("headers nested too deep"),
             Self::Interface => f.write_str("interface not described"),
+            Self::Block => f.write_str("damaged block of the file"),
             Self::Other => f.write_str("for other reasons"),
         }
     }

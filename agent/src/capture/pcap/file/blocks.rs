@@ -66,11 +66,20 @@ impl Blocks {
             if self.reader.reader_exhausted() && self.reader.data().is_empty() {
                 return self.failure.take(at).map_or(Ok(Step::End), Err);
             }
-            match missing {
-                Missing::Bytes => self.refill(at)?,
-                Missing::Room => self.grow(at)?,
-                Missing::Rest => return Err(self.cut_off(at)),
-                Missing::Sense => return Err(Error::Damaged { at }),
+            let damaged = self.layout.damaged(self.reader.data());
+            match (missing, damaged) {
+                (_, Some(Damaged::Whole(len))) => {
+                    self.reader.consume(len);
+                    handle(Err(Skip::Block));
+                    return Ok(Step::Block);
+                }
+                (Missing::Bytes, _) => self.refill(at)?,
+                (Missing::Room, _) => self.grow(at)?,
+                (Missing::Rest, _) => return Err(self.cut_off(at)),
+                (Missing::Sense, Some(Damaged::Cut)) if !self.reader.reader_exhausted() => {
+                    self.refill(at)?;
+                }
+                (Missing::Sense, _) => return Err(Error::Damaged { at }),
             }
         }
     }
@@ -169,7 +178,42 @@ impl Interface {
     }
 }
 
+/// A block whose content contradicts itself.
+enum Damaged {
+    /// Both its lengths are this one.
+    Whole(usize),
+    /// Its second length is not read yet.
+    Cut,
+}
+
 impl Layout {
+    /// A block that cannot be read may be passed over where its two lengths agree, and what follows
+    /// does not depend on it.
+    fn damaged(&self, data: &[u8]) -> Option<Damaged> {
+        /// The type has another form in the other byte order, and the length too.
+        const SECTION: u32 = 0x0a0d_0d0a;
+        /// Packets name the interfaces by their order.
+        const INTERFACE: u32 = 1;
+        let (kind, rest) = data.split_first_chunk()?;
+        let (kind, total) = (self.word(*kind), self.word(*rest.first_chunk()?));
+        let len = usize::try_from(total).ok()?;
+        if matches!(kind, SECTION | INTERFACE) || len < 12 || len % 4 != 0 || len > MAX_BLOCK {
+            return None;
+        }
+        let Some(block) = data.get(..len) else {
+            return Some(Damaged::Cut);
+        };
+        let again = self.word(*block.last_chunk()?);
+        (again == total).then_some(Damaged::Whole(len))
+    }
+
+    const fn word(&self, bytes: [u8; 4]) -> u32 {
+        match self.big_endian {
+            true => u32::from_be_bytes(bytes),
+            false => u32::from_le_bytes(bytes),
+        }
+    }
+
     fn block(&mut self, block: &Block<'_>, handle: &mut impl FnMut(Result<Record<'_>, Skip>)) {
         match block {
             Block::SectionHeader(header) => {
@@ -253,11 +297,7 @@ impl Layout {
         };
         let word = |at: usize| {
             // Within bounds: `at` is at most 16 of 20.
-            let bytes = [head[at], head[at + 1], head[at + 2], head[at + 3]];
-            match self.big_endian {
-                true => u32::from_be_bytes(bytes),
-                false => u32::from_le_bytes(bytes),
-            }
+            self.word([head[at], head[at + 1], head[at + 2], head[at + 3]])
         };
         let interface = match self.big_endian {
             true => u16::from_be_bytes([head[0], head[1]]),

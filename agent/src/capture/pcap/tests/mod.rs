@@ -403,6 +403,43 @@ fn pcapng_with_everything() {
     );
 }
 
+/// A block that says of its content what is not so, between blocks that are whole.
+#[test]
+fn pcapng_with_a_damaged_block() {
+    for order in [LITTLE, BIG] {
+        // Decryption secrets whose length is false, the header of a packet cut short, names.
+        let secrets: Vec<u8> = [&[0; 4][..], &[0x7f; 4], b"CLIENT_RANDOM"].concat();
+        for (kind, body) in [
+            (10, &secrets[..]),
+            (6, &[0; 8]),
+            (10, &[]),
+            (4, &[0, 1, 0x7f, 0x7f]),
+        ] {
+            let file = Ng::new(order)
+                .interface(RAW, 0, &[(9, &[9])])
+                .packet(0, 1000, &ipv4(REQUEST))
+                .other(kind, body)
+                .packet(0, 1000, &ipv4(REQUEST));
+            check(file.out, &[V4, V4], &[(Skip::Block, 1)]);
+        }
+    }
+}
+
+/// What cannot be found behind it is not guessed.
+#[test]
+fn pcapng_with_a_block_of_two_lengths() {
+    let mut file = Ng::new(LITTLE)
+        .interface(RAW, 0, &[(9, &[9])])
+        .packet(0, 1000, &ipv4(REQUEST))
+        .other(10, &[0x7f; 8]);
+    let last = file.out.len() - 4;
+    file.out[last] ^= 4;
+    let file = file.packet(0, 1000, &ipv4(REQUEST));
+    let (lines, _, end) = read(file.out);
+    assert_eq!(lines, [V4]);
+    assert!(end.is_err());
+}
+
 #[test]
 fn frames_cut_by_the_snap_length() {
     let frame = ethernet(&[], 0x0800, &ipv4(REQUEST));
