@@ -13,7 +13,7 @@ use super::first::{
     skip_empty_lines,
 };
 use super::found::{Found, Kind, Marks};
-use super::h1::{is_known_request, is_plain_request, may_be_known_request};
+use super::h1::{is_known_request, is_odd_head, is_plain_request, may_be_known_request};
 use super::h2::Joiner;
 use super::held::{Held, Start, Whole};
 use super::proxy_protocol::{self, Preamble};
@@ -324,7 +324,7 @@ impl Detect {
         // Empty lines before a request are passed over (RFC 9112 §2.2).
         let bytes = skip_empty_lines(chunk.bytes);
         match classify(bytes) {
-            class if begins && is_plain_message(class, bytes) => {
+            class if begins && (is_plain_message(class, bytes) || is_odd_head(class, bytes)) => {
                 self.http1(direction, class, origin)
             }
             class if is_next && is_plain_request(class, bytes) => {

@@ -734,6 +734,22 @@ fn joined_mid_stream() {
             let run = late(side, &[request, A, GET_B, B]);
             assert_eq!(run.story(), [shown, "GET /b \"\" -> 200 \"b\""]);
         }
+        // A line that only tolerant servers take, and what only begins so.
+        let odd = "> frob /a b HTTP/1.1\r\nHost: x\r\n\r\n";
+        assert_eq!(
+            late(side, &[odd, A, GET_B, B]).story(),
+            ["frob /a b \"\" -> 200 \"a\"", "GET /b \"\" -> 200 \"b\""]
+        );
+        for fake in [
+            "> frob /a b HTTP/1.1\r\nHost: x\r\n\r\nand more",
+            "> frob /a b HTTP/1.1\r\nHost: x\r\nand so on\r\n\r\n",
+            "> frob /a b HTTP/1.1\r\nX: x\r\n\r\n",
+            "> frob /a b HTTP/1.1\r\nHost: x\r\n",
+        ] {
+            let run = late(side, &[fake, A, GET_B, B]);
+            assert_eq!(run.output.exchanges.len(), 1, "{fake}");
+            assert_eq!(run.story()[0], "GET /b \"\" -> 200 \"b\"");
+        }
         let mut script = vec!["> what", "< ever"];
         script.extend(["> what", "< ever"].repeat(20));
         let run = late(side, &script);

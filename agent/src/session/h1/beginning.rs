@@ -1,6 +1,6 @@
 //! What a request begins with, where bytes have to be recognised without what came before.
 
-use crate::http::h1::Class;
+use crate::http::h1::{Class, is_token};
 
 /// A request line that may be believed where nothing before it vouches for it. The end of another
 /// line may look like an odd one, so that must begin with a known method.
@@ -10,6 +10,28 @@ pub(crate) fn is_plain_request(class: Class, bytes: &[u8]) -> bool {
         Class::OddRequest => is_known_request(bytes),
         _ => false,
     }
+}
+
+/// A head with a line that only tolerant servers take for a request's, and a method that is not
+/// known. Mid-stream, the end of another line may look like that, so the whole head is wanted:
+/// lines of fields, one of which names the host, and the empty line.
+pub(crate) fn is_odd_head(class: Class, bytes: &[u8]) -> bool {
+    if class != Class::OddRequest {
+        return false;
+    }
+    let end = memchr::memmem::find(bytes, b"\r\n\r\n");
+    let Some(head) = end.and_then(|end| bytes.get(..end)) else {
+        return false;
+    };
+    let mut names_host = false;
+    let mut fields = head.split(|byte| *byte == b'\n').skip(1);
+    let are_fields = fields.all(|line| {
+        let name = line.iter().position(|byte| *byte == b':');
+        let name = name.and_then(|end| line.get(..end)).unwrap_or_default();
+        names_host |= name.eq_ignore_ascii_case(b"host");
+        !name.is_empty() && name.iter().all(|byte| is_token(*byte))
+    });
+    are_fields && names_host
 }
 
 /// The methods of RFC 9110, and that of RFC 5789.

@@ -70,7 +70,7 @@ mod responses;
 mod resync;
 mod state;
 mod switched;
-pub(crate) use beginning::{is_known_request, is_plain_request, may_be_known_request};
+pub(crate) use beginning::{is_known_request, is_odd_head, is_plain_request, may_be_known_request};
 pub(crate) use switched::Switched;
 
 use std::collections::VecDeque;

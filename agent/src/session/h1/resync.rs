@@ -2,7 +2,9 @@
 
 use super::super::Context;
 use super::H1;
-use super::beginning::{empty_lines, is_known_request, is_plain_request, may_be_known_request};
+use super::beginning::{
+    empty_lines, is_known_request, is_odd_head, is_plain_request, may_be_known_request,
+};
 use super::state::{Cut, Pairing, Pickup, Recognition, Requests, Responses};
 use crate::exchange::{InFlight, Partial};
 use crate::flow::Nanos;
@@ -110,7 +112,8 @@ impl H1 {
         // Where no response is seen, it is enough that the client has received something since.
         let joins = joins || cx.one_sided && requests.was_responded(chunk);
         let begins = looks == Class::Undecided && is_known_request(bytes);
-        (joins || is_next) && (begins || is_plain_request(looks, bytes))
+        let is_request = is_plain_request(looks, bytes) || is_odd_head(looks, bytes);
+        (joins || is_next) && (begins || is_request)
     }
 
     /// Both directions are read anew from a quiescent point on; only the requests where nothing can
