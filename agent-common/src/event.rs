@@ -3,6 +3,10 @@
 /// `kind`: a range of a TCP stream.
 pub const KIND_SEGMENT: u8 = 1;
 
+/// `kind`: the application has closed the socket, and reads nothing more of it. What it has written
+/// is still sent. Nothing but the time and the cookie is set. (The kinds between are plaintext's.)
+pub const KIND_RELEASED: u8 = 4;
+
 /// `direction`: the socket received these bytes.
 pub const DIRECTION_INGRESS: u8 = 0;
 /// `direction`: the socket sent these bytes.
@@ -23,6 +27,8 @@ pub const FLAG_SKIPPED: u16 = 1 << 5;
 
 /// [`EventHeader::urgent`] is set. (The bit after it is one of plaintext's.)
 pub const FLAG_URGENT: u16 = 1 << 7;
+
+const _: () = assert!(KIND_RELEASED > crate::KIND_CLOSED);
 
 // Each flag has a bit of its own, those of other records included.
 const _: () = {

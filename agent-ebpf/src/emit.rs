@@ -8,7 +8,7 @@ use aya_ebpf::bindings::{__sk_buff, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use meshtap_common::{
     DropReason, EventHeader, FLAG_FIN, FLAG_OUTLINE, FLAG_RST, FLAG_SKIPPED, FrameMark, HEADER_LEN,
-    MARK_LEN, MAX_CHUNK, MAX_MARKS, MAX_SKB,
+    KIND_RELEASED, MARK_LEN, MAX_CHUNK, MAX_MARKS, MAX_SKB,
 };
 
 use crate::maps::{self, EVENTS, count, pending, wakeup};
@@ -100,6 +100,27 @@ pub(crate) fn outline(
     };
     if !written {
         maps::count(DropReason::RingFull, len);
+    }
+}
+
+/// Writes that the application has closed a socket.
+#[inline(always)]
+pub(crate) fn released(cookie: u64) {
+    let entry = reserve_exactly(HEADER_LEN);
+    if entry.is_null() {
+        count(DropReason::RingFull, 0);
+        return;
+    }
+    // SAFETY: `entry` was reserved with room for a header, which is of whole 8-byte words, aligned.
+    unsafe {
+        for n in 0..HEADER_LEN / 8 {
+            entry.cast::<u64>().add(n).write_volatile(0);
+        }
+        let header = entry.cast::<EventHeader>();
+        (*header).time_ns = read::now();
+        (*header).cookie = cookie;
+        (*header).kind = KIND_RELEASED;
+        bpf_ringbuf_submit(entry.cast(), u64::from(BPF_RB_NO_WAKEUP));
     }
 }
 

@@ -140,17 +140,26 @@ pub(crate) fn get_or_create(socket: Socket) -> Option<&'static mut FlowState> {
     }
 }
 
-/// Is the socket that a program of type `cgroup/sock` runs for followed, or may the TLS hook follow
-/// what is inside?
+/// Which hook gives the bytes of a socket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Followed {
+    /// That of sockets.
+    Socket,
+    /// That of TLS, if any.
+    Plaintext,
+}
+
+/// Which hook follows the socket that a program of type `cgroup/sock` runs for, if one may.
 #[inline(always)]
-pub(crate) fn is_followed(ctx: *mut bpf_sock) -> bool {
+pub(crate) fn followed(ctx: *mut bpf_sock) -> Option<Followed> {
     const TLS: u8 = Classification::Tls as u8;
     const REQUESTED: u8 = Classification::Requested as u8;
-    find(ctx, 0).is_some_and(|flow| match flow.state {
-        FOLLOWED => true,
-        IGNORED => matches!(flow.reason, TLS | REQUESTED),
-        _ => false,
-    })
+    let flow = find(ctx, 0)?;
+    match (flow.state, flow.reason) {
+        (FOLLOWED, _) => Some(Followed::Socket),
+        (IGNORED, TLS | REQUESTED) => Some(Followed::Plaintext),
+        _ => None,
+    }
 }
 
 #[inline(always)]

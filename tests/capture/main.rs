@@ -1,6 +1,7 @@
 //! What only a kernel, a real server or a real client does: the agent captures live traffic of one
 //! machine.
 
+mod closing;
 mod concurrency;
 mod conformance;
 mod encrypted;

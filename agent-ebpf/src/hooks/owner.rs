@@ -1,10 +1,14 @@
 //! `cgroup/connect4`, `cgroup/connect6`, `cgroup/sock_release`: which process a socket belongs
-//! to, where the process itself is running.
+//! to, where the process itself is running, and when the application has closed it.
 //!
 //! A socket that lives for a millisecond is gone before anyone can look for it in `/proc`.
 //! `connect` runs in the process that asks, closing in the one that ends it; both helpers that
 //! name it are allowed here since 5.7. What cannot be known here (a socket that was accepted, and
 //! is still open) is there to be found from user space.
+//!
+//! `sock_release` runs when the last descriptor of a socket is closed, wherever it was passed, and
+//! before TCP does anything about it. A client that closes while it waits for a response receives
+//! no packet that the socket hook could see: the socket is gone from under the connection.
 
 use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_socket_cookie};
@@ -13,7 +17,8 @@ use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::{SockAddrContext, SockContext};
 use meshtap_common::Owner;
 
-use crate::{flow, read};
+use crate::flow::{self, Followed};
+use crate::{emit, read};
 
 /// Owners kept. User space asks within milliseconds: this is what 10 000 connections a second
 /// leave behind in three seconds.
@@ -58,9 +63,14 @@ fn releasing(ctx: *mut bpf_sock) {
     if !read::is_tcp(ctx) {
         return;
     }
-    if flow::is_followed(ctx) {
-        // SAFETY: the context of a program type that has this helper.
-        note(unsafe { bpf_get_socket_cookie(ctx.cast()) });
+    let Some(followed) = flow::followed(ctx) else {
+        return;
+    };
+    // SAFETY: the context of a program type that has this helper.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.cast()) };
+    note(cookie);
+    if followed == Followed::Socket {
+        emit::released(cookie);
     }
 }
 

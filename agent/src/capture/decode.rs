@@ -4,7 +4,7 @@
 use meshtap_common::{
     DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_GUESS, FLAG_HANDSHAKE,
     FLAG_HEARD, FLAG_LISTENER, FLAG_RST, FLAG_RUSTLS, FLAG_SKIPPED, FLAG_START, FLAG_URGENT,
-    KIND_CLOSED, KIND_PLAINTEXT, KIND_SEGMENT, PlaintextHeader,
+    KIND_CLOSED, KIND_PLAINTEXT, KIND_RELEASED, KIND_SEGMENT, PlaintextHeader,
 };
 
 use super::{Event, Plaintext, Segment};
@@ -16,6 +16,10 @@ use crate::flow::{CgroupId, ConnectionId, Direction, Endpoint, Offset, SocketId}
 pub fn decode<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Event<'a>> {
     match header.kind {
         KIND_SEGMENT => segment(header, rest),
+        KIND_RELEASED => Some(Event::Released {
+            socket: SocketId(header.cookie),
+            time: header.time_ns,
+        }),
         KIND_PLAINTEXT | KIND_CLOSED => {
             let (plain, rest) = PlaintextHeader::split(rest)?;
             plaintext(header, &plain, rest)
@@ -211,6 +215,22 @@ mod tests {
     }
 
     #[test]
+    fn a_closed_socket() {
+        let record = record(
+            |header| {
+                (header.kind, header.cookie, header.time_ns) = (KIND_RELEASED, 7, 5);
+                (header.wire_len, header.captured_len) = (0, 0);
+            },
+            b"",
+        );
+        let (header, rest) = EventHeader::split(&record).unwrap();
+        let Some(Event::Released { socket, time }) = decode(&header, rest) else {
+            panic!("another event");
+        };
+        assert_eq!((socket, time), (SocketId(7), 5));
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         check(&record(|header| header.captured_len = 6, b"hello!"), None);
         check(&record(|_| (), b"hell"), None);
@@ -259,7 +279,7 @@ mod tests {
                 assert_eq!(*connection, ConnectionId::tls(3));
                 ("closed", 0, 0)
             }
-            Event::Tcp(_) | Event::Handshake(_) => ("another", 0, 0),
+            Event::Tcp(_) | Event::Handshake(_) | Event::Released { .. } => ("another", 0, 0),
         });
         assert_eq!(found, expected);
     }

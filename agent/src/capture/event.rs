@@ -11,6 +11,14 @@ pub enum Event<'a> {
     Plaintext(Plaintext<'a>),
     /// Messages of the handshake (RFC 8446 §4) of such a session, counted by offsets of their own.
     Handshake(Plaintext<'a>),
+    /// The application has closed a socket: what TCP receives from now on, nobody reads. What was
+    /// written is still sent.
+    Released {
+        /// The socket.
+        socket: SocketId,
+        /// When.
+        time: Nanos,
+    },
     /// Nothing more comes of a connection that gave [`Event::Plaintext`].
     Closed {
         /// The connection.
@@ -27,7 +35,7 @@ impl Event<'_> {
         match self {
             Self::Tcp(segment) => segment.time,
             Self::Plaintext(plaintext) | Self::Handshake(plaintext) => plaintext.time,
-            Self::Closed { time, .. } => *time,
+            Self::Released { time, .. } | Self::Closed { time, .. } => *time,
         }
     }
 
@@ -37,7 +45,7 @@ impl Event<'_> {
         match self {
             Self::Tcp(segment) => segment.payload,
             Self::Plaintext(plaintext) | Self::Handshake(plaintext) => plaintext.bytes,
-            Self::Closed { .. } => &[],
+            Self::Released { .. } | Self::Closed { .. } => &[],
         }
     }
 }

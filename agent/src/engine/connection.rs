@@ -6,7 +6,7 @@ use super::streams::Streams;
 use crate::capture::{Command, Plaintext, Segment};
 use crate::flow::{ConnectionId, Direction, Nanos, Offset, Side};
 use crate::session::{Context, End, Limits, Origin, Session, Verdict};
-use crate::transport::tcp::{Bounds, Progress};
+use crate::transport::tcp::{Bounds, Progress, is_old};
 use crate::transport::{Handshake, Item, Place, Transport};
 
 /// What a connection takes that holds nothing: its place in the table, and what finds it there.
@@ -24,6 +24,8 @@ pub(super) struct Connection {
     handshake: Option<Box<Handshake>>,
     /// No packet of the other direction is in the capture.
     pub(super) one_sided: bool,
+    /// Its application, a client, has closed the socket: no response is read any more.
+    released: bool,
     /// When its last event came.
     pub(super) last: Nanos,
     /// When it is looked at next.
@@ -76,6 +78,7 @@ impl Connection {
             streams: Streams::default(),
             handshake: None,
             one_sided: false,
+            released: false,
             last: now,
             deadline: Nanos::MAX,
             counted: 0,
@@ -94,6 +97,10 @@ impl Connection {
                 true => State::Over,
                 false => State::Open,
             };
+        }
+        if self.released && segment.direction == Direction::Ingress && !is_old(segment) {
+            // Nobody reads it: TCP resets the connection, with a packet that is not the socket's.
+            return self.end(End::Gone, segment.time, cx);
         }
         let Self {
             origin,
@@ -129,9 +136,39 @@ impl Connection {
             self.demand(other, cx);
         }
         match progress {
+            Progress::Open if self.released => self.leave(segment.time, cx),
             Progress::Open => self.judge(segment.time, cx),
             Progress::Reset => self.end(End::Gone, segment.time, cx),
         }
+    }
+
+    /// Its application has closed the socket. What a server has written by then is still sent, and
+    /// so is the rest of a request; but no response that comes later is read.
+    #[cold]
+    pub(super) fn released(&mut self, now: Nanos, cx: &mut Context<'_>) -> State {
+        if self.session.side() != Some(Side::Client) {
+            return State::Open;
+        }
+        self.released = true;
+        self.leave(now, cx)
+    }
+
+    /// The application of a client has closed the socket: it ends once all was sent. What comes
+    /// after that is of no use, and may still come.
+    #[cold]
+    fn leave(&mut self, now: Nanos, cx: &mut Context<'_>) -> State {
+        let is_over = match &self.transport {
+            Transport::Tcp(tcp) if tcp.has_ended(Direction::Egress) => tcp.is_over(),
+            _ => return State::Open,
+        };
+        let ended = self.end(End::Gone, now, cx);
+        if is_over {
+            return ended;
+        }
+        self.session = Session::Ignored;
+        // The transport stays: it knows where the requests were.
+        self.interest = Interest::Refused;
+        State::Open
     }
 
     pub(super) fn plaintext(&mut self, range: &Plaintext<'_>, cx: &mut Context<'_>) -> State {
@@ -258,6 +295,9 @@ impl Connection {
             );
             if progress == Progress::Reset {
                 return self.end(End::Gone, now, cx);
+            }
+            if self.released && self.leave(now, cx) == State::Over {
+                return State::Over;
             }
             self.demand(Direction::Ingress, cx);
             self.demand(Direction::Egress, cx);

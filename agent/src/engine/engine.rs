@@ -10,7 +10,7 @@ use super::folding::{EmittedAlone, PeerSocket, PeerSockets};
 use super::joins::Joins;
 use super::table::{Key, Table};
 use crate::capture::{Event, Segment};
-use crate::flow::{CgroupId, ConnectionId, Nanos};
+use crate::flow::{CgroupId, ConnectionId, Nanos, SocketId};
 use crate::http::Bounds;
 use crate::ledger::Ledger;
 use crate::session::{Context, End, Limits, Origin, Output, RequestStart, Stats};
@@ -99,6 +99,7 @@ impl Engine {
             Event::Tcp(segment) => self.segment(segment, output),
             Event::Plaintext(range) => self.plaintext(range, output),
             Event::Handshake(range) => self.handshake(range, output),
+            Event::Released { socket, time } => self.released(*socket, *time, output),
             Event::Closed { connection, time } => self.closed(*connection, *time, output),
         }
     }
@@ -123,6 +124,15 @@ impl Engine {
         self.handle(key, segment.time, output, |connection, cx| {
             connection.segment(segment, cx)
         });
+    }
+
+    /// The application has closed its socket.
+    fn released(&mut self, socket: SocketId, now: Nanos, output: &mut Output) {
+        if let Some(key) = self.table.find(ConnectionId::socket(socket)) {
+            self.handle(key, now, output, |connection, cx| {
+                connection.released(now, cx)
+            });
+        }
     }
 
     /// Has a connection take something, and acts on what came of it.

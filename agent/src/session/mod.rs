@@ -37,7 +37,7 @@ use self::h1::H1;
 use self::h2::H2;
 use self::tunnel::Tunnel;
 use self::websocket::WebSocket;
-use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
+use crate::flow::{Demand, Direction, Nanos, Offset, Peers, Side};
 use crate::http::Anomalies;
 use crate::http::h1::Wanted;
 use crate::transport::{Chunk, Gap, Item};
@@ -324,6 +324,18 @@ impl Session {
             Self::Tunnel(tunnel) => tunnel.inner().oldest(),
             Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => None,
         }
+    }
+
+    /// Which end of the exchanges the socket is, once that is known.
+    pub(crate) fn side(&self) -> Option<Side> {
+        let peers = match self {
+            Self::H1(h1) => h1.peers(),
+            Self::H2(h2) => h2.peers(),
+            Self::Tunnel(tunnel) => tunnel.by.peers(),
+            Self::WebSocket(websocket) => websocket.by.as_ref()?.peers(),
+            Self::Detect(_) | Self::Ignored => return None,
+        };
+        Some(peers.side)
     }
 
     /// An exchange was emitted before it was over.

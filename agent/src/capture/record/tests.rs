@@ -3,7 +3,9 @@
 use std::io::Cursor as IoCursor;
 use std::time::Duration;
 
-use meshtap_common::{DIRECTION_EGRESS, KIND_CLOSED, KIND_PLAINTEXT, KIND_SEGMENT, PLAINTEXT_LEN};
+use meshtap_common::{
+    DIRECTION_EGRESS, KIND_CLOSED, KIND_PLAINTEXT, KIND_RELEASED, KIND_SEGMENT, PLAINTEXT_LEN,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -143,7 +145,7 @@ fn any_event() -> impl Strategy<Value = (EventHeader, Vec<u8>)> {
         any::<u16>(),
         any::<u16>(),
     );
-    let tags = (0..=KIND_CLOSED, 0_u8..3, any::<u16>());
+    let tags = (0..=KIND_RELEASED, 0_u8..3, any::<u16>());
     let payload = (proptest::collection::vec(any::<u8>(), 0..200), 0_u32..100);
     (ids, sequence, ends, tags, payload).prop_map(|(ids, sequence, ends, tags, payload)| {
         let captured_len = u32::try_from(payload.0.len()).expect("short");

@@ -1,6 +1,7 @@
 //! The engine as a whole: conversations in, exchanges out.
 
 mod captures;
+mod closed;
 mod conversations;
 mod cut;
 mod files;

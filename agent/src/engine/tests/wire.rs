@@ -212,6 +212,17 @@ impl Run {
         }
     }
 
+    /// The application closes the socket.
+    pub(crate) fn release(&mut self, wire: &Wire) {
+        let event = Event::Released {
+            socket: SocketId(wire.socket),
+            time: wire.time,
+        };
+        self.now = self.now.max(wire.time);
+        self.engine.event(&event, &mut self.output);
+        assert_eq!(self.engine.ledger().imbalance(), 0);
+    }
+
     pub(crate) fn expire(&mut self, after: Nanos) {
         self.now += after;
         self.engine.expire(self.now, &mut self.output);

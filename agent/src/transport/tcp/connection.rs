@@ -295,6 +295,11 @@ impl Tcp {
         assembler.offset().map(|_| assembler.at().offset(seq))
     }
 
+    /// A direction has ended.
+    pub(crate) const fn has_ended(&self, direction: Direction) -> bool {
+        self.way(direction).assembler.ended()
+    }
+
     /// Both directions have ended.
     pub(crate) const fn is_over(&self) -> bool {
         self.ingress.assembler.ended() && self.egress.assembler.ended()
