@@ -146,6 +146,9 @@ impl Connection {
     /// so is the rest of a request; but no response that comes later is read.
     #[cold]
     pub(super) fn released(&mut self, now: Nanos, cx: &mut Context<'_>) -> State {
+        if let Transport::Tcp(tcp) = &mut self.transport {
+            tcp.released(now);
+        }
         if self.session.side() != Some(Side::Client) {
             return State::Open;
         }

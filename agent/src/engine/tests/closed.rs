@@ -108,6 +108,45 @@ fn a_server_closes() {
     check(Side::Server, [&[GET_A], &[A, "<fin", ">fin"]], whole, whole);
 }
 
+/// Nothing verifies the checksum of a reset with a payload before it is seen. What comes after the
+/// close shows whether it was right.
+#[test]
+fn a_reset_with_a_payload() {
+    for (side, goes_on) in [
+        (Side::Client, false),
+        (Side::Server, false),
+        (Side::Server, true),
+    ] {
+        let from = match side {
+            Side::Client => SERVER,
+            Side::Server => CLIENT,
+        };
+        let mut said = wire(side, &[GET_A]);
+        let reset = said.say(from, "Connection reset");
+        reset.rst = true;
+        let (seq, len) = (reset.seq, reset.wire_len);
+        let mut run = Run::new(Limits::default());
+        run.feed(&said.packets);
+        run.expire(10_000_000_000);
+        assert_eq!(run.story(), Vec::<String>::new(), "{side:?}");
+        said.time = run.now;
+        run.release(&said);
+        let mut expected = NO_RESPONSE;
+        if goes_on {
+            // The socket has not taken it.
+            let response = said.say(SERVER, &A[2..]);
+            response.ack = seq;
+            assert_eq!(len, 16);
+            let response = response.clone();
+            run.feed([&response]);
+            expected = &["GET /a \"\" -> 200 \"a\""];
+        }
+        run.expire(3_000_000_000);
+        assert_eq!(run.story(), expected, "{side:?} {goes_on}");
+        run.finish();
+    }
+}
+
 #[test]
 fn a_reset_follows() {
     let mut said = wire(Side::Client, &[GET_A, A, GET_B]);

@@ -159,6 +159,13 @@ impl Tcp {
         }
     }
 
+    /// The application has closed the socket.
+    pub(crate) fn released(&mut self, now: Nanos) {
+        if let Some(reset) = &mut self.reset {
+            reset.released(now);
+        }
+    }
+
     /// Takes holes for missing that were waited for since `wait` ago.
     pub(crate) fn expire(
         &mut self,

@@ -17,7 +17,7 @@ pub(super) struct Reset {
     seq: u32,
     /// TCP may have refused it. What comes after it shows that it did.
     pub(super) doubtful: bool,
-    /// When it came.
+    /// When it came; `Nanos::MAX` where that alone says nothing: see [`Self::released`].
     time: Nanos,
 }
 
@@ -45,13 +45,12 @@ pub(super) enum Verdict {
 /// The hook runs before TCP has looked at what is in the socket's backlog, so it may take one at
 /// the end of what was received, too: that of the direction, or of a segment that waits, in the
 /// gate (`held`). Linux verifies the checksum of short packets before the hook runs, and of one
-/// with a payload after it. Nothing that follows shows that such a one was right; silence does not,
-/// since a response may take long. It ends nothing.
+/// with a payload after it. Silence does not show that such a one was right, since a response may
+/// take long; but silence after the application has closed the socket does, for TCP would end the
+/// connection with a packet.
 pub(super) fn judge(own: &Assembler, segment: &Segment<'_>, held: &Gate, owned: bool) -> Verdict {
     let is_sent = segment.direction == Direction::Egress;
-    if owned && !is_sent && segment.wire_len > 0 {
-        return Verdict::Ignored;
-    }
+    let is_unverified = owned && !is_sent && segment.wire_len > 0;
     let is_own = is_sent && (owned || own.position() == Some(segment.seq));
     let is_certain = is_own || is_certain(own, segment, held);
     let is_possible = is_possible(own, segment, held) || is_sent && is_near(own, segment);
@@ -64,7 +63,10 @@ pub(super) fn judge(own: &Assembler, segment: &Segment<'_>, held: &Gate, owned: 
             direction: segment.direction,
             seq: segment.seq,
             doubtful: !is_certain,
-            time: segment.time,
+            time: match is_unverified {
+                true => Nanos::MAX,
+                false => segment.time,
+            },
         }),
     }
 }
@@ -113,6 +115,11 @@ fn is_possible(own: &Assembler, segment: &Segment<'_>, held: &Gate) -> bool {
 }
 
 impl Reset {
+    /// The application has closed the socket: if the connection goes on, that shows soon.
+    pub(super) fn released(&mut self, now: Nanos) {
+        self.time = self.time.min(now);
+    }
+
     /// When the connection ends, whether all bytes before it are there or not.
     pub(super) const fn due(self) -> Nanos {
         self.time.saturating_add(WAIT)
@@ -193,6 +200,7 @@ mod tests {
         match verdict {
             Verdict::Ignored => "ignored",
             Verdict::Over => "over",
+            Verdict::Waits(reset) if reset.time == Nanos::MAX => "until the close",
             Verdict::Waits(reset) if reset.doubtful => "doubtful",
             Verdict::Waits(_) => "waits",
         }
@@ -231,7 +239,11 @@ mod tests {
                 ..segment(way, seq, 15, b"aaaaa")
             };
             // A file has what passed by; a socket may refuse it.
-            for (owned, verdict) in [(false, verdict), (true, "ignored")] {
+            let unverified = match verdict {
+                "doubtful" => "until the close",
+                other => other,
+            };
+            for (owned, verdict) in [(false, verdict), (true, unverified)] {
                 let judged = shown(judge(&own, &rst, &Gate::default(), owned));
                 assert_eq!(judged, verdict, "{seq} {owned}");
             }
