@@ -222,9 +222,33 @@ fn a_reader_that_goes_has_read_enough() {
     check_reader_goes(&scratch, &["replay", "--help"]);
 }
 
+/// Exit code 2, as for arguments that cannot be read at all.
+#[test]
+fn arguments_that_cannot_work() {
+    let scratch = Scratch::new();
+    for (arguments, words) in [
+        (&["--status", "6xx"][..], "a class from 1xx to 5xx"),
+        (&["--har", "-", "--json"], "standard output"),
+        (&["--otlp", "nowhere:x"], "--otlp: endpoint"),
+        (&["--otlp", "ftp://localhost"], "--otlp: endpoint"),
+        (&["-i"], "needs a terminal"),
+        (&["--web", "0.0.0.0:80"], "--web-remote"),
+        (&["--har", "in"], "is not written to"),
+    ] {
+        let all = [&["replay", "in"], arguments].concat();
+        refused(&scratch, &all, words);
+        assert_eq!(scratch.run(&all).status.code(), Some(2), "{all:?}");
+    }
+}
+
 #[test]
 fn a_full_disk_is_named() {
     let scratch = Scratch::new();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    for arguments in [&["--help"][..], &["replay", "--help"], &["--version"]] {
+        let output = scratch.command(arguments).stdout(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    }
     refused(
         &scratch,
         &["replay", "in", "--har", "/dev/full"],

@@ -270,7 +270,7 @@ fn refuse_none(destinations: usize, config: &Config) -> Result<(), Failure> {
 
 fn settings(otlp: &OtlpConfig, signal: Signal, name: &str) -> Result<Settings, Failure> {
     Settings::of_signal(otlp, signal, name, &environment::process)
-        .map_err(|reason| Failure::Setting(format!("exporter {name}: {reason}")))
+        .map_err(|reason| Failure::Usage(format!("--otlp: {reason}")))
 }
 
 /// The destinations that options alone name.

@@ -48,7 +48,7 @@ impl Looking {
     /// # Errors
     /// When there is none, or one that can show nothing.
     pub(super) fn screen(page: Page) -> Result<Self, Failure> {
-        screen::check().map_err(Failure::Setting)?;
+        screen::check().map_err(Failure::Usage)?;
         Ok(Self::Screen(page))
     }
 

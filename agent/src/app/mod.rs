@@ -132,6 +132,9 @@ enum Failure {
     Config(#[from] crate::config::Error),
     #[error("{0}")]
     Setting(String),
+    /// Arguments that contradict each other, or what they are given to.
+    #[error("{0}")]
+    Usage(String),
     #[error("not everything was delivered: {0}")]
     Undelivered(String),
     #[error("cgroups cannot be followed: {0}")]
@@ -173,8 +176,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(failure) => {
             say(&format!("meshtap: {failure}\n"));
             match failure {
-                // As for arguments that contradict each other.
-                Failure::Refused { .. } => ExitCode::from(2),
+                // As for arguments that cannot be read.
+                Failure::Refused { .. } | Failure::Usage(_) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }
         }

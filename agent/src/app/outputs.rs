@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::Failure;
+use super::{Failure, configure};
 use crate::cli::OutputArgs;
 use crate::files::{Files, Kind, Output};
 
@@ -27,6 +27,8 @@ impl Outputs {
         record: Option<&Path>,
         input: Option<&File>,
     ) -> Result<Self, Failure> {
+        // Read again where they are used: here, so that a wrong one costs nothing either.
+        let _destinations = configure::targets_of(&args.export)?;
         let mut files = Files::new();
         if let Some(input) = input {
             files.input("what is read", input);
@@ -41,7 +43,7 @@ impl Outputs {
         let ledger = open(args.ledger_json.as_deref())?;
         let prints = ![&record, &har].into_iter().flatten().any(Output::is_stdout);
         if args.json && !prints {
-            return Err(Failure::Setting(
+            return Err(Failure::Usage(
                 "--json writes to standard output already: name a file instead of `-`".to_owned(),
             ));
         }

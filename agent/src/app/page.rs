@@ -32,7 +32,7 @@ impl Paged {
     /// # Errors
     /// When it cannot, or when others could reach the page and that was not asked for.
     pub(super) fn listen(args: &OutputArgs, source: &str) -> Result<Option<Self>, Failure> {
-        let Some(address) = args.page.listens().map_err(Failure::Setting)? else {
+        let Some(address) = args.page.listens().map_err(Failure::Usage)? else {
             return Ok(None);
         };
         let listener = Listener::bind(address).map_err(|error| {

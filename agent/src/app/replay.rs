@@ -250,7 +250,7 @@ fn packets(
     looking: Looking,
 ) -> Result<(), Failure> {
     if !args.output.pid.is_empty() {
-        return Err(Failure::Setting(format!(
+        return Err(Failure::Usage(format!(
             "--pid matches nothing: {} is a packet capture, which has no processes",
             input.path.display()
         )));

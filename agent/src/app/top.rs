@@ -17,11 +17,11 @@ const ONCE: Duration = Duration::from_secs(10);
 pub(super) fn run(args: &TopArgs) -> Result<(), Failure> {
     if args.tap.output.page.address.is_some() {
         let why = "--web is not for totals alone: use `meshtap tap --web`";
-        return Err(Failure::Setting(why.to_owned()));
+        return Err(Failure::Usage(why.to_owned()));
     }
     if !args.once {
         return match args.tap.output.json {
-            true => Err(Failure::Setting("--json needs --once".to_owned())),
+            true => Err(Failure::Usage("--json needs --once".to_owned())),
             false => tap::capture(&args.tap, Looking::screen(Page::Totals(args.by))?),
         };
     }

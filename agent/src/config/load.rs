@@ -205,12 +205,21 @@ fn located(error: &serde_saphyr::Error, name: &str) -> Error {
     let (line, column) = location.map_or((0, 0), |l| (l.line(), l.column()));
     let reason = error.to_string();
     let again = format!(" at line {line}, column {column}");
+    let reason = reason.strip_suffix(&again).unwrap_or(&reason);
     Error::File {
         file: name.to_owned(),
         line,
         column,
-        reason: reason.strip_suffix(&again).unwrap_or(&reason).to_owned(),
+        reason: twice(reason).unwrap_or_else(|| reason.to_owned()),
     }
+}
+
+/// What the library says of a key that is there twice, and to whoever calls it.
+fn twice(reason: &str) -> Option<String> {
+    let (key, _) = reason
+        .strip_prefix("duplicate mapping key: ")?
+        .split_once(", set ")?;
+    Some(format!("`{key}` is given twice"))
 }
 
 #[cfg(test)]
@@ -264,7 +273,11 @@ mod tests {
                 "proto",
             ),
             ("limits: [\n", (0, 0), ""),
-            ("budget: {cpu: 1}\nbudget: {cpu: 2}\n", (2, 1), "budget"),
+            (
+                "budget: {cpu: 1}\nbudget: {cpu: 2}\n",
+                (2, 1),
+                "`budget` is given twice",
+            ),
         ] {
             let Error::File {
                 line,
