@@ -275,23 +275,27 @@ fn a_bad_link() {
 }
 
 /// Bytes of a request's and a response's body.
-const SIZES: [(usize, usize); 6] = [
+const SIZES: [(usize, usize); 8] = [
     (1, 1),
     (100, 1_000),
     (3_000, 3_000),
     (1, 40_000),
     (40_000, 1),
     (20_000, 20_000),
+    (1, 1_000_000),
+    (1_000_000, 300_000),
 ];
 
-/// Every size from each of some clients, three exchanges on a connection. Gives the ids.
-fn messages(address: SocketAddr) -> Vec<(String, usize, usize)> {
+/// Every one of the first `sizes` from each of some clients, three exchanges on a connection, with
+/// each server in turn. Gives the ids.
+fn messages(servers: [SocketAddr; 2], sizes: usize) -> Vec<(String, usize, usize)> {
     let one = |client: usize| {
-        let mut connection = Connection::open(address);
+        let mut connection = Connection::open(servers[0]);
         let mut done = Vec::new();
-        for (n, (request, response)) in SIZES.into_iter().cycle().take(18).enumerate() {
+        let sizes = SIZES.into_iter().take(sizes).cycle().take(3 * sizes);
+        for (n, (request, response)) in sizes.enumerate() {
             if n % 3 == 0 {
-                connection = Connection::open(address);
+                connection = Connection::open(servers[(client + n / 3) % 2]);
             }
             let id = format!("{client}-{n}");
             send(&mut connection, &id, request, response);
@@ -315,7 +319,7 @@ fn messages(address: SocketAddr) -> Vec<(String, usize, usize)> {
 #[test]
 fn a_bad_link_at_either_end() {
     isolated(|bench| {
-        for (loss, seed) in [(20, 1), (100, 2)] {
+        for (loss, seed, sizes) in [(20, 1, 8), (100, 2, 6)] {
             let elsewhere = Netns::new();
             let impairment = Impairment {
                 loss,
@@ -328,17 +332,18 @@ fn a_bad_link_at_either_end() {
                 impairment,
                 seed,
             );
-            let address = SocketAddr::from(([10, 1, 0, 1], HTTP_PORT));
-            let server = MessageServer::start(address, Accept::AtOnce);
+            let ports = [HTTP_PORT, HTTP_PORT + 1];
+            let addresses = ports.map(|port| SocketAddr::from(([10, 1, 0, 1], port)));
+            let servers = addresses.map(|one| MessageServer::start(one, Accept::AtOnce));
             let at_server = Sniffer::start("tun0", "10.1.0.2");
             let (asked, at_client) = elsewhere.inside(|| {
                 let at_client = Sniffer::start("tun0", "10.1.0.1");
-                (messages(address), at_client.finish())
+                (messages(addresses, sizes), at_client.finish())
             });
-            drop(server);
+            drop(servers);
             for (side, file) in [("server", at_server.finish()), ("client", at_client)] {
                 let what = format!("{} % lost, at the {side}", loss / 10);
-                let ours = agree(bench, &what, &file, &[HTTP_PORT], true);
+                let ours = agree(bench, &what, &file, &ports, true);
                 assert_eq!(ours.exchanges.len(), asked.len(), "{what}");
                 for (id, request, response) in &asked {
                     let target = format!("/message?id={id}&size={response}");
