@@ -396,6 +396,39 @@ fn a_connection_older_than_the_agent() {
     });
 }
 
+/// The first request that the agent sees has a line that only tolerant servers take. The end of a
+/// body that looks nearly like it is none.
+#[test]
+fn an_odd_request_on_a_connection_older_than_the_agent() {
+    const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+    live(|bench| {
+        for side in ["server", "client", "both"] {
+            let mut pairs: Vec<_> = (0..3).map(|n| Pair::new(9000 + n)).collect();
+            for pair in &mut pairs {
+                pair.request("GET /before HTTP/1.1\r\nHost: a\r\n\r\n");
+                pair.respond(NO_CONTENT);
+            }
+            pairs[2].request("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 25\r\n\r\n");
+            let tap = Tap::new(bench).args(["--side", side]).start();
+            pairs[0].request("frob /a b HTTP/1.1\r\nHost: a\r\n\r\n");
+            pairs[1].request("frob  /c HTTP/1.7\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+            pairs[2].request("frob  /x HTTP/1.1\r\nand so");
+            for pair in &mut pairs {
+                pair.respond(NO_CONTENT);
+            }
+            tap.emitted(2);
+            let report = tap.finish();
+            report.assert_balanced();
+            let mut found: Vec<_> = (report.exchanges.iter())
+                .map(|one| (one.target(), one.status(), one.partial()))
+                .collect();
+            found.sort_unstable();
+            let expected = [("/a b", Some(204), None), ("/c", Some(204), None)];
+            assert_eq!(found, expected, "{side}");
+        }
+    });
+}
+
 #[test]
 fn a_request_half_sent_before_the_agent_is_not_guessed() {
     live(|bench| {
