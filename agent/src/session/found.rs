@@ -38,10 +38,10 @@ impl Kind {
 }
 
 impl Session {
-    /// The first bytes are what was found.
+    /// The first bytes, with these marks, are what was found.
     pub(super) fn found(
         &mut self,
-        found: Found,
+        (found, marks): (Found, Marks),
         direction: Direction,
         chunk: Chunk<'_>,
         origin: &Origin,
@@ -51,7 +51,14 @@ impl Session {
             Found::Nothing => {}
             Found::Session(session, held) => {
                 self.begin(session, held.as_deref(), origin, cx);
+                // What is still to come may end the exchange that was held.
+                if held.is_some() {
+                    self.mark_first(marks);
+                }
                 self.rest(direction, chunk, origin, cx);
+                if held.is_none() {
+                    self.mark_first(marks);
+                }
             }
             Found::Other(kind) => {
                 // What is inside a tunnel is no connection that was taken for HTTP.
@@ -80,7 +87,7 @@ impl Session {
     }
 
     /// Marks what the first bytes turned out to be.
-    pub(super) fn mark_first(&mut self, marks: Marks) {
+    fn mark_first(&mut self, marks: Marks) {
         for direction in [Direction::Ingress, Direction::Egress] {
             let anomalies = marks[direction as usize];
             if anomalies != Anomalies::default() {

@@ -148,8 +148,7 @@ impl Session {
                 if let Found::Session(..) = found {
                     cx.stats.unread_bytes += detect.passed();
                 }
-                self.found(found, direction, chunk, origin, cx);
-                self.mark_first(marks);
+                self.found((found, marks), direction, chunk, origin, cx);
             }
             Self::Tunnel(tunnel) => tunnel.chunk(direction, chunk, cx),
             Self::WebSocket(websocket) => websocket.chunk(direction, &chunk, cx),
