@@ -191,6 +191,36 @@ fn two_copies_of_one_position() {
     assert_eq!(talk.shown(), ["GET /real 200", "GET /last 200"]);
 }
 
+/// A sender cuts what it sends again at other places.
+#[test]
+fn the_same_bytes_cut_at_other_places() {
+    let request = get("/real");
+    for (from, to, other) in [
+        (5, 20, false),
+        (0, 9, false),
+        (5, request.len(), false),
+        (5, 9, true),
+    ] {
+        let mut talk = Talk::new(false);
+        talk.put(Client, &request, |_| ());
+        let again = match other {
+            true => "x".repeat(to - from),
+            false => request[from..to].to_owned(),
+        };
+        let ahead = u32::try_from(from).expect("short");
+        talk.put(Client, &again, |again| {
+            again.seq = again.seq.wrapping_add(ahead);
+        });
+        talk.next[0] = talk.next[0].wrapping_add(u32::try_from(request.len()).expect("short"));
+        talk.say(Server, OK);
+        let expected = match other {
+            true => "GET /real 200 conflicting_bytes",
+            false => "GET /real 200",
+        };
+        assert_eq!(talk.shown(), [expected], "{from} {to}");
+    }
+}
+
 /// Where no checksum is right, a device was to fill them in: nothing is refused. One that was
 /// acknowledged was not refused either.
 #[test]
@@ -212,12 +242,23 @@ fn checksums_that_prove_nothing() {
 
 #[test]
 fn urgent_bytes() {
+    let odd = get("/reXal").replacen(' ', "\t", 2);
+    for (request, shown) in [
+        (get("/reXal"), "GET /real 200 urgent_data"),
+        (odd, "GET /real 200 odd_request_line urgent_data"),
+    ] {
+        urgent_byte(&request, shown);
+    }
+}
+
+/// The eighth byte of a request is urgent.
+#[track_caller]
+fn urgent_byte(request: &str, shown: &str) {
     let mut talk = Talk::new(false);
-    let request = get("/reXal");
-    talk.put(Client, &request, |urgent| urgent.urgent = Some(8));
+    talk.put(Client, request, |urgent| urgent.urgent = Some(8));
     talk.next[0] = talk.next[0].wrapping_add(u32::try_from(request.len()).expect("short"));
     talk.say(Server, OK);
     talk.say(Client, &get("/last"));
     talk.say(Server, OK);
-    assert_eq!(talk.shown(), ["GET /real 200 urgent_data", "GET /last 200"]);
+    assert_eq!(talk.shown(), [shown, "GET /last 200"]);
 }

@@ -40,6 +40,8 @@ pub struct Assembler {
     pub(super) received: bool,
     /// Received bytes that TCP is not known to have taken yet.
     pub(super) doubt: Option<Doubt>,
+    /// Positions of sockets are not known: the packets were read from a file.
+    pub(super) is_replayed: bool,
     /// Urgent bytes ahead.
     pub(super) urgent: Option<Urgent>,
     /// An urgent byte was excluded, and nothing was handed on since.
@@ -91,6 +93,12 @@ impl Assembler {
         self.reorder.as_ref().map_or(0, |reorder| reorder.cost())
     }
 
+    /// Bytes kept that were handed on.
+    #[inline]
+    pub(super) fn kept(&self) -> usize {
+        self.doubt.as_ref().map_or(0, Doubt::memory)
+    }
+
     /// An earlier segment may be awaited.
     #[inline]
     #[must_use]
@@ -130,6 +138,7 @@ impl Assembler {
         if self.ended {
             return;
         }
+        self.is_replayed = !bounds.positions;
         if let Some(urgent) = segment.urgent {
             self.announce(urgent, segment.seq);
         }
@@ -180,10 +189,7 @@ impl Assembler {
     /// Looks at bytes that TCP was not known to have taken.
     fn doubt(&mut self, segment: &Segment<'_>, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
         Doubt::settle(&mut self.doubt, segment.expected);
-        if let Some(doubt) = self.doubt
-            && doubt.conflicts(segment)
-        {
-            self.doubt = None;
+        if let Some(doubt) = self.doubt.take_if(|doubt| doubt.conflicts(segment)) {
             let first = doubt.is_first(segment);
             receiver.item(Item::Conflict { first });
         }
@@ -193,7 +199,9 @@ impl Assembler {
     #[must_use]
     pub fn is_taken(&self, offset: Offset) -> bool {
         let seq = self.at.seq(offset);
-        self.doubt.is_none_or(|doubt| doubt.begins_after(seq))
+        self.doubt
+            .as_ref()
+            .is_none_or(|doubt| doubt.begins_after(seq))
     }
 
     /// Learns the position from the first segment. `expected` is where the socket stands; a replay

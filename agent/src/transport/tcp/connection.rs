@@ -320,7 +320,9 @@ impl Tcp {
     /// Bytes kept early.
     #[inline]
     pub(crate) fn memory(&self) -> usize {
-        self.ingress.assembler.memory() + self.egress.assembler.memory() + self.gate.memory()
+        let ends = [&self.ingress.assembler, &self.egress.assembler];
+        let held: usize = ends.iter().map(|end| end.memory() + end.kept()).sum();
+        held + self.gate.memory()
     }
 
     const fn way(&self, direction: Direction) -> &Way {

@@ -13,8 +13,11 @@ use foldhash::fast::FixedState;
 use super::{Range, distance, length};
 use crate::capture::Segment;
 
+/// Bytes that are kept at most: as many as are sent before any is acknowledged, as a rule.
+const MOST: usize = 256 * 1024;
+
 /// The bytes handed on since TCP was last known to have taken all.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Doubt {
     seq: u32,
     end: u32,
@@ -24,16 +27,22 @@ pub(super) struct Doubt {
     head: (u32, u32, u64),
     /// Where the bytes of the last segment begin, and their hash.
     last: (u32, u64),
+    /// The last bytes themselves, where nothing says soon which of them TCP has taken: in a replay,
+    /// whose packets come again cut at other places.
+    kept: Option<Vec<u8>>,
 }
 
 impl Doubt {
-    /// Adds bytes that were handed on.
+    /// Adds bytes that were handed on. `keeps`: to compare all of them.
     #[inline]
-    pub(super) fn add(doubt: &mut Option<Self>, range: &Range<'_>, first: bool) {
+    pub(super) fn add(doubt: &mut Option<Self>, range: &Range<'_>, first: bool, keeps: bool) {
         match doubt {
             Some(doubt) if doubt.end == range.seq => {
                 doubt.end = range.end();
                 doubt.last = (range.seq, hash(range.bytes));
+                if let Some(kept) = &mut doubt.kept {
+                    keep(kept, range.bytes);
+                }
             }
             _ => {
                 let hash = hash(range.bytes);
@@ -43,6 +52,11 @@ impl Doubt {
                     first,
                     head: (range.seq, range.end(), hash),
                     last: (range.seq, hash),
+                    kept: keeps.then(|| {
+                        let mut kept = Vec::new();
+                        keep(&mut kept, range.bytes);
+                        kept
+                    }),
                 });
             }
         }
@@ -72,6 +86,9 @@ impl Doubt {
         if !overlaps || segment.payload.is_empty() {
             return false;
         }
+        if let Some(differs) = self.kept_differ(segment) {
+            return differs;
+        }
         // The first segment again, and no more.
         let (head, head_end, head_hash) = self.head;
         let end = segment.seq.wrapping_add(length(segment.payload));
@@ -92,6 +109,25 @@ impl Doubt {
         !same
     }
 
+    /// The segment has other bytes where both overlap; nothing when they are not kept.
+    fn kept_differ(&self, segment: &Segment<'_>) -> Option<bool> {
+        let kept = self.kept.as_deref()?;
+        let from = match distance(segment.seq, self.seq) > 0 {
+            true => self.seq,
+            false => segment.seq,
+        };
+        let behind = usize::try_from(distance(from, self.end)).ok()?;
+        let kept = kept.get(kept.len().checked_sub(behind)?..)?;
+        let skip = usize::try_from(distance(segment.seq, from)).ok()?;
+        let again = segment.payload.get(skip..)?;
+        Some(kept.iter().zip(again).any(|(one, other)| one != other))
+    }
+
+    /// Bytes held.
+    pub(super) fn memory(&self) -> usize {
+        self.kept.as_ref().map_or(0, Vec::capacity)
+    }
+
     /// All of the bytes lie at this sequence number or after it.
     pub(super) const fn begins_after(&self, seq: u32) -> bool {
         distance(seq, self.seq) >= 0
@@ -101,6 +137,19 @@ impl Doubt {
     pub(super) const fn is_first(&self, segment: &Segment<'_>) -> bool {
         self.first && segment.seq == self.seq
     }
+}
+
+/// Appends bytes; of too many the first go.
+fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
+    if kept.len() + bytes.len() > MOST {
+        let goes = (kept.len() + bytes.len()).saturating_sub(MOST / 2);
+        kept.drain(..goes.min(kept.len()));
+    }
+    kept.extend_from_slice(
+        bytes
+            .get(bytes.len().saturating_sub(MOST)..)
+            .unwrap_or(bytes),
+    );
 }
 
 /// With a seed that nobody outside knows, so that nobody can make other bytes with the same hash.
@@ -120,6 +169,12 @@ mod tests {
     /// What was handed on at 10, how far TCP came, and what comes then: its sequence number and
     /// bytes.
     fn check(ranges: &[&str], taken: u32, seq: u32, text: &str, expected: bool) {
+        check_as(false, ranges, taken, (seq, text), expected);
+    }
+
+    #[track_caller]
+    fn check_as(keeps: bool, ranges: &[&str], taken: u32, what: (u32, &str), expected: bool) {
+        let (seq, text) = what;
         let mut doubt = None;
         let mut at = 10;
         for text in ranges {
@@ -130,7 +185,7 @@ mod tests {
                 time: 0,
                 boundary: true,
             };
-            Doubt::add(&mut doubt, &range, at == 10);
+            Doubt::add(&mut doubt, &range, at == 10, keeps);
             at = range.end();
         }
         Doubt::settle(&mut doubt, taken);
@@ -155,6 +210,43 @@ mod tests {
         check(&["abc", "def"], 10, 10, "abX", true);
         check(&["abc", "def"], 10, 10, "ab", true);
         check(&["abc", "def"], 13, 13, "XXX", true);
+    }
+
+    #[test]
+    fn bytes_that_are_kept_are_compared_wherever_they_begin() {
+        let ranges = ["abc", "def", "ghi"];
+        for taken in 10..19 {
+            for from in 5..25_usize {
+                for to in from..25 {
+                    let all = b"-----abcdefghi--------------------";
+                    let same = str::from_utf8(&all[from - 5..to - 5]).unwrap();
+                    let seq = u32::try_from(from).unwrap();
+                    check_as(true, &ranges, taken, (seq, same), false);
+                    for at in 0..same.len() {
+                        let mut other = same.to_owned();
+                        other.replace_range(at..=at, "X");
+                        let place = from + at;
+                        let is_open = (taken as usize..19).contains(&place);
+                        check_as(true, &ranges, taken, (seq, &other), is_open);
+                    }
+                }
+            }
+        }
+        // What is kept no more is not known to be the same.
+        let long = "x".repeat(MOST);
+        let text = |len| "x".repeat(len);
+        check_as(true, &["ab", &long], 10, (10, "ab"), false);
+        check_as(true, &["ab", &long], 10, (11, "b"), true);
+        let end = 12 + u32::try_from(MOST).unwrap();
+        check_as(true, &["ab", &long], 10, (end - 100, &text(100)), false);
+        check_as(
+            true,
+            &["ab", &long, "y"],
+            10,
+            (end - 100, &text(100)),
+            false,
+        );
+        check_as(true, &["ab", &long, "y"], 10, (end - 100, &text(101)), true);
     }
 
     #[test]
