@@ -39,8 +39,12 @@ impl Anomalies {
     /// `SO_OOBINLINE` (tcp(7)) has it.
     pub const URGENT: Self = Self(1 << 10);
 
+    /// White space before the colon of `Content-Length` or `Transfer-Encoding` in a request (RFC
+    /// 9112 §5.1): most servers refuse it, some take it, so they differ in where the body ends.
+    pub const SPACED_LENGTH: Self = Self(1 << 11);
+
     /// Each with its name in output.
-    pub const NAMED: [(Self, &'static str); 11] = [
+    pub const NAMED: [(Self, &'static str); 12] = [
         (Self::LENGTH_AND_CHUNKED, "length_and_chunked"),
         (Self::REPEATED_LENGTH, "repeated_length"),
         (Self::FOLDED, "folded_field"),
@@ -52,6 +56,7 @@ impl Anomalies {
         (Self::CONFLICT, "conflicting_bytes"),
         (Self::ODD_COMPRESSION, "odd_header_compression"),
         (Self::URGENT, "urgent_data"),
+        (Self::SPACED_LENGTH, "spaced_length"),
     ];
 
     /// The names of those that are set.

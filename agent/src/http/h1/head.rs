@@ -518,7 +518,7 @@ mod tests {
             (b"A: b\rc\r\nB: d\r\n", "A=b\\rc | B=d"),
             (b"bad name: x\r\nB: d\r\n", "bad_name=x | B=d"),
             (b"\xe9: x\r\nB: d\r\n", "_=x | B=d"),
-            (b"Content-Length : 5\r\n", "Content-Length_=5"),
+            (b"Content-Type : 5\r\n", "Content-Type_=5"),
             (b" A: b\r\nB: d\r\n", "_A=b | B=d"),
             (b"nothing\r\nB: d\r\n", "B=d"),
             (b": x\r\nB: d\r\n", "B=d"),

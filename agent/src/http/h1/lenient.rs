@@ -4,7 +4,7 @@ use super::classify::may_be_status_line;
 use super::head::{
     Head, Kind, Line, Outcome, Parsed, Raw, ReadError, attempt, config, find_end, whole,
 };
-use super::mask::{mask_values, name_fields, unfold};
+use super::mask::{join_lengths, mask_values, name_fields, unfold};
 use super::{Class, classify, line};
 use crate::http::{Anomalies, Bounds, Slice, Version};
 
@@ -71,7 +71,12 @@ fn fields<H: Head>(
     if unfold(fields) {
         anomalies = anomalies.with(Anomalies::FOLDED);
     }
-    let mut invalid = name_fields(H::KIND, fields);
+    let is_spaced = H::KIND == Kind::Request && join_lengths(fields);
+    if is_spaced {
+        anomalies = anomalies.with(Anomalies::SPACED_LENGTH);
+    }
+    let mut invalid = is_spaced;
+    invalid |= name_fields(H::KIND, fields);
     let plain: &[u8] = match H::KIND {
         Kind::Request => b"G / HTTP/1.1\r\n",
         Kind::Response => b"HTTP/1.1 200\r\n",

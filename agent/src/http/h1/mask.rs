@@ -51,6 +51,31 @@ pub(super) fn name_fields(kind: Kind, fields: &mut [u8]) -> bool {
     found
 }
 
+/// Moves the colon of a request's length or transfer coding to its name, where white space stands
+/// between the two, and says whether there was one. Most servers refuse that (RFC 9112 §5.1: nginx,
+/// Apache, Node.js, Go, Envoy), and what follows is of no matter then; one that takes it takes the
+/// length.
+pub(super) fn join_lengths(fields: &mut [u8]) -> bool {
+    const NAMES: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
+    let mut found = false;
+    for line in fields.split_mut(|byte| *byte == b'\n') {
+        let name = memchr::memchr(b':', line).and_then(|colon| line.get_mut(..=colon));
+        let Some([name @ .., colon]) = name else {
+            continue;
+        };
+        let len = name.trim_ascii_end().len();
+        let (start, blanks) = name.split_at_mut(len);
+        if let Some(first) = blanks.first_mut()
+            && NAMES.iter().any(|known| start.eq_ignore_ascii_case(known))
+        {
+            *first = b':';
+            *colon = b' ';
+            found = true;
+        }
+    }
+    found
+}
+
 /// Puts a question mark for each control character of a value, and says whether there was one.
 pub(super) fn mask_values(fields: &mut [u8]) -> bool {
     let mut found = false;

@@ -181,7 +181,11 @@ impl H1 {
         if framed.is_none() {
             exchange.mark(lacks.unwrap_or(Partial::Malformed));
         }
-        self.doubtful = traits.doubtful.then_some(traits.anomalies);
+        let spaced = Anomalies::SPACED_LENGTH;
+        self.doubtful = match anomalies.contains(spaced) {
+            true => Some(traits.anomalies.with(spaced)),
+            false => traits.doubtful.then_some(traits.anomalies),
+        };
         if let Some(doubt) = &self.doubt {
             exchange.doubted = true;
             exchange.request_anomaly(doubt.anomalies);
