@@ -98,8 +98,10 @@ impl Admission {
 /// declares. Neither alone is enough: an ambient mesh gives every request of the host the probe
 /// address, and everybody can write any user agent.
 fn is_probe(exchange: &Exchange, context: &PolicyContext) -> bool {
-    let agent = exchange.request.head.fields.get("user-agent");
-    let is_called_so = || agent.is_some_and(|agent| agent.starts_with(b"kube-probe/"));
+    let is_called_so = || {
+        let agent = exchange.request.head.fields.get("user-agent");
+        agent.is_some_and(|agent| agent.starts_with(b"kube-probe/"))
+    };
     context.is_declared_probe || (context.client == ClientOrigin::Node && is_called_so())
 }
 

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::http::Fields;
-use crate::http::percent::{hex, hex_pair};
+use crate::http::percent::hex_pair;
 
 /// A trace's id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,17 +71,26 @@ pub(super) const SAMPLED: u8 = 1;
 /// The caller's context: `traceparent`, else `b3`, else `x-b3-traceid` and `x-b3-spanid`. A field
 /// that comes more than once says nothing.
 pub(super) fn caller(fields: &Fields) -> Option<Caller> {
-    const NAMES: [&[u8]; 4] = [b"traceparent", b"b3", b"x-b3-traceid", b"x-b3-spanid"];
     let mut values: [Value<'_>; 4] = [Value::Absent; 4];
-    for (name, value) in fields.iter() {
+    let buffer = fields.buffer();
+    for (name, value) in fields.slices() {
         // Nearly every field is refused by its length.
-        if !matches!(name.len(), 2 | 11 | 12) {
+        if !matches!(name.len, 2 | 11 | 12) {
             continue;
         }
-        let known = NAMES.iter().zip(&mut values);
-        for (_, slot) in known.filter(|(known, _)| name.eq_ignore_ascii_case(known)) {
+        let name = name.of(buffer);
+        let (at, known): (usize, &[u8]) = match (name.len(), name.first().map(|b| b | 0x20)) {
+            (11, Some(b't')) => (0, b"traceparent"),
+            (2, Some(b'b')) => (1, b"b3"),
+            (12, Some(b'x')) => (2, b"x-b3-traceid"),
+            (11, Some(b'x')) => (3, b"x-b3-spanid"),
+            _ => continue,
+        };
+        if let Some(slot) = values.get_mut(at)
+            && name.eq_ignore_ascii_case(known)
+        {
             *slot = match slot {
-                Value::Absent => Value::Once(value),
+                Value::Absent => Value::Once(value.of(buffer)),
                 Value::Once(_) | Value::Repeated => Value::Repeated,
             };
         }
@@ -128,8 +137,8 @@ fn traceparent(value: &[u8]) -> Option<Caller> {
         _ => {}
     }
     Some(Caller {
-        trace: trace_id(&head[3..35], &LOWER)?,
-        span: span_id(&head[36..52], &LOWER)?,
+        trace: trace_id(&head[3..35], Digits::Lower)?,
+        span: span_id(&head[36..52], Digits::Lower)?,
         flags: hex_pair(head[53], head[54])?,
     })
 }
@@ -141,7 +150,7 @@ fn b3(value: &[u8]) -> Option<Caller> {
     let sampling = parts.next();
     let parent = parts
         .next()
-        .is_none_or(|parent| span_id(parent, &ANY).is_some());
+        .is_none_or(|parent| span_id(parent, Digits::Any).is_some());
     let known = matches!(sampling, None | Some(b"0" | b"1" | b"d"));
     caller.filter(|_| known && parent && parts.next().is_none())
 }
@@ -149,60 +158,78 @@ fn b3(value: &[u8]) -> Option<Caller> {
 /// `x-b3-traceid` and `x-b3-spanid`.
 fn b3_multi(trace: &[u8], span: &[u8]) -> Option<Caller> {
     Some(Caller {
-        trace: trace_id(trace, &ANY)?,
-        span: span_id(span, &ANY)?,
+        trace: trace_id(trace, Digits::Any)?,
+        span: span_id(span, Digits::Any)?,
         flags: SAMPLED,
     })
 }
 
 /// 32 digits, or B3's 16, which stand for the lower half.
-fn trace_id(digits: &[u8], table: &Digits) -> Option<TraceId> {
+fn trace_id(digits: &[u8], letters: Digits) -> Option<TraceId> {
     let (upper, lower) = match digits.len() {
-        16 => (0, number(digits, table)?),
-        32 => (number(&digits[..16], table)?, number(&digits[16..], table)?),
+        16 => (0, number(digits, letters)?),
+        32 => (
+            number(&digits[..16], letters)?,
+            number(&digits[16..], letters)?,
+        ),
         _ => return None,
     };
     let id = u128::from(upper) << 64 | u128::from(lower);
     (id != 0).then_some(TraceId(id.to_be_bytes()))
 }
 
-fn span_id(digits: &[u8], table: &Digits) -> Option<SpanId> {
+fn span_id(digits: &[u8], letters: Digits) -> Option<SpanId> {
     if digits.len() != 16 {
         return None;
     }
-    let id = number(digits, table)?;
+    let id = number(digits, letters)?;
     (id != 0).then_some(SpanId(id.to_be_bytes()))
 }
 
-/// What each byte says as a digit, or [`NONE`].
-type Digits = [u8; 256];
-const NONE: u8 = 0xff;
-
-/// Hexadecimal digits in lower case.
-static LOWER: Digits = digits(false);
-/// In any case.
-static ANY: Digits = digits(true);
-
-const fn digits(with_upper: bool) -> Digits {
-    let mut table = [NONE; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        let is_meant = with_upper || !(byte as u8).is_ascii_uppercase();
-        if let (Some(digit), true) = (hex(byte as u8), is_meant) {
-            table[byte] = digit;
-        }
-        byte += 1;
-    }
-    table
+/// Which letters are digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Digits {
+    /// Those in lower case.
+    Lower,
+    /// Those of any case.
+    Any,
 }
 
-/// What sixteen digits say. Every request has three such numbers, so they are looked up.
-fn number(digits: &[u8], table: &Digits) -> Option<u64> {
-    let (id, seen) = digits.iter().fold((0_u64, 0), |(id, seen), &byte| {
-        let digit = table[usize::from(byte)];
-        (id << 4 | u64::from(digit & 15), seen | digit)
-    });
-    (seen != NONE).then_some(id)
+/// What sixteen digits say.
+fn number(digits: &[u8], letters: Digits) -> Option<u64> {
+    let (first, last) = digits.split_first_chunk()?;
+    let high = eight(*first, letters)?;
+    let low = eight(*last.first_chunk()?, letters)?;
+    Some(u64::from(high) << 32 | u64::from(low))
+}
+
+/// What eight digits say. Every request has six such numbers, so all eight are looked at at once:
+/// each byte of a word is one of them.
+const fn eight(digits: [u8; 8], letters: Digits) -> Option<u32> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOP: u64 = ONES << 7;
+    let bytes = u64::from_be_bytes(digits);
+    if bytes & TOP != 0 {
+        return None;
+    }
+    let small = match letters {
+        Digits::Lower => bytes,
+        Digits::Any => bytes | ONES * 0x20,
+    };
+    // No byte has its top bit, so no sum carries into the next one: the top bit says that the byte
+    // is not less.
+    let from_0 = bytes + ONES * (0x80 - b'0' as u64);
+    let above_9 = bytes + ONES * (0x7f - b'9' as u64);
+    let from_a = small + ONES * (0x80 - b'a' as u64);
+    let above_f = small + ONES * (0x7f - b'f' as u64);
+    let letter = from_a & !above_f & TOP;
+    if (from_0 & !above_9 | letter) & TOP != TOP {
+        return None;
+    }
+    let halves = (bytes & ONES * 0x0f) + (letter >> 7) * 9;
+    let pairs = (halves | halves >> 4) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    Some((fours | fours >> 16) as u32)
 }
 
 #[cfg(test)]
@@ -217,6 +244,25 @@ mod tests {
         let found = caller.map(|c| (c.trace.to_string(), c.span.to_string(), c.flags));
         let expected = expected.map(|(t, s, f)| (format!("{t:0>32}"), s.to_owned(), f));
         assert_eq!(found, expected, "{value}");
+    }
+
+    #[test]
+    fn digits() {
+        let check = |byte: u8, at: usize| {
+            let mut text = *b"01234567";
+            text[at] = byte;
+            let digit = char::from(byte).to_digit(16);
+            let expected = digit.map(|digit| {
+                let shift = 28 - 4 * at as u32;
+                0x0123_4567_u32 & !(0xf << shift) | digit << shift
+            });
+            assert_eq!(eight(text, Digits::Any), expected, "{byte:#x}");
+            let lower = expected.filter(|_| !byte.is_ascii_uppercase());
+            assert_eq!(eight(text, Digits::Lower), lower, "{byte:#x}");
+        };
+        for byte in 0..=u8::MAX {
+            (0..8).for_each(|at| check(byte, at));
+        }
     }
 
     #[test]
