@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Reason;
+use super::field::{Field, is_same};
 use super::rpc::Messages;
 
 /// A range of a head's buffer. Heads are at most 65 535 bytes ([`crate::engine::Limits::head`]).
@@ -93,10 +94,9 @@ impl Fields {
     /// The first value of a field; the name is compared without case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        // Nearly every field is refused by the length of its name.
+        // Nearly every field is refused by the length of its name, or its first letter.
         let is_named = |slice: &Slice| {
-            usize::from(slice.len) == name.len()
-                && slice.of(&self.buffer).eq_ignore_ascii_case(name.as_bytes())
+            usize::from(slice.len) == name.len() && is_same(slice.of(&self.buffer), name.as_bytes())
         };
         let (_, value) = self.spans.iter().find(|(name, _)| is_named(name))?;
         Some(value.of(&self.buffer))
@@ -145,12 +145,11 @@ impl Fields {
         &self.spans
     }
 
-    /// Keeps the fields for which `keep` says so of name, value and the value's place in the
-    /// buffer.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8], Slice) -> bool) {
+    /// Keeps the fields for which `keep` says so.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
         let buffer = &self.buffer;
         self.spans
-            .retain(|(name, value)| keep(name.of(buffer), value.of(buffer), *value));
+            .retain(|(name, value)| keep(Field::new(buffer, *name, *value)));
     }
 }
 

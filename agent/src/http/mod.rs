@@ -3,6 +3,7 @@
 
 mod anomalies;
 pub mod coding;
+mod field;
 mod fingerprint;
 pub mod h1;
 pub mod h2;

@@ -4,6 +4,7 @@ use memchr::memchr;
 
 use super::config::Uninspected;
 use super::fields::{Known, KnownFields};
+use super::media::{Media, MediaTypes};
 use super::sanitized::{Content, Omitted};
 use crate::glob::Glob;
 use crate::http::Body;
@@ -27,6 +28,7 @@ pub(super) fn open(
     rules: &Rules,
     known: &KnownFields,
     enveloped: bool,
+    types: &mut MediaTypes,
     body: &mut Body,
 ) -> Content {
     let mut content = Content::of(body);
@@ -40,7 +42,8 @@ pub(super) fn open(
             return Content::of_omitted(body, Omitted::Unwanted);
         }
     }
-    let mut opaque = !enveloped && is_opaque(media_type, &body.bytes);
+    let media = types.of(media_type);
+    let mut opaque = !enveloped && is_opaque(media_type, media, &body.bytes);
     if known.get(Known::ContentEncoding).is_some() {
         match coding::decode(
             known.encodings(),
@@ -53,7 +56,7 @@ pub(super) fn open(
                 content.decoded = true;
                 content.cut |= truncated;
                 content.full_size = bytes.len() as u64;
-                opaque = !enveloped && is_opaque(media_type, &bytes);
+                opaque = !enveloped && is_opaque(media_type, media, &bytes);
                 body.bytes = bytes;
             }
             // A wrong label on plain text is common, and text can be inspected.
@@ -88,7 +91,7 @@ pub(super) fn starts_with(media_type: &[u8], start: &[u8]) -> bool {
 
 /// Names of secrets cannot be found in it: compressed without saying so (gzip, Zstandard, LZ4, xz,
 /// bzip2, zlib at its default level: RFC 1952 §2.3, RFC 8878 §3.1.1, RFC 1950 §2.2), or wide text.
-fn is_opaque(media_type: &[u8], bytes: &[u8]) -> bool {
+fn is_opaque(media_type: &[u8], media: Media, bytes: &[u8]) -> bool {
     let compressed = matches!(
         bytes,
         [0x1f, 0x8b, 8, ..]
@@ -98,7 +101,7 @@ fn is_opaque(media_type: &[u8], bytes: &[u8]) -> bool {
             | [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', ..]
             | [b'x', 0x9c, ..]
     );
-    compressed || is_wide(media_type, bytes)
+    compressed || is_wide(media_type, media, bytes)
 }
 
 /// Most of the bytes at even or at odd places are NUL, the others are ASCII: UTF-16 without a byte
@@ -143,7 +146,7 @@ fn has_wide_ascii(bytes: &[u8]) -> bool {
 }
 
 /// Text whose characters are two or four bytes.
-fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
+fn is_wide(media_type: &[u8], media: Media, bytes: &[u8]) -> bool {
     // A byte order mark and an ASCII character, or without the mark a character that JSON and XML
     // begin with.
     let by_bytes = matches!(
@@ -162,6 +165,11 @@ fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
             .iter()
             .any(|kind| starts_with(media_type, kind))
     };
+    ((by_bytes || has_wide_ascii(bytes)) && !is_binary()) || media.has_wide_charset
+}
+
+/// The media type names an encoding of characters that is not like ASCII.
+pub(super) fn has_wide_charset(media_type: &[u8]) -> bool {
     // UTF-7 and EBCDIC are no wider than ASCII, and as unlike it.
     let charsets: [&[u8]; 7] = [
         b"utf-16", b"utf-32", b"ucs-2", b"utf-7", b"ebcdic", b"=ibm", b"=cp037",
@@ -173,15 +181,11 @@ fn is_wide(media_type: &[u8], bytes: &[u8]) -> bool {
             .filter(|name| name.first().copied() == first);
         likely.any(|name| starts_with(rest, name))
     };
-    let has_charset = || {
-        let starts = |byte: &u8| matches!(byte, b'u' | b'U' | b'e' | b'E' | b'=');
-        let places = media_type.iter().enumerate().filter(|(_, b)| starts(b));
-        places.into_iter().any(|(at, _)| is_one(&media_type[at..]))
-    };
-    ((by_bytes || has_wide_ascii(bytes)) && !is_binary())
-        || memchr(b'=', media_type).is_some() && has_charset()
+    let starts = |byte: &u8| matches!(byte, b'u' | b'U' | b'e' | b'E' | b'=');
+    let places = media_type.iter().enumerate().filter(|(_, b)| starts(b));
+    memchr(b'=', media_type).is_some()
+        && places.into_iter().any(|(at, _)| is_one(&media_type[at..]))
 }
-
 /// UTF-8 as far as it goes: the end may cut a character.
 fn is_text(bytes: &[u8]) -> bool {
     match str::from_utf8(bytes) {
@@ -193,6 +197,10 @@ fn is_text(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_opaque_as(media_type: &[u8], bytes: &[u8]) -> bool {
+        is_opaque(media_type, MediaTypes::default().of(media_type), bytes)
+    }
 
     fn wide(text: &str, unit: usize, is_big: bool) -> Vec<u8> {
         let each = |c: char| {
@@ -217,11 +225,11 @@ mod tests {
         ] {
             for (unit, is_big) in [(2, false), (2, true), (4, false), (4, true)] {
                 assert!(
-                    is_opaque(b"text/plain", &wide(text, unit, is_big)),
+                    is_opaque_as(b"text/plain", &wide(text, unit, is_big)),
                     "{text}"
                 );
             }
-            assert!(!is_opaque(b"text/plain", text.as_bytes()));
+            assert!(!is_opaque_as(b"text/plain", text.as_bytes()));
         }
     }
 
@@ -231,7 +239,10 @@ mod tests {
         let names: &[u8] = b"\x08password\0user\0\0\0name\0\0";
         let message: &[u8] = &[0, 0, 0, 5, 10, 3, b'a', b'b', b'c'];
         for bytes in [&words[..], names, message, &[0; 64], b"text\0", b""] {
-            assert!(!is_opaque(b"application/octet-stream", bytes), "{bytes:?}");
+            assert!(
+                !is_opaque_as(b"application/octet-stream", bytes),
+                "{bytes:?}"
+            );
         }
     }
 }

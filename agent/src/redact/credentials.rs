@@ -204,6 +204,13 @@ fn attribute(part: &[u8]) -> usize {
         b"secure",
         b"version",
     ];
+    // What nearly every server writes.
+    if matches!(
+        part,
+        b" Path=/" | b" HttpOnly" | b" Secure" | b" SameSite=Lax" | b" SameSite=Strict"
+    ) {
+        return part.len();
+    }
     let comma = memchr(b',', part).unwrap_or(part.len());
     let (first, rest) = part.split_at(comma);
     let equals = memchr(b'=', first).unwrap_or(first.len());

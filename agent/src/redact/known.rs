@@ -25,9 +25,16 @@ use forms::{Alphabet, Form, is_base64url, run};
 /// Nothing that is recognised by its form stands in such a text, but payment cards: it is made of
 /// numbers, addresses, dates or hexadecimal digits, which begin none.
 pub(super) fn begins_none(text: &[u8]) -> bool {
-    let is_dull =
-        |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-' | b'.' | b' ' | b',' | b';');
-    text.iter().all(is_dull)
+    static DULL: [bool; 256] = {
+        let mut dull = [false; 256];
+        let (bytes, mut at) = (b"0123456789abcdef-. ,;", 0);
+        while at < bytes.len() {
+            dull[bytes[at] as usize] = true;
+            at += 1;
+        }
+        dull
+    };
+    text.iter().all(|byte| DULL[usize::from(*byte)])
 }
 
 /// Finds tokens and keys where the first pass found what they begin with.

@@ -11,53 +11,59 @@ use super::fields::Known;
 /// memory of a worker to 128 KiB.
 const SLOTS: usize = 512;
 
-/// Longest line that is kept, of name and value. Few fields are longer, and those are tokens.
+/// Longest line that is kept. Few fields are longer, and those are tokens.
 const LONGEST: usize = 256;
 
 /// Lines that came last, of which no more than the tag is kept: what a dozen clients send in
 /// hundreds of messages.
 const SEEN: usize = 2048;
 
-/// A field of a message.
+/// A field of a message, as it came: name, what stands between, value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {
-    name: &'a [u8],
-    value: &'a [u8],
-    hash: u64,
+    text: &'a [u8],
+    /// Of name and value.
+    lens: [u16; 2],
 }
 
 impl<'a> Line<'a> {
     #[inline]
-    pub(super) fn new(name: &'a [u8], value: &'a [u8]) -> Self {
-        // Odd constants from the golden ratio and from pi spread every bit upwards.
-        const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0x243f_6a88_85a3_08d3];
-        let (name_head, name_tail) = ends(name);
-        let (head, tail) = ends(value);
-        let (_, middle) = ends(value.get(..value.len() / 2).unwrap_or_default());
-        let lens = (name.len() as u64) << 32 | value.len() as u64;
-        let first = (name_head ^ head.rotate_left(32) ^ lens).wrapping_mul(FACTORS[0]);
-        let second = (name_tail ^ tail.rotate_left(17)).wrapping_mul(FACTORS[1]);
-        let mixed = first.rotate_left(29) ^ second ^ middle;
-        Self {
-            name,
-            value,
-            hash: (mixed ^ mixed >> 32).wrapping_mul(FACTORS[0]),
-        }
+    pub(super) const fn new(text: &'a [u8], lens: [u16; 2]) -> Self {
+        Self { text, lens }
     }
 
+    fn hash(&self) -> Hash {
+        // Odd constants from the golden ratio and from pi spread every bit upwards.
+        const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0x243f_6a88_85a3_08d3];
+        let (head, tail) = ends(self.text);
+        let half = self.text.get(..self.text.len() / 2).unwrap_or_default();
+        let (start, middle) = ends(half);
+        let first =
+            (head ^ start.rotate_left(32) ^ self.text.len() as u64).wrapping_mul(FACTORS[0]);
+        let second = (middle ^ tail.rotate_left(17)).wrapping_mul(FACTORS[1]);
+        let mixed = first.rotate_left(29) ^ second;
+        Hash((mixed ^ mixed >> 32).wrapping_mul(FACTORS[0]))
+    }
+}
+
+/// The hash of a line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hash(u64);
+
+impl Hash {
     const fn slot(&self) -> usize {
-        (self.hash >> (u64::BITS - SLOTS.trailing_zeros())) as usize
+        (self.0 >> (u64::BITS - SLOTS.trailing_zeros())) as usize
     }
 
     /// Where its tag is among those that came last.
     const fn seen(&self) -> usize {
-        (self.hash >> 48) as usize % SEEN
+        (self.0 >> 48) as usize % SEEN
     }
 
     /// Distinguishes the lines of a slot, but for one in a billion. Never zero, as that of a free
     /// slot is.
     const fn tag(&self) -> u32 {
-        (self.hash >> 16) as u32 | 1
+        (self.0 >> 16) as u32 | 1
     }
 }
 
@@ -74,8 +80,10 @@ struct Slot {
     /// It was found since another line asked for the slot.
     is_used: bool,
     clean: Clean,
-    name_len: usize,
-    /// Name and value; nothing when the slot is free.
+    lens: [u16; 2],
+    /// The slot of the line that came after this one last.
+    next: u16,
+    /// Nothing when the slot is free.
     text: Vec<u8>,
 }
 
@@ -85,38 +93,75 @@ pub(super) struct Lines {
     /// None before the first line.
     slots: Vec<Slot>,
     seen: Vec<u32>,
+    /// The slot of the last line that was found.
+    last: u16,
+}
+
+/// A line that was looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Found {
+    Clean(Clean),
+    /// It is not kept.
+    Unknown(Hash),
 }
 
 impl Lines {
-    /// What is known of a line that was kept.
+    /// What is known of a line that was kept. Most lines follow the one that they followed before.
     #[inline]
-    pub(super) fn find(&mut self, line: &Line<'_>) -> Option<Clean> {
-        let slot = self.slots.get_mut(line.slot())?;
-        if let Some(found) = slot.find(line) {
-            return Some(found);
+    pub(super) fn find(&mut self, line: &Line<'_>) -> Found {
+        let next = self.slots.get(usize::from(self.last)).map(|slot| slot.next);
+        if let Some(next) = next
+            && let Some(slot) = self.slots.get_mut(usize::from(next))
+            && slot.is(line)
+        {
+            slot.is_used = true;
+            self.last = next;
+            return Found::Clean(slot.clean);
         }
-        self.slots.get_mut(line.slot() ^ 1)?.find(line)
+        self.search(line)
+    }
+
+    fn search(&mut self, line: &Line<'_>) -> Found {
+        let hash = line.hash();
+        let own = hash.slot();
+        for place in [own, own ^ 1] {
+            if let Some(slot) = self.slots.get_mut(place)
+                && slot.tag == hash.tag()
+                && slot.is(line)
+            {
+                slot.is_used = true;
+                let clean = slot.clean;
+                // There are fewer.
+                let place = u16::try_from(place).unwrap_or_default();
+                if let Some(last) = self.slots.get_mut(usize::from(self.last)) {
+                    last.next = place;
+                }
+                self.last = place;
+                return Found::Clean(clean);
+            }
+        }
+        Found::Unknown(hash)
     }
 
     /// Notes a line that [`Self::find`] did not find and in which nothing is hidden.
-    pub(super) fn note(&mut self, line: &Line<'_>, clean: Clean) {
+    pub(super) fn note(&mut self, line: &Line<'_>, hash: Hash, clean: Clean) {
         if self.slots.is_empty() {
             self.slots.resize_with(SLOTS, Slot::default);
             self.seen.resize(SEEN, 0);
         }
-        let tag = line.tag();
-        let Some(seen) = self.seen.get_mut(line.seen()) else {
+        let tag = hash.tag();
+        let Some(seen) = self.seen.get_mut(hash.seen()) else {
             return;
         };
         let came_before = std::mem::replace(seen, tag) == tag;
-        if came_before && line.name.len() + line.value.len() <= LONGEST {
-            self.keep(line, clean);
+        if came_before && !line.text.is_empty() && line.text.len() <= LONGEST {
+            self.keep(line, hash, clean);
         }
     }
 
     /// Keeps a line in its slot or in the neighbour: the one that is free, or of no use.
-    fn keep(&mut self, line: &Line<'_>, clean: Clean) {
-        let own = line.slot();
+    fn keep(&mut self, line: &Line<'_>, hash: Hash, clean: Clean) {
+        let own = hash.slot();
         let both = [own, own ^ 1];
         let is_free = |at: &usize| self.slots.get(*at).is_some_and(|slot| slot.text.is_empty());
         let is_idle = |at: &usize| self.slots.get(*at).is_some_and(|slot| !slot.is_used);
@@ -124,11 +169,12 @@ impl Lines {
         let place = free.or_else(|| both.into_iter().find(is_idle));
         if let Some(slot) = place.and_then(|at| self.slots.get_mut(at)) {
             *slot = Slot {
-                tag: line.tag(),
+                tag: hash.tag(),
                 is_used: true,
                 clean,
-                name_len: line.name.len(),
-                text: [line.name, line.value].concat(),
+                lens: line.lens,
+                next: slot.next,
+                text: line.text.to_vec(),
             };
             return;
         }
@@ -142,16 +188,8 @@ impl Lines {
 
 impl Slot {
     #[inline]
-    fn find(&mut self, line: &Line<'_>) -> Option<Clean> {
-        if self.tag != line.tag() || self.name_len != line.name.len() {
-            return None;
-        }
-        let (name, value) = self.text.split_at_checked(self.name_len)?;
-        if name != line.name || value != line.value {
-            return None;
-        }
-        self.is_used = true;
-        Some(self.clean)
+    fn is(&self, line: &Line<'_>) -> bool {
+        self.lens == line.lens && self.text == line.text && !line.text.is_empty()
     }
 }
 
@@ -180,12 +218,16 @@ mod tests {
     use super::*;
 
     fn known(lines: &mut Lines, name: &str, value: &str) -> bool {
-        let line = Line::new(name.as_bytes(), value.as_bytes());
-        let found = lines.find(&line);
-        if found.is_none() {
-            lines.note(&line, Clean::default());
+        let text = [name, value].concat();
+        let lens = [name, value].map(|part| u16::try_from(part.len()).unwrap());
+        let line = Line::new(text.as_bytes(), lens);
+        match lines.find(&line) {
+            Found::Clean(_) => true,
+            Found::Unknown(hash) => {
+                lines.note(&line, hash, Clean::default());
+                false
+            }
         }
-        found.is_some()
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod head;
 mod json;
 mod known;
 mod lines;
+mod media;
 mod members;
 mod multipart;
 mod names;
@@ -275,11 +276,10 @@ impl Redactor {
         found.clear();
         let target = request.head.target();
         let mut effort = Effort::for_len(target.len());
-        query::scan_url(target, rules.search.tools(), &mut effort, found);
         if request.head.method() == b"CONNECT" {
             query::scan_host(target, found);
         }
-        rules.search.tokens(target, room, &mut effort, found);
+        rules.search.target(target, room, &mut effort, found);
         if effort.is_spent() {
             found.clear();
             let query = memchr::memchr(b'?', target).map_or(0, |mark| mark + 1);
@@ -347,7 +347,10 @@ impl Redactor {
         let rules = &self.rules;
         let mut content = match self.bodies {
             Bodies::Omitted if body.size > 0 => Content::of_omitted(body, Omitted::Overload),
-            _ => body::open(&rules.bodies, known, enveloped.is_some(), body),
+            _ => {
+                let types = &mut self.scratch.room.media;
+                body::open(&rules.bodies, known, enveloped.is_some(), types, body)
+            }
         };
         if let Some(why) = content.omitted {
             self.counts.omit(why);

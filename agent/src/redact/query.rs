@@ -61,6 +61,11 @@ pub(super) fn scan_url(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits
     }
 }
 
+/// [`scan_url`] may find something in a text in which the first pass found what `traces` has.
+pub(super) fn may_find(text: &[u8], traces: &Traces, names: &Names) -> bool {
+    text.iter().any(|byte| matches!(byte, b'@' | b'%')) || pairs::may_find(text, traces, names)
+}
+
 /// Slashes and backslashes that stand in a row: browsers take one for the other (WHATWG URL §4.4).
 fn slashes(text: &[u8], from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();

@@ -7,7 +7,7 @@ use super::edit::Edits;
 use super::effort::Effort;
 use super::fields::{Known, KnownFields, Look, Table};
 use super::head::HeadEdits;
-use super::lines::{Clean, Line, Lines};
+use super::lines::{Clean, Found, Line, Lines};
 use super::names::Names;
 use super::sieve::Sieve;
 use super::{Config, Mode, RedactError, Rule};
@@ -60,31 +60,37 @@ impl Rules {
     pub(super) fn look(&self, fields: &mut Fields, scratch: &mut Scratch) -> KnownFields {
         let mut known = KnownFields::over(fields.buffer());
         let (inspects, mut kept) = (self.mode != Mode::Off, 0);
-        fields.retain(|name, value, place| {
-            let line = Line::new(name, value);
-            if inspects && let Some(clean) = scratch.lines.find(&line) {
-                kept += 1;
-                if let Some(is) = clean.known {
-                    known.note(is, place);
+        fields.retain(|field| {
+            let line = Line::new(field.line(), field.lens());
+            let hash = match inspects.then(|| scratch.lines.find(&line)) {
+                Some(Found::Clean(clean)) => {
+                    kept += 1;
+                    if let Some(is) = clean.known {
+                        known.note(is, field.value);
+                    }
+                    return true;
                 }
-                return true;
-            }
-            let (look, is) = self.field((name, value), scratch);
+                Some(Found::Unknown(hash)) => Some(hash),
+                None => None,
+            };
+            let (look, is) = self.field(field.parts(), scratch);
             let found = scratch.found.as_slice();
             // Nobody reads a value as it came in which a secret was found by its form.
             let is_hidden = look.searches() && !found.is_empty() && self.mode == Mode::On;
             if let Some(is) = is
                 && !is_hidden
             {
-                known.note(is, place);
+                known.note(is, field.value);
             }
             if look == Look::Drop {
                 return false;
             }
             let edits = found.iter().map(|edit| (kept, edit.clone()));
             scratch.head.fields.extend(edits);
-            if inspects && found.is_empty() {
-                scratch.lines.note(&line, Clean { known: is });
+            if let Some(hash) = hash
+                && found.is_empty()
+            {
+                scratch.lines.note(&line, hash, Clean { known: is });
             }
             kept += 1;
             true

@@ -12,7 +12,8 @@ use crate::redact::edit::{Coding, Edit, Edits};
 use crate::redact::effort::Effort;
 use crate::redact::escape::percent;
 use crate::redact::members::Members;
-use crate::redact::names::{decode, short};
+use crate::redact::names::{Names, decode, is_member, short};
+use crate::redact::sieve::Traces;
 
 /// Longest name in raw bytes; see [`crate::redact::names`].
 const NAME: usize = 512;
@@ -93,6 +94,53 @@ pub(super) fn scan(
     for range in pairs.members.secrets() {
         edits.push(text, encoded(range, rule));
     }
+}
+
+/// [`scan`] may find something in a text without `%`, in which the first pass found what `traces`
+/// has. Every name of a secret that is letters and digits alone has a stem; others are judged.
+pub(super) fn may_find(text: &[u8], traces: &Traces, names: &Names) -> bool {
+    !traces.stems.is_empty()
+        || traces.is_escaped
+        || memchr_iter(b'=', text).any(|at| {
+            let name = name_before(text, at, false);
+            is_odd_name(name, names) || begins_scheme(text.get(at + 1..).unwrap_or_default())
+        })
+}
+
+/// A name without stems means something all the same: by its place, or because its words are
+/// divided where no word ends.
+fn is_odd_name(name: &[u8], names: &Names) -> bool {
+    if !name.iter().all(u8::is_ascii_alphanumeric) {
+        return short::<16>(name).is_some_and(|(name, len)| may_be_odd(name.get(..len)))
+            || names.matches(name, Coding::Plain);
+    }
+    let mut lower = [0; 16];
+    let Some(place) = lower.get_mut(..name.len()) else {
+        return false;
+    };
+    place.copy_from_slice(name);
+    place.make_ascii_lowercase();
+    may_be_odd(Some(&*place))
+}
+
+/// Letters and digits in lower case are [`AMBIGUOUS`], [`OAUTH`], or a member's name.
+fn may_be_odd(name: Option<&[u8]>) -> bool {
+    let Some(name) = name else { return true };
+    let is_known = match name {
+        [b'c' | b'h' | b'k' | b'm' | b's' | b't' | b'w' | b'n', ..] => {
+            AMBIGUOUS.iter().any(|(known, _)| *known == name) || OAUTH.contains(&name)
+        }
+        _ => false,
+    };
+    is_known || is_member(name)
+}
+
+/// The value begins with the name of a scheme that has no stem in it, maybe.
+fn begins_scheme(value: &[u8]) -> bool {
+    let [first, second, ..] = value else {
+        return false;
+    };
+    matches!(&[first | 0x20, second | 0x20], b"ba" | b"dp" | b"ne")
 }
 
 /// A look at the pairs of a text.
