@@ -39,7 +39,17 @@ pub(super) fn decode_json(raw: &[u8]) -> Vec<u8> {
 }
 
 /// Longest percent escape that is read: a sign that was escaped seven times.
-const ESCAPE: usize = 3 + 2 * 7;
+const ESCAPE: usize = 6 + 2 * 7;
+
+/// What stands behind the sign of a percent escape, and how long that is: two digits, or `u` and
+/// four, as JavaScript's `escape` writes and servers of Microsoft read (`%u0070`).
+pub(super) fn unit(digits: &[u8]) -> Option<(u8, usize)> {
+    match *digits {
+        [b'u' | b'U', b'0', b'0', high, low, ..] => Some((hex_pair(high, low)?, 5)),
+        [high, low, ..] => Some((hex_pair(high, low)?, 2)),
+        _ => None,
+    }
+}
 
 /// What the percent escape at `at` stands for, and its length; a percent sign that was escaped
 /// itself is one.
@@ -48,15 +58,12 @@ pub(super) fn percent(text: &[u8], at: usize) -> Option<(u8, usize)> {
     let rest = rest.get(..ESCAPE).unwrap_or(rest).strip_prefix(b"%")?;
     let mut digits = rest;
     while let [b'2', b'5', deeper @ ..] = digits
-        && let [high, low, ..] = *deeper
-        && hex_pair(high, low).is_some()
+        && unit(deeper).is_some()
     {
         digits = deeper;
     }
-    let [high, low, ..] = *digits else {
-        return None;
-    };
-    Some((hex_pair(high, low)?, rest.len() - digits.len() + 3))
+    let (meant, len) = unit(digits)?;
+    Some((meant, rest.len() - digits.len() + 1 + len))
 }
 
 /// What a character of full width (U+FF01 to U+FF5E) is in ASCII.

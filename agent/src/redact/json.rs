@@ -25,6 +25,7 @@ use quote::slashes_before;
 pub(super) use quote::{single, string_at};
 use space::{before_space, skip_space};
 use value::Value;
+pub(super) use variables::scan as scan_variables;
 
 /// Longest key in raw bytes. `pass` spelt in escapes takes 24; real keys are below 64.
 const KEY: usize = 512;

@@ -9,10 +9,10 @@
 //! `secretName`. So may what stands before `token`: `next_page_token`, `max_tokens`.
 
 mod across;
+mod decoding;
+mod frequent;
 mod labels;
 mod name;
-
-use std::borrow::Cow;
 
 use aho_corasick::Anchored;
 use aho_corasick::automaton::{Automaton, StateID};
@@ -21,10 +21,12 @@ use aho_corasick::dfa::DFA;
 use super::RedactError;
 use super::defaults::NAMES;
 use super::edit::Coding;
-use super::escape::{decode_json, wide};
-use super::words::{EXCEPTIONS, HARMLESS_AFTER, HARMLESS_BEFORE, HARMLESS_PASSES, VALUE_WORDS};
-use crate::http::percent::hex_pair;
+use super::words::{
+    EXCEPTIONS, FLAGS, HARMLESS_AFTER, HARMLESS_BEFORE, HARMLESS_PASSES, VALUE_WORDS,
+};
 use across::Across;
+pub(super) use decoding::{decode, short};
+use frequent::Frequent;
 pub(super) use labels::{is_label, is_member, is_value};
 use name::{LONGEST, Name};
 
@@ -75,6 +77,7 @@ pub(super) struct Names {
     start: StateID,
     terms: Vec<Term>,
     across: Across,
+    frequent: Frequent,
 }
 
 impl Names {
@@ -109,14 +112,18 @@ impl Names {
         // mistake.
         let names = |error: &dyn std::fmt::Display| RedactError::Names(error.to_string());
         let search = DFA::new(terms.iter().map(|term| &*term.text)).map_err(|e| names(&e))?;
-        Ok(Self {
+        let mut all = Self {
             start: search
                 .start_state(Anchored::No)
                 .map_err(|error| names(&error))?,
             search,
             across: Across::new(terms.iter().map(|term| term.text.as_bytes())),
             terms,
-        })
+            frequent: Frequent::default(),
+        };
+        let texts = all.terms.iter().map(|term| &*term.text);
+        all.frequent = Frequent::new(texts, |name| all.judged(name));
+        Ok(all)
     }
 
     /// Every pattern is a default one.
@@ -131,7 +138,14 @@ impl Names {
 
     /// What the name, encoded as `coding` says, means.
     pub(super) fn of(&self, raw: &[u8], coding: Coding) -> Sensitivity {
-        let name = decode(raw, coding);
+        match self.frequent.of(raw) {
+            Some(known) => known,
+            None => self.judged(&decode(raw, coding)),
+        }
+    }
+
+    /// What a name without escapes means.
+    fn judged(&self, name: &[u8]) -> Sensitivity {
         // Most names have no term in them, and nothing else of them matters.
         let mut state = self.start;
         let has_term = name.iter().any(|&byte| {
@@ -141,7 +155,7 @@ impl Names {
             })
         });
         match has_term {
-            true => windows(&name)
+            true => windows(name)
                 .map(|part| self.judge(&Name::new(part)))
                 .max()
                 .unwrap_or_default(),
@@ -217,9 +231,12 @@ impl Term {
     }
 
     /// What stands before it says that it is something else: the words of paging, of language
-    /// models, of parsers.
+    /// models, of parsers, of switches (`show_password`).
     fn is_harmless_before(&self, name: &Name, word_start: usize, start: usize) -> bool {
-        if !matches!(&*self.text, "token" | "tokens" | "pass") {
+        const KNOWN: [&str; 7] = [
+            "token", "tokens", "pass", "password", "passcode", "pwd", "secret",
+        ];
+        if !KNOWN.contains(&&*self.text) {
             return false;
         }
         let before = match word_start < start {
@@ -229,6 +246,8 @@ impl Term {
         };
         match &*self.text {
             "pass" => HARMLESS_PASSES.contains(before),
+            "password" | "passcode" | "pwd" => FLAGS.contains(before),
+            "secret" => before == "top" || FLAGS.contains(before),
             _ => HARMLESS_BEFORE.contains(before),
         }
     }
@@ -281,97 +300,6 @@ fn windows(name: &[u8]) -> impl Iterator<Item = &[u8]> {
     let last = name.len().saturating_sub(LONGEST);
     let starts = (0..last).step_by(LONGEST / 2 + 1).chain([last]);
     starts.filter_map(|start| name.get(start..name.len().min(start + LONGEST)))
-}
-
-/// Times that a name is decoded: URLs in URLs.
-const DECODED: usize = 3;
-
-pub(super) fn decode(raw: &[u8], coding: Coding) -> Cow<'_, [u8]> {
-    let mut text = Cow::Borrowed(raw);
-    match coding {
-        Coding::Percent if memchr::memchr(b'%', raw).is_some() => {
-            text = Cow::Owned(decode_again(raw));
-        }
-        Coding::Json if memchr::memchr(b'\\', raw).is_some() => {
-            text = Cow::Owned(decode_json(raw));
-        }
-        Coding::Percent | Coding::Json | Coding::Plain => {}
-    }
-    match memchr::memchr(WIDE, &text) {
-        Some(_) => Cow::Owned(narrowed(&text)),
-        None => text,
-    }
-}
-
-/// A name without percent escapes, as often as they were escaped; in one copy.
-fn decode_again(raw: &[u8]) -> Vec<u8> {
-    let mut text = raw.to_vec();
-    for _ in 0..DECODED {
-        let (mut from, mut to) = (0, 0);
-        while let Some(&byte) = text.get(from) {
-            let escape = match text.get(from..from + 3) {
-                Some([b'%', high, low]) => hex_pair(*high, *low),
-                _ => None,
-            };
-            from += if escape.is_some() { 3 } else { 1 };
-            let meant = escape.unwrap_or(if byte == b'+' { b' ' } else { byte });
-            // It is not after `from`.
-            if let Some(place) = text.get_mut(to) {
-                *place = meant;
-            }
-            to += 1;
-        }
-        let is_done = to == text.len();
-        text.truncate(to);
-        if is_done {
-            break;
-        }
-    }
-    text
-}
-
-/// The first byte of a letter of full width in UTF-8.
-const WIDE: u8 = 0xef;
-
-/// A name with its letters of full width as those of ASCII.
-fn narrowed(name: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(name.len());
-    let mut rest = name;
-    while let Some((&first, tail)) = rest.split_first() {
-        match rest.get(..3).and_then(wide) {
-            Some(letter) => {
-                out.push(letter);
-                rest = rest.get(3..).unwrap_or_default();
-            }
-            None => {
-                out.push(first);
-                rest = tail;
-            }
-        }
-    }
-    out
-}
-
-/// A name of at most `N` letters and digits, percent-decoded and folded; nothing when there are
-/// more.
-pub(super) fn short<const N: usize>(raw: &[u8]) -> Option<([u8; N], usize)> {
-    let (mut name, mut len) = ([0; N], 0);
-    let mut rest = raw;
-    while let Some((&first, tail)) = rest.split_first() {
-        rest = tail;
-        let byte = match (first, tail) {
-            (b'%', [high, low, after @ ..]) => {
-                rest = after;
-                hex_pair(*high, *low)?
-            }
-            _ => first,
-        };
-        if let Some(fold) = folded(byte) {
-            *name.get_mut(len)? = fold;
-            len += 1;
-        }
-    }
-    Some((name, len))
 }
 
 fn folded(byte: u8) -> Option<u8> {
@@ -580,6 +508,13 @@ mod tests {
             "secretary",
             "secretariat",
             "password_policy",
+            "show_password",
+            "showPassword",
+            "forgot_password",
+            "has-password",
+            "top_secret_level",
+            "top_secret",
+            "secret_santa",
             "passwordPolicy",
             "passwords_enabled",
             "passwordsEnabled",

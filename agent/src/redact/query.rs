@@ -178,6 +178,24 @@ pub(super) fn scan_encoded(
     }
 }
 
+/// Looks for the values of GraphQL's variables that stand in another parameter than their names:
+/// `query=mutation($p:String){login(password:$p)}&variables={"p":"x"}`.
+fn scan_variables(text: &[u8], tools: Tools<'_>, effort: &mut Effort, edits: &mut Edits) {
+    if !effort.spend(64 + 4 * text.len()) {
+        return;
+    }
+    let range = 0..text.len();
+    let copy = Decoded::of(text, range, [b'%', b'+'], |text, at| match text.get(at) {
+        Some(b'+') => Some((b' ', 1)),
+        _ => escape_once(text, at),
+    });
+    let (mut traces, mut found) = (Traces::default(), Edits::default());
+    let Tools { names, sieve } = tools;
+    sieve.look(&copy.text, names, effort, &mut traces);
+    json::scan_variables(&copy.text, &traces, effort, &mut found);
+    copy.restore(&mut found, Coding::Percent, edits);
+}
+
 /// As [`scan_encoded`], with what `escape` says of an escape and its length.
 fn scan_decoded(
     text: &[u8],
@@ -232,6 +250,8 @@ mod tests {
         check(scan_url, "/a?x=1&token=abc&y=2", "/a?x=1&token=*&y=2");
         check(scan_url, "/a?token=abc", "/a?token=*");
         check(scan_url, "/a?pass%77ord=a=b?c#d", "/a?pass%77ord=*");
+        check(scan_url, "/a?%u0070assword=x&b=c", "/a?%u0070assword=*&b=c");
+        check(scan_url, "/a?pass%25u0077ord=x", "/a?pass%25u0077ord=*");
         check(scan_url, "/a;jsessionid=1F?x=1", "/a;jsessionid=*");
         check(
             scan_url,
@@ -302,6 +322,21 @@ mod tests {
             "/orders?state=shipped&code=404",
             "/orders?state=shipped&code=404",
         );
+        check(scan_url, "/verify?code=123456", "/verify?code=*");
+        check(scan_url, "/cb?code=abcdef&state=xyz", "/cb?code=*&state=*");
+        check(
+            scan_url,
+            "/pay?sign=0123456789abcdef0123456789abcdef",
+            "/pay?sign=*",
+        );
+        for plain in [
+            "/buy?code=SUMMER2026",
+            "/e?code=ERR_TIMEOUT",
+            "/x?hash=consistent-hashing-of-keys",
+            "/x?sign=true&key=a_long_name_of_a_column",
+        ] {
+            check(scan_url, plain, plain);
+        }
         check(
             scan_url,
             "/maps?key=AIzaSyA1234567890abcdef&v=3",
@@ -380,6 +415,22 @@ mod tests {
         ] {
             check(scan_form, plain, plain);
         }
+    }
+
+    #[test]
+    fn variables_of_another_parameter() {
+        check(
+            scan_url,
+            "/graphql?query=mutation($p:String!){login(password:$p){id}}&variables={%22p%22:%22S%22,%22a%22:%22b%22}",
+            "/graphql?query=mutation($p:String!){login(password:$p){id}}&variables={%22p%22:%22*%22,%22a%22:%22b%22}",
+        );
+        check(
+            scan_form,
+            "variables=%7B%22p%22%3A%22S%22%7D&query=mutation%28%24p%3AString%21%29%7Blogin%28password%3A%24p%29%7Bid%7D%7D",
+            "variables=%7B%22p%22%3A%22*%22%7D&query=mutation%28%24p%3AString%21%29%7Blogin%28password%3A%24p%29%7Bid%7D%7D",
+        );
+        let plain = "/g?query={a(id:$p)}&variables={%22p%22:%22x%22}";
+        check(scan_url, plain, plain);
     }
 
     #[test]

@@ -308,6 +308,7 @@ fn ident(
             break;
         }
         let word = start_of_name(text, start - 1, done);
+        let word = word + usize::from(is_end_of_escape(text, word));
         let before = text.get(word..start - 1).unwrap_or_default();
         // Every term has a stem: one that ends before this name would have been seen there.
         if before.is_empty() || !names.may_span(before, text.get(start..end).unwrap_or_default()) {

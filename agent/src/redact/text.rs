@@ -4,6 +4,7 @@
 //!
 //! Every name is looked at once, and what follows it: the scanner only moves forward.
 
+mod cell;
 mod code;
 mod cursor;
 mod declared;
@@ -111,6 +112,11 @@ impl<'a> Scan<'a, '_> {
         if self.byte_before(start) == Some(b'<') || self.is_prefixed(start) {
             return self.element(end);
         }
+        if self.byte_before(start) == Some(b'>')
+            && let Some(end) = self.cell(ident)
+        {
+            return end;
+        }
         let quoted = self.after_quote(end);
         let at = quoted.unwrap_or(end);
         let before = self.skip_space(at);
@@ -119,6 +125,9 @@ impl<'a> Scan<'a, '_> {
                 return end;
             }
             if let Some(end) = self.beside(start, before) {
+                return end;
+            }
+            if let Some(end) = self.cell(ident) {
                 return end;
             }
             return self.argument(ident, at);
@@ -146,6 +155,12 @@ impl<'a> Scan<'a, '_> {
             // Comparisons.
             [b'=', b'=', ..] => None,
             [b'=', b'>', ..] | [b':', b'=', ..] => Some((Sign::Equals, at + 2)),
+            [b'-', b'>', b' ', rest @ ..] if self.byte_before(at) == Some(b' ') => {
+                // Not what a function makes of it.
+                let line = rest.split(|b| matches!(b, b'\n' | b'\r' | b'"')).next();
+                let is_code = line.unwrap_or_default().iter().any(|b| b"(){}".contains(b));
+                (!is_code).then_some((Sign::Equals, at + 2))
+            }
             [b'=', ..] => Some((Sign::Equals, at + 1)),
             [b':', ..] => Some((Sign::Colon, at + 1)),
             _ => None,
@@ -427,6 +442,44 @@ mod tests {
             Shape::Quoted,
             r#"{"xml":"<a><b>c</b><wsse:Password Type='t'>S</wsse:Password><token>T"}"#,
             r##"{"xml":"<a><b>c</b><wsse:Password Type='t'>#</wsse:Password><token>#"}"##,
+        );
+    }
+
+    #[test]
+    fn names_and_values_without_a_sign() {
+        for shape in [Shape::Lines, Shape::Quoted] {
+            check(shape, "a b\npassword -> S\nc", "a b\npassword -> #\nc");
+            check(
+                shape,
+                "user ann, password -> S T",
+                "user ann, password -> # T",
+            );
+            check(shape, "{ \"password\" \"S\" }", "{ \"password\" \"#\" }");
+            check(
+                shape,
+                "password -> encode(password)",
+                "password -> encode(password)",
+            );
+        }
+        check(
+            Shape::Lines,
+            "User\tann\nPassword\tS T\n",
+            "User\tann\nPassword\t#\n",
+        );
+        check(
+            Shape::Lines,
+            "password\temail\nS\tb\n",
+            "password\temail\nS\tb\n",
+        );
+        check(
+            Shape::Quoted,
+            r#"{"t":"User\tann\nAccess token\tS\nx\ty"}"#,
+            r##"{"t":"User\tann\nAccess token\t#\nx\ty"}"##,
+        );
+        check(
+            Shape::Quoted,
+            r#"{"h":"<tr><td>Password:<\/td> <td class=\"v\">S<\/td><\/tr>"}"#,
+            r##"{"h":"<tr><td>Password:<\/td> <td class=\"v\">#<\/td><\/tr>"}"##,
         );
     }
 

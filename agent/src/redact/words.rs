@@ -108,7 +108,7 @@ pub(super) static VALUE_WORDS: Words<67> = Words::new([
 ]);
 
 /// Last words of a name that say something of a secret and not the secret itself.
-pub(super) static HARMLESS_AFTER: Words<87> = Words::new([
+pub(super) static HARMLESS_AFTER: Words<90> = Words::new([
     "age",
     "alg",
     "algo",
@@ -153,6 +153,8 @@ pub(super) static HARMLESS_AFTER: Words<87> = Words::new([
     "label",
     "len",
     "length",
+    "level",
+    "levels",
     "lifetime",
     "limit",
     "limits",
@@ -186,6 +188,7 @@ pub(super) static HARMLESS_AFTER: Words<87> = Words::new([
     "rotation",
     "rule",
     "rules",
+    "santa",
     "score",
     "size",
     "status",
@@ -269,6 +272,19 @@ pub(super) static HARMLESS_BEFORE: Words<62> = Words::new([
 pub(super) static HARMLESS_PASSES: Words<15> = Words::new([
     "all", "band", "boarding", "day", "first", "hall", "high", "lift", "low", "multi", "render",
     "season", "second", "single", "test",
+]);
+
+/// What stands before `password` in the names of switches, links and messages.
+pub(super) static FLAGS: Words<9> = Words::new([
+    "display",
+    "forgot",
+    "forgotten",
+    "has",
+    "hide",
+    "is",
+    "lost",
+    "show",
+    "toggle",
 ]);
 
 /// Words that have a term in them and mean something else.

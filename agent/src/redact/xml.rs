@@ -7,6 +7,7 @@
 //! and reads HTML alike. Prefixes of namespaces are not looked at. An element that does not end
 //! hides all that follows.
 
+mod cell;
 mod level;
 mod reference;
 mod tag;
@@ -22,6 +23,7 @@ use super::effort::Effort;
 use super::names::{Names, is_label, is_value};
 use super::sieve::{Ident, Traces};
 use super::text::{self, Shape};
+use cell::Cells;
 use level::Levels;
 pub(super) use reference::has_letters;
 use tag::{attribute, local, name_at};
@@ -58,6 +60,7 @@ pub(super) fn scan(
         label: None,
         value: None,
         levels: Levels::new(),
+        cells: Cells::default(),
     };
     let mut begin = 0;
     let mut at = 0;
@@ -101,6 +104,7 @@ struct Scan<'a, 'e> {
     /// An element is open that has the value of a name after it.
     value: Option<Value<'a>>,
     levels: Levels<'a>,
+    cells: Cells,
 }
 
 /// An element of a value whose name is not known yet.
@@ -201,6 +205,7 @@ impl<'a> Scan<'a, '_> {
             }
             self.hidden = None;
         }
+        self.closes_cell(at);
         let looked = self.levels.close(name);
         self.effort.spend(looked / 4);
         if let Some(start) = self.label.take() {
@@ -242,8 +247,10 @@ impl<'a> Scan<'a, '_> {
         let is_value = is_value(local);
         let has_label = is_value && self.levels.has_label();
         let follows = is_value && self.levels.takes_label();
+        let is_secret_cell = self.opens_cell(local, at, tag.end);
         self.levels.open(tag.name);
         if follows
+            || is_secret_cell
             || tag.is_named && !tag.has_value
             || self.is_secret(at..at + 1 + tag.name.len(), local)
         {
@@ -404,6 +411,30 @@ mod tests {
             "<dict><key>token</key><string>x</string><key>a</key><string>b</string></dict>",
             "<dict><key>token</key><string>#</string><key>a</key><string>b</string></dict>",
         );
+    }
+
+    #[test]
+    fn cells() {
+        check(
+            "<table><tr><td>User</td><td>ann</td></tr><tr><td><b>Password:</b></td>\n<td>S</td></tr></table>",
+            "<table><tr><td>User</td><td>ann</td></tr><tr><td><b>Password:</b></td>\n<td>#</td></tr></table>",
+        );
+        check(
+            "<TABLE><TR><TH>User<TH>API key</TR><TR><TD>ann</TD><TD>S</TD></TR><TR><TD>b</TD><TD>T</TD></TR></TABLE>",
+            "<TABLE><TR><TH>User<TH>API key</TR><TR><TD>ann</TD><TD>#</TD></TR><TR><TD>b</TD><TD>#</TD></TR></TABLE>",
+        );
+        check(
+            "<dl><dt>User</dt><dd>ann</dd><dt>Access token</dt><dd><code>S</code></dd><dt>a</dt><dd>b</dd></dl>",
+            "<dl><dt>User</dt><dd>ann</dd><dt>Access token</dt><dd><code>#</code></dd><dt>a</dt><dd>b</dd></dl>",
+        );
+        for text in [
+            "<table><tr><th>Keyboard</th><td>x</td></tr></table>",
+            "<table><tr><td>Type your password to go on</td><td>x</td></tr></table>",
+            "<table><tr><td>Password</td></tr><tr><td>x</td></tr></table>",
+            "<table><tr><th>Password</th></tr></table><table><tr><td>x</td></tr></table>",
+        ] {
+            check(text, text);
+        }
     }
 
     #[test]

@@ -51,6 +51,15 @@ fn second_of_pair(text: &[u8], ident: &Ident, effort: &mut Effort) -> Option<Ran
     let value = string(text, quote + 1, depth);
     let end = skip_space(text, value.end + slashes + 1);
     if !is_pair && !is_option {
+        // A list that is the value of a key is one of names, perhaps: `"required": [`.
+        let stands_alone = match outer.and_then(|outer| text.get(outer)) {
+            None => true,
+            Some(before) => matches!(before, b']' | b'}' | b'('),
+        };
+        let is_whole = text.get(list) == Some(&b'[') && text.get(end) == Some(&b']');
+        if is_whole && stands_alone && is_drawn(text.get(value.clone())?) {
+            return Some(value);
+        }
         let name = text.get(ident.range.clone())?;
         let is_item = matches!(text.get(end), Some(b',' | b']') | None);
         let least = match is_item {
@@ -66,6 +75,18 @@ fn second_of_pair(text: &[u8], ident: &Ident, effort: &mut Effort) -> Option<Ran
     }
     // Cut, it may still be one.
     matches!(text.get(end), Some(b']') | None).then_some(value)
+}
+
+/// Beside the name of a secret, alone in a list with it, this is its value and no other name:
+/// `["password", "hunter2"]` and not `["username", "password"]`.
+fn is_drawn(value: &[u8]) -> bool {
+    const LEAST: usize = 6;
+    let has = |test: fn(&u8) -> bool| value.iter().any(test);
+    let is_sign =
+        |b: &u8| b.is_ascii_graphic() && !b.is_ascii_alphanumeric() && !b"_-.:".contains(b);
+    value.len() >= LEAST
+        && !has(|b| *b == b' ')
+        && (has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) || has(is_sign))
 }
 
 /// In a list of names and values in turns, as of raw headers, this is a value and no name that

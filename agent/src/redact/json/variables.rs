@@ -19,7 +19,7 @@ const MOST: usize = 4;
 const NAME: usize = 64;
 
 /// Hides the values of variables that are given to arguments with the names of secrets.
-pub(super) fn scan(text: &[u8], traces: &Traces, effort: &mut Effort, edits: &mut Edits) {
+pub(in super::super) fn scan(text: &[u8], traces: &Traces, effort: &mut Effort, edits: &mut Edits) {
     let mut found: [&[u8]; MOST] = [b""; MOST];
     let mut len = 0;
     for ident in &traces.idents {

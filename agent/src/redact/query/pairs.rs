@@ -5,7 +5,7 @@ use std::ops::Range;
 use memchr::{memchr, memchr_iter, memchr2_iter, memchr3, memmem};
 
 use super::authority::scan_encoded_authority;
-use super::{Tools, scan_encoded};
+use super::{Tools, scan_encoded, scan_variables};
 use crate::redact::counts::Rule;
 use crate::redact::credentials;
 use crate::redact::edit::{Coding, Edit, Edits};
@@ -23,8 +23,9 @@ const PAIR: usize = 32;
 const COPY: usize = 32;
 
 /// Names that are a secret's only where they stand in a query or a form, and then only when the
-/// value is as long as the secret is at least: `code=` of an OAuth redirect or a text message and
-/// not `code=404`, Google's `key=` and not `key=color`.
+/// value is as long as the secret is at least, and no word: `code=` of an OAuth redirect or a text
+/// message and not `code=404` or `code=SUMMER2026`, Google's `key=` and not `key=color`. Between
+/// other parameters of OAuth `code` is one whatever its value is.
 const AMBIGUOUS: [(&[u8], usize); 9] = [
     (b"code", 6),
     (b"hash", 16),
@@ -51,6 +52,16 @@ const OAUTH_SIGNS: [&[u8]; 5] = [
     b"response_type=",
     b"id_token=",
     b"access_token=",
+];
+
+/// What stands beside the `code` of OAuth.
+const CODE_SIGNS: [&[u8]; 6] = [
+    b"state=",
+    b"scope=",
+    b"client_id=",
+    b"redirect_uri=",
+    b"grant_type=",
+    b"session_state=",
 ];
 
 /// Finds the values of secrets in pairs.
@@ -93,6 +104,9 @@ pub(super) fn scan(
     }
     for range in pairs.members.secrets() {
         edits.push(text, encoded(range, rule));
+    }
+    if has(text, b"variables=") && has(text, b"query=") {
+        scan_variables(text, tools, effort, edits);
     }
 }
 
@@ -194,7 +208,7 @@ impl Pairs<'_> {
                 .note((name, content), range, how, names, effort);
         }
         if names.matches(name, Coding::Plain)
-            || is_secret_here(text, name, &mut self.oauth, content.len())
+            || is_secret_here(text, name, &mut self.oauth, content)
         {
             self.done = end;
             effort.spend(end - value);
@@ -244,22 +258,42 @@ fn holds_text(value: &[u8]) -> bool {
 
 /// See [`AMBIGUOUS`] and [`OAUTH`]. `oauth`: whether the text is one of OAuth's, once somebody
 /// asked.
-fn is_secret_here(text: &[u8], name: &[u8], oauth: &mut Option<bool>, value_len: usize) -> bool {
+fn is_secret_here(text: &[u8], name: &[u8], oauth: &mut Option<bool>, value: &[u8]) -> bool {
     let Some((name, len)) = short::<13>(name) else {
         return false;
     };
     let name = name.get(..len).unwrap_or_default();
     let ambiguous = AMBIGUOUS.iter().find(|(known, _)| *known == name);
-    ambiguous.is_some_and(|(_, least)| value_len >= *least)
+    let is_secret = |(known, least): &(&[u8], usize)| {
+        value.len() >= *least
+            && (!is_word(value)
+                || *known == b"code" && CODE_SIGNS.iter().any(|sign| has(text, sign))
+                || *least == 1)
+    };
+    ambiguous.is_some_and(is_secret)
         || OAUTH.contains(&name) && *oauth.get_or_insert_with(|| speaks_oauth(text))
 }
 
 fn speaks_oauth(text: &[u8]) -> bool {
-    OAUTH_SIGNS
-        .iter()
-        .any(|sign| memmem::find(text, sign).is_some())
+    OAUTH_SIGNS.iter().any(|sign| has(text, sign))
         || memmem::find(text, b"code=")
             .is_some_and(|at| value_end(text, at + 5, false) - (at + 5) >= AMBIGUOUS[0].1)
+}
+
+fn has(text: &[u8], sign: &[u8]) -> bool {
+    memmem::find(text, sign).is_some()
+}
+
+/// A word, or some that are joined, and a number behind them maybe: nothing that a program drew.
+fn is_word(value: &[u8]) -> bool {
+    let is_part = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+');
+    let pairs = || value.iter().zip(value.get(1..).unwrap_or_default());
+    let kinds = pairs().filter(|(one, next)| one.is_ascii_digit() != next.is_ascii_digit());
+    let is_mixed = |(one, next): (&u8, &u8)| one.is_ascii_lowercase() && next.is_ascii_uppercase();
+    value.first().is_some_and(u8::is_ascii_alphabetic)
+        && value.iter().all(is_part)
+        && kinds.count() <= 1
+        && !pairs().any(is_mixed)
 }
 
 fn name_before(text: &[u8], end: usize, nested: bool) -> &[u8] {
