@@ -6,44 +6,41 @@ use super::Sensitivity;
 const LONGEST: usize = size_of::<u128>();
 
 /// Slots of the table: a third of them is taken at most, so that the search for a name ends soon.
-const SLOTS: usize = 1024;
+const SLOTS: usize = 2048;
 
-/// Names of several words, beside those of the default list.
-const NAMES: [&str; 24] = [
-    "accessToken",
-    "access_token",
-    "apiKey",
-    "api_key",
-    "auth_token",
-    "cardNumber",
-    "card_number",
-    "clientSecret",
-    "client_secret",
-    "csrf_token",
-    "db_password",
-    "id_token",
-    "max_tokens",
-    "next_token",
-    "old_password",
-    "new_password",
-    "page_token",
-    "private_key",
-    "refresh_token",
-    "secretKey",
-    "secret_key",
-    "sessionId",
-    "session_id",
-    "token_type",
+/// Names and words of texts that have part of a name in them, beside those of the default list.
+#[rustfmt::skip]
+const NAMES: [&str; 71] = [
+    "accessToken", "access_token", "apiKey", "api_key", "auth_token", "cardNumber", "card_number",
+    "clientSecret", "client_secret", "csrf_token", "db_password", "id_token", "max_tokens",
+    "next_token", "old_password", "new_password", "page_token", "private_key", "refresh_token",
+    "secretKey", "secret_key", "sessionId", "session_id", "token_type",
+    "address", "assigned", "author", "authors", "authorized", "basic", "besides", "card", "cards",
+    "code", "codes", "compass", "connect", "connected", "connection", "consider",
+    "description", "design", "designed", "encoded", "encoding", "inside", "key", "keyboard",
+    "keys", "keyword", "keywords", "monkey", "opinion", "outside", "passed", "passenger",
+    "passing", "phrase", "president", "session", "shipping", "shopping", "side", "sign", "signal",
+    "significant", "signed", "signup", "typing", "verified", "verify",
 ];
 
 /// What names mean, by their bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Frequent(Box<[(u128, Sensitivity); SLOTS]>);
+pub(super) struct Frequent {
+    slots: Box<[(u128, Sensitivity); SLOTS]>,
+    /// By first letter: bit `n` for a name of `n` bytes. Most names that are looked up are none.
+    lens: [u32; LETTERS],
+}
+
+/// Letters, by their lower five bits.
+const LETTERS: usize = 32;
 
 impl Default for Frequent {
     /// Without any name.
     fn default() -> Self {
-        Self(Box::new([(0, Sensitivity::Plain); SLOTS]))
+        Self {
+            slots: Box::new([(0, Sensitivity::Plain); SLOTS]),
+            lens: [0; LETTERS],
+        }
     }
 }
 
@@ -67,29 +64,33 @@ impl Frequent {
     fn add(&mut self, name: &[u8], sensitivity: Sensitivity) {
         /// More are not kept, so that some slots are free.
         const MOST: usize = SLOTS / 3;
-        let taken = self.0.iter().filter(|(key, _)| *key != 0).count();
+        let taken = self.slots.iter().filter(|(key, _)| *key != 0).count();
         let Some(key) = key(name).filter(|_| taken < MOST) else {
             return;
         };
         let mut at = slot(key);
-        while let Some((known, _)) = self.0.get(at)
+        while let Some((known, _)) = self.slots.get(at)
             && *known != 0
             && *known != key
         {
             at = (at + 1) % SLOTS;
         }
-        if let Some(place) = self.0.get_mut(at) {
+        if let Some(place) = self.slots.get_mut(at) {
             *place = (key, sensitivity);
+            self.lens[letter(name)] |= 1 << name.len();
         }
     }
 
     /// What a name means; nothing when it is not in the table.
     #[inline]
     pub(super) fn of(&self, name: &[u8]) -> Option<Sensitivity> {
+        if name.len() > LONGEST || self.lens[letter(name)] >> name.len() & 1 == 0 {
+            return None;
+        }
         let key = key(name)?;
         let mut at = slot(key);
         loop {
-            let (known, sensitivity) = *self.0.get(at)?;
+            let (known, sensitivity) = *self.slots.get(at)?;
             if known == key {
                 return Some(sensitivity);
             }
@@ -99,6 +100,11 @@ impl Frequent {
             at = (at + 1) % SLOTS;
         }
     }
+}
+
+#[inline]
+fn letter(name: &[u8]) -> usize {
+    usize::from(name.first().copied().unwrap_or_default()) % LETTERS
 }
 
 /// The bytes of a short name as a number, which is not zero: the last is none.
