@@ -38,6 +38,16 @@ impl Start {
         }
     }
 
+    /// The bytes before this offset, which came at this time.
+    pub(super) fn before(end: Offset, time: Nanos, bytes: Vec<u8>) -> Self {
+        Self {
+            offset: Offset(end.0.saturating_sub(bytes.len() as u64)),
+            bytes,
+            heard: None,
+            time,
+        }
+    }
+
     pub(super) fn new(chunk: &Chunk<'_>) -> Self {
         Self {
             bytes: chunk.bytes.to_vec(),

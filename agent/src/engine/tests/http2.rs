@@ -1435,6 +1435,37 @@ fn what_follows_missing_frames() {
     );
 }
 
+/// A connection that is older than the agent is recognised by its responses while half of a request
+/// has come, cut anywhere and behind other frames: that is not lost.
+#[test]
+fn a_request_that_comes_while_a_connection_is_recognised() {
+    let update = frame(8, 0, 0, &[0, 0, 1, 0]);
+    let large = data(1, 0, &"x".repeat(2000));
+    let controls = [&update[..], &frame(6, 1, 0, &[0; 8]), &frame(4, 1, 0, &[])].concat();
+    let befores = [
+        Vec::new(),
+        update.clone(),
+        controls.clone(),
+        [&controls[..], &controls].concat(),
+        [&large[..], &large, &update].concat(),
+    ];
+    for before in befores {
+        let bytes = [&before[..], &get(3, "/a")].concat();
+        for cut in 1..bytes.len() {
+            let run = mid_stream(
+                &[(CLIENT, get(1, "/"))],
+                &[
+                    (CLIENT, bytes[..cut].to_vec()),
+                    (CLIENT, bytes[cut..].to_vec()),
+                    (SERVER, status(3, END_STREAM, "204")),
+                ],
+            );
+            let expected = ["3: GET /a \"\" -> 204 \"\""];
+            assert_eq!(story(&run), expected, "{} {cut}", before.len());
+        }
+    }
+}
+
 /// What the two ends say, with an exchange on each stream.
 fn talk(streams: usize) -> [Vec<u8>; 2] {
     let mut client = opening().1;

@@ -79,14 +79,21 @@ impl Detect {
                 false => Found::Other(self.kind()),
             };
         };
-        // Those before this chunk were not passed over after all.
-        let held = (bytes.len() as u64).saturating_sub(chunk.bytes.len() as u64);
-        self.passed = self.passed.saturating_sub(held);
+        let other = joiners[direction.opposite() as usize].take();
+        // Those before this chunk were not passed over after all, and some of it may be.
+        let held = bytes.len() + other.as_ref().map_or(0, |start| start.bytes.len());
+        self.passed = (self.passed + chunk.bytes.len() as u64).saturating_sub(held as u64);
         self.hold(direction, Start::ending(chunk, bytes));
-        chunk.advance(chunk.bytes.len());
-        match messages {
-            Messages::Requests => self.http2(direction, origin),
-            Messages::Responses => self.http2(direction.opposite(), origin),
+        if let Some(start) = other {
+            self.hold(direction.opposite(), start);
         }
+        let requests = match messages {
+            Messages::Requests => direction,
+            Messages::Responses => direction.opposite(),
+        };
+        // A response is one to a request that is known.
+        self.held.get_or_insert_default().first = Some(requests);
+        chunk.advance(chunk.bytes.len());
+        self.http2(requests, origin)
     }
 }

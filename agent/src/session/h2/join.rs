@@ -1,14 +1,18 @@
 //! Recognising a connection that is older than the agent.
 
 use super::super::Messages;
-use crate::flow::Offset;
-use crate::http::h2::frame::{self, Event, Headers, Kind, Reader, Search};
+use super::super::held::Start;
+use crate::flow::{Nanos, Offset};
+use crate::http::h2::frame::{self, HEADER_LEN, Header, Headers, Kind, Search};
 use crate::http::h2::stream::Peer;
 use crate::transport::Chunk;
 
 /// Largest frame believed of a connection of which nothing is known. Larger ones may be agreed on,
 /// and nobody does.
 const MAX_SIZE: u32 = 1024 * 1024;
+
+/// Largest frame of a head that is kept until it is whole, as [`frame::Reader`] does.
+const MAX_HEAD: u64 = 256 * 1024;
 
 /// Streams of a connection that was long there.
 const MAX_STREAM: u32 = 1 << 24;
@@ -18,49 +22,148 @@ const MAX_STREAM: u32 = 1 << 24;
 /// has no heads.
 #[derive(Debug, Default)]
 pub(crate) struct Joiner {
-    search: Search,
-    /// Where the last chunk ended.
-    end: Option<Offset>,
-    /// Frames were found, and no header block among them that says more.
-    framed: bool,
+    stage: Stage,
+    /// Where the last chunk ended, and when it came.
+    end: Option<(Offset, Nanos)>,
 }
 
+#[derive(Debug)]
+enum Stage {
+    /// Where frames begin is not known. The flag: it was known before bytes were missing.
+    Searching(Search, bool),
+    /// No head among the frames so far says more.
+    Framed(Frames),
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::Searching(Search::default(), false)
+    }
+}
+
+/// Frames on the way to a head.
+#[derive(Debug, Default)]
+struct Frames {
+    /// From the beginning of one on.
+    held: Vec<u8>,
+    /// Bytes of the one before it that are to come.
+    left: u64,
+}
+
+/// A frame that none of HTTP/2 is.
+struct Broken;
+
 impl Joiner {
-    /// Which messages the direction carries, and its bytes from the first frame on.
+    /// Which messages the direction carries, and its bytes from the first head on that says so.
     pub(crate) fn push(&mut self, chunk: &Chunk<'_>) -> Option<(Messages, Vec<u8>)> {
-        if self.end.replace(chunk.offset + chunk.bytes.len() as u64) != Some(chunk.offset) {
-            self.search.forget();
+        let end = chunk.offset + chunk.bytes.len() as u64;
+        if let Some((before, _)) = self.end.replace((end, chunk.time)) {
+            self.miss(chunk.offset.0.checked_sub(before.0));
         }
-        let found = self.search.push(chunk.bytes, MAX_SIZE, MAX_STREAM)?;
-        self.framed = true;
-        Some((who_sends(&found)?, found))
+        let searched;
+        let (frames, bytes) = match &mut self.stage {
+            Stage::Framed(frames) => (frames, chunk.bytes),
+            Stage::Searching(search, _) => {
+                searched = search.push(chunk.bytes, MAX_SIZE, MAX_STREAM)?;
+                self.stage = Stage::Framed(Frames::default());
+                let Stage::Framed(frames) = &mut self.stage else {
+                    return None;
+                };
+                (frames, &*searched)
+            }
+        };
+        frames.push(bytes).unwrap_or_else(|Broken| {
+            self.stage = Stage::default();
+            None
+        })
+    }
+
+    /// So many bytes are missing; `None`: nobody knows.
+    fn miss(&mut self, len: Option<u64>) {
+        match &mut self.stage {
+            _ if len == Some(0) => {}
+            Stage::Framed(frames) => match len.and_then(|len| frames.left.checked_sub(len)) {
+                Some(left) if frames.held.is_empty() => frames.left = left,
+                _ => self.stage = Stage::Searching(Search::default(), true),
+            },
+            Stage::Searching(search, _) => {
+                search.forget();
+            }
+        }
     }
 
     /// What came is made of frames, or may be and the next one has not come.
     pub(crate) fn is_following(&self) -> bool {
-        self.framed || self.search.is_following()
+        match &self.stage {
+            Stage::Framed(_) => true,
+            Stage::Searching(search, was_framed) => *was_framed || search.is_following(),
+        }
+    }
+
+    /// What is held of a direction when the other one has shown what it is.
+    pub(crate) fn take(&mut self) -> Option<Start> {
+        let (end, time) = self.end?;
+        let bytes = match std::mem::take(&mut self.stage) {
+            Stage::Framed(frames) => frames.held,
+            Stage::Searching(search, _) => search.into_held(),
+        };
+        (!bytes.is_empty()).then(|| Start::before(end, time, bytes))
     }
 
     /// Bytes held.
     pub(crate) const fn memory(&self) -> usize {
-        self.search.memory()
+        match &self.stage {
+            Stage::Framed(frames) => frames.held.capacity(),
+            Stage::Searching(search, _) => search.memory(),
+        }
     }
 }
 
-/// A header block among these frames says which direction it goes.
-fn who_sends(frames: &[u8]) -> Option<Messages> {
-    let mut reader = Reader::new(MAX_SIZE);
-    let mut half = None;
-    reader.push(frames, &mut |event| {
-        if let Event::Frame(header, payload) = event
-            && header.kind == Kind::Headers
-            && half.is_none()
-            && let Ok(headers) = Headers::parse(&header, payload)
+impl Frames {
+    /// Passes over frames up to a head that says who sends it.
+    fn push(&mut self, bytes: &[u8]) -> Result<Option<(Messages, Vec<u8>)>, Broken> {
+        let passed = bytes
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.left -= passed as u64;
+        self.held
+            .extend_from_slice(bytes.get(passed..).unwrap_or_default());
+        let mut at = 0;
+        while let Some(rest) = self.held.get(at..)
+            && let Some(header) = rest.first_chunk::<HEADER_LEN>()
         {
-            half = frame::sender(headers.block, headers.end_headers).map(messages_of);
+            let header = Header::parse(header);
+            header.check(MAX_SIZE).map_err(|_| Broken)?;
+            let len = HEADER_LEN as u64 + u64::from(header.length);
+            let there = usize::try_from(len).ok().and_then(|len| rest.get(..len));
+            let is_head = header.kind == Kind::Headers && len <= MAX_HEAD;
+            match there {
+                Some(frame) => {
+                    let sender = frame.get(HEADER_LEN..).filter(|_| is_head);
+                    if let Some(sender) = sender.and_then(|payload| who_sends(&header, payload)) {
+                        return Ok(Some((sender, self.held.split_off(at))));
+                    }
+                    at += frame.len();
+                }
+                None if is_head => break,
+                None => {
+                    self.left = len - rest.len() as u64;
+                    at = self.held.len();
+                }
+            }
         }
-    });
-    half
+        self.held.drain(..at);
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
+        Ok(None)
+    }
+}
+
+/// A header block says which direction it goes.
+fn who_sends(header: &Header, payload: &[u8]) -> Option<Messages> {
+    let headers = Headers::parse(header, payload).ok()?;
+    frame::sender(headers.block, headers.end_headers).map(messages_of)
 }
 
 const fn messages_of(sender: Peer) -> Messages {
@@ -94,8 +197,8 @@ mod tests {
 
     #[track_caller]
     fn check(bytes: &[u8], expected: Option<Messages>) {
-        let all = expected.map(|messages| (messages, bytes.len()));
-        assert_eq!(joined(bytes, bytes.len().max(1)), all);
+        let found = joined(bytes, bytes.len().max(1));
+        assert_eq!(found.map(|(messages, _)| messages), expected);
     }
 
     fn headers(block: &[u8]) -> Vec<u8> {
@@ -115,10 +218,8 @@ mod tests {
         check(&headers(b"\x48\x03201"), Some(Messages::Responses));
         // After other frames.
         let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
-        check(
-            &[&ping[..], &headers(&[0x82])].concat(),
-            Some(Messages::Requests),
-        );
+        let bytes = [&ping[..], &headers(&[0x82])].concat();
+        assert_eq!(joined(&bytes, 100), Some((Messages::Requests, 10)));
     }
 
     #[test]
@@ -129,8 +230,46 @@ mod tests {
         for size in [1, 5, 9, 50] {
             let (messages, found) = joined(&bytes, size).expect("frames");
             assert_eq!(messages, Messages::Requests);
-            assert!(found >= request.len() + 9, "{size}: {found}");
+            assert!(found >= request.len(), "{size}: {found}");
         }
+    }
+
+    /// Frames without a head, then half of one, or what is missing within one.
+    #[test]
+    fn frames_are_followed_up_to_a_head() {
+        let update = [0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+        let body = [&[0, 0, 200, 0, 0, 0, 0, 0, 5][..], &[b'x'; 200]].concat();
+        let unknown = headers(&[0xbe, 0xbf]);
+        let request = headers(&[0x83, 0xbe, 0x86, 0xbf]);
+        let bytes = [
+            &update[..],
+            &update,
+            &update,
+            &update,
+            &body,
+            &unknown,
+            &request,
+        ]
+        .concat();
+        for size in 1..bytes.len() {
+            let (messages, found) = joined(&bytes, size).expect("a head");
+            assert_eq!(messages, Messages::Requests, "{size}");
+            assert!(found >= request.len(), "{size}: {found}");
+        }
+        let mut joiner = Joiner::default();
+        let mut push = |at: usize, bytes: &[u8]| {
+            let chunk = Chunk {
+                bytes,
+                offset: Offset(at as u64),
+                heard: None,
+                time: 1,
+                boundary: true,
+            };
+            joiner.push(&chunk).map(|(_, found)| found.len())
+        };
+        assert_eq!(push(0, &bytes[..100]), None);
+        assert_eq!(push(200, &bytes[200..270]), None, "a gap in the body");
+        assert_eq!(push(270, &bytes[270..]), Some(request.len()));
     }
 
     #[test]

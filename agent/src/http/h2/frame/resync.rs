@@ -8,7 +8,8 @@ use crate::http::h2::stream::Peer;
 /// bytes look like one is less than one in 2^16 (length, kind, flags and stream must fit), so four
 /// are proof; fewer are where the last one is whole in a segment and ends with it, because a sender
 /// hands whole frames to its socket. So are two of DATA that are the same, length and stream, and a
-/// header block that begins as every head does, with a frame behind it.
+/// header block that begins as every head does, with a frame behind it, or from the beginning of a
+/// segment to the end of a later one.
 const CHAIN: usize = 4;
 
 /// Bytes held back until a chain is long enough. Frames are 16 KiB, if nothing else is agreed on;
@@ -127,6 +128,12 @@ impl Search {
         self.take_passed() + held.len() as u64
     }
 
+    /// What is held: a frame may begin in it.
+    #[must_use]
+    pub fn into_held(self) -> Vec<u8> {
+        self.held
+    }
+
     /// Bytes that no frame begins in, since the last call.
     pub const fn take_passed(&mut self) -> u64 {
         std::mem::replace(&mut self.passed, 0)
@@ -194,7 +201,8 @@ impl Chain {
         /// A shorter payload may be what is guessed at: frames in a row with the same bytes.
         const LARGE: u32 = 1024;
         while self.count < CHAIN {
-            let is_last = self.next == held.len() && self.last.is_some_and(|last| last >= start);
+            let is_whole = |last| last >= start || self.enough == 1 && is_head(held, last);
+            let is_last = self.next == held.len() && self.last.is_some_and(is_whole);
             if is_last && self.count >= self.enough {
                 return Judged::Proven;
             }
@@ -215,7 +223,9 @@ impl Chain {
             self.last = Some(self.next);
             let length = usize::try_from(header.length).unwrap_or(usize::MAX);
             self.next = self.next.saturating_add(HEADER_LEN).saturating_add(length);
-            self.count += 1;
+            // Zeros look like DATA without bytes.
+            let is_empty = header.kind == Kind::Data && header.length == 0 && header.flags.0 == 0;
+            self.count += usize::from(!is_empty);
         }
         Judged::Proven
     }
