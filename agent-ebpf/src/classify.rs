@@ -81,7 +81,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
                 true
             }
             // One side alone proves nothing: a server may take such bytes for a method.
-            Look::Response | Look::Tls | Look::Other | Look::Socks => {
+            Look::Response | Look::Frame | Look::Tls | Look::Other | Look::Socks => {
                 flow.wait(DIRECTION, self.packet.seq, position.expected);
                 false
             }
@@ -119,6 +119,11 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             }
             // In the middle of a message anything may look like the beginning of another.
             Look::Request | Look::Token | Look::Start | Look::Letter | Look::Response => {
+                flow.guess()
+            }
+            // Their directions change faster than user space can look at them.
+            Look::Frame => {
+                flow.keep_looking();
                 flow.guess()
             }
             Look::Tls | Look::Other | Look::Socks => flow.is_guessed(),

@@ -287,6 +287,14 @@ impl FlowState {
         true
     }
 
+    /// It is not dormant soon: user space will say what it is.
+    #[inline(always)]
+    pub(crate) fn keep_looking(&mut self) {
+        if self.changes > 2 {
+            self.changes = 2;
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn is_guessed(&self) -> bool {
         self.rule == GUESSED

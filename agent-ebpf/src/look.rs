@@ -25,6 +25,8 @@ pub(crate) enum Look {
     Letter,
     /// A response, or what an HTTP/2 server sends first.
     Response,
+    /// What a frame of HTTP/2 begins with: not which side sent it.
+    Frame,
     /// The start of a TLS handshake.
     Tls,
     /// The greeting of a SOCKS proxy or its client (RFC 1928 §3): anything may follow.
@@ -112,11 +114,50 @@ pub(crate) fn later(skb: *mut __sk_buff, packet: &Packet) -> Look {
         Some(8..15) => return Look::Response,
         _ => {}
     }
-    if shape.may_become_request(false) {
+    if is_frame(&head) {
+        Look::Frame
+    } else if shape.may_become_request(false) {
         Look::Token
     } else {
         Look::Other
     }
+}
+
+/// Any length.
+const ANY: u8 = 0xff;
+
+/// The length and the flags that a frame may have, by its kind (RFC 9113 §6): those that come
+/// before a head in one packet, or beside it.
+static FRAMES: [(u8, u8); 16] = {
+    // None of the kinds that are not here has a length of 0xfe.
+    let mut frames = [(0xfe, 0); 16];
+    // DATA, HEADERS, PRIORITY, RST_STREAM, the acknowledgement of SETTINGS, PING, WINDOW_UPDATE.
+    frames[0] = (ANY, 0x09);
+    frames[1] = (ANY, 0x2d);
+    frames[2] = (5, 0);
+    frames[3] = (4, 0);
+    frames[4] = (0, 1);
+    frames[6] = (8, 1);
+    frames[8] = (4, 0);
+    frames
+};
+
+/// The header of a frame, as nearly all are: less than 64 KiB, and not of the millionth stream.
+#[inline(always)]
+fn is_frame(head: &Head) -> bool {
+    let kind = head.byte(3);
+    let (length, flags) = FRAMES[usize::from(kind & 15)];
+    let is_any = u8::from(length == ANY);
+    // A body's and a head's stream is one of a client. Nothing else may be set.
+    let is_even = is_any & !head.byte(8) & 1;
+    let other_length = (head.byte(2) ^ length) | head.byte(1);
+    let wrong = other_length * (1 - is_any)
+        | (kind & 0xf0)
+        | (head.byte(4) & !flags)
+        | head.byte(0)
+        | head.byte(5)
+        | is_even;
+    head.len >= 9 && wrong == 0
 }
 
 /// Bytes of frames of HTTP/2 that come before others (RFC 9113 §6.7, §6.9).
