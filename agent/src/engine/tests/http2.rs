@@ -1466,6 +1466,82 @@ fn a_request_that_comes_while_a_connection_is_recognised() {
     }
 }
 
+#[test]
+fn a_promise_that_is_too_long_is_its_own_stream() {
+    let mut promise = frame(5, 0, 1, &2_u32.to_be_bytes());
+    let field = [&b"\x00\x01a\x7f\xe1\x7e"[..], &[b'x'; 16_352]].concat();
+    for _ in 0..17 {
+        promise.extend(frame(9, 0, 1, &field));
+    }
+    promise.extend(frame(9, END_HEADERS, 1, &[]));
+    // As one frame, nobody knows which stream it promises.
+    let whole = frame(5, END_HEADERS, 1, &vec![0; 300_000]);
+    for (promise, dropped) in [
+        (promise, "dropped head_too_large 1"),
+        (whole, "dropped response_only 1"),
+    ] {
+        check(
+            &[
+                (CLIENT, get(1, "/a")),
+                (SERVER, promise),
+                (SERVER, status(1, END_STREAM, "200")),
+                (
+                    SERVER,
+                    [status(2, 0, "200"), data(2, END_STREAM, "b")].concat(),
+                ),
+            ],
+            &["1: GET /a \"\" -> 200 \"\"", dropped],
+        );
+    }
+}
+
+/// Its head, and its trailers: one response, however many streams are in flight.
+#[test]
+fn a_response_to_a_request_that_was_not_seen_is_counted_once() {
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, opening().1);
+    wire.say(CLIENT, post(1, "/a"));
+    let response = [status(3, 0, "200"), data(3, 0, "b")].concat();
+    wire.say(SERVER, response);
+    wire.say(SERVER, headers(3, END_STREAM, &["sum=1"]));
+    let mut run = Run::new(Limits {
+        pipeline: 1,
+        ..Limits::default()
+    });
+    run.feed(&wire.packets);
+    run.finish();
+    assert_eq!(
+        story(&run),
+        ["1: POST /a \"\"/0+ !shutdown", "dropped response_only 1"]
+    );
+}
+
+/// Its CONNECT was emitted by then: where it leads is known all the same.
+#[test]
+fn a_tunnel_that_opens_late() {
+    let mut wire = Wire::new(Side::Server);
+    wire.say(CLIENT, opening().1);
+    let connect = [":method=CONNECT", ":authority=10.0.0.5:8080"];
+    wire.say(CLIENT, headers(1, 0, &connect));
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.expire(301 * SECOND);
+    wire.packets.clear();
+    wire.time += 302 * SECOND;
+    wire.say(SERVER, status(1, 0, "200"));
+    wire.say(CLIENT, data(1, 0, "GET /inner HTTP/1.1\r\nHost: x\r\n\r\n"));
+    let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    wire.say(SERVER, data(1, 0, response));
+    run.feed(&wire.packets);
+    run.finish();
+    let [_, inner] = &run.output.exchanges[..] else {
+        panic!("{:?}", story(&run));
+    };
+    assert_eq!(inner.request.head.target(), b"/inner");
+    let target = inner.peers.outer.as_ref().unwrap().claims.target;
+    assert_eq!(target.unwrap().to_string(), "10.0.0.5:8080");
+}
+
 /// What the two ends say, with an exchange on each stream.
 fn talk(streams: usize) -> [Vec<u8>; 2] {
     let mut client = opening().1;

@@ -1,5 +1,6 @@
 //! Header blocks, as one direction carries them.
 
+use super::received::Received;
 use crate::flow::Offset;
 use crate::http::h2::HeadBuilder;
 use crate::http::h2::frame::Kind;
@@ -45,6 +46,14 @@ impl Started {
             bytes: Vec::new(),
             too_long: false,
         }
+    }
+
+    /// It is: what is received is that, and of which stream.
+    pub(super) fn is_too_long(&self) -> Received<'static> {
+        Received::BlockTooLong(
+            self.promised.unwrap_or(self.stream),
+            self.promised.is_some(),
+        )
     }
 
     /// With what was decoded of it.

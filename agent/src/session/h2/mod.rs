@@ -291,7 +291,8 @@ impl Act<'_> {
                 }
                 streams.block(from, *block, now, origin, cx);
             }
-            Received::BlockTooLong(stream) => streams.too_large(from, stream, now, cx),
+            Received::BlockTooLong(stream, false) => streams.too_large(from, stream, now, cx),
+            Received::BlockTooLong(promised, true) => streams.too_large_to_promise(promised, cx),
             Received::Bytes(stream, bytes) => streams.bytes(from, stream, bytes, now, cx),
             Received::Missing(..) => {}
             Received::End(stream) => streams.end(from, stream, now, cx),

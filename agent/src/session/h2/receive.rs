@@ -264,8 +264,12 @@ impl Receiver {
                 self.place.pass(&header);
                 if is_block(header.kind) {
                     self.decoder.forget();
-                    self.started = None;
-                    handle(Received::BlockTooLong(header.stream));
+                    handle(match (header.kind, self.started.take()) {
+                        (Kind::Headers, _) => Received::BlockTooLong(header.stream, false),
+                        (Kind::Continuation, Some(started)) => started.is_too_long(),
+                        // Which stream was to come is among what was not kept.
+                        _ => Received::MissedBlocks,
+                    });
                 }
             }
             Event::Invalid(header, _) => {
@@ -373,7 +377,7 @@ impl Receiver {
         }
         if started.too_long {
             self.decoder.forget();
-            return handle(Received::BlockTooLong(started.stream));
+            return handle(started.is_too_long());
         }
         let bytes = match started.bytes.is_empty() {
             true => bytes,

@@ -6,8 +6,8 @@ use crate::http::h2::frame::Setting;
 /// What a direction carries.
 pub(super) enum Received<'a> {
     Block(Box<Block>),
-    /// A header block that is too long to keep.
-    BlockTooLong(u32),
+    /// A header block that is too long to keep. The flag: it promises this stream.
+    BlockTooLong(u32, bool),
     /// Body bytes of a stream.
     Bytes(u32, &'a [u8]),
     /// So many body bytes of a stream are missing.

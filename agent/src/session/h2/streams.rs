@@ -6,7 +6,7 @@ mod heads;
 mod message;
 mod seen;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(super) use self::connect::Early;
@@ -31,6 +31,8 @@ pub(super) struct Streams {
     max_id: u32,
     /// By who opens them.
     seen: [Seen; 2],
+    /// Streams whose request was not seen, and whose response was, and goes on.
+    unasked: BTreeSet<u32>,
     /// Where a request begins that started since the last look; the first one, and the last one.
     unseen: Option<Offset>,
     first_request: Option<Offset>,
@@ -49,6 +51,7 @@ impl Streams {
             held: 0,
             max_id: 0,
             seen: [Seen::NONE; 2],
+            unasked: BTreeSet::new(),
             unseen: None,
             first_request: None,
             last_request: None,
@@ -87,8 +90,10 @@ impl Streams {
         self.max_id
     }
 
-    pub(super) const fn memory(&self) -> usize {
-        self.held
+    pub(super) fn memory(&self) -> usize {
+        /// Of each number in a set, its nodes included.
+        const UNASKED: usize = 16;
+        self.held + self.unasked.len() * UNASKED
     }
 
     pub(super) const fn take_request_start(&mut self) -> Option<Offset> {
@@ -170,6 +175,7 @@ impl Streams {
     /// An end has sent all of a stream.
     pub(super) fn end(&mut self, from: Peer, id: u32, now: Nanos, cx: &mut Context<'_>) {
         let mut closed = false;
+        self.is_silent(from, id);
         self.change(id, cx, |stream, cx| {
             stream.end(from, now);
             if let Some(inside) = &mut stream.inside {
@@ -182,9 +188,17 @@ impl Streams {
         }
     }
 
+    /// This end says nothing more on a stream.
+    fn is_silent(&mut self, from: Peer, id: u32) {
+        if from == Peer::Server && !self.unasked.is_empty() {
+            self.unasked.remove(&id);
+        }
+    }
+
     /// A stream ends before its time.
     pub(super) fn close(&mut self, id: u32, close: Close, now: Nanos, cx: &mut Context<'_>) {
         let mut partial = None;
+        self.is_silent(Peer::Server, id);
         self.change(id, cx, |stream, _| partial = stream.close(close));
         self.finish(id, partial, now, cx);
     }

@@ -74,21 +74,32 @@ impl Stream {
     }
 
     /// What a CONNECT says of its tunnel.
-    fn claims(&self) -> TunnelClaims {
+    fn claims(&mut self) -> TunnelClaims {
         match (&self.request, self.connect) {
             (Some(request), Connect::Tunnel) => tunnel::claims(&request.head),
-            _ => TunnelClaims::default(),
+            _ => self
+                .claims
+                .take()
+                .map_or_else(Default::default, |claims| *claims),
+        }
+    }
+
+    /// The request goes, and its tunnel may open yet.
+    pub(super) fn keep_claims(&mut self) {
+        if self.connect == Connect::Tunnel && self.inside.is_none() && self.request.is_some() {
+            self.claims = Some(Box::new(self.claims()));
         }
     }
 
     /// The response opens the tunnel: what came early is no body of the CONNECT.
     pub(super) fn open(&mut self, now: Nanos) -> Opened {
+        let claims = self.claims();
         let sent = &mut self.bodies[Peer::Client as usize];
         let skipped = !sent.has_missing();
         let (bytes, rest) = sent.take();
         Opened {
             websocket: self.connect == Connect::WebSocket,
-            claims: self.claims(),
+            claims,
             early: Early {
                 bytes,
                 time: self.early.take().unwrap_or(now),

@@ -109,10 +109,13 @@ impl Streams {
         if self.seen[opens(id) as usize].contains(id) {
             return;
         }
-        cx.ledger.start();
-        cx.drop_with(Dropped::ResponseOnly);
-        if self.streams.len() < cx.limits.pipeline {
-            self.insert(id, Stream::ignored(Offset::default()));
+        // The same stream has trailers, too.
+        if self.unasked.insert(id) {
+            cx.ledger.start();
+            cx.drop_with(Dropped::ResponseOnly);
+        }
+        if self.unasked.len() > cx.limits.pipeline {
+            self.unasked.pop_first();
         }
     }
 
@@ -157,15 +160,26 @@ impl Streams {
         cx: &mut Context<'_>,
     ) {
         match (from, self.streams.contains_key(&id)) {
-            (Peer::Client, false) => {
-                cx.ledger.start();
-                cx.drop_with(Dropped::HeadTooLarge);
-                self.saw(id);
-                self.insert(id, Stream::ignored(Offset::default()));
-            }
+            (Peer::Client, false) => self.request_too_large(id, State::Open, cx),
             (Peer::Server, false) => self.response_only(id, cx),
             (_, true) => self.finish(id, Some(Partial::HeadTooLarge), now, cx),
         }
+    }
+
+    /// A promise that is too long to keep.
+    pub(in crate::session::h2) fn too_large_to_promise(&mut self, id: u32, cx: &mut Context<'_>) {
+        if !self.streams.contains_key(&id) {
+            self.request_too_large(id, State::Reserved, cx);
+        }
+    }
+
+    fn request_too_large(&mut self, id: u32, state: State, cx: &mut Context<'_>) {
+        cx.ledger.start();
+        cx.drop_with(Dropped::HeadTooLarge);
+        self.saw(id);
+        let mut stream = Stream::ignored(Offset::default());
+        stream.state = state;
+        self.insert(id, stream);
     }
 }
 

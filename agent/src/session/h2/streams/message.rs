@@ -7,7 +7,7 @@ use super::super::super::tunnel::EARLY;
 use super::super::inside::Inside;
 use super::connect::Connect;
 use crate::exchange::{Exchange, Interim, Request, Response};
-use crate::flow::{Nanos, Offset, Peers};
+use crate::flow::{Nanos, Offset, Peers, TunnelClaims};
 use crate::http::h2::stream::{Close, Peer, State};
 use crate::http::h2::{BodyReader, HeadBuilder};
 use crate::http::rpc::{Counter, Protocol};
@@ -38,6 +38,8 @@ pub(super) struct Stream {
     /// The code of RST_STREAM.
     reset: Option<u32>,
     pub(super) connect: Connect,
+    /// Of a CONNECT that was emitted before its tunnel opened: what it says of that.
+    pub(super) claims: Option<Box<TunnelClaims>>,
     /// When the first bytes came that a client sent on a CONNECT before its response.
     pub(super) early: Option<Nanos>,
     /// What follows a 2xx to CONNECT.
@@ -103,6 +105,7 @@ impl Stream {
             partial: None,
             reset: None,
             connect: Connect::No,
+            claims: None,
             early: None,
             inside: None,
         }
@@ -134,6 +137,10 @@ impl Stream {
             + trailers.sum::<usize>()
             + bodies
             + self.interim.memory()
+            + self
+                .claims
+                .as_ref()
+                .map_or(0, |_| size_of::<TunnelClaims>())
             + self.inside.as_ref().map_or(0, |inside| inside.memory())
     }
 
@@ -315,6 +322,7 @@ impl Stream {
         now: Nanos,
     ) -> Option<Exchange> {
         self.keep_as_body(limit);
+        self.keep_claims();
         let mut request = self.request.take()?;
         let exact = |peer: Peer| {
             let ended = self.ended[peer as usize] || self.state.has_ended(peer);
