@@ -19,7 +19,9 @@ pub struct Limits {
     pub body: usize,
     /// Longest head in bytes. Beyond 65 535 it is that, so that a head's slices fit 16 bits.
     pub head: usize,
-    /// Out-of-order bytes kept per direction while an earlier segment is awaited.
+    /// Out-of-order bytes kept per direction while an earlier segment is awaited: more than TCP's
+    /// receiver keeps itself (`tcp_rmem`: 6 MiB), with bookkeeping. With less, one segment that is
+    /// lost twice is a gap of a connection whose sender goes on meanwhile.
     pub reorder_bytes: usize,
     /// How long an earlier segment is awaited before its absence is a gap, while nothing shows
     /// that TCP has it. TCP sends it again for 100 seconds at least (RFC 9293 §3.8.3).
@@ -55,7 +57,7 @@ impl Default for Limits {
         Self {
             body: 64 * 1024,
             head: 64 * 1024,
-            reorder_bytes: 1024 * 1024,
+            reorder_bytes: 8 * 1024 * 1024,
             reorder_wait: 100 * SECOND,
             positions: true,
             pipeline: 1024,

@@ -14,6 +14,10 @@ use crate::transport::Item;
 /// forged number cannot put a connection out for long.
 pub(super) const AHEAD: i32 = 16 * 1024 * 1024;
 
+/// Ranges kept early: 6 MiB, which TCP's receiver keeps by default, of the smallest segments that
+/// links have (536 bytes). Where one goes among them costs more the more there are.
+const MOST: usize = 12 * 1024;
+
 /// Bounds of reordering.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -296,9 +300,15 @@ impl Assembler {
             let end = segment.seq.wrapping_add(segment.wire_len);
             reorder.insert_fin(end, segment.time);
         }
-        while self.memory() > bounds.reorder_bytes {
+        while self.keeps_too_much(bounds) {
             self.pass_hole(receiver);
         }
+    }
+
+    fn keeps_too_much(&self, bounds: &Bounds) -> bool {
+        let is_over =
+            |reorder: &Box<Reorder>| reorder.cost() > bounds.reorder_bytes || reorder.len() > MOST;
+        self.reorder.as_ref().is_some_and(is_over)
     }
 
     /// Something vouches that no byte before `seq` will come any more: an acknowledgement by the

@@ -25,6 +25,9 @@ pub(super) const WAIT: Nanos = 30_000_000_000;
 /// Segments that wait at most: each one that comes is compared with all of them.
 const MOST: usize = 512;
 
+/// Bytes that wait at most, bookkeeping included: nothing is lost of what goes on earlier.
+const MOST_BYTES: usize = 1024 * 1024;
+
 /// Segments that wait, in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
@@ -136,7 +139,7 @@ impl Gate {
 
     /// The first one, if more waits than is to: `bytes` of memory, or too many segments.
     pub(super) fn overflow(&mut self, bytes: usize) -> Option<Held> {
-        match self.memory() > bytes || self.held.len() > MOST {
+        match self.memory() > bytes.min(MOST_BYTES) || self.held.len() > MOST {
             true => self.remove(0),
             false => None,
         }

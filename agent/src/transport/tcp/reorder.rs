@@ -86,6 +86,11 @@ impl Reorder {
         self.cost
     }
 
+    /// Ranges held.
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
     pub(super) fn first(&self) -> Option<&Kept> {
         self.kept.front()
     }
