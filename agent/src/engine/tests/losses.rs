@@ -745,6 +745,8 @@ fn joined_mid_stream() {
             "> frob /a b HTTP/1.1\r\nHost: x\r\nand so on\r\n\r\n",
             "> frob /a b HTTP/1.1\r\nX: x\r\n\r\n",
             "> frob /a b HTTP/1.1\r\nHost: x\r\n",
+            // The rest of a line whose first bytes were lost.
+            "> a HTTP/1.1\r\nHost: x\r\n\r\n",
         ] {
             let run = late(side, &[fake, A, GET_B, B]);
             assert_eq!(run.output.exchanges.len(), 1, "{fake}");

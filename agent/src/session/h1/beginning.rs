@@ -23,9 +23,14 @@ pub(crate) fn is_odd_head(class: Class, bytes: &[u8]) -> bool {
     let Some(head) = end.and_then(|end| bytes.get(..end)) else {
         return false;
     };
+    let mut lines = head.split(|byte| *byte == b'\n');
+    // A target and a version are the rest of a plain line whose first bytes were lost.
+    let words = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
+    if words.filter(|word| !word.is_empty()).count() < 3 {
+        return false;
+    }
     let mut names_host = false;
-    let mut fields = head.split(|byte| *byte == b'\n').skip(1);
-    let are_fields = fields.all(|line| {
+    let are_fields = lines.all(|line| {
         let name = line.iter().position(|byte| *byte == b':');
         let name = name.and_then(|end| line.get(..end)).unwrap_or_default();
         names_host |= name.eq_ignore_ascii_case(b"host");
