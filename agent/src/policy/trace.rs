@@ -214,7 +214,7 @@ const fn eight(digits: [u8; 8], letters: Digits) -> Option<u32> {
     }
     let small = match letters {
         Digits::Lower => bytes,
-        Digits::Any => bytes | ONES * 0x20,
+        Digits::Any => bytes | (ONES * 0x20),
     };
     // No byte has its top bit, so no sum carries into the next one: the top bit says that the byte
     // is not less.
@@ -226,7 +226,7 @@ const fn eight(digits: [u8; 8], letters: Digits) -> Option<u32> {
     if (from_0 & !above_9 | letter) & TOP != TOP {
         return None;
     }
-    let halves = (bytes & ONES * 0x0f) + (letter >> 7) * 9;
+    let halves = (bytes & (ONES * 0x0f)) + (letter >> 7) * 9;
     let pairs = (halves | halves >> 4) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
     Some((fours | fours >> 16) as u32)
