@@ -4,6 +4,8 @@ mod calls;
 mod download;
 mod go_pair;
 mod grpc;
+mod in_part;
+mod languages;
 mod lossy;
 mod mid_stream;
 mod oracle;

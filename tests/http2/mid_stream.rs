@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use meshtap_tests::{Exchange, HTTP_PORT, Message, Report, Tap, figure, live};
+use meshtap_tests::{HTTP_PORT, Tap, live};
 
+use crate::in_part::judge;
 use crate::peers::{Outgoing, Server, block_on, connect};
 
 const SERVER: SocketAddr = SocketAddr::new(
@@ -37,6 +38,7 @@ fn fields(prefix: char, id: usize) -> BTreeMap<String, String> {
             let name = format!("{prefix}-name-{epoch}-{at}");
             (name, format!("{prefix}{at} is {value}"))
         })
+        .chain([(format!("{prefix}-id"), id.to_string())])
         .collect()
 }
 
@@ -47,7 +49,7 @@ async fn respond(request: Request<Incoming>) -> Response<Outgoing> {
         .to_owned();
     let number = id.parse().expect("a number");
     let _body = request.into_body().collect().await;
-    let mut response = Response::builder().header("y-id", &id);
+    let mut response = Response::builder();
     for (name, value) in fields('y', number) {
         response = response.header(name, value);
     }
@@ -71,7 +73,7 @@ async fn client(client: usize, progress: Arc<Progress>) -> Vec<String> {
         let mut streams = tokio::task::JoinSet::new();
         for stream in 0..STREAMS {
             let id = (round * STREAMS + stream) * CONNECTIONS + client;
-            let mut request = Request::post("http://test/late").header("x-id", id.to_string());
+            let mut request = Request::post("http://test/late");
             for (name, value) in fields('x', id) {
                 request = request.header(name, value);
             }
@@ -96,71 +98,6 @@ async fn client(client: usize, progress: Arc<Progress>) -> Vec<String> {
             .fetch_add(usize::from(round == BEFORE), Ordering::SeqCst);
     }
     ids
-}
-
-/// Checks each field that is there against what was sent; all must be, if `is_whole`. How many
-/// there are.
-#[track_caller]
-fn check_fields(message: &Message<'_>, prefix: char, id: usize, is_whole: bool) -> usize {
-    let mut expected = fields(prefix, id);
-    expected.insert(format!("{prefix}-id"), id.to_string());
-    let mut found = 0;
-    for (name, value) in message.headers() {
-        if name.starts_with(['x', 'y']) {
-            assert_eq!(
-                expected.get(name).map(String::as_str),
-                Some(value),
-                "{id}: {name}"
-            );
-            found += 1;
-        }
-    }
-    assert!(!is_whole || found == expected.len(), "{id}: {message:?}");
-    found
-}
-
-/// The id: of the request, of the response, or of its body, which has it always.
-fn id_of(exchange: &Exchange) -> Option<String> {
-    let request = exchange.request().header("x-id");
-    let response = response_of(exchange).and_then(|response| response.header("y-id"));
-    let body = response_of(exchange).map(|response| response.text());
-    let body = body.filter(|body| !body.is_empty());
-    request.or(response).or(body).map(str::to_owned)
-}
-
-fn response_of(exchange: &Exchange) -> Option<Message<'_>> {
-    let is_there = exchange.at("/response").is_some_and(|it| !it.is_null());
-    is_there.then(|| exchange.response())
-}
-
-#[track_caller]
-fn judge(report: &Report, ids: &[String], side: &str) {
-    report.assert_balanced();
-    let (mut emitted, mut known) = (BTreeMap::new(), 0);
-    for exchange in &report.exchanges {
-        let Some(id) = id_of(exchange) else { continue };
-        let number = id.parse().expect("a number");
-        let is_whole = exchange.partial().is_none();
-        known += check_fields(&exchange.request(), 'x', number, is_whole);
-        if let Some(response) = response_of(exchange) {
-            known += check_fields(&response, 'y', number, is_whole);
-        }
-        if is_whole {
-            assert_eq!((exchange.method(), exchange.target()), ("POST", "/late"));
-            assert_eq!(exchange.status(), Some(200));
-        }
-        assert_eq!(emitted.insert(id, is_whole), None, "emitted twice");
-    }
-    let whole = ids.iter().filter(|id| emitted.get(*id) == Some(&true));
-    let marked = ids.iter().filter(|id| emitted.get(*id) == Some(&false));
-    let (whole, marked) = (whole.count(), marked.count());
-    figure(&format!(
-        "{side}: {} exchanges after the start: {whole} whole, {marked} marked; \
-         {known} fields known, each as it was sent",
-        ids.len()
-    ));
-    assert_eq!(whole + marked, ids.len(), "{:#}", report.ledger);
-    assert!(known > 0, "what is sent anew becomes known");
 }
 
 #[test]
@@ -189,7 +126,7 @@ fn every_field_is_right_or_unknown() {
                 let ids = all.join().expect("the clients");
                 (ids, tap.finish())
             });
-            judge(&report, &ids, side);
+            judge(&report, &ids, side, fields);
         });
     }
 }

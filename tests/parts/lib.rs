@@ -8,6 +8,7 @@ pub mod coredns;
 pub mod etcd;
 mod go;
 pub mod grpc;
+pub mod h2;
 pub mod helm;
 pub mod kubernetes;
 pub mod load;
