@@ -1,6 +1,7 @@
 //! HTTP/2 and gRPC on a live kernel, with real servers and clients.
 
 mod calls;
+mod dissected;
 mod download;
 mod go_pair;
 mod grpc;
