@@ -53,12 +53,16 @@ impl Envoy {
     }
 }
 
-/// Options of a cluster that speaks HTTP/2.
+/// Options of a cluster that speaks HTTP/2, with a hundred streams on a connection and as many
+/// connections as it takes.
 const HTTP2: &str = "
+    circuit_breakers:
+      thresholds:
+      - { max_connections: 10000, max_pending_requests: 100000, max_requests: 100000 }
     typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
         \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: { http2_protocol_options: {} }";
+        explicit_http_config: { http2_protocol_options: { max_concurrent_streams: 100 } }";
 
 fn config(upstream: &str, protocol: &str) -> String {
     format!(
@@ -79,7 +83,7 @@ static_resources:
               domains: ["*"]
               routes:
               - match: {{ prefix: / }}
-                route: {{ cluster: upstream }}
+                route: {{ cluster: upstream, timeout: 300s }}
           http_filters:
           - name: envoy.filters.http.router
             typed_config:

@@ -1,11 +1,19 @@
 //! Real servers and clients.
 
 use std::collections::HashSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use meshtap_tests::{
     Apache, Bench, ENVOY_PORT, Envoy, HTTP_PORT, Nginx, Tap, curl, figure, live, url,
 };
+use tokio::sync::Barrier;
+
+use crate::peers::{Outgoing, Server, block_on, connect};
 
 fn nginx(bench: &Bench) -> Nginx {
     Nginx::start_http(
@@ -182,5 +190,64 @@ fn envoy_before_a_server_of_http2() {
                 .all(|one| one.at("/version") == Some(&"2".into()))
         );
         figure(&format!("{} connections", report.count("/stats/http2")));
+    });
+}
+
+/// A hundred streams at once on each of many connections, on both sides of the proxy: none is
+/// responded to before all have arrived. What comes back names the request.
+#[test]
+fn envoy_with_a_hundred_streams_on_each_of_many_connections() {
+    const CONNECTIONS: usize = 64;
+    const STREAMS: usize = 100;
+    const ALL: usize = CONNECTIONS * STREAMS;
+    let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    live(|bench| {
+        let all = Arc::new(Barrier::new(ALL));
+        let _server = Server::start(address(HTTP_PORT), move |request: Request<Incoming>| {
+            let all = Arc::clone(&all);
+            async move {
+                all.wait().await;
+                let id = request.uri().query().expect("a query of the test's");
+                let body = Outgoing::whole(id.to_owned());
+                Response::new(body)
+            }
+        });
+        let _envoy = Envoy::with_http2_upstream(bench, "127.0.0.1");
+        let port = HTTP_PORT.to_string();
+        let tap = Tap::new(bench)
+            .args(["--side", "server", "--port", &port])
+            .start();
+        block_on(async {
+            let mut streams = tokio::task::JoinSet::new();
+            for connection in 0..CONNECTIONS {
+                let sender = connect(address(ENVOY_PORT), 1 << 20).await;
+                for stream in 0..STREAMS {
+                    let mut sender = sender.clone();
+                    streams.spawn(async move {
+                        let id = format!("id={connection}-{stream}");
+                        let request = Request::get(format!("http://test/echo?{id}"));
+                        let request = request.body(Outgoing::whole("")).expect("a request");
+                        let response = sender.send_request(request).await.expect("a response");
+                        let body = response.into_body().collect().await.expect("a body");
+                        assert_eq!(body.to_bytes(), id);
+                    });
+                }
+            }
+            while let Some(stream) = streams.join_next().await {
+                stream.expect("a stream");
+            }
+        });
+        let report = tap.finish();
+        report.assert_nothing_lost();
+        let mut seen = HashSet::new();
+        for exchange in &report.exchanges {
+            let id = exchange.target().strip_prefix("/echo?").expect("an id");
+            assert_eq!(exchange.response().text(), id, "mispaired");
+            assert!(seen.insert(id.to_owned()), "twice: {exchange:?}");
+        }
+        assert_eq!(seen.len(), ALL, "{:#}", report.ledger);
+        let connections = report.count("/stats/http2");
+        figure(&format!("{ALL} requests on {connections} connections"));
+        assert!(connections >= CONNECTIONS as u64, "{connections}");
     });
 }
