@@ -240,12 +240,17 @@ fn check_parts(exchange: &Exchange, expected: &Exchanges, what: &str) -> [usize;
     part(unknown.contains(Unknown::PATH), &own.path, &truth.path);
     let authority = unknown.contains(Unknown::AUTHORITY);
     part(authority, &own.authority, &truth.authority);
-    if let Some(response) = &exchange.response {
+    // What crossed a reset that is missing was not looked at in the whole file.
+    let has_crossed = truth.reset.is_some() && exchange.reset.is_none();
+    if let Some(response) = &exchange.response
+        && !has_crossed
+    {
         let unknown = response.head.unknown.contains(Unknown::STATUS);
         part(unknown, &own.status, &truth.status);
     }
     // No field is another one's, or moved before another one.
-    for (own, truth) in own.fields.iter().zip(&truth.fields) {
+    let sides = if has_crossed { 1 } else { 2 };
+    for (own, truth) in own.fields.iter().zip(&truth.fields).take(sides) {
         let mut rest = truth.iter();
         for field in own {
             let is_crumb = field.0 == "cookie";
@@ -253,7 +258,7 @@ fn check_parts(exchange: &Exchange, expected: &Exchanges, what: &str) -> [usize;
             assert!(is_there, "{what}: {field:?} of {exchange:?}");
         }
     }
-    if exchange.partial.is_none() {
+    if exchange.partial.is_none() && !has_crossed {
         assert_eq!(&own, truth, "{what}: {exchange:?}");
     }
     found

@@ -1542,6 +1542,38 @@ fn a_tunnel_that_opens_late() {
     assert_eq!(target.unwrap().to_string(), "10.0.0.5:8080");
 }
 
+/// While a segment that was lost is sent again, its sender goes on for as much as the receiver's
+/// window has room: 6 MiB, if nobody has set it.
+#[test]
+fn a_window_of_segments_behind_a_lost_one() {
+    const FRAMES: usize = 4300;
+    let mut wire = Wire::new(Side::Client);
+    wire.say(CLIENT, [opening().1, get(1, "/a")].concat());
+    wire.say(SERVER, [settings(), status(1, 0, "200")].concat());
+    let hole = wire.packets.len();
+    let full = data(1, 0, &"x".repeat(1439));
+    for _ in 0..FRAMES {
+        wire.say(SERVER, &full);
+    }
+    let expected = wire.packets[hole].seq;
+    for packet in &mut wire.packets[hole..] {
+        packet.expected = expected;
+    }
+    let mut again = wire.packets.remove(hole);
+    again.time = wire.time;
+    wire.packets.push(again);
+    wire.say(SERVER, data(1, END_STREAM, ""));
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.finish();
+    let [exchange] = &run.output.exchanges[..] else {
+        panic!("{:?}", story(&run));
+    };
+    assert_eq!(exchange.partial, None);
+    let body = &exchange.response.as_ref().unwrap().body;
+    assert_eq!(body.size, FRAMES as u64 * 1439);
+}
+
 /// What the two ends say, with an exchange on each stream.
 fn talk(streams: usize) -> [Vec<u8>; 2] {
     let mut client = opening().1;
