@@ -255,9 +255,9 @@ fn is_prefix<const N: usize>(head: &Head, pattern: &[u8; N]) -> bool {
         .enumerate()
     {
         let (mut expected, mut mask) = (0, 0);
-        for n in 8 * at..N.min(8 * at + 8) {
-            expected |= u64::from(pattern[n]) << (8 * (n % 8));
-            mask |= 0xff << (8 * (n % 8));
+        for (n, &known) in pattern.iter().skip(8 * at).take(8).enumerate() {
+            expected |= u64::from(known) << (8 * n);
+            mask |= 0xff << (8 * n);
         }
         others |= (byte ^ expected) & mask & present[at];
     }
