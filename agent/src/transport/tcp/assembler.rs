@@ -14,8 +14,7 @@ use crate::transport::Item;
 /// forged number cannot put a connection out for long.
 pub(super) const AHEAD: i32 = 16 * 1024 * 1024;
 
-/// Ranges kept early: 6 MiB, which TCP's receiver keeps by default, of 536 bytes, the smallest
-/// segments of links. Each more makes finding a place among them dearer.
+/// Ranges kept early: 6 MiB, which TCP's receiver keeps by default, of segments of 536 bytes.
 const MOST: usize = 12 * 1024;
 
 /// Bounds of reordering.

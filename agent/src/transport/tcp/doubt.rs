@@ -15,6 +15,9 @@ use crate::capture::Segment;
 
 /// Bytes that are kept at most: as many as are sent before any is acknowledged, as a rule.
 const MOST: usize = 256 * 1024;
+/// Segments whose bytes are remembered, beside the first: a link that sends one twice does so
+/// before many others.
+const RECENT: usize = 4;
 
 /// The bytes handed on since TCP was last known to have taken all.
 #[derive(Debug)]
@@ -25,6 +28,9 @@ pub(super) struct Doubt {
     first: bool,
     /// Where the bytes of the first segment begin and end, and their hash.
     head: (u32, u32, u64),
+    /// The same of the last segments, and how many there were.
+    recent: [(u32, u32, u64); RECENT],
+    count: usize,
     /// Where the bytes of the last segment begin, and their hash.
     last: (u32, u64),
     /// The last bytes themselves, where nothing says soon which of them TCP has taken: in a replay,
@@ -38,8 +44,13 @@ impl Doubt {
     pub(super) fn add(doubt: &mut Option<Self>, range: &Range<'_>, first: bool, keeps: bool) {
         match doubt {
             Some(doubt) if doubt.end == range.seq => {
+                let hash = hash(range.bytes);
                 doubt.end = range.end();
-                doubt.last = (range.seq, hash(range.bytes));
+                doubt.last = (range.seq, hash);
+                if let Some(place) = doubt.recent.get_mut(doubt.count % RECENT) {
+                    *place = (range.seq, range.end(), hash);
+                }
+                doubt.count = doubt.count.wrapping_add(1);
                 if let Some(kept) = &mut doubt.kept {
                     keep(kept, range.bytes);
                 }
@@ -51,6 +62,8 @@ impl Doubt {
                     end: range.end(),
                     first,
                     head: (range.seq, range.end(), hash),
+                    recent: [(range.seq, range.end(), hash); RECENT],
+                    count: 0,
                     last: (range.seq, hash),
                     kept: keeps.then(|| {
                         let mut kept = Vec::new();
@@ -89,11 +102,11 @@ impl Doubt {
         if let Some(differs) = self.kept_differ(segment) {
             return differs;
         }
-        // The first segment again, and no more.
-        let (head, head_end, head_hash) = self.head;
+        // A segment again, and no more.
         let end = segment.seq.wrapping_add(length(segment.payload));
-        if (segment.seq, end) == (head, head_end) && hash(segment.payload) == head_hash {
-            return false;
+        let mut remembered = self.recent.iter().chain([&self.head]);
+        if let Some((.., known)) = remembered.find(|one| (one.0, one.1) == (segment.seq, end)) {
+            return hash(segment.payload) != *known;
         }
         // What overlaps begins with the later of the two. Else the last segment alone can be
         // compared.
@@ -210,6 +223,7 @@ mod tests {
         check(&["abc", "def"], 10, 10, "abX", true);
         check(&["abc", "def"], 10, 10, "ab", true);
         check(&["abc", "def"], 13, 13, "XXX", true);
+        check(&["abc", "def", "ghi"], 10, 13, "dXf", true);
     }
 
     #[test]
@@ -254,6 +268,7 @@ mod tests {
         check(&["abc"], 10, 10, "abc", false);
         check(&["abc", "def"], 10, 10, "abc", false);
         check(&["abc", "def", "ghi"], 10, 10, "abc", false);
+        check(&["abc", "def", "ghi"], 10, 13, "def", false);
         check(&["abc", "def"], 13, 13, "def", false);
         check(&["abc", "def"], 13, 10, "abcdef", false);
         check(&["abc"], 10, 10, "abcdef", false);
