@@ -66,6 +66,8 @@ pub(crate) struct Call {
     pub(crate) known: u64,
     /// Cookie of the socket that was used inside, or zero.
     pub(crate) cookie: u64,
+    /// Its address in the kernel, or zero.
+    pub(crate) sock: u64,
     pub(crate) ends: Ends,
     pub(crate) range: Range,
     pub(crate) kind: u32,
@@ -84,7 +86,7 @@ pub(crate) struct Range {
 }
 
 // No padding: the verifier refuses a map value with bytes that were never written.
-const _: () = assert!(size_of::<Call>() == 10 * 8 + 40 + 24 + 2 * 4);
+const _: () = assert!(size_of::<Call>() == 11 * 8 + 40 + 24 + 2 * 4);
 
 /// A call begins.
 #[inline(always)]
@@ -137,6 +139,7 @@ pub(crate) fn enter(ctx: &ProbeContext, kind: u32) {
         heard,
         known,
         cookie: 0,
+        sock: 0,
         ends: Ends::UNKNOWN,
         range: Range {
             offset: 0,

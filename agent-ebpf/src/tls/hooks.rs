@@ -8,7 +8,7 @@ use aya_ebpf::programs::{
 };
 
 use crate::rustls::{record, thread};
-use crate::{call, finish, rustls, session, sock};
+use crate::{call, finish, maps, rustls, session, sock};
 
 #[uprobe]
 fn meshtap_ssl_read(ctx: ProbeContext) {
@@ -125,7 +125,6 @@ fn meshtap_ssl_new(ctx: SockOpsContext) -> u32 {
 /// The last reference to a socket is gone.
 #[cgroup_sock(sock_release)]
 fn meshtap_ssl_close(ctx: SockContext) -> i32 {
-    // SAFETY: the context of a program type that has this helper.
-    session::socket_released(unsafe { bpf_get_socket_cookie(ctx.sock.cast()) });
+    session::socket_released(maps::address(ctx.sock));
     1
 }

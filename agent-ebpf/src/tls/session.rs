@@ -30,12 +30,12 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// Of a session of rustls, which has no address that its functions know: by its socket. No
-    /// process has this number.
+    /// Of a session of rustls, which has no address that its functions know: by that of its socket.
+    /// No process has this number.
     #[inline(always)]
-    pub(crate) const fn of_socket(cookie: u64) -> Self {
+    pub(crate) const fn of_socket(sock: u64) -> Self {
         Self {
-            ssl: cookie,
+            ssl: sock,
             process: u64::MAX,
         }
     }
@@ -65,12 +65,14 @@ pub(crate) struct Session {
     pub(crate) sealer: u64,
     /// Of the socket below, or zero.
     pub(crate) cookie: u64,
+    /// Where that is, or zero.
+    pub(crate) sock: u64,
     pub(crate) cgroup: u64,
     pub(crate) ends: Ends,
     pub(crate) state: u64,
 }
 
-const _: () = assert!(size_of::<Session>() == 7 * 8 + 40 + 8);
+const _: () = assert!(size_of::<Session>() == 8 * 8 + 40 + 8);
 
 /// The session of a call that ends now with this result; a new one where the handle is used for
 /// another one.
@@ -140,6 +142,7 @@ pub(crate) fn new(cgroup: u64) -> Session {
         tried: 0,
         sealer: 0,
         cookie: 0,
+        sock: 0,
         cgroup,
         ends: Ends::UNKNOWN,
         state: 0,
@@ -156,25 +159,26 @@ fn adopt(session: &mut Session, call: &Call, key: &Key) {
     session.state |= HAS_ENDS;
     if call.cookie != 0 {
         session.cookie = call.cookie;
-        let _full = SOCKETS.insert(call.cookie, key, 0);
     }
+    session.sock = call.sock;
+    let _full = SOCKETS.insert(call.sock, key, 0);
 }
 
 /// A socket is gone, and the session on it.
 #[inline(always)]
-pub(crate) fn socket_released(cookie: u64) {
-    let Some(key) = SOCKETS.get_ptr(cookie) else {
+pub(crate) fn socket_released(sock: u64) {
+    let Some(key) = SOCKETS.get_ptr(sock) else {
         return;
     };
     // SAFETY: an element of the map. A copy: the entry goes now.
     let key = unsafe { *key };
-    let _gone = SOCKETS.remove(cookie);
+    let _gone = SOCKETS.remove(sock);
     let Some(session) = SESSIONS.get_ptr(key) else {
         return;
     };
     // SAFETY: an element of the map.
     let session = unsafe { &*session };
-    if session.cookie == cookie {
+    if session.sock == sock {
         emit::closed(session);
         let _gone = SESSIONS.remove(key);
     }

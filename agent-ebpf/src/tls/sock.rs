@@ -57,6 +57,19 @@ impl Ends {
         local_port: 0,
         remote_port: 0,
     };
+
+    /// Both are the same. Word by word, for the reason above.
+    #[inline(always)]
+    pub(crate) fn are(&self, other: &Self) -> bool {
+        let [local, more] = self.local_addr;
+        let [remote, rest] = self.remote_addr;
+        let [other_local, other_more] = other.local_addr;
+        let [other_remote, other_rest] = other.remote_addr;
+        let ports = (self.local_port ^ other.local_port) | (self.remote_port ^ other.remote_port);
+        let locals = (local ^ other_local) | (more ^ other_more);
+        let remotes = (remote ^ other_remote) | (rest ^ other_rest);
+        locals | remotes | u64::from(ports) == 0
+    }
 }
 
 /// A socket received or sent so many bytes. If that was inside a call, it is the call's.
@@ -78,6 +91,7 @@ pub(crate) fn used(sock: *const u8, received: Option<(i32, u32)>) {
         return;
     }
     let cookie = cookie(sock);
+    call.sock = address(sock);
     if cookie != 0 && cookie == call.known {
         call.cookie = cookie;
         return;
@@ -86,6 +100,13 @@ pub(crate) fn used(sock: *const u8, received: Option<(i32, u32)>) {
         call.cookie = cookie;
         call.state |= HAS_ENDS;
     }
+}
+
+/// Where a socket is in the kernel's memory: its own from its making until its release, and known
+/// where nobody has asked for its number yet.
+#[inline(always)]
+pub(crate) fn address(sock: *const u8) -> u64 {
+    sock.expose_provenance() as u64
 }
 
 /// The number of a socket, or zero where nobody has asked for it yet.

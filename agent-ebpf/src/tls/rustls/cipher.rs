@@ -18,25 +18,43 @@ pub(super) const NEW: u64 = 1;
 pub(super) const HANDSHAKE: u64 = 1 << 1;
 /// What was seen of it contradicts itself: nothing of it is recorded any more.
 pub(super) const WRONG: u64 = 1 << 2;
-/// `cookie` is that of a socket that sent as many bytes as it had encrypted, once.
+/// A socket sent as many bytes as it had encrypted, once: `session` may be that one's.
 pub(super) const PERHAPS: u64 = 1 << 3;
+
+/// A session, by the address of its socket, which another one may have later, and its number.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Of {
+    pub(super) sock: u64,
+    pub(super) id: u64,
+}
+
+impl Of {
+    /// None.
+    pub(super) const NONE: Self = Self { sock: 0, id: 0 };
+
+    #[inline(always)]
+    pub(super) const fn is_some(self) -> bool {
+        self.id != 0
+    }
+}
 
 /// One direction of a session, until its key changes.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Cipher {
-    /// The socket of its session, or zero.
-    pub(super) cookie: u64,
+    /// Its session, or none.
+    pub(super) session: Of,
     /// Bytes of handshake messages so far.
     pub(super) offset: u64,
     pub(super) state: u64,
 }
 
 impl Cipher {
-    /// One that is made now, of the session on this socket.
-    pub(super) const fn new(cookie: u64) -> Self {
+    /// One that is made now, of this session.
+    pub(super) const fn new(session: Of) -> Self {
         Self {
-            cookie,
+            session,
             offset: 0,
             state: NEW,
         }
@@ -44,7 +62,7 @@ impl Cipher {
 
     /// One that was made before anybody looked.
     pub(super) const UNKNOWN: Self = Self {
-        cookie: 0,
+        session: Of::NONE,
         offset: 0,
         state: 0,
     };

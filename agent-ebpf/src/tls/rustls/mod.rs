@@ -26,7 +26,7 @@ use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::programs::ProbeContext;
 use meshtap_common::{EXCLUDED_ALL, TlsConfig};
 
-use self::cipher::{Cipher, PERHAPS};
+use self::cipher::{Cipher, Of, PERHAPS};
 use self::thread::Thread;
 use crate::call;
 use crate::maps::{self, SESSIONS, SOCKETS};
@@ -52,19 +52,20 @@ pub(crate) fn created(ctx: &ProbeContext) {
     };
     let thread = bpf_get_current_pid_tgid();
     thread::follow(thread);
-    let mut cookie = 0;
+    let mut of = Of::NONE;
     if let Some(last) = thread::of(thread) {
         // SAFETY: an element of the map, of this thread.
         let last = unsafe { &mut *last };
-        cookie = last.rekeyed;
-        last.rekeyed = 0;
-        if cookie == 0 && last.cookie != 0 {
-            cookie = first_key_of(last, cgroup);
+        if last.rekeyed != 0 {
+            of = known(last.rekeyed);
+            last.rekeyed = 0;
+        } else if last.sock != 0 {
+            of = first_key_of(last, cgroup);
         }
     }
     cipher::set(
         &Key::new(ctx.arg(0).unwrap_or_default(), thread),
-        Cipher::new(cookie),
+        Cipher::new(of),
     );
 }
 
@@ -77,33 +78,62 @@ fn cgroup(config: &TlsConfig) -> Option<u64> {
 
 /// The socket that a thread has received from, if its session has not started.
 #[inline(always)]
-fn first_key_of(last: &Thread, cgroup: u64) -> u64 {
+fn first_key_of(last: &Thread, cgroup: u64) -> Of {
     // Nothing of the session's data comes before its first key.
     let Some(session) = session(last, cgroup, FROM_START) else {
-        return 0;
+        return Of::NONE;
     };
     // SAFETY: an element of the map.
     let session = unsafe { &*session };
     match session.read | session.written {
-        0 => last.cookie,
-        _ => 0,
+        0 => session.of(),
+        _ => Of::NONE,
     }
+}
+
+/// The session on a socket, if there is one.
+#[inline(always)]
+fn known(sock: u64) -> Of {
+    // SAFETY: an element of the map.
+    SESSIONS
+        .get_ptr(Key::of_socket(sock))
+        .map_or(Of::NONE, |session| unsafe { (*session).of() })
 }
 
 /// The session on the socket that a thread has received from. `state`: of one that is new.
 #[inline(always)]
 fn session(last: &Thread, cgroup: u64, state: u64) -> Option<*mut Session> {
-    let key = Key::of_socket(last.cookie);
+    let key = Key::of_socket(last.sock);
     if let Some(known) = SESSIONS.get_ptr_mut(key) {
-        return Some(known);
+        // SAFETY: an element of the map.
+        let session = unsafe { &mut *known };
+        if session.cookie == 0 && session.ends.are(&last.ends) {
+            // Somebody may have asked for it since.
+            session.cookie = last.cookie;
+        }
+        if session.cookie == last.cookie {
+            return Some(known);
+        }
     }
+    // Where one is known, its socket has gone, and it was not seen.
     let mut fresh = session::new(cgroup);
     fresh.cookie = last.cookie;
+    fresh.sock = last.sock;
     fresh.ends = last.ends;
     fresh.state = state | HAS_ENDS | RUSTLS;
     let _full = SESSIONS.insert(key, fresh, 0);
-    let _full = SOCKETS.insert(last.cookie, key, 0);
+    let _full = SOCKETS.insert(last.sock, key, 0);
     SESSIONS.get_ptr_mut(key)
+}
+
+impl Session {
+    #[inline(always)]
+    const fn of(&self) -> Of {
+        Of {
+            sock: self.sock,
+            id: self.id,
+        }
+    }
 }
 
 /// A socket took so many bytes. If they are as many as the thread has encrypted, it is that of the
@@ -125,15 +155,15 @@ pub(crate) fn sent(socket: *const u8, bytes: i32) {
     if sealed == 0 || i64::from(bytes).cast_unsigned() != sealed_bytes {
         return;
     }
-    let cookie = sock::cookie(socket);
-    let Some(session) = SESSIONS.get_ptr(Key::of_socket(cookie)) else {
+    let Some(session) = SESSIONS.get_ptr(Key::of_socket(sock::address(socket))) else {
         // It carries no session of rustls that is known.
         return;
     };
     // SAFETY: an element of the map.
     let session = unsafe { &*session };
-    if session.sealer != 0 || session.state & FROM_START != 0 {
-        // Its keys are known.
+    let is_other = session.cookie != 0 && session.cookie != sock::cookie(socket);
+    if is_other || session.sealer != 0 || session.state & FROM_START != 0 {
+        // Or its keys are known.
         return;
     }
     let Some(cipher) = cipher::get(&Key::new(sealed, thread)) else {
@@ -142,10 +172,10 @@ pub(crate) fn sent(socket: *const u8, bytes: i32) {
     // SAFETY: an element of the map.
     let cipher = unsafe { &mut *cipher };
     // Once may be chance: what another session had left to send.
-    if cipher.state & PERHAPS != 0 && cipher.cookie == cookie {
+    if cipher.state & PERHAPS != 0 && cipher.session == session.of() {
         cipher.state &= !PERHAPS;
     } else {
-        cipher.cookie = cookie;
+        cipher.session = session.of();
         cipher.state |= PERHAPS;
     }
 }

@@ -253,7 +253,7 @@ fn handle(config: &TlsConfig, record: &mut Record, thread: u64, direction: u8) {
             }
             if cipher.state & HANDSHAKE == 0 {
                 if direction == DIRECTION_EGRESS && first == KEY_UPDATE {
-                    rekeyed(thread, session.cookie);
+                    rekeyed(thread, session.sock);
                 }
                 return;
             }
@@ -291,8 +291,10 @@ fn session_of(
         return None;
     }
     if direction == DIRECTION_EGRESS {
-        if cipher.cookie != 0 && cipher.state & PERHAPS == 0 {
-            return SESSIONS.get_ptr_mut(Key::of_socket(cipher.cookie));
+        if cipher.session.is_some() && cipher.state & PERHAPS == 0 {
+            let session = SESSIONS.get_ptr_mut(Key::of_socket(cipher.session.sock))?;
+            // SAFETY: an element of the map.
+            return (unsafe { (*session).id } == cipher.session.id).then_some(session);
         }
         // The next send will say.
         // SAFETY: an element of the map, of this thread.
@@ -306,29 +308,32 @@ fn session_of(
     }
     // SAFETY: an element of the map, of this thread.
     let last = unsafe { &*thread::of(thread)? };
-    if last.cookie == 0 {
+    if last.sock == 0 {
         return None;
     }
-    if cipher.cookie == 0 {
-        cipher.cookie = last.cookie;
-    } else if cipher.cookie != last.cookie {
+    // SAFETY: no arguments.
+    let cgroup = unsafe { aya_ebpf::helpers::bpf_get_current_cgroup_id() };
+    let session = session(last, cgroup, 0)?;
+    // SAFETY: an element of the map.
+    let of = unsafe { (*session).of() };
+    if !cipher.session.is_some() {
+        cipher.session = of;
+    } else if cipher.session != of {
         cipher.state |= WRONG;
         maps::note(thread >> 32, |process| {
             process.refused = process.refused.saturating_add(1);
         });
         return None;
     }
-    // SAFETY: no arguments.
-    let cgroup = unsafe { aya_ebpf::helpers::bpf_get_current_cgroup_id() };
-    session(last, cgroup, 0)
+    Some(session)
 }
 
 /// The next key that a thread makes is for this socket's session.
 #[inline(always)]
-fn rekeyed(thread: u64, cookie: u64) {
+fn rekeyed(thread: u64, sock: u64) {
     if let Some(last) = thread::of_any(thread) {
         // SAFETY: an element of the map, of this thread.
-        unsafe { (*last).rekeyed = cookie };
+        unsafe { (*last).rekeyed = sock };
     }
 }
 

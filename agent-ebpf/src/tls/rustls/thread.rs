@@ -29,21 +29,25 @@ static RUSTLS_THREADS: LruHashMap<u64, Thread> = LruHashMap::with_max_entries(TH
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Thread {
-    /// The socket that it has received from, or zero.
+    /// Where the socket is that it has received from, or zero.
+    pub(super) sock: u64,
+    /// That one's cookie, or zero where nobody has asked for it yet: it is older than the agent.
     pub(super) cookie: u64,
     pub(super) ends: Ends,
     /// The key with which it has encrypted since it last sent anything, or zero.
     pub(super) sealed: u64,
     /// Bytes on the wire of what it has encrypted so.
     pub(super) sealed_bytes: u64,
-    /// The socket for whose session it has just announced another key (RFC 8446 §4.6.3), or zero.
+    /// Where the socket is for whose session it has just announced another key (RFC 8446 §4.6.3),
+    /// or zero.
     pub(super) rekeyed: u64,
 }
 
-const _: () = assert!(size_of::<Thread>() == 8 + 40 + 3 * 8);
+const _: () = assert!(size_of::<Thread>() == 2 * 8 + 40 + 3 * 8);
 
 impl Thread {
     const NEW: Self = Self {
+        sock: 0,
         cookie: 0,
         ends: Ends::UNKNOWN,
         sealed: 0,
@@ -86,18 +90,19 @@ pub(crate) fn received(sock: *const u8) {
     if RUSTLS_PROCESSES.get_ptr(thread >> 32).is_none() {
         return;
     }
-    let cookie = sock::cookie(sock);
+    let (address, cookie) = (sock::address(sock), sock::cookie(sock));
     let Some(known) = of_any(thread) else {
         return;
     };
     // SAFETY: an element of the map, of this thread.
     let known = unsafe { &mut *known };
-    if (cookie != 0 && known.cookie == cookie) || !sock::is_tcp(sock) {
+    if (known.sock == address && known.cookie == cookie) || !sock::is_tcp(sock) {
         return;
     }
     // One of which too little is known is as if there were none.
-    known.cookie = 0;
+    known.sock = 0;
     if sock::read_ends(sock, &mut known.ends) {
+        known.sock = address;
         known.cookie = cookie;
     }
 }
