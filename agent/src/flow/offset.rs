@@ -17,6 +17,16 @@ impl Offset {
     /// bytes (RFC 9293 §3.4).
     pub const ORIGIN: Self = Self(1 << 32);
 
+    /// Where the bytes of a stream in a tunnel are counted from that began before anything was seen
+    /// of it: no other one is so long.
+    pub const MID_STREAM: Self = Self(1 << 56);
+
+    /// It counts from [`Self::MID_STREAM`].
+    #[must_use]
+    pub const fn is_mid_stream(self) -> bool {
+        self.0 >= Self::MID_STREAM.0
+    }
+
     /// How many bytes lie from here to `later`; zero when it is not later.
     #[must_use]
     pub const fn until(self, later: Self) -> u64 {

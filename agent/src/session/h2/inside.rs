@@ -9,6 +9,15 @@ use crate::flow::{Direction, Nanos, Offset, Peers, TunnelClaims};
 use crate::http::h2::stream::Peer;
 use crate::transport::{Chunk, Gap};
 
+/// A stream in which a tunnel is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Carrier {
+    pub(super) id: u32,
+    pub(super) websocket: bool,
+    /// It may have started before anything was seen of it.
+    pub(super) mid_stream: bool,
+}
+
 /// The session inside a stream. Its offsets count the bytes of DATA.
 #[derive(Debug)]
 pub(super) struct Inside {
@@ -16,28 +25,34 @@ pub(super) struct Inside {
     origin: Origin,
     requests: Direction,
     offsets: [Offset; 2],
+    /// Nothing is known of what came before.
+    mid_stream: bool,
 }
 
 impl Inside {
     /// Of a stream between these peers. The session is a fresh one, unless connections are nested
     /// too deep already.
     pub(super) fn new(
-        stream: u32,
-        websocket: bool,
+        stream: &Carrier,
         claims: TunnelClaims,
         peers: &Arc<Peers>,
         origin: &Origin,
         cx: &mut Context<'_>,
     ) -> Self {
         let requests = peers.side.requests();
-        let connection = origin.connection.inner(stream);
+        let connection = origin.connection.inner(stream.id);
         let mut session = match connection {
-            _ if websocket => Session::WebSocket(Box::new(WebSocket::new(requests, None))),
+            _ if stream.websocket => Session::WebSocket(Box::new(WebSocket::new(requests, None))),
             Some(_) => Session::default(),
             None => Session::Ignored,
         };
+        let mid_stream = stream.mid_stream;
+        let offset = match mid_stream {
+            true => Offset::MID_STREAM,
+            false => Offset::ORIGIN,
+        };
         for direction in [requests, requests.opposite()] {
-            session.opens(direction, Offset::ORIGIN, true, cx);
+            session.opens(direction, offset, !mid_stream, cx);
         }
         Self {
             session,
@@ -50,7 +65,8 @@ impl Inside {
                 ..origin.clone()
             },
             requests,
-            offsets: [Offset::ORIGIN; 2],
+            offsets: [offset; 2],
+            mid_stream,
         }
     }
 
@@ -75,15 +91,22 @@ impl Inside {
         let chunk = Chunk {
             bytes,
             offset,
-            // Flow control says how much was taken, and only later: nothing is known of what the
-            // sender had heard.
-            heard: None,
+            heard: self.heard(from),
             time,
             boundary: true,
         };
         let direction = self.direction(from);
         self.session.chunk(direction, chunk, &self.origin, cx);
         self.session.settle(time, cx);
+    }
+
+    /// Flow control says how much was taken, and only later: nothing is known of what the sender
+    /// had heard. It is at most what has passed here, which has to do where no beginning was seen.
+    fn heard(&self, from: Peer) -> Option<Offset> {
+        self.mid_stream.then(|| match from {
+            Peer::Client => self.offsets[Peer::Server as usize],
+            Peer::Server => self.offsets[Peer::Client as usize],
+        })
     }
 
     /// What the client sent before the tunnel was open.

@@ -1,8 +1,10 @@
 //! Recognising a connection that is older than the agent.
 
 use super::super::Messages;
+use super::super::h1::is_plain_request;
 use super::super::held::Start;
 use crate::flow::{Nanos, Offset};
+use crate::http::h1::{Class, classify};
 use crate::http::h2::frame::{self, HEADER_LEN, Header, Headers, Kind, Search};
 use crate::http::h2::stream::Peer;
 use crate::transport::Chunk;
@@ -54,8 +56,10 @@ struct Frames {
 struct Broken;
 
 impl Joiner {
-    /// Which messages the direction carries, and its bytes from the first head on that says so.
-    pub(crate) fn push(&mut self, chunk: &Chunk<'_>) -> Option<(Messages, Vec<u8>)> {
+    /// Which messages the direction carries, and its bytes from the frame on that says so.
+    /// `tunnels`: what its streams carry is what clients and servers say, as in a session of
+    /// ztunnel.
+    pub(crate) fn push(&mut self, chunk: &Chunk<'_>, tunnels: bool) -> Option<(Messages, Vec<u8>)> {
         let end = chunk.offset + chunk.bytes.len() as u64;
         if let Some((before, _)) = self.end.replace((end, chunk.time)) {
             self.miss(chunk.offset.0.checked_sub(before.0));
@@ -72,7 +76,7 @@ impl Joiner {
                 (frames, &*searched)
             }
         };
-        frames.push(bytes).unwrap_or_else(|Broken| {
+        frames.push(bytes, tunnels).unwrap_or_else(|Broken| {
             self.stage = Stage::default();
             None
         })
@@ -120,8 +124,8 @@ impl Joiner {
 }
 
 impl Frames {
-    /// Passes over frames up to a head that says who sends it.
-    fn push(&mut self, bytes: &[u8]) -> Result<Option<(Messages, Vec<u8>)>, Broken> {
+    /// Passes over frames up to one that says who sends it: a head, or what a tunnel carries.
+    fn push(&mut self, bytes: &[u8], tunnels: bool) -> Result<Option<(Messages, Vec<u8>)>, Broken> {
         let passed = bytes
             .len()
             .min(usize::try_from(self.left).unwrap_or(usize::MAX));
@@ -137,14 +141,17 @@ impl Frames {
             let len = HEADER_LEN as u64 + u64::from(header.length);
             let there = usize::try_from(len).ok().and_then(|len| rest.get(..len));
             let is_head = header.kind == Kind::Headers && len <= MAX_HEAD;
+            let payload = there.unwrap_or(rest).get(HEADER_LEN..).unwrap_or_default();
+            let sender = match header.kind {
+                Kind::Headers if is_head && there.is_some() => who_sends(&header, payload),
+                Kind::Data if tunnels => who_says(payload),
+                _ => None,
+            };
+            if let Some(sender) = sender {
+                return Ok(Some((sender, self.held.split_off(at))));
+            }
             match there {
-                Some(frame) => {
-                    let sender = frame.get(HEADER_LEN..).filter(|_| is_head);
-                    if let Some(sender) = sender.and_then(|payload| who_sends(&header, payload)) {
-                        return Ok(Some((sender, self.held.split_off(at))));
-                    }
-                    at += frame.len();
-                }
+                Some(frame) => at += frame.len(),
                 None if is_head => break,
                 None => {
                     self.left = len - rest.len() as u64;
@@ -166,6 +173,20 @@ fn who_sends(header: &Header, payload: &[u8]) -> Option<Messages> {
     frame::sender(headers.block, headers.end_headers).map(messages_of)
 }
 
+/// What comes in a tunnel begins a message, or is made of frames that say more.
+fn who_says(bytes: &[u8]) -> Option<Messages> {
+    match classify(bytes) {
+        Class::Http2 => Some(Messages::Requests),
+        Class::Response => Some(Messages::Responses),
+        class if is_plain_request(class, bytes) => Some(Messages::Requests),
+        _ => {
+            let found = Search::default().push(bytes, MAX_SIZE, MAX_STREAM)?;
+            let inner = Frames::default().push(&found, false);
+            inner.ok().flatten().map(|(messages, _)| messages)
+        }
+    }
+}
+
 const fn messages_of(sender: Peer) -> Messages {
     match sender {
         Peer::Client => Messages::Requests,
@@ -178,7 +199,7 @@ mod tests {
     use super::*;
 
     /// In segments of this size.
-    fn joined(bytes: &[u8], size: usize) -> Option<(Messages, usize)> {
+    fn joined(bytes: &[u8], size: usize, tunnels: bool) -> Option<(Messages, usize)> {
         let mut joiner = Joiner::default();
         let mut offset = Offset(7000);
         bytes.chunks(size).find_map(|bytes| {
@@ -190,14 +211,14 @@ mod tests {
                 boundary: true,
             };
             offset = offset + bytes.len() as u64;
-            let (messages, found) = joiner.push(&chunk)?;
+            let (messages, found) = joiner.push(&chunk, tunnels)?;
             Some((messages, found.len()))
         })
     }
 
     #[track_caller]
     fn check(bytes: &[u8], expected: Option<Messages>) {
-        let found = joined(bytes, bytes.len().max(1));
+        let found = joined(bytes, bytes.len().max(1), false);
         assert_eq!(found.map(|(messages, _)| messages), expected);
     }
 
@@ -228,7 +249,7 @@ mod tests {
         let body = [&[0, 0, 200, 0, 0, 0, 0, 0, 5][..], &[b'x'; 200]].concat();
         let bytes = [&request[..], &body].concat();
         for size in [1, 5, 9, 50] {
-            let (messages, found) = joined(&bytes, size).expect("frames");
+            let (messages, found) = joined(&bytes, size, false).expect("frames");
             assert_eq!(messages, Messages::Requests);
             assert!(found >= request.len(), "{size}: {found}");
         }
@@ -252,7 +273,7 @@ mod tests {
         ]
         .concat();
         for size in 1..bytes.len() {
-            let (messages, found) = joined(&bytes, size).expect("a head");
+            let (messages, found) = joined(&bytes, size, false).expect("a head");
             assert_eq!(messages, Messages::Requests, "{size}");
             assert!(found >= request.len(), "{size}: {found}");
         }
@@ -265,11 +286,34 @@ mod tests {
                 time: 1,
                 boundary: true,
             };
-            joiner.push(&chunk).map(|(_, found)| found.len())
+            joiner.push(&chunk, false).map(|(_, found)| found.len())
         };
         assert_eq!(push(0, &bytes[..100]), None);
         assert_eq!(push(200, &bytes[200..270]), None, "a gap in the body");
         assert_eq!(push(270, &bytes[270..]), Some(request.len()));
+    }
+
+    #[test]
+    fn what_is_in_a_tunnel_says_who_sends() {
+        let check = |data: &[u8], expected: Option<Messages>| {
+            let length = u8::try_from(data.len()).unwrap();
+            let frame = [&[0, 0, length, 0, 0, 0, 0, 0, 5][..], data].concat();
+            let whole = frame.len();
+            assert_eq!(
+                joined(&frame, whole, true),
+                expected.map(|who| (who, whole))
+            );
+            // A body may hold anything.
+            assert_eq!(joined(&frame, whole, false), None);
+        };
+        check(
+            b"GET /a HTTP/1.1\r\nHost: shop\r\n\r\n",
+            Some(Messages::Requests),
+        );
+        check(b"HTTP/1.1 200 OK\r\n\r\n", Some(Messages::Responses));
+        check(&headers(&[0x82, 0xbe, 0x86]), Some(Messages::Requests));
+        check(&headers(&[0x88, 0xbe]), Some(Messages::Responses));
+        check(b"the middle of something", None);
     }
 
     #[test]

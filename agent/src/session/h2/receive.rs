@@ -85,7 +85,12 @@ impl Receiver {
 
     /// The hook guesses that a frame begins there.
     pub(super) fn guess(&mut self, at: Offset) {
-        self.place.guess(at, matches!(self.sync, Sync::Frames(_)));
+        self.place.guess(at, self.sync.is_followed());
+    }
+
+    /// Its frames are read.
+    pub(super) const fn is_followed(&self) -> bool {
+        self.sync.is_followed()
     }
 
     pub(super) fn end(&mut self) {

@@ -18,6 +18,11 @@ pub(super) enum Sync {
 }
 
 impl Sync {
+    /// It is known where frames begin.
+    pub(super) const fn is_followed(&self) -> bool {
+        matches!(self, Self::Frames(_))
+    }
+
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
         match self {

@@ -1,10 +1,15 @@
 //! A stream that is a CONNECT: what its response makes of it, and what its client sends before.
 
+use std::sync::Arc;
+
 use super::message::Stream;
-use crate::flow::{Nanos, TunnelClaims};
+use super::{Streams, opens};
+use crate::flow::{Nanos, Offset, TunnelClaims};
 use crate::http::h2::stream::Peer;
 use crate::http::{RequestHead, Unknown, tunnel};
 use crate::ledger::Partial;
+use crate::session::h2::inside::{Carrier, Inside};
+use crate::session::{Context, Origin};
 
 /// What a 2xx response makes of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +54,60 @@ pub(super) struct Opened {
     pub(super) early: Early,
 }
 
+impl Streams {
+    /// Of a session of ztunnel, every stream is one.
+    pub(super) fn are_tunnels(&self) -> bool {
+        self.peers.connection.is_rustls() && self.peers.connection.is_tls()
+    }
+
+    /// DATA comes in both directions that are read. Where streams are tunnels, one that is older
+    /// than the agent is read from here on, and so is one whose opening was not seen.
+    pub(in crate::session::h2) fn pick_up(
+        &mut self,
+        from: Peer,
+        id: u32,
+        now: Nanos,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) {
+        if !self.are_tunnels() {
+            return;
+        }
+        let claims = match self.streams.get(&id) {
+            None if self.seen[opens(id) as usize].contains(id) => return,
+            None if self.streams.len() >= cx.limits.pipeline => return,
+            None => {
+                self.insert(id, Stream::ignored(Offset::default()));
+                TunnelClaims::default()
+            }
+            // No server sends DATA before its response.
+            Some(stream) if from == Peer::Server && stream.is_unopened() => {
+                let claims = stream.claims();
+                self.emit(id, Some(Partial::NoResponse), false, now, cx);
+                claims
+            }
+            Some(_) => return,
+        };
+        self.tunnels = true;
+        let peers = Arc::clone(&self.peers);
+        self.change(id, cx, |stream, cx| {
+            let carrier = Carrier {
+                id,
+                websocket: false,
+                mid_stream: true,
+            };
+            let inside = Inside::new(&carrier, claims, &peers, origin, cx);
+            stream.inside = Some(Box::new(inside));
+        });
+    }
+}
+
 impl Stream {
+    /// A CONNECT of which no response was seen.
+    const fn is_unopened(&self) -> bool {
+        self.is_connect() && self.response.is_none() && self.inside.is_none()
+    }
+
     /// ztunnel's streams are tunnels: one is, too, of which neither a method nor a path is known.
     pub(super) fn may_be_ztunnels(&mut self) {
         let head = self.request.as_ref().map(|request| &request.head);

@@ -10,7 +10,7 @@ use crate::http::h2::HeadBuilder;
 use crate::http::h2::stream::{Peer, State};
 use crate::ledger::{Dropped, Partial};
 use crate::session::h2::header_block::Block;
-use crate::session::h2::inside::Inside;
+use crate::session::h2::inside::{Carrier, Inside};
 use crate::session::{Context, Origin};
 
 impl Streams {
@@ -145,7 +145,12 @@ impl Streams {
                 claims,
                 early,
             } = opened;
-            let mut inside = Inside::new(id, websocket, claims, &peers, origin, cx);
+            let carrier = Carrier {
+                id,
+                websocket,
+                mid_stream: false,
+            };
+            let mut inside = Inside::new(&carrier, claims, &peers, origin, cx);
             inside.early(&early, now, cx);
             stream.inside = Some(Box::new(inside));
         });
