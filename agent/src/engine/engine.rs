@@ -68,6 +68,7 @@ impl Engine {
             head: limits.head.min(usize::from(u16::MAX)),
             body: limits.body,
         };
+        let joins = Joins::new(limits.flows);
         Self {
             shared: Shared {
                 starts: limits.joins.then(Vec::new),
@@ -81,7 +82,7 @@ impl Engine {
             emitted_alone: EmittedAlone::default(),
             pre_accept: PreAccept::default(),
             evictions: Evictions::default(),
-            joins: Joins::default(),
+            joins,
             memory: 0,
         }
     }
@@ -232,8 +233,9 @@ impl Engine {
     /// Frees an eighth of the memory.
     fn make_room(&mut self, now: Nanos, output: &mut Output) {
         let enough = self.shared.limits.memory - self.shared.limits.memory / 8;
-        // What waits for its connection is nobody's share.
-        let enough = enough.saturating_sub(self.pre_accept.memory());
+        // What waits for its connection, or for a tunnel, is nobody's share.
+        let waiting = self.pre_accept.memory() + self.joins.memory();
+        let enough = enough.saturating_sub(waiting);
         self.evict_fairly(enough, |connection| connection.counted, now, output);
     }
 
@@ -312,7 +314,7 @@ impl Engine {
     /// Bytes held now: of connections, and of what is in flight on them.
     #[must_use]
     pub const fn memory(&self) -> usize {
-        self.memory + self.pre_accept.memory()
+        self.memory + self.pre_accept.memory() + self.joins.memory()
     }
 
     /// Connections held now.

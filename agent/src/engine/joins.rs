@@ -12,14 +12,19 @@
 //! the ends agree, and it is where it must be in time. Then the exchange of the application has
 //! what the handshake of the tunnel's session proves, and that of the tunnel is a duplicate. Where
 //! tunnels that could be the one prove different things, nothing is said.
+//!
+//! Of those that could be it, the nearest in time is taken. So whatever the order in which
+//! exchanges end, none takes what is the only one for another: all that can be joined are.
+
+mod lane;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
+use self::lane::{Entry, Lanes, Nearest, remove};
 use crate::exchange::Exchange;
-use crate::flow::{Nanos, Offset, Peers, Secured, Side};
+use crate::flow::{Endpoint, Nanos, Offset, Peers, Secured, Side};
 use crate::ledger::Ledger;
 use crate::session::{RequestStart, Stats};
 
@@ -28,53 +33,138 @@ const MOST: usize = 65_536;
 /// How long ztunnel may hold a request back, at most: what comes later is another one.
 const LONGEST_WAY: Nanos = 10_000_000_000;
 
+/// How long an exchange waits for what its tunnel proves, at most. What ztunnel decrypts is
+/// recorded before the application's socket has it; but a thread that is interrupted while it
+/// records holds up all others behind it in that ring buffer, and not what comes in the other one.
+const WAIT: Nanos = 100_000_000;
+/// Exchanges that wait at a time, and bytes that they hold. More do not.
+const MOST_WAITING: usize = 4096;
+const MOST_HELD: usize = 16 * 1024 * 1024;
+
 /// Requests that have started, at sockets and in tunnels.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Joins {
-    /// By their heads.
-    requests: HashMap<u64, VecDeque<Request>, crate::hash::Keyed>,
-    /// When each came, and its head.
-    order: VecDeque<(Nanos, u64)>,
+    tunnels: Lanes<Option<Arc<Secured>>>,
+    /// Where exchanges of tunnels are emitted, to know their duplicates; each also where the place
+    /// of a tunnel's is not known ([`Place::anywhere`]), with its own.
+    sockets: Option<Lanes<Place>>,
+    /// What is remembered, the oldest first.
+    order: VecDeque<(Entry, Place, Kind)>,
+    count: u64,
+    /// Exchanges of applications of which nothing is proved yet, and until when they wait.
+    waiting: VecDeque<(Nanos, Exchange)>,
+    held: usize,
 }
 
-/// A request, and whether one of the other kind has been taken for it.
-#[derive(Debug)]
-struct Request {
-    start: RequestStart,
-    is_taken: bool,
+/// What a request is known by at a socket and in a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    head: u64,
+    offset: Offset,
+    side: Side,
+    client: IpAddr,
+    /// At the server's end, where it is.
+    server: Option<Endpoint>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Tunnel,
+    Socket,
 }
 
 impl Joins {
-    /// Remembers requests.
-    pub(super) fn add(&mut self, starts: &mut Vec<RequestStart>, oldest: Nanos) {
-        for start in starts.drain(..) {
-            self.order.push_back((start.began, start.head));
-            let requests = self.requests.entry(start.head).or_default();
-            requests.push_back(Request {
-                start,
-                is_taken: false,
-            });
-        }
-        while let Some((began, head)) = self.order.front()
-            && (*began < oldest || self.order.len() > MOST)
-        {
-            // In a list, too, the oldest is the first.
-            if let Some(requests) = self.requests.get_mut(head) {
-                requests.pop_front();
-                if requests.is_empty() {
-                    self.requests.remove(head);
-                }
-            }
-            self.order.pop_front();
+    /// `flows`: exchanges in tunnels are emitted.
+    pub(super) fn new(flows: bool) -> Self {
+        Self {
+            tunnels: Lanes::default(),
+            sockets: flows.then(Lanes::default),
+            order: VecDeque::new(),
+            count: 0,
+            waiting: VecDeque::new(),
+            held: 0,
         }
     }
 
-    /// Judges exchanges that are about to be emitted, from `first` on: adds what is proved, and
-    /// removes duplicates.
+    /// Remembers requests.
+    pub(super) fn add(&mut self, starts: &mut Vec<RequestStart>, oldest: Nanos) {
+        for start in starts.drain(..) {
+            self.count += 1;
+            let entry = (start.began, self.count);
+            let at = (start.head, start.offset);
+            if is_tunnelled(&start.peers) {
+                if let Some(place) = Place::in_tunnel(&start.peers, at) {
+                    let lane = self.tunnels.entry(place).or_default();
+                    lane.add(entry, start.peers.secured.clone());
+                    self.order.push_back((entry, place, Kind::Tunnel));
+                }
+            } else if let Some(sockets) = &mut self.sockets {
+                let place = Place::at_socket(&start.peers, at);
+                for key in [place, place.anywhere()] {
+                    sockets.entry(key).or_default().add(entry, place);
+                    self.order.push_back((entry, key, Kind::Socket));
+                }
+            }
+        }
+        while let Some(((began, _), ..)) = self.order.front()
+            && (*began < oldest || self.order.len() > MOST)
+            && let Some((entry, place, kind)) = self.order.pop_front()
+        {
+            match (kind, &mut self.sockets) {
+                (Kind::Tunnel, _) => remove(&mut self.tunnels, &place, entry),
+                (Kind::Socket, Some(sockets)) => remove(sockets, &place, entry),
+                (Kind::Socket, None) => {}
+            }
+        }
+    }
+
+    /// Bytes that wait.
+    pub(super) const fn memory(&self) -> usize {
+        self.held
+    }
+
+    /// Judges exchanges that have waited long enough, or all where no time is given.
+    pub(super) fn release(
+        &mut self,
+        now: Option<Nanos>,
+        exchanges: &mut Vec<Exchange>,
+        stats: &mut Stats,
+    ) {
+        while let Some((due, _)) = self.waiting.front()
+            && now.is_none_or(|now| *due <= now)
+            && let Some((_, mut exchange)) = self.waiting.pop_front()
+        {
+            self.held = self.held.saturating_sub(exchange.memory());
+            let _settled = self.is_settled(&mut exchange, stats);
+            exchanges.push(exchange);
+        }
+    }
+
+    /// Adds what is proved of an application's exchange. False: nothing is, and there are tunnels.
+    fn is_settled(&mut self, exchange: &mut Exchange, stats: &mut Stats) -> bool {
+        match self.proof(exchange) {
+            Proof::None => return self.tunnels.is_empty(),
+            Proof::Ambiguous => stats.ambiguous_identities += 1,
+            Proof::Nothing => {}
+            Proof::Of(secured) => {
+                stats.identities += 1;
+                Arc::make_mut(&mut exchange.peers).secured = Some(secured);
+            }
+        }
+        true
+    }
+
+    fn has_room_for(&self, exchange: &Exchange) -> bool {
+        self.waiting.len() < MOST_WAITING && self.held + exchange.memory() <= MOST_HELD
+    }
+
+    /// Judges exchanges that are about to be emitted, from `first` on: adds what is proved, removes
+    /// duplicates, and has those wait of which nothing is proved yet.
     pub(super) fn settle(
         &mut self,
         exchanges: &mut Vec<Exchange>,
         first: usize,
+        now: Nanos,
         (ledger, stats): (&mut Ledger, &mut Stats),
     ) {
         let mut at = first;
@@ -85,15 +175,14 @@ impl Joins {
                     exchanges.remove(at);
                     continue;
                 }
-            } else if exchange.peers.connection.depth() == 0 {
-                match self.proof(exchange) {
-                    Proof::None => {}
-                    Proof::Ambiguous => stats.ambiguous_identities += 1,
-                    Proof::Of(secured) => {
-                        stats.identities += 1;
-                        Arc::make_mut(&mut exchange.peers).secured = Some(secured);
-                    }
-                }
+            } else if exchange.peers.connection.is_socket()
+                && !self.is_settled(exchange, stats)
+                && self.has_room_for(exchange)
+            {
+                self.held += exchange.memory();
+                let due = now.saturating_add(WAIT);
+                self.waiting.push_back((due, exchanges.remove(at)));
+                continue;
             }
             at += 1;
         }
@@ -101,79 +190,128 @@ impl Joins {
 
     /// The same request is one of an application's socket.
     fn is_duplicate(&mut self, exchange: &Exchange) -> bool {
-        let Some((requests, own)) = self.of(exchange) else {
+        let at = (exchange.request.head.fingerprint(), exchange.offset);
+        let Some(sockets) = &mut self.sockets else {
             return false;
         };
-        let (peers, offset, began) = (exchange.peers.clone(), own.offset, own.began);
-        let same = requests.iter_mut().find(|other| {
-            let start = &other.start;
-            !is_tunnelled(&start.peers)
-                && !other.is_taken
-                && start.offset == offset
-                && agree(&start.peers, &peers)
-                && is_in_time(start.peers.side, start.began, began)
+        let Some(place) = Place::in_tunnel(&exchange.peers, at) else {
+            return false;
+        };
+        let began = exchange.request.began;
+        let (nearest, window) = match place.side {
+            Side::Server => (Nearest::First, (began, began.saturating_add(LONGEST_WAY))),
+            Side::Client => (Nearest::Last, (began.saturating_sub(LONGEST_WAY), began)),
+        };
+        let found = sockets.get(&place).and_then(|lane| {
+            let at = nearest.of(lane.within(window))?;
+            lane.entries.get(at).copied()
         });
-        let Some(same) = same else {
+        let Some((entry, own)) = found else {
             return false;
         };
-        same.is_taken = true;
+        for place in [own, own.anywhere()] {
+            remove(sockets, &place, entry);
+        }
         true
     }
 
     /// What is proved of an application's exchange.
     fn proof(&mut self, exchange: &Exchange) -> Proof {
-        let Some((requests, own)) = self.of(exchange) else {
-            return Proof::None;
+        let at = (exchange.request.head.fingerprint(), exchange.offset);
+        let place = Place::at_socket(&exchange.peers, at);
+        let began = exchange.request.began;
+        let (nearest, window) = match place.side {
+            Side::Server => (Nearest::Last, (began.saturating_sub(LONGEST_WAY), began)),
+            Side::Client => {
+                let latest = began.saturating_add(LONGEST_WAY).min(exchange.ended);
+                (Nearest::First, (began, latest))
+            }
         };
-        let (peers, offset, began) = (exchange.peers.clone(), own.offset, own.began);
-        let mut candidates = requests.iter_mut().filter(|other| {
-            let start = &other.start;
-            is_tunnelled(&start.peers)
-                && !other.is_taken
-                && start.offset == offset
-                && agree(&peers, &start.peers)
-                && is_in_time(peers.side, began, start.began)
-                && start.began <= exchange.ended
-        });
-        let Some(first) = candidates.next() else {
-            return Proof::None;
-        };
-        let secured = first.start.peers.secured.clone();
-        if candidates.any(|other| other.start.peers.secured != secured) {
-            return Proof::Ambiguous;
+        let mut found: Option<(Place, Entry, &Option<Arc<Secured>>)> = None;
+        for place in [place, place.anywhere()] {
+            let Some(lane) = self.tunnels.get(&place) else {
+                continue;
+            };
+            let range = lane.within(window);
+            let Some(at) = nearest.of(range.clone()) else {
+                continue;
+            };
+            let Some((entry, secured)) = lane.entries.get(at) else {
+                continue;
+            };
+            let differs = found.is_some_and(|(.., other)| other != secured);
+            if differs || !lane.agree(range) {
+                return Proof::Ambiguous;
+            }
+            found = found.or(Some((place, *entry, secured)));
         }
-        first.is_taken = true;
-        secured.map_or(Proof::None, Proof::Of)
-    }
-
-    /// Where an exchange began, and every request with the same head.
-    fn of(&mut self, exchange: &Exchange) -> Option<(&mut VecDeque<Request>, Own)> {
-        let head = exchange.request.head.fingerprint();
-        let requests = self.requests.get_mut(&head)?;
-        let own = requests.iter().find(|request| {
-            let start = &request.start;
-            start.peers.connection == exchange.peers.connection
-                && start.stream == exchange.stream
-                && start.began == exchange.request.began
-        })?;
-        let own = Own {
-            offset: own.start.offset,
-            began: own.start.began,
+        let Some((place, entry, secured)) = found else {
+            return Proof::None;
         };
-        Some((requests, own))
+        let secured = secured.clone();
+        remove(&mut self.tunnels, &place, entry);
+        secured.map_or(Proof::Nothing, Proof::Of)
     }
 }
 
-/// Where an exchange began.
-struct Own {
-    offset: Offset,
-    began: Nanos,
+impl Place {
+    /// `head`, `offset`: of the request.
+    fn at_socket(peers: &Peers, (head, offset): (u64, Offset)) -> Self {
+        Self {
+            head,
+            offset,
+            side: peers.side,
+            client: peers.client.ip(),
+            server: match peers.side {
+                Side::Server => Some(peers.server),
+                Side::Client => None,
+            },
+        }
+    }
+
+    /// Where it is at a socket, if the ends agree. At the server's end, ztunnel connects to where
+    /// the tunnel leads, from the address of the client. At the client's end it is in the client's
+    /// own network, and may lead elsewhere than the client asked for. Where a tunnel leads, or
+    /// began, is not known of a session that is older than the agent; of that, nothing is proved.
+    fn in_tunnel(peers: &Peers, (head, offset): (u64, Offset)) -> Option<Self> {
+        let outer = peers.outer.as_deref()?;
+        let (client, server) = match peers.side {
+            Side::Server => {
+                let client = outer.claims.forwarded.unwrap_or(outer.client.ip());
+                (client, outer.claims.target)
+            }
+            Side::Client => (outer.client.ip(), None),
+        };
+        let place = Self {
+            head,
+            offset,
+            side: peers.side,
+            client,
+            server,
+        };
+        let is_known = !offset.is_mid_stream() && (server.is_some() || peers.side == Side::Client);
+        Some(match is_known {
+            true => place,
+            false => place.anywhere(),
+        })
+    }
+
+    /// Wherever the same request of this client may be.
+    const fn anywhere(self) -> Self {
+        Self {
+            offset: Offset::MID_STREAM,
+            server: None,
+            ..self
+        }
+    }
 }
 
 /// What is proved of an exchange.
 enum Proof {
-    /// Nothing.
+    /// There is no tunnel that could be its own.
     None,
+    /// There is one, which proves nothing.
+    Nothing,
     /// Several tunnels could be its own, and prove different things.
     Ambiguous,
     /// This.
@@ -183,36 +321,4 @@ enum Proof {
 /// It runs inside a tunnel that ztunnel reads or writes.
 fn is_tunnelled(peers: &Peers) -> bool {
     peers.connection.is_rustls() && peers.outer.is_some()
-}
-
-/// The ends of an application's socket and of a tunnel agree. At the server's end, ztunnel connects
-/// to where the tunnel leads, from the address of the client. At the client's end it is in the
-/// client's own network, and may lead elsewhere than the client asked for. Where it leads is not
-/// known of a session that is older than the agent; of that, nothing is proved.
-fn agree(socket: &Peers, tunnel: &Peers) -> bool {
-    let Some(outer) = tunnel.outer.as_deref() else {
-        return false;
-    };
-    if socket.side != tunnel.side {
-        return false;
-    }
-    match socket.side {
-        Side::Server => {
-            let client = outer.claims.forwarded.unwrap_or(outer.client.ip());
-            let target = outer.claims.target;
-            target.is_none_or(|target| target == socket.server) && socket.client.ip() == client
-        }
-        Side::Client => socket.client.ip() == outer.client.ip(),
-    }
-}
-
-/// At the server's end the tunnel is first, at the client's end the socket.
-fn is_in_time(side: Side, socket: Nanos, tunnel: Nanos) -> bool {
-    let (earlier, later) = match side {
-        Side::Server => (tunnel, socket),
-        Side::Client => (socket, tunnel),
-    };
-    later
-        .checked_sub(earlier)
-        .is_some_and(|way| way <= LONGEST_WAY)
 }

@@ -208,7 +208,6 @@ pub(crate) struct Context<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct RequestStart {
     pub(crate) peers: Arc<Peers>,
-    pub(crate) stream: Option<u32>,
     /// [`RequestHead::fingerprint`].
     pub(crate) head: u64,
     /// Of its first byte.
@@ -221,7 +220,6 @@ impl Context<'_> {
     pub(crate) fn starts(
         &mut self,
         peers: &Arc<Peers>,
-        stream: Option<u32>,
         head: &RequestHead,
         (offset, began): (Offset, Nanos),
     ) {
@@ -230,7 +228,6 @@ impl Context<'_> {
         {
             starts.push(RequestStart {
                 peers: Arc::clone(peers),
-                stream,
                 head: head.fingerprint(),
                 offset,
                 began,

@@ -80,8 +80,16 @@ impl Engine {
                 .add(starts, now.saturating_sub(limits.exchange_age));
         }
         if output.exchanges.len() > emitted {
+            let totals = (ledger, &mut *stats);
             self.joins
-                .settle(&mut output.exchanges, emitted, (ledger, stats));
+                .settle(&mut output.exchanges, emitted, now, totals);
         }
+        self.joins.release(Some(now), &mut output.exchanges, stats);
+    }
+
+    /// Emits what waits for what ztunnel proves. No time: all of it.
+    pub(super) fn release(&mut self, now: Option<Nanos>, output: &mut Output) {
+        let stats = &mut self.shared.stats;
+        self.joins.release(now, &mut output.exchanges, stats);
     }
 }

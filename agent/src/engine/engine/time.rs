@@ -25,6 +25,7 @@ impl Engine {
 
     fn expire_part(&mut self, now: Nanos, output: &mut Output, most: usize) -> bool {
         self.shared.stats.pre_accept_dropped += self.pre_accept.expire(now);
+        self.release(Some(now), output);
         while let Some(key) = self.table.due(now) {
             let Some(connection) = self.table.get_mut(key) else {
                 continue;
@@ -72,6 +73,7 @@ impl Engine {
                 return true;
             }
         }
+        self.release(None, output);
         self.shared.stats.pre_accept_dropped += self.pre_accept.expire(Nanos::MAX);
         false
     }

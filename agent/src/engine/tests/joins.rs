@@ -23,6 +23,8 @@ struct Node {
     run: Run,
     side: Side,
     offsets: HashMap<(u64, Direction), u64>,
+    /// The sessions are older than the agent.
+    is_late: bool,
 }
 
 impl Node {
@@ -35,6 +37,7 @@ impl Node {
             run: Run::new(limits),
             side,
             offsets: HashMap::new(),
+            is_late: false,
         }
     }
 
@@ -57,7 +60,7 @@ impl Node {
             offset: Offset(0),
             heard: None,
             len: bytes.len() as u64,
-            start: true,
+            start: !self.is_late,
             end: false,
             bytes,
         }
@@ -282,4 +285,88 @@ fn a_tunnel_is_taken_once() {
         node.story(),
         [format!("socket mtls true {WEB}"), "socket".to_owned()]
     );
+}
+
+/// Whatever the order in which exchanges end, each has a tunnel left.
+#[test]
+fn equal_requests_at_once_all_have_their_tunnels() {
+    const COUNT: u64 = 40;
+    for side in [Side::Server, Side::Client] {
+        for is_last_first in [true, false] {
+            let mut node = Node::new(side, false);
+            node.session(1, Some(WEB));
+            let mut wires = Vec::new();
+            for n in 0..COUNT {
+                let stream = u32::try_from(2 * n + 1).unwrap();
+                node.tunnel(1, stream);
+                // All from one address.
+                let port = 5000 + 250 * u16::try_from(n).unwrap();
+                let mut wire = Wire::at(side, n + 1, port, [1000, 9000]);
+                match side {
+                    Side::Server => node.in_tunnel(1, stream, CLIENT, REQUEST),
+                    Side::Client => {}
+                }
+                node.at_socket(&mut wire, CLIENT, REQUEST);
+                if side == Side::Client {
+                    node.in_tunnel(1, stream, CLIENT, REQUEST);
+                }
+                wires.push(wire);
+            }
+            if is_last_first {
+                wires.reverse();
+            }
+            for wire in &mut wires {
+                node.at_socket(wire, SERVER, RESPONSE);
+            }
+            let story = node.story();
+            assert_eq!(story.len(), wires.len());
+            let expected = format!("socket mtls true {WEB}");
+            assert!(
+                story.iter().all(|line| *line == expected),
+                "{side:?} {story:#?}"
+            );
+        }
+    }
+}
+
+/// Of a tunnel that was open before anything was seen, what comes once both directions are read is
+/// read: nobody knows what an earlier request got.
+#[test]
+fn tunnels_that_are_older_than_the_agent() {
+    for side in [Side::Server, Side::Client] {
+        for is_at_socket in [false, true] {
+            let mut node = Node::new(side, true);
+            node.is_late = true;
+            let mut wire = socket(side, 1);
+            let second = REQUEST.replace("/a", "/b");
+            for (n, request) in [REQUEST, &second, REQUEST].into_iter().enumerate() {
+                if is_at_socket && side == Side::Client {
+                    node.at_socket(&mut wire, CLIENT, request);
+                }
+                node.in_tunnel(1, 7, CLIENT, request);
+                if is_at_socket && side == Side::Server {
+                    node.at_socket(&mut wire, CLIENT, request);
+                }
+                // The first response is not read.
+                if n > 0 {
+                    node.in_tunnel(1, 7, SERVER, RESPONSE);
+                }
+                if is_at_socket {
+                    node.at_socket(&mut wire, SERVER, RESPONSE);
+                }
+            }
+            let expected: &[&str] = match is_at_socket {
+                // Never twice.
+                true => &["socket"; 3],
+                // The second one's request came before the other direction was read.
+                false => &["tunnel"],
+            };
+            assert_eq!(node.story(), expected, "{side:?}");
+            let output = &node.run.output.exchanges;
+            if !is_at_socket {
+                assert_eq!(output[0].request.head.target(), b"/a");
+                assert!(output[0].response.is_some() && output[0].partial.is_none());
+            }
+        }
+    }
 }

@@ -175,7 +175,7 @@ impl H1 {
         let times = (started.time, now);
         let anomalies = anomalies.with(traits.anomalies).with(started.marks);
         let counter = framed.and_then(|framed| counter(framed, &head.fields));
-        cx.starts(&self.peers, None, &head, (started.offset, started.time));
+        cx.starts(&self.peers, &head, (started.offset, started.time));
         let mut exchange = InFlight::new(head, anomalies, times, started.offset);
         exchange.expects = traits.expects;
         if framed.is_none() {

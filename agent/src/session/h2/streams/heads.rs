@@ -93,7 +93,7 @@ impl Streams {
         }
         let websocket = head.protocol() == Some(b"websocket");
         let (head, anomalies) = head.request();
-        cx.starts(&self.peers, Some(id), &head, (offset, now));
+        cx.starts(&self.peers, &head, (offset, now));
         let mut stream = Stream::new(head, anomalies, websocket, offset, now);
         if self.peers.connection.is_rustls() {
             stream.may_be_ztunnels();
