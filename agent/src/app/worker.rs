@@ -201,6 +201,12 @@ impl Worker {
         if found.is_proxy_trusted() {
             Peers::trust_claim(&mut exchange.peers);
         }
+        if let Some(secured) = exchange.peers.secured.as_deref()
+            && secured.by != exchange.peers.cgroup
+            && !self.enrichment.workloads().believes(secured.by)
+        {
+            Arc::make_mut(&mut exchange.peers).secured = None;
+        }
         let side = exchange.peers.side;
         let process = self.enrichment.process(&exchange.peers, now);
         let clock = self.clocks.at(exchange.request.began);
@@ -241,7 +247,7 @@ impl Worker {
             return;
         };
         let exchange = admitted.exchange();
-        let subject = (self.enrichment.workloads()).subject(found, exchange.peers.side);
+        let subject = (self.enrichment.workloads()).subject(found, &exchange.peers);
         let ratio = rules.and_then(|rules| rules.ratio);
         let has_span = self.takes_spans(rules) && self.gate.policy.keeps(admitted, ratio);
         let exemplar = has_span.then(|| Exemplar {

@@ -1,10 +1,12 @@
 //! One connection: how its bytes come in, and what it speaks.
 
+use std::sync::Arc;
+
 use super::fairness::Holder;
 use super::folding::PeerSocket;
 use super::streams::Streams;
 use crate::capture::{Command, Plaintext, Segment};
-use crate::flow::{ConnectionId, Direction, Nanos, Offset, Side};
+use crate::flow::{ConnectionId, Direction, Nanos, Offset, Secured, Side};
 use crate::session::{Context, End, Limits, Origin, Session, Verdict};
 use crate::transport::tcp::{Bounds, Progress, is_old};
 use crate::transport::{Handshake, Item, Place, Transport};
@@ -200,7 +202,8 @@ impl Connection {
         let secured = handshake.range(range.direction, range.offset, range.bytes);
         if handshake.is_over() {
             self.handshake = None;
-            self.origin.secured = secured;
+            let by = self.origin.cgroup;
+            self.origin.secured = secured.map(|secured| Arc::new(Secured { by, ..secured }));
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::CgroupId;
+
 /// What protects a connection, as the handshake of its TLS session shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secured {
@@ -9,4 +11,6 @@ pub struct Secured {
     pub mtls: bool,
     /// The SPIFFE id in the certificate of the other end, where it has one.
     pub peer: Option<Arc<str>>,
+    /// The program in which it was seen, by its cgroup: it rests on that one's word.
+    pub by: CgroupId,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pki_types::CertificateDer;
 
-use crate::flow::{Direction, Offset, Secured};
+use crate::flow::{CgroupId, Direction, Offset, Secured};
 
 /// Types of messages.
 const CERTIFICATE: u8 = 11;
@@ -51,7 +51,7 @@ impl Handshake {
         direction: Direction,
         offset: Offset,
         bytes: &[u8],
-    ) -> Option<Arc<Secured>> {
+    ) -> Option<Secured> {
         let [ingress, egress] = &mut self.ways;
         match direction {
             Direction::Ingress => ingress.take(offset, bytes),
@@ -65,10 +65,11 @@ impl Handshake {
         // One that goes on from an earlier one (RFC 8446 §2.2) shows none at all.
         (peer || own).then(|| {
             let peer = ingress.certificate.as_ref();
-            Arc::new(Secured {
+            Secured {
                 mtls: shown(ingress) && own,
                 peer: peer.and_then(|one| one.id.clone()),
-            })
+                by: CgroupId(0),
+            }
         })
     }
 
@@ -245,7 +246,7 @@ pub(crate) mod tests {
                     at += chunk.len() as u64;
                 }
             }
-            let found = found.as_deref();
+            let found = found.as_ref();
             let found = found.map(|secured| (secured.mtls, secured.peer.as_deref()));
             assert_eq!(found, expected, "cut to {size}");
         }

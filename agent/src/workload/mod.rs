@@ -54,8 +54,8 @@ pub use ztunnel::ZtunnelChoice;
 
 use crate::clock::monotonic;
 use crate::exchange::Exchange;
-use crate::flow::{Nanos, Side};
-use crate::signal::metrics::Subject;
+use crate::flow::{CgroupId, Nanos, Peers, Side};
+use crate::signal::metrics::{Security, Subject};
 use crate::signal::route::GatewayRoutes;
 use crate::signal::span::ResourceValue;
 use crate::signal::telemetry_api::Rules;
@@ -173,10 +173,20 @@ impl Workloads {
         attribution.ends(side, &self.trust_domain)
     }
 
+    /// What the tunnels of this cgroup's program prove of other pods' exchanges is believed: it is
+    /// the node's ztunnel.
+    #[must_use]
+    pub fn believes(&self, prover: CgroupId) -> bool {
+        self.directory.believes(prover, monotonic())
+    }
+
     /// Labels of both ends in metrics.
     #[must_use]
-    pub fn subject<'a>(&self, attribution: &'a Attribution, side: Side) -> Subject<'a> {
-        attribution.subject(side, &self.directory.cluster_info)
+    pub fn subject<'a>(&self, attribution: &'a Attribution, peers: &Peers) -> Subject<'a> {
+        let cluster = &self.directory.cluster_info;
+        let mut subject = attribution.subject(peers.side, cluster);
+        subject.security = Security::proved(peers).unwrap_or(subject.security);
+        subject
     }
 
     /// What is known of the ends of a TCP connection: its local and its remote address.

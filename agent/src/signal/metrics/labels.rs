@@ -10,7 +10,7 @@ use hashbrown::Equivalent;
 use super::families::Families;
 use super::table::Labelled;
 use super::text::{DESTINATION, SOURCE, Text};
-use crate::flow::Side;
+use crate::flow::{Peers, Side};
 use crate::hash::Keyed;
 
 /// The value of what is not known.
@@ -168,15 +168,29 @@ pub enum Security {
     /// The socket does not show it.
     #[default]
     Unknown,
-    /// No mesh protects the connection.
+    /// No mesh protects the connection, or one end has shown no certificate.
     Plain,
+    /// Both ends have shown a certificate.
+    MutualTls,
 }
 
 impl Security {
+    /// What the handshake of the mesh's session proves. A client says nothing of it, as in Istio.
+    #[must_use]
+    pub fn proved(peers: &Peers) -> Option<Self> {
+        let secured = peers.secured.as_deref();
+        let secured = secured.filter(|_| peers.side == Side::Server)?;
+        Some(match secured.mtls {
+            true => Self::MutualTls,
+            false => Self::Plain,
+        })
+    }
+
     const fn label(self) -> &'static str {
         match self {
             Self::Unknown => UNKNOWN,
             Self::Plain => "none",
+            Self::MutualTls => "mutual_tls",
         }
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::exchange::{Exchange, Partial};
-use crate::flow::Side;
+use crate::flow::{CgroupId, Secured, Side};
 use crate::policy::fixture;
 use crate::policy::{SpanId, TraceId};
 use crate::units::Interval;
@@ -229,6 +229,32 @@ fn grpc() {
     check("application/grpc", "grpc-status: 999\r\n", "grpc", "");
     check("application/grpc-web", "grpc-status: 5\r\n", "http", "");
     check("application/json", "grpc-status: 5\r\n", "http", "");
+}
+
+#[test]
+fn how_a_connection_is_protected() {
+    let check = |side, proved: Option<bool>, expected: &str| {
+        let metrics = metrics(10);
+        let mut exchange = exchange("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 X\r\n\r\n");
+        let peers = Arc::make_mut(&mut exchange.peers);
+        peers.side = side;
+        peers.secured = proved.map(|mtls| {
+            Arc::new(Secured {
+                mtls,
+                peer: None,
+                by: CgroupId(0),
+            })
+        });
+        let security = Security::proved(&exchange.peers).unwrap_or_default();
+        metrics.exchange(&exchange, &unknown(side, security), None, None);
+        let page = text(&metrics, Format::Prometheus);
+        let label = "connection_security_policy";
+        assert_eq!(value(&page, "istio_requests_total{", label), expected);
+    };
+    check(Side::Server, None, "unknown");
+    check(Side::Server, Some(true), "mutual_tls");
+    check(Side::Server, Some(false), "none");
+    check(Side::Client, Some(true), "unknown");
 }
 
 #[test]

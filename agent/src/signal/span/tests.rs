@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::exchange::{Exchange, Partial};
-use crate::flow::{Secured, Side, TunnelClaims, TunnelSource};
+use crate::flow::{CgroupId, Secured, Side, TunnelClaims, TunnelSource};
 use crate::http::Unknown;
 use crate::policy::fixture;
 use crate::redact::fixture::sanitize_at;
@@ -468,6 +468,7 @@ fn exchanges() -> Vec<Sanitized> {
     peers.secured = Some(Arc::new(Secured {
         mtls: true,
         peer: Some("spiffe://cluster.local/ns/n/sa/a".into()),
+        by: CgroupId(7),
     }));
     // gzip without saying so: bytes that are no text, and that nobody can search.
     let binary = || {

@@ -29,6 +29,7 @@ use super::addresses::Addresses;
 use super::attributes::ClusterInfo;
 use super::identity::{Identity, Service, WorkloadName};
 use super::members::Members;
+use super::mesh::Role;
 use super::node::{NodeAddresses, OwnNetwork};
 use super::pod::{Choice, Pod};
 use super::rules::RuleBook;
@@ -235,6 +236,18 @@ impl Directory {
                 let namespace = state.namespaces.get(&*pod.namespace);
                 scope.excludes(pod, container, namespace.and_then(|(says, _)| *says))
             }
+        }
+    }
+
+    /// What the tunnels of this cgroup's program prove of others is believed.
+    pub(crate) fn believes(&self, prover: CgroupId, now: Nanos) -> bool {
+        let state = self.read();
+        let cgroup = state.cgroups.get(&prover.0);
+        let pod = cgroup.and_then(|cgroup| cgroup.identity.as_deref()?.pod());
+        match pod {
+            Some(pod) => pod.role == Role::Ztunnel,
+            // Nobody says who is.
+            None => self.health.trust(Watch::NodePods, now) == health::Trust::Absent,
         }
     }
 

@@ -76,6 +76,16 @@ fn a_tunnel_of_another_program_is_its_own() {
     assert_eq!((own_pod(&found), found.excluded), (Some("web-1"), None));
 }
 
+/// Any program can hold functions with the names of aws-lc's, and call them with anything.
+#[test]
+fn nobody_else_says_how_exchanges_are_secured() {
+    let bench = node(ZtunnelChoice::identity());
+    let believes = |cgroup| bench.directory.believes(CgroupId(cgroup), 102 * S);
+    assert!(believes(9));
+    // A pod in the mesh, one in a virtual machine, nobody's.
+    assert!(!believes(8) && !believes(7) && !believes(6));
+}
+
 #[test]
 fn ztunnel_is_attached_to_when_asked_for() {
     let path = |number: u8, uid: &str| {
