@@ -62,6 +62,10 @@ struct Entry<'a> {
     call: Option<CallPart<'a>>,
     #[serde(rename = "_tunnel", skip_serializing_if = "Option::is_none")]
     tunnel: Option<Tunnel>,
+    #[serde(rename = "_mtls", skip_serializing_if = "Option::is_none")]
+    mtls: Option<bool>,
+    #[serde(rename = "_peerSpiffeId", skip_serializing_if = "Option::is_none")]
+    peer_spiffe_id: Option<&'a str>,
 }
 
 /// An interim response.
@@ -139,6 +143,7 @@ impl<'a> Entry<'a> {
     fn new(sanitized: &'a Sanitized) -> Self {
         let exchange = sanitized.exchange();
         let peers = &exchange.peers;
+        let secured = peers.secured.as_deref();
         let started = SystemTime::UNIX_EPOCH + Duration::from_nanos(sanitized.started());
         Self {
             started_date_time: humantime::format_rfc3339_millis(started).to_string(),
@@ -166,6 +171,8 @@ impl<'a> Entry<'a> {
                 client: outer.client.to_string(),
                 server: outer.server.to_string(),
             }),
+            mtls: secured.map(|secured| secured.mtls),
+            peer_spiffe_id: secured.and_then(|secured| secured.peer.as_deref()),
         }
     }
 }
