@@ -1,8 +1,8 @@
 //! Files that were read before.
 //!
-//! A build id alone does not name the contents: Envoy's is the commit, the same for every processor
-//! and every choice of extensions. So the headers have to be the same too, with the sizes and
-//! places of all segments.
+//! Only a file itself is known again. A build id says what its maker wants it to say: a copy of
+//! another program's library, with its build id, size and headers and with other symbols, would
+//! give that program's genuine library wrong offsets.
 
 use std::fs::File;
 use std::io;
@@ -11,47 +11,32 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::elf::Elf;
-use super::{BuildId, Located, Refusal, locate};
+use super::{Located, Refusal, locate};
 
-/// Contents that are remembered: a node has some hundred programs and libraries. When there are
-/// more, it starts over.
+/// Files that are remembered: a node has some hundred programs and libraries. When there are more,
+/// it starts over.
 const MAX_ENTRIES: usize = 8192;
 
-/// What is in a file.
+/// A file, and its state.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Contents {
-    Built {
-        build_id: BuildId,
-        size: u64,
-        headers: Box<[u8]>,
-    },
-    File {
-        device: u64,
-        inode: u64,
-        size: u64,
-        modified: (i64, i64),
-    },
+struct Contents {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    /// Nobody can set it.
+    changed: (i64, i64),
 }
 
 impl Contents {
     fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
-        let size = metadata.len();
-        if let Ok(elf) = Elf::parse(file)
-            && let Some(build_id) = elf.build_id()
-        {
-            return Ok(Self::Built {
-                build_id,
-                size,
-                headers: elf.headers.into(),
-            });
-        }
-        Ok(Self::File {
+        Ok(Self {
             device: metadata.dev(),
             inode: metadata.ino(),
-            size,
+            size: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         })
     }
 }
@@ -84,28 +69,44 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Role;
     use super::*;
 
     #[test]
-    fn a_copy_is_not_read_again_and_a_change_is() {
+    fn a_file_is_known_again_and_a_copy_is_not() {
         let folder = std::env::temp_dir().join(format!("meshtap-cache-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
-        let copy = |name: &str, from: &str| {
+        let copy = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
-            std::fs::copy(from, &path).expect("copied");
+            std::fs::write(&path, bytes).expect("written");
             File::open(path).expect("opened")
         };
-        let libssl = super::super::tests::libssl();
-        let libssl = libssl.to_str().expect("text");
+        let libssl = std::fs::read(super::super::tests::libssl()).expect("read");
         let mut cache = Cache::default();
-        let first = cache.locate(&copy("a", libssl)).expect("located");
-        let again = cache.locate(&copy("b", libssl)).expect("located");
-        assert!(Arc::ptr_eq(&first, &again), "the contents are the same");
-        assert_eq!(cache.0.len(), 1);
+        let a = copy("a", &libssl);
+        let first = cache.locate(&a).expect("located");
+        let again = cache.locate(&a).expect("located");
+        assert!(Arc::ptr_eq(&first, &again), "it is the same file");
+        // The same build id, size and headers, and symbols that lie.
+        let symbol = |role| {
+            let entry = first.of(role).next().expect("located").entry;
+            let values = [entry, entry - 4].map(u64::to_le_bytes);
+            let is_there = |value: &[u8; 8]| memchr::memmem::find(&libssl, value).is_some();
+            values.into_iter().find(is_there).expect("a symbol")
+        };
+        let (read, write) = (symbol(Role::Read), symbol(Role::Write));
+        let mut lies = libssl.clone();
+        for at in memchr::memmem::find_iter(&libssl, &read) {
+            lies[at..at + 8].copy_from_slice(&write);
+        }
+        let lied = cache.locate(&copy("b", &lies)).expect("located");
+        let entry = |located: &Located| located.of(Role::Read).next().map(|one| one.entry);
+        assert_ne!(entry(&lied), entry(&first));
+        let again = cache.locate(&a).expect("located");
+        assert_eq!(entry(&again), entry(&first));
         // The same path, other contents.
-        let other = cache.locate(&copy("a", "/bin/true"));
+        let other = cache.locate(&copy("a", &std::fs::read("/bin/true").expect("read")));
         assert_eq!(other.unwrap_err(), Refusal::NoTls);
-        assert_eq!(cache.0.len(), 2);
         std::fs::remove_dir_all(&folder).expect("removed");
     }
 }

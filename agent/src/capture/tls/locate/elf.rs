@@ -36,8 +36,6 @@ pub(super) struct Elf<'a> {
     pub(super) sections: Vec<Section>,
     pub(super) eh_frame_header: Option<Segment>,
     notes: Vec<Segment>,
-    /// Those of the file and of its segments, as they are.
-    pub(super) headers: Vec<u8>,
 }
 
 /// A part of the file that is in memory at run time.
@@ -47,6 +45,7 @@ pub(super) struct Segment {
     pub(super) offset: u64,
     /// In the file.
     pub(super) size: u64,
+    memory: u64,
     flags: u32,
 }
 
@@ -108,7 +107,6 @@ impl<'a> Elf<'a> {
             sections: Vec::new(),
             eh_frame_header: None,
             notes: Vec::new(),
-            headers: header.clone(),
         };
         elf.read_segments(long(32), short(54), short(56), size)?;
         elf.read_sections(long(40), short(58), short(60), size)?;
@@ -127,7 +125,6 @@ impl<'a> Elf<'a> {
             return Err(Refusal::Malformed("program headers"));
         }
         let table = read(self.bytes, offset, count * PROGRAM_HEADER)?;
-        self.headers.extend_from_slice(&table);
         for header in table.chunks_exact(PROGRAM_HEADER) {
             let long = |at| u64_at(header, at).unwrap_or(0);
             let segment = Segment {
@@ -135,6 +132,7 @@ impl<'a> Elf<'a> {
                 offset: long(8),
                 address: long(16),
                 size: long(32),
+                memory: long(40).max(long(32)),
             };
             let in_file = segment
                 .offset
@@ -159,6 +157,15 @@ impl<'a> Elf<'a> {
         let total: u64 = self.segments.iter().map(|segment| segment.size).sum();
         if total > size.saturating_add(SHARED * self.segments.len() as u64) {
             return Err(Refusal::Malformed("segments that overlap"));
+        }
+        // The kernel maps them in order, each over those before. They ascend (System V ABI, 5-5).
+        let ascend = self.segments.is_sorted_by(|one, next| {
+            one.address
+                .checked_add(one.memory)
+                .is_some_and(|end| end <= next.address)
+        });
+        if !ascend {
+            return Err(Refusal::Malformed("segments that do not ascend"));
         }
         Ok(())
     }

@@ -79,4 +79,4 @@ fn stripped(elf: &Elf<'_>) -> Result<Vec<Function>, Refusal> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -8,7 +8,7 @@ fn open(path: &Path) -> File {
 }
 
 /// The libssl that this machine's curl has loaded.
-pub(super) fn libssl() -> std::path::PathBuf {
+pub(in crate::capture::tls) fn libssl() -> std::path::PathBuf {
     let output = Command::new("ldconfig")
         .arg("-p")
         .output()
