@@ -4,7 +4,9 @@
 use std::fs;
 use std::io;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
     set_no_new_privs,
@@ -27,6 +29,9 @@ pub(super) enum Use {
     Programs,
 }
 
+/// Enough for the probes of every file that is attached to at most, and all else.
+const DESCRIPTORS: u64 = 32 * 1024;
+
 /// Nobody else reads what this process holds: no core dump, no ptrace by the same user, no new
 /// rights by exec.
 pub(super) fn harden() {
@@ -37,6 +42,18 @@ pub(super) fn harden() {
         maximum: Some(0),
     };
     let _ = setrlimit(Resource::Core, none);
+    // A probe in a function of a TLS library takes two; many systems give 1024 unless asked.
+    let own = getrlimit(Resource::Nofile);
+    let more = own
+        .maximum
+        .map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: own.current.map(|current| current.max(more)),
+            ..own
+        },
+    );
     let _ = set_no_new_privs(true);
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Weak;
 use std::sync::mpsc::Receiver;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::privileges::{Use, drop_capabilities};
 use crate::capture::kernel::{
@@ -99,8 +99,11 @@ pub(super) fn start(capture: &mut Capture, whose: Whose, report: Report) -> io::
                 .collect();
             report(&summary(&first, discovery.totals().unknown));
             first.iter().for_each(|notice| refused.note(notice));
+            let mut spent = Duration::ZERO;
             loop {
-                thread::sleep(LOOK);
+                // Whatever there is to look at takes a quarter of a processor at most.
+                thread::sleep(LOOK.max(3 * spent));
+                let start = Instant::now();
                 let changes = discovery.poll();
                 let notices = changes
                     .into_iter()
@@ -112,6 +115,7 @@ pub(super) fn start(capture: &mut Capture, whose: Whose, report: Report) -> io::
                         report(&format!("TLS: {}", text(notice)));
                     }
                 }
+                spent = start.elapsed();
             }
         })?;
     Ok(())

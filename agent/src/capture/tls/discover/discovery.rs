@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
 
 use super::super::locate::{Cache, Refusal};
-use super::consent::{Candidate, Consent, Everyone, Programs, Verdict};
+use super::consent::{Candidate, Consent, Everyone, Programs, Verdict, program};
 use super::maps::{Mapped, MappedFile, executable};
 use super::open::open;
 use super::process::{self, Process};
@@ -26,6 +27,10 @@ pub struct Discovery {
     /// Of files that hold one: without users for now, or reported.
     targets: HashMap<FileKey, Known>,
     totals: Totals,
+    /// The file name of the agent's program.
+    own: Option<String>,
+    /// The process at which the next scan begins.
+    next: u32,
 }
 
 impl Default for Discovery {
@@ -46,7 +51,23 @@ impl std::fmt::Debug for Discovery {
 struct Known {
     target: Target,
     is_reported: bool,
+    /// When its functions were located.
+    version: Option<Version>,
+    /// The cgroup of the first process that was seen to use it.
+    cgroup: String,
 }
+
+/// Size, and time of the last change.
+type Version = (u64, i64, i64);
+
+/// Files with a TLS library at a time, and those that processes of one cgroup bring: each takes
+/// some twenty descriptors, and memory of the kernel. Programs of one image share theirs.
+const MAX_TARGETS: usize = 512;
+pub(super) const MAX_PER_CGROUP: usize = 64;
+
+/// Longest that a scan looks at processes; those that are left come first in the next. Who has many
+/// of them, with many files, does not keep those of others from being looked at.
+const LONGEST_SCAN: Duration = Duration::from_secs(2);
 
 /// What discovery could and could not do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +102,10 @@ impl Discovery {
             files: HashMap::new(),
             targets: HashMap::new(),
             totals: Totals::default(),
+            own: fs::read_link("/proc/self/exe")
+                .ok()
+                .map(|path| program(&path)),
+            next: 0,
         }
     }
 
@@ -93,21 +118,33 @@ impl Discovery {
     /// Looks at new processes, and again at some that are known. Reports what has changed; nothing
     /// where `/proc` cannot be listed. Meant to be called about once a second.
     pub fn poll(&mut self) -> Vec<Change> {
-        self.scan(Instant::now()).unwrap_or_else(|error| {
-            tracing::warn!(%error, "processes cannot be listed");
-            Vec::new()
-        })
+        self.scan_within(LONGEST_SCAN, Instant::now())
+            .unwrap_or_else(|error| {
+                tracing::warn!(%error, "processes cannot be listed");
+                Vec::new()
+            })
     }
 
-    pub(super) fn scan(&mut self, now: Instant) -> io::Result<Vec<Change>> {
+    pub(super) fn scan_within(
+        &mut self,
+        longest: Duration,
+        now: Instant,
+    ) -> io::Result<Vec<Change>> {
         let pids: BTreeSet<u32> = process::all()?.into_iter().collect();
         let before = self.processes.len();
         self.processes.retain(|pid, _| pids.contains(pid));
         let mut has_changed = before != self.processes.len();
-        for pid in pids {
+        let mut changes = self.forget_changed(now);
+        let start = Instant::now();
+        let next = std::mem::take(&mut self.next);
+        for pid in pids.range(next..).chain(pids.range(..next)) {
+            if start.elapsed() > longest {
+                self.next = *pid;
+                break;
+            }
             // The agent does not capture itself.
-            if pid != std::process::id() {
-                has_changed |= self.look(pid, now);
+            if *pid != std::process::id() {
+                has_changed |= self.look(*pid, now);
             }
         }
         if has_changed {
@@ -120,7 +157,8 @@ impl Discovery {
         };
         (self.totals.excluded, self.totals.unknown) =
             (count(Verdict::Excluded), count(Verdict::Unknown));
-        Ok(self.changes())
+        changes.extend(self.changes());
+        Ok(changes)
     }
 
     /// Looks at a process when it is due. Whether it uses other files than before.
@@ -197,10 +235,22 @@ impl Discovery {
         if let Some(known) = self.files.get(&mapped.file) {
             return *known;
         }
+        let cgroup = &self.processes.get(&pid)?.candidate.cgroup;
+        if self.has_enough_of(cgroup) {
+            return None;
+        }
+        let cgroup = cgroup.clone();
         let Ok((file, key)) = open(pid, mapped) else {
             self.totals.unreadable += 1;
             return None;
         };
+        if self.targets.contains_key(&key) {
+            // Through another mount.
+            self.files.insert(mapped.file, Some(key));
+            return Some(key);
+        }
+        // Before it is read: what changes meanwhile is noticed.
+        let version = version(&file);
         let functions = self.cache.locate(&file);
         match functions {
             // It is looked into again with the process.
@@ -208,7 +258,8 @@ impl Discovery {
                 self.totals.unreadable += 1;
                 return None;
             }
-            Err(refusal) if !refusal.is_about_tls() => {
+            // Nobody misses the plaintext of agents, whatever their version.
+            Err(refusal) if !refusal.is_about_tls() || self.is_own(mapped) => {
                 self.files.insert(mapped.file, None);
                 return None;
             }
@@ -224,8 +275,42 @@ impl Discovery {
                 pids: Vec::new(),
             },
             is_reported: false,
+            version,
+            cgroup,
         });
         Some(key)
+    }
+
+    /// No further file is taken, of processes in this cgroup.
+    fn has_enough_of(&self, cgroup: &str) -> bool {
+        let of = |known: &&Known| known.cgroup == cgroup;
+        self.targets.len() >= MAX_TARGETS
+            || self.targets.values().filter(of).count() >= MAX_PER_CGROUP
+    }
+
+    /// Forgets files that were written to: a probe would be in the middle of what is there now.
+    /// They are looked into again with their processes.
+    fn forget_changed(&mut self, now: Instant) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let changed = self
+            .targets
+            .extract_if(|_, known| version(&known.target.file) != known.version);
+        for (key, known) in changed {
+            if known.is_reported {
+                changes.push(Change::Removed(key));
+            }
+            self.files.retain(|_, file| *file != Some(key));
+            let users = self.processes.values_mut();
+            for process in users.filter(|process| process.keys.contains(&key)) {
+                process.hurry(now);
+            }
+        }
+        changes
+    }
+
+    /// It is an agent's program, by its name.
+    fn is_own(&self, mapped: &Mapped) -> bool {
+        self.own.as_deref() == Some(&*program(&mapped.path))
     }
 
     /// Forgets files that nobody has mapped: their inodes may become those of other files.
@@ -275,6 +360,11 @@ impl Discovery {
         });
         changes
     }
+}
+
+fn version(file: &fs::File) -> Option<Version> {
+    let metadata = file.metadata().ok()?;
+    Some((metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
 fn verdict(programs: &Programs, consent: &dyn Consent, candidate: &Candidate) -> Verdict {

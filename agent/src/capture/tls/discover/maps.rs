@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use hashbrown::HashSet;
 use rustix::fs::makedev;
 
-/// Executable mappings of one process that are looked at: a browser has some hundred.
-const MAX_FILES: usize = 4096;
+/// Files of one process whose code is looked at: a browser has some hundred.
+const MAX_FILES: usize = 1024;
 
 /// A file of which a process has mapped code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,16 +30,12 @@ pub(super) struct MappedFile {
 
 /// The files of executable mappings, each once.
 pub(super) fn executable(maps: &[u8]) -> Vec<Mapped> {
-    let mut found: Vec<Mapped> = Vec::new();
-    for mapped in maps.split(|byte| *byte == b'\n').filter_map(line) {
-        if found.len() >= MAX_FILES {
-            break;
-        }
-        if found.iter().all(|other| other.file != mapped.file) {
-            found.push(mapped);
-        }
-    }
-    found
+    let mut known = HashSet::new();
+    let mapped = maps.split(|byte| *byte == b'\n').filter_map(line);
+    mapped
+        .filter(|mapped| known.insert(mapped.file))
+        .take(MAX_FILES)
+        .collect()
 }
 
 /// `7f0000000000-7f0000001000 r-xp 00001000 08:01 1234   /usr/lib/libssl.so.3`

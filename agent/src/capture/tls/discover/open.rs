@@ -3,12 +3,12 @@
 //! What is opened is compared with the mapping, so a path that meanwhile leads elsewhere, or a link
 //! that leads out of a container, opens nothing.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, fstatfs, open as open_file};
+use rustix::fs::{Mode, OFlags, fstatfs, makedev, open as open_file};
 
 use super::maps::Mapped;
 use super::target::FileKey;
@@ -18,6 +18,10 @@ const OVERLAYFS: u64 = 0x794c_7630;
 
 /// The file, and which one it is.
 pub(super) fn open(pid: u32, mapped: &Mapped) -> io::Result<(File, FileKey)> {
+    let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
+    if is_of_a_program(&mounts, mapped.file.device) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     // The kernel's own link needs CAP_CHECKPOINT_RESTORE, and leads to removed files as well.
     let link = format!("/proc/{pid}/map_files/{}", mapped.range);
     if let Ok(file) = regular(Path::new(&link)) {
@@ -40,6 +44,19 @@ pub(super) fn open(pid: u32, mapped: &Mapped) -> io::Result<(File, FileKey)> {
         }
     }
     Err(error)
+}
+
+/// The files of this device are what a program makes of them (FUSE): it may let whoever opens or
+/// reads one wait for ever.
+fn is_of_a_program(mountinfo: &str, device: u64) -> bool {
+    // Id, parent, device …, type, source, options (proc_pid_mountinfo(5)).
+    let mount = |line: &str| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let (major, minor) = mount.split(' ').nth(2)?.split_once(':')?;
+        let own = makedev(major.parse().ok()?, minor.parse().ok()?);
+        Some(own == device && filesystem.starts_with("fuse"))
+    };
+    mountinfo.lines().filter_map(mount).any(|is| is)
 }
 
 /// Opens a regular file. Nothing waits: a FIFO is opened without its writer and then refused.
@@ -88,4 +105,22 @@ fn key(file: &File) -> io::Result<FileKey> {
         inode: metadata.ino(),
         version: changed ^ metadata.size().rotate_left(32),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_makes_of_its_files_is_not_opened() {
+        let mounts = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
+                      40 22 0:57 / /mnt/a\\040b rw,nosuid shared:9 - fuse.sshfs host: rw\n";
+        let check = |major, minor, expected| {
+            assert_eq!(is_of_a_program(mounts, makedev(major, minor)), expected);
+        };
+        check(8, 1, false);
+        check(0, 57, true);
+        check(0, 58, false);
+        assert!(!is_of_a_program("broken\n - fuse\n", 0));
+    }
 }

@@ -4,7 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::discovery::MAX_PER_CGROUP;
 use super::*;
+
+impl Discovery {
+    /// All processes, however long it takes.
+    fn scan(&mut self, now: Instant) -> std::io::Result<Vec<Change>> {
+        self.scan_within(Duration::MAX, now)
+    }
+}
 
 /// A program that uses libssl and waits for its input to end.
 struct Client(Child);
@@ -17,6 +25,23 @@ impl Client {
                 "-c",
                 "import ssl, sys; print(1, flush=True); sys.stdin.read()",
             ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut client = Self(command.spawn().expect("python3"));
+        client.wait_for_library();
+        client
+    }
+
+    /// One that has loaded every library in a folder.
+    fn with_libraries(folder: &Path) -> Self {
+        let code = "import ctypes, glob, sys\n\
+                    libraries = [ctypes.CDLL(path) for path in glob.glob(sys.argv[1] + '/*')]\n\
+                    print(1, flush=True)\n\
+                    sys.stdin.read()";
+        let mut command = Command::new("python3");
+        command
+            .args(["-c", code])
+            .arg(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut client = Self(command.spawn().expect("python3"));
@@ -134,6 +159,72 @@ fn who_opts_out_is_a_user_no_more() {
         .expect("a scan");
     assert!(changes.iter().any(only(client.pid())), "{changes:?}");
     std::fs::remove_dir_all(folder).expect("removed");
+}
+
+/// A library that is copied over in place: its inode is the same, and its code is not.
+#[test]
+fn a_file_that_is_written_to_is_let_go() {
+    let (folder, library) = copies("written", 1);
+    let mut client = Client::with_libraries(&folder);
+    let consent = One(client.pid(), Arc::default());
+    let mut discovery = Discovery::with_rules(Programs::default(), Box::new(consent));
+    let start = Instant::now();
+    let changes = discovery.scan(start).expect("a scan");
+    let key = changes.iter().find_map(|change| match change {
+        Change::Added(target) if target.path == library => Some(target.key),
+        _ => None,
+    });
+    let key = key.unwrap_or_else(|| panic!("{changes:?}"));
+    let is = |change: &Change, added: bool| match change {
+        Change::Added(target) => added && target.key == key,
+        Change::Removed(removed) => !added && *removed == key,
+        Change::Users(..) => false,
+    };
+    assert!(discovery.scan(start).expect("a scan").is_empty());
+    // The same bytes, but who knows.
+    let file = std::fs::File::options().write(true).open(&library);
+    let file = file.expect("opened");
+    file.set_modified(std::time::UNIX_EPOCH).expect("a time");
+    let changes = discovery.scan(start).expect("a scan");
+    assert!(is(&changes[0], false), "{changes:?}");
+    assert!(
+        changes[1..].iter().any(|change| is(change, true)),
+        "{changes:?}"
+    );
+    // Nothing of it is left.
+    file.set_len(0).expect("truncated");
+    let changes = discovery.scan(start).expect("a scan");
+    assert!(is(&changes[0], false), "{changes:?}");
+    assert!(
+        !changes.iter().any(|change| is(change, true)),
+        "{changes:?}"
+    );
+    client.0.kill().expect("killed");
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+/// Who runs many programs, or maps many libraries, takes no more than its share.
+#[test]
+fn a_cgroup_brings_no_more_than_some_files() {
+    let (folder, _) = copies("many", 2 * MAX_PER_CGROUP);
+    let client = Client::with_libraries(&folder);
+    let consent = One(client.pid(), Arc::default());
+    let mut discovery = Discovery::with_rules(Programs::default(), Box::new(consent));
+    let changes = discovery.scan(Instant::now()).expect("a scan");
+    assert_eq!(changes.len(), MAX_PER_CGROUP);
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+/// A folder with copies of libssl, and the last of them.
+fn copies(name: &str, count: usize) -> (PathBuf, PathBuf) {
+    let folder = std::env::temp_dir().join(format!("meshtap-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let mut last = PathBuf::new();
+    for n in 0..count {
+        last = folder.join(format!("libssl-{n}.so"));
+        std::fs::copy(super::super::locate::tests::libssl(), &last).expect("copied");
+    }
+    (folder, last)
 }
 
 #[test]
