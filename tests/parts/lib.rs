@@ -5,6 +5,7 @@
 pub mod cache;
 pub mod collector;
 pub mod coredns;
+pub mod envoy;
 pub mod etcd;
 mod go;
 pub mod grpc;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use meshtap_parts::envoy::{VERSION, VERSIONS};
 use meshtap_tests::{Bench, Envoy, HTTP_PORT, Random, Report, SetOnDrop, Tap, curl, live};
 
 use crate::bench::{
@@ -17,6 +18,10 @@ const TO_TLS: u16 = 10_444;
 const PROGRAM: &str = "/envoy ";
 
 fn envoy(bench: &Bench, certificate: &Certificate) -> Envoy {
+    of_version(VERSION, bench, certificate)
+}
+
+fn of_version(version: &str, bench: &Bench, certificate: &Certificate) -> Envoy {
     let listeners: String = [(TO_PLAIN, "plain"), (TO_TLS, "tls")]
         .map(|(port, cluster)| listener(port, cluster, certificate))
         .concat();
@@ -43,7 +48,7 @@ fn envoy(bench: &Bench, certificate: &Certificate) -> Envoy {
         })
         .concat();
     let config = format!("static_resources:\n  listeners:{listeners}\n  clusters:{clusters}\n");
-    Envoy::with_config(bench, &config, TO_TLS)
+    Envoy::of_version(version, bench, &config, TO_TLS)
 }
 
 fn listener(port: u16, cluster: &str, certificate: &Certificate) -> String {
@@ -92,13 +97,20 @@ fn ids(report: &Report, port: u16) -> Vec<&str> {
         .collect()
 }
 
-/// Both sides of the proxy have a record each, and share the id that it gives a request.
+/// Both sides of the proxy have a record each, and share the id that it gives a request. Every
+/// release has its functions elsewhere.
 #[test]
 fn each_side_is_emitted_once() {
+    for version in VERSIONS {
+        of_each_side(version);
+    }
+}
+
+fn of_each_side(version: &str) {
     live(|bench| {
         let certificate = Certificate::make(bench);
         let _nginx = nginx(bench, &certificate);
-        let envoy = envoy(bench, &certificate);
+        let envoy = of_version(version, bench, &certificate);
         let pid = envoy.daemon.pid().to_string();
         let tap = reading(Tap::new(bench).args(["--pid", &pid]), PROGRAM);
         for (port, version) in [
@@ -113,7 +125,7 @@ fn each_side_is_emitted_once() {
         tap.emitted(8);
         let report = tap.finish();
         report.assert_nothing_lost();
-        assert_eq!(report.exchanges.len(), 8, "{:#?}", report.lines);
+        assert_eq!(report.exchanges.len(), 8, "{version}: {:#?}", report.lines);
         for (port, upstream) in [(TO_PLAIN, HTTP_PORT), (TO_TLS, TLS_PORT)] {
             assert_eq!(ids(&report, port), ids(&report, upstream));
             for exchange in at(&report, port) {
