@@ -5,6 +5,7 @@ mod cycles;
 mod envoy;
 mod guard;
 mod hbone;
+mod late;
 mod libssl;
 mod overload;
 mod ztunnel;

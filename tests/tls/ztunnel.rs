@@ -15,7 +15,9 @@ use meshtap_tests::{
 use crate::bench::at;
 
 /// Where tunnels are opened for whoever connects.
-const OUTBOUND: u16 = 15_001;
+pub const OUTBOUND: u16 = 15_001;
+/// Where the server speaks HTTP/2.
+pub const HTTP2_PORT: u16 = 8081;
 /// Where tunnels end.
 const HBONE: u16 = 15_008;
 
@@ -84,18 +86,24 @@ fn identities(bench: &Bench) -> [PathBuf; 2] {
 }
 
 /// Both proxies, in a pod of their own, and a server behind them.
-struct Mesh {
-    pod: Pod,
+pub struct Mesh {
+    pub pod: Pod,
+    client: PathBuf,
+    program: PathBuf,
     _nginx: Nginx,
     _inbound: Daemon,
-    _outbound: Daemon,
+    outbound: Vec<Daemon>,
 }
 
 impl Mesh {
-    fn start(bench: &Bench, anonymous: bool) -> Self {
+    pub fn start(bench: &Bench, anonymous: bool) -> Self {
         let program = meshtap_parts::ztunnel::program().expect("a program that builds");
         let [client, server] = identities(bench);
-        let nginx = Nginx::start_http(bench, &format!("server {{ listen {HTTP_PORT}; {ECHO} }}"));
+        let servers = format!(
+            "server {{ listen {HTTP_PORT}; {ECHO} }}
+             server {{ listen {HTTP2_PORT} http2; {ECHO} }}"
+        );
+        let nginx = Nginx::start_http(bench, &servers);
         let mut inbound = Command::new(&program);
         inbound
             .arg("inbound")
@@ -103,45 +111,55 @@ impl Mesh {
             .arg(server);
         let pod = bench.cgroup.pod(0x7a);
         let inbound = pod.inside(|| Daemon::start(bench, &mut inbound).listening(HBONE));
-        let mut outbound = Command::new(&program);
+        let mut mesh = Self {
+            pod,
+            client,
+            program,
+            _nginx: nginx,
+            _inbound: inbound,
+            outbound: Vec::new(),
+        };
+        mesh.outbound(bench, [OUTBOUND, HTTP_PORT], anonymous);
+        mesh
+    }
+
+    /// Opens tunnels from this port to that one, in a session of its own.
+    pub fn outbound(&mut self, bench: &Bench, [from, to]: [u16; 2], anonymous: bool) {
+        let mut outbound = Command::new(&self.program);
         outbound
             .arg("outbound")
-            .args([OUTBOUND, HBONE, HTTP_PORT].map(|port| format!("127.0.0.1:{port}")))
-            .arg(client);
+            .args([from, HBONE, to].map(|port| format!("127.0.0.1:{port}")))
+            .arg(&self.client);
         if anonymous {
             outbound.arg("anonymous");
         }
-        let outbound = pod.inside(|| Daemon::start(bench, &mut outbound).listening(OUTBOUND));
-        Self {
-            pod,
-            _nginx: nginx,
-            _inbound: inbound,
-            _outbound: outbound,
-        }
+        let start = || Daemon::start(bench, &mut outbound).listening(from);
+        let outbound = self.pod.inside(start);
+        self.outbound.push(outbound);
     }
 }
 
 /// `meshtap tap` that reads what the proxies decrypt and encrypt.
-fn reading(tap: Tap, what: &str) -> Running {
+pub fn reading(tap: Tap, what: &str) -> Running {
     let running = tap.args(["--ztunnel", what]).start();
     running.says(&["TLS:", "reading", "/ztunnel (rustls over aws-lc"]);
     running
 }
 
 /// Sends these ids through the tunnel, each in a connection of its own.
-fn send(ids: &[String]) {
+pub fn send(ids: &[String]) {
     for id in ids {
         let url = format!("http://127.0.0.1:{OUTBOUND}/echo?id={id}");
         assert_eq!(curl(&[&url]), id.as_bytes());
     }
 }
 
-fn ids(count: usize) -> Vec<String> {
+pub fn ids(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("id-{n}")).collect()
 }
 
 /// mTLS or not, and the other end.
-fn proof(exchange: &Exchange) -> (Option<bool>, Option<&str>) {
+pub fn proof(exchange: &Exchange) -> (Option<bool>, Option<&str>) {
     let of = |key: &str| exchange.at(key);
     (
         of("/mtls").and_then(|mtls| mtls.as_bool()),
@@ -178,7 +196,7 @@ fn identity_of_applications() {
 }
 
 /// Exchanges inside of tunnels at one side, without the CONNECT that opened them.
-fn in_tunnels<'a>(report: &'a Report, side: &'a str) -> impl Iterator<Item = &'a Exchange> {
+pub fn in_tunnels<'a>(report: &'a Report, side: &'a str) -> impl Iterator<Item = &'a Exchange> {
     let exchanges = report.exchanges.iter();
     exchanges.filter(move |exchange| exchange.side() == side && exchange.at("/tunnel").is_some())
 }
@@ -229,34 +247,6 @@ fn nothing_is_emitted_twice() {
             let requests = report.exchanges.iter().filter(|e| e.method() == "GET");
             assert_eq!(requests.count(), ids.len(), "{side}: {:#?}", report.lines);
         }
-    });
-}
-
-/// Sessions that are older than the agent: nothing is known of their ends, and what is in them is
-/// read once it is known whose it is.
-#[test]
-#[ignore = "sessions that are older than the agent are not read: see CHANGELOG"]
-fn started_in_the_middle() {
-    live(|bench| {
-        let mesh = Mesh::start(bench, false);
-        send(&ids(5));
-        let tap = Tap::on(bench, mesh.pod.path()).args(["--side", "server", "--ignore-mark"]);
-        let tap = reading(tap.arg("0x539/0xfff"), "flows");
-        let ids = ids(20);
-        send(&ids);
-        tap.emitted_each([format!("/echo?id={}", ids[19])]);
-        let report = tap.finish();
-        report.assert_balanced();
-        let mut last = None;
-        for exchange in in_tunnels(&report, "server") {
-            assert_eq!(proof(exchange), (None, None));
-            if let (Some(_), None) = (exchange.status(), exchange.partial()) {
-                let id = exchange.target().split_once("id=").expect("an id").1;
-                assert_eq!(exchange.response().text(), id, "mispaired: {exchange:?}");
-                last = Some(id);
-            }
-        }
-        assert_eq!(last, Some(&*ids[19]), "{:#?}", report.lines);
     });
 }
 
