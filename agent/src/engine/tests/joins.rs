@@ -347,11 +347,15 @@ fn tunnels_that_are_older_than_the_agent() {
                 if is_at_socket && side == Side::Server {
                     node.at_socket(&mut wire, CLIENT, request);
                 }
+                // What the application says is at its socket first.
+                if is_at_socket && side == Side::Server {
+                    node.at_socket(&mut wire, SERVER, RESPONSE);
+                }
                 // The first response is not read.
                 if n > 0 {
                     node.in_tunnel(1, 7, SERVER, RESPONSE);
                 }
-                if is_at_socket {
+                if is_at_socket && side == Side::Client {
                     node.at_socket(&mut wire, SERVER, RESPONSE);
                 }
             }

@@ -240,7 +240,7 @@ mod tests {
         // After other frames.
         let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
         let bytes = [&ping[..], &headers(&[0x82])].concat();
-        assert_eq!(joined(&bytes, 100), Some((Messages::Requests, 10)));
+        assert_eq!(joined(&bytes, 100, false), Some((Messages::Requests, 10)));
     }
 
     #[test]

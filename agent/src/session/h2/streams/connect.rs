@@ -73,9 +73,9 @@ impl Streams {
         if !self.are_tunnels() {
             return;
         }
-        let claims = match self.streams.get(&id) {
-            None if self.seen[opens(id) as usize].contains(id) => return,
-            None if self.streams.len() >= cx.limits.pipeline => return,
+        let is_full = self.streams.len() >= cx.limits.pipeline;
+        let claims = match self.streams.get_mut(&id) {
+            None if is_full || self.seen[opens(id) as usize].contains(id) => return,
             None => {
                 self.insert(id, Stream::ignored(Offset::default()));
                 TunnelClaims::default()
