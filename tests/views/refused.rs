@@ -17,7 +17,7 @@ fn standard_output_that_is_no_terminal() {
                 .env("TERM", "xterm");
             let output = command.output().expect("meshtap");
             let errors = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(1), "{errors}");
+            assert_eq!(output.status.code(), Some(2), "{errors}");
             assert!(errors.contains("needs a terminal"), "{errors}");
             assert_eq!(output.stdout, b"");
         }
@@ -29,7 +29,7 @@ fn a_terminal_that_shows_no_screen() {
     live(|bench| {
         let terminal = Terminal::start(bench, (80, 24), &["TERM=dumb"], &["tap", "-i"]);
         let (state, left) = terminal.ended();
-        assert_eq!(state, "1:1::0", "{left}");
+        assert_eq!(state, "1:2::0", "{left}");
         assert!(left.contains("cannot show a screen"), "{left}");
     });
 }
