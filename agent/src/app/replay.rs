@@ -172,11 +172,11 @@ pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     }
 }
 
+/// A recording that says how far it was read.
+type Recording = Reader<BufReader<Progress<File>>>;
+
 /// The processes of a recording, and a reader of it that stands at its start.
-fn opened(
-    input: &Input,
-    looking: &Looking,
-) -> Result<(Owners, Reader<BufReader<Progress<File>>>), Failure> {
+fn opened(input: &Input, looking: &Looking) -> Result<(Owners, Recording), Failure> {
     let error = |error| Failure::Recording {
         path: input.path.clone(),
         error,

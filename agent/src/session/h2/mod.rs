@@ -294,7 +294,7 @@ impl Act<'_> {
             Received::BlockTooLong(stream, false) => streams.too_large(from, stream, now, cx),
             Received::BlockTooLong(promised, true) => streams.too_large_to_promise(promised, cx),
             Received::Bytes(stream, bytes) => {
-                if other.is_followed() {
+                if other.sync.is_followed() {
                     streams.pick_up(from, stream, now, origin, cx);
                 }
                 streams.bytes(from, stream, bytes, now, cx);

@@ -21,7 +21,7 @@ const MAX_BLOCK: usize = 256 * 1024;
 /// Reads one direction.
 #[derive(Debug)]
 pub(super) struct Receiver {
-    sync: Sync,
+    pub(super) sync: Sync,
     decoder: Decoder,
     started: Option<Started>,
     /// Largest frame that is believed where frames are looked for.
@@ -86,11 +86,6 @@ impl Receiver {
     /// The hook guesses that a frame begins there.
     pub(super) fn guess(&mut self, at: Offset) {
         self.place.guess(at, self.sync.is_followed());
-    }
-
-    /// Its frames are read.
-    pub(super) const fn is_followed(&self) -> bool {
-        self.sync.is_followed()
     }
 
     pub(super) fn end(&mut self) {

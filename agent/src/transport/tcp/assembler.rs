@@ -306,8 +306,8 @@ impl Assembler {
 
     fn keeps_too_much(&self, bounds: &Bounds) -> bool {
         let is_over =
-            |reorder: &Box<Reorder>| reorder.cost() > bounds.reorder_bytes || reorder.len() > MOST;
-        self.reorder.as_ref().is_some_and(is_over)
+            |reorder: &Reorder| reorder.cost() > bounds.reorder_bytes || reorder.len() > MOST;
+        self.reorder.as_deref().is_some_and(is_over)
     }
 
     /// Something vouches that no byte before `seq` will come any more: an acknowledgement by the
