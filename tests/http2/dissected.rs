@@ -134,11 +134,9 @@ impl At {
                 self.promised[side] = Some(stream());
                 self.ended(stream())[0] = true;
             }
-            "http2.rst_stream.error" => {
-                if *self.ended(self.stream) != [true; 2] {
-                    let code = stream();
-                    self.seen(self.stream).reset.get_or_insert(code);
-                }
+            "http2.rst_stream.error" if *self.ended(self.stream) != [true; 2] => {
+                let code = stream();
+                self.seen(self.stream).reset.get_or_insert(code);
             }
             "http2.header.name" => show.clone_into(&mut self.name),
             "http2.header.value" => self.header(show),
