@@ -151,7 +151,7 @@ fn is_frame(head: &Head) -> bool {
     // A body's and a head's stream is one of a client. Nothing else may be set.
     let is_even = is_any & !head.byte(8) & 1;
     let other_length = (head.byte(2) ^ length) | head.byte(1);
-    let wrong = other_length * (1 - is_any)
+    let wrong = (other_length * (1 - is_any))
         | (kind & 0xf0)
         | (head.byte(4) & !flags)
         | head.byte(0)
