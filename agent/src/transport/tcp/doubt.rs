@@ -19,6 +19,14 @@ const MOST: usize = 256 * 1024;
 /// before many others.
 const RECENT: usize = 4;
 
+/// Bytes that came in one segment: where they begin and end, and their hash.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    seq: u32,
+    end: u32,
+    hash: u64,
+}
+
 /// The bytes handed on since TCP was last known to have taken all.
 #[derive(Debug)]
 pub(super) struct Doubt {
@@ -26,13 +34,12 @@ pub(super) struct Doubt {
     end: u32,
     /// Nothing of the direction was handed on before.
     first: bool,
-    /// Where the bytes of the first segment begin and end, and their hash.
-    head: (u32, u32, u64),
-    /// The same of the last segments, and how many there were.
-    recent: [(u32, u32, u64); RECENT],
+    /// The first segment.
+    head: Seen,
+    /// The last ones, each at the remainder of its number.
+    recent: [Seen; RECENT],
+    /// The number of the last one, from 0 on.
     count: usize,
-    /// Where the bytes of the last segment begin, and their hash.
-    last: (u32, u64),
     /// The last bytes themselves, where nothing says soon which of them TCP has taken: in a replay,
     /// whose packets come again cut at other places.
     kept: Option<Vec<u8>>,
@@ -42,36 +49,31 @@ impl Doubt {
     /// Adds bytes that were handed on. `keeps`: to compare all of them.
     #[inline]
     pub(super) fn add(doubt: &mut Option<Self>, range: &Range<'_>, first: bool, keeps: bool) {
-        match doubt {
-            Some(doubt) if doubt.end == range.seq => {
-                let hash = hash(range.bytes);
-                doubt.end = range.end();
-                doubt.last = (range.seq, hash);
-                if let Some(place) = doubt.recent.get_mut(doubt.count % RECENT) {
-                    *place = (range.seq, range.end(), hash);
-                }
-                doubt.count = doubt.count.wrapping_add(1);
-                if let Some(kept) = &mut doubt.kept {
-                    keep(kept, range.bytes);
-                }
+        let seen = Seen {
+            seq: range.seq,
+            end: range.end(),
+            hash: hash(range.bytes),
+        };
+        let doubt = match doubt {
+            Some(open) if open.end == range.seq => {
+                open.end = seen.end;
+                open.count = open.count.wrapping_add(1);
+                open
             }
-            _ => {
-                let hash = hash(range.bytes);
-                *doubt = Some(Self {
-                    seq: range.seq,
-                    end: range.end(),
-                    first,
-                    head: (range.seq, range.end(), hash),
-                    recent: [(range.seq, range.end(), hash); RECENT],
-                    count: 0,
-                    last: (range.seq, hash),
-                    kept: keeps.then(|| {
-                        let mut kept = Vec::new();
-                        keep(&mut kept, range.bytes);
-                        kept
-                    }),
-                });
-            }
+            _ => doubt.insert(Self {
+                seq: seen.seq,
+                end: seen.end,
+                first,
+                head: seen,
+                recent: [seen; RECENT],
+                count: 0,
+                kept: keeps.then(Vec::new),
+            }),
+        };
+        // Within bounds, as wherever a number's remainder is the index.
+        doubt.recent[doubt.count % RECENT] = seen;
+        if let Some(kept) = &mut doubt.kept {
+            keep(kept, range.bytes);
         }
     }
 
@@ -105,34 +107,36 @@ impl Doubt {
         // A segment again, and no more.
         let end = segment.seq.wrapping_add(length(segment.payload));
         let mut remembered = self.recent.iter().chain([&self.head]);
-        if let Some((.., known)) = remembered.find(|one| (one.0, one.1) == (segment.seq, end)) {
-            return hash(segment.payload) != *known;
+        if let Some(known) = remembered.find(|one| (one.seq, one.end) == (segment.seq, end)) {
+            return hash(segment.payload) != known.hash;
         }
         // What overlaps begins with the later of the two. Else the last segment alone can be
         // compared.
-        let (last, known) = self.last;
-        let from = match distance(segment.seq, self.seq) > 0 {
-            true => self.seq,
-            false => segment.seq,
-        };
-        let skip = from.wrapping_sub(segment.seq) as usize;
-        let len = self.end.wrapping_sub(last) as usize;
-        let again = segment.payload.get(skip..).and_then(|rest| rest.get(..len));
-        let same = from == last && again.is_some_and(|again| hash(again) == known);
+        let last = self.recent[self.count % RECENT];
+        let (from, again) = self.overlap(segment);
+        let len = self.end.wrapping_sub(last.seq) as usize;
+        let again = again.get(..len);
+        let same = from == last.seq && again.is_some_and(|again| hash(again) == last.hash);
         !same
+    }
+
+    /// Where a segment that overlaps begins to, and its bytes from there on.
+    fn overlap<'a>(&self, segment: &Segment<'a>) -> (u32, &'a [u8]) {
+        let skip = distance(segment.seq, self.seq).max(0);
+        let again = usize::try_from(skip).ok();
+        let again = again.and_then(|skip| segment.payload.get(skip..));
+        (
+            segment.seq.wrapping_add(skip.cast_unsigned()),
+            again.unwrap_or_default(),
+        )
     }
 
     /// The segment has other bytes where both overlap; nothing when they are not kept.
     fn kept_differ(&self, segment: &Segment<'_>) -> Option<bool> {
         let kept = self.kept.as_deref()?;
-        let from = match distance(segment.seq, self.seq) > 0 {
-            true => self.seq,
-            false => segment.seq,
-        };
+        let (from, again) = self.overlap(segment);
         let behind = usize::try_from(distance(from, self.end)).ok()?;
         let kept = kept.get(kept.len().checked_sub(behind)?..)?;
-        let skip = usize::try_from(distance(segment.seq, from)).ok()?;
-        let again = segment.payload.get(skip..)?;
         Some(kept.iter().zip(again).any(|(one, other)| one != other))
     }
 
