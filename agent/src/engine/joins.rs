@@ -199,8 +199,8 @@ impl Joins {
         };
         let began = exchange.request.began;
         let (nearest, window) = match place.side {
-            Side::Server => (Nearest::First, (began, began.saturating_add(LONGEST_WAY))),
-            Side::Client => (Nearest::Last, (began.saturating_sub(LONGEST_WAY), began)),
+            Side::Server => after(began),
+            Side::Client => before(began),
         };
         let found = sockets.get(&place).and_then(|lane| {
             let at = nearest.of(lane.within(window))?;
@@ -221,10 +221,10 @@ impl Joins {
         let place = Place::at_socket(&exchange.peers, at);
         let began = exchange.request.began;
         let (nearest, window) = match place.side {
-            Side::Server => (Nearest::Last, (began.saturating_sub(LONGEST_WAY), began)),
+            Side::Server => before(began),
             Side::Client => {
-                let latest = began.saturating_add(LONGEST_WAY).min(exchange.ended);
-                (Nearest::First, (began, latest))
+                let (nearest, (from, to)) = after(began);
+                (nearest, (from, to.min(exchange.ended)))
             }
         };
         let mut found: Option<(Place, Entry, &Option<Arc<Secured>>)> = None;
@@ -304,6 +304,16 @@ impl Place {
             ..self
         }
     }
+}
+
+/// Which one is the nearest of those that come after this time, and when they do.
+const fn after(began: Nanos) -> (Nearest, (Nanos, Nanos)) {
+    (Nearest::First, (began, began.saturating_add(LONGEST_WAY)))
+}
+
+/// Which one is the nearest of those that came before it, and when they did.
+const fn before(began: Nanos) -> (Nearest, (Nanos, Nanos)) {
+    (Nearest::Last, (began.saturating_sub(LONGEST_WAY), began))
 }
 
 /// What is proved of an exchange.
