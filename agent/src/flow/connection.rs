@@ -77,6 +77,12 @@ impl ConnectionId {
         matches!(self.kind, Kind::Rustls)
     }
 
+    /// It is a session of rustls itself: of ztunnel, whose streams are tunnels.
+    #[must_use]
+    pub const fn carries_tunnels(&self) -> bool {
+        self.is_rustls() && self.is_tls()
+    }
+
     /// It is what a socket carries itself.
     #[must_use]
     pub const fn is_socket(&self) -> bool {
@@ -176,6 +182,14 @@ mod tests {
         assert_ne!(socket.inner(0), Some(socket));
         assert_ne!(ConnectionId::rustls(12), ConnectionId::tls(12));
         assert!(ConnectionId::rustls(12).is_tls() && ConnectionId::rustls(12).is_rustls());
+        let session = ConnectionId::rustls(12);
+        assert!(session.carries_tunnels());
+        assert!(
+            !session
+                .inner(1)
+                .is_some_and(|inner| inner.carries_tunnels())
+        );
+        assert!(!ConnectionId::tls(12).carries_tunnels());
         assert!(socket.is_socket() && !socket.inner(1).unwrap().is_socket());
     }
 }

@@ -72,7 +72,7 @@ impl Detect {
         goes_on: bool,
     ) -> Found {
         let joiners = self.joiners.get_or_insert_default();
-        let tunnels = origin.connection.is_rustls() && origin.connection.is_tls();
+        let tunnels = origin.connection.carries_tunnels();
         let Some((messages, bytes)) = joiners[direction as usize].push(chunk, tunnels) else {
             // Streams of HTTP/2 interleave: both may speak in the middle of frames.
             return match goes_on || joiners.iter().any(Joiner::is_following) {

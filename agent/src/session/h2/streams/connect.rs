@@ -55,11 +55,6 @@ pub(super) struct Opened {
 }
 
 impl Streams {
-    /// Of a session of ztunnel, every stream is one.
-    pub(super) fn are_tunnels(&self) -> bool {
-        self.peers.connection.is_rustls() && self.peers.connection.is_tls()
-    }
-
     /// DATA comes in both directions that are read. Where streams are tunnels, one that is older
     /// than the agent is read from here on, and so is one whose opening was not seen.
     pub(in crate::session::h2) fn pick_up(
@@ -70,7 +65,7 @@ impl Streams {
         origin: &Origin,
         cx: &mut Context<'_>,
     ) {
-        if !self.are_tunnels() {
+        if !self.peers.connection.carries_tunnels() {
             return;
         }
         let is_full = self.streams.len() >= cx.limits.pipeline;
