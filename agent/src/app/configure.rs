@@ -268,18 +268,17 @@ fn refuse_none(destinations: usize, config: &Config) -> Result<(), Failure> {
     ))
 }
 
-fn settings(otlp: &OtlpConfig, signal: Signal, name: &str) -> Result<Settings, Failure> {
-    Settings::of_signal(otlp, signal, name, &environment::process)
-        .map_err(|reason| Failure::Usage(format!("--otlp: {reason}")))
-}
-
 /// The destinations that options alone name.
 pub(super) fn targets_of(args: &ExportArgs) -> Result<Vec<Target>, Failure> {
     let destination = args.destination();
     destination
         .iter()
-        .map(|otlp| settings(otlp, Signal::Traces, "otlp"))
-        .map(|settings| Ok(Target::Otlp(Box::new(settings?))))
+        .map(|otlp| {
+            let settings = Settings::of_signal(otlp, Signal::Traces, "otlp", &environment::process);
+            let settings =
+                settings.map_err(|reason| Failure::Usage(format!("--otlp: {reason}")))?;
+            Ok(Target::Otlp(Box::new(settings)))
+        })
         .collect()
 }
 

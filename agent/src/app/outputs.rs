@@ -9,10 +9,13 @@ use serde_json::Value;
 
 use super::{Failure, configure};
 use crate::cli::OutputArgs;
+use crate::export::Target;
 use crate::files::{Files, Kind, Output};
 
 /// The outputs of `tap` and `replay`.
 pub(super) struct Outputs {
+    /// Where spans go.
+    pub(super) targets: Vec<Target>,
     pub(super) record: Option<Output>,
     pub(super) har: Option<Output>,
     pub(super) ledger: Option<Output>,
@@ -27,8 +30,8 @@ impl Outputs {
         record: Option<&Path>,
         input: Option<&File>,
     ) -> Result<Self, Failure> {
-        // Read again where they are used: here, so that a wrong one costs nothing either.
-        let _destinations = configure::targets_of(&args.export)?;
+        // First, so that a wrong one costs nothing.
+        let targets = configure::targets_of(&args.export)?;
         let mut files = Files::new();
         if let Some(input) = input {
             files.input("what is read", input);
@@ -48,6 +51,7 @@ impl Outputs {
             ));
         }
         Ok(Self {
+            targets,
             record,
             har,
             ledger,

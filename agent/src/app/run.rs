@@ -20,7 +20,7 @@ use crate::capture::Source;
 use crate::cli::{ColourChoice, ExportArgs, OutputArgs};
 use crate::clock::{WallClock, monotonic};
 use crate::engine::{Engine, Limits};
-use crate::export::{self, Exporters, OwnSockets, Stopped};
+use crate::export::{self, Exporters, OwnSockets, Stopped, Target};
 use crate::files::Output;
 use crate::flow::Nanos;
 use crate::har;
@@ -67,11 +67,12 @@ pub(super) struct Finished<S> {
 
 /// Runs until the source, a limit, a signal or the reader of the output ends it. The calling thread
 /// is the data thread.
-pub(super) fn run<S: Source>(run: Run<'_, S>) -> Result<Finished<S>, Failure> {
+pub(super) fn run<S: Source>(mut run: Run<'_, S>) -> Result<Finished<S>, Failure> {
     let began = Instant::now();
     let startup_cpu = usage::cpu_time();
     let queue = Queue::default();
-    let (exporters, exporting) = start_exporters(&run)?;
+    let targets = std::mem::take(&mut run.outputs.targets);
+    let (exporters, exporting) = start_exporters(&run, targets)?;
     let settings = settings(&run);
     let format = match run.outputs.prints && !run.looking.is_anybody() {
         true => format(run.output, settings.replays),
@@ -165,8 +166,10 @@ fn work<S: Source>(
 }
 
 /// Starts what exports spans, where spans are wanted; with what makes them.
-fn start_exporters<S>(run: &Run<'_, S>) -> Result<(Option<Exporters>, Option<Exporting>), Failure> {
-    let targets = configure::targets_of(&run.output.export)?;
+fn start_exporters<S>(
+    run: &Run<'_, S>,
+    targets: Vec<Target>,
+) -> Result<(Option<Exporters>, Option<Exporting>), Failure> {
     if targets.is_empty() {
         return Ok((None, None));
     }
