@@ -70,6 +70,19 @@ impl<'a> Message<'a> {
     }
 }
 
+/// The messages of a call, each with its number and size.
+pub(crate) fn titled<'a>(
+    fields: &Fields,
+    bytes: &'a [u8],
+) -> impl Iterator<Item = (String, Message<'a>)> {
+    (1..).zip(Envelopes(bytes)).map(|(number, envelope)| {
+        let cut = if envelope.whole { "" } else { ", cut" };
+        let size = size_words(envelope.length.into());
+        let title = format!("message {number}: {size}{cut}");
+        (title, Message::of(fields, &envelope))
+    })
+}
+
 /// A body of messages as lines: those of a call one by one, or the fields of one alone. Nothing
 /// for other bodies.
 pub(crate) fn messages(fields: &Fields, body: &Body, content: &Content) -> Option<String> {
@@ -77,11 +90,9 @@ pub(crate) fn messages(fields: &Fields, body: &Body, content: &Content) -> Optio
         return protobuf_fields(fields, body, content);
     }
     let mut out = String::new();
-    for (number, message) in (1..).zip(Envelopes(&body.bytes)) {
-        let cut = if message.whole { "" } else { ", cut" };
-        let size = size_words(message.length.into());
-        let _ = writeln!(out, "[message {number}: {size}{cut}]");
-        match Message::of(fields, &message) {
+    for (title, message) in titled(fields, &body.bytes) {
+        let _ = writeln!(out, "[{title}]");
+        match message {
             Message::Text(text) => out.push_str(&pretty::json(text)),
             Message::Fields(text) => out.push_str(&text),
             Message::Binary(_) => {}

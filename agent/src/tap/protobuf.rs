@@ -10,7 +10,7 @@ use crate::visible::{self, Keep, hidden};
 /// Deepest level that is looked into; what is deeper is shown as bytes. Each level looks at a byte
 /// once, so the work is at most so many times the message.
 const MAX_LEVELS: usize = 16;
-/// Bytes of a value without structure that are shown; `-i`, the page and files have all of them.
+/// Bytes of a value without structure that are shown; the page's bytes, and files, have all.
 const MAX_BYTES: usize = 64;
 /// Spaces of one level.
 const INDENT: usize = 2;

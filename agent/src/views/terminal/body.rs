@@ -3,10 +3,9 @@
 
 use super::ink::Ink;
 use crate::http::percent::decode_percent;
-use crate::http::rpc::Envelopes;
 use crate::http::{Body, Fields};
 use crate::redact::{Content, Omitted};
-use crate::tap::body::{Message, Text, media_type, protobuf_fields};
+use crate::tap::body::{Message, Text, media_type, protobuf_fields, titled};
 use crate::tap::pretty;
 use crate::tap::units::size_words;
 use crate::views::shown::visible;
@@ -127,16 +126,9 @@ fn form(out: &mut Vec<Line>, bytes: &[u8]) {
 
 /// Each message of a call.
 fn messages(out: &mut Vec<Line>, fields: &Fields, bytes: &[u8]) {
-    for (number, message) in (1..).zip(Envelopes(bytes)) {
-        let cut = if message.whole { "" } else { ", cut" };
-        note(
-            out,
-            &format!(
-                "message {number}: {}{cut}",
-                size_words(message.length.into())
-            ),
-        );
-        match Message::of(fields, &message) {
+    for (title, message) in titled(fields, bytes) {
+        note(out, &title);
+        match message {
             Message::Text(text) => self::text(out, text),
             Message::Fields(text) => lines(out, &text),
             Message::Binary(bytes) => hex(out, bytes),
