@@ -2,7 +2,7 @@
 //! in a log.
 
 use std::io::{self, IsTerminal as _, Read};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,11 +18,14 @@ const BETWEEN: Duration = Duration::from_secs(30);
 /// The bar that stands on the terminal.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
+fn bar() -> MutexGuard<'static, Option<ProgressBar>> {
+    // Every change is whole: a thread that panicked left nothing half done.
+    BAR.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 /// Runs `write`, which writes to the terminal, with the bar out of its way.
 pub(super) fn beside(write: impl FnOnce()) {
-    // Every change is whole: a thread that panicked left nothing half done.
-    let bar = BAR.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    match bar.as_ref() {
+    match bar().as_ref() {
         Some(bar) => bar.suspend(write),
         None => write(),
     }
@@ -90,21 +93,17 @@ impl<R> Progress<R> {
     }
 
     fn start(&mut self) {
-        let bar = match self.whole {
-            Some(whole) => ProgressBar::new(whole),
-            None => ProgressBar::no_length(),
-        };
-        bar.set_draw_target(ProgressDrawTarget::stderr());
         let form = match self.whole {
             Some(_) => "{bar:30} {bytes} of {total_bytes}, {eta} left",
             None => "{spinner} {bytes} read",
         };
+        let made = ProgressBar::with_draw_target(self.whole, ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template(form) {
-            bar.set_style(style);
+            made.set_style(style);
         }
-        bar.set_position(self.read);
-        *BAR.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(bar.clone());
-        self.bar = Some(bar);
+        made.set_position(self.read);
+        *bar() = Some(made.clone());
+        self.bar = Some(made);
     }
 
     fn line(&self) -> String {
@@ -129,11 +128,9 @@ impl<R: Read> Read for Progress<R> {
 
 impl<R> Drop for Progress<R> {
     fn drop(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            BAR.lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner())
-                .take();
-            bar.finish_and_clear();
+        if let Some(own) = self.bar.take() {
+            bar().take();
+            own.finish_and_clear();
         }
     }
 }
