@@ -193,19 +193,8 @@ pub(crate) fn after_interim(mut bytes: &[u8]) -> &[u8] {
 
 /// The status line of an interim response: 1xx, but not 101, which is final (RFC 9110 §15.2).
 pub(crate) fn is_interim(bytes: &[u8]) -> bool {
-    match bytes {
-        [
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            b'1',
-            b'.',
-            _,
-            b' ',
-            status @ ..,
-        ] => status.starts_with(b"1") && !status.starts_with(b"101"),
+    match bytes.strip_prefix(b"HTTP/1.") {
+        Some([_, b' ', status @ ..]) => status.starts_with(b"1") && !status.starts_with(b"101"),
         _ => false,
     }
 }

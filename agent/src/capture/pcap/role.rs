@@ -32,23 +32,9 @@ pub(super) fn judge(packet: &Packet<'_>) -> (bool, Evidence) {
 
 /// A status line as far as its first digit. What is before that may be the end of a request line,
 /// in a segment of its own.
-const fn begins_response(bytes: &[u8]) -> bool {
-    matches!(
-        bytes,
-        [
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            b'1',
-            b'.',
-            _,
-            b' ',
-            b'0'..=b'9',
-            ..
-        ]
-    )
+fn begins_response(bytes: &[u8]) -> bool {
+    let rest = bytes.strip_prefix(b"HTTP/1.");
+    matches!(rest, Some([_, b' ', b'0'..=b'9', ..]))
 }
 
 /// The first line is a request line of HTTP/1, or the bytes begin an HTTP/2 connection (RFC 9113
