@@ -654,12 +654,7 @@ fn responses_after_their_exchange_is_over() {
     wire.say(CLIENT, opening().1);
     wire.say(CLIENT, [get(1, "/a"), get(3, "/b")].concat());
     wire.say(SERVER, [late(1), status(3, END_STREAM, "204")].concat());
-    let mut run = Run::new(Limits {
-        pipeline: 1,
-        ..Limits::default()
-    });
-    run.feed(&wire.packets);
-    run.finish();
+    let run = one_at_a_time(&wire);
     assert_eq!(
         story(&run),
         ["1: GET /a \"\" !evicted", "3: GET /b \"\" -> 204 \"\""]
@@ -1495,6 +1490,17 @@ fn a_promise_that_is_too_long_is_its_own_stream() {
     }
 }
 
+/// What comes of a connection of which one request in flight is kept.
+fn one_at_a_time(wire: &Wire) -> Run {
+    let mut run = Run::new(Limits {
+        pipeline: 1,
+        ..Limits::default()
+    });
+    run.feed(&wire.packets);
+    run.finish();
+    run
+}
+
 /// Its head, and its trailers: one response, however many streams are in flight.
 #[test]
 fn a_response_to_a_request_that_was_not_seen_is_counted_once() {
@@ -1504,12 +1510,7 @@ fn a_response_to_a_request_that_was_not_seen_is_counted_once() {
     let response = [status(3, 0, "200"), data(3, 0, "b")].concat();
     wire.say(SERVER, response);
     wire.say(SERVER, headers(3, END_STREAM, &["sum=1"]));
-    let mut run = Run::new(Limits {
-        pipeline: 1,
-        ..Limits::default()
-    });
-    run.feed(&wire.packets);
-    run.finish();
+    let run = one_at_a_time(&wire);
     assert_eq!(
         story(&run),
         ["1: POST /a \"\"/0+ !shutdown", "dropped response_only 1"]
