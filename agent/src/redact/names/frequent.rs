@@ -27,6 +27,7 @@ const NAMES: [&str; 71] = [
 #[derive(Clone, Debug)]
 pub(super) struct Frequent {
     slots: Box<[(u128, Sensitivity); SLOTS]>,
+    taken: usize,
     /// By first letter: bit `n` for a name of `n` bytes. Most names that are looked up are none.
     lens: [u32; LETTERS],
 }
@@ -39,6 +40,7 @@ impl Default for Frequent {
     fn default() -> Self {
         Self {
             slots: Box::new([(0, Sensitivity::Plain); SLOTS]),
+            taken: 0,
             lens: [0; LETTERS],
         }
     }
@@ -64,8 +66,7 @@ impl Frequent {
     fn add(&mut self, name: &[u8], sensitivity: Sensitivity) {
         /// More are not kept, so that some slots are free.
         const MOST: usize = SLOTS / 3;
-        let taken = self.slots.iter().filter(|(key, _)| *key != 0).count();
-        let Some(key) = key(name).filter(|_| taken < MOST) else {
+        let Some(key) = key(name).filter(|_| self.taken < MOST) else {
             return;
         };
         let mut at = slot(key);
@@ -76,6 +77,7 @@ impl Frequent {
             at = (at + 1) % SLOTS;
         }
         if let Some(place) = self.slots.get_mut(at) {
+            self.taken += usize::from(place.0 == 0);
             *place = (key, sensitivity);
             self.lens[letter(name)] |= 1 << name.len();
         }
