@@ -15,9 +15,11 @@ use crate::capture::Segment;
 
 /// Bytes that are kept at most: as many as are sent before any is acknowledged, as a rule.
 const MOST: usize = 256 * 1024;
-/// Segments whose bytes are remembered, beside the first: a link that sends one twice does so
-/// before many others.
+/// Segments remembered without an allocation: more are open where the socket lags, as a rule behind
+/// a gap that has just been filled.
 const RECENT: usize = 4;
+/// Earlier ones that are remembered at most: as many as a window of some megabytes has.
+const EARLIER: usize = 2048;
 
 /// Bytes that came in one segment: where they begin and end, and their hash.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +36,9 @@ pub(super) struct Doubt {
     end: u32,
     /// Nothing of the direction was handed on before.
     first: bool,
-    /// The first segment.
-    head: Seen,
+    /// The segments before the last ones, in order: those that are open, and the one that TCP has
+    /// taken in part.
+    earlier: Vec<Seen>,
     /// The last ones, each at the remainder of its number.
     recent: [Seen; RECENT],
     /// The number of the last one, from 0 on.
@@ -58,13 +61,14 @@ impl Doubt {
             Some(open) if open.end == range.seq => {
                 open.end = seen.end;
                 open.count = open.count.wrapping_add(1);
+                open.remember(open.count);
                 open
             }
             _ => doubt.insert(Self {
                 seq: seen.seq,
                 end: seen.end,
                 first,
-                head: seen,
+                earlier: Vec::new(),
                 recent: [seen; RECENT],
                 count: 0,
                 kept: keeps.then(Vec::new),
@@ -88,6 +92,8 @@ impl Doubt {
                 false => {
                     open.seq = seq;
                     open.first = false;
+                    let taken = |one: &Seen| distance(one.end, seq) >= 0;
+                    open.earlier.drain(..open.earlier.partition_point(taken));
                 }
             }
         }
@@ -104,20 +110,47 @@ impl Doubt {
         if let Some(differs) = self.kept_differ(segment) {
             return differs;
         }
-        // A segment again, and no more.
-        let end = segment.seq.wrapping_add(length(segment.payload));
-        let mut remembered = self.recent.iter().chain([&self.head]);
-        if let Some(known) = remembered.find(|one| (one.seq, one.end) == (segment.seq, end)) {
-            return hash(segment.payload) != known.hash;
+        !self.is_same(segment)
+    }
+
+    /// Moves the segment whose place the one of this number takes to the earlier ones.
+    #[inline]
+    fn remember(&mut self, number: usize) {
+        if number >= RECENT && self.earlier.len() < EARLIER {
+            self.earlier.push(self.recent[number % RECENT]);
         }
-        // What overlaps begins with the later of the two. Else the last segment alone can be
-        // compared.
-        let last = self.recent[self.count % RECENT];
-        let (from, again) = self.overlap(segment);
-        let len = self.end.wrapping_sub(last.seq) as usize;
-        let again = again.get(..len);
-        let same = from == last.seq && again.is_some_and(|again| hash(again) == last.hash);
-        !same
+    }
+
+    /// Each byte of the overlap came in a segment that lies within it, and is the same again. A
+    /// sender may put several segments into one when it repeats them.
+    fn is_same(&self, segment: &Segment<'_>) -> bool {
+        let (from, mut again) = match self.starts_at(segment.seq) {
+            Some(_) => (segment.seq, segment.payload),
+            None => self.overlap(segment),
+        };
+        let mut at = from;
+        while distance(at, self.end) > 0 && !again.is_empty() {
+            let Some(known) = self.starts_at(at) else {
+                return false;
+            };
+            let len = known.end.wrapping_sub(known.seq) as usize;
+            match again.split_at_checked(len) {
+                Some((one, rest)) if hash(one) == known.hash => again = rest,
+                _ => return false,
+            }
+            at = known.end;
+        }
+        true
+    }
+
+    /// The segment that began there, if it is remembered.
+    fn starts_at(&self, seq: u32) -> Option<&Seen> {
+        let recent = self.recent.iter().find(|one| one.seq == seq);
+        recent.or_else(|| {
+            let before = |one: &Seen| distance(one.seq, seq) > 0;
+            let known = self.earlier.get(self.earlier.partition_point(before))?;
+            (known.seq == seq).then_some(known)
+        })
     }
 
     /// Where a segment that overlaps begins to, and its bytes from there on.
@@ -142,7 +175,8 @@ impl Doubt {
 
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
-        self.kept.as_ref().map_or(0, Vec::capacity)
+        let earlier = self.earlier.capacity() * size_of::<Seen>();
+        earlier + self.kept.as_ref().map_or(0, Vec::capacity)
     }
 
     /// All of the bytes lie at this sequence number or after it.
@@ -223,7 +257,10 @@ mod tests {
         check(&["abc"], 10, 8, "XXX", true);
         check(&["abc"], 10, 8, "--XXX", true);
         check(&["abc", "def"], 10, 13, "XXX", true);
-        check(&["abc", "def"], 10, 10, "abcdef", true);
+        check(&["abc", "def"], 10, 10, "abcdeX", true);
+        check(&["abc", "def"], 10, 10, "abXdef", true);
+        check(&["abc", "def"], 10, 10, "abcd", true);
+        check(&["abc", "def"], 10, 11, "bcdef", true);
         check(&["abc", "def"], 10, 10, "abX", true);
         check(&["abc", "def"], 10, 10, "ab", true);
         check(&["abc", "def"], 13, 13, "XXX", true);
@@ -267,12 +304,35 @@ mod tests {
         check_as(true, &["ab", &long, "y"], 10, (end - 100, &text(101)), true);
     }
 
+    /// Whichever of many segments comes again, alone or with those after it.
+    #[test]
+    fn one_of_many_segments_again() {
+        const COUNT: u32 = 300;
+        let ranges: Vec<_> = (0..COUNT).map(|number| format!("{number:03}")).collect();
+        let ranges: Vec<_> = ranges.iter().map(String::as_str).collect();
+        for from in 0..COUNT {
+            for to in from + 1..=(from + 6).min(COUNT) {
+                let same = ranges[from as usize..to as usize].concat();
+                let other = format!("{}X", &same[..same.len() - 1]);
+                let seq = 10 + 3 * from;
+                for taken in [10, 10 + 3 * from, 10 + 3 * from + 1] {
+                    check(&ranges, taken, seq, &same, false);
+                    check(&ranges, taken, seq, &other, true);
+                }
+            }
+        }
+    }
+
     #[test]
     fn the_same_again_and_what_tcp_has_taken() {
         check(&["abc"], 10, 10, "abc", false);
         check(&["abc", "def"], 10, 10, "abc", false);
         check(&["abc", "def", "ghi"], 10, 10, "abc", false);
         check(&["abc", "def", "ghi"], 10, 13, "def", false);
+        check(&["abc", "def"], 10, 10, "abcdef", false);
+        check(&["abc", "def", "ghi"], 13, 10, "abcdefghi", false);
+        check(&["abc", "def", "ghi"], 14, 13, "defghi", false);
+        check(&["abc", "def", "ghi"], 10, 7, "---abcdefghi---", false);
         check(&["abc", "def"], 13, 13, "def", false);
         check(&["abc", "def"], 13, 10, "abcdef", false);
         check(&["abc"], 10, 10, "abcdef", false);
