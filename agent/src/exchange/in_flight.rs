@@ -115,6 +115,18 @@ impl InFlight {
             .is_some_and(|response| response.head.status == 101 && names(response))
     }
 
+    /// The request asks for this protocol, which may be one of several.
+    pub(crate) fn asks_for(&self, protocol: &[u8]) -> bool {
+        let names = |request: &Request| {
+            let mut values = request.head.fields.get_all("upgrade");
+            values.any(|value| {
+                let mut names = value.split(|byte| *byte == b',');
+                names.any(|name| name.trim_ascii().eq_ignore_ascii_case(protocol))
+            })
+        };
+        self.request.as_ref().is_some_and(names)
+    }
+
     /// What a CONNECT says of its tunnel.
     pub(crate) fn claims(&self) -> TunnelClaims {
         match &self.request {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::h1::To;
 use super::h2::H2;
 use super::tunnel::Tunnel;
 use super::websocket::WebSocket;
-use super::{Context, Origin, Session, h1};
+use super::{Context, Messages, Origin, Session, h1};
 use crate::flow::{Direction, Offset, Peers};
 use crate::transport::Chunk;
 
@@ -36,8 +37,8 @@ impl SwitchedBy {
 }
 
 impl Session {
-    /// The connection was switched to something else, with the response that ends where `chunk`
-    /// begins.
+    /// The connection was switched to something else, with the message that ends where `chunk`
+    /// begins; or before that, as the client's preface shows with which it begins.
     pub(super) fn switch(
         &mut self,
         peers: &Arc<Peers>,
@@ -52,21 +53,26 @@ impl Session {
             offset: switched.offset,
             unseen: switched.unseen,
         };
-        *self = match switched.upgraded {
-            Some(request) => {
+        *self = match switched.to {
+            To::Http2(request) => {
                 cx.stats.http2 += 1;
                 let starts = (by.offset, by.unseen);
-                Self::H2(Box::new(H2::upgraded(by.peers, *request, starts)))
+                let responses = switched.shown_by == Messages::Responses;
+                Self::H2(Box::new(H2::upgraded(by.peers, request, starts, responses)))
             }
-            None if switched.websocket => {
-                Self::WebSocket(Box::new(WebSocket::new(requests, Some(by))))
-            }
-            None => Self::Tunnel(Box::new(Tunnel::new(by, switched.claims, origin))),
+            To::WebSocket => Self::WebSocket(Box::new(WebSocket::new(requests, Some(by)))),
+            To::Tunnel => Self::Tunnel(Box::new(Tunnel::new(by, switched.claims, origin))),
         };
-        self.opens(requests.opposite(), chunk.offset, true, cx);
-        // Where the next request bytes are not known yet, the sender of the response says.
-        let first = switched.early.chunk().map(|early| early.offset);
-        if let Some(offset) = first.or(chunk.heard) {
+        let early = switched.early.chunk().map(|early| early.offset);
+        let first = match switched.shown_by {
+            Messages::Requests => early.or(Some(chunk.offset)),
+            Messages::Responses => {
+                self.opens(requests.opposite(), chunk.offset, true, cx);
+                // Where the next request bytes are not known yet, the sender of the response says.
+                early.or(chunk.heard)
+            }
+        };
+        if let Some(offset) = first {
             self.opens(requests, offset, true, cx);
         }
         if let Some(early) = switched.early.chunk() {

@@ -14,11 +14,18 @@ step() {
         sed 's/^/@trial | /' /tmp/said >$console
     fi
 }
-fetch() { $busybox wget -q -T 20 -O - "$1"; }
+# The response to a request for this path at this port of 127.0.0.1, if it is a good one.
+fetch() {
+    bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" || exit 1
+        printf "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" "$1" >&3
+        read -r version status rest <&3
+        cat <&3
+        [ "$status" = 200 ]' "$1" "$2"
+}
 # The telemetry listener responds once the programs are attached.
 ready() {
     tries=0
-    until fetch http://127.0.0.1:9464/readyz; do
+    until fetch 9464 /readyz; do
         tries=$((tries + 1))
         [ $tries -lt 1200 ] && systemctl --quiet is-active meshtap || return 1
         $busybox usleep 100000
@@ -64,22 +71,22 @@ step enable systemctl enable --now meshtap
 step ready ready
 step user user
 step rights rights
-fetch 'http://127.0.0.1:8080/hello?one' >/dev/null
+fetch 8080 '/hello?one' >/dev/null
 step captured shown one
 first=$(property MainPID)
 step reload systemctl reload meshtap
-fetch 'http://127.0.0.1:8080/hello?two' >/dev/null
+fetch 8080 '/hello?two' >/dev/null
 step captured-after-reload shown two
 step same-process same "$first"
 step restart systemctl restart meshtap
 step ready-again ready
 step other-process other "$first"
-fetch 'http://127.0.0.1:8080/hello?three' >/dev/null
+fetch 8080 '/hello?three' >/dev/null
 step captured-after-restart shown three
 kill -KILL "$(property MainPID)"
 step restarted-after-a-crash sh -c 'n=0; until [ "$(systemctl show --property NRestarts --value meshtap)" = 1 ]; do n=$((n + 1)); [ $n -lt 300 ] || exit 1; sleep 0.1; done'
 step ready-after-a-crash ready
-fetch 'http://127.0.0.1:8080/hello?four' >/dev/null
+fetch 8080 '/hello?four' >/dev/null
 step captured-after-a-crash shown four
 step stop systemctl stop meshtap
 step ended-well is Result success

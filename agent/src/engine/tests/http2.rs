@@ -519,6 +519,105 @@ fn upgraded_from_http_1() {
     }
 }
 
+const UPGRADE: &str =
+    "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
+const SWITCH: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+
+/// An upgraded connection, of which these segments are missing: after a beginning that was seen, or
+/// from before it.
+#[track_caller]
+fn check_upgrade_without(missing: &[usize], from_start: bool, expected: &[&str]) {
+    let segments = [
+        (CLIENT, b"GET /zero HTTP/1.1\r\n\r\n".to_vec()),
+        (
+            SERVER,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        ),
+        (
+            CLIENT,
+            format!("GET /first HTTP/1.1\r\n{UPGRADE}").into_bytes(),
+        ),
+        (SERVER, [SWITCH.as_bytes(), &settings()].concat()),
+        (CLIENT, [opening().1, get(3, "/second")].concat()),
+        (SERVER, status(1, 0, "200")),
+        (SERVER, data(1, END_STREAM, "one")),
+        (SERVER, status(3, END_STREAM, "204")),
+        (CLIENT, get(5, "/third")),
+        (SERVER, status(5, END_STREAM, "205")),
+    ];
+    for side in [Side::Server, Side::Client] {
+        let mut wire = Wire::new(side);
+        for (number, (who, bytes)) in segments.iter().enumerate() {
+            if missing.contains(&number) {
+                wire.lose(*who, bytes);
+            } else {
+                wire.say(*who, bytes);
+            }
+        }
+        for packet in wire.packets.iter_mut().filter(|_| !from_start) {
+            packet.start = false;
+        }
+        let mut run = Run::new(Limits::default());
+        run.feed(&wire.packets);
+        run.finish();
+        assert_eq!(story(&run), expected, "{side:?} {missing:?}");
+        assert_eq!(run.engine.stats().http2, 1, "{side:?} {missing:?}");
+    }
+}
+
+#[test]
+fn upgraded_and_not_seen_whole() {
+    let first = "1: GET /first \"\" -> 200 \"one\"";
+    let later = [
+        "3: GET /second \"\" -> 204 \"\"",
+        "5: GET /third \"\" -> 205 \"\"",
+    ];
+    let zero = "GET /zero \"\" -> 200 \"\"";
+    let [second, third] = later;
+    check_upgrade_without(&[], true, &[zero, first, second, third]);
+    let alone = "dropped response_only 1";
+    check_upgrade_without(&[2], true, &[zero, second, third, alone]);
+    // The 101 itself is missing.
+    let without = "GET /first \"\" !gap";
+    check_upgrade_without(&[3], true, &[zero, without, second, third]);
+    check_upgrade_without(&[2, 3], true, &[zero, second, third]);
+    check_upgrade_without(&[0, 1], false, &[first, second, third]);
+    check_upgrade_without(&[0, 1, 2], false, &[second, third, alone]);
+    check_upgrade_without(&[0, 1, 2, 3], false, &[second, third, alone]);
+}
+
+/// A client does not wait for the response to its upgrade (RFC 7540 §3.2 has it wait).
+#[test]
+fn preface_before_the_response() {
+    let request = format!("GET /first HTTP/1.1\r\n{UPGRADE}").into_bytes();
+    let preface = [opening().1, get(3, "/second")].concat();
+    for joined in [false, true] {
+        let start = match joined {
+            true => vec![(CLIENT, [&request[..], &preface].concat())],
+            false => vec![(CLIENT, request.clone()), (CLIENT, preface.clone())],
+        };
+        let switched = [
+            (SERVER, [SWITCH.as_bytes(), &settings()].concat()),
+            (SERVER, status(1, END_STREAM, "200")),
+            (SERVER, status(3, END_STREAM, "204")),
+        ];
+        let segments = [&start[..], &switched].concat();
+        assert_eq!(
+            story(&run(Side::Server, &segments)),
+            [
+                "1: GET /first \"\" -> 200 \"\"",
+                "3: GET /second \"\" -> 204 \"\""
+            ],
+            "{joined}"
+        );
+        let refused = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let segments = [&start[..], &[(SERVER, refused.into())]].concat();
+        let story = story(&run(Side::Server, &segments));
+        assert_eq!(story[0], "GET /first \"\" -> 200 \"\"", "{story:?}");
+    }
+}
+
 #[test]
 fn websocket_in_a_stream() {
     let fields = [

@@ -71,7 +71,7 @@ mod resync;
 mod state;
 mod switched;
 pub(crate) use beginning::{is_known_request, is_odd_head, is_plain_request, may_be_known_request};
-pub(crate) use switched::Switched;
+pub(crate) use switched::{Switched, To};
 
 use std::collections::VecDeque;
 use std::sync::Arc;

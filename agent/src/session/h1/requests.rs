@@ -28,6 +28,9 @@ impl H1 {
                         if chunk.bytes.is_empty() {
                             return;
                         }
+                        if self.is_preface(chunk, cx) {
+                            return;
+                        }
                         if self.doubts(chunk, proven, cx) {
                             return;
                         }
@@ -55,13 +58,16 @@ impl H1 {
                     self.read_request(chunk, cx);
                 }
                 Requests::Seek => {
+                    if chunk.boundary && self.is_preface(chunk, cx) {
+                        return;
+                    }
                     if !self.is_request(chunk, cx) {
                         return;
                     }
                     self.restart(chunk, cx);
                 }
-                Requests::Hold(early) => {
-                    early.push(chunk);
+                Requests::Hold(_) => {
+                    self.hold(chunk, cx);
                     return;
                 }
                 Requests::Ended => return,

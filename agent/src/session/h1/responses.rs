@@ -4,7 +4,6 @@ use super::super::Context;
 use super::super::quiescent::{after_interim, is_interim};
 use super::beginning::empty_lines;
 use super::state::{Pairing, Pickup, Requests, Responses};
-use super::switched::{Early, Switched};
 use super::{H1, counter, decide_claim};
 use crate::exchange::{InFlight, Partial, Progress};
 use crate::flow::{Nanos, Offset};
@@ -41,7 +40,9 @@ impl H1 {
                             return;
                         }
                         if !self.response_begins(chunk, cx) {
-                            self.responses_lost(chunk.time, cx);
+                            if !self.switches_alone(chunk, cx) {
+                                self.responses_lost(chunk.time, cx);
+                            }
                             return;
                         }
                     }
@@ -52,6 +53,7 @@ impl H1 {
                 }
                 Responses::Seek => {
                     self.response_alone(chunk, false, cx);
+                    self.switches_alone(chunk, cx);
                     return;
                 }
                 Responses::Await(_) | Responses::Ended => return,
@@ -222,15 +224,12 @@ impl H1 {
         }
         exchange.response_body(body, now);
         exchange.progress = Progress::Done;
-        let refused = exchange.method == Method::Connect;
         self.settle(now, cx);
-        if refused {
-            self.no_tunnel(cx);
-        }
+        self.no_tunnel(cx);
     }
 
-    /// The CONNECT that requests wait for was refused, or what its response says cannot be read:
-    /// what came early were requests.
+    /// The request that others wait for was refused, or what its response says cannot be read: what
+    /// came early were requests.
     fn no_tunnel(&mut self, cx: &mut Context<'_>) {
         let Requests::Hold(early) = &mut self.requests else {
             return;
@@ -245,57 +244,6 @@ impl H1 {
         } else if let Some(mut chunk) = early.chunk() {
             self.request_bytes(&mut chunk, cx);
         }
-    }
-
-    /// From here on the connection speaks something else: the exchange is emitted at once.
-    fn switch(&mut self, websocket: bool, now: Nanos, cx: &mut Context<'_>) {
-        if self.in_flight.len() == 1
-            && self.current
-            && let Requests::Reading(reader) = &mut self.requests
-            && let Some(Err(body)) = reader.fin()
-        {
-            self.responding(|exchange| {
-                exchange.request_body(body, now);
-                exchange.mark(Partial::RequestCut);
-            });
-        }
-        if let Some(started) = self.started.take()
-            && started.counted
-        {
-            cx.drop_with(Dropped::Uncertain);
-        }
-        let claims = self.in_flight.front().map(InFlight::claims);
-        let offset = self.in_flight.front().map(|exchange| exchange.offset);
-        let upgraded = self
-            .in_flight
-            .front_mut()
-            .filter(|exchange| exchange.switches_to(b"h2c"))
-            .and_then(InFlight::hand_over)
-            .map(Box::new);
-        let mut emitter = cx.emitter(&self.peers);
-        if let Some(exchange) = self.in_flight.front_mut() {
-            exchange.emit(true, now, &mut emitter);
-        }
-        for exchange in &mut self.in_flight {
-            exchange.mark(Partial::Unpaired);
-            exchange.emit(false, now, &mut emitter);
-        }
-        self.in_flight.clear();
-        self.passed.clear();
-        self.held = 0;
-        self.current = false;
-        self.switched = Some(Box::new(Switched {
-            websocket,
-            upgraded,
-            claims: claims.unwrap_or_default(),
-            offset: offset.unwrap_or(self.last_request.offset),
-            unseen: self.request_start.take(),
-            requests_ended: matches!(self.requests, Requests::Ended),
-            early: match &mut self.requests {
-                Requests::Hold(early) => std::mem::take(early),
-                Requests::Reading(_) | Requests::Seek | Requests::Ended => Early::default(),
-            },
-        }));
     }
 
     /// The exchange whose response is being read.

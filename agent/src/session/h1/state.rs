@@ -81,7 +81,7 @@ pub(super) enum Pickup {
 pub(super) enum Requests {
     Reading(Reader),
     Seek,
-    /// After a CONNECT: what came before its response.
+    /// After a CONNECT, or a client's preface of HTTP/2: what came before the response.
     Hold(Box<Early>),
     Ended,
 }

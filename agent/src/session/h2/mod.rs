@@ -72,16 +72,20 @@ impl H2 {
     }
 
     /// After an upgrade from HTTP/1.1 (RFC 7540 §3.2): the request is the first stream, and whole.
-    /// Its `HTTP2-Settings` say what the client allows; where they make no sense, anything is.
-    /// `starts`: where it begins, and the first request that began since the last look.
+    /// `None`: it was not seen, or is emitted. Its `HTTP2-Settings` say what the client allows;
+    /// where they make no sense, anything is. `starts`: where it begins, and the first request that
+    /// began since the last look. `responses`: nothing came before the responses' first bytes.
     pub(crate) fn upgraded(
         peers: Arc<Peers>,
-        request: Request,
+        request: Option<Box<Request>>,
         starts: (Offset, Option<Offset>),
+        responses: bool,
     ) -> Self {
-        let mut h2 = Self::new(peers, [true; 2]);
+        let mut h2 = Self::new(peers, [true, responses]);
         let server = &mut h2.receivers[Peer::Server as usize];
-        let settings = request.head.fields.get("http2-settings");
+        let settings = request
+            .as_ref()
+            .and_then(|request| request.head.fields.get("http2-settings"));
         match settings.and_then(decode_http2_settings) {
             Some(payload) => {
                 for setting in Settings::of(&payload).iter().flatten() {
@@ -94,7 +98,7 @@ impl H2 {
             }
             None => server.allow_table(u32::MAX),
         }
-        h2.streams.upgraded(request, starts);
+        h2.streams.upgraded(request.map(|request| *request), starts);
         h2
     }
 

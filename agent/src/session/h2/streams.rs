@@ -70,16 +70,22 @@ impl Streams {
         self.unwanted[from as usize]
     }
 
-    /// The first stream is this request.
+    /// The first stream is this request; `None`: its exchange is not emitted.
     pub(super) fn upgraded(
         &mut self,
-        request: Request,
+        request: Option<Request>,
         (offset, unseen): (Offset, Option<Offset>),
     ) {
         self.saw(1);
         self.unseen = unseen;
-        self.first_request = Some(offset);
-        self.insert(1, Stream::upgraded(request, offset));
+        let stream = match request {
+            Some(request) => {
+                self.first_request = Some(offset);
+                Stream::upgraded(request, offset)
+            }
+            None => Stream::ignored(offset),
+        };
+        self.insert(1, stream);
     }
 
     pub(super) const fn peers(&self) -> &Arc<Peers> {
