@@ -29,7 +29,7 @@ use core::mem::offset_of;
 
 use aya_ebpf::bindings::{__sk_buff, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE};
 use aya_ebpf::macros::btf_map;
-use meshtap_common::{DIRECTION_INGRESS, distance};
+use meshtap_common::{DIRECTION_INGRESS, MAX_MARKS, distance};
 
 use self::chain::Chain;
 use self::early::Early;
@@ -43,6 +43,9 @@ use crate::{asm, emit};
 
 /// Bytes of a frame's header.
 const HEADER: u32 = 9;
+
+/// Frames that are followed in a packet. One with more than [`MAX_MARKS`] is copied.
+const MOST: usize = 2 * MAX_MARKS;
 
 /// A shorter payload is copied: the outline of a packet of such frames costs a third of that.
 const WORTH: u32 = 512;
@@ -277,11 +280,13 @@ impl Frames {
             at = emit::unknown(self.complete(skb, packet, at, budget), self.chain.begin);
         }
         let mut count = 0;
-        for mark in marks.iter_mut() {
+        for n in 0..MOST {
             let behind = at.wrapping_add(HEADER);
             if behind > len {
                 break;
             }
+            // Of those behind the last mark nothing is kept.
+            let mark = &mut marks[n % MAX_MARKS];
             mark.at = at;
             // SAFETY: `header` has nine bytes.
             let loaded = unsafe {
@@ -306,6 +311,9 @@ impl Frames {
         if at < len {
             // The beginning of a header, or too many frames.
             self.begin_header(skb, packet, at);
+            self.wanted = 1;
+        }
+        if count > MAX_MARKS as u32 {
             self.wanted = 1;
         }
         let count = emit::unknown(count, self.chain.begin);

@@ -45,7 +45,7 @@ pub(super) fn install(package: &Path, booted: Option<&Path>) -> Result<()> {
     if !command::is_root() {
         bail!("only root can install into another root");
     }
-    let root = Root::new()?;
+    let root = Root::new("root")?;
     let before = root.files()?;
     root.install(package)?;
     root.run(&["meshtap", "--version"])?;
@@ -53,7 +53,7 @@ pub(super) fn install(package: &Path, booted: Option<&Path>) -> Result<()> {
     root.run(&["dpkg", "--verify", "meshtap"])?;
     unit(&root)?;
     if let Some(folder) = booted {
-        let machine = Root::new()?;
+        let machine = Root::new("machine")?;
         machine.install(package)?;
         booted::run(&machine.path, folder)?;
     }
@@ -97,7 +97,7 @@ struct Root {
 
 impl Root {
     /// Unpacks the one that was bootstrapped once.
-    fn new() -> Result<Self> {
+    fn new(name: &str) -> Result<Self> {
         let packed = cache::folder("debian")?.join(format!("{SUITE}-systemd.tar"));
         cache::file(&packed, |partial| {
             let folder = scratch("bootstrap")?;
@@ -129,7 +129,7 @@ impl Root {
             packed
         })?;
         let root = Self {
-            path: scratch("root")?,
+            path: scratch(name)?,
         };
         command::run(
             Command::new("tar")

@@ -14,8 +14,9 @@ const RENEW: u64 = 256 * 1024;
 /// is spent.
 const WORTH: u64 = 64 * 1024;
 /// Bytes that came and are past the budget of their stream, after which the hook hears once more
-/// where a frame begins: it has lost track of frames.
-const AGAIN: u64 = 1024 * 1024;
+/// where a frame begins: it may have lost track of frames, or copied a packet for what else is in
+/// it. Two of the largest packets.
+const AGAIN: u64 = 128 * 1024;
 /// Farthest position that is asked for. The hook compares sequence numbers modulo 2^32, so half of
 /// that is the limit.
 const FAR: u64 = 1 << 30;
