@@ -80,7 +80,7 @@ impl Flows {
         });
         let held_before = flow.is_holding();
         let size_before = flow.size();
-        if flow.suspects(packet, now) {
+        if flow.suspects(packet, now, handle) {
             self.suspects += 1;
             self.held_bytes += flow.size() - size_before;
             if flow.is_holding() && !held_before {

@@ -83,6 +83,24 @@ impl Held {
         }
     }
 
+    /// What it acknowledges, alone.
+    pub(super) fn acknowledgement(&self) -> Packet<'static> {
+        Packet {
+            payload: &[],
+            wire_len: 0,
+            fin: false,
+            urgent: None,
+            time: self.time,
+            source: self.source,
+            destination: self.destination,
+            seq: self.seq,
+            ack: self.ack,
+            syn: self.syn,
+            rst: self.rst,
+            checksum: Checksum::Open,
+        }
+    }
+
     pub(super) const fn source(&self) -> Endpoint {
         self.source
     }

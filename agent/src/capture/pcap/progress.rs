@@ -272,6 +272,24 @@ impl Progress {
         distance(seq, self.next) >= 0 && distance(self.next, seq.wrapping_add(len)) > 0
     }
 
+    /// The file has not shown all of these bytes.
+    pub(super) fn lacks_of(&self, seq: u32, len: u32) -> bool {
+        let end = seq.wrapping_add(len);
+        let mut shown = match distance(self.next, seq) > 0 {
+            true => seq,
+            false => self.next,
+        };
+        let next = |shown| {
+            let reaches =
+                |(from, to): &&(u32, u32)| distance(*from, shown) >= 0 && distance(shown, *to) > 0;
+            self.early.iter().find(reaches).map(|(_, to)| *to)
+        };
+        while let Some(to) = next(shown) {
+            shown = to;
+        }
+        distance(shown, end) > 0
+    }
+
     /// Bytes that are acknowledged and not in the file are missing for good: `missing` gets each
     /// range, from where and how long.
     pub(super) fn give_up(&mut self, ack: u32, missing: &mut impl FnMut(u32, u32)) {

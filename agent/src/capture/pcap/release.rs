@@ -28,8 +28,10 @@ impl Flow {
             Phase::Settling(_) => self.settle(handle),
             Phase::Running | Phase::Over => {}
         }
-        self.suspects.expire(now);
         self.release(Release::Due(now), handle);
+        if self.held.is_empty() {
+            self.suspects.expire(now);
+        }
     }
 
     /// Hands over every packet that waits: nothing more comes.
@@ -37,14 +39,19 @@ impl Flow {
         if let Phase::Settling(_) = self.phase {
             self.settle(handle);
         }
-        self.suspects.clear();
         self.release(Release::All, handle);
+        self.suspects.clear();
     }
 
     /// Hands over each packet that waits for nothing any more; then, as far as `release` says so,
     /// those that do: the bytes they wait for are missing. Each may be what another waits for.
     pub(super) fn release(&mut self, mut release: Release, handle: &mut dyn FnMut(&Segment<'_>)) {
-        while let Some(at) = self.next(release) {
+        loop {
+            let ready = self.next(Release::Ready).or_else(|| {
+                self.accept_waiting(handle);
+                self.next(release)
+            });
+            let Some(at) = ready else { return };
             // A reset comes last.
             if self.held.get(at).is_some_and(|next| next.rst)
                 && self.held.iter().any(|held| !held.rst)
@@ -55,6 +62,7 @@ impl Flow {
             let held = self.held.remove(at);
             let packet = held.packet();
             if !packet.rst {
+                self.accept_behind_holes(&packet, handle);
                 self.assume_end(&packet);
                 self.emit_missing(&packet, handle);
             }

@@ -7,7 +7,7 @@ use meshtap_common::distance;
 
 use super::checksum::Checksum;
 use super::flow::{Flow, Phase};
-use super::held::Held;
+use super::held::{Held, Release};
 use super::packet::Packet;
 use crate::capture::Segment;
 use crate::flow::{Endpoint, Nanos};
@@ -45,6 +45,10 @@ impl Suspects {
         }
     }
 
+    const fn is_full(&self) -> bool {
+        self.kept.len() >= MOST
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
@@ -54,12 +58,22 @@ impl Suspects {
         self.kept.iter().map(Held::size).sum()
     }
 
-    /// Takes those of `from` that begin before `ack`, in order.
-    pub(super) fn take(&mut self, from: Endpoint, ack: u32) -> Vec<Held> {
-        let is_before = |held: &mut Held| held.source() == from && distance(held.seq, ack) > 0;
-        let mut taken: Vec<Held> = self.kept.extract_if(.., is_before).collect();
-        taken.sort_by_key(|held| distance(ack, held.seq));
-        taken
+    /// Takes the first one of `from` that begins before `ack` and is `wanted`; forgets those of
+    /// which nothing is `lacking`.
+    fn take(
+        &mut self,
+        from: Endpoint,
+        ack: u32,
+        lacking: impl Fn(&Held) -> bool,
+        wanted: impl Fn(&Held) -> bool,
+    ) -> Option<Held> {
+        let is_before = |held: &Held| held.source() == from && distance(held.seq, ack) > 0;
+        self.kept.retain(|held| !is_before(held) || lacking(held));
+        let candidates = self.kept.iter().enumerate();
+        let (at, _) = candidates
+            .filter(|(_, held)| is_before(held) && wanted(held))
+            .min_by_key(|(_, held)| distance(ack, held.seq))?;
+        Some(self.kept.remove(at))
     }
 
     /// Drops those that have waited long enough.
@@ -72,31 +86,103 @@ impl Suspects {
     }
 }
 
+/// Which suspects an acknowledgement proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proven {
+    /// Those that nothing is missing before.
+    InOrder,
+    /// All that bring something: what is missing does not come any more.
+    BehindHoles,
+}
+
 impl Flow {
     /// Keeps a packet aside that its receiver has refused, as far as the file shows it.
-    pub(super) fn suspects(&mut self, packet: &Packet<'_>, now: Nanos) -> bool {
+    pub(super) fn suspects(
+        &mut self,
+        packet: &Packet<'_>,
+        now: Nanos,
+        handle: &mut dyn FnMut(&Segment<'_>),
+    ) -> bool {
         let low_sent = self.ends.low_sent(packet);
         let is_suspect = self.suspects.is_suspect(packet, low_sent) && self.phase == Phase::Running;
-        if is_suspect {
-            self.suspects.keep(packet, now);
+        if !is_suspect {
+            return false;
         }
-        is_suspect
+        if self.suspects.is_full() {
+            self.release(Release::All, handle);
+        }
+        self.suspects.keep(packet, now);
+        // It may have been written after its acknowledgement.
+        self.release(Release::Ready, handle);
+        true
     }
 
-    /// The packet acknowledges what a suspect has brought, and nothing else has.
+    /// The packet acknowledges what suspects have brought, and nothing else has.
     pub(super) fn accept(&mut self, packet: &Packet<'_>, handle: &mut dyn FnMut(&Segment<'_>)) {
-        let Some(ack) = packet
-            .ack
-            .filter(|_| !packet.rst && !self.suspects.is_empty())
-        else {
+        self.accept_proven(packet, Proven::InOrder, handle);
+    }
+
+    /// As [`Self::accept`], when bytes before what it acknowledges are missing for good.
+    pub(super) fn accept_behind_holes(
+        &mut self,
+        packet: &Packet<'_>,
+        handle: &mut dyn FnMut(&Segment<'_>),
+    ) {
+        self.accept_proven(packet, Proven::InOrder, handle);
+        self.accept_proven(packet, Proven::BehindHoles, handle);
+    }
+
+    /// As [`Self::accept`], for the packets that wait: of each end the one that waits for least, so
+    /// that what it says is handed over before what comes after it.
+    pub(super) fn accept_waiting(&mut self, handle: &mut dyn FnMut(&Segment<'_>)) {
+        if self.suspects.is_empty() {
+            return;
+        }
+        for low_sent in [true, false] {
+            let (_, received) = self.both(low_sent);
+            let lacking = self.held.iter().filter(|held| {
+                let is_of_end = (held.source() == self.ends.low) == low_sent;
+                is_of_end && !held.rst && held.ack.is_some_and(|ack| received.lacks(ack))
+            });
+            let first = lacking.min_by_key(|held| {
+                let next = received.expected().unwrap_or_default();
+                distance(next, held.ack.unwrap_or(next))
+            });
+            if let Some(first) = first.map(Held::acknowledgement) {
+                self.accept(&first, handle);
+            }
+        }
+    }
+
+    fn accept_proven(
+        &mut self,
+        packet: &Packet<'_>,
+        proven: Proven,
+        handle: &mut dyn FnMut(&Segment<'_>),
+    ) {
+        let Some(ack) = packet.ack.filter(|_| !packet.rst) else {
             return;
         };
-        let low_sent = self.ends.low_sent(packet);
-        for suspect in self.suspects.take(packet.destination, ack) {
-            let (_, received) = self.directions(low_sent);
-            if received.lacks(ack) && received.is_next_in(suspect.seq, suspect.wire_len) {
-                self.emit(&suspect.packet(), handle);
+        let (low_sent, from) = (self.ends.low_sent(packet), packet.destination);
+        while !self.suspects.is_empty() {
+            let received = match low_sent {
+                true => &self.from_high,
+                false => &self.from_low,
+            };
+            if !received.lacks(ack) {
+                return;
             }
+            let lacking = |held: &Held| received.lacks_of(held.seq, held.wire_len);
+            let wanted = |held: &Held| match proven {
+                Proven::InOrder => received.is_next_in(held.seq, held.wire_len),
+                Proven::BehindHoles => true,
+            };
+            let Some(suspect) = self.suspects.take(from, ack, lacking, wanted) else {
+                return;
+            };
+            // Its own acknowledgement is as true. Each call has one suspect less to take.
+            self.accept_proven(&suspect.packet(), proven, handle);
+            self.emit(&suspect.packet(), handle);
         }
     }
 }

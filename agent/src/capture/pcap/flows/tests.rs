@@ -497,12 +497,16 @@ fn a_wrong_checksum() {
     let check = |packets: &[Packet<'_>], expected: &str| {
         let mut flows = Flows::default();
         let mut text = Vec::new();
-        for packet in [&open()[..], packets].concat() {
-            flows.packet(&packet, 0, &mut |s| {
-                text.push(String::from_utf8_lossy(s.payload).into_owned());
+        let mut say = |s: &Segment<'_>| {
+            text.push(match s.payload {
+                [] => format!("{} late", s.wire_len),
+                payload => String::from_utf8_lossy(payload).into_owned(),
             });
+        };
+        for packet in [&open()[..], packets].concat() {
+            flows.packet(&packet, 0, &mut say);
         }
-        flows.release_all(&mut |s| text.push(format!("{} late", s.wire_len)));
+        flows.release_all(&mut say);
         assert_eq!(text.join(" "), expected);
     };
     let (right, wrong) = (Checksum::Right, Checksum::Wrong);
@@ -523,6 +527,34 @@ fn a_wrong_checksum() {
     // Where none is right, a wrong one says nothing.
     check(&[with(wrong, first), forged, ack(104)], "a XXX");
     check(&[with(Checksum::Open, first), forged, ack(104)], "a XXX");
+    // Behind a hole: accepted, and refused.
+    let behind = with(wrong, packet(UP, "", 104, Some(500), b"YY"));
+    let genuine = with(right, packet(UP, "", 104, Some(500), b"ef"));
+    let last = with(wrong, packet(UP, "", 106, Some(500), b"Z"));
+    check(&[known, behind, ack(106)], "a YY 3 late");
+    check(&[known, behind, ack(104), last, ack(107)], "a 3 late YY Z");
+    check(&[known, behind, last, ack(107)], "a YY Z 3 late");
+    check(&[known, behind, genuine, ack(106)], "a ef 3 late");
+    check(&[known, behind, ack(106), genuine], "a ef 3 late");
+    check(&[known, behind, ack(106), real], "a bcd YY");
+    check(&[known, behind, ack(104), real], "a bcd");
+    check(&[known, behind, ack(104)], "a 3 late");
+    // Written after its acknowledgement.
+    check(&[known, ack(104), forged], "a XXX");
+    check(&[known, ack(106), behind, forged], "a XXX YY");
+    // What waits is handed over between them.
+    let said = with(right, packet(DOWN, "", 500, Some(106), b"ok"));
+    let again = with(wrong, packet(UP, "", 106, Some(502), b"Z"));
+    let more = with(right, packet(DOWN, "", 502, Some(107), b"on"));
+    check(
+        &[known, behind, ack(106), said, again, more],
+        "a YY 3 late ok Z on",
+    );
+    // Both directions: each proves the other.
+    let reply = with(right, packet(DOWN, "", 500, Some(101), b"ok"));
+    let wrong_reply = with(wrong, packet(DOWN, "", 502, Some(104), b"on"));
+    let heard = packet(UP, "", 104, Some(504), b"");
+    check(&[known, reply, forged, wrong_reply, heard], "a ok XXX on");
 }
 
 #[test]
