@@ -178,6 +178,21 @@ impl InFlight {
         self.partial == Some(Partial::Malformed)
     }
 
+    /// Nothing is missing of the request, and it names a host.
+    pub(crate) fn names_host(&self) -> bool {
+        let names = |request: &Request| request.head.fields.get("host").is_some();
+        self.requested && self.partial.is_none() && self.request.as_ref().is_some_and(names)
+    }
+
+    /// These bytes begin as this request does.
+    pub(crate) fn is_repeated_by(&self, bytes: &[u8]) -> bool {
+        self.request.as_ref().is_some_and(|request| {
+            let rest = bytes.strip_prefix(request.head.method());
+            let target = rest.and_then(|rest| rest.strip_prefix(b" "));
+            target.is_some_and(|target| target.starts_with(request.head.target()))
+        })
+    }
+
     /// Something is missing. The first reason stays.
     pub(crate) fn mark(&mut self, reason: Partial) {
         self.partial.get_or_insert(reason);

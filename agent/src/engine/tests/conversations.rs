@@ -249,10 +249,52 @@ fn expectations_that_are_refused() {
         ],
         &[
             "POST /a \"\"/0+ -> 417 \"\" !request_cut",
+            "GET /b \"\" -> 200 \"\"",
             "GET /c \"\" -> 200 \"\"",
-            "lost uncertain 1",
         ],
     );
+    // Clients repeat it, in several segments.
+    let refused = [
+        "> PUT /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+        "< HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n",
+    ];
+    let cut = "PUT /a \"\"/0+ -> 417 \"\" !request_cut";
+    let ok = "< HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let again = [
+        "> PUT /a HTTP/1.1\r\nContent-Length: 4\r\n\r\n",
+        "> ab",
+        "> cd",
+    ];
+    check(
+        &[&refused[..], &again, &[ok], &refused, &again, &[ok]].concat(),
+        &[
+            cut,
+            "PUT /a \"abcd\" -> 200 \"\"",
+            cut,
+            "PUT /a \"abcd\" -> 200 \"\"",
+        ],
+    );
+    let frob = "> FROB /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+    let again = "> FROB /a HTTP/1.1\r\nContent-Length: 1\r\n\r\na";
+    check(
+        &[frob, refused[1], again, ok],
+        &[
+            "FROB /a \"\"/0+ -> 417 \"\" !request_cut",
+            "FROB /a \"a\" -> 200 \"\"",
+        ],
+    );
+    // No response: it was the body.
+    let body = "> GET /b HTTP/1.1\r\n\r\n";
+    for (rest, lost) in [
+        (&[body][..], "lost uncertain 1"),
+        (&[body, "<fin"], "lost uncertain 1"),
+        (&[body, ">fin", "<fin"], "lost uncertain 1"),
+        (&[body, ">rst"], "lost uncertain 1"),
+        (&[body, body, ok], "lost uncertain 2"),
+        (&["> GET /b HTTP/1.1\r\n"], "lost head_cut 1"),
+    ] {
+        check(&[&refused[..], rest].concat(), &[cut, lost]);
+    }
     // A body that only its length separates from what follows.
     check(
         &[

@@ -4,7 +4,7 @@
 use super::super::Context;
 use super::super::quiescent::is_interim;
 use super::beginning::is_known_request;
-use super::state::{Cut, Pairing, Recognition, Requests, Responses};
+use super::state::{Cut, Pairing, Pickup, Recognition, Requests, Responses};
 use super::{H1, decide_claim};
 use crate::exchange::{Partial, Progress};
 use crate::flow::Nanos;
@@ -22,6 +22,9 @@ impl H1 {
         now: Nanos,
         cx: &mut Context<'_>,
     ) -> bool {
+        if self.pickup == Pickup::OrBody {
+            return false;
+        }
         let cut = h1::cut_request(bytes, &cx.bounds).or_else(|| {
             let line = is_known_request(bytes).then_some(bytes)?;
             h1::cut_request_line(line, &cx.bounds)

@@ -18,6 +18,7 @@ impl H1 {
         };
         self.decide(now, cx);
         self.request_head_over(head, now, cx);
+        self.may_be_body(cx);
         self.take_bodies(|_| true);
         let paired = !cx.one_sided && !matches!(self.responses, Responses::Seek);
         let unpaired = self.unpaired(cx.one_sided);
@@ -57,6 +58,7 @@ impl H1 {
         }
         // Which responses are whose is not known yet.
         self.refute(now, cx);
+        self.may_be_body(cx);
         self.take_bodies(old);
         let mut emitter = cx.emitter(&self.peers);
         for exchange in self.in_flight.iter_mut().filter(|exchange| old(exchange)) {

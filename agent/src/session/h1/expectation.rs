@@ -3,11 +3,10 @@
 use super::super::Context;
 use super::H1;
 use super::beginning::is_known_request;
-use super::state::Requests;
+use super::state::{Pickup, Requests};
 use crate::exchange::Progress;
 use crate::flow::Nanos;
-use crate::http::h1::{self, Class, classify};
-use crate::ledger::Dropped;
+use crate::http::h1::{self, Class, Reader, classify};
 use crate::transport::Chunk;
 
 impl H1 {
@@ -24,19 +23,27 @@ impl H1 {
                 exchange.expects
                     && exchange.interim.count == 0
                     && exchange.progress == Progress::Done
+                    && (is_known_request(chunk.bytes) || exchange.is_repeated_by(chunk.bytes))
             })
             && reader.reading().is_some_and(h1::Reading::untouched)
             && responses.is_quiescent(chunk)
-            && is_known_request(chunk.bytes)
             && classify(chunk.bytes) == Class::Request
     }
 
-    /// The body, or another request: only the two ends know. Neither is emitted, one is counted.
-    pub(super) fn ambiguous(&mut self, now: Nanos, cx: &mut Context<'_>) {
+    /// The body, or another request: a response shows that it is one. Many clients repeat a request
+    /// that is refused with a 417 (RFC 9110 §10.1.1: they should).
+    pub(super) fn body_or_request(&mut self, now: Nanos, cx: &mut Context<'_>) {
         self.request_cut(now, cx);
-        cx.ledger.start();
-        cx.drop_with(Dropped::Uncertain);
-        self.owed += 1;
-        self.requests_lost();
+        self.requests = Requests::Reading(Reader::default());
+        self.doubtful = None;
+        self.pickup = Pickup::OrBody;
+    }
+
+    /// No response shows any more that what came instead of a body is a request.
+    pub(super) fn may_be_body(&mut self, cx: &mut Context<'_>) {
+        if self.pickup == Pickup::OrBody {
+            self.drop_unconfirmed(cx);
+            self.pickup = Pickup::Certain;
+        }
     }
 }

@@ -364,6 +364,7 @@ impl H1 {
         self.refute(now, cx);
         match self.pickup {
             Pickup::Unconfirmed if !cx.one_sided => self.drop_unconfirmed(cx),
+            Pickup::OrBody => self.may_be_body(cx),
             Pickup::Unconfirmed | Pickup::Likely | Pickup::Certain => self.pickup = Pickup::Certain,
         }
         self.take_bodies(|exchange| exchange.progress != Progress::Done);

@@ -52,8 +52,8 @@ impl H1 {
                         self.end_before(chunk.time, cx);
                         continue;
                     } else if chunk.boundary && self.may_give_up_its_body(chunk) {
-                        self.ambiguous(chunk.time, cx);
-                        return;
+                        self.body_or_request(chunk.time, cx);
+                        continue;
                     }
                     self.read_request(chunk, cx);
                 }

@@ -298,6 +298,9 @@ impl H1 {
 
     pub(super) fn response_fin(&mut self, now: Nanos, cx: &mut Context<'_>) {
         self.decide(now, cx);
+        if !matches!(&self.responses, Responses::Reading(reader) if !reader.is_between()) {
+            self.may_be_body(cx);
+        }
         self.passed.clear();
         match &mut self.responses {
             Responses::Reading(reader) => {

@@ -73,8 +73,12 @@ pub(super) enum Pickup {
     /// Its looks, on a connection that is known to speak HTTP: its response has to confirm it. If
     /// that is missing, it is shown without.
     Likely,
-    /// Nothing but its looks: its response has to confirm it.
+    /// Nothing but its looks: its response has to confirm it, or that a response was there which is
+    /// missing.
     Unconfirmed,
+    /// It may be the body that a refused expectation was about: its response alone can show that it
+    /// is none.
+    OrBody,
 }
 
 #[derive(Debug)]
