@@ -18,6 +18,11 @@ use crate::transport::{Chunk, Gap};
 /// The word that a client may go on, as nearly every server sends it.
 const CONTINUE: u64 = b"HTTP/1.1 100 Continue\r\n\r\n".len() as u64;
 
+/// So many bytes may be that word.
+pub(crate) const fn is_continue(len: u64) -> bool {
+    len == CONTINUE
+}
+
 /// How far one direction came, and what its sender had received then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Spoken {
@@ -69,7 +74,7 @@ impl Spoken {
             (_, None, Some(_)) => u64::MAX,
             (_, _, None) => 0,
         };
-        received > 0 && received != CONTINUE
+        received > 0 && !is_continue(received)
     }
 
     /// Of the requests: one may begin with `chunk`, since its sender has received more than before,
@@ -83,7 +88,7 @@ impl Spoken {
     pub(crate) fn may_have_ended(&self, request: &Chunk<'_>) -> bool {
         self.known == Known::End
             && Some(self.end) == request.heard
-            && self.missing != CONTINUE
+            && !is_continue(self.missing)
             && !self.interim
     }
 

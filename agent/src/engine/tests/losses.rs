@@ -760,6 +760,50 @@ fn joined_mid_stream() {
 }
 
 #[test]
+fn joined_mid_stream_where_the_response_is_missing() {
+    fn host(step: &str) -> String {
+        step.replacen("\r\n", "\r\nHost: x\r\n", 1)
+    }
+    let [get_a, get_b, get_c] = [GET_A, GET_B, GET_C].map(host);
+    let post = "> POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi";
+    let many: String = format!("<-{}", "x".repeat(3000));
+    let (gone, later) = (lost(A), lost(B));
+    let more = "> GET /b HTTP/1.1\r\nHost: x\r\n\r\nand more";
+    let proceed = lost("< HTTP/1.1 100 Continue\r\n\r\n");
+    let whole = "GET /b \"\" -> 200 \"b\"";
+    let cases: &[(&[&str], &[&str])] = &[
+        (&[&get_a, &gone, &get_b, B], &["GET /a \"\" !gap", whole]),
+        (&[&get_a, &many, &get_b, B], &["GET /a \"\" !gap", whole]),
+        (&[post, &gone, &get_b, B], &["POST /a \"hi\" !gap", whole]),
+        (
+            &[&get_a, &gone, &get_b, &later, &get_c, C],
+            &[
+                "GET /a \"\" !gap",
+                "GET /b \"\" !gap",
+                "GET /c \"\" -> 200 \"c\"",
+            ],
+        ),
+        // Nothing came back, or what may be for a body; more comes; no host.
+        (&[&get_a, &get_b, B], &["lost uncertain 2"]),
+        (&[&get_a, &proceed, &get_b, B], &[whole, "lost uncertain 1"]),
+        (
+            &[more, &gone, &get_c, C],
+            &["GET /c \"\" -> 200 \"c\"", "lost uncertain 1"],
+        ),
+        (&[GET_A, &gone, &get_b, B], &[whole, "lost uncertain 1"]),
+    ];
+    for (script, expected) in cases {
+        for side in [Side::Server, Side::Client] {
+            assert_eq!(
+                late(side, script).story(),
+                *expected,
+                "{side:?} {script:#?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_listener_has_the_first_segment() {
     let mut wire = wire(Side::Server, &[GET_A, A, GET_B, B]);
     wire.packets[0].listener = true;

@@ -46,7 +46,8 @@
 //!   they are a whole request line at the start of a segment, and if, when the response begins,
 //!   they are a whole request and nothing else, all of which the server had received. (The middle
 //!   of a body does not look like that; a body that ends with exactly one request in a segment of
-//!   its own would.)
+//!   its own would.) Where the response is missing, it is enough that the client has received some
+//!   of it, and that the request names a host.
 //!
 //! A client that pipelines has no quiescent points to rely on for its responses: once a request was
 //! seen to begin while an earlier one was pending, a loss of track is final, and nothing is paired

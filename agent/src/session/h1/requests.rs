@@ -82,6 +82,9 @@ impl H1 {
             Responses::Await(at) => match std::mem::replace(at, chunk.heard) {
                 before @ Some(_) if before != chunk.heard => {
                     // Responses came in between, and were not given.
+                    if let Some(heard) = chunk.heard {
+                        self.was_responded(heard);
+                    }
                     self.abandon(chunk.time, cx);
                     self.lose_track();
                 }

@@ -261,6 +261,7 @@ impl H1 {
             self.responses_lost(gap.time, cx);
             return;
         }
+        self.was_responded(gap.end());
         match &mut self.responses {
             Responses::Reading(reader) => match reader.gap(gap.len, !gap.skipped) {
                 None => self.gap_before_a_response_body(gap, cx),

@@ -1,13 +1,14 @@
 //! Finding the way back after a loss of track; see the rules in [`super`].
 
 use super::super::Context;
+use super::super::quiescent::is_continue;
 use super::H1;
 use super::beginning::{
     empty_lines, is_known_request, is_odd_head, is_plain_request, may_be_known_request,
 };
 use super::state::{Cut, Pairing, Pickup, Recognition, Requests, Responses};
 use crate::exchange::{InFlight, Partial};
-use crate::flow::Nanos;
+use crate::flow::{Nanos, Offset};
 use crate::http::h1::{Class, Reader, classify};
 use crate::ledger::Dropped;
 use crate::transport::Chunk;
@@ -53,6 +54,28 @@ impl H1 {
         }
         self.held = 0;
         self.current = false;
+    }
+
+    /// Responses are missing up to `to`. The request at which the connection was picked up is one if
+    /// its client has received some of them after it: the request is whole, is all that came, and
+    /// says so with a version and a host. (An interim response may be for the request whose body
+    /// looks like that.)
+    pub(super) fn was_responded(&mut self, to: Offset) {
+        let asked = self.last_request.heard.map_or(0, |heard| heard.until(to));
+        let whole = match &self.requests {
+            Requests::Reading(reader) => reader.is_between() && self.started.is_none(),
+            Requests::Ended => true,
+            Requests::Seek | Requests::Hold(_) => false,
+        };
+        if self.pickup == Pickup::Unconfirmed
+            && whole
+            && asked > 0
+            && !is_continue(asked)
+            && self.in_flight.len() == 1
+            && self.in_flight.iter().all(InFlight::names_host)
+        {
+            self.pickup = Pickup::Likely;
+        }
     }
 
     /// More comes right after the request at which the connection was picked up. Where no response
