@@ -73,15 +73,20 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         match look {
             // What the other direction began with is no response.
             Look::Letter if is_other_unlike => self.meet(flow, scope::responses(DIRECTION)),
-            Look::Request | Look::Token | Look::Start | Look::Letter => {
-                self.meet(flow, scope::requests(DIRECTION))
+            Look::Request => self.meet(flow, scope::requests(DIRECTION)),
+            // A server may speak first, a line that is no request of its own.
+            Look::Token | Look::Start | Look::Letter
+                if scope::is_wanted(self.config, scope::requests(DIRECTION)) =>
+            {
+                flow.follow();
+                true
             }
             Look::Response if scope::is_wanted(self.config, scope::responses(DIRECTION)) => {
                 flow.follow();
                 true
             }
             // One side alone proves nothing: a server may take such bytes for a method.
-            Look::Response | Look::Frame | Look::Tls | Look::Other | Look::Socks => {
+            _ => {
                 flow.wait(DIRECTION, self.packet.seq, position.expected);
                 false
             }

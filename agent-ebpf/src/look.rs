@@ -50,7 +50,9 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
         return Look::Response;
     }
     if head.byte(0) == b'\r' && is_prefix(&head, &PROXY_V2_SIGNATURE) {
-        return Look::Request;
+        // An empty line begins it, and anybody may send one.
+        let is_whole = head.len >= PROXY_V2_SIGNATURE.len() as u32;
+        return if is_whole { Look::Request } else { Look::Start };
     }
     if shape.is_request(&head) {
         return Look::Request;

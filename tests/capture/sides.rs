@@ -54,6 +54,23 @@ fn both_ends_of_a_connection_that_is_switched_are_emitted_once() {
     });
 }
 
+/// What a server says first, of its own accord, is not taken for a request.
+#[test]
+fn a_server_that_speaks_first_is_seen_from_either_end() {
+    live(|bench| {
+        for side in ["server", "client"] {
+            let tap = Tap::new(bench).arg("--side").arg(side).start();
+            for (port, first) in [(9000, "220 hi\r\n"), (9001, "\r\n"), (9002, "O")] {
+                let mut pair = Pair::new(port);
+                pair.respond(first);
+                pair.request("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+                pair.respond("HTTP/1.1 204 No Content\r\n\r\n");
+            }
+            check(&tap.finish(), &[side; 3]);
+        }
+    });
+}
+
 /// The first request of the connection is cancelled before its server says anything.
 #[test]
 fn both_ends_of_a_request_that_is_cancelled_are_emitted_once() {
