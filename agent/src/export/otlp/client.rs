@@ -133,7 +133,7 @@ impl Client {
         };
         read(body, deadline, &mut reply).await;
         match self.protocol {
-            Protocol::Grpc => response::grpc(&reply),
+            Protocol::Grpc => response::grpc(&reply, SystemTime::now()),
             protocol => response::http(protocol, &reply, SystemTime::now()),
         }
     }

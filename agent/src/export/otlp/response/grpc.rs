@@ -1,7 +1,7 @@
 //! Responses to gRPC calls (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ::http::header;
 use base64::Engine as _;
@@ -13,7 +13,7 @@ use tonic_types::pb;
 use super::super::environment::percent_decoded;
 use super::partial::{self, Partial};
 use super::text::{self, one_line};
-use super::{End, Outcome, RESPONSE_LIMIT, Reply, is_temporary};
+use super::{End, Outcome, RESPONSE_LIMIT, Reply, is_temporary, retry_after};
 use crate::http::coding::{self, Decoded};
 
 /// Names of the status codes, by their numbers.
@@ -43,9 +43,9 @@ const RESOURCE_EXHAUSTED: usize = 8;
 const TEMPORARY: [usize; 6] = [1, 4, 10, 11, 14, 15];
 
 /// What a response says of the batch that was sent.
-pub(in super::super) fn judge(reply: &Reply) -> Outcome {
+pub(in super::super) fn judge(reply: &Reply, now: SystemTime) -> Outcome {
     let Some(code) = field(reply, "grpc-status") else {
-        return without_status(reply);
+        return without_status(reply, now);
     };
     let code = code.parse().unwrap_or(UNKNOWN);
     if code == OK {
@@ -80,17 +80,20 @@ fn field<'a>(reply: &'a Reply, name: &str) -> Option<Cow<'a, str>> {
 
 /// Not (all of) a response of a gRPC server: it was cut off, or a proxy or a server of something
 /// else sent it.
-fn without_status(reply: &Reply) -> Outcome {
+fn without_status(reply: &Reply, now: SystemTime) -> Outcome {
     let kind = reply.content_type();
+    let is_temporary = is_temporary(reply.status);
+    // Who sends such a status may say when it ends, as to any request (RFC 9110 §10.2.3).
+    let after = retry_after::parse(&reply.headers, now).filter(|_| is_temporary);
     if let End::Broken(reason) = &reply.end {
         return Outcome::Retry {
-            after: None,
+            after,
             message: format!("the response broke off: {reason}"),
         };
     }
     if kind.starts_with("application/grpc") {
         return Outcome::Retry {
-            after: None,
+            after,
             message: format!("{} without a gRPC status", reply.status_line()),
         };
     }
@@ -111,11 +114,8 @@ fn without_status(reply: &Reply) -> Outcome {
     if !text.is_empty() {
         message = format!("{message}: {text}");
     }
-    if is_temporary(reply.status) {
-        Outcome::Retry {
-            after: None,
-            message,
-        }
+    if is_temporary {
+        Outcome::Retry { after, message }
     } else {
         Outcome::Refused { message }
     }

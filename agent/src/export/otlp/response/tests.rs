@@ -51,7 +51,7 @@ const PARTIAL: &[u8] = &[0x0a, 6, 0x08, 7, 0x12, 2, b'n', b'o'];
 fn check_as(protocol: Protocol, reply: &Reply, expected: &str) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
     let outcome = match protocol {
-        Protocol::Grpc => grpc(reply),
+        Protocol::Grpc => grpc(reply, now),
         _ => http(protocol, reply, now),
     };
     let found = summary(&outcome);
@@ -486,6 +486,21 @@ fn what_is_not_grpc() {
         b"",
         "retry: HTTP 200 OK without a gRPC status",
     );
+    // Who sends such a status may say when to come back.
+    let after = ("retry-after", "8");
+    for (status, pairs, expected) in [
+        (429, &[after][..], "retry 8s: *"),
+        (503, &[after], "retry 8s: *"),
+        (
+            503,
+            &[kind, after],
+            "retry 8s: HTTP 503 Service Unavailable without *",
+        ),
+        (200, &[kind, after], "retry: *"),
+        (403, &[after], "refused: *"),
+    ] {
+        judge(status, pairs, b"", expected);
+    }
     let mut cut = reply(200, &[kind], b"");
     cut.end = End::Broken("reset".to_owned());
     check_as(Protocol::Grpc, &cut, "retry: the response broke off: reset");
