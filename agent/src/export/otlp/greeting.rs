@@ -89,10 +89,16 @@ impl Greeting {
 
     /// What speaks there when TLS was expected, as far as that is known.
     pub(super) fn instead_of_tls(&self) -> Option<String> {
-        match self.protocol()? {
+        match self.protocol() {
             // An alert, say: the handshake's own error says more.
-            "TLS" => None,
-            protocol => Some(format!("this port speaks {protocol} without TLS")),
+            Some("TLS") => None,
+            Some(protocol) => Some(format!("this port speaks {protocol} without TLS")),
+            // Handshakes go on with one of these (RFC 8446 §5.1), however little has come.
+            None if matches!(self.bytes.first(), None | Some(0x14..=0x17)) => None,
+            None => Some(format!(
+                "this port does not speak TLS: it says `{}`",
+                one_line(&self.bytes.escape_ascii().to_string())
+            )),
         }
     }
 
@@ -243,5 +249,13 @@ mod tests {
         assert_eq!(instead(SETTINGS_FRAME), plain("gRPC (HTTP/2)"));
         assert_eq!(instead(ALERT), None);
         assert_eq!(instead(b""), None);
+        assert_eq!(instead(b"\x16"), None);
+        let says = |text| Some(format!("this port does not speak TLS: it says `{text}`"));
+        assert_eq!(
+            instead(b"220 mail.example ESMTP\r\n"),
+            says(r"220 mail.example ESMTP\r\n")
+        );
+        assert_eq!(instead(b"+OK\r\n"), says(r"+OK\r\n"));
+        assert_eq!(instead(b"\xff\0"), says(r"\xff\x00"));
     }
 }

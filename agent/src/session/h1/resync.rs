@@ -56,10 +56,9 @@ impl H1 {
         self.current = false;
     }
 
-    /// Responses are missing up to `to`. The request at which the connection was picked up is one if
-    /// its client has received some of them after it: the request is whole, is all that came, and
-    /// says so with a version and a host. (An interim response may be for the request whose body
-    /// looks like that.)
+    /// Responses are missing up to `to`. What the connection was picked up at is a request if its
+    /// client has received some of them after it: it is whole, is all that came, and names a host.
+    /// (An interim response may be for the request whose body looks like that.)
     pub(super) fn was_responded(&mut self, to: Offset) {
         let asked = self.last_request.heard.map_or(0, |heard| heard.until(to));
         let whole = match &self.requests {
