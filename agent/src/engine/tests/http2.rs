@@ -15,7 +15,7 @@ use crate::ledger::{Dropped, Partial};
 const SECOND: u64 = 1_000_000_000;
 
 pub(super) const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
 
@@ -27,7 +27,7 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 
 /// A header block of literals, each added to the table; `#62` is an index, an empty name one too
 /// large for it.
-fn block(fields: &[&str]) -> Vec<u8> {
+pub(super) fn block(fields: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     for field in fields {
         if let Some(index) = field.strip_prefix('#') {
@@ -57,7 +57,7 @@ pub(super) fn get(stream: u32, path: &str) -> Vec<u8> {
     headers(stream, END_STREAM, &fields)
 }
 
-fn post(stream: u32, path: &str) -> Vec<u8> {
+pub(super) fn post(stream: u32, path: &str) -> Vec<u8> {
     let path = format!(":path={path}");
     headers(stream, 0, &[":method=POST", ":scheme=http", &path])
 }
@@ -118,7 +118,7 @@ pub(super) fn story(run: &Run) -> Vec<String> {
     lines
 }
 
-fn run(side: Side, segments: &[(Who, Vec<u8>)]) -> Run {
+pub(super) fn run(side: Side, segments: &[(Who, Vec<u8>)]) -> Run {
     let mut wire = Wire::new(side);
     for (who, bytes) in segments {
         wire.say(*who, bytes);
@@ -134,7 +134,7 @@ pub(super) fn opening() -> (Who, Vec<u8>) {
 }
 
 /// After the preface, from either side, in one segment each and byte by byte.
-fn check(segments: &[(Who, Vec<u8>)], expected: &[&str]) {
+pub(super) fn check(segments: &[(Who, Vec<u8>)], expected: &[&str]) {
     let segments = [&[opening()], segments].concat();
     for side in [Side::Server, Side::Client] {
         assert_eq!(story(&run(side, &segments)), expected);
@@ -644,7 +644,7 @@ fn websocket_in_a_stream() {
 }
 
 /// A connection whose first segments were not seen.
-fn mid_stream(before: &[(Who, Vec<u8>)], segments: &[(Who, Vec<u8>)]) -> Run {
+pub(super) fn mid_stream(before: &[(Who, Vec<u8>)], segments: &[(Who, Vec<u8>)]) -> Run {
     let mut wire = Wire::new(Side::Server);
     for (who, bytes) in [&[opening(), (SERVER, settings())], before].concat() {
         wire.lose(who, bytes);
@@ -853,6 +853,7 @@ fn a_header_block_that_cannot_be_decoded_hides_no_later_one() {
     ] {
         let segments = [
             opening(),
+            (SERVER, settings()),
             (CLIENT, frame(1, END_HEADERS | END_STREAM, 1, &broken)),
             (CLIENT, get(3, "/b")),
             (SERVER, status(3, END_STREAM, "200")),

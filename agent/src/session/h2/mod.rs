@@ -36,7 +36,7 @@ use super::{Context, Course, End, Messages, Origin};
 use crate::exchange::Request;
 use crate::flow::{Demand, Direction, Nanos, Offset, Peers};
 use crate::http::Anomalies;
-use crate::http::h2::frame::{Setting, Settings, decode_http2_settings};
+use crate::http::h2::frame::{Settings, decode_http2_settings};
 use crate::http::h2::stream::{Close, Peer};
 use crate::ledger::Partial;
 use crate::transport::{Chunk, Gap};
@@ -87,16 +87,8 @@ impl H2 {
             .as_ref()
             .and_then(|request| request.head.fields.get("http2-settings"));
         match settings.and_then(decode_http2_settings) {
-            Some(payload) => {
-                for setting in Settings::of(&payload).iter().flatten() {
-                    match setting {
-                        Setting::HeaderTableSize(size) => server.allow_table(size),
-                        Setting::MaxFrameSize(size) => server.allow_frames(size),
-                        _ => {}
-                    }
-                }
-            }
-            None => server.allow_table(u32::MAX),
+            Some(payload) => server.settings(&Settings::of(&payload), false),
+            None => h2.receivers[Peer::Client as usize].whole = false,
         }
         h2.streams.upgraded(request.map(|request| *request), starts);
         h2
@@ -167,6 +159,7 @@ impl H2 {
             _ => {}
         });
         if !survived {
+            self.receivers[from.other() as usize].settings_missing();
             // Any of them may have had bytes, or its end, among those missing.
             streams.lost_track(from, gap.time, cx);
         }
@@ -177,6 +170,7 @@ impl H2 {
         if anomaly.contains(Anomalies::CONFLICT) {
             let peer = self.peer(direction);
             self.receivers[peer as usize].doubt();
+            self.receivers[peer.other() as usize].settings_missing();
         }
         self.streams.mark(anomaly);
     }
@@ -309,13 +303,15 @@ impl Act<'_> {
                 streams.close(stream, Close::Reset(from, code), now, cx);
             }
             Received::GoAway(last) => streams.go_away(from, last, now, cx),
-            Received::Setting(Setting::HeaderTableSize(size)) => other.allow_table(size),
-            Received::Setting(Setting::MaxFrameSize(size)) => other.allow_frames(size),
-            Received::Setting(_) => {}
+            Received::Settings(settings, whole) => other.settings(&settings, whole),
+            Received::MissedSettings => other.settings_missing(),
             Received::Unread(len) => cx.stats.unread_bytes += len,
             Received::Found => cx.stats.http2_resynced += 1,
             Received::Lost => cx.stats.http2_dropped += 1,
-            Received::MissedBlocks => streams.missed_blocks(from),
+            Received::MissedBlocks => {
+                other.settings_missing();
+                streams.missed_blocks(from);
+            }
             Received::Broken => return true,
         }
         false

@@ -1,22 +1,19 @@
 //! One direction of an HTTP/2 connection: from bytes to heads, body bytes and what else matters.
 
+mod frames;
+
 use super::MAX_SEARCHED;
-use super::header_block::{Started, is_block};
+use super::header_block::Started;
 use super::place::Place;
 use super::received::Received;
 use super::sync::Sync;
 use crate::flow::Offset;
-use crate::http::h2::HeadBuilder;
 use crate::http::h2::frame::{
-    self, ANY_SIZE, Continuation, DEFAULT_MAX_SIZE, Event, Flags, GoAway, Header, Headers, Kind,
-    PREFACE, PushPromise, Reader, RstStream, Search, Settings,
+    ANY_SIZE, DEFAULT_MAX_SIZE, Event, Flags, PREFACE, Reader, Search, Setting, Settings,
 };
 use crate::http::h2::hpack::Decoder;
 use crate::http::h2::stream::Peer;
 use crate::transport::Chunk;
-
-/// Longest header block put together from CONTINUATION frames: four times the longest head kept.
-const MAX_BLOCK: usize = 256 * 1024;
 
 /// Reads one direction.
 #[derive(Debug)]
@@ -24,8 +21,12 @@ pub(super) struct Receiver {
     pub(super) sync: Sync,
     decoder: Decoder,
     started: Option<Started>,
-    /// Largest frame that is believed where frames are looked for.
+    /// Largest frame that the other end is known to take.
     max_size: u32,
+    /// What the other end's SETTINGS say is known from its first bytes on.
+    bounded: bool,
+    /// Nothing of this direction is missing, so none of its SETTINGS is.
+    pub(super) whole: bool,
     /// The stream of the DATA frame that is being read.
     data: u32,
     pub(super) place: Place,
@@ -37,7 +38,9 @@ impl Receiver {
             sync: Sync::Searching(Search::default(), 0, false),
             decoder: Decoder::mid_stream(),
             started: None,
-            max_size: ANY_SIZE,
+            max_size: DEFAULT_MAX_SIZE,
+            bounded: false,
+            whole: false,
             data: 0,
             place: Place::default(),
         };
@@ -48,8 +51,8 @@ impl Receiver {
     /// The position of the direction became known; `start`: it is its first byte.
     pub(super) fn opens(&mut self, peer: Peer, start: bool) {
         if start && matches!(self.sync, Sync::Searching(_, 0, false)) {
-            self.decoder = Decoder::new();
-            self.max_size = DEFAULT_MAX_SIZE;
+            self.decoder.begins();
+            self.whole = true;
             self.sync = match peer {
                 Peer::Client => Sync::Preface(0),
                 Peer::Server => Sync::Frames(Reader::from_start()),
@@ -57,22 +60,46 @@ impl Receiver {
         }
     }
 
-    /// The other end's `SETTINGS_HEADER_TABLE_SIZE`.
-    pub(super) fn allow_table(&mut self, size: u32) {
-        self.decoder.allow(size);
+    /// The other end says what it takes. `whole`: none of its SETTINGS is missing.
+    pub(super) fn settings(&mut self, settings: &Settings<'_>, whole: bool) {
+        for setting in settings.iter().flatten() {
+            match setting {
+                Setting::HeaderTableSize(size) => self.decoder.allow(size),
+                Setting::MaxFrameSize(size) => self.allow_frames(size),
+                _ => {}
+            }
+        }
+        if whole {
+            self.bounded = true;
+            self.decoder.bound();
+        }
     }
 
-    /// The other end's `SETTINGS_MAX_FRAME_SIZE`.
-    pub(super) fn allow_frames(&mut self, size: u32) {
+    /// SETTINGS of the other end may be missing: they may have allowed anything.
+    pub(super) const fn settings_missing(&mut self) {
+        self.bounded = false;
+        self.decoder.unbound();
+    }
+
+    fn allow_frames(&mut self, size: u32) {
         self.max_size = self.max_size.max(size);
         if let Sync::Frames(reader) = &mut self.sync {
             reader.allow(size);
         }
     }
 
-    /// A header block may have been another one.
+    /// Largest frame that is believed where frames are looked for.
+    const fn believed_size(&self) -> u32 {
+        match self.bounded {
+            true => self.max_size,
+            false => ANY_SIZE,
+        }
+    }
+
+    /// Bytes of this direction may have been others.
     pub(super) fn doubt(&mut self) {
         self.decoder.forget();
+        self.whole = false;
     }
 
     /// Bytes to the header of the next frame, if that is known.
@@ -119,6 +146,7 @@ impl Receiver {
         handle: &mut dyn FnMut(Received<'_>),
     ) {
         let end = chunk.offset + chunk.bytes.len() as u64;
+        let max_size = self.believed_size();
         let mut found;
         let Some(mut bytes) = self.after_preface(chunk.bytes, handle) else {
             return;
@@ -126,7 +154,7 @@ impl Receiver {
         // Each round takes a frame's header at least.
         while !bytes.is_empty() {
             if let Sync::Searching(search, searched, known) = &mut self.sync {
-                let rest = search.push(bytes, self.max_size, max_stream);
+                let rest = search.push(bytes, max_size, max_stream);
                 handle(Received::Unread(search.take_passed()));
                 let Some(rest) = rest else {
                     *searched += bytes.len() as u64;
@@ -142,7 +170,7 @@ impl Receiver {
                 }
                 found = rest;
                 bytes = &found;
-                self.sync = Sync::Frames(Reader::new(self.max_size));
+                self.sync = Sync::Frames(Reader::new(max_size));
             }
             let Sync::Frames(mut reader) = std::mem::replace(&mut self.sync, Sync::Lost) else {
                 return;
@@ -197,7 +225,7 @@ impl Receiver {
 
     /// Where frames begin is not known any more. A header block may be among what was not read.
     fn lose_track(&mut self) {
-        self.decoder.forget();
+        self.doubt();
         self.started = None;
         self.sync = Sync::Searching(Search::default(), 0, true);
     }
@@ -232,165 +260,5 @@ impl Receiver {
             self.lose_track();
         }
         survived
-    }
-
-    fn event(&mut self, event: Event<'_>, limit: usize, handle: &mut dyn FnMut(Received<'_>)) {
-        match event {
-            Event::Frame(header, payload) => {
-                let offset = self.place.offset;
-                self.place.pass(&header);
-                if self.frame(&header, payload, offset, limit, handle).is_err() {
-                    // What it did to the table is not known.
-                    if is_block(header.kind) {
-                        self.decoder.forget();
-                        handle(Received::MissedBlocks);
-                    }
-                    handle(Received::Broken);
-                }
-            }
-            Event::Data(header, _) => {
-                self.data = header.stream;
-                self.place.data(&header);
-            }
-            Event::Bytes(bytes) => handle(Received::Bytes(self.data, bytes)),
-            Event::Missing(len) => handle(Received::Missing(self.data, u64::from(len))),
-            Event::DataEnd(header) => {
-                self.place.pass(&header);
-                if header.flags.has(Flags::END_STREAM) {
-                    handle(Received::End(header.stream));
-                }
-            }
-            Event::TooLong(header) => {
-                self.place.pass(&header);
-                if is_block(header.kind) {
-                    self.decoder.forget();
-                    handle(match (header.kind, self.started.take()) {
-                        (Kind::Headers, _) => Received::BlockTooLong(header.stream, false),
-                        (Kind::Continuation, Some(started)) => started.is_too_long(),
-                        // Which stream was to come is among what was not kept.
-                        _ => Received::MissedBlocks,
-                    });
-                }
-            }
-            Event::Invalid(header, _) => {
-                self.place.pass(&header);
-                if is_block(header.kind) {
-                    self.decoder.forget();
-                    self.started = None;
-                    handle(Received::MissedBlocks);
-                }
-                handle(Received::Broken);
-            }
-        }
-    }
-
-    fn frame(
-        &mut self,
-        header: &Header,
-        payload: &[u8],
-        offset: Offset,
-        limit: usize,
-        handle: &mut dyn FnMut(Received<'_>),
-    ) -> Result<(), frame::Invalid> {
-        self.interrupted(header, limit, handle);
-        match header.kind {
-            Kind::Headers => {
-                let headers = Headers::parse(header, payload)?;
-                let started = Started::new(header.stream, None, headers.end_stream, offset);
-                self.block(started, headers.block, headers.end_headers, limit, handle);
-            }
-            Kind::PushPromise => {
-                let promise = PushPromise::parse(header, payload)?;
-                let started = Started::new(header.stream, Some(promise.promised), false, offset);
-                self.block(started, promise.block, promise.end_headers, limit, handle);
-            }
-            Kind::Continuation => {
-                // The beginning of the block may be among what is missing: then it is of no use.
-                if let Some(started) = self.started.take() {
-                    let more = Continuation::parse(header, payload);
-                    self.block(started, more.block, more.end_headers, limit, handle);
-                } else {
-                    self.decoder.forget();
-                }
-            }
-            Kind::RstStream => {
-                let code = RstStream::parse(payload)?.code;
-                handle(Received::Reset(header.stream, code));
-            }
-            // A value that is not allowed, only the receiver may refuse.
-            Kind::Settings => {
-                for setting in Settings::parse(header, payload)?.iter().flatten() {
-                    handle(Received::Setting(setting));
-                }
-            }
-            Kind::GoAway => handle(Received::GoAway(GoAway::parse(payload)?.last_stream)),
-            Kind::Data
-            | Kind::Priority
-            | Kind::Ping
-            | Kind::WindowUpdate
-            | Kind::PriorityUpdate
-            | Kind::Other(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Between the frames of a header block there are no others (§6.10). If one comes that is of
-    /// another block, the one that has started is handed over as it is: not decoded.
-    fn interrupted(&mut self, header: &Header, limit: usize, handle: &mut dyn FnMut(Received<'_>)) {
-        let continues = |started: &Started| {
-            header.kind == Kind::Continuation && header.stream == started.stream
-        };
-        if self.started.as_ref().is_none_or(continues) {
-            return;
-        }
-        handle(Received::Broken);
-        if is_block(header.kind)
-            && let Some(started) = self.started.take()
-        {
-            self.decoder.forget();
-            let mut head = HeadBuilder::new(limit);
-            head.breaks_off();
-            handle(Received::Block(Box::new(started.decoded(head, None))));
-        }
-    }
-
-    /// More of a header block; decodes it when it is whole.
-    fn block(
-        &mut self,
-        mut started: Started,
-        bytes: &[u8],
-        whole: bool,
-        limit: usize,
-        handle: &mut dyn FnMut(Received<'_>),
-    ) {
-        if !started.bytes.is_empty() || !whole {
-            started.too_long |= started.bytes.len() + bytes.len() > MAX_BLOCK;
-            if started.too_long {
-                started.bytes = Vec::new();
-            } else {
-                started.bytes.extend_from_slice(bytes);
-            }
-        }
-        if !whole {
-            self.started = Some(started);
-            return;
-        }
-        if started.too_long {
-            self.decoder.forget();
-            return handle(started.is_too_long());
-        }
-        let bytes = match started.bytes.is_empty() {
-            true => bytes,
-            false => &started.bytes,
-        };
-        let mut head = HeadBuilder::new(limit);
-        let result = self.decoder.block(bytes, &mut |field| head.push(field));
-        head.compressed(self.decoder.take_odd(), self.decoder.take_cut());
-        if result.is_err() {
-            head.breaks_off();
-        }
-        handle(Received::Block(Box::new(
-            started.decoded(head, result.err()),
-        )));
     }
 }

@@ -1,7 +1,7 @@
 //! What a direction of an HTTP/2 connection carries.
 
 use super::header_block::Block;
-use crate::http::h2::frame::Setting;
+use crate::http::h2::frame::Settings;
 
 /// What a direction carries.
 pub(super) enum Received<'a> {
@@ -17,7 +17,10 @@ pub(super) enum Received<'a> {
     Reset(u32, u32),
     /// The last stream that the sender looks at.
     GoAway(u32),
-    Setting(Setting),
+    /// What the sender takes. The flag: none of its earlier SETTINGS is missing.
+    Settings(Settings<'a>, bool),
+    /// SETTINGS were not read.
+    MissedSettings,
     /// So many bytes were passed over on the way to a frame.
     Unread(u64),
     /// Frames were found again.

@@ -90,8 +90,10 @@ pub struct Field<'a> {
 #[derive(Debug)]
 pub struct Decoder {
     table: Table,
-    /// Largest size that the other end allows; `None`: not known.
-    limit: Option<usize>,
+    /// Largest size that the other end is known to have allowed.
+    allowed: usize,
+    /// It has allowed no larger one.
+    bounded: bool,
     /// A block broke a rule that decoders tolerate.
     odd: bool,
     /// Fields were omitted.
@@ -110,19 +112,20 @@ impl Decoder {
     /// For a connection that is seen from its beginning.
     #[must_use]
     pub const fn new() -> Self {
-        Self::with(Table::empty(), Some(4096))
+        Self::with(Table::empty(), true)
     }
 
     /// For a connection that was there before: the entries of its table are unknown.
     #[must_use]
     pub const fn mid_stream() -> Self {
-        Self::with(Table::unknown(), None)
+        Self::with(Table::unknown(), false)
     }
 
-    const fn with(table: Table, limit: Option<usize>) -> Self {
+    const fn with(table: Table, bounded: bool) -> Self {
         Self {
             table,
-            limit,
+            allowed: table::DEFAULT_SIZE,
+            bounded,
             odd: false,
             cut: false,
             name: Vec::new(),
@@ -138,9 +141,24 @@ impl Decoder {
     /// The other end allows a table of this size (`SETTINGS_HEADER_TABLE_SIZE`). An earlier, larger
     /// one stays allowed: when its acknowledgement was sent is not known here.
     pub fn allow(&mut self, size: u32) {
-        if let Some(limit) = &mut self.limit {
-            *limit = (*limit).max(usize::try_from(size).unwrap_or(usize::MAX));
-        }
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        self.allowed = self.allowed.max(size);
+        self.table.may_hold(size);
+    }
+
+    /// What the other end allows is known from its beginning on.
+    pub const fn bound(&mut self) {
+        self.bounded = true;
+    }
+
+    /// The other end may have allowed a larger table: that was not seen.
+    pub const fn unbound(&mut self) {
+        self.bounded = false;
+    }
+
+    /// The direction begins here: its table is empty. What the other end allows stays as it is.
+    pub fn begins(&mut self) {
+        self.table.begins();
     }
 
     /// The last block broke a rule that decoders tolerate: a size update after a field (§4.2),
@@ -212,7 +230,7 @@ impl Decoder {
             1 => self.literal(input, 6, field)?,
             2 => {
                 let size = input.integer(5)?;
-                if self.limit.is_some_and(|limit| size > limit) {
+                if self.bounded && size > self.allowed {
                     return Err(Error::SizeUpdate);
                 }
                 input.odd |= started;

@@ -73,11 +73,15 @@ static STATIC: [(&[u8], &[u8]); 61] = [
 const OVERHEAD: usize = 32;
 
 /// The size of a table that nothing was said of (RFC 9113 §6.5.2).
-const DEFAULT_SIZE: usize = 4096;
+pub(super) const DEFAULT_SIZE: usize = 4096;
 
-/// Most bytes of entries kept, whatever size the two ends agreed on: entries older than that become
-/// unknown. Sixteen times the default; each connection has two tables.
-const BOUND: usize = 64 * 1024;
+/// Bytes of entries that are kept where it is not known what the two ends agreed on: sixteen times
+/// the default. Entries older than that become unknown.
+const UNAGREED: usize = 64 * 1024;
+
+/// Most bytes of entries kept, whatever size the two ends agreed on. What is kept is counted among
+/// what the connection holds.
+const MOST: usize = 1024 * 1024;
 
 /// A name or a value.
 #[derive(Clone, Debug)]
@@ -129,6 +133,8 @@ pub(super) struct Table {
     /// What the encoder keeps; `None` before it said so in a connection that was joined
     /// mid-stream.
     max: Option<usize>,
+    /// Most bytes that are kept here.
+    bound: usize,
     /// Entries that were never seen may follow the known ones.
     unknown: bool,
 }
@@ -140,6 +146,7 @@ impl Table {
             entries: VecDeque::new(),
             size: 0,
             max: Some(DEFAULT_SIZE),
+            bound: UNAGREED,
             unknown: false,
         }
     }
@@ -150,8 +157,21 @@ impl Table {
             entries: VecDeque::new(),
             size: 0,
             max: None,
+            bound: UNAGREED,
             unknown: true,
         }
+    }
+
+    /// The connection begins, and nothing came before.
+    pub(super) fn begins(&mut self) {
+        let bound = self.bound;
+        *self = Self::empty();
+        self.bound = bound;
+    }
+
+    /// The ends may agree on this size.
+    pub(super) fn may_hold(&mut self, size: usize) {
+        self.bound = self.bound.max(size).min(MOST);
     }
 
     /// Entries may have been added that were not seen, so that every index has moved.
@@ -186,6 +206,7 @@ impl Table {
     /// The encoder keeps at most so many bytes from now on.
     pub(super) fn resize(&mut self, max: usize) {
         self.max = Some(max);
+        self.may_hold(max);
         self.evict();
     }
 
@@ -199,7 +220,7 @@ impl Table {
                 self.unknown = false;
             }
         }
-        while self.size > BOUND {
+        while self.size > self.bound {
             self.drop_oldest();
             self.unknown = true;
         }

@@ -262,14 +262,43 @@ fn memory_is_bounded() {
     decode(&mut decoder, &[hex("3fe0 ffff 7f")]).unwrap();
     let mut block = hex("4001 61 7f81 07");
     block.extend_from_slice(&[b'x'; 1024]);
+    for _ in 0..2000 {
+        decode(&mut decoder, std::slice::from_ref(&block)).unwrap();
+    }
+    assert!(decoder.memory() < 1300 * 1024, "{}", decoder.memory());
+    let mut last = String::new();
+    // One of the newest 900, and one of those that were dropped: unknown, no error.
+    for (index, expected) in [(61 + 900, 'x'), (61 + 1200, '?')] {
+        let mut reference = Vec::new();
+        Encoder::integer(&mut reference, 0x80, 7, index);
+        last.clear();
+        write!(last, "{}", decode(&mut decoder, &[reference]).unwrap()).unwrap();
+        assert!(last.ends_with(expected), "{index}");
+    }
+    // Nobody knows how large it is: less is kept.
+    let mut decoder = Decoder::mid_stream();
     for _ in 0..500 {
         decode(&mut decoder, std::slice::from_ref(&block)).unwrap();
     }
     assert!(decoder.memory() < 80 * 1024, "{}", decoder.memory());
-    // What was dropped is unknown, no error.
-    let mut last = String::new();
-    write!(last, "{}", decode(&mut decoder, &[hex("ffb8 02")]).unwrap()).unwrap();
-    assert_eq!(last, "?: ?");
+}
+
+/// What the other end allows may be known before the direction begins, and may become unknown.
+#[test]
+fn allowed_sizes() {
+    let update = || [hex("3fe1 ff03 82")];
+    let mut decoder = Decoder::mid_stream();
+    decoder.allow(65_536);
+    decoder.begins();
+    decoder.bound();
+    assert!(decode(&mut decoder, &update()).is_ok());
+    let mut decoder = Decoder::mid_stream();
+    decoder.begins();
+    assert!(decode(&mut decoder, &update()).is_ok());
+    decoder.bound();
+    assert_eq!(decode(&mut decoder, &update()), Err(Error::SizeUpdate));
+    decoder.unbound();
+    assert!(decode(&mut decoder, &update()).is_ok());
 }
 
 /// An encoder of our own, for what the others never do: every representation, Huffman or not, size

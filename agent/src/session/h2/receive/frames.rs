@@ -1,0 +1,186 @@
+//! What each frame of a direction is, and the header blocks among them.
+
+use super::Receiver;
+use crate::flow::Offset;
+use crate::http::h2::HeadBuilder;
+use crate::http::h2::frame::{
+    self, Continuation, Event, Flags, GoAway, Header, Headers, Kind, PushPromise, RstStream,
+    Settings,
+};
+use crate::session::h2::header_block::{Started, is_block};
+use crate::session::h2::received::Received;
+
+/// Longest header block put together from CONTINUATION frames: four times the longest head kept.
+const MAX_BLOCK: usize = 256 * 1024;
+
+impl Receiver {
+    pub(super) fn event(
+        &mut self,
+        event: Event<'_>,
+        limit: usize,
+        handle: &mut dyn FnMut(Received<'_>),
+    ) {
+        match event {
+            Event::Frame(header, payload) => {
+                let offset = self.place.offset;
+                self.place.pass(&header);
+                if self.frame(&header, payload, offset, limit, handle).is_err() {
+                    // What it did to the table is not known.
+                    if is_block(header.kind) {
+                        self.decoder.forget();
+                        handle(Received::MissedBlocks);
+                    }
+                    handle(Received::Broken);
+                }
+            }
+            Event::Data(header, _) => {
+                self.data = header.stream;
+                self.place.data(&header);
+            }
+            Event::Bytes(bytes) => handle(Received::Bytes(self.data, bytes)),
+            Event::Missing(len) => handle(Received::Missing(self.data, u64::from(len))),
+            Event::DataEnd(header) => {
+                self.place.pass(&header);
+                if header.flags.has(Flags::END_STREAM) {
+                    handle(Received::End(header.stream));
+                }
+            }
+            Event::TooLong(header) => {
+                self.place.pass(&header);
+                if header.kind == Kind::Settings {
+                    self.whole = false;
+                    handle(Received::MissedSettings);
+                }
+                if is_block(header.kind) {
+                    self.decoder.forget();
+                    handle(match (header.kind, self.started.take()) {
+                        (Kind::Headers, _) => Received::BlockTooLong(header.stream, false),
+                        (Kind::Continuation, Some(started)) => started.is_too_long(),
+                        // Which stream was to come is among what was not kept.
+                        _ => Received::MissedBlocks,
+                    });
+                }
+            }
+            Event::Invalid(header, _) => {
+                self.place.pass(&header);
+                if is_block(header.kind) {
+                    self.decoder.forget();
+                    self.started = None;
+                    handle(Received::MissedBlocks);
+                }
+                handle(Received::Broken);
+            }
+        }
+    }
+
+    fn frame(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+        offset: Offset,
+        limit: usize,
+        handle: &mut dyn FnMut(Received<'_>),
+    ) -> Result<(), frame::Invalid> {
+        self.interrupted(header, limit, handle);
+        match header.kind {
+            Kind::Headers => {
+                let headers = Headers::parse(header, payload)?;
+                let started = Started::new(header.stream, None, headers.end_stream, offset);
+                self.block(started, headers.block, headers.end_headers, limit, handle);
+            }
+            Kind::PushPromise => {
+                let promise = PushPromise::parse(header, payload)?;
+                let started = Started::new(header.stream, Some(promise.promised), false, offset);
+                self.block(started, promise.block, promise.end_headers, limit, handle);
+            }
+            Kind::Continuation => {
+                // The beginning of the block may be among what is missing: then it is of no use.
+                if let Some(started) = self.started.take() {
+                    let more = Continuation::parse(header, payload);
+                    self.block(started, more.block, more.end_headers, limit, handle);
+                } else {
+                    self.decoder.forget();
+                }
+            }
+            Kind::RstStream => {
+                let code = RstStream::parse(payload)?.code;
+                handle(Received::Reset(header.stream, code));
+            }
+            // A value that is not allowed, only the receiver may refuse.
+            Kind::Settings => {
+                let settings = Settings::parse(header, payload)?;
+                if !settings.ack {
+                    handle(Received::Settings(settings, self.whole));
+                }
+            }
+            Kind::GoAway => handle(Received::GoAway(GoAway::parse(payload)?.last_stream)),
+            Kind::Data
+            | Kind::Priority
+            | Kind::Ping
+            | Kind::WindowUpdate
+            | Kind::PriorityUpdate
+            | Kind::Other(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Between the frames of a header block there are no others (§6.10). If one comes that is of
+    /// another block, the one that has started is handed over as it is: not decoded.
+    fn interrupted(&mut self, header: &Header, limit: usize, handle: &mut dyn FnMut(Received<'_>)) {
+        let continues = |started: &Started| {
+            header.kind == Kind::Continuation && header.stream == started.stream
+        };
+        if self.started.as_ref().is_none_or(continues) {
+            return;
+        }
+        handle(Received::Broken);
+        if is_block(header.kind)
+            && let Some(started) = self.started.take()
+        {
+            self.decoder.forget();
+            let mut head = HeadBuilder::new(limit);
+            head.breaks_off();
+            handle(Received::Block(Box::new(started.decoded(head, None))));
+        }
+    }
+
+    /// More of a header block; decodes it when it is whole.
+    fn block(
+        &mut self,
+        mut started: Started,
+        bytes: &[u8],
+        whole: bool,
+        limit: usize,
+        handle: &mut dyn FnMut(Received<'_>),
+    ) {
+        if !started.bytes.is_empty() || !whole {
+            started.too_long |= started.bytes.len() + bytes.len() > MAX_BLOCK;
+            if started.too_long {
+                started.bytes = Vec::new();
+            } else {
+                started.bytes.extend_from_slice(bytes);
+            }
+        }
+        if !whole {
+            self.started = Some(started);
+            return;
+        }
+        if started.too_long {
+            self.decoder.forget();
+            return handle(started.is_too_long());
+        }
+        let bytes = match started.bytes.is_empty() {
+            true => bytes,
+            false => &started.bytes,
+        };
+        let mut head = HeadBuilder::new(limit);
+        let result = self.decoder.block(bytes, &mut |field| head.push(field));
+        head.compressed(self.decoder.take_odd(), self.decoder.take_cut());
+        if result.is_err() {
+            head.breaks_off();
+        }
+        handle(Received::Block(Box::new(
+            started.decoded(head, result.err()),
+        )));
+    }
+}
