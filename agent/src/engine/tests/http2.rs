@@ -1494,7 +1494,8 @@ fn what_follows_missing_frames() {
     wire.say(SERVER, settings());
     wire.say(CLIENT, headers(1, END_STREAM, &fields));
     wire.say(CLIENT, headers(3, 0, &[":method=CONNECT", ":authority=x"]));
-    wire.say(SERVER, [status(1, 0, "200"), status(3, 0, "200")].concat());
+    let call = headers(1, 0, &[":status=200", "content-type=application/grpc"]);
+    wire.say(SERVER, [call, status(3, 0, "200")].concat());
     wire.say(CLIENT, data(3, 0, "GET /a HTTP/1.1\r\n\r\n"));
     let begin = data(3, 0, "HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\nhalf");
     wire.say(SERVER, [frame(0, 0, 1, &message(10)), begin].concat());

@@ -8,6 +8,7 @@ mod files;
 mod folding;
 mod forged;
 mod http2;
+mod http2_heads;
 mod http2_settings;
 mod joins;
 mod late;

@@ -20,9 +20,21 @@ pub struct BodyReader {
 }
 
 impl BodyReader {
-    /// The body is messages of a call.
-    pub fn count(&mut self, counter: Counter) {
-        self.messages = Some(Box::new(counter));
+    /// The body is messages of a call, or is not.
+    pub fn count(&mut self, counter: Option<Counter>) {
+        self.messages = counter.map(Box::new);
+        // What came before its head is not counted.
+        if let Some(messages) = &mut self.messages
+            && (self.broken || self.size > 0)
+        {
+            messages.lose();
+        }
+    }
+
+    /// Nothing of it came, as far as is known.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.size == 0
     }
 
     /// Takes the next bytes; keeps at most `limit` of all. Says how many are past it.

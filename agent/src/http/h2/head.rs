@@ -1,7 +1,10 @@
 //! Heads of messages from the fields of a header block (RFC 9113 §8.2, §8.3).
 
+mod unknown;
+
 use bytes::Bytes;
 
+use self::unknown::Nameless;
 use super::hpack::Field;
 use crate::http::{
     Anomalies, Fields, FieldsBuilder, Reason, RequestHead, ResponseHead, Slice, Unknown, Version,
@@ -25,45 +28,6 @@ pub struct HeadBuilder {
     anomalies: Anomalies,
     too_large: bool,
     cut: bool,
-}
-
-/// Fields that were not read.
-#[derive(Debug, Default)]
-struct Nameless {
-    /// Before the first other field whose name is known: they may be pseudo-fields, which go before
-    /// all others (§8.3).
-    before: usize,
-    after: usize,
-    /// There was such a field.
-    fields: bool,
-    /// More may follow.
-    unread: bool,
-}
-
-impl Nameless {
-    const fn is_empty(&self) -> bool {
-        self.before == 0 && self.after == 0 && !self.unread
-    }
-
-    const fn add(&mut self) {
-        match self.fields {
-            true => self.after += 1,
-            false => self.before += 1,
-        }
-    }
-
-    /// Most of them that are pseudo-fields.
-    const fn pseudo(&self) -> usize {
-        match self.unread && !self.fields {
-            true => usize::MAX,
-            false => self.before,
-        }
-    }
-
-    /// There are more than so many pseudo-fields.
-    const fn exceed(&self, pseudo: usize) -> bool {
-        self.after > 0 || self.unread || self.before > pseudo
-    }
 }
 
 #[derive(Debug, Default)]
@@ -205,6 +169,13 @@ impl HeadBuilder {
             && pseudo.status.is_none()
     }
 
+    /// It is a trailer section, or malformed: what would say that it begins a message is not among
+    /// what is unknown, for that goes before all other fields (§8.3).
+    #[must_use]
+    pub const fn is_only_trailers(&self) -> bool {
+        self.is_trailers() && self.nameless.pseudo() == 0
+    }
+
     /// Some of its fields are unknown.
     #[must_use]
     pub const fn has_unknown(&self) -> bool {
@@ -221,75 +192,6 @@ impl HeadBuilder {
     #[must_use]
     pub fn protocol(&self) -> Option<&[u8]> {
         Some(self.pseudo.protocol?.of(&self.buffer))
-    }
-
-    /// Which parts of a request may be among what is unknown: what all requests have that may be of
-    /// this kind, and the authority, which some have, where there is room for it.
-    fn unknown_of_request(&self) -> Unknown {
-        if self.nameless.is_empty() {
-            return Unknown::default();
-        } else if self.is_trailers() {
-            // It may be a trailer section, and what the head said was not seen.
-            return Unknown::HEAD;
-        }
-        let Pseudo {
-            method,
-            scheme,
-            authority,
-            path,
-            protocol,
-            ..
-        } = &self.pseudo;
-        let is_connect = self.is_connect();
-        let is_extended = protocol.is_some() || scheme.is_some() || path.is_some();
-        let absent = |part: &Option<Slice>, name| match part {
-            Some(_) => (0, Unknown::default()),
-            None => (1, name),
-        };
-        let all = |parts: [(usize, Unknown); 3]| {
-            let [(a, x), (b, y), (c, z)] = parts;
-            (a + b + c, x.with(y).with(z))
-        };
-        let method = absent(method, Unknown::METHOD);
-        let (scheme, path) = (absent(scheme, Unknown::SCHEME), absent(path, Unknown::PATH));
-        let authority = absent(authority, Unknown::AUTHORITY);
-        let mut kinds = Vec::with_capacity(2);
-        // §8.5: a tunnel has neither scheme nor path.
-        if !is_extended && is_connect != Some(false) {
-            kinds.push(all([method, authority, (0, Unknown::default())]));
-        }
-        if is_extended || is_connect != Some(true) {
-            kinds.push(all([method, scheme, path]));
-        }
-        let most = self.nameless.pseudo();
-        let least = kinds.iter().map(|(count, _)| *count).min().unwrap_or(0);
-        let mut unknown = Unknown::default();
-        for (count, parts) in kinds {
-            // None fits a request that is malformed: then the one that is next to it.
-            if most > 0 && count <= most.max(least) {
-                unknown = unknown.with(parts);
-                // Where there is a `host`, it says the same (§8.3.1).
-                if count < most && !self.has_host() {
-                    unknown = unknown.with(authority.1);
-                }
-            }
-        }
-        match self.nameless.exceed(least) {
-            true => unknown.with(Unknown::FIELDS),
-            false => unknown,
-        }
-    }
-
-    fn unknown_of_response(&self) -> Unknown {
-        let absent = usize::from(self.pseudo.status.is_none());
-        let unknown = match absent > 0 && self.nameless.pseudo() > 0 {
-            true => Unknown::STATUS,
-            false => Unknown::default(),
-        };
-        match self.nameless.exceed(absent) {
-            true => unknown.with(Unknown::FIELDS),
-            false => unknown,
-        }
     }
 
     /// The method is CONNECT, as far as it is known.
@@ -627,5 +529,14 @@ mod tests {
         assert!(builder.is_trailers() && !builder.has_unknown());
         assert_eq!(text(&builder.trailers()), "grpc-status=0 grpc-message=fine");
         assert!(!build(&[":status: 200"]).is_trailers());
+        for (fields, only) in [
+            (&["grpc-status: 0"][..], true),
+            (&["grpc-status: 0", "?: ?"], true),
+            (&["?: ?", "grpc-status: 0"], false),
+            (&["?: ?"], false),
+            (&[":status: 200", "?: ?"], false),
+        ] {
+            assert_eq!(build(fields).is_only_trailers(), only, "{fields:?}");
+        }
     }
 }

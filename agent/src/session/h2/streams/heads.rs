@@ -191,5 +191,5 @@ impl Streams {
 /// A client's block on a stream that is not known begins a request: it says so, or may say so in
 /// what is unknown. `later`: the stream is later than all others, so it is no trailer section.
 fn is_request(head: &HeadBuilder, later: bool) -> bool {
-    !head.is_trailers() || later && head.has_unknown()
+    !head.is_trailers() || later && !head.is_only_trailers()
 }

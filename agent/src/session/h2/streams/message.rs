@@ -10,8 +10,8 @@ use crate::exchange::{Exchange, Interim, Request, Response};
 use crate::flow::{Nanos, Offset, Peers, TunnelClaims};
 use crate::http::h2::stream::{Close, Peer, State};
 use crate::http::h2::{BodyReader, HeadBuilder};
-use crate::http::rpc::{Counter, Protocol};
-use crate::http::{Anomalies, Body, Fields, RequestHead, Unknown};
+use crate::http::rpc::Counter;
+use crate::http::{Anomalies, Body, Fields, RequestHead, ResponseHead, Unknown};
 use crate::ledger::Partial;
 
 /// Counted for each stream beside what its messages hold.
@@ -65,13 +65,7 @@ impl Stream {
             stream.lacks(Partial::Hpack);
         }
         stream.inexact[Peer::Client as usize] = may_be_trailers(&head);
-        if let Some(call) = Protocol::of(&head) {
-            for body in &mut stream.bodies {
-                if call.is_counted() {
-                    body.count(Counter::new(call.last()));
-                }
-            }
-        }
+        stream.bodies[Peer::Client as usize].count(Counter::of(&head.fields));
         stream.request = Some(Request {
             began: now,
             ended: now,
@@ -160,7 +154,7 @@ impl Stream {
         let follows = match self.response {
             Some(_) => !self.was_interim(&head, ends),
             // No head is without a status: they are those of a response that was not seen.
-            None => ends && head.is_trailers() && !head.has_unknown(),
+            None => ends && head.is_only_trailers(),
         };
         if follows {
             self.trailers(Peer::Server, head);
@@ -180,6 +174,8 @@ impl Stream {
             return Connect::No;
         }
         let connect = self.connect.after(head.status);
+        let counter = self.counter(&head);
+        self.bodies[Peer::Server as usize].count(counter);
         self.response = Some(Response {
             began: now,
             ended: now,
@@ -190,6 +186,18 @@ impl Stream {
         connect
     }
 
+    /// Counts the messages of a response with this head, by its own media type: a proxy may respond
+    /// in place of what was called. Where that is unknown, it is what was asked for.
+    fn counter(&self, head: &ResponseHead) -> Option<Counter> {
+        let is_hidden = head.unknown.contains(Unknown::FIELDS)
+            && head.fields.get("content-type").is_none()
+            && matches!(head.status, 0 | 200);
+        match &self.request {
+            Some(request) if is_hidden => Counter::of(&request.head.fields),
+            _ => Counter::of(&head.fields),
+        }
+    }
+
     pub(super) fn trailers(&mut self, from: Peer, head: HeadBuilder) {
         if self.request.is_none() {
             return;
@@ -198,7 +206,6 @@ impl Stream {
             self.lacks(Partial::HeadTooLarge);
         }
         if head.has_unknown() {
-            self.lacks(Partial::Hpack);
             self.unknown_trailers(from);
         }
         let fields = head.trailers();
@@ -214,6 +221,7 @@ impl Stream {
             _ => return,
         };
         *unknown = unknown.with(Unknown::TRAILERS);
+        self.lacks(Partial::Hpack);
     }
 
     /// A head comes that is no trailer section, since it has a status or does not end the stream:
@@ -266,6 +274,14 @@ impl Stream {
             self.inexact[from as usize] = true;
             self.bodies[from as usize].lose();
             self.lacks(Partial::Gap);
+            // A head without a status, and nothing behind it yet, may have been an interim one.
+            if let Some(response) = &mut self.response
+                && from == Peer::Server
+                && response.head.unknown.contains(Unknown::STATUS)
+                && self.bodies[Peer::Server as usize].is_empty()
+            {
+                response.head.unknown = response.head.unknown.with(Unknown::FIELDS);
+            }
         }
     }
 
