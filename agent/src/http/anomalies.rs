@@ -43,8 +43,11 @@ impl Anomalies {
     /// 9112 §5.1): most servers refuse it, some take it, so they differ in where the body ends.
     pub const SPACED_LENGTH: Self = Self(1 << 11);
 
+    /// Not of the head: a frame of its stream breaks the protocol of HTTP/2 (RFC 9113 §5.1, §8.1).
+    pub const INVALID_FRAME: Self = Self(1 << 12);
+
     /// Each with its name in output.
-    pub const NAMED: [(Self, &'static str); 12] = [
+    pub const NAMED: [(Self, &'static str); 13] = [
         (Self::LENGTH_AND_CHUNKED, "length_and_chunked"),
         (Self::REPEATED_LENGTH, "repeated_length"),
         (Self::FOLDED, "folded_field"),
@@ -57,6 +60,7 @@ impl Anomalies {
         (Self::ODD_COMPRESSION, "odd_header_compression"),
         (Self::URGENT, "urgent_data"),
         (Self::SPACED_LENGTH, "spaced_length"),
+        (Self::INVALID_FRAME, "invalid_frame"),
     ];
 
     /// The names of those that are set.

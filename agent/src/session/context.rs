@@ -8,7 +8,7 @@ use crate::flow::{
     CgroupId, Claim, ConnectionId, Direction, Endpoint, Nanos, Offset, Peers, Secured, Side,
     SocketId, TunnelClaims,
 };
-use crate::http::h2::hpack;
+use crate::http::h2::{Violation, hpack};
 use crate::http::{Bounds, RequestHead};
 use crate::ledger::{Dropped, Ledger};
 
@@ -114,6 +114,8 @@ pub struct Stats {
     pub http2_dropped: u64,
     /// HTTP/2 connections with a frame that breaks the protocol.
     pub http2_broken: u64,
+    /// Frames that break the protocol; index by `Violation as usize`.
+    pub http2_errors: [u64; Violation::ALL.len()],
     /// Header blocks of HTTP/2 that cannot be decoded; index by `hpack::Error as usize`.
     pub hpack_errors: [u64; hpack::Error::ALL.len()],
     /// Pre-accept segments (seen at a listener) that no connection claimed.

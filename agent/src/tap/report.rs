@@ -11,7 +11,7 @@ use crate::capture::record::Recorded;
 use crate::engine::Stats;
 use crate::exchange::Partial;
 use crate::export;
-use crate::http::h2::hpack;
+use crate::http::h2::{Violation, hpack};
 use crate::ledger::Ledger;
 use crate::plural::counted;
 
@@ -285,6 +285,7 @@ fn stats_json(stats: &Stats) -> Value {
         http2_resynced,
         http2_dropped,
         http2_broken,
+        http2_errors,
         hpack_errors,
         pre_accept_dropped,
         identities,
@@ -295,6 +296,9 @@ fn stats_json(stats: &Stats) -> Value {
     } = stats;
     let hpack_errors: Map<_, _> = (hpack::Error::ALL.iter().zip(*hpack_errors))
         .map(|(reason, count)| (reason.label().to_owned(), count.into()))
+        .collect();
+    let http2_errors: Map<_, _> = (Violation::ALL.iter().zip(*http2_errors))
+        .map(|(kind, count)| (kind.label().to_owned(), count.into()))
         .collect();
     json!({
         "segments": segments,
@@ -311,6 +315,7 @@ fn stats_json(stats: &Stats) -> Value {
         "http2_resynced": http2_resynced,
         "http2_dropped": http2_dropped,
         "http2_broken": http2_broken,
+        "http2_errors": http2_errors,
         "hpack_errors": hpack_errors,
         "pre_accept_dropped": pre_accept_dropped,
         "identities": identities,

@@ -14,10 +14,9 @@ use prometheus_client::registry::Registry;
 use super::families::{Families, Format, by};
 use super::guard::Level;
 use super::state::{CaptureView, EngineView, HookState, Reading};
-use super::{exporters, stats, usage, workload};
+use super::{exporters, http2, stats, usage, workload};
 use crate::engine::Stats;
 use crate::exchange::Partial;
-use crate::http::h2::hpack;
 use crate::ledger::Dropped;
 use crate::policy::{self, Skip};
 use crate::redact::{self, Omitted, Rule};
@@ -138,6 +137,7 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
         http2_resynced,
         http2_dropped,
         http2_broken,
+        http2_errors,
         hpack_errors,
         pre_accept_dropped,
         identities,
@@ -174,11 +174,8 @@ fn streams(page: &mut Families<'_>, stats: &Stats) -> fmt::Result {
     ] {
         page.counter(&format!("meshtap_{name}"), help, *value)?;
     }
-    http2(
-        page,
-        (all, http2_resynced, http2_dropped, http2_broken),
-        hpack_errors,
-    )?;
+    let connections = [all, http2_resynced, http2_dropped, http2_broken];
+    http2::page(page, connections, http2_errors, hpack_errors)?;
     self::identities(page, *identities, *ambiguous_identities)?;
     upgrades(page, upgraded_bytes, websocket_messages)
 }
@@ -190,47 +187,6 @@ fn identities(page: &mut Families<'_>, proved: u64, ambiguous: u64) -> fmt::Resu
         ([("result", "ambiguous")], ambiguous),
     ];
     page.counters("meshtap_identities", help, samples)
-}
-
-fn http2(
-    page: &mut Families<'_>,
-    (connections, resynced, lost, broken): (&u64, &u64, &u64, &u64),
-    hpack_errors: &[u64; hpack::Error::ALL.len()],
-) -> fmt::Result {
-    for (name, help, value) in [
-        (
-            "http2_connections",
-            "Connections that speak HTTP/2.",
-            connections,
-        ),
-        (
-            "http2_resyncs",
-            "Directions of HTTP/2 connections whose frames were found again after missing bytes.",
-            resynced,
-        ),
-        (
-            "http2_dropped_connections",
-            "HTTP/2 connections dropped because frames were not found again after missing bytes.",
-            lost,
-        ),
-        (
-            "http2_broken_connections",
-            "HTTP/2 connections with a frame that breaks the protocol.",
-            broken,
-        ),
-    ] {
-        page.counter(&format!("meshtap_{name}"), help, *value)?;
-    }
-    page.counters(
-        "meshtap_hpack_errors",
-        "Header blocks of HTTP/2 that cannot be decoded.",
-        by(
-            "reason",
-            &hpack::Error::ALL,
-            hpack::Error::label,
-            hpack_errors,
-        ),
-    )
 }
 
 /// By direction: to the server, to the client.

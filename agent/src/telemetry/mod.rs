@@ -6,6 +6,7 @@ mod exporters;
 mod families;
 pub mod guard;
 mod health;
+mod http2;
 mod limit;
 mod log;
 mod metrics;

@@ -10,6 +10,7 @@ mod forged;
 mod http2;
 mod http2_heads;
 mod http2_settings;
+mod http2_violations;
 mod joins;
 mod late;
 mod losses;

@@ -239,17 +239,23 @@ impl HeadBuilder {
         (head, anomalies)
     }
 
-    /// As the head of a response. A status that is unknown or no number is 0.
+    /// The status; 0: it is unknown, or no number.
     #[must_use]
-    pub fn response(mut self) -> (ResponseHead, Anomalies) {
-        let unknown = self.unknown_of_response();
+    pub fn status(&self) -> u16 {
         let text = self.pseudo.status.map(|status| status.of(&self.buffer));
-        let status = match text {
+        match text {
             Some([a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']) => {
                 u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
             }
             _ => 0,
-        };
+        }
+    }
+
+    /// As the head of a response. A status that is unknown or no number is 0.
+    #[must_use]
+    pub fn response(mut self) -> (ResponseHead, Anomalies) {
+        let unknown = self.unknown_of_response();
+        let status = self.status();
         if status == 0 && !unknown.contains(Unknown::STATUS) {
             self.invalid();
         }

@@ -7,6 +7,8 @@ pub mod frame;
 mod head;
 pub mod hpack;
 pub mod stream;
+mod violation;
 
 pub use body::BodyReader;
 pub use head::HeadBuilder;
+pub use violation::Violation;

@@ -52,22 +52,25 @@ pub(crate) struct H2 {
     receivers: [Receiver; 2],
     streams: Streams,
     requests: Direction,
-    /// A frame broke the protocol, and that is counted.
-    broken: bool,
 }
 
 impl H2 {
     /// `start`, by [`Messages`]: nothing came before the direction's first bytes.
     pub(crate) fn new(peers: Arc<Peers>, start: [bool; 2]) -> Self {
         let [requests, responses] = start;
+        let mut streams = Streams::new(Arc::clone(&peers));
+        for peer in [Peer::Client, Peer::Server] {
+            if start[peer as usize] {
+                streams.begins(peer);
+            }
+        }
         Self {
             receivers: [
                 Receiver::new(Peer::Client, requests),
                 Receiver::new(Peer::Server, responses),
             ],
             requests: peers.side.requests(),
-            streams: Streams::new(peers),
-            broken: false,
+            streams,
         }
     }
 
@@ -104,7 +107,9 @@ impl H2 {
     /// A direction's position became known. `start`: nothing came before it.
     pub(crate) fn opens(&mut self, direction: Direction, start: bool) {
         let peer = self.peer(direction);
-        self.receivers[peer as usize].opens(peer, start);
+        if self.receivers[peer as usize].opens(peer, start) {
+            self.streams.begins(peer);
+        }
     }
 
     /// Bytes came.
@@ -121,7 +126,6 @@ impl H2 {
         let Self {
             receivers: [client, server],
             streams,
-            broken,
             ..
         } = self;
         let (own, other) = match from {
@@ -136,9 +140,7 @@ impl H2 {
             origin,
         };
         own.push(chunk, max_stream, limit, &mut |received| {
-            if act.on(received, cx) && !std::mem::replace(broken, true) {
-                cx.stats.http2_broken += 1;
-            }
+            act.on(received, cx);
         });
     }
 
@@ -171,6 +173,7 @@ impl H2 {
             let peer = self.peer(direction);
             self.receivers[peer as usize].doubt();
             self.receivers[peer.other() as usize].settings_missing();
+            self.streams.doubt(peer);
         }
         self.streams.mark(anomaly);
     }
@@ -272,8 +275,7 @@ struct Act<'a> {
 }
 
 impl Act<'_> {
-    /// True: a frame broke the protocol.
-    fn on(&mut self, received: Received<'_>, cx: &mut Context<'_>) -> bool {
+    fn on(&mut self, received: Received<'_>, cx: &mut Context<'_>) {
         let Self {
             from,
             now,
@@ -290,7 +292,10 @@ impl Act<'_> {
                 streams.block(from, *block, now, origin, cx);
             }
             Received::BlockTooLong(stream, false) => streams.too_large(from, stream, now, cx),
-            Received::BlockTooLong(promised, true) => streams.too_large_to_promise(promised, cx),
+            Received::BlockTooLong(promised, true) => {
+                streams.too_large_to_promise(from, promised, cx);
+            }
+            Received::Data(stream) => streams.data(from, stream, cx),
             Received::Bytes(stream, bytes) => {
                 if other.sync.is_followed() {
                     streams.pick_up(from, stream, now, origin, cx);
@@ -299,7 +304,9 @@ impl Act<'_> {
             }
             Received::Missing(..) => {}
             Received::End(stream) => streams.end(from, stream, now, cx),
+            Received::Window(stream) => streams.touch(from, stream, cx),
             Received::Reset(stream, code) => {
+                streams.touch(from, stream, cx);
                 streams.close(stream, Close::Reset(from, code), now, cx);
             }
             Received::GoAway(last) => streams.go_away(from, last, now, cx),
@@ -312,9 +319,8 @@ impl Act<'_> {
                 other.settings_missing();
                 streams.missed_blocks(from);
             }
-            Received::Broken => return true,
+            Received::Broken(violation) => streams.breaks(violation, cx),
         }
-        false
     }
 }
 

@@ -8,6 +8,7 @@ use super::place::Place;
 use super::received::Received;
 use super::sync::Sync;
 use crate::flow::Offset;
+use crate::http::h2::Violation;
 use crate::http::h2::frame::{
     ANY_SIZE, DEFAULT_MAX_SIZE, Event, Flags, PREFACE, Reader, Search, Setting, Settings,
 };
@@ -21,6 +22,8 @@ pub(super) struct Receiver {
     pub(super) sync: Sync,
     decoder: Decoder,
     started: Option<Started>,
+    /// A frame of a header block was not read: those that continue it may follow.
+    unread_block: bool,
     /// Largest frame that the other end is known to take.
     max_size: u32,
     /// What the other end's SETTINGS say is known from its first bytes on.
@@ -38,6 +41,7 @@ impl Receiver {
             sync: Sync::Searching(Search::default(), 0, false),
             decoder: Decoder::mid_stream(),
             started: None,
+            unread_block: false,
             max_size: DEFAULT_MAX_SIZE,
             bounded: false,
             whole: false,
@@ -49,8 +53,10 @@ impl Receiver {
     }
 
     /// The position of the direction became known; `start`: it is its first byte.
-    pub(super) fn opens(&mut self, peer: Peer, start: bool) {
-        if start && matches!(self.sync, Sync::Searching(_, 0, false)) {
+    /// True: it begins there.
+    pub(super) fn opens(&mut self, peer: Peer, start: bool) -> bool {
+        let begins = start && matches!(self.sync, Sync::Searching(_, 0, false));
+        if begins {
             self.decoder.begins();
             self.whole = true;
             self.sync = match peer {
@@ -58,6 +64,7 @@ impl Receiver {
                 Peer::Server => Sync::Frames(Reader::from_start()),
             };
         }
+        begins
     }
 
     /// The other end says what it takes. `whole`: none of its SETTINGS is missing.
@@ -208,7 +215,7 @@ impl Receiver {
             self.sync = Sync::Frames(Reader::from_start());
             return Some(rest);
         }
-        handle(Received::Broken);
+        handle(Received::Broken(Violation::Preface));
         handle(Received::MissedBlocks);
         self.lose_track();
         Some(bytes)

@@ -1,6 +1,7 @@
 //! What a direction of an HTTP/2 connection carries.
 
 use super::header_block::Block;
+use crate::http::h2::Violation;
 use crate::http::h2::frame::Settings;
 
 /// What a direction carries.
@@ -8,6 +9,8 @@ pub(super) enum Received<'a> {
     Block(Box<Block>),
     /// A header block that is too long to keep. The flag: it promises this stream.
     BlockTooLong(u32, bool),
+    /// DATA of a stream begins.
+    Data(u32),
     /// Body bytes of a stream.
     Bytes(u32, &'a [u8]),
     /// So many body bytes of a stream are missing.
@@ -15,6 +18,8 @@ pub(super) enum Received<'a> {
     /// DATA that ends its stream.
     End(u32),
     Reset(u32, u32),
+    /// The window of a stream grows.
+    Window(u32),
     /// The last stream that the sender looks at.
     GoAway(u32),
     /// What the sender takes. The flag: none of its earlier SETTINGS is missing.
@@ -30,5 +35,5 @@ pub(super) enum Received<'a> {
     /// Header blocks may be among what was passed over.
     MissedBlocks,
     /// A frame broke the protocol.
-    Broken,
+    Broken(Violation),
 }

@@ -5,8 +5,9 @@ mod ending;
 mod heads;
 mod message;
 mod seen;
+mod violations;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub(super) use self::connect::Early;
@@ -31,6 +32,10 @@ pub(super) struct Streams {
     max_id: u32,
     /// By who opens them.
     seen: [Seen; 2],
+    /// The last ones that ended as they should.
+    finished: VecDeque<u32>,
+    /// A frame broke the protocol, and that is counted.
+    broken: bool,
     /// Streams whose request was not seen, and whose response was, and goes on.
     unasked: BTreeSet<u32>,
     /// Where a request begins that started since the last look; the first one, and the last one.
@@ -51,6 +56,8 @@ impl Streams {
             held: 0,
             max_id: 0,
             seen: [Seen::NONE; 2],
+            finished: VecDeque::new(),
+            broken: false,
             unasked: BTreeSet::new(),
             unseen: None,
             first_request: None,
@@ -99,7 +106,8 @@ impl Streams {
     pub(super) fn memory(&self) -> usize {
         /// Of each number in a set, its nodes included.
         const UNASKED: usize = 16;
-        self.held + self.unasked.len() * UNASKED
+        let finished = self.finished.capacity() * size_of::<u32>();
+        self.held + finished + self.unasked.len() * UNASKED
     }
 
     pub(super) const fn take_request_start(&mut self) -> Option<Offset> {
@@ -134,6 +142,9 @@ impl Streams {
         // Of a stream that began before anything was seen of it, or is over, none is of use.
         let mut unwanted = bytes.len() as u64;
         self.change(id, cx, |stream, cx| {
+            if stream.state.has_ended(from) {
+                return;
+            }
             unwanted = 0;
             match &mut stream.inside {
                 Some(inside) => inside.bytes(from, bytes, now, cx),
@@ -153,6 +164,7 @@ impl Streams {
         cx: &mut Context<'_>,
     ) {
         self.change(id, cx, |stream, cx| match &mut stream.inside {
+            _ if stream.state.has_ended(from) => {}
             Some(inside) => inside.gap(from, gap, cx),
             None => stream.miss(from, gap.len, lost, cx.bounds.body),
         });
@@ -191,6 +203,7 @@ impl Streams {
         });
         if closed {
             self.finish(id, None, now, cx);
+            self.remember(id);
         }
     }
 

@@ -2,11 +2,11 @@
 
 use super::Receiver;
 use crate::flow::Offset;
-use crate::http::h2::HeadBuilder;
 use crate::http::h2::frame::{
-    self, Continuation, Event, Flags, GoAway, Header, Headers, Kind, PushPromise, RstStream,
-    Settings,
+    self, Continuation, Event, Flags, GoAway, Header, Headers, Kind, Priority, PushPromise,
+    RstStream, Settings, WindowUpdate,
 };
+use crate::http::h2::{HeadBuilder, Violation};
 use crate::session::h2::header_block::{Started, is_block};
 use crate::session::h2::received::Received;
 
@@ -24,18 +24,19 @@ impl Receiver {
             Event::Frame(header, payload) => {
                 let offset = self.place.offset;
                 self.place.pass(&header);
-                if self.frame(&header, payload, offset, limit, handle).is_err() {
+                if let Err(invalid) = self.frame(&header, payload, offset, limit, handle) {
                     // What it did to the table is not known.
                     if is_block(header.kind) {
-                        self.decoder.forget();
+                        self.skips_block();
                         handle(Received::MissedBlocks);
                     }
-                    handle(Received::Broken);
+                    handle(Received::Broken(invalid.into()));
                 }
             }
             Event::Data(header, _) => {
                 self.data = header.stream;
                 self.place.data(&header);
+                handle(Received::Data(header.stream));
             }
             Event::Bytes(bytes) => handle(Received::Bytes(self.data, bytes)),
             Event::Missing(len) => handle(Received::Missing(self.data, u64::from(len))),
@@ -52,7 +53,7 @@ impl Receiver {
                     handle(Received::MissedSettings);
                 }
                 if is_block(header.kind) {
-                    self.decoder.forget();
+                    self.skips_block();
                     handle(match (header.kind, self.started.take()) {
                         (Kind::Headers, _) => Received::BlockTooLong(header.stream, false),
                         (Kind::Continuation, Some(started)) => started.is_too_long(),
@@ -61,14 +62,14 @@ impl Receiver {
                     });
                 }
             }
-            Event::Invalid(header, _) => {
+            Event::Invalid(header, invalid) => {
                 self.place.pass(&header);
                 if is_block(header.kind) {
-                    self.decoder.forget();
+                    self.skips_block();
                     self.started = None;
                     handle(Received::MissedBlocks);
                 }
-                handle(Received::Broken);
+                handle(Received::Broken(invalid.into()));
             }
         }
     }
@@ -82,11 +83,12 @@ impl Receiver {
         handle: &mut dyn FnMut(Received<'_>),
     ) -> Result<(), frame::Invalid> {
         self.interrupted(header, limit, handle);
+        if header.kind != Kind::Continuation {
+            self.unread_block = false;
+        }
         match header.kind {
             Kind::Headers => {
-                let headers = Headers::parse(header, payload)?;
-                let started = Started::new(header.stream, None, headers.end_stream, offset);
-                self.block(started, headers.block, headers.end_headers, limit, handle);
+                self.headers(header, payload, offset, limit, handle)?;
             }
             Kind::PushPromise => {
                 let promise = PushPromise::parse(header, payload)?;
@@ -100,6 +102,9 @@ impl Receiver {
                     self.block(started, more.block, more.end_headers, limit, handle);
                 } else {
                     self.decoder.forget();
+                    if self.whole && !self.unread_block {
+                        handle(Received::Broken(Violation::Continuation));
+                    }
                 }
             }
             Kind::RstStream => {
@@ -114,14 +119,40 @@ impl Receiver {
                 }
             }
             Kind::GoAway => handle(Received::GoAway(GoAway::parse(payload)?.last_stream)),
-            Kind::Data
-            | Kind::Priority
-            | Kind::Ping
-            | Kind::WindowUpdate
-            | Kind::PriorityUpdate
-            | Kind::Other(_) => {}
+            Kind::WindowUpdate => {
+                WindowUpdate::parse(payload)?;
+                handle(Received::Window(header.stream));
+            }
+            Kind::Priority if Priority::parse(payload)?.dependency == header.stream => {
+                return Err(frame::Invalid::Value);
+            }
+            Kind::Data | Kind::Priority | Kind::Ping | Kind::PriorityUpdate | Kind::Other(_) => {}
         }
         Ok(())
+    }
+
+    fn headers(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+        offset: Offset,
+        limit: usize,
+        handle: &mut dyn FnMut(Received<'_>),
+    ) -> Result<(), frame::Invalid> {
+        let headers = Headers::parse(header, payload)?;
+        let depends = |on: Priority| on.dependency == header.stream;
+        if headers.priority.is_some_and(depends) {
+            handle(Received::Broken(Violation::Value));
+        }
+        let started = Started::new(header.stream, None, headers.end_stream, offset);
+        self.block(started, headers.block, headers.end_headers, limit, handle);
+        Ok(())
+    }
+
+    /// A frame of a header block is not read: what it does to the table is not known.
+    fn skips_block(&mut self) {
+        self.unread_block = true;
+        self.decoder.forget();
     }
 
     /// Between the frames of a header block there are no others (§6.10). If one comes that is of
@@ -133,7 +164,7 @@ impl Receiver {
         if self.started.as_ref().is_none_or(continues) {
             return;
         }
-        handle(Received::Broken);
+        handle(Received::Broken(Violation::Continuation));
         if is_block(header.kind)
             && let Some(started) = self.started.take()
         {

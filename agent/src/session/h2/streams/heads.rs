@@ -6,8 +6,8 @@ use super::connect::{Connect, Opened};
 use super::message::Stream;
 use super::{Streams, opens};
 use crate::flow::{Nanos, Offset};
-use crate::http::h2::HeadBuilder;
 use crate::http::h2::stream::{Peer, State};
+use crate::http::h2::{HeadBuilder, Violation};
 use crate::ledger::{Dropped, Partial};
 use crate::session::h2::header_block::Block;
 use crate::session::h2::inside::{Carrier, Inside};
@@ -23,39 +23,40 @@ impl Streams {
         origin: &Origin,
         cx: &mut Context<'_>,
     ) {
+        if let Some(promised) = block.promised {
+            return self.promise(from, promised, block, now, cx);
+        }
         let Block {
             stream: id,
-            promised,
             end_stream,
             offset,
             head,
             ..
         } = block;
         let is_cut = head.is_cut();
-        if let Some(promised) = promised {
-            // §5.1.1: a promised stream is a new one.
-            if self.streams.contains_key(&promised) {
-                return;
-            }
-            self.request(promised, head, offset, now, cx);
-            self.change(promised, cx, |stream, _| {
-                stream.state = State::Reserved;
-                if is_cut {
-                    stream.lacks(Partial::HeadTooLarge);
-                }
-            });
-            return;
-        }
         let known = self.streams.contains_key(&id);
         match (from, known) {
-            (Peer::Client, false) if is_request(&head, id > self.max_id) => {
-                self.request(id, head, offset, now, cx);
+            (_, true) if self.has_ended(from, id) => {
+                return self.breaks_in(from, id, Violation::Closed, cx);
             }
-            (Peer::Server, false) => self.response_only(id, cx),
+            (Peer::Client, false) if self.is_request(&head, id) => {
+                let is_misnumbered = self.is_misnumbered(id);
+                self.request(id, head, offset, now, cx);
+                if is_misnumbered {
+                    self.breaks_in(from, id, Violation::StreamId, cx);
+                }
+            }
+            (Peer::Server, false) => {
+                self.data(from, id, cx);
+                self.response_only(id, cx);
+            }
             // Trailers of a request that was not seen.
-            (Peer::Client, false) => return,
+            (Peer::Client, false) => return self.data(from, id, cx),
             (Peer::Client, true) => {
                 self.change(id, cx, |stream, _| stream.trailers(from, head));
+                if !end_stream {
+                    self.breaks_in(from, id, Violation::Trailers, cx);
+                }
             }
             (Peer::Server, true) => self.response(id, head, end_stream, now, origin, cx),
         }
@@ -65,6 +66,24 @@ impl Streams {
         if end_stream {
             self.end(from, id, now, cx);
         }
+    }
+
+    fn promise(&mut self, from: Peer, id: u32, block: Block, now: Nanos, cx: &mut Context<'_>) {
+        if from == Peer::Client {
+            return self.breaks(Violation::Push, cx);
+        }
+        // §5.1.1: a promised stream is a new one.
+        if self.streams.contains_key(&id) {
+            return;
+        }
+        let is_cut = block.head.is_cut();
+        self.request(id, block.head, block.offset, now, cx);
+        self.change(id, cx, |stream, _| {
+            stream.state = State::Reserved;
+            if is_cut {
+                stream.lacks(Partial::HeadTooLarge);
+            }
+        });
     }
 
     fn request(
@@ -129,6 +148,10 @@ impl Streams {
         cx: &mut Context<'_>,
     ) {
         let mut opened = None;
+        let stream = self.streams.get(&id);
+        if let Some(violation) = stream.and_then(|stream| stream.violation(&head, ends)) {
+            self.breaks_in(Peer::Server, id, violation, cx);
+        }
         self.change(id, cx, |stream, _| {
             if stream.response(head, ends, now) != Connect::No {
                 opened = Some(stream.open(now));
@@ -172,7 +195,15 @@ impl Streams {
     }
 
     /// A promise that is too long to keep.
-    pub(in crate::session::h2) fn too_large_to_promise(&mut self, id: u32, cx: &mut Context<'_>) {
+    pub(in crate::session::h2) fn too_large_to_promise(
+        &mut self,
+        from: Peer,
+        id: u32,
+        cx: &mut Context<'_>,
+    ) {
+        if from == Peer::Client {
+            return self.breaks(Violation::Push, cx);
+        }
         if !self.streams.contains_key(&id) {
             self.request_too_large(id, State::Reserved, cx);
         }
@@ -186,10 +217,12 @@ impl Streams {
         stream.state = state;
         self.insert(id, stream);
     }
-}
 
-/// A client's block on a stream that is not known begins a request: it says so, or may say so in
-/// what is unknown. `later`: the stream is later than all others, so it is no trailer section.
-fn is_request(head: &HeadBuilder, later: bool) -> bool {
-    !head.is_trailers() || later && !head.is_only_trailers()
+    /// A client's block on a stream that is not known begins a request: it says so, or may say so
+    /// in what is unknown, for on a stream later than all others it is hardly a trailer section; or
+    /// nothing that the client has sent is missing.
+    fn is_request(&self, head: &HeadBuilder, id: u32) -> bool {
+        let may_begin = id > self.max_id && !head.is_only_trailers();
+        !head.is_trailers() || may_begin || self.is_idle(Peer::Client, id)
+    }
 }

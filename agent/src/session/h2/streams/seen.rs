@@ -6,10 +6,34 @@
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     ends: Option<(u32, u32)>,
+    /// From the end's first byte on, nothing was missed.
+    whole: bool,
 }
 
 impl Seen {
-    pub(super) const NONE: Self = Self { ends: None };
+    pub(super) const NONE: Self = Self {
+        ends: None,
+        whole: false,
+    };
+
+    /// The end's first bytes are seen.
+    pub(super) const fn begins(&mut self) {
+        self.whole = true;
+    }
+
+    /// It may have sent something else.
+    pub(super) const fn doubt(&mut self) {
+        self.whole = false;
+    }
+
+    pub(super) const fn is_whole(self) -> bool {
+        self.whole
+    }
+
+    /// It has opened this stream, or a later one.
+    pub(super) const fn reaches(self, id: u32) -> bool {
+        matches!(self.ends, Some((_, last)) if id <= last)
+    }
 
     /// A request on this stream was seen.
     pub(super) const fn add(&mut self, id: u32) {
@@ -23,6 +47,7 @@ impl Seen {
     /// Header blocks were missed: of what was not seen, nothing says that there was none.
     pub(super) const fn restart(&mut self) {
         self.ends = None;
+        self.whole = false;
     }
 
     /// The request on this stream was seen, if there was one.
