@@ -8,7 +8,7 @@ impl Anomalies {
     /// `Transfer-Encoding` and `Content-Length` both present (RFC 9112 §6.3: the first wins; a
     /// smuggling sign).
     pub const LENGTH_AND_CHUNKED: Self = Self(1);
-    /// `Content-Length` repeated with the same value.
+    /// `Content-Length` repeated; in HTTP/1 with the same value.
     pub const REPEATED_LENGTH: Self = Self(1 << 1);
     /// A folded field line (obs-fold).
     pub const FOLDED: Self = Self(1 << 2);

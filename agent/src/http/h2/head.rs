@@ -21,9 +21,10 @@ pub struct HeadBuilder {
     buffer: Vec<u8>,
     fields: Vec<(Slice, Slice)>,
     pseudo: Pseudo,
-    /// Values of `cookie`, which come one by one, and where the joined one goes.
-    cookies: Vec<Slice>,
-    cookies_at: usize,
+    /// The values of `cookie`, which come one by one, joined; and which field is to have them.
+    cookies: Option<(usize, Vec<u8>)>,
+    /// There is a `content-length`.
+    length: bool,
     nameless: Nameless,
     anomalies: Anomalies,
     too_large: bool,
@@ -41,6 +42,15 @@ struct Pseudo {
 }
 
 impl Pseudo {
+    /// Only requests have such.
+    const fn is_of_request(&self) -> bool {
+        self.method.is_some()
+            || self.scheme.is_some()
+            || self.authority.is_some()
+            || self.path.is_some()
+            || self.protocol.is_some()
+    }
+
     fn slot(&mut self, name: &[u8]) -> Option<&mut Option<Slice>> {
         Some(match name {
             b":method" => &mut self.method,
@@ -64,8 +74,8 @@ impl HeadBuilder {
             buffer: Vec::new(),
             fields: Vec::new(),
             pseudo: Pseudo::default(),
-            cookies: Vec::new(),
-            cookies_at: 0,
+            cookies: None,
+            length: false,
             nameless: Nameless::default(),
             anomalies: Anomalies::default(),
             too_large: false,
@@ -80,16 +90,19 @@ impl HeadBuilder {
             return;
         };
         self.nameless.fields |= name.first() != Some(&b':');
-        let fields = self.fields.len() + self.cookies.len();
-        let size = self.buffer.len() + fields * OVERHEAD;
-        if size + name.len() + value.len() > self.limit {
+        let cookies = self.cookies.as_ref().map_or(0, |(_, joined)| joined.len());
+        let size = self.buffer.len() + cookies + self.fields.len() * OVERHEAD;
+        if size + name.len() + value.len() + OVERHEAD > self.limit {
             self.too_large = true;
             return;
         }
         if name.first() == Some(&b':') {
+            if !is_valid(b"pseudo", value) {
+                self.invalid();
+            }
             let value = self.keep(value);
             // After other fields, twice, or of no meaning: malformed (§8.3), and still of use.
-            let late = !self.fields.is_empty() || !self.cookies.is_empty();
+            let late = !self.fields.is_empty();
             match self.pseudo.slot(name) {
                 Some(slot @ None) if !late => *slot = Some(value),
                 Some(slot) => {
@@ -100,20 +113,30 @@ impl HeadBuilder {
             }
             return;
         }
-        if name.iter().any(u8::is_ascii_uppercase) || name.is_empty() {
+        if !is_valid(name, value) {
             self.invalid();
         }
-        if name == b"cookie" {
-            // §8.2.3: crumbs of one field.
-            let value = self.keep(value);
-            if self.cookies.is_empty() {
-                self.cookies_at = self.fields.len();
+        match name {
+            b"cookie" => return self.crumb(value),
+            b"content-length" if std::mem::replace(&mut self.length, true) => {
+                self.anomalies = self.anomalies.with(Anomalies::REPEATED_LENGTH);
             }
-            self.cookies.push(value);
-            return;
+            _ => {}
         }
         let field = (self.keep(name), self.keep(value));
         self.fields.push(field);
+    }
+
+    /// §8.2.3: crumbs of one field.
+    fn crumb(&mut self, value: &[u8]) {
+        if let Some((_, joined)) = &mut self.cookies {
+            joined.extend_from_slice(b"; ");
+            joined.extend_from_slice(value);
+            return;
+        }
+        self.cookies = Some((self.fields.len(), value.to_vec()));
+        let name = self.keep(b"cookie");
+        self.fields.push((name, Slice::default()));
     }
 
     /// How it was compressed. `odd`: against a rule that decoders tolerate; `cut`: fields were
@@ -161,12 +184,7 @@ impl HeadBuilder {
     /// so is unknown.
     #[must_use]
     pub const fn is_trailers(&self) -> bool {
-        let pseudo = &self.pseudo;
-        pseudo.method.is_none()
-            && pseudo.path.is_none()
-            && pseudo.scheme.is_none()
-            && pseudo.authority.is_none()
-            && pseudo.status.is_none()
+        !self.pseudo.is_of_request() && self.pseudo.status.is_none()
     }
 
     /// It is a trailer section, or malformed: what would say that it begins a message is not among
@@ -180,12 +198,6 @@ impl HeadBuilder {
     #[must_use]
     pub const fn has_unknown(&self) -> bool {
         !self.nameless.is_empty()
-    }
-
-    /// Errors that were tolerated.
-    #[must_use]
-    pub const fn anomalies(&self) -> Anomalies {
-        self.anomalies
     }
 
     /// `:protocol` (RFC 8441 §4).
@@ -211,8 +223,11 @@ impl HeadBuilder {
         let lacks = |part: Option<Slice>, name| part.is_none() && !unknown.contains(name);
         let connect = self.is_connect();
         // §8.5: CONNECT has neither scheme nor path, but for the extended one.
+        let path = self.pseudo.path;
         if lacks(self.pseudo.method, Unknown::METHOD)
-            || connect == Some(false) && lacks(self.pseudo.path, Unknown::PATH)
+            || connect == Some(false) && lacks(path, Unknown::PATH)
+            || path.is_some_and(|path| path.len == 0)
+            || self.pseudo.status.is_some()
         {
             self.invalid();
         }
@@ -256,7 +271,7 @@ impl HeadBuilder {
     pub fn response(mut self) -> (ResponseHead, Anomalies) {
         let unknown = self.unknown_of_response();
         let status = self.status();
-        if status == 0 && !unknown.contains(Unknown::STATUS) {
+        if status == 0 && !unknown.contains(Unknown::STATUS) || self.pseudo.is_of_request() {
             self.invalid();
         }
         let anomalies = self.anomalies;
@@ -270,16 +285,23 @@ impl HeadBuilder {
         (head, anomalies)
     }
 
-    /// As a trailer section.
+    /// As a trailer section, which has no pseudo-fields (§8.1).
     #[must_use]
-    pub fn trailers(self) -> Fields {
-        self.fields()
+    pub fn trailers(mut self) -> (Fields, Anomalies) {
+        if !self.is_trailers() {
+            self.invalid();
+        }
+        let anomalies = self.anomalies;
+        (self.fields(), anomalies)
     }
 
     /// All fields, cookies joined.
     fn fields(mut self) -> Fields {
-        if !self.cookies.is_empty() {
-            self.join_cookies();
+        if let Some((at, joined)) = self.cookies.take() {
+            let value = self.keep(&joined);
+            if let Some(cookie) = self.fields.get_mut(at) {
+                cookie.1 = value;
+            }
         }
         let Self {
             mut buffer, fields, ..
@@ -288,20 +310,26 @@ impl HeadBuilder {
         buffer.shrink_to_fit();
         FieldsBuilder::from_parts(Bytes::from(buffer), fields).build()
     }
+}
 
-    fn join_cookies(&mut self) {
-        let cookies = std::mem::take(&mut self.cookies);
-        let crumbs: Vec<&[u8]> = cookies.iter().map(|slice| slice.of(&self.buffer)).collect();
-        let value = crumbs.join(&b"; "[..]);
-        // What was joined stays behind: the buffer may be full of it.
-        if self.buffer.len() + value.len() + 6 > usize::from(u16::MAX) {
-            self.too_large = true;
-            return;
+/// A field may be in a message: its name (§8.2.1), its value, and that it is none of the connection
+/// (§8.2.2).
+fn is_valid(name: &[u8], value: &[u8]) -> bool {
+    let is_other = |byte: &u8| matches!(byte, 0..=0x20 | b'A'..=b'Z' | b':' | 0x7f..);
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let of_connection = match name {
+        b"connection" | b"proxy-connection" | b"keep-alive" | b"transfer-encoding" | b"upgrade" => {
+            true
         }
-        let field = (self.keep(b"cookie"), self.keep(&value));
-        let at = self.cookies_at.min(self.fields.len());
-        self.fields.insert(at, field);
-    }
+        b"te" => !value.eq_ignore_ascii_case(b"trailers"),
+        _ => false,
+    };
+    !name.is_empty()
+        && !name.iter().any(is_other)
+        && memchr::memchr3(0, b'\r', b'\n', value).is_none()
+        && !is_space(value.first())
+        && !is_space(value.last())
+        && !of_connection
 }
 
 #[cfg(test)]
@@ -506,6 +534,51 @@ mod tests {
             check(fields, "GET /a - - x=y", &[], Anomalies::INVALID_FIELD);
         }
         check(&[":method: GET"], "GET  - -", &[], Anomalies::INVALID_FIELD);
+        for (field, is_valid) in [
+            ("x: a b", true),
+            ("x: ", true),
+            ("x: \u{e4}", true),
+            ("te: trailers", true),
+            ("te: gzip", false),
+            ("connection: close", false),
+            ("proxy-connection: x", false),
+            ("keep-alive: 5", false),
+            ("upgrade: h2c", false),
+            ("transfer-encoding: chunked", false),
+            ("x: a\0b", false),
+            ("x: a\r\nb: c", false),
+            ("x: a\nb", false),
+            ("x:  a", false),
+            ("x: a\t", false),
+            ("bad name: x", false),
+            ("b:ad: x", false),
+            ("Bad: x", false),
+            ("b\u{e4}d: x", false),
+            (": x", false),
+            (":status: 200", false),
+            (":authority: a\0", false),
+            ("cookie: a\nb", false),
+        ] {
+            let mut fields = vec![":method: GET", ":path: /a", field];
+            fields.rotate_right(usize::from(field.starts_with(":a")));
+            let (_, anomalies) = build(&fields).request();
+            let expected = if is_valid {
+                NONE
+            } else {
+                Anomalies::INVALID_FIELD
+            };
+            assert_eq!(anomalies, expected, "{field:?}");
+        }
+        let fields = [":method: GET", ":scheme: http", ":path: "];
+        check(&fields, "GET  - http", &[], Anomalies::INVALID_FIELD);
+        let (_, anomalies) = build(&[":status: 200", ":path: /"]).response();
+        assert_eq!(anomalies, Anomalies::INVALID_FIELD);
+        // Twice, whether it is the same or not.
+        for length in ["content-length: 5", "content-length: 6"] {
+            let fields = [":status: 200", "content-length: 5", length];
+            let (_, anomalies) = build(&fields).response();
+            assert_eq!(anomalies, Anomalies::REPEATED_LENGTH);
+        }
         let (head, anomalies) = build(&[":status: 20"]).response();
         assert_eq!((head.status, anomalies), (0, Anomalies::INVALID_FIELD));
     }
@@ -526,14 +599,20 @@ mod tests {
             });
         }
         assert!(builder.is_too_large());
-        assert!(builder.trailers().is_empty(), "they do not fit twice");
+        let (fields, _) = builder.trailers();
+        let cookies = fields.get("cookie").expect("as many as fit");
+        assert_eq!(cookies.len(), 16 * 4002 - 2);
     }
 
     #[test]
     fn trailers() {
         let builder = build(&["grpc-status: 0", "grpc-message: fine"]);
         assert!(builder.is_trailers() && !builder.has_unknown());
-        assert_eq!(text(&builder.trailers()), "grpc-status=0 grpc-message=fine");
+        let (fields, anomalies) = builder.trailers();
+        assert_eq!(text(&fields), "grpc-status=0 grpc-message=fine");
+        assert_eq!(anomalies, NONE);
+        let (_, anomalies) = build(&[":status: 200"]).trailers();
+        assert_eq!(anomalies, Anomalies::INVALID_FIELD);
         assert!(!build(&[":status: 200"]).is_trailers());
         for (fields, only) in [
             (&["grpc-status: 0"][..], true),

@@ -9,7 +9,7 @@ use super::connect::Connect;
 use crate::exchange::{Exchange, Interim, Request, Response};
 use crate::flow::{Nanos, Offset, Peers, TunnelClaims};
 use crate::http::h2::stream::{Close, Peer, State};
-use crate::http::h2::{BodyReader, HeadBuilder, Violation};
+use crate::http::h2::{BodyReader, HeadBuilder};
 use crate::http::rpc::Counter;
 use crate::http::{Anomalies, Body, Fields, RequestHead, ResponseHead, Unknown};
 use crate::ledger::Partial;
@@ -186,27 +186,6 @@ impl Stream {
         connect
     }
 
-    /// What of a server's header block breaks the protocol, whatever is unknown.
-    pub(super) fn violation(&self, head: &HeadBuilder, ends: bool) -> Option<Violation> {
-        self.request.as_ref()?;
-        let is_final = |response: &Response| !response.head.unknown.contains(Unknown::STATUS);
-        match &self.response {
-            None if ends && (100..200).contains(&head.status()) => Some(Violation::Interim),
-            Some(response) if !ends && is_final(response) => Some(Violation::Trailers),
-            _ => None,
-        }
-    }
-
-    /// A frame of this end breaks the protocol.
-    pub(super) fn breaks(&mut self, from: Peer) {
-        let anomalies = match (from, &mut self.request, &mut self.response) {
-            (Peer::Server, _, Some(response)) => &mut response.anomalies,
-            (_, Some(request), _) => &mut request.anomalies,
-            _ => return,
-        };
-        *anomalies = anomalies.with(Anomalies::INVALID_FRAME);
-    }
-
     /// Counts the messages of a response with this head, by its own media type: a proxy may respond
     /// in place of what was called. Where that is unknown, it is what was asked for.
     fn counter(&self, head: &ResponseHead) -> Option<Counter> {
@@ -229,7 +208,8 @@ impl Stream {
         if head.has_unknown() {
             self.unknown_trailers(from);
         }
-        let fields = head.trailers();
+        let (fields, anomalies) = head.trailers();
+        self.mark_message(from, anomalies);
         if !fields.is_empty() {
             self.trailers[from as usize] = Some(Box::new(fields));
         }

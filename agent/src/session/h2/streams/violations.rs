@@ -1,9 +1,12 @@
 //! Frames that break the protocol on a stream. They are counted where it is certain that they do:
 //! what came before the agent may have opened a stream, or ended it.
 
+use super::message::Stream;
 use super::{Streams, opens};
-use crate::http::h2::Violation;
+use crate::exchange::Response;
 use crate::http::h2::stream::Peer;
+use crate::http::h2::{HeadBuilder, Violation};
+use crate::http::{Anomalies, Unknown};
 use crate::session::Context;
 
 /// Streams that are over and remembered: what is late comes soon.
@@ -83,5 +86,42 @@ impl Streams {
             self.finished.pop_front();
         }
         self.finished.push_back(id);
+    }
+}
+
+impl Stream {
+    /// What of a server's header block breaks the protocol, whatever is unknown.
+    pub(super) fn violation(&self, head: &HeadBuilder, ends: bool) -> Option<Violation> {
+        self.request.as_ref()?;
+        let is_final = |response: &Response| !response.head.unknown.contains(Unknown::STATUS);
+        match &self.response {
+            None if ends && (100..200).contains(&head.status()) => Some(Violation::Interim),
+            Some(response) if !ends && is_final(response) => Some(Violation::Trailers),
+            _ => None,
+        }
+    }
+
+    /// A frame of this end breaks the protocol. Of a server that has not responded, its request
+    /// says so.
+    pub(super) fn breaks(&mut self, from: Peer) {
+        let from = match self.response {
+            None => Peer::Client,
+            Some(_) => from,
+        };
+        self.mark_message(from, Anomalies::INVALID_FRAME);
+    }
+
+    /// Marks what this end has sent.
+    pub(super) fn mark_message(&mut self, from: Peer, anomaly: Anomalies) {
+        let anomalies = match from {
+            Peer::Client => self.request.as_mut().map(|request| &mut request.anomalies),
+            Peer::Server => self
+                .response
+                .as_mut()
+                .map(|response| &mut response.anomalies),
+        };
+        if let Some(anomalies) = anomalies {
+            *anomalies = anomalies.with(anomaly);
+        }
     }
 }
