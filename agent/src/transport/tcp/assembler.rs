@@ -835,6 +835,11 @@ mod tests {
             &[s(10, 10, "XY"), s(10, 10, "ab"), s(12, 12, "c")],
             &["at 10", "XY", "conflict true", "c"],
         );
+        // The first bytes again, cut elsewhere.
+        check(
+            &[s(10, 10, "ab"), s(10, 10, "a"), s(11, 12, "bcd")],
+            &["at 10", "ab", "cd~"],
+        );
         // A retransmission of what TCP has taken, or of the same.
         check(
             &[

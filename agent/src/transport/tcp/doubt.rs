@@ -43,8 +43,9 @@ pub(super) struct Doubt {
     recent: [Seen; RECENT],
     /// The number of the last one, from 0 on.
     count: usize,
-    /// The last bytes themselves, where nothing says soon which of them TCP has taken: in a replay,
-    /// whose packets come again cut at other places.
+    /// The last bytes themselves, where packets that come again cut at other places matter most: in
+    /// a replay, where nothing says soon which of them TCP has taken, and where a connection starts
+    /// over if they are others.
     kept: Option<Vec<u8>>,
 }
 
@@ -71,7 +72,7 @@ impl Doubt {
                 earlier: Vec::new(),
                 recent: [seen; RECENT],
                 count: 0,
-                kept: keeps.then(Vec::new),
+                kept: (keeps || first).then(Vec::new),
             }),
         };
         // Within bounds, as wherever a number's remainder is the index.
@@ -236,7 +237,7 @@ mod tests {
                 time: 0,
                 boundary: true,
             };
-            Doubt::add(&mut doubt, &range, at == 10, keeps);
+            Doubt::add(&mut doubt, &range, false, keeps);
             at = range.end();
         }
         Doubt::settle(&mut doubt, taken);
