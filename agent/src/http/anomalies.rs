@@ -46,8 +46,13 @@ impl Anomalies {
     /// Not of the head: a frame of its stream breaks the protocol of HTTP/2 (RFC 9113 §5.1, §8.1).
     pub const INVALID_FRAME: Self = Self(1 << 12);
 
+    /// Not of the head: where frames begin was found by their looks, in a connection that was joined
+    /// in the middle or lost bytes, and not enough of them were read since to show that they are
+    /// no part of a body.
+    pub const UNPROVEN_FRAMES: Self = Self(1 << 13);
+
     /// Each with its name in output.
-    pub const NAMED: [(Self, &'static str); 13] = [
+    pub const NAMED: [(Self, &'static str); 14] = [
         (Self::LENGTH_AND_CHUNKED, "length_and_chunked"),
         (Self::REPEATED_LENGTH, "repeated_length"),
         (Self::FOLDED, "folded_field"),
@@ -61,6 +66,7 @@ impl Anomalies {
         (Self::URGENT, "urgent_data"),
         (Self::SPACED_LENGTH, "spaced_length"),
         (Self::INVALID_FRAME, "invalid_frame"),
+        (Self::UNPROVEN_FRAMES, "unproven_frames"),
     ];
 
     /// The names of those that are set.

@@ -148,6 +148,11 @@ impl HeadBuilder {
         self.cut |= cut;
     }
 
+    /// This is odd about how it came.
+    pub const fn mark(&mut self, anomaly: Anomalies) {
+        self.anomalies = self.anomalies.with(anomaly);
+    }
+
     /// What follows could not be read.
     pub const fn breaks_off(&mut self) {
         self.nameless.unread = true;

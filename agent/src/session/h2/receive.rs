@@ -10,11 +10,15 @@ use super::sync::Sync;
 use crate::flow::Offset;
 use crate::http::h2::Violation;
 use crate::http::h2::frame::{
-    ANY_SIZE, DEFAULT_MAX_SIZE, Event, Flags, PREFACE, Reader, Search, Setting, Settings,
+    ANY_SIZE, DEFAULT_MAX_SIZE, Event, Flags, HEADER_LEN, PREFACE, Reader, Search, Setting,
+    Settings,
 };
 use crate::http::h2::hpack::Decoder;
 use crate::http::h2::stream::Peer;
 use crate::transport::Chunk;
+
+/// Where larger DATA is allowed than anybody sends, this much proves that frames are such.
+const MOST_PROOF: usize = 1024 * 1024;
 
 /// Reads one direction.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(super) struct Receiver {
     pub(super) whole: bool,
     /// The stream of the DATA frame that is being read.
     data: u32,
+    /// Bytes of frames to be read until those that were found by their looks are proven.
+    unproven: usize,
     pub(super) place: Place,
 }
 
@@ -46,6 +52,7 @@ impl Receiver {
             bounded: false,
             whole: false,
             data: 0,
+            unproven: 0,
             place: Place::default(),
         };
         receiver.opens(peer, start);
@@ -101,6 +108,18 @@ impl Receiver {
             true => self.max_size,
             false => ANY_SIZE,
         }
+    }
+
+    /// A body may have frames in it, and those look the same. They end where the DATA around them
+    /// does, so what goes on for longer than two of that are real ones; unless whoever wrote the
+    /// body knew where each DATA would begin.
+    fn proof(&self) -> usize {
+        let size = match self.bounded {
+            true => self.max_size,
+            false => DEFAULT_MAX_SIZE,
+        };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        MOST_PROOF.min(2 * size.saturating_add(HEADER_LEN))
     }
 
     /// Bytes of this direction may have been others.
@@ -175,6 +194,7 @@ impl Receiver {
                 if *known {
                     handle(Received::Found);
                 }
+                self.unproven = self.proof();
                 found = rest;
                 bytes = &found;
                 self.sync = Sync::Frames(Reader::new(max_size));
@@ -186,7 +206,9 @@ impl Receiver {
                 let at = end.0.saturating_sub(bytes.len() as u64);
                 self.place.begins(Offset(at));
             }
+            let before = bytes.len();
             bytes = reader.push(bytes, &mut |event| self.event(event, limit, handle));
+            self.unproven = self.unproven.saturating_sub(before - bytes.len());
             match reader.is_broken() {
                 true => {
                     handle(Received::MissedBlocks);

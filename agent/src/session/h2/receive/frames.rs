@@ -2,6 +2,7 @@
 
 use super::Receiver;
 use crate::flow::Offset;
+use crate::http::Anomalies;
 use crate::http::h2::frame::{
     self, Continuation, Event, Flags, GoAway, Header, Headers, Kind, Priority, PushPromise,
     RstStream, Settings, WindowUpdate,
@@ -209,6 +210,9 @@ impl Receiver {
         head.compressed(self.decoder.take_odd(), self.decoder.take_cut());
         if result.is_err() {
             head.breaks_off();
+        }
+        if self.unproven > 0 {
+            head.mark(Anomalies::UNPROVEN_FRAMES);
         }
         handle(Received::Block(Box::new(
             started.decoded(head, result.err()),
