@@ -72,7 +72,9 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         }
         match look {
             // What the other direction began with is no response.
-            Look::Letter if is_other_unlike => self.meet(flow, scope::responses(DIRECTION)),
+            Look::Letter | Look::Response if is_other_unlike => {
+                self.meet(flow, scope::responses(DIRECTION))
+            }
             Look::Request => self.meet(flow, scope::requests(DIRECTION)),
             // A server may speak first, a line that is no request of its own.
             Look::Token | Look::Start | Look::Letter

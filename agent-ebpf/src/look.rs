@@ -54,7 +54,9 @@ pub(crate) fn first(skb: *mut __sk_buff, packet: &Packet) -> Look {
         let is_whole = head.len >= PROXY_V2_SIGNATURE.len() as u32;
         return if is_whole { Look::Request } else { Look::Start };
     }
-    if shape.is_request(&head) {
+    // The preamble of version 1 (PROXY protocol §2.1), or a request line.
+    let is_preamble = head.len > PROXY_V1.len() as u32 && is_prefix(&head, PROXY_V1);
+    if is_preamble || shape.is_request(&head) {
         return Look::Request;
     }
     if shape.is_start() {
@@ -210,6 +212,8 @@ fn header_block<const AT: usize>(head: &Head) -> Option<u8> {
         _ => field & 0x0f,
     })
 }
+
+const PROXY_V1: &[u8; 6] = b"PROXY ";
 
 /// `HTTP/1.1 200`: the version, and what follows it. A method may have such a name.
 const VERSION: usize = 5;
