@@ -236,6 +236,43 @@ fn interim_responses() {
 }
 
 #[test]
+fn what_a_status_line_responds_to_is_a_request_also_later() {
+    let first = "> GET /0 HTTP/1.1\r\n\r\n";
+    let ok = "< HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let shown = "GET /0 \"\" -> 200 \"\"";
+    for line in [
+        "PURGE /1 HTTPS/1.1",
+        "PROPFIND /1 HTP/1.1",
+        "FOOBAR /1",
+        "get /1 FOO/1.0",
+        "OPTIONS rtsp://a/1 RTSP/1.0",
+        "FOOBAR /a b c",
+        "foo bar baz",
+    ] {
+        let odd = format!("> {line}\r\nHost: a\r\n\r\n");
+        let refused = format!("{line} \"\" -> 400 \"\"");
+        check(
+            &[first, ok, &odd, REFUSED, first, ok],
+            &[shown, &refused, shown],
+        );
+        // Nothing shows that it is one.
+        let lost = "lost uncertain 1";
+        check(&[first, ok, &odd], &[shown, lost]);
+        check(
+            &[first, ok, &odd, "< what?\r\n", first, ok],
+            &[shown, shown, lost],
+        );
+        // Not all of it is at hand.
+        let half = format!("> {line}\r\nHost:");
+        let malformed = "lost malformed 1";
+        check(
+            &[first, ok, &half, "> a\r\n\r\n", REFUSED],
+            &[shown, malformed],
+        );
+    }
+}
+
+#[test]
 fn expectations_that_are_refused() {
     // Another request, or a body that looks like one.
     check(

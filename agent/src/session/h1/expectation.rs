@@ -39,6 +39,12 @@ impl H1 {
         self.pickup = Pickup::OrBody;
     }
 
+    /// What may be a request is none of HTTP, nor is what comes back.
+    pub(super) fn is_other_than_asked(&self, response: &Chunk<'_>) -> bool {
+        self.pickup == Pickup::OrBody
+            && !matches!(classify(response.bytes), Class::Response | Class::Undecided)
+    }
+
     /// No response shows any more that what came instead of a body is a request.
     pub(super) fn may_be_body(&mut self, cx: &mut Context<'_>) {
         if self.pickup == Pickup::OrBody {

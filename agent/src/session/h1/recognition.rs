@@ -2,8 +2,9 @@
 
 use super::super::Context;
 use super::H1;
-use super::state::{Recognition, Requests};
+use super::state::{Pickup, Recognition, Requests};
 use crate::http::h1::{Class, Reader, classify};
+use crate::transport::Chunk;
 
 impl H1 {
     /// The first request's head is not whole, but its first line may be.
@@ -36,6 +37,20 @@ impl H1 {
     pub(crate) fn is_shown_by_its_response(&mut self) {
         self.recognition = Recognition::Proven;
         self.requests = Requests::Reading(Reader::of_any_line());
+    }
+
+    /// A line that is none of HTTP came whole, with all that follows it, where a request begins. As
+    /// of a first one, a status line may show that it is a request.
+    pub(super) fn may_be_shown_by_its_response(&self, chunk: &Chunk<'_>) -> bool {
+        let [_, responses] = &self.spoken;
+        self.recognition == Recognition::Proven
+            && self.pickup == Pickup::Certain
+            && self.in_flight.is_empty()
+            && self
+                .started
+                .is_some_and(|started| started.offset == chunk.offset)
+            && responses.is_quiescent(chunk)
+            && chunk.bytes.ends_with(b"\n")
     }
 
     /// What was taken for the first request is none.

@@ -145,6 +145,15 @@ impl H1 {
                     }
                     return;
                 }
+                if error == ReadError::Malformed
+                    && body.is_none()
+                    && self.may_be_shown_by_its_response(chunk)
+                {
+                    self.requests = Requests::Reading(Reader::of_any_line());
+                    self.pickup = Pickup::OrBody;
+                    self.read_request(chunk, cx);
+                    return;
+                }
                 if self.recognition != Recognition::Proven {
                     self.recognise(input, cx);
                 }

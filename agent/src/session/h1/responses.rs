@@ -65,7 +65,7 @@ impl H1 {
     fn response_begins(&mut self, chunk: &Chunk<'_>, cx: &mut Context<'_>) -> bool {
         // An interim response may come at any time: the final one has to confirm the request.
         if self.pickup != Pickup::Certain && !is_interim(chunk.bytes) {
-            if !self.asked_once(chunk) {
+            if !self.asked_once(chunk) || self.is_other_than_asked(chunk) {
                 self.misjoined(chunk.time, cx);
                 self.response_alone(chunk, false, cx);
                 return false;

@@ -76,8 +76,8 @@ pub(super) enum Pickup {
     /// Nothing but its looks: its response has to confirm it, or that a response was there which is
     /// missing.
     Unconfirmed,
-    /// It may be the body that a refused expectation was about: its response alone can show that it
-    /// is none.
+    /// It may be none: the body that a refused expectation was about, or a line that is none of
+    /// HTTP. Its response alone can show that it is a request.
     OrBody,
 }
 
