@@ -87,14 +87,20 @@ pub struct Files {
 }
 
 impl Files {
-    /// With standard output, in case it is a file.
+    /// With standard output and standard error, in case they are files.
     #[must_use]
     pub fn new() -> Self {
         let mut files = Self::default();
-        if let Some(identity) = identity_of(rustix::stdio::stdout()) {
-            files.taken.push((identity, "standard output".to_owned()));
-        }
+        files.take("standard output", rustix::stdio::stdout());
+        files.take("standard error", rustix::stdio::stderr());
         files
+    }
+
+    /// Takes a file that is written to already: nothing else is.
+    fn take(&mut self, name: &str, file: impl AsFd) {
+        let identity = identity_of(file);
+        self.taken
+            .extend(identity.map(|found| (found, name.to_owned())));
     }
 
     /// Takes a file that is read: nothing is written to it.

@@ -136,6 +136,34 @@ fn standard_output_is_not_the_input() {
     }
 }
 
+/// `replay in 2>>in`, `replay in --har x 2>x`. What is said cannot go there, either.
+#[test]
+fn standard_error_is_neither_the_input_nor_an_output() {
+    let scratch = Scratch::new();
+    let appending = |name: &str| {
+        let mut options = File::options();
+        let file = options.append(true).create(true).open(scratch.0.join(name));
+        file.unwrap()
+    };
+    let mut command = scratch.command(&["replay", "in"]);
+    let output = command.stderr(appending("in")).output().unwrap();
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("standard error is not written to: it is the same file as"),
+        "{said}"
+    );
+    let mut command = scratch.command(&["replay", "in"]);
+    let command = command.stdout(appending("in")).stderr(appending("in"));
+    assert_eq!(command.status().unwrap().code(), Some(2));
+    assert_eq!(scratch.read("in"), fs::read(RECORDING).unwrap());
+    let mut command = scratch.command(&["replay", "in", "--har", "x"]);
+    let output = command.stderr(appending("x")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&scratch.read("x")).into_owned();
+    assert!(said.contains("the same file as standard error"), "{said}");
+}
+
 #[test]
 fn what_is_written_is_private_and_whole() {
     let scratch = Scratch::new();

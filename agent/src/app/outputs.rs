@@ -35,11 +35,7 @@ impl Outputs {
         let mut files = Files::new();
         if let Some(input) = input {
             files.input("what is read", input);
-            let stdout = files.inherited(rustix::stdio::stdout());
-            stdout.map_err(|reason| Failure::Refused {
-                path: "standard output".into(),
-                reason,
-            })?;
+            guard_standard(&files)?;
         }
         let mut open = |path: Option<&Path>| path.map(|path| output(&mut files, path)).transpose();
         let (record, har) = (open(record)?, open(args.har.as_deref())?);
@@ -58,6 +54,28 @@ impl Outputs {
             prints,
         })
     }
+}
+
+/// Neither what is printed nor what is said on standard error may go to a file that is read.
+fn guard_standard(files: &Files) -> Result<(), Failure> {
+    let refused = |path: &str, reason| Failure::Refused {
+        path: path.into(),
+        reason,
+    };
+    let stdout = files.inherited(rustix::stdio::stdout());
+    if let Err(reason) = files.inherited(rustix::stdio::stderr()) {
+        // This is not to be said there, either.
+        match &stdout {
+            Ok(()) => rustix::stdio::dup2_stderr(rustix::stdio::stdout()),
+            Err(_) => File::options()
+                .write(true)
+                .open("/dev/null")
+                .map_or(Ok(()), rustix::stdio::dup2_stderr),
+        }
+        .ok();
+        return Err(refused("standard error", reason));
+    }
+    stdout.map_err(|reason| refused("standard output", reason))
 }
 
 /// Opens an output.

@@ -146,6 +146,7 @@ mod tests {
         check("meshtap tap --path a", false);
         check("meshtap tap --host http://a/", false);
         check("meshtap tap --host a:http", false);
+        check("meshtap tap --host [::1", false);
         check("meshtap tap --duration -1s", false);
         check("meshtap tap --side left", false);
         check("meshtap tap --ignore-mark x", false);

@@ -189,6 +189,10 @@ fn a_file_is_used_once() {
     assert!(again.to_string().contains("the same file as"), "{again}");
     assert!(files.output(Path::new("/dev/null")).is_ok());
     assert!(files.output(Path::new("/dev/null")).is_ok());
+    // What the agent was started with is written to already.
+    files.take("standard error", File::create(scratch.path("log")).unwrap());
+    let refused = files.output(&scratch.path("log")).unwrap_err().to_string();
+    assert_eq!(refused, "it is the same file as standard error");
     drop(first);
     assert_eq!(fs::read(&input).unwrap(), b"precious");
 }

@@ -17,11 +17,19 @@ pub fn check_host(pattern: &str) -> Result<(), String> {
     let foreign = |c: char| matches!(c, '/' | '?' | '#' | '@' | '\\' | '"') || is_blank(c);
     let last = pattern.rsplit(']').next().unwrap_or(pattern);
     let is_port = |port: &str| port.is_empty() || port.contains('*') || port.parse::<u16>().is_ok();
-    let is_odd = match last.split_once(':') {
-        // Two colons without brackets: an address that lacks them.
-        Some((_, port)) => !port.contains(':') && !is_port(port),
-        None => false,
+    // Brackets are around all but the port (RFC 3986 §3.2.2).
+    let is_closed = match pattern.strip_prefix('[') {
+        Some(rest) => (rest.split_once(']'))
+            .is_some_and(|(_, port)| port.is_empty() || port.starts_with([':', '*'])),
+        None => !pattern.contains(['[', ']']),
     };
+    let is_bracketed = is_closed || pattern.contains('*');
+    let is_odd = !is_bracketed
+        || match last.split_once(':') {
+            // Two colons without brackets: an address that lacks them.
+            Some((_, port)) => !port.contains(':') && !is_port(port),
+            None => false,
+        };
     if pattern.contains(foreign) || is_odd {
         return Err(format!(
             "no host can match `{pattern}`; write a name or an address, for example shop.example \
@@ -131,7 +139,7 @@ mod tests {
         check(check_host(""), Some("empty"));
         for bad in [
             "http://a", "a/b", "a b", " a", "a?", "a#b", "u@a", "a:http", "a:65536", "a:-1",
-            "[::1]:x", "a\\b", "a\n",
+            "[::1]:x", "a\\b", "a\n", "[::1", "::1]", "a]", "[::1]a",
         ] {
             check(check_host(bad), Some("no host can match"));
         }

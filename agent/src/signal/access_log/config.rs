@@ -30,6 +30,13 @@ impl AccessLogSection {
     /// # Errors
     /// Names the key and what it may be.
     pub fn check(&self) -> Result<(), String> {
+        if self
+            .path
+            .as_ref()
+            .is_some_and(|path| path.as_os_str().is_empty())
+        {
+            return Err("access_log.path: empty; name a file, or `-`".to_owned());
+        }
         if self.text.is_some() && !self.json.is_empty() {
             return Err("access_log: either `text` or `json`".to_owned());
         }
@@ -62,5 +69,23 @@ impl AccessLogSection {
         condition
             .transpose()
             .map_err(|reason| format!("access_log.filter: {reason}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_file() {
+        let check = |path: &str| {
+            let path = Some(PathBuf::from(path));
+            let section = AccessLogSection {
+                path,
+                ..AccessLogSection::default()
+            };
+            section.check().is_ok()
+        };
+        assert!(check("-") && check("/var/log/a") && !check(""));
     }
 }
