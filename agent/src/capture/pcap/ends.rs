@@ -8,6 +8,8 @@ use crate::flow::Endpoint;
 pub(super) struct Ends {
     pub(super) low: Endpoint,
     pub(super) high: Endpoint,
+    /// Which of the connections between them, in networks that have the same addresses.
+    pub(super) lane: u8,
 }
 
 impl Ends {
@@ -16,11 +18,13 @@ impl Ends {
             Self {
                 low: packet.source,
                 high: packet.destination,
+                lane: 0,
             }
         } else {
             Self {
                 low: packet.destination,
                 high: packet.source,
+                lane: 0,
             }
         }
     }

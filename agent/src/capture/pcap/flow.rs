@@ -7,6 +7,7 @@
 
 use super::ends::Ends;
 use super::held::{self, GRACE, Held, MAX_PACKETS, Release};
+use super::networks::Networks;
 use super::packet::Packet;
 use super::progress::Progress;
 use super::role::{Evidence, judge};
@@ -51,12 +52,13 @@ pub(super) struct Flow {
     pub(super) held: Vec<Held>,
     strays: Strays,
     pub(super) suspects: Suspects,
+    pub(super) networks: Networks,
 }
 
 impl Flow {
     pub(super) fn new(ends: Ends, socket: SocketId, packet: &Packet<'_>, now: Nanos) -> Self {
         let (sender_serves, evidence) = judge(packet);
-        Self {
+        let mut flow = Self {
             ends,
             socket,
             evidence,
@@ -69,7 +71,10 @@ impl Flow {
             held: Vec::new(),
             strays: Strays::default(),
             suspects: Suspects::default(),
-        }
+            networks: Networks::default(),
+        };
+        flow.came_through(packet);
+        flow
     }
 
     /// What the packet is to this connection.

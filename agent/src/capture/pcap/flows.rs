@@ -68,7 +68,7 @@ impl Flows {
         if packet.is_void() {
             return;
         }
-        let ends = Ends::of(packet);
+        let ends = self.lane(packet);
         let known = self.young.contains_key(&ends) || self.promote(&ends, handle);
         if !known && packet.rst {
             return;
@@ -100,7 +100,7 @@ impl Flows {
                 flow.release_all(handle);
                 flow.close(earlier.first().map_or(packet.time, Held::time), handle);
                 let first = earlier.first().map_or(*packet, Held::packet);
-                *flow = Flow::new(ends, spare, &first, now);
+                flow.replace(Flow::new(ends, spare, &first, now));
                 self.sockets = spare.0;
                 for held in &earlier {
                     flow.learn(&held.packet(), spare);
@@ -119,14 +119,19 @@ impl Flows {
         }
     }
 
+    pub(super) fn get(&self, ends: &Ends) -> Option<&Flow> {
+        self.young.get(ends).or_else(|| self.old.get(ends))
+    }
+
+    pub(super) fn get_mut(&mut self, ends: &Ends) -> Option<&mut Flow> {
+        let young = self.young.get_mut(ends);
+        young.or_else(|| self.old.get_mut(ends))
+    }
+
     /// Hands over everything that still waits: the file has ended.
     pub(super) fn release_all(&mut self, handle: &mut dyn FnMut(&Segment<'_>)) {
         while let Some((_, ends)) = self.waiting.pop_front() {
-            if let Some(flow) = self
-                .young
-                .get_mut(&ends)
-                .or_else(|| self.old.get_mut(&ends))
-            {
+            if let Some(flow) = self.get_mut(&ends) {
                 flow.release_all(handle);
             }
         }

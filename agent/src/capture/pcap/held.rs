@@ -80,6 +80,7 @@ impl Held {
             wire_len: self.wire_len,
             payload: &self.payload,
             checksum: Checksum::Open,
+            network: 0,
         }
     }
 
@@ -98,6 +99,7 @@ impl Held {
             syn: self.syn,
             rst: self.rst,
             checksum: Checksum::Open,
+            network: 0,
         }
     }
 

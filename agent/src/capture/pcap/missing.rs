@@ -62,6 +62,7 @@ impl Flow {
             wire_len: 0,
             payload: &[],
             checksum: Checksum::Open,
+            network: 0,
         };
         handle(&self.segment(&reset, sent, sent, received, false));
     }

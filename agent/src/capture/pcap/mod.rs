@@ -16,6 +16,7 @@ mod flows;
 mod frame;
 mod held;
 mod missing;
+mod networks;
 mod packet;
 mod progress;
 mod release;

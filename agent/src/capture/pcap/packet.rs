@@ -35,6 +35,8 @@ pub(super) struct Packet<'a> {
     pub(super) wire_len: u32,
     pub(super) payload: &'a [u8],
     pub(super) checksum: Checksum,
+    /// Which tags and tunnels it came through; zero: none that names a network.
+    pub(super) network: u32,
 }
 
 impl<'a> Packet<'a> {
@@ -58,6 +60,7 @@ impl<'a> Packet<'a> {
             wire_len: tcp.wire_len,
             payload: tcp.payload,
             checksum: checksum::judge(addresses, tcp),
+            network: 0,
         })
     }
 

@@ -149,6 +149,15 @@ impl Progress {
         }
     }
 
+    /// How far a number is from where the direction stands. `None`: that is not known.
+    pub(super) fn distance_to(&self, seq: u32) -> Option<u32> {
+        let known = match self.origin {
+            Origin::Unknown(evidence) => evidence.earliest(),
+            Origin::Middle | Origin::Opened => Some(self.next),
+        };
+        known.map(|known| distance(known, seq).unsigned_abs())
+    }
+
     /// The direction begins at `first`, by its SYN or by the acknowledgement of it.
     pub(super) fn open(&mut self, first: u32) {
         match self.origin {

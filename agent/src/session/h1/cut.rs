@@ -118,6 +118,21 @@ impl H1 {
         self.head_cut(otherwise, cx);
     }
 
+    /// Nothing more comes of a head that is not whole.
+    pub(super) fn head_cut(&mut self, reason: Dropped, cx: &mut Context<'_>) {
+        if self.recognition != Recognition::Proven
+            && let Requests::Reading(reader) = &self.requests
+            && reader.partial_head().is_some_and(is_known_request)
+        {
+            self.count(cx);
+        }
+        if let Some(started) = self.started.take()
+            && started.counted
+        {
+            cx.drop_with(reason);
+        }
+    }
+
     /// A response begins that does not wait for the rest of a request's head, which its sender has
     /// received in part: that request is shown as far as it came.
     pub(super) fn responds_early(&mut self, response: &Chunk<'_>, cx: &mut Context<'_>) {

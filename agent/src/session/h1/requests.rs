@@ -390,19 +390,4 @@ impl H1 {
         self.request_cut(now, cx);
         self.requests = Requests::Ended;
     }
-
-    /// Nothing more comes of a head that is not whole.
-    pub(super) fn head_cut(&mut self, reason: Dropped, cx: &mut Context<'_>) {
-        if self.recognition != Recognition::Proven
-            && let Requests::Reading(reader) = &self.requests
-            && reader.partial_head().is_some_and(is_known_request)
-        {
-            self.count(cx);
-        }
-        if let Some(started) = self.started.take()
-            && started.counted
-        {
-            cx.drop_with(reason);
-        }
-    }
 }

@@ -31,6 +31,7 @@ fn packet<'a>(
         wire_len: u32::try_from(payload.len()).unwrap(),
         payload,
         checksum: Checksum::Open,
+        network: 0,
     }
 }
 
@@ -465,6 +466,67 @@ fn a_capture_of_one_direction() {
              1 out 541+41 expected 541 ack 106; 1 in 106+0 expected 106 ack 582",
         ],
     );
+}
+
+#[test]
+fn the_same_ends_in_two_networks() {
+    let within = |network, packet| Packet { network, ..packet };
+    let far = 1 << 30;
+    // Of both connections, the handshake, a byte each way.
+    let talk = |first: u32, up: u32, down: u32| {
+        [
+            within(up, packet(UP, "S", first + 99, None, b"")),
+            within(down, packet(DOWN, "S", first + 499, Some(first + 100), b"")),
+            within(up, packet(UP, "", first + 100, Some(first + 500), b"a")),
+            within(down, packet(DOWN, "", first + 500, Some(first + 101), b"b")),
+        ]
+    };
+    let check = |packets: &[Packet<'_>], expected: &[&str]| {
+        let mut flows = Flows::default();
+        let lines = say(&mut flows, packets).concat();
+        let short = lines
+            .iter()
+            .map(|line| line.split(" expected").next().unwrap());
+        assert_eq!(short.collect::<Vec<_>>(), expected);
+    };
+    let interleaved = |a: [Packet<'static>; 4], b: [Packet<'static>; 4]| {
+        let pairs = a.into_iter().zip(b);
+        pairs.flat_map(|(a, b)| [a, b]).collect::<Vec<_>>()
+    };
+    let both = [
+        "1 in 100+1",
+        "2 in 1073741924+1",
+        "1 out 500+1",
+        "2 out 1073742324+1",
+    ];
+    check(&interleaved(talk(0, 5, 5), talk(far, 6, 6)), &both);
+    let near = 500_000;
+    let close = [
+        "1 in 100+1",
+        "2 in 500100+1",
+        "1 out 500+1",
+        "2 out 500500+1",
+    ];
+    check(&interleaved(talk(0, 5, 5), talk(near, 6, 6)), &close);
+    check(&interleaved(talk(0, 5, 6), talk(near, 7, 8)), &close);
+    check(&interleaved(talk(0, 0, 0), talk(far, 6, 6)), &both);
+    // Each direction has its own.
+    check(&talk(0, 5, 6), &["1 in 100+1", "1 out 500+1"]);
+    check(&interleaved(talk(0, 5, 6), talk(far, 7, 8)), &both);
+    // Packets that are there twice, inside of a tunnel and outside: one connection.
+    let twice = ["1 in 100+1", "1 in 100+1", "1 out 500+1", "1 out 500+1"];
+    check(&interleaved(talk(0, 5, 5), talk(0, 0, 0)), &twice);
+    // Ports that are used again in one network.
+    let again = [&talk(0, 5, 5)[..], &talk(far, 5, 5)].concat();
+    let lines = say(&mut Flows::default(), &again).concat();
+    let second = |line: &&String| line.starts_with("2 in 1073741924+1 ");
+    assert_eq!(lines.iter().filter(second).count(), 1, "{lines:?}");
+    // Two of each: what is there twice of the second one finds it.
+    let two = interleaved(talk(0, 5, 5), talk(far, 6, 6));
+    let doubled = two.iter().flat_map(|packet| [*packet, within(0, *packet)]);
+    let doubled: Vec<Packet<'_>> = doubled.collect();
+    let all: Vec<&str> = both.iter().flat_map(|line| [*line, *line]).collect();
+    check(&doubled, &all);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod fragments;
 mod ip;
 mod link;
 mod mpls;
+mod network;
 mod ppp;
 mod tunnel;
 mod wireless;
@@ -142,6 +143,7 @@ impl Frames {
             time: record.time,
             now,
             read: Read::default(),
+            network: 0,
             handle,
         };
         let bytes = Bytes::new(record.data, record.orig_len.min(link::MAX_FRAME));
@@ -156,6 +158,8 @@ struct Walk<'w> {
     time: Nanos,
     now: Nanos,
     read: Read,
+    /// The tags and tunnels so far that name a network.
+    network: u32,
     handle: &'w mut dyn FnMut(&Packet<'_>),
 }
 
@@ -168,6 +172,7 @@ impl Walk<'_> {
     ) -> Result<(), Skip> {
         while headers < MAX_HEADERS {
             headers += 1;
+            self.network = network::within(self.network, layer, &bytes);
             (layer, bytes) = match layer {
                 Layer::Link(link) => link::next(link, bytes)?,
                 Layer::Ethernet => ethernet::frame(bytes)?,
@@ -188,7 +193,8 @@ impl Walk<'_> {
                 Layer::Transport(number, addresses) => {
                     match ip::transport(number, addresses, bytes)? {
                         ip::Carried::Tcp(tcp) => {
-                            let packet = Packet::new(self.time, &addresses, &tcp)?;
+                            let mut packet = Packet::new(self.time, &addresses, &tcp)?;
+                            packet.network = self.network;
                             (self.handle)(&packet);
                             return Ok(());
                         }
@@ -218,7 +224,9 @@ impl Walk<'_> {
             let len = usize::from(u16::from_be_bytes(*bytes.take()?));
             let mut subframe = bytes;
             subframe.limit(len);
+            let network = self.network;
             let one = self.run(Layer::Llc, subframe, headers);
+            self.network = network;
             if result.is_err() {
                 result = one;
             }
