@@ -160,7 +160,7 @@ fn standard_error_is_neither_the_input_nor_an_output() {
     let mut command = scratch.command(&["replay", "in", "--har", "x"]);
     let output = command.stderr(appending("x")).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let said = text(&scratch.read("x")).into_owned();
+    let said = text(&scratch.read("x"));
     assert!(said.contains("the same file as standard error"), "{said}");
 }
 
