@@ -67,7 +67,8 @@ impl Enveloped {
             .is_some_and(|last| envelope.flags & last != 0)
     }
 
-    /// The message without its compression. `None`: it cannot be removed.
+    /// The message without its compression. `None`: it cannot be removed, or nothing says what it
+    /// is.
     fn decompress(&self, envelope: &Envelope<'_>, cap: usize) -> Option<(Bytes, bool)> {
         let payload = Bytes::copy_from_slice(envelope.payload);
         if !envelope.is_compressed() || payload.is_empty() {
@@ -75,9 +76,8 @@ impl Enveloped {
         }
         let encoding = self.encoding.as_deref();
         match coding::decode(encoding, &payload, envelope.whole, cap) {
-            Decoded::Identity => Some((payload, !envelope.whole)),
             Decoded::Decoded { bytes, truncated } => Some((bytes, truncated)),
-            Decoded::Failed { .. } => None,
+            Decoded::Identity | Decoded::Failed { .. } => None,
         }
     }
 }
@@ -134,7 +134,9 @@ impl Redactor {
                 (true, Protocol::ConnectStream) => b"application/json",
                 (true, _) => b"text/plain",
             };
-            let (payload, cut) = match enveloped.decompress(&envelope, left) {
+            let decompressed = enveloped.decompress(&envelope, left);
+            let is_decoded = decompressed.is_some();
+            let (payload, cut) = match decompressed {
                 Some(payload) => payload,
                 None => {
                     content.undecoded = true;
@@ -142,11 +144,12 @@ impl Redactor {
                     (Bytes::copy_from_slice(envelope.payload), !envelope.whole)
                 }
             };
-            content.decoded |= envelope.is_compressed();
+            content.decoded |= is_decoded && envelope.is_compressed();
             content.cut |= cut;
-            let replaced = self.replace(kind, &payload)?;
-            match replaced {
-                None if !envelope.is_compressed() => envelope.copy(&mut out),
+            match self.replace(kind, &payload)? {
+                None if !is_decoded || !envelope.is_compressed() => envelope.copy(&mut out),
+                // It is compressed, and says so.
+                Some(replaced) if !is_decoded => envelope.replace(&replaced, &mut out),
                 replaced => envelope.write(replaced.as_deref().unwrap_or(&payload), &mut out),
             }
             left = left.saturating_sub(payload.len());
@@ -345,6 +348,26 @@ mod tests {
             &envelope(1, b"\xff\x06"),
             (&[], 1, None),
         );
+    }
+
+    /// A message that says that it is compressed, and nothing says how: it leaves as it came.
+    #[test]
+    fn messages_of_an_unknown_compression() {
+        let body = [envelope(5, b"\x1f\x8b"), envelope(0, b"\x0a\x01a")].concat();
+        let head = "POST /s.S/M HTTP/1.1\r\ncontent-type: application/grpc\r\n\r\n";
+        for encoding in ["", "grpc-encoding: identity\r\n"] {
+            let fields = "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\n";
+            let response = [format!("{fields}{encoding}\r\n").as_bytes(), &body].concat();
+            let config = Config {
+                uninspected: Uninspected::Keep,
+                ..Config::default()
+            };
+            let sanitized = sanitize(&config, fixture::exchange(head, response));
+            let left = &sanitized.exchange().response.as_ref().unwrap().body;
+            assert_eq!(left.bytes, body, "{encoding:?}");
+            let content = sanitized.response_content();
+            assert!(content.undecoded && !content.decoded);
+        }
     }
 
     #[test]

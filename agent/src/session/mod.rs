@@ -189,7 +189,7 @@ impl Session {
         match self {
             Self::Detect(_) | Self::Ignored => {}
             Self::H1(h1) => h1.gap(direction, gap, cx),
-            Self::H2(h2) => h2.gap(direction, gap, cx),
+            Self::H2(h2) => h2.gap(direction, gap, origin, cx),
             Self::Tunnel(tunnel) => tunnel.gap(direction, gap, cx),
             Self::WebSocket(websocket) => websocket.gap(direction, gap, cx),
         }

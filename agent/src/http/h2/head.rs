@@ -29,6 +29,7 @@ pub struct HeadBuilder {
     anomalies: Anomalies,
     too_large: bool,
     cut: bool,
+    missing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +81,7 @@ impl HeadBuilder {
             anomalies: Anomalies::default(),
             too_large: false,
             cut: false,
+            missing: false,
         }
     }
 
@@ -177,6 +179,31 @@ impl HeadBuilder {
         };
         self.buffer.extend_from_slice(bytes);
         slice
+    }
+
+    /// Fields follow that were not kept.
+    pub const fn exceeds(&mut self) {
+        self.too_large = true;
+    }
+
+    /// What follows is missing.
+    pub const fn misses(&mut self) {
+        self.missing = true;
+        self.breaks_off();
+    }
+
+    /// Its end is missing.
+    #[must_use]
+    pub const fn is_missing(&self) -> bool {
+        self.missing
+    }
+
+    /// It says what is requested.
+    #[must_use]
+    pub fn says_request(&self) -> bool {
+        let pseudo = &self.pseudo;
+        let is_tunnel = self.is_connect() == Some(true) && pseudo.authority.is_some();
+        pseudo.method.is_some() && (pseudo.path.is_some() || is_tunnel)
     }
 
     /// More than the bounds allow.

@@ -154,7 +154,13 @@ impl Envelope<'_> {
 
     /// Writes a message that is not compressed, with the other flags of this one.
     pub fn write(&self, payload: &[u8], out: &mut Vec<u8>) {
-        out.push(self.flags & !COMPRESSED);
+        let flags = self.flags & !COMPRESSED;
+        Self { flags, ..*self }.replace(payload, out);
+    }
+
+    /// Writes another message in place of this one.
+    pub fn replace(&self, payload: &[u8], out: &mut Vec<u8>) {
+        out.push(self.flags);
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(payload);

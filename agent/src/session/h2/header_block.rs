@@ -1,6 +1,5 @@
 //! Header blocks, as one direction carries them.
 
-use super::received::Received;
 use crate::flow::Offset;
 use crate::http::h2::HeadBuilder;
 use crate::http::h2::frame::Kind;
@@ -28,6 +27,7 @@ pub(super) struct Started {
     pub(super) end_stream: bool,
     pub(super) offset: Offset,
     pub(super) bytes: Vec<u8>,
+    /// More of it came than is kept.
     pub(super) too_long: bool,
 }
 
@@ -46,14 +46,6 @@ impl Started {
             bytes: Vec::new(),
             too_long: false,
         }
-    }
-
-    /// It is: what is received is that, and of which stream.
-    pub(super) fn is_too_long(&self) -> Received<'static> {
-        Received::BlockTooLong(
-            self.promised.unwrap_or(self.stream),
-            self.promised.is_some(),
-        )
     }
 
     /// With what was decoded of it.

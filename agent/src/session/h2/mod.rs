@@ -123,48 +123,58 @@ impl H2 {
         let from = self.peer(direction);
         let max_stream = self.streams.max_id();
         let limit = cx.bounds.head;
-        let Self {
-            receivers: [client, server],
-            streams,
-            ..
-        } = self;
-        let (own, other) = match from {
-            Peer::Client => (client, server),
-            Peer::Server => (server, client),
-        };
-        let mut act = Act {
-            from,
-            now: chunk.time,
-            other,
-            streams,
-            origin,
-        };
+        let (own, mut act) = self.act(from, chunk.time, origin);
         own.push(chunk, max_stream, limit, &mut |received| {
             act.on(received, cx);
         });
     }
 
     /// Bytes are missing.
-    pub(crate) fn gap(&mut self, direction: Direction, gap: &Gap, cx: &mut Context<'_>) {
+    pub(crate) fn gap(
+        &mut self,
+        direction: Direction,
+        gap: &Gap,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) {
         let from = self.peer(direction);
-        let Self {
-            receivers, streams, ..
-        } = self;
+        let (own, mut act) = self.act(from, gap.time, origin);
         let lost = !gap.skipped;
-        let survived = receivers[from as usize].miss(gap.len, &mut |received| match received {
+        let survived = own.miss(gap.len, cx.bounds.head, &mut |received| match received {
             Received::Missing(stream, len) => {
                 let bytes = Gap { len, ..*gap };
-                streams.missing(from, stream, &bytes, lost, cx);
+                act.streams.missing(from, stream, &bytes, lost, cx);
             }
-            Received::End(stream) => streams.end(from, stream, gap.time, cx),
-            Received::Unread(len) => cx.stats.unread_bytes += len,
-            _ => {}
+            received => act.on(received, cx),
         });
         if !survived {
-            self.receivers[from.other() as usize].settings_missing();
+            act.other.settings_missing();
             // Any of them may have had bytes, or its end, among those missing.
-            streams.lost_track(from, gap.time, cx);
+            act.streams.lost_track(from, gap.time, cx);
         }
+    }
+
+    /// What acts on what this end sends.
+    fn act<'a>(
+        &'a mut self,
+        from: Peer,
+        now: Nanos,
+        origin: &'a Origin,
+    ) -> (&'a mut Receiver, Act<'a>) {
+        let [client, server] = &mut self.receivers;
+        let (own, other) = match from {
+            Peer::Client => (client, server),
+            Peer::Server => (server, client),
+        };
+        let streams = &mut self.streams;
+        let act = Act {
+            from,
+            now,
+            other,
+            streams,
+            origin,
+        };
+        (own, act)
     }
 
     /// The recipient may have read other bytes than the last ones of a direction.
@@ -291,10 +301,7 @@ impl Act<'_> {
                 }
                 streams.block(from, *block, now, origin, cx);
             }
-            Received::BlockTooLong(stream, false) => streams.too_large(from, stream, now, cx),
-            Received::BlockTooLong(promised, true) => {
-                streams.too_large_to_promise(from, promised, cx);
-            }
+            Received::BlockTooLong(stream) => streams.too_large(from, stream, now, cx),
             Received::Data(stream) => streams.data(from, stream, cx),
             Received::Bytes(stream, bytes) => {
                 if other.sync.is_followed() {

@@ -259,8 +259,14 @@ impl Receiver {
         self.sync = Sync::Searching(Search::default(), 0, true);
     }
 
-    /// The next `len` bytes are missing. False: where frames begin is not known any more.
-    pub(super) fn miss(&mut self, len: u64, handle: &mut dyn FnMut(Received<'_>)) -> bool {
+    /// The next `len` bytes are missing. False: where frames begin is not known any more. `limit`:
+    /// bytes kept of a head.
+    pub(super) fn miss(
+        &mut self,
+        len: u64,
+        limit: usize,
+        handle: &mut dyn FnMut(Received<'_>),
+    ) -> bool {
         let reader = match &mut self.sync {
             Sync::Frames(reader) => reader,
             Sync::Preface(_) => {
@@ -275,8 +281,10 @@ impl Receiver {
         };
         let data = self.data;
         let place = &mut self.place;
+        let mut cut = None;
         let survived = reader.miss(len, &mut |event| match event {
             Event::Missing(len) => handle(Received::Missing(data, u64::from(len))),
+            Event::Cut(header, payload) => cut = Some((header, payload.to_vec())),
             Event::DataEnd(header) => {
                 place.pass(&header);
                 if header.flags.has(Flags::END_STREAM) {
@@ -285,6 +293,9 @@ impl Receiver {
             }
             _ => {}
         });
+        if let Some((header, payload)) = cut {
+            self.event(Event::Cut(header, &payload), limit, handle);
+        }
         if !survived {
             self.lose_track();
         }

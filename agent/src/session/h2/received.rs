@@ -7,8 +7,8 @@ use crate::http::h2::frame::Settings;
 /// What a direction carries.
 pub(super) enum Received<'a> {
     Block(Box<Block>),
-    /// A header block that is too long to keep. The flag: it promises this stream.
-    BlockTooLong(u32, bool),
+    /// A header block of this stream, too long to keep.
+    BlockTooLong(u32),
     /// DATA of a stream begins.
     Data(u32),
     /// Body bytes of a stream.

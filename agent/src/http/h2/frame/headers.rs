@@ -36,4 +36,27 @@ impl<'a> Headers<'a> {
             end_stream: header.flags.has(Flags::END_STREAM),
         })
     }
+
+    /// Over the beginning of a payload. `None`: that is before its block.
+    #[must_use]
+    pub fn beginning(header: &Header, payload: &'a [u8]) -> Option<Self> {
+        let (padding, mut block) = match header.flags.has(Flags::PADDED) {
+            true => payload.split_first().map(|(len, rest)| (*len, rest))?,
+            false => (0, payload),
+        };
+        // What is padding is no part of the block.
+        let end = usize::try_from(header.length).ok()?;
+        let missing = end.checked_sub(payload.len())?;
+        let padding = usize::from(padding).saturating_sub(missing);
+        block = block.get(..block.len().checked_sub(padding)?)?;
+        if header.flags.has(Flags::PRIORITY) {
+            block = block.get(5..)?;
+        }
+        Some(Self {
+            priority: None,
+            block,
+            end_headers: header.flags.has(Flags::END_HEADERS),
+            end_stream: header.flags.has(Flags::END_STREAM),
+        })
+    }
 }

@@ -20,6 +20,8 @@ pub enum Event<'a> {
     Missing(u32),
     /// The DATA frame is whole.
     DataEnd(Header),
+    /// The beginning of a frame other than DATA: the rest of it is missing.
+    Cut(Header, &'a [u8]),
     /// A frame that is too long to keep; its payload is passed over.
     TooLong(Header),
     /// A frame that breaks the protocol. It is passed over where frames are known to begin; else
@@ -158,6 +160,14 @@ impl Reader {
             State::Pass(left) if len <= left => {
                 self.pass(left - len);
                 true
+            }
+            State::Whole(header) => {
+                let kept = std::mem::take(&mut self.kept);
+                handle(Event::Cut(header, &kept));
+                let left = header.length.saturating_sub(length(&kept));
+                let is_inside = len <= left;
+                self.pass(left.saturating_sub(len));
+                is_inside
             }
             State::Broken => true,
             _ => false,

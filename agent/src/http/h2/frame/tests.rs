@@ -25,6 +25,7 @@ fn emitted(event: Event<'_>) -> String {
         Event::Missing(len) => format!("missing {len}"),
         Event::DataEnd(header) => format!("end {:x}", header.flags.0),
         Event::TooLong(header) => format!("too long {}", header.length),
+        Event::Cut(header, bytes) => format!("{:?} cut at {}", header.kind, bytes.len()),
         Event::Invalid(_, invalid) => format!("{invalid:?}"),
     }
 }

@@ -49,19 +49,12 @@ impl Receiver {
             }
             Event::TooLong(header) => {
                 self.place.pass(&header);
-                if header.kind == Kind::Settings {
-                    self.whole = false;
-                    handle(Received::MissedSettings);
-                }
-                if is_block(header.kind) {
-                    self.skips_block();
-                    handle(match (header.kind, self.started.take()) {
-                        (Kind::Headers, _) => Received::BlockTooLong(header.stream, false),
-                        (Kind::Continuation, Some(started)) => started.is_too_long(),
-                        // Which stream was to come is among what was not kept.
-                        _ => Received::MissedBlocks,
-                    });
-                }
+                self.too_long(&header, limit, handle);
+            }
+            Event::Cut(header, payload) => {
+                let offset = self.place.offset;
+                self.place.pass(&header);
+                self.cut(&header, payload, offset, limit, handle);
             }
             Event::Invalid(header, invalid) => {
                 self.place.pass(&header);
@@ -73,6 +66,76 @@ impl Receiver {
                 handle(Received::Broken(invalid.into()));
             }
         }
+    }
+
+    /// A frame that is too long to keep.
+    fn too_long(&mut self, header: &Header, limit: usize, handle: &mut dyn FnMut(Received<'_>)) {
+        match (header.kind, self.started.take()) {
+            (Kind::Settings, _) => {
+                self.whole = false;
+                handle(Received::MissedSettings);
+            }
+            (Kind::Headers, _) => {
+                self.skips_block();
+                handle(Received::BlockTooLong(header.stream));
+            }
+            (Kind::Continuation, Some(mut started)) => {
+                started.too_long = true;
+                let whole = header.flags.has(Flags::END_HEADERS);
+                self.block(started, &[], whole, limit, handle);
+            }
+            // Which stream was to come is among what was not kept.
+            (Kind::PushPromise | Kind::Continuation, _) => {
+                self.skips_block();
+                handle(Received::MissedBlocks);
+            }
+            (_, started) => self.started = started,
+        }
+    }
+
+    /// A frame of which the end is missing: a header block is read as far as it came.
+    fn cut(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+        offset: Offset,
+        limit: usize,
+        handle: &mut dyn FnMut(Received<'_>),
+    ) {
+        if header.kind == Kind::Settings {
+            self.whole = false;
+            handle(Received::MissedSettings);
+        }
+        if !is_block(header.kind) {
+            return;
+        }
+        self.interrupted(header, limit, handle);
+        let started = match header.kind {
+            Kind::Headers => Headers::beginning(header, payload).map(|headers| {
+                let mut started = Started::new(header.stream, None, headers.end_stream, offset);
+                started.bytes.extend_from_slice(headers.block);
+                started
+            }),
+            Kind::Continuation => self.started.take().map(|mut started| {
+                started.bytes.extend_from_slice(payload);
+                started
+            }),
+            _ => None,
+        };
+        match started {
+            Some(started) => {
+                let mut head = HeadBuilder::new(limit);
+                // It ends inside a field, or between two.
+                let _ = self
+                    .decoder
+                    .block(&started.bytes, &mut |field| head.push(field));
+                head.compressed(self.decoder.take_odd(), self.decoder.take_cut());
+                head.misses();
+                handle(Received::Block(Box::new(started.decoded(head, None))));
+            }
+            None => handle(Received::MissedBlocks),
+        }
+        self.skips_block();
     }
 
     fn frame(
@@ -185,21 +248,15 @@ impl Receiver {
         limit: usize,
         handle: &mut dyn FnMut(Received<'_>),
     ) {
-        if !started.bytes.is_empty() || !whole {
-            started.too_long |= started.bytes.len() + bytes.len() > MAX_BLOCK;
-            if started.too_long {
-                started.bytes = Vec::new();
-            } else {
-                started.bytes.extend_from_slice(bytes);
-            }
+        if !started.bytes.is_empty() || !whole || started.too_long {
+            let room = MAX_BLOCK.saturating_sub(started.bytes.len());
+            started.too_long |= bytes.len() > room;
+            let bytes = bytes.get(..room).unwrap_or(bytes);
+            started.bytes.extend_from_slice(bytes);
         }
         if !whole {
             self.started = Some(started);
             return;
-        }
-        if started.too_long {
-            self.decoder.forget();
-            return handle(started.is_too_long());
         }
         let bytes = match started.bytes.is_empty() {
             true => bytes,
@@ -208,6 +265,11 @@ impl Receiver {
         let mut head = HeadBuilder::new(limit);
         let result = self.decoder.block(bytes, &mut |field| head.push(field));
         head.compressed(self.decoder.take_odd(), self.decoder.take_cut());
+        if started.too_long {
+            self.decoder.forget();
+            head.exceeds();
+            return handle(Received::Block(Box::new(started.decoded(head, None))));
+        }
         if result.is_err() {
             head.breaks_off();
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::connect::{Connect, Opened};
-use super::message::Stream;
+use super::message::{Stream, lacks};
 use super::{Streams, opens};
 use crate::flow::{Nanos, Offset};
 use crate::http::h2::stream::{Peer, State};
@@ -105,15 +105,26 @@ impl Streams {
         self.unseen.get_or_insert(offset);
         self.first_request.get_or_insert(offset);
         self.last_request = Some(offset);
-        if head.is_too_large() {
-            cx.drop_with(Dropped::HeadTooLarge);
+        let lacks = lacks(&head);
+        let dropped = match lacks {
+            _ if head.says_request() => None,
+            Some(Partial::GapInHead) => Some(Dropped::GapInHead),
+            Some(_) => Some(Dropped::HeadTooLarge),
+            None => None,
+        };
+        if let Some(reason) = dropped {
+            cx.drop_with(reason);
             self.insert(id, Stream::ignored(offset));
             return;
         }
         let websocket = head.protocol() == Some(b"websocket");
         let (head, anomalies) = head.request();
         cx.starts(&self.peers, &head, (offset, now));
-        let mut stream = Stream::new(head, anomalies, websocket, offset, now);
+        let mut stream = Stream::ignored(offset);
+        if let Some(reason) = lacks {
+            stream.lacks(reason);
+        }
+        stream.begin(head, anomalies, websocket, now);
         if self.peers.connection.is_rustls() {
             stream.may_be_ztunnels();
         }
@@ -188,34 +199,17 @@ impl Streams {
         cx: &mut Context<'_>,
     ) {
         match (from, self.streams.contains_key(&id)) {
-            (Peer::Client, false) => self.request_too_large(id, State::Open, cx),
+            (Peer::Client, false) => self.request_too_large(id, cx),
             (Peer::Server, false) => self.response_only(id, cx),
             (_, true) => self.finish(id, Some(Partial::HeadTooLarge), now, cx),
         }
     }
 
-    /// A promise that is too long to keep.
-    pub(in crate::session::h2) fn too_large_to_promise(
-        &mut self,
-        from: Peer,
-        id: u32,
-        cx: &mut Context<'_>,
-    ) {
-        if from == Peer::Client {
-            return self.breaks(Violation::Push, cx);
-        }
-        if !self.streams.contains_key(&id) {
-            self.request_too_large(id, State::Reserved, cx);
-        }
-    }
-
-    fn request_too_large(&mut self, id: u32, state: State, cx: &mut Context<'_>) {
+    fn request_too_large(&mut self, id: u32, cx: &mut Context<'_>) {
         cx.ledger.start();
         cx.drop_with(Dropped::HeadTooLarge);
         self.saw(id);
-        let mut stream = Stream::ignored(Offset::default());
-        stream.state = state;
-        self.insert(id, stream);
+        self.insert(id, Stream::ignored(Offset::default()));
     }
 
     /// A client's block on a stream that is not known begins a request: it says so, or may say so

@@ -48,32 +48,30 @@ pub(super) struct Stream {
 
 impl Stream {
     /// A request begins.
-    pub(super) fn new(
+    pub(super) fn begin(
+        &mut self,
         head: RequestHead,
         anomalies: Anomalies,
         websocket: bool,
-        offset: Offset,
         now: Nanos,
-    ) -> Self {
-        let mut stream = Self::ignored(offset);
-        stream.connect = match head.method() == b"CONNECT" {
+    ) {
+        self.connect = match head.method() == b"CONNECT" {
             true if websocket => Connect::WebSocket,
             true => Connect::Tunnel,
             false => Connect::No,
         };
         if !head.unknown.is_empty() {
-            stream.lacks(Partial::Hpack);
+            self.lacks(Partial::Hpack);
         }
-        stream.inexact[Peer::Client as usize] = may_be_trailers(&head);
-        stream.bodies[Peer::Client as usize].count(Counter::of(&head.fields));
-        stream.request = Some(Request {
+        self.inexact[Peer::Client as usize] = may_be_trailers(&head);
+        self.bodies[Peer::Client as usize].count(Counter::of(&head.fields));
+        self.request = Some(Request {
             began: now,
             ended: now,
             head,
             body: Body::default(),
             anomalies,
         });
-        stream
     }
 
     /// A request that came before the connection spoke HTTP/2.
@@ -160,8 +158,8 @@ impl Stream {
             self.trailers(Peer::Server, head);
             return Connect::No;
         }
-        if head.is_too_large() {
-            self.lacks(Partial::HeadTooLarge);
+        if let Some(reason) = lacks(&head) {
+            self.lacks(reason);
         }
         let (head, anomalies) = head.response();
         if !head.unknown.is_empty() {
@@ -202,8 +200,8 @@ impl Stream {
         if self.request.is_none() {
             return;
         }
-        if head.is_too_large() {
-            self.lacks(Partial::HeadTooLarge);
+        if let Some(reason) = lacks(&head) {
+            self.lacks(reason);
         }
         if head.has_unknown() {
             self.unknown_trailers(from);
@@ -376,4 +374,15 @@ impl Stream {
 fn may_be_trailers(head: &RequestHead) -> bool {
     let hidden = [Unknown::METHOD, Unknown::SCHEME, Unknown::PATH];
     hidden.iter().all(|part| head.unknown.contains(*part))
+}
+
+/// Why a head is not whole, whatever is known of the table.
+pub(super) const fn lacks(head: &HeadBuilder) -> Option<Partial> {
+    if head.is_missing() {
+        Some(Partial::GapInHead)
+    } else if head.is_too_large() {
+        Some(Partial::HeadTooLarge)
+    } else {
+        None
+    }
 }
