@@ -46,9 +46,9 @@ impl Anomalies {
     /// Not of the head: a frame of its stream breaks the protocol of HTTP/2 (RFC 9113 §5.1, §8.1).
     pub const INVALID_FRAME: Self = Self(1 << 12);
 
-    /// Not of the head: where frames begin was found by their looks, in a connection that was joined
-    /// in the middle or lost bytes, and not enough of them were read since to show that they are
-    /// no part of a body.
+    /// Not of the head: where frames begin was found by their looks, in a connection that was
+    /// joined in the middle or lost bytes, and not enough of them were read since to show that they
+    /// are no part of a body.
     pub const UNPROVEN_FRAMES: Self = Self(1 << 13);
 
     /// Each with its name in output.
