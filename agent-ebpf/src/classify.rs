@@ -75,9 +75,13 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             Look::Letter | Look::Response if is_other_unlike => {
                 self.meet(flow, scope::responses(DIRECTION))
             }
-            Look::Request => self.meet(flow, scope::requests(DIRECTION)),
+            // Nor does a response come first.
+            Look::Letter if flow.is_second(DIRECTION) => {
+                self.meet(flow, scope::responses(DIRECTION))
+            }
+            Look::Request | Look::Letter => self.meet(flow, scope::requests(DIRECTION)),
             // A server may speak first, a line that is no request of its own.
-            Look::Token | Look::Start | Look::Letter
+            Look::Token | Look::Start
                 if scope::is_wanted(self.config, scope::requests(DIRECTION)) =>
             {
                 flow.follow();

@@ -327,6 +327,12 @@ impl FlowState {
         self.marks & UNLIKE[usize::from(direction == DIRECTION_INGRESS)] != 0
     }
 
+    /// The direction opposite to `direction` spoke first, and waits for it.
+    #[inline(always)]
+    pub(crate) fn is_second(&self, direction: u8) -> bool {
+        self.last_direction == (direction ^ 1) + 1
+    }
+
     #[inline(always)]
     pub(crate) fn direction(&mut self, direction: u8) -> &mut DirectionState {
         if direction == DIRECTION_INGRESS {
