@@ -171,7 +171,7 @@ impl Assembler {
         }
         let first = !std::mem::replace(&mut self.given, true);
         if self.received {
-            Doubt::add(&mut self.doubt, range, first, self.is_replayed);
+            Doubt::add(&mut self.doubt, range, first, self.keeps);
         }
     }
 

@@ -43,8 +43,8 @@ pub struct Assembler {
     pub(super) received: bool,
     /// Received bytes that TCP is not known to have taken yet.
     pub(super) doubt: Option<Doubt>,
-    /// Positions of sockets are not known: the packets were read from a file.
-    pub(super) is_replayed: bool,
+    /// Bytes in doubt are kept, to be compared: see [`Doubt`].
+    pub(super) keeps: bool,
     /// Urgent bytes ahead.
     pub(super) urgent: Option<Urgent>,
     /// An urgent byte was excluded, and nothing was handed on since.
@@ -141,7 +141,7 @@ impl Assembler {
         if self.ended {
             return;
         }
-        self.is_replayed = !bounds.positions;
+        self.keeps |= !bounds.positions;
         if let Some(urgent) = segment.urgent {
             self.announce(urgent, segment.seq);
         }
@@ -207,8 +207,7 @@ impl Assembler {
             .is_none_or(|doubt| doubt.begins_after(seq))
     }
 
-    /// Learns the position from the first segment. `expected` is where the socket stands; a replay
-    /// may not know it.
+    /// Learns the position from the first segment, and `expected`, which a replay may not know.
     fn open(&mut self, segment: &Segment<'_>, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {
         let ahead = distance(segment.expected, segment.seq);
         // Behind it, the segment is a retransmission; too far ahead, `expected` is not known.
@@ -293,6 +292,7 @@ impl Assembler {
         if len == 0 && !segment.fin {
             return;
         }
+        self.keeps = true;
         let reorder = self.reorder.get_or_insert_with(|| Box::new(Reorder::new()));
         reorder.insert(&range, segment.wire_len - len, segment.skipped);
         if segment.fin {

@@ -43,9 +43,10 @@ pub(super) struct Doubt {
     recent: [Seen; RECENT],
     /// The number of the last one, from 0 on.
     count: usize,
-    /// The last bytes themselves, where packets that come again cut at other places matter most: in
-    /// a replay, where nothing says soon which of them TCP has taken, and where a connection starts
-    /// over if they are others.
+    /// The last bytes themselves, where packets may come again cut at other places: in a replay,
+    /// which knows no positions of sockets, and once one came early (SACK takes room from what a
+    /// link repeats that loses some, RFC 2018 §3); and where a connection starts over if they are
+    /// others.
     kept: Option<Vec<u8>>,
 }
 
