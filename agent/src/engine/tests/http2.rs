@@ -1396,6 +1396,64 @@ fn the_hook_hears_of_frames_of_a_stream_whose_start_was_not_seen() {
     assert!((24..=32).contains(&heard), "{heard} in 4 MiB");
 }
 
+/// A body may have frames in it: those that were found by their looks are proven once more of them
+/// were read than two DATA frames may have.
+#[test]
+fn frames_that_were_found_by_their_looks() {
+    const PROOF: usize = 2 * (16_384 + 9);
+    let response = |id| {
+        [
+            status(id, 0, "200"),
+            data(id, END_STREAM, &"x".repeat(1000)),
+        ]
+        .concat()
+    };
+    let exchanges: Vec<_> = (3..103)
+        .step_by(2)
+        .flat_map(|id| [(CLIENT, get(id, "/a")), (SERVER, response(id))])
+        .collect();
+    let whole = run(Side::Server, &[&[opening()][..], &exchanges].concat());
+    let late = mid_stream(&[(CLIENT, get(1, "/before"))], &exchanges);
+    let is_marked = |anomalies: Anomalies| anomalies.contains(Anomalies::UNPROVEN_FRAMES);
+    let len = response(3).len();
+    for (number, pair) in whole
+        .output
+        .exchanges
+        .iter()
+        .zip(&late.output.exchanges)
+        .enumerate()
+    {
+        let [whole, late] = [pair.0, pair.1].map(|exchange| {
+            let response = exchange.response.as_ref().unwrap();
+            [exchange.request.anomalies, response.anomalies].map(is_marked)
+        });
+        assert_eq!(whole, [false; 2], "{number}");
+        // So few bytes of requests prove nothing.
+        assert_eq!(late, [true, number * len < PROOF], "{number}");
+    }
+    assert_eq!(late.output.exchanges.len(), 50);
+    // Of a head whose end is missing, too.
+    let mut wire = Wire::new(Side::Server);
+    for (who, bytes) in [opening(), (SERVER, settings())] {
+        wire.lose(who, bytes);
+    }
+    wire.say(CLIENT, get(3, "/a"));
+    let (came, missing) = (get(5, "/a/long/one"), 3);
+    wire.say(CLIENT, &came[..came.len() - missing]);
+    wire.lose(CLIENT, &came[came.len() - missing..]);
+    wire.say(CLIENT, get(7, "/a"));
+    for packet in &mut wire.packets {
+        packet.start = false;
+    }
+    let mut run = Run::new(Limits::default());
+    run.feed(&wire.packets);
+    run.finish();
+    let found: Vec<_> = (run.output.exchanges.iter())
+        .map(|exchange| (exchange.stream, is_marked(exchange.request.anomalies)))
+        .collect();
+    assert_eq!(found, [(Some(3), true), (Some(5), true), (Some(7), true)]);
+}
+
 /// A message of gRPC.
 fn message(len: usize) -> Vec<u8> {
     let prefix = u32::try_from(len).unwrap().to_be_bytes();

@@ -7,7 +7,7 @@ use crate::http::h2::frame::{
     self, Continuation, Event, Flags, GoAway, Header, Headers, Kind, Priority, PushPromise,
     RstStream, Settings, WindowUpdate,
 };
-use crate::http::h2::{HeadBuilder, Violation};
+use crate::http::h2::{HeadBuilder, Violation, hpack};
 use crate::session::h2::header_block::{Started, is_block};
 use crate::session::h2::received::Received;
 
@@ -124,12 +124,8 @@ impl Receiver {
         };
         match started {
             Some(started) => {
-                let mut head = HeadBuilder::new(limit);
                 // It ends inside a field, or between two.
-                let _ = self
-                    .decoder
-                    .block(&started.bytes, &mut |field| head.push(field));
-                head.compressed(self.decoder.take_odd(), self.decoder.take_cut());
+                let (mut head, _) = self.decode(&started.bytes, limit);
                 head.misses();
                 handle(Received::Block(Box::new(started.decoded(head, None))));
             }
@@ -262,22 +258,25 @@ impl Receiver {
             true => bytes,
             false => &started.bytes,
         };
-        let mut head = HeadBuilder::new(limit);
-        let result = self.decoder.block(bytes, &mut |field| head.push(field));
-        head.compressed(self.decoder.take_odd(), self.decoder.take_cut());
+        let (mut head, mut error) = self.decode(bytes, limit);
         if started.too_long {
             self.decoder.forget();
             head.exceeds();
-            return handle(Received::Block(Box::new(started.decoded(head, None))));
-        }
-        if result.is_err() {
+            error = None;
+        } else if error.is_some() {
             head.breaks_off();
         }
+        handle(Received::Block(Box::new(started.decoded(head, error))));
+    }
+
+    /// The fields of a header block, up to an error.
+    fn decode(&mut self, bytes: &[u8], limit: usize) -> (HeadBuilder, Option<hpack::Error>) {
+        let mut head = HeadBuilder::new(limit);
+        let result = self.decoder.block(bytes, &mut |field| head.push(field));
+        head.compressed(self.decoder.take_odd(), self.decoder.take_cut());
         if self.unproven > 0 {
             head.mark(Anomalies::UNPROVEN_FRAMES);
         }
-        handle(Received::Block(Box::new(
-            started.decoded(head, result.err()),
-        )));
+        (head, result.err())
     }
 }
