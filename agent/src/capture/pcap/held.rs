@@ -68,19 +68,11 @@ impl Held {
 
     pub(super) fn packet(&self) -> Packet<'_> {
         Packet {
-            time: self.time,
-            source: self.source,
-            destination: self.destination,
-            seq: self.seq,
-            ack: self.ack,
-            syn: self.syn,
             fin: self.fin,
-            rst: self.rst,
             urgent: self.urgent,
             wire_len: self.wire_len,
             payload: &self.payload,
-            checksum: Checksum::Open,
-            network: 0,
+            ..self.acknowledgement()
         }
     }
 
