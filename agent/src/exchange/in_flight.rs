@@ -104,15 +104,10 @@ impl InFlight {
         self.request.as_ref().map(|request| request.began)
     }
 
-    /// The response switches the connection to the protocol of this name (RFC 9110 §7.8).
+    /// See [`tunnel::switches_to`].
     pub(crate) fn switches_to(&self, protocol: &[u8]) -> bool {
-        let names = |response: &Response| {
-            let mut values = response.head.fields.get_all("upgrade");
-            values.any(|value| value.trim_ascii().eq_ignore_ascii_case(protocol))
-        };
-        self.response
-            .as_ref()
-            .is_some_and(|response| response.head.status == 101 && names(response))
+        let response = self.response.as_ref();
+        response.is_some_and(|response| tunnel::switches_to(&response.head, protocol))
     }
 
     /// The request asks for this protocol, which may be one of several.

@@ -1,9 +1,9 @@
-//! What a CONNECT says of the tunnel that it opens.
+//! What opens a tunnel, and what a CONNECT says of it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::RequestHead;
+use super::{RequestHead, ResponseHead};
 use crate::flow::{TunnelClaims, TunnelSource};
 
 /// Kubernetes' names have at most so many characters (RFC 1123 §2.1), and its labels' values less.
@@ -82,6 +82,12 @@ fn forwarded(value: &[u8]) -> Option<IpAddr> {
 
 fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
+}
+
+/// The response switches its connection to the protocol of this name (RFC 9110 §7.8).
+pub(crate) fn switches_to(head: &ResponseHead, protocol: &[u8]) -> bool {
+    let names_it = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(protocol);
+    head.status == 101 && head.fields.get_all("upgrade").any(names_it)
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use super::H1;
 use super::state::{Requests, Responses};
 use crate::exchange::{InFlight, Partial, Progress, Request};
 use crate::flow::{Nanos, Offset, TunnelClaims};
-use crate::http::ResponseHead;
 use crate::http::h1::{Event, Reader};
 use crate::http::h2::frame::PREFACE;
+use crate::http::{ResponseHead, tunnel};
 use crate::ledger::Dropped;
 use crate::transport::{Chunk, Gap};
 
@@ -132,12 +132,8 @@ impl H1 {
         }
         let mut rest = chunk.bytes;
         let event = Reader::default().read::<ResponseHead>(&mut rest, &cx.bounds);
-        let is_http2 = |head: &ResponseHead| {
-            let mut values = head.fields.get_all("upgrade");
-            values.any(|value| value.trim_ascii().eq_ignore_ascii_case(H2C))
-        };
         match event {
-            Event::Head { head, .. } if is_http2(&head) => {
+            Event::Head { head, .. } if tunnel::switches_to(&head, H2C) => {
                 chunk.advance(chunk.bytes.len() - rest.len());
                 self.abandon(chunk.time, cx);
                 let to = (To::Http2(None), Messages::Responses);
