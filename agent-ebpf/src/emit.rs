@@ -4,6 +4,8 @@
 //! size), filled in place, and submitted without a wake-up; the reader has a timer. Once per
 //! packet the writer looks how much is pending and wakes the reader when that is a lot.
 
+use core::mem::offset_of;
+
 use aya_ebpf::bindings::{__sk_buff, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use meshtap_common::{
@@ -11,7 +13,7 @@ use meshtap_common::{
     KIND_RELEASED, MARK_LEN, MAX_CHUNK, MAX_MARKS, MAX_SKB,
 };
 
-use crate::maps::{self, EVENTS, count, pending, wakeup};
+use crate::maps::{self, EVENTS, Marks, count, pending, wakeup};
 use crate::{asm, read, share};
 
 const CHUNK: u32 = MAX_CHUNK as u32;
@@ -75,17 +77,17 @@ pub(crate) fn segment(
     }
 }
 
-/// Writes the record of a packet of which nothing but the headers of frames is copied: the first
-/// `count` of `marks`.
+/// Writes the record of a part of a packet of which nothing but the headers of frames is copied:
+/// `count` of the marks from `first` on. `base`: where the part begins in the packet.
 #[inline(always)]
 pub(crate) fn outline(
     header: &mut EventHeader,
-    marks: &[FrameMark; MAX_MARKS],
+    (marks, first, base): (&Marks, u32, u32),
     count: u32,
     ring_bytes: u32,
 ) {
     const FEW: usize = 4;
-    let len = count * MARK_LEN as u32;
+    let len = count.wrapping_mul(MARK_LEN as u32);
     let pending = pending();
     if !share::admits(header.cgroup_id, len, pending, ring_bytes) {
         maps::count(DropReason::RingShare, len);
@@ -93,10 +95,19 @@ pub(crate) fn outline(
     }
     header.flags |= FLAG_OUTLINE | FLAG_SKIPPED;
     header.captured_len = len;
-    let written = if count <= FEW as u32 {
-        write_marks::<FEW>(header, marks)
-    } else {
-        write_marks::<MAX_MARKS>(header, marks)
+    let first = asm::opaque(first) as usize & (2 * MAX_MARKS - 1);
+    if first > MAX_MARKS {
+        return;
+    }
+    // SAFETY: of the `2 * MAX_MARKS` marks.
+    let from = unsafe { marks.as_ptr().add(first) };
+    // SAFETY: there are `MAX_MARKS` from there on.
+    let written = unsafe {
+        if count <= FEW as u32 {
+            write_marks::<FEW>(header, from, base)
+        } else {
+            write_marks::<MAX_MARKS>(header, from, base)
+        }
     };
     if !written {
         maps::count(DropReason::RingFull, len);
@@ -124,9 +135,16 @@ pub(crate) fn released(cookie: u64) {
     }
 }
 
-/// Writes a header and the first `N` marks. False when the ring is full.
+/// Writes a header and `N` marks, as far as they are from `base`. False when the ring is full.
+///
+/// # Safety
+/// There are `N` marks at `from`.
 #[inline(always)]
-fn write_marks<const N: usize>(header: &EventHeader, marks: &[FrameMark; MAX_MARKS]) -> bool {
+unsafe fn write_marks<const N: usize>(
+    header: &EventHeader,
+    from: *const FrameMark,
+    base: u32,
+) -> bool {
     let entry = reserve_exactly(HEADER_LEN + N * MARK_LEN);
     if entry.is_null() {
         return false;
@@ -136,9 +154,12 @@ fn write_marks<const N: usize>(header: &EventHeader, marks: &[FrameMark; MAX_MAR
     unsafe {
         entry.cast::<EventHeader>().write(*header);
         let to = entry.add(HEADER_LEN).cast::<u32>();
-        let from = marks.as_ptr().cast::<u32>();
+        let from = from.cast::<u32>();
         for n in 0..N * MARK_LEN / 4 {
-            to.add(n).write_volatile(from.add(n).read_volatile());
+            let word = from.add(n).read_volatile();
+            let is_place = n * 4 % MARK_LEN == offset_of!(FrameMark, at);
+            let less = if is_place { base } else { 0 };
+            to.add(n).write_volatile(word.wrapping_sub(less));
         }
         bpf_ringbuf_submit(entry.cast(), u64::from(BPF_RB_NO_WAKEUP));
     }

@@ -151,8 +151,9 @@ pub(crate) fn count_one(counter: &Array<u64>) {
     }
 }
 
-/// The headers of HTTP/2 frames in a packet.
-pub(crate) type Marks = [FrameMark; MAX_MARKS];
+/// The headers of HTTP/2 frames in a packet: so many that [`MAX_MARKS`] can be read from any of as
+/// many.
+pub(crate) type Marks = [FrameMark; 2 * MAX_MARKS];
 
 /// Programs that one CPU runs within another: one is received, and one sent for it, while one is
 /// sent.

@@ -3,7 +3,7 @@
 use meshtap_common::{DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, FLAG_SKIPPED};
 
 use crate::flow::{DirectionState, FRAMES, FlowState, UNLIMITED};
-use crate::frames::{self, Inquiry};
+use crate::frames::{self, Inquiry, Range};
 use crate::look;
 use crate::maps::{self, Ends, Marks};
 use crate::segment::{Position, Segment};
@@ -22,10 +22,9 @@ pub(crate) struct Record {
     pub(crate) content: Content,
     /// Pending bytes at which the reader is woken.
     pub(crate) wakeup_bytes: u32,
-    /// With [`Content::Outline`]: the headers. They are given back once they are written.
-    pub(crate) frames: Option<&'static Marks>,
-    /// How many.
-    pub(crate) marks: u32,
+    /// With [`Content::Range`]: the headers. They are given back once they are written.
+    pub(crate) marks: Option<&'static Marks>,
+    pub(crate) range: Range,
     /// With [`Content::Payload`].
     pub(crate) inquiry: Inquiry,
 }
@@ -36,8 +35,8 @@ pub(crate) enum Content {
     Payload,
     /// That there is payload.
     Length,
-    /// The headers of its HTTP/2 frames.
-    Outline,
+    /// A range of the payload, and the headers of HTTP/2 frames outside it.
+    Range,
     /// Where the segment ends: the stream ends there, or a byte is urgent.
     End,
 }
@@ -99,7 +98,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         let state = flow.direction(DIRECTION);
         let mut content = Content::Payload;
         let mut wakeup_bytes = self.config.wakeup_bytes;
-        let (mut found, mut marks, mut inquiry) = (None, 0, Inquiry::NONE);
+        let (mut marks, mut range, mut inquiry) = (None, Range::EMPTY, Inquiry::NONE);
         if let Some(frames) = frames::of(self.socket, DIRECTION, false) {
             let budget = frames::budget(self.config);
             let place = (DIRECTION, position.expected, budget);
@@ -117,11 +116,15 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
                     flags |= FLAG_SKIPPED;
                     content = Content::Length;
                 }
-                frames::Content::Headers => {
-                    maps::count(DropReason::Budget, packet.payload_len);
-                    state.skipped = packet.payload_len;
-                    content = Content::Outline;
-                    (found, marks) = (followed.marks, followed.count);
+                frames::Content::Range => {
+                    (marks, range) = (followed.marks, followed.range);
+                    let copied = range.to.wrapping_sub(range.from);
+                    maps::count(DropReason::Budget, packet.payload_len.wrapping_sub(copied));
+                    if state.skipped != 0 {
+                        flags |= FLAG_SKIPPED;
+                    }
+                    state.skipped = packet.payload_len.wrapping_sub(range.to);
+                    content = Content::Range;
                 }
             }
         }
@@ -136,8 +139,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             flags,
             content,
             wakeup_bytes,
-            frames: found,
             marks,
+            range,
             inquiry,
         })
     }

@@ -43,11 +43,11 @@ fn get(target: &str) -> Request<Outgoing> {
 /// A download on one stream, and about a hundred small requests a second on others of the same
 /// connection until it is over. How many those were.
 fn traffic() -> usize {
-    traffic_of(SIZE, &AtomicU64::new(0))
+    traffic_of(SIZE, u64::MAX, &AtomicU64::new(0))
 }
 
-/// The same, of so many bytes. `received`: how many have come.
-fn traffic_of(expected: u64, received: &AtomicU64) -> usize {
+/// The same, of so many bytes, of which `rate` are read in a second. `received`: how many have come.
+fn traffic_of(expected: u64, rate: u64, received: &AtomicU64) -> usize {
     block_on(async {
         let sender = connect(SERVER, 16 << 20).await;
         let is_over = AtomicBool::new(false);
@@ -56,12 +56,15 @@ fn traffic_of(expected: u64, received: &AtomicU64) -> usize {
             let response = downloader.send_request(get("/huge")).await.expect("huge");
             let mut body = response.into_body();
             let mut size = 0;
+            let start = tokio::time::Instant::now();
             while let Some(frame) = body.frame().await {
                 size += frame
                     .expect("a frame")
                     .data_ref()
                     .map_or(0, |data| data.len() as u64);
                 received.store(size, Ordering::SeqCst);
+                let due = Duration::from_micros(size.saturating_mul(1_000_000) / rate);
+                tokio::time::sleep_until(start + due).await;
             }
             is_over.store(true, Ordering::SeqCst);
             assert_eq!(size, expected);
@@ -86,20 +89,24 @@ fn traffic_of(expected: u64, received: &AtomicU64) -> usize {
 }
 
 fn check(report: &Report, count: usize) {
+    check_of(report, SIZE, count);
+}
+
+fn check_of(report: &Report, size: u64, count: usize) {
     report.assert_nothing_lost();
     let (huge, small): (Vec<_>, Vec<_>) =
         (report.exchanges.iter()).partition(|exchange| exchange.target() == "/huge");
     assert_eq!((huge.len(), small.len()), (1, count), "{:#}", report.ledger);
-    assert_eq!(huge[0].response().body_size(), SIZE, "the true size");
+    assert_eq!(huge[0].response().body_size(), size, "the true size");
     for exchange in &small {
         let id = exchange.target().strip_prefix("/echo?id=").expect("an id");
         assert_eq!(exchange.response().text(), id);
     }
     let copied = report.copied_bytes();
     figure(&format!(
-        "{copied} bytes copied of a download of {SIZE} with {count} small requests beside it"
+        "{copied} bytes copied of a download of {size} with {count} small requests beside it"
     ));
-    assert!(copied <= SIZE / 20, "{copied}");
+    assert!(copied <= size / 20, "{copied}");
 }
 
 #[test]
@@ -126,6 +133,24 @@ fn a_download_beside_small_requests_at_the_client() {
     });
 }
 
+/// A client that reads slowly: most packets have something small between what is not copied.
+#[test]
+fn a_slow_download_beside_small_requests() {
+    const SIZE: u64 = 256 << 20;
+    for side in ["server", "client"] {
+        live(|bench| {
+            let nginx = nginx(bench);
+            let file = File::options().write(true).open(nginx.root().join("huge"));
+            file.and_then(|file| file.set_len(SIZE)).expect("a file");
+            let tap = Tap::new(bench)
+                .args(["--side", side, "--port", "8080"])
+                .start();
+            let count = traffic_of(SIZE, 64 << 20, &AtomicU64::new(0));
+            check_of(&tap.finish(), SIZE, count);
+        });
+    }
+}
+
 /// The agent starts while a download goes on.
 #[test]
 fn a_download_that_is_joined_in_the_middle() {
@@ -138,7 +163,7 @@ fn a_download_that_is_joined_in_the_middle() {
             let received = Arc::new(AtomicU64::new(0));
             let traffic = std::thread::spawn({
                 let received = Arc::clone(&received);
-                move || traffic_of(SIZE, &received)
+                move || traffic_of(SIZE, u64::MAX, &received)
             });
             while received.load(Ordering::SeqCst) == 0 {
                 std::thread::yield_now();

@@ -12,9 +12,9 @@
 //!  ────────┴──┴───────┴──────────────────────┴──┴─────────────
 //! ```
 //!
-//! A packet is copied whole, or not at all but for those headers (its *outline*): what is wanted of
-//! many packets is a few small frames, and a record for each part of a packet would be more than
-//! the verifier follows.
+//! Of a packet one *range* is copied, from the first frame that is wanted to the end of the last one
+//! (all of it, or nothing, as often as not), and of what is before it and behind it those headers
+//! alone: its *outline*. A range for each frame would be more than the verifier follows.
 //!
 //! All is known by sequence numbers, so a packet that is lost, or comes early, within one frame
 //! changes nothing. Behind a header that was not seen, everything is copied, until it comes, or
@@ -23,6 +23,7 @@
 mod chain;
 mod early;
 mod lock;
+mod range;
 mod split;
 mod streams;
 
@@ -35,6 +36,7 @@ use meshtap_common::{DIRECTION_INGRESS, MAX_MARKS, distance};
 use self::chain::Chain;
 use self::early::Early;
 use self::lock::Lock;
+pub(crate) use self::range::Range;
 use self::streams::Streams;
 pub(crate) use self::{early::Inquiry, streams::budget};
 use crate::emit;
@@ -45,7 +47,7 @@ use crate::storage::Storage;
 /// Bytes of a frame's header.
 const HEADER: u32 = 9;
 
-/// Frames that are followed in a packet. One with more than [`MAX_MARKS`] is copied.
+/// Frames that are followed in a packet. One with more than [`MAX_MARKS`] is copied whole.
 const MOST: usize = 2 * MAX_MARKS;
 
 /// A shorter payload is copied: the outline of a packet of such frames costs a third of that.
@@ -76,8 +78,7 @@ pub(crate) struct Frames {
     at: u32,
     /// Non-zero: what is before that is not copied.
     skips: u32,
-    /// Non-zero: something of the packet at hand is copied.
-    wanted: u32,
+    range: Range,
     /// Where the first header was of those that were read last.
     first: u32,
     /// Non-zero: what was before it in the packet is not copied.
@@ -120,17 +121,17 @@ pub(crate) enum Content {
     All,
     /// Nothing. The flag: a frame ends with it.
     Nothing(bool),
-    /// The headers of frames.
-    Headers,
+    /// A range, which may be empty, and the headers of frames outside it.
+    Range,
 }
 
 /// What is copied, and what goes with it. (No pointer in an enum: the compiler would move halves of
 /// it.)
 pub(crate) struct Followed {
     pub(crate) content: Content,
-    /// With [`Content::Headers`]: they, and how many.
+    /// With [`Content::Range`]: the headers.
     pub(crate) marks: Option<&'static Marks>,
-    pub(crate) count: u32,
+    pub(crate) range: Range,
     /// With [`Content::All`].
     pub(crate) inquiry: Inquiry,
 }
@@ -157,7 +158,7 @@ impl Frames {
         let mut followed = Followed {
             content: Content::All,
             marks: None,
-            count: 0,
+            range: Range::EMPTY,
             inquiry: Inquiry::NONE,
         };
         if is_shared && !self.lock.take() {
@@ -180,7 +181,7 @@ impl Frames {
         followed
     }
 
-    /// Follows the headers of the packet. Where nothing else is copied, they are in `followed`.
+    /// Follows the headers of the packet. Where not all is copied, they are in `followed`.
     #[inline(always)]
     fn outline(
         &mut self,
@@ -193,15 +194,15 @@ impl Frames {
             return;
         };
         self.enter_early();
-        let count = self.walk(skb, packet, budget, marks);
+        let is_part = self.walk(skb, packet, budget, marks);
         self.leave_early();
-        if count == 0 {
+        if !is_part {
             maps::give_marks();
             return;
         }
-        followed.content = Content::Headers;
+        followed.content = Content::Range;
         followed.marks = Some(marks);
-        followed.count = count;
+        followed.range = self.range;
     }
 
     /// Where the packet stands.
@@ -260,8 +261,8 @@ impl Frames {
         Place::Header
     }
 
-    /// Follows the headers of the packet from `at`, and keeps them in `marks`. How many there are,
-    /// when nothing but they is copied of it; zero when all is.
+    /// Follows the headers of the packet from `at`, and keeps them in `marks`. False: all of it is
+    /// copied.
     #[inline(always)]
     fn walk(
         &mut self,
@@ -269,16 +270,16 @@ impl Frames {
         packet: &Packet,
         budget: u32,
         marks: &mut Marks,
-    ) -> u32 {
+    ) -> bool {
         let len = emit::unknown(packet.payload_len, self.chain.begin);
         let mut at = self.at;
-        self.wanted = self.skips ^ 1;
         self.first = self.chain.next;
         self.first_skips = self.skips;
+        self.range.start(at, self.skips.wrapping_sub(1));
         if self.chain.have != 0 {
-            // A header in two packets: both are copied.
-            self.wanted = 1;
+            // A header in two packets: both parts are copied.
             at = emit::unknown(self.complete(skb, packet, at, budget), self.chain.begin);
+            self.range.start(at, u32::MAX);
         }
         let mut count = 0;
         for n in 0..MOST {
@@ -286,8 +287,7 @@ impl Frames {
             if behind > len {
                 break;
             }
-            // Of those behind the last mark nothing is kept.
-            let mark = &mut marks[n % MAX_MARKS];
+            let mark = &mut marks[n];
             mark.at = at;
             // SAFETY: `header` has nine bytes.
             let loaded = unsafe {
@@ -300,25 +300,25 @@ impl Frames {
             };
             if !loaded {
                 self.known = 0;
-                return 0;
+                return false;
             }
             let header = mark.header;
+            let start = at;
             at = emit::unknown(
                 self.enter(&header, packet, behind, budget),
                 self.chain.begin,
             );
+            self.range
+                .add((start, at), count, self.chain.skips.wrapping_sub(1));
             count += 1;
         }
+        let count = emit::unknown(count, self.chain.begin);
         if at < len {
             // The beginning of a header, or too many frames.
             self.begin_header(skb, packet, at);
-            self.wanted = 1;
+            self.range.add((at, len), count, u32::MAX);
         }
-        if count > MAX_MARKS as u32 {
-            self.wanted = 1;
-        }
-        let count = emit::unknown(count, self.chain.begin);
-        if self.wanted == 0 { count } else { 0 }
+        count <= MAX_MARKS as u32 && self.range.end(len, count, self.early.mask)
     }
 
     /// A header is known, and `behind` is the end of it. Where the next one begins, or the packet
@@ -342,7 +342,6 @@ impl Frames {
             self.early.usual(length);
         } else {
             self.chain.skips = 0;
-            self.wanted = 1;
             self.early.unusual(length);
         }
         self.chain.begin = packet.seq.wrapping_add(behind).wrapping_sub(HEADER);

@@ -10,14 +10,14 @@ use aya_ebpf::programs::SkBuffContext;
 use aya_log_ebpf::{debug, warn};
 use meshtap_common::{
     Classification, DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader, FLAG_FIN,
-    FLAG_GUESS, FLAG_LISTENER, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_SEGMENT,
-    distance,
+    FLAG_GUESS, FLAG_LISTENER, FLAG_OUTLINE, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT,
+    KIND_SEGMENT, distance,
 };
 
 use crate::flow::{self, FOLLOWED, FlowState, NEW, SUSPECTED};
-use crate::frames::Inquiry;
+use crate::frames::{Inquiry, Range};
 use crate::look::{self, Look};
-use crate::maps;
+use crate::maps::{self, Marks};
 use crate::mptcp::{self, Path};
 use crate::read::{self, Numbers, Packet, Rejected, Socket, TCP_FIN, TCP_RST};
 use crate::record::{Content, Record};
@@ -140,8 +140,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             flags: FLAG_LISTENER,
             content: Content::Payload,
             wakeup_bytes: self.config.wakeup_bytes,
-            frames: None,
-            marks: 0,
+            marks: None,
+            range: Range::EMPTY,
             inquiry: Inquiry::NONE,
         })
     }
@@ -309,8 +309,8 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             flags,
             content,
             wakeup_bytes,
-            frames: None,
-            marks: 0,
+            marks: None,
+            range: Range::EMPTY,
             inquiry: Inquiry::NONE,
         })
     }
@@ -362,17 +362,60 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             remote_addr: [0; 16],
         };
         record.ends.write_addresses(&mut header);
-        if let Some(marks) = record.frames {
-            emit::outline(&mut header, marks, record.marks, self.config.ring_bytes);
+        if let Some(marks) = record.marks {
+            self.emit_range(&mut header, marks, record);
             maps::give_marks();
             return;
         }
+        self.emit_payload(&mut header, 0, record);
+    }
+
+    #[inline(always)]
+    fn emit_payload(&self, header: &mut EventHeader, at: u32, record: &Record) {
         emit::segment(
             self.skb,
-            &mut header,
-            packet.payload_offset,
+            header,
+            self.packet.payload_offset.wrapping_add(at),
             record.wakeup_bytes,
             self.config.ring_bytes,
         );
+    }
+
+    /// Writes what is before the range, it, and what is behind it, as if they were packets.
+    #[inline(always)]
+    fn emit_range(&self, header: &mut EventHeader, marks: &Marks, record: &Record) {
+        let range = record.range;
+        let any = header.time_ns as u32;
+        let ring_bytes = self.config.ring_bytes;
+        let (len, seq) = (header.wire_len, header.seq);
+        let last = header.flags;
+        header.flags &= !(FLAG_FIN | FLAG_RST);
+        let from = emit::unknown(range.from, any);
+        if from != 0 {
+            if from == len {
+                header.flags = last;
+            }
+            header.wire_len = from;
+            emit::outline(header, (marks, 0, 0), range.before, ring_bytes);
+            header.flags &= !(FLAG_START | FLAG_OUTLINE);
+        }
+        let to = emit::unknown(range.to, any);
+        if from != to {
+            if to == len {
+                header.flags |= last & (FLAG_FIN | FLAG_RST);
+            }
+            header.seq = seq.wrapping_add(from);
+            header.wire_len = to.wrapping_sub(from);
+            header.captured_len = header.wire_len;
+            self.emit_payload(header, from, record);
+            header.flags &= !FLAG_START;
+        }
+        if to != len {
+            header.flags |= last & (FLAG_FIN | FLAG_RST);
+            header.seq = seq.wrapping_add(to);
+            header.wire_len = len.wrapping_sub(to);
+            let count = range.count.wrapping_sub(range.after);
+            emit::outline(header, (marks, range.after, to), count, ring_bytes);
+        }
     }
 }

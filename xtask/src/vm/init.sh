@@ -21,7 +21,7 @@ agent=$!
 # The kernel's own word on what is attached: one fdinfo of the agent per link.
 links() { grep -hE '^(link_type|attach_type):' /proc/$agent/fdinfo/* 2>/dev/null; }
 tries=0
-while [ "$(links | grep -c attach_type)" -lt "@LINKS@" ] && [ $tries -lt 300 ] && kill -0 $agent 2>/dev/null; do
+while [ "$(links | grep -c attach_type)" -lt "@LINKS@" ] && [ $tries -lt 1800 ] && kill -0 $agent 2>/dev/null; do
     tries=$((tries + 1))
     usleep 100000
 done
