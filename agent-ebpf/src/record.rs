@@ -1,12 +1,16 @@
 //! What of a segment is written into the ring, and how that of HTTP/2 is decided.
 
-use meshtap_common::{DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, FLAG_SKIPPED};
+use meshtap_common::{
+    DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader, FLAG_FIN, FLAG_GUESS,
+    FLAG_OUTLINE, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_SEGMENT,
+};
 
 use crate::flow::{DirectionState, FRAMES, FlowState, UNLIMITED};
 use crate::frames::{self, Inquiry, Range};
-use crate::look;
 use crate::maps::{self, Ends, Marks};
+use crate::read::{self, TCP_FIN, TCP_RST};
 use crate::segment::{Position, Segment};
+use crate::{emit, look};
 
 /// While bytes are skipped on purpose, user space hears of it this often, so that a gap is never
 /// near 2^31 bytes; and at the end of each write, so that the end of a message is not waited for.
@@ -143,5 +147,110 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
             range,
             inquiry,
         })
+    }
+
+    /// Writes a record.
+    #[inline(always)]
+    pub(crate) fn emit(&self, record: &Record) {
+        let packet = &self.packet;
+        let mut flags = record.flags;
+        if packet.flags & TCP_FIN != 0 {
+            flags |= FLAG_FIN;
+        }
+        if packet.flags & TCP_RST != 0 {
+            flags |= FLAG_RST;
+        }
+        let time_ns = read::now();
+        let inquiry = record.inquiry;
+        flags |= emit::unknown(inquiry.flag, time_ns as u32) as u16;
+        let mut urgent = emit::unknown(inquiry.seq, time_ns as u32);
+        if packet.is_urgent()
+            && let Some(seq) = read::urgent(self.skb, packet)
+        {
+            flags = (flags & !FLAG_GUESS) | FLAG_URGENT;
+            urgent = seq;
+        }
+        // One way on for all that was decided.
+        let content = emit::unknown(record.content as u32, time_ns as u32);
+        let len = emit::unknown(packet.payload_len, time_ns as u32);
+        let is_end = content == Content::End as u32;
+        let mut header = EventHeader {
+            time_ns,
+            cookie: record.cookie,
+            cgroup_id: read::cgroup(self.skb),
+            seq: if is_end { packet.end() } else { packet.seq },
+            ack: packet.ack,
+            expected: record.expected,
+            wire_len: if is_end { 0 } else { len },
+            captured_len: if content == Content::Payload as u32 {
+                len
+            } else {
+                0
+            },
+            kind: KIND_SEGMENT,
+            direction: DIRECTION,
+            flags,
+            local_port: record.ends.local_port,
+            remote_port: record.ends.remote_port,
+            urgent,
+            local_addr: [0; 16],
+            remote_addr: [0; 16],
+        };
+        record.ends.write_addresses(&mut header);
+        if let Some(marks) = record.marks {
+            self.emit_range(&mut header, marks, record);
+            maps::give_marks();
+            return;
+        }
+        self.emit_payload(&mut header, 0, record);
+    }
+
+    #[inline(always)]
+    fn emit_payload(&self, header: &mut EventHeader, at: u32, record: &Record) {
+        emit::segment(
+            self.skb,
+            header,
+            self.packet.payload_offset.wrapping_add(at),
+            record.wakeup_bytes,
+            self.config.ring_bytes,
+        );
+    }
+
+    /// Writes what is before the range, it, and what is behind it, as if they were packets.
+    #[inline(always)]
+    fn emit_range(&self, header: &mut EventHeader, marks: &Marks, record: &Record) {
+        let range = record.range;
+        let any = header.time_ns as u32;
+        let ring_bytes = self.config.ring_bytes;
+        let (len, seq) = (header.wire_len, header.seq);
+        let last = header.flags;
+        header.flags &= !(FLAG_FIN | FLAG_RST);
+        let from = emit::unknown(range.from, any);
+        if from != 0 {
+            if from == len {
+                header.flags = last;
+            }
+            header.wire_len = from;
+            emit::outline(header, (marks, 0, 0), range.before, ring_bytes);
+            header.flags &= !(FLAG_START | FLAG_OUTLINE);
+        }
+        let to = emit::unknown(range.to, any);
+        if from != to {
+            if to == len {
+                header.flags |= last & (FLAG_FIN | FLAG_RST);
+            }
+            header.seq = seq.wrapping_add(from);
+            header.wire_len = to.wrapping_sub(from);
+            header.captured_len = header.wire_len;
+            self.emit_payload(header, from, record);
+            header.flags &= !FLAG_START;
+        }
+        if to != len {
+            header.flags |= last & (FLAG_FIN | FLAG_RST);
+            header.seq = seq.wrapping_add(to);
+            header.wire_len = len.wrapping_sub(to);
+            let count = range.count.wrapping_sub(range.after);
+            emit::outline(header, (marks, range.after, to), count, ring_bytes);
+        }
     }
 }

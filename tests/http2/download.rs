@@ -46,7 +46,8 @@ fn traffic() -> usize {
     traffic_of(SIZE, u64::MAX, &AtomicU64::new(0))
 }
 
-/// The same, of so many bytes, of which `rate` are read in a second. `received`: how many have come.
+/// The same, of so many bytes, of which `rate` are read in a second. `received`: how many have
+/// come.
 fn traffic_of(expected: u64, rate: u64, received: &AtomicU64) -> usize {
     block_on(async {
         let sender = connect(SERVER, 16 << 20).await;

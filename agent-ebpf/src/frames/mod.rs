@@ -12,9 +12,9 @@
 //!  ────────┴──┴───────┴──────────────────────┴──┴─────────────
 //! ```
 //!
-//! Of a packet one *range* is copied, from the first frame that is wanted to the end of the last one
-//! (all of it, or nothing, as often as not), and of what is before it and behind it those headers
-//! alone: its *outline*. A range for each frame would be more than the verifier follows.
+//! Of a packet one *range* is copied, from the first frame that is wanted to the end of the last
+//! one (all of it, or nothing, as often as not), and of what is before it and behind it those
+//! headers alone: its *outline*. A range for each frame would be more than the verifier follows.
 //!
 //! All is known by sequence numbers, so a packet that is lost, or comes early, within one frame
 //! changes nothing. Behind a header that was not seen, everything is copied, until it comes, or
