@@ -95,9 +95,9 @@ impl Fields {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         // Nearly every field is refused by the length of its name, or its first letter.
-        let is_named = |slice: &Slice| {
-            usize::from(slice.len) == name.len() && is_same(slice.of(&self.buffer), name.as_bytes())
-        };
+        let len = u16::try_from(name.len()).ok()?;
+        let is_named =
+            |slice: &Slice| slice.len == len && is_same(slice.of(&self.buffer), name.as_bytes());
         let (_, value) = self.spans.iter().find(|(name, _)| is_named(name))?;
         Some(value.of(&self.buffer))
     }

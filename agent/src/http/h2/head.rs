@@ -14,6 +14,10 @@ use crate::http::{
 /// as the shortest line of HTTP/1.
 const OVERHEAD: usize = 4;
 
+/// Most heads have no more, and grow no buffers.
+const USUAL_BYTES: usize = 512;
+const USUAL_FIELDS: usize = 16;
+
 /// Gathers the fields of one header block.
 #[derive(Debug)]
 pub struct HeadBuilder {
@@ -72,8 +76,8 @@ impl HeadBuilder {
     pub fn new(limit: usize) -> Self {
         Self {
             limit: limit.min(usize::from(u16::MAX)),
-            buffer: Vec::new(),
-            fields: Vec::new(),
+            buffer: Vec::with_capacity(USUAL_BYTES),
+            fields: Vec::with_capacity(USUAL_FIELDS),
             pseudo: Pseudo::default(),
             cookies: None,
             length: false,
@@ -344,10 +348,22 @@ impl HeadBuilder {
     }
 }
 
+/// Not zero: the byte is in no field's name (§8.2.1).
+const OUTSIDE_NAMES: [u8; 256] = {
+    let mut outside = [0; 256];
+    let mut byte = 0;
+    while byte < outside.len() {
+        let is_outside = matches!(byte, 0..=0x20 | 0x41..=0x5a | 0x3a | 0x7f..);
+        outside[byte] = is_outside as u8;
+        byte += 1;
+    }
+    outside
+};
+
 /// A field may be in a message: its name (§8.2.1), its value, and that it is none of the connection
 /// (§8.2.2).
 fn is_valid(name: &[u8], value: &[u8]) -> bool {
-    let is_other = |byte: &u8| matches!(byte, 0..=0x20 | b'A'..=b'Z' | b':' | 0x7f..);
+    let others = |others, byte: &u8| others | OUTSIDE_NAMES[usize::from(*byte)];
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let of_connection = match name {
         b"connection" | b"proxy-connection" | b"keep-alive" | b"transfer-encoding" | b"upgrade" => {
@@ -357,7 +373,7 @@ fn is_valid(name: &[u8], value: &[u8]) -> bool {
         _ => false,
     };
     !name.is_empty()
-        && !name.iter().any(is_other)
+        && name.iter().fold(0, others) == 0
         && memchr::memchr3(0, b'\r', b'\n', value).is_none()
         && !is_space(value.first())
         && !is_space(value.last())
