@@ -44,6 +44,7 @@ const _: () = {
         crate::FLAG_HANDSHAKE,
         crate::FLAG_OUTLINE,
         crate::FLAG_GUESS,
+        crate::FLAG_FRAME,
     ];
     let (mut seen, mut at) = (0, 0);
     while at < flags.len() {

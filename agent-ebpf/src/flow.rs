@@ -6,13 +6,14 @@ use core::mem::offset_of;
 use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
 use aya_ebpf::macros::btf_map;
 use meshtap_common::{
-    Classification, DIRECTION_INGRESS, FLOW_LEN, FLOW_REASON_OFFSET, FLOW_RULE_GUESSED,
-    FLOW_RULE_OFFSET, FLOW_STATE_DORMANT, FLOW_STATE_FOLLOWED, FLOW_STATE_IGNORED, FLOW_STATE_NEW,
-    FLOW_STATE_OFFSET, FLOW_STATE_PENDING, FLOW_STATE_SUSPECTED, FLOW_STATE_WAITING, distance,
+    Classification, DIRECTION_INGRESS, FLAG_SKIPPED, FLOW_LEN, FLOW_REASON_OFFSET,
+    FLOW_RULE_GUESSED, FLOW_RULE_OFFSET, FLOW_STATE_DORMANT, FLOW_STATE_FOLLOWED,
+    FLOW_STATE_IGNORED, FLOW_STATE_NEW, FLOW_STATE_OFFSET, FLOW_STATE_PENDING,
+    FLOW_STATE_SUSPECTED, FLOW_STATE_WAITING, distance,
 };
 
 use crate::maps;
-use crate::read::Socket;
+use crate::read::{Packet, Socket};
 use crate::storage::Storage;
 
 /// By socket. What a listener has is copied to the sockets that it accepts: only the agent's own
@@ -344,6 +345,21 @@ impl FlowState {
 }
 
 impl DirectionState {
+    /// What a record says of what was skipped before it: `FLAG_SKIPPED`, or nothing.
+    ///
+    /// Where TCP misses bytes before this packet, those that were skipped may come before another
+    /// one that is late: its record says it too.
+    #[inline(always)]
+    pub(crate) fn say_skipped(&mut self, packet: &Packet, expected: u32) -> u16 {
+        if self.skipped == 0 {
+            return 0;
+        }
+        // All ones for an early packet, else zero: no branch for the verifier.
+        let is_early = distance(packet.seq, expected) >> (i32::BITS - 1);
+        self.skipped &= is_early.cast_unsigned();
+        FLAG_SKIPPED
+    }
+
     /// Egress: the sequence number after the last payload byte that was seen.
     #[inline(always)]
     pub(crate) fn sent(&self) -> Option<u32> {

@@ -124,17 +124,17 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
                     (marks, range) = (followed.marks, followed.range);
                     let copied = range.to.wrapping_sub(range.from);
                     maps::count(DropReason::Budget, packet.payload_len.wrapping_sub(copied));
-                    if state.skipped != 0 {
-                        flags |= FLAG_SKIPPED;
+                    let behind = packet.payload_len.wrapping_sub(range.to);
+                    flags |= state.say_skipped(packet, position.expected);
+                    if behind != 0 {
+                        state.skipped = behind;
                     }
-                    state.skipped = packet.payload_len.wrapping_sub(range.to);
                     content = Content::Range;
                 }
             }
         }
-        if content == Content::Payload && state.skipped != 0 {
-            state.skipped = 0;
-            flags |= FLAG_SKIPPED;
+        if content == Content::Payload {
+            flags |= state.say_skipped(packet, position.expected);
         }
         Some(Record {
             cookie,

@@ -12,5 +12,6 @@ mod mid_stream;
 mod oracle;
 mod overtaking;
 mod peers;
+mod ranges;
 mod servers;
 mod tonic_pair;

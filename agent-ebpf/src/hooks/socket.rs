@@ -291,10 +291,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
                     }
                 }
                 within => {
-                    if state.skipped != 0 {
-                        state.skipped = 0;
-                        flags |= FLAG_SKIPPED;
-                    }
+                    flags |= state.say_skipped(packet, position.expected);
                     if within == window::Content::LastPayload {
                         wakeup_bytes = 0;
                     }

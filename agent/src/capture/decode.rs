@@ -2,9 +2,9 @@
 //! [`Event`]. Pure.
 
 use meshtap_common::{
-    DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_GUESS, FLAG_HANDSHAKE,
-    FLAG_HEARD, FLAG_LISTENER, FLAG_RST, FLAG_RUSTLS, FLAG_SKIPPED, FLAG_START, FLAG_URGENT,
-    KIND_CLOSED, KIND_PLAINTEXT, KIND_RELEASED, KIND_SEGMENT, PlaintextHeader,
+    DIRECTION_EGRESS, DIRECTION_INGRESS, EventHeader, FLAG_FIN, FLAG_FRAME, FLAG_GUESS,
+    FLAG_HANDSHAKE, FLAG_HEARD, FLAG_LISTENER, FLAG_RST, FLAG_RUSTLS, FLAG_SKIPPED, FLAG_START,
+    FLAG_URGENT, KIND_CLOSED, KIND_PLAINTEXT, KIND_RELEASED, KIND_SEGMENT, PlaintextHeader,
 };
 
 use super::{Event, Plaintext, Segment};
@@ -67,6 +67,9 @@ pub fn plaintext<'a>(
     })
 }
 
+/// Bytes of a frame's header (RFC 9113 §4.1).
+const HEADER: u32 = 9;
+
 const fn direction(header: &EventHeader) -> Option<Direction> {
     match header.direction {
         DIRECTION_INGRESS => Some(Direction::Ingress),
@@ -102,11 +105,22 @@ fn segment<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Event<'a>> {
         rst: has(FLAG_RST),
         listener: has(FLAG_LISTENER),
         skipped: has(FLAG_SKIPPED),
+        declined: match has(FLAG_FRAME) {
+            true => behind(header.wire_len, payload),
+            false => 0,
+        },
         one_sided: false,
         urgent: has(FLAG_URGENT).then_some(header.urgent),
         guess: has(FLAG_GUESS).then_some(header.urgent),
         payload,
     }))
+}
+
+/// Bytes of the frame of HTTP/2 that follow a packet which ends `wire_len` bytes after it begins.
+fn behind(wire_len: u32, header: &[u8]) -> u32 {
+    let [a, b, c, ..] = *header else { return 0 };
+    let frame = HEADER + u32::from_be_bytes([0, a, b, c]);
+    frame.saturating_sub(wire_len)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! records of ordinary segments. Pure.
 
 use meshtap_common::{
-    EventHeader, FLAG_FIN, FLAG_OUTLINE, FLAG_RST, FLAG_SKIPPED, FLAG_START, FrameMark,
+    EventHeader, FLAG_FIN, FLAG_FRAME, FLAG_OUTLINE, FLAG_RST, FLAG_SKIPPED, FLAG_START, FrameMark,
 };
 
 /// Hands over a record; an outline as one for each frame, with nine bytes of payload. False when
@@ -61,6 +61,9 @@ impl Parts<'_> {
         if given != 0 {
             flags &= !FLAG_START;
         }
+        if !payload.is_empty() {
+            flags |= FLAG_FRAME;
+        }
         if to != packet.wire_len {
             flags &= !(FLAG_FIN | FLAG_RST);
         }
@@ -114,17 +117,18 @@ mod tests {
     #[test]
     fn parts_are_ordinary_records() {
         let skipped = FLAG_SKIPPED;
+        let frame = FLAG_SKIPPED | FLAG_FRAME;
         check(
             3000,
             FLAG_START | FLAG_FIN,
             &[100, 1109],
             Some(&[
                 (0, 100, 0, skipped | FLAG_START),
-                (100, 1009, 9, skipped),
-                (1109, 1891, 9, skipped | FLAG_FIN),
+                (100, 1009, 9, frame),
+                (1109, 1891, 9, frame | FLAG_FIN),
             ]),
         );
-        check(9, FLAG_RST, &[0], Some(&[(0, 9, 9, skipped | FLAG_RST)]));
+        check(9, FLAG_RST, &[0], Some(&[(0, 9, 9, frame | FLAG_RST)]));
     }
 
     #[test]

@@ -84,13 +84,26 @@ impl Assembler {
                 .map(|kept| (kept.seq, kept.skipped, kept.time));
             match first {
                 Some((seq, kept_skipped, time)) if distance(seq, to) > 0 => {
-                    self.gap(seq, Hole::new(kept_skipped, time), receiver);
+                    // The hook may have skipped what came late, and said so later.
+                    let skipped = kept_skipped || hole.skipped;
+                    self.gap(seq, Hole::new(skipped, time), receiver);
                     self.drain(0, receiver);
                 }
                 // What is missing before a kept range was sent before that came.
-                Some((seq, _, time)) if seq == to => {
+                Some((seq, kept_skipped, time)) if seq == to => {
                     let time = hole.time.min(time);
-                    self.gap(to, Hole { time, ..hole }, receiver);
+                    let skipped = hole.skipped || kept_skipped;
+                    let hole = Hole {
+                        skipped,
+                        time,
+                        ..hole
+                    };
+                    self.gap(to, hole, receiver);
+                }
+                // Some of what is missing before it came late, and the hook skipped the rest.
+                Some((_, true, _)) => {
+                    let skipped = true;
+                    self.gap(to, Hole { skipped, ..hole }, receiver);
                 }
                 _ => self.gap(to, hole, receiver),
             }

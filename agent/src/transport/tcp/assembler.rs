@@ -173,7 +173,7 @@ impl Assembler {
             && self.unneeded.is_some_and(|until| distance(end, until) >= 0);
         if segment.skipped && len < segment.wire_len {
             // The hook skips bytes here; those before were skipped too, or are not wanted either.
-            self.declined(end);
+            self.declined(end.wrapping_add(segment.declined));
         }
         let offset = distance(self.at.seq, segment.seq);
         if self.ended {
@@ -736,6 +736,22 @@ mod tests {
         check(
             &[s(10, 10, "a"), early, s(21, 21, "c")],
             &["at 10", "a", "skip 9", "b", "c"],
+        );
+        // What comes late in between does not say so once more.
+        for late in [s(18, 11, "bb"), s(18, 18, "bb")] {
+            check(
+                &[s(10, 10, "a"), early, late, s(21, 21, "d")],
+                &["at 10", "a", "skip 7", "bb", "b", "d"],
+            );
+        }
+        // What came late was skipped, after something else had been kept.
+        let later = S {
+            skipped: true,
+            ..s(30, 30, "d")
+        };
+        check(
+            &[s(10, 10, "a"), s(20, 11, "c"), later],
+            &["at 10", "a", "skip 9", "c", "skip 9", "d"],
         );
         let nothing = S {
             more: 10,

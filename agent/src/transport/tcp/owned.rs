@@ -44,6 +44,7 @@ const fn with_payload<'a>(segment: &Segment<'_>, payload: &'a [u8]) -> Segment<'
         rst: segment.rst,
         listener: segment.listener,
         skipped: segment.skipped,
+        declined: segment.declined,
         one_sided: segment.one_sided,
         urgent: segment.urgent,
         guess: segment.guess,

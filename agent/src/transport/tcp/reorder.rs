@@ -189,6 +189,11 @@ impl Reorder {
             older.disputed |= differs;
             new.disputed |= differs;
         }
+        // What is missing before the next one is now missing before this one too, and for the same
+        // reason.
+        if new.uncopied == 0 {
+            new.skipped |= self.kept.get(at).is_some_and(|next| next.skipped);
+        }
         self.cost += new.bytes.len() + OVERHEAD;
         self.kept.insert(at, new);
     }
