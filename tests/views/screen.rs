@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use meshtap_tests::{Bench, Nginx, Tap, curl, live, url};
+use meshtap_tests::{Bench, Nginx, Tap, binary, curl, live, url};
 
 use crate::terminal::Terminal;
 
@@ -240,5 +240,45 @@ fn nothing_captured_reaches_the_terminal_as_it_was() {
                 .all(|code| code.len() <= 1 || *code == "39" || *code == "49"),
             "{raw:?}"
         );
+    });
+}
+
+/// What a terminal that goes away leaves of a run: everything that it wrote is whole.
+#[test]
+fn the_end_of_the_terminal_is_an_end_in_good_order() {
+    live(|bench| {
+        let _nginx = Nginx::start(bench, PAGES);
+        let path = |name: &str| bench.scratch.path().join(name);
+        let arguments = "tap -i --ledger-json l.json --record r.tap --har h.har";
+        let arguments: Vec<_> = arguments.split(' ').collect();
+        let terminal = Terminal::live(bench, (80, 24), &[], &arguments);
+        let _ = get("/echo?id=1");
+        terminal.until("one exchange", |screen| rows(screen).len() == 1);
+        terminal.vanish();
+        let read = |name: &str| -> serde_json::Value {
+            let text = std::fs::read(path(name)).expect("a file");
+            serde_json::from_slice(&text).expect("a whole document")
+        };
+        assert_eq!(read("l.json")["ledger"]["started"], 1);
+        assert_eq!(
+            read("h.har")["log"]["entries"].as_array().map(Vec::len),
+            Some(1)
+        );
+        let replay = |more: &[&str]| {
+            let mut command = Command::new(binary().expect("a meshtap binary"));
+            command.arg("replay").arg(path("r.tap")).args(more);
+            command
+        };
+        let output = replay(&[]).output().expect("meshtap");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        // The same of a replay.
+        let (file, ledger) = (path("r.tap"), path("again.json"));
+        let (file, ledger) = (file.to_string_lossy(), ledger.to_string_lossy());
+        let arguments = ["replay", &*file, "-i", "--ledger-json", &*ledger];
+        let terminal = Terminal::start(bench, (80, 24), &[], &arguments);
+        terminal.shows("ENDED");
+        terminal.vanish();
+        assert_eq!(read("again.json")["ledger"]["started"], 1);
     });
 }

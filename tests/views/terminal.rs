@@ -5,6 +5,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use meshtap_tests::{Bench, binary};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// How long the screen may take to show something; a debug build that loads its programs on a busy
 /// machine takes the longest.
@@ -117,6 +119,17 @@ impl Terminal {
         self.tmux(&["display-message", "-p", "#{pane_pid}"])
             .trim()
             .to_owned()
+    }
+
+    /// The terminal goes away, as when its window is closed; waits until the agent has ended.
+    #[track_caller]
+    pub fn vanish(&self) {
+        let pid = Pid::from_raw(self.pid().parse().expect("a number")).expect("a process id");
+        let process = pidfd_open(pid, PidfdFlags::empty()).expect("it lives");
+        self.tmux(&["kill-server"]);
+        let mut fds = [PollFd::new(&process, PollFlags::IN)];
+        let timeout = Timespec::try_from(TIMEOUT).expect("a time");
+        assert_eq!(poll(&mut fds, Some(&timeout)), Ok(1), "it does not end");
     }
 
     /// Waits for the end of the agent; its exit code, and all that is left in the terminal.

@@ -86,7 +86,7 @@ impl Starting {
                             control = &mut control => break control,
                             received = signals.next() => match received {
                                 Received::Hangup => hung_up = true,
-                                _ if !stop.is_immediate() => stop.ask(),
+                                _ if !stop.is_immediate(received) => stop.ask(),
                                 _ => std::process::exit(received.exit_code()),
                             },
                         }

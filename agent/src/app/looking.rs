@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::Failure;
 use super::feed::Feed;
@@ -15,6 +16,9 @@ use crate::cli::OutputArgs;
 use crate::export::OwnSockets;
 use crate::views::terminal::Page;
 use crate::views::{Store, web};
+
+/// How often an end looks whether the screen has ended, or its terminal.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Who looks, as the command asks for it.
 #[derive(Debug)]
@@ -117,6 +121,14 @@ impl Lookers {
         let Some(screen) = self.screen else {
             return Ok(());
         };
+        // A terminal that went away while a key was read holds its thread, and nothing else.
+        while !screen.is_finished() {
+            if screen::is_gone() {
+                screen::leave();
+                return Ok(());
+            }
+            thread::sleep(TICK);
+        }
         let ended = screen.join();
         ended.unwrap_or_else(|_| Err(io::Error::other("the screen's thread has ended early")))
     }

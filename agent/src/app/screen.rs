@@ -13,6 +13,8 @@ use crossterm::terminal::{
 use crossterm::{cursor, execute};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd as _, BorrowedFd};
 
 use super::stop::Stop;
 use crate::views::Store;
@@ -118,11 +120,36 @@ impl Drop for Taken {
     }
 }
 
-/// Shows exchanges until the person or a signal ends it; then the run ends as well.
+/// Waits until there is something to read, a signal came, or the time is over; whether the terminal
+/// is still there. Asked before every look for keys: the library that reads them never returns from
+/// a terminal that gives EOF or EIO.
+fn is_there(timeout: Duration, terminals: &[BorrowedFd<'_>]) -> bool {
+    let mut fds: Vec<_> = (terminals.iter())
+        .map(|terminal| PollFd::from_borrowed_fd(*terminal, PollFlags::IN))
+        .collect();
+    let timeout = Timespec::try_from(timeout).unwrap_or_default();
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(_) => !fds.iter().any(|fd| fd.revents().intersects(gone)),
+        // A signal: whether it is the one that says so is seen the next time.
+        Err(_) => {
+            timeout.tv_sec == 0 && timeout.tv_nsec == 0 || is_there(Duration::ZERO, terminals)
+        }
+    }
+}
+
+/// Whether the terminal went away: its window was closed, or the connection to it.
+pub(super) fn is_gone() -> bool {
+    !is_there(Duration::ZERO, &[io::stdout().as_fd()])
+}
+
+/// Shows exchanges until the person, a signal or the end of the terminal ends it; then the run ends
+/// as well.
 pub(super) fn run(page: Page, settings: Settings, store: &Store, stop: &Stop) -> io::Result<()> {
     let shown = show(page, settings, store, stop);
     stop.ask();
-    shown
+    // Nobody is there who would read that it cannot be drawn to.
+    if is_gone() { Ok(()) } else { shown }
 }
 
 fn show(page: Page, settings: Settings, store: &Store, stop: &Stop) -> io::Result<()> {
@@ -130,6 +157,12 @@ fn show(page: Page, settings: Settings, store: &Store, stop: &Stop) -> io::Resul
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
     let mut screen = Screen::new(page, settings.colour);
     let mut said = 0;
+    let (input, output) = (io::stdin(), io::stdout());
+    // Keys come from the terminal itself where standard input is none.
+    let terminals = match input.is_terminal() {
+        true => [input.as_fd(), output.as_fd()],
+        false => [output.as_fd(); 2],
+    };
     loop {
         let now = match settings.replays {
             // Rates are of whole seconds, and the last one is over.
@@ -145,8 +178,14 @@ fn show(page: Page, settings: Settings, store: &Store, stop: &Stop) -> io::Resul
             terminal.draw(|frame| screen.draw(frame, store))?;
         }
         let mut timeout = TICK;
-        while event::poll(timeout)? {
+        loop {
+            if !is_there(timeout, &terminals) {
+                return Ok(());
+            }
             timeout = Duration::ZERO;
+            if !event::poll(timeout)? {
+                break;
+            }
             let effect = match event::read()? {
                 Event::Key(key) => screen.key(key, store),
                 Event::Paste(text) => {

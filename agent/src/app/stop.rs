@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::privileges::{Use, drop_capabilities};
-use super::signals::Signals;
+use super::signals::{Received, Signals};
 use super::{say, screen};
 
 /// Exit code of a process that could not end in good order in time.
@@ -51,12 +51,14 @@ impl Stop {
         self.0.working.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the next signal ends the process at once: nothing is captured yet, or the end in
-    /// good order was asked for already.
-    pub(super) fn is_immediate(&self) -> bool {
+    /// Whether this signal ends the process at once: nothing is captured yet, or the end in good
+    /// order was asked for already. Not so a hangup: when a terminal goes away, the kernel says so,
+    /// and the shell too, and nobody is in a hurry.
+    pub(super) fn is_immediate(&self, received: Received) -> bool {
         // The first signal ends a screen, too, whose capture may have ended.
         let is_second = || self.asked() && (self.is_signalled() || !screen::is_taken());
-        !self.0.working.load(Ordering::Relaxed) || is_second()
+        let is_working = self.0.working.load(Ordering::Relaxed);
+        !is_working || (received != Received::Hangup && is_second())
     }
 
     pub(super) fn asked(&self) -> bool {
@@ -105,7 +107,7 @@ impl Stop {
                                 std::process::exit(OVERDUE);
                             }
                         };
-                        if stop.is_immediate() {
+                        if stop.is_immediate(received) {
                             screen::leave();
                             std::process::exit(received.exit_code());
                         }
@@ -127,10 +129,12 @@ mod tests {
     #[test]
     fn only_work_is_ended_in_good_order() {
         let stop = Stop::default();
-        assert!(stop.is_immediate());
+        assert!(stop.is_immediate(Received::Terminate) && stop.is_immediate(Received::Hangup));
         stop.working();
-        assert!(!stop.is_immediate());
+        assert!(!stop.is_immediate(Received::Terminate));
         stop.ask();
-        assert!(stop.is_immediate() && stop.asked());
+        assert!(stop.is_immediate(Received::Terminate) && stop.asked());
+        // One that the kernel and the shell both send.
+        assert!(!stop.is_immediate(Received::Hangup));
     }
 }
