@@ -5,6 +5,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use meshtap_common::{
     CaptureConfig, Classification, DropReason, MAX_PORTS, MIN_STREAM_BUDGET, SIDE_BOTH,
@@ -43,10 +44,11 @@ pub(super) fn run(args: &TapArgs) -> Result<(), Failure> {
         args,
         Looking::of(&args.output, "tap")?.keeps(args.record.is_some()),
     )
+    .map(|_| ())
 }
 
-/// Captures, for whoever looks.
-pub(super) fn capture(args: &TapArgs, looking: Looking) -> Result<(), Failure> {
+/// Captures, for whoever looks; how long it did.
+pub(super) fn capture(args: &TapArgs, looking: Looking) -> Result<Duration, Failure> {
     diagnostics(args.log);
     pids::check(&args.output.pid)?;
     let mut outputs = Outputs::open(&args.output, args.record.as_deref(), None)?;
@@ -99,7 +101,7 @@ struct Live {
 }
 
 impl Live {
-    fn show(self, args: &TapArgs, capture: Capture) -> Result<(), Failure> {
+    fn show(self, args: &TapArgs, capture: Capture) -> Result<Duration, Failure> {
         let Finished {
             ended,
             mut report,
@@ -111,7 +113,7 @@ impl Live {
         run::report_totals(&report, ledger)?;
         output.map_err(Failure::Output)?;
         ended.error.map_err(Failure::Source)?;
-        delivered
+        delivered.map(|()| report.elapsed)
     }
 
     /// Records besides.
@@ -121,7 +123,7 @@ impl Live {
         capture: Capture,
         path: PathBuf,
         file: File,
-    ) -> Result<(), Failure> {
+    ) -> Result<Duration, Failure> {
         let recorder = self.recorder(args, &path, file)?;
         let names = recorder.processes();
         let source = RecordingSource::new(capture, recorder);
@@ -143,7 +145,7 @@ impl Live {
         output.map_err(Failure::Output)?;
         error.map_err(Failure::Source)?;
         written.map_err(|error| Failure::Write { path, error })?;
-        delivered
+        delivered.map(|()| report.elapsed)
     }
 
     /// One whose disk fails ends the run, and says so at once.

@@ -10,7 +10,7 @@ use crate::cli::TopArgs;
 use crate::views::terminal::Page;
 use crate::views::{Store, report};
 
-/// How long `--once` captures by itself: as long as a rate is of.
+/// How long `--once` captures by itself.
 const ONCE: Duration = Duration::from_secs(10);
 
 /// Runs the command.
@@ -22,7 +22,7 @@ pub(super) fn run(args: &TopArgs) -> Result<(), Failure> {
     if !args.once {
         return match args.tap.output.json {
             true => Err(Failure::Usage("--json needs --once".to_owned())),
-            false => tap::capture(&args.tap, Looking::screen(Page::Totals(args.by))?),
+            false => tap::capture(&args.tap, Looking::screen(Page::Totals(args.by))?).map(|_| ()),
         };
     }
     let mut tap = args.tap.clone();
@@ -30,14 +30,13 @@ pub(super) fn run(args: &TopArgs) -> Result<(), Failure> {
         tap.duration = Some(ONCE);
     }
     let store = Arc::new(Store::default());
-    tap::capture(&tap, Looking::Store(store.clone()))?;
-    // The second in which the last exchange ended is over: rates are of whole seconds.
-    let text = store.stats(|stats| {
-        let now = stats.latest() + 1;
-        match args.tap.output.json {
-            true => report::json(stats, args.by, now),
-            false => report::text(stats, args.by, now),
-        }
+    let lasted = tap::capture(&tap, Looking::Store(store.clone()))?;
+    // What came after the end was only written down.
+    let lasted = tap.duration.map_or(lasted, |most| most.min(lasted));
+    let seconds = lasted.as_secs_f64();
+    let text = store.stats(|stats| match args.tap.output.json {
+        true => report::json(stats, args.by, seconds),
+        false => report::text(stats, args.by, seconds),
     });
     let mut out = io::stdout().lock();
     let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());

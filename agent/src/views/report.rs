@@ -5,29 +5,47 @@ use std::fmt::Write as _;
 use serde_json::json;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::stats::{By, Key, Line, RATE_SECONDS, Stats};
+use super::stats::{By, Key, Line, Stats};
 use super::terminal::numbers;
 use crate::plural::counted;
 use crate::tap::size_text;
 use crate::tap::units::duration_text;
 
-/// One JSON document and a line feed. `now` is the second after the last one.
+/// Seconds: what lasted less has no rate that means anything.
+const SHORTEST: f64 = 0.001;
+
+/// The sum and the lines, with the rates of a run that lasted so many seconds.
+fn over(stats: &Stats, by: By, seconds: f64) -> (Line, Vec<Line>) {
+    // The second in which the last exchange ended is over.
+    let now = stats.latest() + 1;
+    let (mut total, mut lines) = (stats.total(now), stats.table(by, now));
+    for line in lines.iter_mut().chain([&mut total]) {
+        #[expect(clippy::cast_precision_loss, reason = "for a person to read")]
+        let count = line.count as f64;
+        line.rate = count / seconds.max(SHORTEST);
+    }
+    (total, lines)
+}
+
+/// One JSON document and a line feed, of a run that lasted so many seconds.
 #[must_use]
-pub fn json(stats: &Stats, by: By, now: u64) -> String {
+pub fn json(stats: &Stats, by: By, seconds: f64) -> String {
+    let (total, rows) = over(stats, by, seconds);
     let document = json!({
         "by": by,
-        "rate_seconds": RATE_SECONDS,
+        "rate_seconds": seconds,
+        "open": stats.open(),
         "overflow": stats.overflow(),
-        "total": stats.total(now),
-        "rows": stats.table(by, now),
+        "total": total,
+        "rows": rows,
     });
     format!("{document}\n")
 }
 
-/// A table.
+/// A table, of a run that lasted so many seconds.
 #[must_use]
-pub fn text(stats: &Stats, by: By, now: u64) -> String {
-    let lines = stats.table(by, now);
+pub fn text(stats: &Stats, by: By, seconds: f64) -> String {
+    let (total, lines) = over(stats, by, seconds);
     let names: Vec<_> = lines.iter().map(|line| name(&line.key)).collect();
     let title = title(by);
     let width = names
@@ -41,13 +59,19 @@ pub fn text(stats: &Stats, by: By, now: u64) -> String {
         let pad = width - name.width();
         let _ = writeln!(text, "{name}{:pad$}  {}", "", columns(line));
     }
-    let total = stats.total(now);
     let _ = writeln!(text, "{:<width$}  {}", "all", columns(&total));
     if stats.overflow() > 0 {
         let _ = writeln!(
             text,
             "in no line but the last: {}",
             counted(stats.overflow(), "exchange")
+        );
+    }
+    if stats.open() > 0 {
+        let _ = writeln!(
+            text,
+            "open at the end, and not counted: {}",
+            counted(stats.open(), "exchange")
         );
     }
     text

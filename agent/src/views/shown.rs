@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::clock::WallClock;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Partial};
 use crate::flow::Side;
 use crate::har;
 use crate::http::Version;
@@ -120,14 +120,23 @@ impl Shown {
         })
     }
 
+    /// The end of the capture cut it off: how it ended, and how long it took, nobody saw.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.exchange().partial, Some(Partial::Shutdown))
+    }
+
     /// The server did not do what was asked for: no response, a 5xx, or a call that did not end
-    /// with OK. A 4xx is the client's error.
+    /// with OK. A 4xx is the client's error. What is open has a status that came, and no more.
     #[must_use]
     pub fn failed(&self) -> bool {
         let outcome = self.sanitized.call().and_then(|call| call.outcome.as_ref());
         let response = self.exchange().response.as_ref();
-        response.is_none_or(|response| response.head.status >= 500)
-            || outcome.is_some_and(|outcome| outcome.code != 0)
+        match response.is_some_and(|response| response.head.status >= 500) {
+            true => true,
+            false if self.is_open() => false,
+            false => response.is_none() || outcome.is_some_and(|outcome| outcome.code != 0),
+        }
     }
 
     /// The process at the client's end, where it is on this machine and known.

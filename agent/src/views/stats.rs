@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 
 use super::shown::Shown;
 use crate::hash::Keyed;
-use cell::Cell;
+use cell::{Cell, Span};
 use key::KeyText;
 
 pub use cell::{RATE_SECONDS, SECONDS};
@@ -38,6 +38,10 @@ pub struct Stats {
     cells: HashMap<Box<str>, (Key, Cell), Keyed>,
     /// Those that found no cell.
     other: Option<Box<Cell>>,
+    /// Those that the end of the capture cut off: in no line, and in no sum.
+    open: u64,
+    /// The second, since 1970, of the first exchange that ended.
+    first: Option<u64>,
     /// The newest second, since 1970.
     latest: u64,
     scratch: KeyText,
@@ -46,7 +50,12 @@ pub struct Stats {
 impl Stats {
     /// Counts an exchange.
     pub fn add(&mut self, shown: &Shown) {
+        if shown.is_open() {
+            self.open += 1;
+            return;
+        }
         let second = shown.sanitized.ended() / 1_000_000_000;
+        self.first = Some(self.first.map_or(second, |first| first.min(second)));
         self.latest = self.latest.max(second);
         self.scratch.fill(shown);
         let text = self.scratch.as_str();
@@ -68,6 +77,21 @@ impl Stats {
         self.other.as_ref().map_or(0, |cell| cell.count)
     }
 
+    /// Exchanges that the end of the capture cut off.
+    #[must_use]
+    pub const fn open(&self) -> u64 {
+        self.open
+    }
+
+    /// The seconds that a rate is of.
+    fn span(&self, now: u64) -> Span {
+        let passed = self.first.map_or(1, |first| now.saturating_sub(first));
+        Span {
+            now,
+            seconds: passed.clamp(1, RATE_SECONDS as u64),
+        }
+    }
+
     /// The second, since 1970, in which the newest exchange ended.
     #[must_use]
     pub const fn latest(&self) -> u64 {
@@ -82,13 +106,13 @@ impl Stats {
         cells
             .chain(self.other.as_deref())
             .for_each(|cell| sum.merge(cell));
-        Line::new(Key::default(), &sum, now)
+        Line::new(Key::default(), &sum, self.span(now))
     }
 
     /// The lines of a table, the busiest first.
     #[must_use]
     pub fn table(&self, by: By, now: u64) -> Vec<Line> {
-        table::make(self.cells.values(), by, now)
+        table::make(self.cells.values(), by, self.span(now))
     }
 }
 

@@ -15,6 +15,17 @@ pub(crate) fn shown(exchange: &Exchange) -> Shown {
     }
 }
 
+/// One that the end of the capture cut off, with the status that it had by then.
+pub(crate) fn open(status: Option<u16>) -> Exchange {
+    let mut exchange = sample::exchange();
+    exchange.partial = Some(Partial::Shutdown);
+    match status {
+        Some(status) => exchange.response.as_mut().expect("one").head.status = status,
+        None => exchange.response = None,
+    }
+    exchange
+}
+
 #[test]
 fn a_row_says_what_a_line_says() {
     let mut exchange = sample::exchange();
@@ -73,4 +84,16 @@ fn what_failed() {
     check(Some(500), true);
     check(Some(503), true);
     check(None, true);
+    // What the end of the capture cut off did not fail, unless it had by then.
+    let check = |status: Option<u16>, expected| {
+        let shown = shown(&open(status));
+        assert_eq!(
+            (shown.is_open(), shown.failed()),
+            (true, expected),
+            "{status:?}"
+        );
+    };
+    check(None, false);
+    check(Some(200), false);
+    check(Some(500), true);
 }

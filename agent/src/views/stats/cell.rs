@@ -13,6 +13,14 @@ const DIGITS: u8 = 2;
 /// Longer durations count as this, an hour: it bounds the histogram.
 const MAX_MICROS: u64 = 3_600_000_000;
 
+/// What a rate is of: the last whole seconds before the present one; fewer than [`RATE_SECONDS`]
+/// when not so many have passed since the first exchange.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) now: u64,
+    pub(super) seconds: u64,
+}
+
 /// Totals.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
@@ -125,10 +133,8 @@ impl Cell {
         micros.unwrap_or(0) * 1_000
     }
 
-    /// Exchanges per second over the last whole seconds before `now`; over all there were, when it
-    /// began since.
-    pub(super) fn rate(&self, now: u64) -> f64 {
-        let seconds = RATE_SECONDS as u64;
+    /// Exchanges per second.
+    pub(super) fn rate(&self, Span { now, seconds }: Span) -> f64 {
         let sum: u64 = (now.saturating_sub(seconds)..now)
             .map(|second| u64::from(self.in_second(second)))
             .sum();

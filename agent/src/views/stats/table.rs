@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use serde::Serialize;
 
-use super::cell::Cell;
+use super::cell::{Cell, Span};
 use super::key::Key;
 use crate::hash::Keyed;
 
@@ -77,7 +77,7 @@ pub struct Line {
     pub key: Key,
     /// Exchanges since the start.
     pub count: u64,
-    /// Exchanges per second, over the last ten.
+    /// Exchanges per second, over the last ten, or since the first one.
     pub rate: f64,
     /// Those that failed: no response, a 5xx, or a call that did not end with OK.
     pub failed: u64,
@@ -100,13 +100,13 @@ pub struct Line {
 }
 
 impl Line {
-    pub(super) fn new(key: Key, cell: &Cell, now: u64) -> Self {
+    pub(super) fn new(key: Key, cell: &Cell, span: Span) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "for a person to read")]
         let share = cell.failed as f64 / cell.count.max(1) as f64;
         Self {
             key,
             count: cell.count,
-            rate: cell.rate(now),
+            rate: cell.rate(span),
             failed: cell.failed,
             failed_share: share,
             tls: cell.tls,
@@ -115,7 +115,7 @@ impl Line {
             p99_ns: cell.quantile(0.99),
             sent: cell.sent,
             received: cell.received,
-            seconds: cell.spark(now),
+            seconds: cell.spark(span.now),
         }
     }
 }
@@ -123,14 +123,14 @@ impl Line {
 pub(super) fn make<'a>(
     cells: impl Iterator<Item = &'a (Key, Cell)>,
     by: By,
-    now: u64,
+    span: Span,
 ) -> Vec<Line> {
     let mut merged: HashMap<Key, Cell, Keyed> = HashMap::default();
     for (key, cell) in cells {
         merged.entry(by.of(key)).or_default().merge(cell);
     }
     let mut lines: Vec<_> = (merged.into_iter())
-        .map(|(key, cell)| Line::new(key, &cell, now))
+        .map(|(key, cell)| Line::new(key, &cell, span))
         .collect();
     lines.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.key.cmp(&b.key)));
     lines

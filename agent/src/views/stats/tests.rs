@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::super::shown::tests::shown;
+use super::super::shown::tests::{open, shown};
 use super::*;
 use crate::exchange::Exchange;
 use crate::flow::Side;
@@ -33,6 +33,13 @@ fn rates_are_of_the_last_seconds() {
     assert!((line.rate - 24.5).abs() < 1e-9, "{}", line.rate);
     assert_eq!(line.seconds.len(), SECONDS);
     assert_eq!(line.seconds[SECONDS - 4..], [27, 28, 29, 0]);
+    // Over the seconds that there were, not over ten.
+    let mut young = Stats::default();
+    for second in [0, 0, 1, 1, 2, 2] {
+        young.add(&at(&sample::exchange(), second));
+    }
+    let rate = young.total(young.latest() + 1).rate;
+    assert!((rate - 2.0).abs() < 1e-9, "{rate}");
     // Ten seconds of silence.
     assert!(stats.total(now + 10).rate.abs() < 1e-9);
     // A cell that was silent for longer than it remembers begins anew.
@@ -42,6 +49,20 @@ fn rates_are_of_the_last_seconds() {
     stats.add(&at(&sample::exchange(), 950));
     stats.add(&at(&sample::exchange(), 10));
     assert_eq!(stats.total(stats.latest()).seconds.iter().sum::<u32>(), 2);
+}
+
+#[test]
+fn what_the_end_cut_off_is_counted_apart() {
+    let mut stats = Stats::default();
+    for status in [None, Some(200), Some(500)] {
+        stats.add(&shown(&open(status)));
+    }
+    stats.add(&shown(&sample::exchange()));
+    let line = stats.total(stats.latest() + 1);
+    assert_eq!((stats.open(), line.count, line.failed), (3, 1, 0));
+    for by in By::ALL {
+        assert_eq!(stats.table(by, 0).len(), 1, "{by:?}");
+    }
 }
 
 #[test]

@@ -292,6 +292,9 @@ impl Screen {
             if self.totals.overflow > 0 {
                 text.push_str(&format!(", {} in no line", grouped(self.totals.overflow)));
             }
+            if self.totals.open > 0 {
+                text.push_str(&format!("; {} open at the end", grouped(self.totals.open)));
+            }
             return text;
         }
         let list = &self.list;

@@ -347,7 +347,7 @@ fn totals_and_their_exchanges() {
     assert!(rows[3].contains("100%"), "{}", rows[3]);
     assert_eq!(
         rows[22],
-        "by route, sorted by rate; all: 3 exchanges, 0.3/s, 1 failed"
+        "by route, sorted by rate; all: 3 exchanges, 3.0/s, 1 failed"
     );
     bench.press(KeyCode::Down);
     bench.press(KeyCode::Enter);

@@ -56,6 +56,8 @@ pub(super) struct Totals {
     pub(super) sum: Option<Line>,
     /// Exchanges that found no line.
     pub(super) overflow: u64,
+    /// Those that the end cut off.
+    pub(super) open: u64,
     selected: Option<Key>,
     at: usize,
     /// The second that the lines are of.
@@ -70,6 +72,7 @@ impl Totals {
             lines: Vec::new(),
             sum: None,
             overflow: 0,
+            open: 0,
             selected: None,
             at: 0,
             of: None,
@@ -82,17 +85,12 @@ impl Totals {
         if is_current && !self.lines.is_empty() {
             return false;
         }
-        let (lines, sum, overflow) = store.stats(|stats| {
-            (
-                stats.table(self.by, now),
-                stats.total(now),
-                stats.overflow(),
-            )
+        store.stats(|stats| {
+            self.lines = stats.table(self.by, now);
+            self.sum = Some(stats.total(now));
+            (self.overflow, self.open) = (stats.overflow(), stats.open());
         });
-        self.lines = lines;
-        self.overflow = overflow;
         self.of = Some(now);
-        self.sum = Some(sum);
         self.sort();
         true
     }

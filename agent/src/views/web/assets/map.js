@@ -19,6 +19,7 @@ export function pairs(rows) {
   const found = new Map();
   let [first, last] = [Infinity, -Infinity];
   for (const row of rows) {
+    if (row.open) continue;
     const key = `${row.from}\n${row.to}`;
     let pair = found.get(key);
     if (!pair) {

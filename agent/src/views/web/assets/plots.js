@@ -88,15 +88,16 @@ function latencies(sorted, canvas) {
 /// Draws all of it.
 export function glance(rows, { figures, plots }) {
   const last = over(rows, plots.rate);
-  const sorted = Float64Array.from(rows, (row) => row.took).sort();
+  const ended = rows.filter((row) => !row.open);
+  const sorted = Float64Array.from(ended, (row) => row.took).sort();
   const [p50, p95] = latencies(sorted, plots.latency);
   const recent = rows.filter((row) => row.start > last - WINDOW);
   const oldest = recent.reduce((least, row) => Math.min(least, row.start), Infinity);
-  const failed = rows.reduce((sum, row) => sum + (row.failed ? 1 : 0), 0);
+  const failed = ended.reduce((sum, row) => sum + (row.failed ? 1 : 0), 0);
   figures.count.textContent = count(rows.length);
   figures.rate.textContent = recent.length === 0 ? "–" : rate(recent.length / Math.max(1, (last - oldest) / 1000));
-  figures.errors.textContent = share(failed, rows.length);
+  figures.errors.textContent = share(failed, ended.length);
   figures.errors.classList.toggle("warn", failed > 0);
-  figures.p50.textContent = rows.length === 0 ? "–" : duration(p50);
-  figures.p95.textContent = rows.length === 0 ? "–" : duration(p95);
+  figures.p50.textContent = ended.length === 0 ? "–" : duration(p50);
+  figures.p95.textContent = ended.length === 0 ? "–" : duration(p95);
 }

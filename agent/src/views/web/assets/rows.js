@@ -8,6 +8,8 @@ function row(values) {
   return {
     id, start: started / 1000, took: nanos / 1000, method, host, target, status, sent, got, size: sent + got,
     from, to, type, protocol, tls, note, failed,
+    // The end of the capture cut it off: neither how it ended nor how long it took is known.
+    open: partial === "shutdown",
   };
 }
 
