@@ -1,16 +1,21 @@
 //! Running programs: each is shown before it runs, and a failure names it.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::progress::Step;
+
 /// Runs a program to its end; its output goes to this process's own.
 pub fn run(command: &mut Command) -> Result<()> {
     eprintln!("+ {}", describe(command));
+    let step = Step::beside(program(command));
     let status = command
         .status()
         .with_context(|| format!("cannot start {}", describe(command)))?;
+    drop(step);
     if !status.success() {
         bail!("{} failed: {status}", describe(command));
     }
@@ -19,10 +24,12 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a program and gives back what it wrote to standard output.
 pub fn output(command: &mut Command) -> Result<String> {
+    let step = Step::of(program(command));
     let output = command
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot start {}", describe(command)))?;
+    drop(step);
     if !output.status.success() {
         bail!(
             "{} failed: {}\n{}",
@@ -33,6 +40,15 @@ pub fn output(command: &mut Command) -> Result<String> {
     }
     String::from_utf8(output.stdout)
         .with_context(|| format!("{} wrote something that is not text", describe(command)))
+}
+
+/// The name of the program, and what it is to do.
+fn program(command: &Command) -> String {
+    let path = Path::new(command.get_program());
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let words = [name].into_iter().chain(command.get_args());
+    let words: Vec<_> = words.take(2).map(OsStr::to_string_lossy).collect();
+    words.join(" ")
 }
 
 /// The program and its arguments, as one would type them.

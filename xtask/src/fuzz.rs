@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::command;
+use crate::progress::Step;
 
 const TOOLCHAIN: &str = "nightly";
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -173,9 +174,11 @@ fn fuzz(package: &Path, folder: &Path, target: &str, seconds: u64) -> Result<()>
         fuzzer.arg(seeds);
     }
     eprintln!("fuzzing {target} for {seconds} s");
+    let step = Step::lasting(format!("fuzzing {target}"), Duration::from_secs(seconds));
     let output = fuzzer
         .output()
         .with_context(|| format!("cannot start the fuzz target {target}"))?;
+    drop(step);
     let log = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         bail!("fuzz target {target} failed ({}):\n{log}", output.status);

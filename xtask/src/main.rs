@@ -12,6 +12,7 @@ mod lint;
 mod live;
 mod package;
 mod packages;
+mod progress;
 mod python;
 mod run;
 mod setup;

@@ -10,10 +10,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::say;
 use crate::tap::units::size_words;
 
-/// What ends sooner shows nothing.
+/// What ends sooner shows nothing: no bar, and no line in a log.
 const AFTER: Duration = Duration::from_secs(1);
+const AFTER_IN_LOG: Duration = Duration::from_secs(2);
 /// Between lines in a log.
-const BETWEEN: Duration = Duration::from_secs(30);
+const BETWEEN: Duration = Duration::from_secs(10);
 
 /// The bar that stands on the terminal.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -64,7 +65,10 @@ impl<R> Progress<R> {
     }
 
     fn at(place: Place, input: R, whole: Option<u64>) -> Self {
-        let first = if place == Place::Log { BETWEEN } else { AFTER };
+        let first = match place {
+            Place::Log => AFTER_IN_LOG,
+            Place::Terminal | Place::Nowhere => AFTER,
+        };
         Self {
             input,
             place,

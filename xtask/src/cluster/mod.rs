@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
+use crate::progress::Step;
 use crate::{build, command, packages};
 use node::Node;
 use programs::Programs;
@@ -162,11 +163,18 @@ struct Cluster {
 const READY: &str = "ready";
 
 fn start(folder: &Path, programs: &Programs, agent: &Path) -> Result<Node> {
+    let step = Step::of("cluster: images");
     let mut archives = images::parts(folder, programs)?;
     archives.push(images::agent(folder, agent)?);
+    drop(step);
     let node = Node::start(folder)?;
+    let step = Step::of("cluster: control plane");
     control_plane::start(&node, programs)?;
+    drop(step);
+    let step = Step::of("cluster: worker");
     worker::start(&node, programs, &archives)?;
+    drop(step);
+    let _step = Step::of("cluster: the node becomes ready");
     until("the node is ready", || {
         let status = command::output(kubectl(&node, programs).args([
             "get",

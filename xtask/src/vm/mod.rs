@@ -21,6 +21,7 @@ use serde_json::json;
 use self::console::{ATTACHED, BODY, Console};
 use self::guest::{Guest, Machine};
 use self::kernel::Series;
+use crate::progress::Step;
 use crate::{build, command, packages};
 
 /// A guest is done in ten seconds on an idle machine. Emulated on a busy one it takes many times
@@ -194,6 +195,7 @@ fn certificate(folder: &Path) -> Result<[PathBuf; 2]> {
 fn boot(series: Series, image: &Path, initramfs: &Path, folder: &Path) -> Result<Verdict> {
     eprintln!("booting {}", image.display());
     let began = Instant::now();
+    let _step = Step::of(format!("kernel {}", series.version));
     let mut console = Console::default();
     let mut guest = Guest::start(&Machine {
         kernel: image,

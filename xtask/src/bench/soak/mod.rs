@@ -25,6 +25,7 @@ use super::process::{Usage, resident};
 use super::service::Service;
 use super::wrk;
 use crate::packages;
+use crate::progress::Step;
 use loads::Loads;
 
 /// What `cargo xtask soak` takes.
@@ -135,6 +136,7 @@ fn load(
     took: Duration,
 ) -> Result<(Vec<Sample>, u64)> {
     let mut loads = Loads::start(server, folder)?;
+    let _step = Step::lasting("soak", took);
     let began = Instant::now();
     let mut troubles = TROUBLES.iter().cycle();
     let mut next = TROUBLE;
