@@ -19,6 +19,13 @@ fn standard_output_that_is_no_terminal() {
             let errors = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{errors}");
             assert!(errors.contains("needs a terminal"), "{errors}");
+            // What is advised is an option that was given, or that there is.
+            let advice = if arguments == ["top"] {
+                "use --once"
+            } else {
+                "leave out -i"
+            };
+            assert!(errors.contains(advice), "{errors}");
             assert_eq!(output.stdout, b"");
         }
     });

@@ -19,14 +19,13 @@ use crate::clock::WallClock;
 use crate::engine::{Engine, Limits, Output};
 use crate::exchange::Exchange;
 use crate::flow::Nanos;
-use crate::har;
+use crate::har::{self, Entries};
+use crate::plural::counted;
 use crate::policy::PolicyContext;
 use crate::redact::{self, Gate};
-use crate::views::web::Imported;
+use crate::views::web::{Imported, MAX_HAR};
 use crate::views::{Shown, Store};
 
-/// Longest HAR document: it is in memory whole, twice.
-const MAX_HAR: u64 = 64 * 1024 * 1024;
 /// Longest recording that was compressed: what a page hands over must not fill the disk.
 const MAX_UNPACKED: u64 = 4 * 1024 * 1024 * 1024;
 /// How often the engine lets time pass, as in a replay.
@@ -136,13 +135,21 @@ impl Import {
         if read.map_err(|error| error.to_string())? as u64 > MAX_HAR {
             return Err("it is a HAR document of more than 64 MiB".to_owned());
         }
-        let exchanges = har::read(&text).map_err(|error| error.to_string())?;
+        let Entries { exchanges, skipped } = har::read(&text).map_err(|error| error.to_string())?;
         drop(text);
         let mut intake = self.intake_of_others()?;
         for exchange in exchanges {
             intake.take(std::iter::once(exchange));
         }
-        done(&intake, None)
+        let unread = || format!("{} of it cannot be read", counted(skipped, "entry"));
+        match (skipped, intake.taken) {
+            (0, _) => done(&intake, None),
+            (_, 0) => Err(unread()),
+            (_, taken) => Ok(Imported {
+                exchanges: taken,
+                remark: Some(unread()),
+            }),
+        }
     }
 
     /// The times of what others wrote are those of the wall clock already.

@@ -52,7 +52,11 @@ impl Looking {
     /// # Errors
     /// When there is none, or one that can show nothing.
     pub(super) fn screen(page: Page) -> Result<Self, Failure> {
-        screen::check().map_err(Failure::Usage)?;
+        let instead = match page {
+            Page::Exchanges => "leave out -i, or use --json",
+            Page::Totals(_) => "use --once, with --json for a script",
+        };
+        screen::check(instead).map_err(Failure::Usage)?;
         Ok(Self::Screen(page))
     }
 

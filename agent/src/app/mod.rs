@@ -101,7 +101,7 @@ enum Failure {
     #[error("{} cannot be read: {error}", path.display())]
     Read { path: PathBuf, error: io::Error },
     #[error(
-        "{} is neither a meshtap recording (`meshtap tap --record`) nor a packet capture (pcap, pcapng)",
+        "{} is neither a meshtap recording (`meshtap tap --record`) nor a packet capture (pcap, pcapng); a HAR document is imported by the page (`meshtap tap --web`)",
         .0.display()
     )]
     Unknown(PathBuf),

@@ -63,6 +63,10 @@ impl Paged {
             stop: stop.clone(),
         };
         let (stop, keeps) = (stop.clone(), self.keeps);
+        let elsewhere = match self.listener.is_anywhere() {
+            true => " (from elsewhere, with an address of this machine in its place)",
+            false => "",
+        };
         let page = Page::start(
             self.listener,
             Settings {
@@ -81,7 +85,7 @@ impl Paged {
             },
         );
         let page = page.map_err(Failure::Thread)?;
-        say(&format!("meshtap: {}\n", page.url()));
+        say(&format!("meshtap: {}{elsewhere}\n", page.url()));
         Ok(page)
     }
 }

@@ -39,17 +39,17 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// What was said meanwhile.
 static MESSAGES: Mutex<String> = Mutex::new(String::new());
 
-/// Says why no screen can be shown.
-pub(super) fn check() -> Result<(), String> {
+/// Says why no screen can be shown, and what to do instead.
+pub(super) fn check(instead: &str) -> Result<(), String> {
     if !io::stdout().is_terminal() {
-        return Err(
-            "an interactive screen needs a terminal, and standard output is none: leave out -i, or use --json".to_owned(),
-        );
+        return Err(format!(
+            "an interactive screen needs a terminal, and standard output is none: {instead}"
+        ));
     }
     match std::env::var("TERM").as_deref() {
-        Ok("" | "dumb") | Err(_) => Err(
-            "this terminal (TERM is dumb or not set) cannot show a screen: leave out -i".to_owned(),
-        ),
+        Ok("" | "dumb") | Err(_) => Err(format!(
+            "this terminal (TERM is dumb or not set) cannot show a screen: {instead}"
+        )),
         Ok(_) => Ok(()),
     }
 }

@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 
 pub(crate) use entry::write as push_entry;
-pub use read::{ReadError, read};
+pub use read::{Entries, ReadError, read};
 
 use crate::files::{Kind, Output};
 use crate::redact::Sanitized;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 use super::heads::{request_head, response_head};
@@ -28,7 +28,24 @@ struct Document {
 
 #[derive(Deserialize)]
 struct Log {
-    entries: Vec<Entry>,
+    entries: Vec<Item>,
+}
+
+/// One that is none costs itself, not the document.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Item {
+    Entry(Box<Entry>),
+    Other(serde::de::IgnoredAny),
+}
+
+/// What a document has.
+#[derive(Debug)]
+pub struct Entries {
+    /// In the order of the entries.
+    pub exchanges: Vec<Exchange>,
+    /// Entries that could not be read.
+    pub skipped: u64,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +80,7 @@ pub(super) struct RequestPart {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ResponsePart {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "status")]
     pub(super) status: u16,
     #[serde(default)]
     pub(super) status_text: String,
@@ -102,18 +119,25 @@ struct Timings {
     receive: Option<f64>,
 }
 
-/// Reads a document; exchanges in the order of its entries. Their times are since 1970.
+/// Reads a document. Its times are since 1970.
 ///
 /// # Errors
 /// When it is no HAR document.
-pub fn read(document: &[u8]) -> Result<Vec<Exchange>, ReadError> {
+pub fn read(document: &[u8]) -> Result<Entries, ReadError> {
     // A mark of byte order is what some writers begin with.
     let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
     let document: Document = serde_json::from_slice(document)?;
-    let numbered = (1..).zip(document.log.entries);
-    Ok(numbered
-        .map(|(number, entry)| exchange(number, &entry))
-        .collect())
+    let mut found = Entries {
+        exchanges: Vec::new(),
+        skipped: 0,
+    };
+    for (number, item) in (1..).zip(document.log.entries) {
+        match item {
+            Item::Entry(entry) => found.exchanges.push(exchange(number, &entry)),
+            Item::Other(_) => found.skipped += 1,
+        }
+    }
+    Ok(found)
 }
 
 fn exchange(number: u64, entry: &Entry) -> Exchange {
@@ -215,6 +239,16 @@ fn decoded(text: &str, encoding: Option<&str>) -> Bytes {
         .then(|| STANDARD.decode(text).ok())
         .flatten();
     Bytes::from(decoded.unwrap_or_else(|| text.as_bytes().to_vec()))
+}
+
+/// A status of three digits; zero, as browsers write it where there was no response, for anything
+/// else.
+fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?.as_f64();
+    // Of three digits, so it fits.
+    Ok(value
+        .filter(|value| (100.0..1_000.0).contains(value))
+        .unwrap_or(0.0) as u16)
 }
 
 /// Milliseconds; negative ones stand for what is not known.

@@ -18,6 +18,29 @@ const OWN: [&str; 8] = [
     "expect",
 ];
 
+/// What stands before the hash of a secret, of which nothing can be known.
+const HIDDEN: &[u8] = b"[redacted";
+
+/// What the command is not: of a request whose secrets were replaced, or that was not captured
+/// whole, it is another one.
+pub fn remark(shown: &Shown) -> Option<&'static str> {
+    let exchange = shown.exchange();
+    let request = &exchange.request;
+    let content = shown.sanitized.request_content();
+    let is_cut = content.cut || content.omitted.is_some();
+    let hides = |text: &[u8]| memchr::memmem::find(text, HIDDEN).is_some();
+    let fields = request.head.fields.iter();
+    let is_hidden = hides(&request.body.bytes)
+        || hides(request.head.target())
+        || fields.into_iter().any(|(_, value)| hides(value));
+    match (is_cut, is_hidden) {
+        (true, true) => Some("its body is not whole, and secrets in it are replaced by hashes"),
+        (true, false) => Some("its body is not whole"),
+        (false, true) => Some("secrets in it are replaced by hashes"),
+        (false, false) => None,
+    }
+}
+
 /// The command.
 ///
 /// # Errors
@@ -91,7 +114,8 @@ fn url(command: &mut Command, request: &Request, peers: &Peers) {
         command.argument(format!("::{server}").as_bytes());
     }
     let scheme = head.scheme().unwrap_or_else(|| peers.scheme().as_bytes());
-    let is_path = target.starts_with(b"/");
+    // curl refuses control characters in an address, and writes others than ASCII as escapes.
+    let is_path = target.starts_with(b"/") && target.iter().all(u8::is_ascii_graphic);
     let mut url = [scheme, b"://", host].concat();
     if is_path {
         // curl would take brackets and braces for patterns, and fold `..`.

@@ -18,7 +18,7 @@ fn what_was_written_is_read_again() {
     let mut entry = Vec::new();
     crate::har::push_entry(&mut entry, &first);
     let entry: Value = serde_json::from_slice(&entry).expect("JSON");
-    let exchanges = read(&document(&entry)).expect("a document");
+    let exchanges = read(&document(&entry)).expect("a document").exchanges;
     let [exchange] = exchanges.as_slice() else {
         panic!("{exchanges:?}");
     };
@@ -39,7 +39,7 @@ fn what_was_written_is_read_again() {
 
 #[track_caller]
 fn check(entry: Value, expected: impl FnOnce(&Exchange) -> bool) {
-    let exchanges = read(&document(&entry)).expect("a document");
+    let exchanges = read(&document(&entry)).expect("a document").exchanges;
     assert!(exchanges.first().is_some_and(expected), "{exchanges:?}");
 }
 
@@ -109,16 +109,40 @@ fn a_head_has_its_bound() {
 
 #[test]
 fn what_is_none() {
-    for text in [
-        "",
-        "{}",
-        "[1]",
-        "{\"log\":{}}",
-        "\u{feff}{",
-        "{\"log\":{\"entries\":[{}]}}",
-    ] {
+    for text in ["", "{}", "[1]", "{\"log\":{}}", "\u{feff}{"] {
         assert!(read(text.as_bytes()).is_err(), "{text}");
     }
     let empty = "\u{feff}{\"log\":{\"entries\":[]}}";
-    assert!(read(empty.as_bytes()).expect("a document").is_empty());
+    assert!(
+        read(empty.as_bytes())
+            .expect("a document")
+            .exchanges
+            .is_empty()
+    );
+}
+
+#[test]
+fn one_entry_does_not_refuse_a_document() {
+    let entry = |status: Value| json!({"request": {"method": "GET", "url": "http://a/"}, "response": {"status": status}});
+    for (status, expected) in [
+        (json!(200), Some(200)),
+        (json!(200.0), Some(200)),
+        (json!(-1), None),
+        (json!(99_999), None),
+        (json!("200"), None),
+        (Value::Null, None),
+    ] {
+        check(entry(status.clone()), |found| {
+            found.response.as_ref().map(|r| r.head.status) == expected
+        });
+    }
+    let entries = [
+        entry(json!(200)),
+        json!({"request": 7}),
+        json!(null),
+        entry(json!(404)),
+    ];
+    let text = json!({"log": {"entries": entries}}).to_string();
+    let found = read(text.as_bytes()).expect("a document");
+    assert_eq!((found.exchanges.len(), found.skipped), (2, 2));
 }

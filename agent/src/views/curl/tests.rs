@@ -65,6 +65,12 @@ fn targets_that_are_no_path() {
     );
     let connect = exchange(b"CONNECT", b"other:443", &[], b"");
     assert!(command(&shown(&connect)).is_err());
+    // What curl refuses in an address, or changes there.
+    check(
+        &exchange(b"GET", b"/a\x01\xff", &[(b"Host", b"10.0.0.2:8080")], b""),
+        "curl -sS -i --request-target $'/a\\001\\377' 'http://10.0.0.2:8080' \
+         -H 'User-Agent:' -H 'Accept:'",
+    );
 }
 
 #[test]
@@ -93,4 +99,16 @@ fn bodies_that_are_no_text_or_not_whole() {
     binary.request.body.truncated = true;
     let text = command(&shown(&binary)).expect("a command");
     assert!(text.starts_with("# the body is not whole\nprintf "));
+    assert_eq!(remark(&shown(&binary)), Some("its body is not whole"));
+}
+
+#[test]
+fn secrets_that_were_replaced_are_named() {
+    let fields: [(&[u8], &[u8]); 1] = [(b"X", b"[redacted:0123456789ab]")];
+    let hidden = exchange(b"GET", b"/", &fields, b"");
+    assert_eq!(
+        remark(&shown(&hidden)),
+        Some("secrets in it are replaced by hashes")
+    );
+    assert_eq!(remark(&shown(&exchange(b"GET", b"/", &[], b"x"))), None);
 }

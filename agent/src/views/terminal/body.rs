@@ -26,11 +26,12 @@ pub(super) fn write(out: &mut Vec<Line>, fields: &Fields, body: &Body, content: 
         return note(out, omitted(why));
     }
     if body.bytes.is_empty() {
+        let why = match content.envelopes && !content.cut {
+            true => "without a whole message",
+            false => "not captured",
+        };
         if body.size > 0 {
-            note(
-                out,
-                &format!("{} that were not captured", size_words(body.size)),
-            );
+            note(out, &format!("{} {why}", size_words(body.size)));
         }
         return;
     }
@@ -38,8 +39,10 @@ pub(super) fn write(out: &mut Vec<Line>, fields: &Fields, body: &Body, content: 
         note(out, "as it came: its content coding could not be removed");
     }
     let bytes = body.bytes.get(..MAX_BYTES).unwrap_or(&body.bytes);
-    let is_form = media_type(fields)
-        .is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/x-www-form-urlencoded"));
+    // Some clients say so of whatever they send.
+    let is_form = !matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['))
+        && media_type(fields)
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/x-www-form-urlencoded"));
     if content.envelopes {
         messages(out, fields, bytes);
     } else if is_form {
@@ -194,6 +197,12 @@ mod tests {
             b"a=1+2&b=%1b%20c&&d",
             &["a = 1 2", "b = \\x1b c", "d = "],
         );
+        // What curl sends with `-d` without being asked for a type.
+        check(
+            b"application/x-www-form-urlencoded",
+            b"{\"u\":1}",
+            &["{", "  \"u\": 1", "}"],
+        );
         check(
             b"image/png",
             b"\x89PNG\r\n\x1a\n\0\xff0123456789",
@@ -224,6 +233,28 @@ mod tests {
                 .get(3)
                 .is_some_and(|line| line.starts_with("00000000  08 96 "))
         );
+    }
+
+    #[test]
+    fn a_body_without_bytes_says_why() {
+        let body = Body {
+            size: 1,
+            ..Body::default()
+        };
+        for (envelopes, cut, expected) in [
+            (true, false, "[1 B without a whole message]"),
+            (true, true, "[1 B not captured]"),
+            (false, false, "[1 B not captured]"),
+        ] {
+            let content = Content {
+                envelopes,
+                cut,
+                ..Content::default()
+            };
+            let mut out = Vec::new();
+            write(&mut out, &Fields::default(), &body, &content);
+            assert_eq!(out, [(expected.to_owned(), Ink::Note)]);
+        }
     }
 
     #[test]

@@ -164,6 +164,9 @@ impl Screen {
             }
             Ok(command) => {
                 self.note = format!("exchange {id} copied as curl");
+                if let Some(remark) = curl::remark(&shown) {
+                    self.note += &format!(": {remark}");
+                }
                 Effect::Copy(command)
             }
             Err(reason) => {

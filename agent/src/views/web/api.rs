@@ -7,9 +7,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
-use super::MAX_IMPORT;
 use super::query::value;
 use super::serve::Shared;
+use super::{MAX_HAR, MAX_IMPORT};
 use crate::exchange::Phases;
 use crate::tap::body::messages;
 use crate::views::{Query, Shown, Store, curl, filter};
@@ -40,6 +40,7 @@ struct About<'a> {
     source: &'a str,
     version: &'static str,
     max_import: u64,
+    max_har: u64,
     example: &'static str,
     language: &'static [(&'static str, &'static str)],
 }
@@ -50,6 +51,7 @@ pub(super) async fn state(State(shared): State<Arc<Shared>>) -> Response {
         source: &shared.settings.source,
         version: env!("CARGO_PKG_VERSION"),
         max_import: MAX_IMPORT,
+        max_har: MAX_HAR,
         example: "Filter: status:5xx path:/api took:>100ms -method:GET",
         language: filter::HELP,
     })
@@ -170,6 +172,7 @@ fn whole(shown: &Shown) -> Vec<u8> {
         ("timing", part(serde_json::to_vec(&timing))),
         ("curl", part(serde_json::to_vec(&curl))),
         ("curl_error", part(serde_json::to_vec(&why))),
+        ("curl_note", part(serde_json::to_vec(&curl::remark(shown)))),
         (
             "request_messages",
             part(serde_json::to_vec(&request_messages)),

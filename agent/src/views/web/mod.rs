@@ -37,6 +37,8 @@ pub use serve::{Listener, Page};
 
 /// Largest file that is imported. It is read from the disk, so this bounds the disk.
 pub const MAX_IMPORT: u64 = 256 * 1024 * 1024;
+/// Bytes of a HAR document that may come: it is in memory whole, twice.
+pub const MAX_HAR: u64 = 64 * 1024 * 1024;
 
 /// Reads a file that was dropped on the page into the store.
 pub type Importer = dyn Fn(File) -> Result<Imported, String> + Send + Sync;

@@ -68,7 +68,7 @@ impl Listener {
         })
     }
 
-    /// What a person opens. Where every address is listened on, the one of loopback.
+    /// What a person opens on this machine. Where every address is listened on, that of loopback.
     #[must_use]
     pub fn url(&self) -> String {
         let mut address = self.address;
@@ -79,6 +79,12 @@ impl Listener {
             });
         }
         format!("http://{address}/{}/", self.token.as_str())
+    }
+
+    /// Every address is listened on, so from elsewhere another one is opened.
+    #[must_use]
+    pub const fn is_anywhere(&self) -> bool {
+        self.address.ip().is_unspecified()
     }
 }
 

@@ -76,13 +76,24 @@ function isJson(type, text) {
   return /\bjson\b|\+json/i.test(type) || (/^\s*[[{]/.test(text.slice(0, 100)) && !/html|xml|javascript/i.test(type));
 }
 
-const isForm = (type) => /x-www-form-urlencoded/i.test(type);
+/// Of that type, and not something else that a client did not care to name.
+const isForm = (type, text) => /x-www-form-urlencoded/i.test(type) && !/^\s*[[{]/.test(text.slice(0, 100));
+
+/// Whether it is JSON, and not what only looks like it.
+function parses(text) {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /// How this body can be shown; the first is what is shown first.
 function modes(type, text, structure) {
   if (structure) return text === null ? ["Pretty", "Hex"] : ["Pretty", "Text", "Hex"];
   if (text === null) return ["Hex"];
-  const pretty = text.length <= PRETTY_MOST && (isJson(type, text) || isForm(type));
+  const pretty = text.length <= PRETTY_MOST && (isJson(type, text) || isForm(type, text));
   return pretty ? ["Pretty", "Text", "Hex"] : ["Text", "Hex"];
 }
 
@@ -147,7 +158,8 @@ export class BodyView {
     this.rest = null;
     if (this.mode === "Hex") this.data ??= new TextEncoder().encode(this.text);
     if (this.mode === "Pretty" && this.structure === null) {
-      if (isForm(this.type)) return this.form();
+      if (isForm(this.type, this.text)) return this.form();
+      if (!parses(this.text)) this.out.append(element("span", { className: "quiet" }, "[not valid JSON: white space alone was changed]\n"));
       this.rest = indented(this.text);
     }
     this.extend();

@@ -172,11 +172,11 @@ export class Detail {
   }
 
   copyCurl() {
-    if (this.shown?.curl) this.copy(this.shown.curl, "The curl command");
+    if (this.shown?.curl) this.copy(this.shown.curl, "The curl command", this.shown.curl_note);
     else this.onNotice(this.shown?.curl_error ?? "Nothing is selected.");
   }
 
-  async copy(text, what) {
+  async copy(text, what, note = null) {
     try {
       await navigator.clipboard.writeText(text);
     } catch {
@@ -187,6 +187,6 @@ export class Detail {
       document.execCommand("copy");
       area.remove();
     }
-    this.onNotice(`${what} was copied.`);
+    this.onNotice(`${what} was copied${note ? `: ${note}` : "."}`);
   }
 }

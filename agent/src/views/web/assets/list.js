@@ -141,6 +141,7 @@ export class List {
     parts.target.textContent = visible(one.target);
     parts.note.textContent = one.note;
     cells.pair.textContent = `${visible(one.from)} → ${visible(one.to)}`;
+    cells.pair.title = cells.pair.textContent;
     cells.type.textContent = visible(one.type);
     cells.size.textContent = bytes(one.size);
     parts.took.textContent = duration(one.took);

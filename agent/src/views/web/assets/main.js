@@ -22,6 +22,8 @@ const figures = { count: at("fig-count"), rate: at("fig-rate"), errors: at("fig-
 const plots = { rate: at("plot-rate"), latency: at("plot-latency") };
 const filter = at("filter");
 
+/// Bytes of a file, and of a HAR document, at most.
+let limits = [Infinity, Infinity];
 let held = null;
 let stale = true;
 /// No figures are made before this moment.
@@ -206,9 +208,19 @@ filter.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-function choose(files) {
+/// Why a file need not be sent, if so. A HAR document is text, and begins with a brace.
+async function tooLarge(file) {
+  const [most, mostHar] = limits;
+  if (file.size > most) return `more than ${bytes(most)}: use meshtap replay`;
+  const start = file.size > mostHar ? await file.slice(0, 64).text() : "";
+  return /^[\ufeff\s]*\{/.test(start) ? `a HAR document of more than ${bytes(mostHar)}` : null;
+}
+
+async function choose(files) {
   const [file] = files;
   if (!file) return;
+  const why = await tooLarge(file);
+  if (why !== null) return notice(`${file.name}: ${why}`);
   notice(`Sending ${file.name}`);
   server.send(file, (part) => notice(`Sending ${file.name}: ${Math.round(part * 100)} %`)).then(
     (done) => notice(`${counted(done.exchanges, "exchange")} from ${file.name}${done.remark ? `; ${done.remark}` : ""}`),
@@ -272,7 +284,7 @@ async function copySelected() {
   if (detail.isOpen) return detail.copyCurl();
   if (list.selected === null) return notice("Nothing is selected.");
   const found = await server.exchange(list.selected);
-  if (found?.curl) return detail.copy(found.curl, "The curl command");
+  if (found?.curl) return detail.copy(found.curl, "The curl command", found.curl_note);
   return notice(found?.curl_error ?? "It is not held any more.");
 }
 
@@ -346,6 +358,7 @@ setInterval(matchNew, MATCHING);
 
 server.state().then((state) => {
   document.title = `${state.source} · meshtap`;
+  limits = [state.max_import, state.max_har];
   filter.placeholder = state.example;
   const wide = Math.max(...state.language.map(([term]) => term.length));
   at("language").textContent = state.language.map(([term, what]) => `${term.padEnd(wide)}  ${what}`).join("\n");
