@@ -128,7 +128,7 @@ async function everything() {
   const pair = page.locator("#pairs tr", { hasText: /gateway.*cart/ }).first();
   await pair.locator("button").click();
   await page.waitForSelector("#edge:not([hidden])");
-  await until(page, () => [...document.querySelectorAll("#rows .row:not([hidden]) .pair")].every((cell) => /gateway\[\d+\] → cart/.test(cell.textContent)));
+  await until(page, () => [...document.querySelectorAll("#rows .row:not([hidden]) .pair")].every((cell) => /^gateway(:\d+)? → cart:\d+$/.test(cell.textContent)));
   await page.click("#edge-clear");
 
   step("sort");

@@ -65,6 +65,7 @@ impl Intake<'_> {
                 process,
                 caller,
                 clock: self.clock,
+                service: None,
             }));
         }
         self.taken += shown.len() as u64;

@@ -254,6 +254,7 @@ impl<W: Terminal> Printer<W> {
                 process,
                 caller,
                 clock: self.clock,
+                service: None,
             });
         }
     }

@@ -11,6 +11,7 @@
 pub mod curl;
 pub mod filter;
 pub mod report;
+mod services;
 pub mod shown;
 pub mod stats;
 pub mod store;

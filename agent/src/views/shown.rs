@@ -27,6 +27,8 @@ pub struct Shown {
     pub caller: Option<Arc<Process>>,
     /// From the capture's time to wall-clock time.
     pub clock: WallClock,
+    /// The service that the client's process is, where it was seen as one: the store knows.
+    pub service: Option<Arc<str>>,
 }
 
 impl Shown {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
+use super::services::Services;
 use super::shown::Shown;
 use super::stats::Stats;
 
@@ -55,6 +56,7 @@ impl Ring {
 pub struct Store {
     ring: Mutex<Ring>,
     stats: Mutex<Stats>,
+    services: Mutex<Services>,
     max_bytes: usize,
 }
 
@@ -71,6 +73,7 @@ impl Store {
         Self {
             ring: Mutex::default(),
             stats: Mutex::default(),
+            services: Mutex::default(),
             max_bytes,
         }
     }
@@ -82,7 +85,8 @@ impl Store {
 
     /// Adds exchanges, in their order, and makes room for them. They are counted in the totals
     /// before the ring is locked; what falls out is freed after that.
-    pub fn append(&self, exchanges: Vec<Shown>) {
+    pub fn append(&self, mut exchanges: Vec<Shown>) {
+        self.name(&mut exchanges);
         self.stats_mut(|stats| exchanges.iter().for_each(|shown| stats.add(shown)));
         let exchanges: Vec<_> = (exchanges.into_iter())
             .map(|shown| (shown.memory(), Arc::new(shown)))
@@ -166,6 +170,14 @@ impl Store {
     /// Reads the totals.
     pub fn stats<T>(&self, read: impl FnOnce(&Stats) -> T) -> T {
         self.stats_mut(|stats| read(stats))
+    }
+
+    /// Says of every exchange's client which service it is, where that is known.
+    fn name(&self, exchanges: &mut [Shown]) {
+        let services = self.services.lock();
+        services
+            .unwrap_or_else(PoisonError::into_inner)
+            .name(exchanges);
     }
 
     fn stats_mut<T>(&self, act: impl FnOnce(&mut Stats) -> T) -> T {

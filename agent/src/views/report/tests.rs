@@ -19,9 +19,9 @@ fn for_a_person() {
     let stats = stats();
     assert_eq!(
         text(&stats, By::Route, 2.5),
-        "METHOD ROUTE  SERVER      COUNT  RATE  FAIL    P50    P95    P99 BYTES\n\
-         POST /cart  shop[4321]       10   4.0   10% 1.50ms 1.50ms 1.50ms   240\n\
-         all                          10   4.0   10% 1.50ms 1.50ms 1.50ms   240\n\
+        "METHOD ROUTE  SERVER     COUNT  RATE  FAIL    P50    P95    P99 BYTES\n\
+         POST /cart  shop:8080       10   4.0   10% 1.50ms 1.50ms 1.50ms   240\n\
+         all                         10   4.0   10% 1.50ms 1.50ms 1.50ms   240\n\
          open at the end, and not counted: 1 exchange\n"
     );
 }

@@ -12,6 +12,7 @@ pub(crate) fn shown(exchange: &Exchange) -> Shown {
         process,
         caller: None,
         clock,
+        service: None,
     }
 }
 

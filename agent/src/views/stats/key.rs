@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 use crate::flow::Side;
 use crate::http::target::{path_and_query, split_query, without_port};
 use crate::signal::route::automatic;
-use crate::views::shown::{Shown, process_text, visible};
+use crate::views::services;
+use crate::views::shown::{Shown, visible};
 
 /// Methods that a key may have: RFC 9110 §9 and PATCH (RFC 5789).
 const METHODS: [&str; 9] = [
@@ -23,10 +24,11 @@ const SEPARATOR: char = '\u{1f}';
 /// Who calls whom, and what. Every text is visible; a part that a table does not look at is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Key {
-    /// The process at the client's end, else its address.
+    /// The service or program at the client's end, else its address.
     #[serde(skip_serializing_if = "str::is_empty", serialize_with = "text")]
     pub client: Arc<str>,
-    /// The process at the server's end, else the host that was asked for, else its address.
+    /// The program at the server's end with its port, else the host that was asked for, else its
+    /// address.
     #[serde(skip_serializing_if = "str::is_empty", serialize_with = "text")]
     pub server: Arc<str>,
     /// The method; `_OTHER` for one that is in no RFC.
@@ -108,7 +110,10 @@ fn short(text: &str) -> &str {
 /// Who sent the request.
 pub(crate) fn client(shown: &Shown) -> String {
     match shown.client_process() {
-        Some(process) => process_text(process),
+        Some(process) => match &shown.service {
+            Some(service) => service.to_string(),
+            None => visible(process.name.as_bytes()),
+        },
         // A client has another port for each connection.
         None => shown.exchange().peers.caller().ip().to_string(),
     }
@@ -116,10 +121,10 @@ pub(crate) fn client(shown: &Shown) -> String {
 
 /// Who it went to.
 pub(crate) fn server(shown: &Shown) -> String {
-    if let Some(process) = shown.server_process() {
-        return process_text(process);
-    }
     let exchange = shown.exchange();
+    if let Some(process) = shown.server_process() {
+        return services::name(process, exchange.peers.server.port());
+    }
     let host = exchange.request.head.host().map(without_port);
     match host.filter(|host| !host.is_empty() && exchange.peers.side == Side::Client) {
         Some(host) => short(&visible(host)).to_owned(),

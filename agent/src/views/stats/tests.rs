@@ -118,17 +118,17 @@ fn what_tables_are_of() {
     check(
         By::Route,
         &[
-            ("GET /orders/{id}  shop[4321]", 2, 0),
+            ("GET /orders/{id}  shop:8080", 2, 0),
             ("GET /orders/mine  h", 1, 1),
-            ("GET /orders/mine  shop[4321]", 1, 0),
+            ("GET /orders/mine  shop:8080", 1, 0),
         ],
     );
-    check(By::Server, &[("shop[4321]", 3, 0), ("h", 1, 1)]);
-    check(By::Client, &[("10.0.0.1", 3, 0), ("shop[4321]", 1, 1)]);
+    check(By::Server, &[("shop:8080", 3, 0), ("h", 1, 1)]);
+    check(By::Client, &[("10.0.0.1", 3, 0), ("shop", 1, 1)]);
     check(By::Status, &[("201", 3, 0), ("none", 1, 1)]);
     check(
         By::Edge,
-        &[("10.0.0.1 → shop[4321]", 3, 0), ("shop[4321] → h", 1, 1)],
+        &[("10.0.0.1 → shop:8080", 3, 0), ("shop → h", 1, 1)],
     );
     // A drill-down finds the same ones.
     let lines = stats.table(By::Route, 0);

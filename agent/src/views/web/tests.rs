@@ -200,6 +200,7 @@ fn shown() -> Shown {
         process,
         caller,
         clock,
+        service: None,
     }
 }
 
