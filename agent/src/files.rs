@@ -234,6 +234,12 @@ impl Output {
         self.kind
     }
 
+    /// It was not there before.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.made.is_some()
+    }
+
     /// It was asked for as standard output.
     #[must_use]
     pub fn is_stdout(&self) -> bool {

@@ -37,6 +37,32 @@ fn a_har_file_for_its_owner_alone() {
 }
 
 #[test]
+fn nothing_is_overwritten() {
+    let folder = folder("again");
+    let path = folder.join("a.sh");
+    for expected in ["a.sh", "a-2.sh", "a-3.sh"] {
+        let said = text(&path, expected);
+        let file = folder.join(expected);
+        assert!(
+            said.starts_with(&format!("{}: written", file.display())),
+            "{said}"
+        );
+        assert_eq!(
+            said.ends_with("a.sh was there already"),
+            expected != "a.sh",
+            "{said}"
+        );
+    }
+    for name in ["a.sh", "a-2.sh", "a-3.sh"] {
+        assert_eq!(
+            std::fs::read_to_string(folder.join(name)).expect("there"),
+            name
+        );
+    }
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+#[test]
 fn nothing_is_written_through_a_link_or_to_a_device() {
     let folder = folder("link");
     let (target, link) = (folder.join("target"), folder.join("link"));
