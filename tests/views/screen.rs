@@ -16,7 +16,8 @@ fn get(path: &str) -> Vec<u8> {
 
 /// Lines of the table: those with a time.
 fn rows(screen: &str) -> Vec<&str> {
-    let is_row = |line: &&str| line.split_whitespace().any(|word| word == "In");
+    let is_time = |word: &str| word.len() == 12 && word.split([':', '.']).count() == 4;
+    let is_row = |line: &&str| line.split_whitespace().any(is_time);
     screen.lines().filter(is_row).collect()
 }
 

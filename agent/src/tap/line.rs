@@ -83,8 +83,6 @@ pub struct Line {
     width: Option<usize>,
     /// Days are shown besides times.
     dates: bool,
-    /// All lines have the columns of the title: what does not fit is cut.
-    is_table: bool,
     /// No line has more.
     layout: Layout,
     /// The titles that were written last, where any were.
@@ -104,7 +102,6 @@ impl Line {
             palette,
             width,
             dates,
-            is_table: false,
             layout: Layout::Whole,
             titled: None,
             ends: ENDS,
@@ -112,14 +109,6 @@ impl Line {
             left: Vec::new(),
             scratch: Vec::new(),
         }
-    }
-
-    /// With the same columns in all lines, for a table of so many columns.
-    #[must_use]
-    pub const fn table(width: usize) -> Self {
-        let mut line = Self::new(Palette::new(false), Some(width), false);
-        line.is_table = true;
-        line
     }
 
     /// Follows the terminal's width.
@@ -180,17 +169,15 @@ impl Line {
                 .width
                 .unwrap_or(PLAIN_WIDTH)
                 .saturating_sub(used + marks);
-            let wanted = match self.is_table {
-                // As in the title, where STATUS is one wider than a status.
-                true => (MIN_TARGET + 1).saturating_sub(marks),
-                false if layout < Layout::NoServer => text.min(TARGET),
+            let wanted = match layout < Layout::NoServer {
+                true => text.min(TARGET),
                 false => text.min(MIN_TARGET),
             };
             if self.width.is_none() || wanted <= room {
                 break;
             }
         }
-        if self.width.is_some() && !self.is_table {
+        if self.width.is_some() {
             self.layout = layout;
         }
         (layout, room)
@@ -235,7 +222,7 @@ impl Line {
 }
 
 /// `12:34:56.000`, with a day before it where asked for.
-fn timestamp(nanos: u64, date: bool) -> String {
+pub(crate) fn timestamp(nanos: u64, date: bool) -> String {
     let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(nanos);
     let text = humantime::format_rfc3339_millis(time).to_string();
     let (day, time) = text.split_once('T').unwrap_or(("", &text));
@@ -265,7 +252,7 @@ fn processes(out: &mut Vec<u8>, view: &View<'_>) {
 
 /// Method, host and target, and where the method ends. A host goes first when there is no room for
 /// both.
-fn request(exchange: &Exchange, with_host: bool) -> (usize, String) {
+pub(crate) fn request(exchange: &Exchange, with_host: bool) -> (usize, String) {
     let head = &exchange.request.head;
     let mut text = Vec::new();
     visible::write(&mut text, head.method(), Keep::Nothing);
@@ -364,7 +351,7 @@ fn is_endpoint(host: &[u8], exchange: &Exchange) -> bool {
 
 /// What deserves a mark: a missing part, an upgrade.
 /// How a call ended, and what is missing.
-fn marks(exchange: &Exchange, call: Option<&Call>) -> String {
+pub(crate) fn marks(exchange: &Exchange, call: Option<&Call>) -> String {
     let mut marks = String::new();
     if let Some(outcome) = call.and_then(|call| call.outcome.as_ref()) {
         let name = outcome.known().map(Code::label);
@@ -380,7 +367,7 @@ fn marks(exchange: &Exchange, call: Option<&Call>) -> String {
     }
 }
 
-fn size(body: &Body) -> String {
+pub(crate) fn size(body: &Body) -> String {
     let mut text = size_text(body.size);
     if !body.size_exact {
         text.push('+');
@@ -452,9 +439,8 @@ mod tests {
              12:34:56.000  In   10.0.0.1:40000 → 10.0.0.2:8080     shop[4321]    POST   shop.example/cart?id=7         201     14→10     1.50ms\n"
         );
         for width in 0..200 {
-            let mut out = Vec::new();
-            Line::new(Palette::new(false), Some(width), true).title(&mut out);
-            let text = String::from_utf8(out).expect("UTF-8");
+            let line = Line::new(Palette::new(false), Some(width), true);
+            let text = line.titles(line.roomy());
             assert!(
                 text.trim_end_matches('\n').width() <= width.max(6),
                 "{text}"
@@ -513,38 +499,6 @@ mod tests {
             let text = String::from_utf8(out).expect("UTF-8");
             let titles = text.lines().filter(|line| line.contains("REQUEST"));
             assert!(titles.count() <= 5, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_table_has_the_columns_of_its_title() {
-        let mut exchange = sample::exchange();
-        for width in 40..200 {
-            let mut line = Line::table(width);
-            let mut title = Vec::new();
-            line.title(&mut title);
-            let title = String::from_utf8(title).expect("UTF-8");
-            for target in [
-                "/x",
-                "/a/long/path/that/does/not/fit/into/the/room/that/there/is",
-            ] {
-                exchange.request.head = sample::request_head(b"GET", target.as_bytes(), &[]);
-                let sanitized = sample::sanitized(&exchange);
-                let mut out = Vec::new();
-                line.write(&mut out, &sample::view(&sanitized));
-                let text = String::from_utf8(out).expect("UTF-8");
-                assert_eq!(
-                    title.contains("TOOK"),
-                    text.contains("1.50ms"),
-                    "{title}{text}"
-                );
-                assert_eq!(
-                    title.contains("PROCESS"),
-                    text.contains("shop["),
-                    "{title}{text}"
-                );
-                assert_eq!(text.trim_end_matches('\n').width(), width);
-            }
         }
     }
 

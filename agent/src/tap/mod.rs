@@ -7,7 +7,7 @@ pub(crate) mod body;
 mod colour;
 mod filter;
 mod json;
-mod line;
+pub(crate) mod line;
 mod pattern;
 pub(crate) mod pretty;
 mod protobuf;

@@ -12,11 +12,6 @@ impl Line {
         self.titled = Some(String::new());
     }
 
-    /// Appends what the columns of a table are.
-    pub fn title(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.titles(self.roomy()).as_bytes());
-    }
-
     /// The most that leaves room for a target.
     pub(super) fn roomy(&self) -> Layout {
         let width = self.width.unwrap_or(PLAIN_WIDTH);
@@ -50,7 +45,7 @@ impl Line {
         (left, right)
     }
 
-    fn titles(&self, layout: Layout) -> String {
+    pub(super) fn titles(&self, layout: Layout) -> String {
         let (dim, end) = (self.palette.begin(Ink::Dim), self.palette.end());
         let width = self.width.unwrap_or(PLAIN_WIDTH);
         let (left, right) = self.headings(layout);
@@ -61,7 +56,7 @@ impl Line {
 
     /// Appends the titles again where they are others now.
     pub(super) fn retitle(&mut self, out: &mut Vec<u8>, layout: Layout) {
-        if self.titled.is_none() || self.is_table {
+        if self.titled.is_none() {
             return;
         }
         let title = self.titles(layout);

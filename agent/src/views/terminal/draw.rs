@@ -15,6 +15,7 @@ use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::Screen;
+use super::columns::{Columns, beside, cut};
 use super::help;
 use super::ink::{Ink, Inks};
 use super::list::Order;
@@ -29,6 +30,9 @@ use crate::views::store::Store;
 const FRAME: usize = 4;
 /// Columns of a sparkline.
 const SPARK: usize = 12;
+/// What is left of a route and of a client beside a long name of a server.
+const LEAST_ROUTE: usize = 14;
+const LEAST_CLIENT: usize = 8;
 /// Columns before a row: whether it is selected, and marked.
 const MARKS: u16 = 2;
 
@@ -134,14 +138,9 @@ impl Screen {
     fn draw_list(&mut self, canvas: &mut Canvas<'_>, store: &Store) {
         let inks = canvas.inks;
         let width = usize::from(canvas.area.width.saturating_sub(MARKS));
-        self.list.lines.follow(Some(width));
+        let columns = Columns::of(width);
         let (numbers, selected) = self.list.window(self.rows);
-        let mut text = Vec::new();
-        self.list.lines.title(&mut text);
-        let title = String::from_utf8_lossy(&text)
-            .trim_end_matches('\n')
-            .to_owned();
-        canvas.put(MARKS, 1, &title, inks.style(Ink::Title));
+        canvas.put(MARKS, 1, &columns.title(), inks.style(Ink::Title));
         if numbers.is_empty() {
             let text = match self.held.exchanges {
                 0 if self.held.ended => "Nothing was captured.",
@@ -154,9 +153,6 @@ impl Screen {
             let Some(shown) = store.get(id) else {
                 continue;
             };
-            text.clear();
-            self.list.lines.write(&mut text, &shown.view());
-            let line = String::from_utf8_lossy(&text);
             let status = shown.exchange().response.as_ref().map(|r| r.head.status);
             let ink = match status {
                 _ if shown.failed() => Ink::Failure,
@@ -171,7 +167,7 @@ impl Screen {
             };
             let arrow = if index == selected { ">" } else { " " };
             canvas.put(0, y, &format!("{arrow}{mark}"), inks.style(Ink::Plain));
-            canvas.put(MARKS, y, line.trim_end_matches('\n'), inks.style(ink));
+            canvas.put(MARKS, y, &columns.row(&shown), inks.style(ink));
             if index == selected {
                 let style = Inks::selected(inks.style(ink));
                 canvas
@@ -199,7 +195,7 @@ impl Screen {
         let (lines, selected) = self.totals.window(self.rows);
         for (index, line) in lines.iter().enumerate() {
             let arrow = if index == selected { ">" } else { " " };
-            let name = padded(&named(self.totals.by, line), names);
+            let name = padded(&named(self.totals.by, line, names), names);
             let mut text = format!("{arrow} {name} {}", report::columns(line));
             if has_spark {
                 text.push(' ');
@@ -342,34 +338,23 @@ fn exchanges(count: u64) -> String {
     format!("{} {}", grouped(count), noun_after(count, "exchange"))
 }
 
-/// What a line is of; of a route, the server stands last, for it is what can be cut.
-fn named(by: By, line: &Line) -> String {
+/// What a line is of, in so many columns. What two services differ by is cut last.
+fn named(by: By, line: &Line, width: usize) -> String {
     let key = &line.key;
     match by {
-        By::Route => format!("{:<6} {}  {}", key.method, key.route, key.server),
-        _ => report::name(key),
+        By::Route => {
+            let route = format!("{:<6} {}", key.method, key.route);
+            beside(&route, "  ", &key.server, LEAST_ROUTE, width)
+        }
+        By::Edge => beside(&key.client, " → ", &key.server, LEAST_CLIENT, width),
+        By::Client | By::Server | By::Status => report::name(key),
     }
 }
 
 /// At exactly so many columns.
 fn padded(text: &str, width: usize) -> String {
-    use unicode_width::UnicodeWidthChar as _;
-    let mut out = String::new();
-    let mut used = 0;
-    let fits = text.width() <= width;
-    for c in text.chars() {
-        let columns = c.width().unwrap_or(0);
-        let room = if fits { width } else { width.saturating_sub(1) };
-        if used + columns > room {
-            break;
-        }
-        used += columns;
-        out.push(c);
-    }
-    if !fits && used < width {
-        out.push('…');
-        used += 1;
-    }
-    out.extend(std::iter::repeat_n(' ', width.saturating_sub(used)));
+    let mut out = cut(text, width);
+    let pad = width - out.width();
+    out.extend(std::iter::repeat_n(' ', pad));
     out
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::tap;
 use crate::views::filter::Query;
 use crate::views::shown::Shown;
 use crate::views::stats::{By, Key, key_of};
@@ -76,7 +75,6 @@ pub(super) struct List {
     pub(super) marked: BTreeSet<u64>,
     /// There is more to look at.
     is_behind: bool,
-    pub(super) lines: tap::Line,
 }
 
 impl List {
@@ -95,7 +93,6 @@ impl List {
             paused: None,
             marked: BTreeSet::new(),
             is_behind: false,
-            lines: tap::Line::table(80),
         }
     }
 
@@ -120,7 +117,8 @@ impl List {
                 break;
             }
             for (id, shown) in found {
-                if self.paused.is_some_and(|last| id > last) {
+                // What came since belongs to the next look, as the counts do.
+                if id >= held.next || self.paused.is_some_and(|last| id > last) {
                     self.is_behind = false;
                     scanned = SCAN;
                     break;

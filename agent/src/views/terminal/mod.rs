@@ -11,6 +11,7 @@
 //! alone.
 
 mod body;
+mod columns;
 mod detail;
 mod draw;
 mod help;
