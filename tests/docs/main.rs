@@ -211,6 +211,33 @@ fn config_map(manifest: &str) -> String {
         .collect()
 }
 
+/// Each picture is shown by a document, and each that is shown is there.
+#[test]
+fn every_picture_is_shown() {
+    let folder = root().join("docs/pictures");
+    let names: Vec<_> = (fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let guides = Guide::all();
+    let texts: Vec<_> = (guides.iter())
+        .map(|guide| fs::read_to_string(root().join(&guide.path)).unwrap())
+        .collect();
+    for name in &names {
+        let place = format!("pictures/{name}");
+        assert!(texts.iter().any(|text| text.contains(&place)), "{name}");
+    }
+    let shown = texts
+        .iter()
+        .flat_map(|text| text.split("pictures/").skip(1));
+    for name in shown.filter_map(|rest| rest.split(')').next()) {
+        let is_picture = name.ends_with(".png");
+        assert!(
+            !is_picture || names.iter().any(|other| other == name),
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn every_key_exists() {
     let schema = config::schema();
