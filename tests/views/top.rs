@@ -109,7 +109,7 @@ fn once_for_a_script() {
         assert_eq!(rows.len(), 2, "{document}");
         assert_eq!(rows[0]["route"], "/orders/{id}");
         assert_eq!(rows[0]["count"], 2);
-        assert_eq!(rows[0]["server"], "nginx:80");
+        assert_eq!(rows[0]["server"], "nginx:8080");
         assert_eq!(rows[1]["failed_share"], 1.0);
         let took = rows[0]["p99_ns"].as_u64().expect("a number");
         assert!((1..60_000_000_000).contains(&took), "{took}");

@@ -32,9 +32,9 @@ const PROCESS: usize = 12;
 /// Width that the endpoints' column grows to at most: two IPv4 ends. A longer one (IPv6) shifts its
 /// own line only.
 const MAX_ENDS: usize = 45;
-/// Width that the process column grows to at most: a name of 15 characters (TASK_COMM_LEN − 1) and
-/// a 7-digit pid.
-const MAX_PROCESS: usize = 24;
+/// Width that the process column grows to at most: two names of usual length with 7-digit pids, or
+/// one of 15 characters (TASK_COMM_LEN − 1).
+const MAX_PROCESS: usize = 36;
 /// Room for method and target that makes a column of less use than a longer path.
 const MIN_TARGET: usize = 24;
 /// Room for them that both ends and the process make way for. A longer one is cut: columns that

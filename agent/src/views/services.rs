@@ -37,7 +37,8 @@ impl Services {
         }
     }
 
-    fn of(&self, process: &Process) -> Option<&Arc<str>> {
+    /// What a process is.
+    pub(super) fn of(&self, process: &Process) -> Option<&Arc<str>> {
         let service = self.0.get(&process.pid)?;
         (*service.program == *process.name).then_some(&service.name)
     }

@@ -172,6 +172,15 @@ impl Store {
         self.stats_mut(|stats| read(stats))
     }
 
+    /// The service that the client's process is, as far as is known now: a service calls others
+    /// before its own first exchange has ended.
+    pub(super) fn service(&self, shown: &Shown) -> Option<Arc<str>> {
+        let process = shown.client_process()?;
+        let services = self.services.lock();
+        let services = services.unwrap_or_else(PoisonError::into_inner);
+        services.of(process).cloned()
+    }
+
     /// Says of every exchange's client which service it is, where that is known.
     fn name(&self, exchanges: &mut [Shown]) {
         let services = self.services.lock();

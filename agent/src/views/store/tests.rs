@@ -57,3 +57,18 @@ fn clearing_keeps_numbers() {
     assert_eq!((held.skipped, held.ended, held.exchanges), (5, true, 1));
     assert_eq!(store.stats(|stats| stats.total(0).count), 1);
 }
+
+#[test]
+fn a_service_calls_before_its_own_exchange_has_ended() {
+    let mut exchange = sample::exchange();
+    exchange.peers = Arc::new(crate::flow::Peers {
+        side: crate::flow::Side::Client,
+        ..(*exchange.peers).clone()
+    });
+    let store = Store::default();
+    store.append(vec![shown(&exchange)]);
+    let call = store.get(1).expect("held");
+    assert_eq!(store.service(&call), None);
+    store.append(some(1));
+    assert_eq!(store.service(&call).as_deref(), Some("shop:8080"));
+}

@@ -104,7 +104,10 @@ impl Feed {
                 self.missed += first - self.at - 1;
             }
             let (last, many) = (*last, batch.len());
-            let rows = batch.iter().map(|(id, shown)| PageRow::of(*id, shown));
+            let rows = batch.iter().map(|(id, shown)| {
+                let service = self.store.service(shown);
+                PageRow::of(*id, shown, service.as_deref())
+            });
             let rows = Rows {
                 rows: rows.collect(),
                 first: self.store.held().first,
