@@ -28,7 +28,7 @@ const ENDS: [usize; 2] = [33, 45];
 const LEAST: usize = 7 + 10;
 
 /// What stays of a name beside a long one.
-const FROM: usize = 6;
+const FROM: usize = 8;
 
 /// How wide each column is; zero: it is not there. A space follows each but the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -197,9 +197,21 @@ fn pair(from: &str, to: &str, width: usize) -> String {
 /// As [`pair`], with something else between them; the first one is not cut below `least` columns.
 pub(super) fn beside(from: &str, between: &str, to: &str, least: usize, width: usize) -> String {
     let room = width.saturating_sub(between.width());
-    let from = cut(from, room.saturating_sub(to.width()).max(room.min(least)));
-    let to = cut(to, room - from.width());
+    let from = cut_name(from, room.saturating_sub(to.width()).max(room.min(least)));
+    let to = cut_name(to, room - from.width());
     format!("{from}{between}{to}")
+}
+
+/// As [`cut`], of the name of a service: its port, by which it differs from others, stays.
+fn cut_name(text: &str, width: usize) -> String {
+    let port = text.rfind(':').and_then(|at| text.split_at_checked(at));
+    let port = port.filter(|(_, port)| port.bytes().skip(1).all(|byte| byte.is_ascii_digit()));
+    match port {
+        Some((name, port)) if text.width() > width && port.len() < width => {
+            cut(name, width - port.len()) + port
+        }
+        _ => cut(text, width),
+    }
 }
 
 /// A text of at most so many columns, with an ellipsis where it was cut.
@@ -270,6 +282,16 @@ mod tests {
             title,
             "12:34:56.000 grpc-cl… → shop:8080 GET    /hellowor… [response_…    201  1.50ms",
         );
+    }
+
+    #[test]
+    fn ports_stay() {
+        let check = |from, to, expected| assert_eq!(pair(from, to, WHO[0]), expected);
+        check("python3:19301", "python3:19302", "p…:19301 → py…:19302");
+        check("curl", "python3:9301", "curl → python3:9301");
+        check("curl", "a-long-name:9301", "curl → a-long-…:9301");
+        check("10.0.0.1", "api.internal", "10.0.0.1 → api.inte…");
+        check("a-name-of-sixteen", "b:1", "a-name-of-six… → b:1");
     }
 
     #[test]
