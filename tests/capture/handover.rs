@@ -110,6 +110,18 @@ fn emitted(agents: &[&Daemon]) -> BTreeMap<String, usize> {
     counts
 }
 
+/// The agent at this port is alive, and says that it does not capture.
+#[track_caller]
+fn stands_by(port: u16) {
+    let page = |path| Connection::open(([127, 0, 0, 1], port)).get(path);
+    let response = page("/readyz");
+    let detail: Value = serde_json::from_slice(&response.body).expect("JSON");
+    assert_eq!(response.status, 503, "{detail}");
+    assert_eq!(detail["capturing"], false, "{detail}");
+    assert_eq!(detail["standing_by"], true, "{detail}");
+    assert_eq!(page("/healthz").status, 200);
+}
+
 fn await_log(agent: &Daemon, text: &str) {
     until(text, || agent.log().contains(text));
 }
@@ -141,16 +153,23 @@ fn every_request_is_emitted_once() {
         let (targets, (mut second, mut third)) = loaded(|| {
             let second = agent(bench, 9465);
             await_log(&first, "standing by");
+            stands_by(9464);
             let third = agent(bench, 9466);
             await_log(&second, "standing by");
             (second, third)
         });
-        // One that stands by ends as it is asked to, or by itself once it is alone.
+        // One that stands by ends as it is asked to, or by itself once it is alone: with an error,
+        // for whoever keeps it running is to start it again.
         first.terminate();
         assert!(first.wait().success());
         third.terminate();
         assert!(third.wait().success());
-        assert!(second.wait().success());
+        assert_eq!(second.wait().code(), Some(1));
+        assert!(
+            second
+                .log()
+                .contains("that took over from this one has ended")
+        );
         check(&targets, &[&first, &second, &third]);
         figure(&format!(
             "{} requests over two hand-overs, each emitted once",

@@ -137,6 +137,10 @@ enum Failure {
     Usage(String),
     #[error("not everything was delivered: {0}")]
     Undelivered(String),
+    #[error(
+        "the agent that took over from this one has ended, and this one was not asked to: it ends with an error so that it is started again"
+    )]
+    Alone,
     #[error("cgroups cannot be followed: {0}")]
     Workloads(io::Error),
     #[error("delivery cannot be started: {0}")]

@@ -163,15 +163,16 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         handover,
     };
     let ended = work.run(&config)?;
+    standby.report(&shared);
     drop(counter);
     let reports = deliver(exporters, config.export.shutdown_timeout.0);
     report_totals(ledger, &ended, &shared, &reports)?;
     let Ended { source, error, .. } = ended;
     drop(source);
     error.map_err(Failure::Source)?;
-    standby.wait();
+    let alone = standby.wait();
     drop(server);
-    check_delivered(&reports)
+    check_delivered(&reports).and(alone)
 }
 
 /// Drops the rights that are not needed once capture has started, before any thread is started:

@@ -13,7 +13,8 @@ use tracing::{info, warn};
 use super::Failure;
 use super::stop::Stop;
 use crate::handover::{
-    Caller, DRAIN, Handover, HandoverSection, Listener, Phase, Predecessor, SETTLE, Successor,
+    Awaited, Caller, DRAIN, Handover, HandoverSection, Listener, Phase, Predecessor, SETTLE,
+    Successor,
 };
 use crate::telemetry;
 
@@ -175,13 +176,28 @@ pub(super) struct Standby {
 }
 
 impl Standby {
+    /// Says to whoever asks for health that this agent does not capture any more, where another
+    /// does.
+    pub(super) fn report(&self, shared: &telemetry::Shared) {
+        if self.handover.phase() == Phase::Draining {
+            shared.stand_by();
+        }
+    }
+
     /// Waits to be ended, when another agent has taken over: whoever started this one would start
-    /// it again. Ends when the other agent does, to be started again.
-    pub(super) fn wait(&self) {
+    /// it again.
+    ///
+    /// # Errors
+    /// When the other agent has ended and nobody asked this one to: whoever keeps it running is to
+    /// start it again, which a good end would not bring about (`Restart=on-failure`).
+    pub(super) fn wait(&self) -> Result<(), Failure> {
         let Ok(successor) = self.successor.try_recv() else {
-            return;
+            return Ok(());
         };
         info!("standing by: another agent captures");
-        self.handover.stand_by(LOOK, || successor.is_gone());
+        match self.handover.stand_by(LOOK, || successor.is_gone()) {
+            Awaited::End => Ok(()),
+            Awaited::Other => Err(Failure::Alone),
+        }
     }
 }

@@ -60,6 +60,15 @@ pub enum Ending {
     ByItself,
 }
 
+/// What ends the wait of an agent that stands by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Somebody asked it to end.
+    End,
+    /// The agent that took over has ended.
+    Other,
+}
+
 /// Where an agent stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -267,8 +276,8 @@ impl Handover {
     }
 
     /// Waits until somebody asks for the end, or `is_alone` says that the other agent is gone;
-    /// looks every `interval`.
-    pub fn stand_by(&self, interval: Duration, mut is_alone: impl FnMut() -> bool) {
+    /// looks every `interval`. Which it was.
+    pub fn stand_by(&self, interval: Duration, mut is_alone: impl FnMut() -> bool) -> Awaited {
         self.enter(Phase::StandingBy);
         let mut state = self.state();
         while !state.is_end_requested {
@@ -276,10 +285,11 @@ impl Handover {
                 .changed
                 .wait_timeout(state, interval)
                 .unwrap_or_else(PoisonError::into_inner);
-            if is_alone() {
-                return;
+            if is_alone() && !state.is_end_requested {
+                return Awaited::Other;
             }
         }
+        Awaited::End
     }
 }
 
@@ -394,9 +404,10 @@ mod tests {
     #[test]
     fn standing_by_ends() {
         let handover = Handover::new(Phase::Draining);
-        handover.stand_by(Duration::ZERO, || true);
+        assert_eq!(handover.stand_by(Duration::ZERO, || true), Awaited::Other);
         assert_eq!(handover.phase(), Phase::StandingBy);
         assert_eq!(handover.request_end(), Ending::ByItself);
-        handover.stand_by(FAR, || false);
+        assert_eq!(handover.stand_by(FAR, || false), Awaited::End);
+        assert_eq!(handover.stand_by(FAR, || true), Awaited::End);
     }
 }

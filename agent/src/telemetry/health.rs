@@ -174,7 +174,9 @@ pub(super) fn readiness(reading: &Reading) -> (bool, Value) {
     let is_alive = complaints(reading).is_none();
     let attached = |hook: &Hook| hook.state == HookState::Attached;
     let is_writing = reading.exporters.iter().all(|r| r.stopped.is_none());
-    let ready = is_alive && is_writing && reading.hooks.iter().any(attached);
+    // Kubernetes then ends the old agent of an update, which is to end.
+    let captures = is_alive && !reading.stands_by;
+    let ready = captures && is_writing && reading.hooks.iter().any(attached);
     let hooks: Map<_, _> = (reading.hooks.iter())
         .map(|hook| (hook.name.to_owned(), hook_detail(&hook.state)))
         .collect();
@@ -187,7 +189,8 @@ pub(super) fn readiness(reading: &Reading) -> (bool, Value) {
         .collect();
     let detail = json!({
         "ready": ready,
-        "capturing": is_alive,
+        "capturing": captures,
+        "standing_by": reading.stands_by,
         "stalled": stalled,
         "hooks": hooks,
         "exporters": exporters,
@@ -272,6 +275,28 @@ mod tests {
         check(&[HookState::Attached], &parts, None, false);
         let full = Stopped::Failed("No space left on device".to_owned());
         check(&[HookState::Attached], &moving, Some(full), false);
+    }
+
+    /// Not ready, for nobody here captures; alive, for nothing is stuck.
+    #[test]
+    fn one_that_stands_by_says_so() {
+        let check = |stands_by| {
+            let reading = Reading {
+                hooks: vec![Hook {
+                    name: "socket",
+                    state: HookState::Attached,
+                }],
+                parts: vec![part("control", PartState::Moving)],
+                stands_by,
+                ..Reading::default()
+            };
+            let (ready, detail) = readiness(&reading);
+            assert_eq!(complaints(&reading), None);
+            assert_eq!((ready, &detail["capturing"]), (!stands_by, &json!(ready)));
+            assert_eq!(detail["standing_by"], stands_by);
+        };
+        check(false);
+        check(true);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! about ten times a second, never per exchange.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +88,7 @@ pub struct Shared {
     pulses: Mutex<Vec<Arc<Pulse>>>,
     exporters: Mutex<Vec<Part>>,
     suppressed: Arc<AtomicU64>,
+    stands_by: AtomicBool,
     level: AtomicU8,
     steps: [AtomicU64; Level::ALL.len()],
     overflow: AtomicU64,
@@ -149,6 +150,11 @@ impl Shared {
     /// Says which hooks there are.
     pub fn set_hooks(&self, hooks: Vec<Hook>) {
         *lock(&self.hooks) = hooks;
+    }
+
+    /// Another agent captures in this one's place.
+    pub fn stand_by(&self) {
+        self.stands_by.store(true, Ordering::Relaxed);
     }
 
     /// Says where to read the exporters' state. Only the first call counts.
@@ -269,6 +275,7 @@ impl Shared {
             metrics: self.metrics().map(Metrics::totals),
             parts: self.parts(),
             suppressed: self.suppressed.load(Ordering::Relaxed),
+            stands_by: self.stands_by.load(Ordering::Relaxed),
             level: self.level(),
             steps: std::array::from_fn(|i| {
                 self.steps.get(i).map_or(0, |n| n.load(Ordering::Relaxed))
@@ -332,6 +339,8 @@ pub struct Reading {
     pub parts: Vec<Part>,
     /// Log lines that were not written.
     pub suppressed: u64,
+    /// Another agent captures in this one's place.
+    pub stands_by: bool,
     /// The level of service.
     pub level: Level,
     /// Changes to each level.
