@@ -186,7 +186,8 @@ fn uninstall_leaves_nothing(shop: &Shop, programs: &[u64]) {
     let left = attached();
     let ours = programs.iter().filter(|id| left.contains(id));
     assert_eq!(ours.count(), 0, "programs stay attached");
-    let folder = fs::read_dir(cluster.path("/run/meshtap")).expect("the folder");
+    let folder =
+        fs::read_dir(cluster.path("/run/meshtap-agents/meshtap/meshtap")).expect("the folder");
     let left: Vec<_> = folder.flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["handover.sock"]);
     let pinned = fs::read_dir(cluster.path("/sys/fs/bpf"))

@@ -157,6 +157,85 @@ fn health_is_where_the_agent_listens() {
     let found = container(&["--set", "config.telemetry.listen=null"]).expect("helm is there");
     assert!(found["ports"].is_null(), "{found}");
     assert!(found["readinessProbe"].is_null(), "{found}");
+    for inside in ["127.0.0.1:9464", "127.1.2.3:80", "[::1]:9464"] {
+        let set = format!("config.telemetry.listen={inside}");
+        let said = render(&["--set", &set]).expect("helm is there");
+        let said = said.expect_err(inside);
+        assert!(said.contains("config.telemetry.listen"), "{said}");
+    }
+}
+
+/// The folder on the node, the one in the pod, and what an update may start beside the old agent.
+fn handover(release: &[&str], arguments: &[&str]) -> Option<(Value, Value, Value)> {
+    let words = [&["template"], release, &[CHART], arguments].concat();
+    let output = run(&words)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let set = text
+        .split("\n---\n")
+        .find(|one| one.contains("kind: DaemonSet"));
+    let set: Value = serde_saphyr::from_str(set.expect("a DaemonSet")).expect("YAML");
+    let spec = &set["spec"]["template"]["spec"];
+    let named = |list: &Value| {
+        let mut list = list.as_array().into_iter().flatten();
+        list.find(|one| one["name"] == "run").cloned()
+    };
+    let volume = named(&spec["volumes"]).unwrap_or_default();
+    let mount = named(&spec["containers"][0]["volumeMounts"]).unwrap_or_default();
+    Some((
+        volume["hostPath"]["path"].clone(),
+        mount["mountPath"].clone(),
+        set["spec"]["updateStrategy"]["rollingUpdate"]["maxSurge"].clone(),
+    ))
+}
+
+/// An agent hands over to whoever it meets, so no two releases of a cluster share a folder, and
+/// none has the host's.
+#[test]
+fn every_release_has_a_handover_of_its_own() {
+    let releases = [
+        ["meshtap", "--namespace=meshtap"],
+        ["gateway", "--namespace=meshtap"],
+        ["meshtap", "--namespace=b"],
+        ["a", "--namespace=b-a"],
+        ["a-a", "--namespace=b"],
+    ];
+    let mut folders = BTreeSet::from(["/run/meshtap".to_owned()]);
+    for release in &releases {
+        let Some((on_node, in_pod, surge)) = handover(release, &[]) else {
+            return;
+        };
+        let on_node = on_node.as_str().expect("a folder").to_owned();
+        assert!(folders.insert(on_node), "{release:?}: {folders:?}");
+        assert_eq!(
+            (in_pod, surge),
+            (json!("/run/meshtap"), json!("10%")),
+            "{release:?}"
+        );
+    }
+    assert!(
+        !folders.iter().any(|one| one.starts_with("/run/meshtap/")),
+        "{folders:?}"
+    );
+}
+
+#[test]
+fn without_a_handover_no_agent_starts_beside_another() {
+    let with = |arguments: &[&str]| handover(&["meshtap"], arguments);
+    for off in ["handover.enabled=false", "config.handover.folder=null"] {
+        let Some((on_node, in_pod, surge)) = with(&["--set", off]) else {
+            return;
+        };
+        assert_eq!((on_node, in_pod), (Value::Null, Value::Null), "{off}");
+        assert_eq!(surge, json!(0), "{off}");
+    }
+    // A folder of the configuration's own is mounted where that says.
+    let elsewhere = with(&["--set", "config.handover.folder=/var/lib/meshtap"]);
+    let (on_node, in_pod, _) = elsewhere.expect("helm is there");
+    assert!(on_node.is_string());
+    assert_eq!(in_pod, json!("/var/lib/meshtap"));
+    let own = "updateStrategy.rollingUpdate.maxSurge=3";
+    let (.., surge) = with(&["--set", own]).expect("helm is there");
+    assert_eq!(surge, json!(3));
 }
 
 #[test]

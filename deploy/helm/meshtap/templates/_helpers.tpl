@@ -46,14 +46,48 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* The port of health and metrics; empty where there is none. */}}
 {{- define "meshtap.port" -}}
 {{- $listen := dig "telemetry" "listen" "" .Values.config -}}
+{{- if regexMatch `^(127\.|\[::1\])` ($listen | default "") }}
+{{- fail (printf "config.telemetry.listen: %s is inside of the pod: probes and Prometheus come from outside; set 0.0.0.0:PORT, or null for neither" $listen) }}
+{{- end }}
 {{- if $listen }}{{ splitList ":" $listen | last }}{{ end -}}
+{{- end }}
+
+{{/* Where the agents of the release meet, in the pod; empty where they do not. */}}
+{{- define "meshtap.handover" -}}
+{{- $config := .Values.config -}}
+{{- if hasKey (default dict $config.handover) "folder" -}}
+{{- $config.handover.folder | default "" -}}
+{{- else if .Values.handover.enabled -}}
+/run/meshtap
+{{- end -}}
+{{- end }}
+
+{{/*
+The same on the node: of this release alone, for an agent hands over to whoever it meets there. Not
+below `/run/meshtap`, which is the folder of the systemd unit.
+*/}}
+{{- define "meshtap.handoverOnNode" -}}
+{{- .Values.handover.hostPath | default (printf "/run/meshtap-agents/%s/%s" .Release.Namespace .Release.Name) -}}
+{{- end }}
+
+{{/* Without a hand-over, two agents of a node would each emit everything. */}}
+{{- define "meshtap.updateStrategy" -}}
+{{- if .Values.updateStrategy }}
+{{- toYaml .Values.updateStrategy }}
+{{- else if include "meshtap.handover" . -}}
+type: RollingUpdate
+rollingUpdate: {maxSurge: 10%, maxUnavailable: 0}
+{{- else -}}
+type: RollingUpdate
+rollingUpdate: {maxSurge: 0, maxUnavailable: 10%}
+{{- end }}
 {{- end }}
 
 {{/* The configuration, with what the chart itself adds. */}}
 {{- define "meshtap.config" -}}
 {{- $config := deepCopy .Values.config -}}
-{{- if and .Values.handover.enabled (not (hasKey $config "handover")) -}}
-{{- $_ := set $config "handover" (dict "folder" "/run/meshtap") -}}
+{{- with include "meshtap.handover" . -}}
+{{- $_ := set $config "handover" (dict "folder" .) -}}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end }}
@@ -95,8 +129,8 @@ capabilities:
   {{- with .Values.cgroup.recursiveReadOnly }}
   recursiveReadOnly: {{ . }}
   {{- end }}
-{{- if .Values.handover.enabled }}
-- {name: run, mountPath: /run/meshtap}
+{{- with include "meshtap.handover" . }}
+- {name: run, mountPath: {{ . }}}
 {{- end }}
 {{- with .Values.volumeMounts }}
 {{ toYaml . }}
@@ -108,9 +142,9 @@ capabilities:
   configMap: {name: {{ include "meshtap.name" . }}}
 - name: cgroup
   hostPath: {path: {{ .Values.cgroup.hostPath }}, type: Directory}
-{{- if .Values.handover.enabled }}
+{{- if include "meshtap.handover" . }}
 - name: run
-  hostPath: {path: {{ .Values.handover.hostPath }}, type: DirectoryOrCreate}
+  hostPath: {path: {{ include "meshtap.handoverOnNode" . }}, type: DirectoryOrCreate}
 {{- end }}
 {{- with .Values.volumes }}
 {{ toYaml . }}
