@@ -13,17 +13,22 @@ use crate::check::Under;
 /// test's agent is among them.
 struct Verdicts(Vec<Value>);
 
+/// What the command says with these words.
+#[track_caller]
+fn report(under: &Under, words: &[&str]) -> Value {
+    let mut command = under.command();
+    let output = command.arg("explain").args(words).output();
+    let output = output.expect("meshtap starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    serde_json::from_str(&text).expect("JSON")
+}
+
 impl Verdicts {
     fn of(port: u16) -> Self {
-        let output = Under::default()
-            .command()
-            .args(["explain", "--json", "--port", &port.to_string()])
-            .output()
-            .expect("meshtap starts");
-        let text = String::from_utf8_lossy(&output.stdout);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-        let report: Value = serde_json::from_str(&text).expect("JSON");
+        let port = port.to_string();
+        let report = report(&Under::default(), &["--json", "--port", &port]);
         assert!(
             report["source"]
                 .as_str()
@@ -176,6 +181,68 @@ fn a_cgroup_that_is_not_captured() {
         http(&mut pair);
         let found = Verdicts::of(PORT);
         found.has(PORT, "no", "outside", "capture.cgroup");
+        drop(agent);
+    });
+}
+
+/// Who may not list the kernel's programs does not know whether an agent runs, and says so.
+#[test]
+fn an_agent_that_cannot_be_listed_is_not_denied() {
+    const PORT: u16 = 8112;
+    live(|bench| {
+        let agent = Tap::new(bench).start();
+        let mut pair = Pair::new(PORT);
+        http(&mut pair);
+        let rights = Under::only(&["bpf", "net_admin", "perfmon"]);
+        let words = ["--json", "--for", "1ms", "--port", "8112"];
+        let report = report(&rights, &words);
+        let source = report["source"].as_str().expect("a source");
+        assert!(source.contains("CAP_SYS_ADMIN"), "{source}");
+        assert!(!source.contains("no agent runs"), "{source}");
+        let sockets = report["sockets"].as_array().expect("sockets");
+        assert!(!sockets.is_empty(), "{report:#}");
+        for socket in sockets {
+            assert_eq!(socket["captured"], "unknown", "{socket:#}");
+            assert_eq!(socket["verdicts"][0]["reason"], "agent_unknown");
+        }
+        drop((pair, agent));
+    });
+}
+
+#[test]
+fn two_agents_are_distinguished() {
+    const PORT: u16 = 8113;
+    live(|bench| {
+        let pod = bench.cgroup.pod(0xa2);
+        let agents = [Tap::new(bench).start(), Tap::on(bench, pod.path()).start()];
+        let mut pair = Pair::new(PORT);
+        http(&mut pair);
+        let report = report(&Under::default(), &["--json", "--port", "8113"]);
+        for socket in report["sockets"].as_array().expect("sockets") {
+            assert_eq!(socket["captured"], "yes", "{socket:#}");
+            let verdicts = socket["verdicts"].as_array().expect("verdicts");
+            for (agent, captured) in agents.iter().zip(["yes", "no"]) {
+                let mut own = verdicts.iter();
+                let own = own.find(|one| one["agent"]["pid"] == agent.pid());
+                assert_eq!(
+                    own.expect("its verdict")["captured"],
+                    captured,
+                    "{socket:#}"
+                );
+            }
+        }
+        drop((pair, agents));
+    });
+}
+
+#[test]
+fn no_socket_has_a_next_step() {
+    live(|bench| {
+        let agent = Tap::new(bench).start();
+        let report = report(&Under::default(), &["--json", "--port", "8114"]);
+        assert_eq!(report["sockets"], serde_json::json!([]));
+        let next = report["next"].as_str().expect("a next step");
+        assert!(next.contains("on this node"), "{next}");
         drop(agent);
     });
 }

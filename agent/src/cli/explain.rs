@@ -10,7 +10,10 @@ use super::tap::duration;
 
 /// Arguments of `meshtap explain`.
 #[derive(Clone, Debug, Args)]
-#[command(group(ArgGroup::new("sockets").required(true)))]
+#[command(
+    group(ArgGroup::new("sockets").required(true)),
+    after_help = "Exit code: 0 when something was said of every socket that was found, captured or not, and when there is none; 1 when nothing could be said; 2 when the arguments cannot be used."
+)]
 pub struct ExplainArgs {
     /// Sockets with this port, local or remote.
     #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..), group = "sockets")]

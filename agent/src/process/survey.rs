@@ -46,6 +46,25 @@ pub struct LiveSocket {
     inode: u32,
 }
 
+#[cfg(test)]
+impl LiveSocket {
+    /// A connected one of which no more is known.
+    pub(crate) fn new(socket: SocketId, local: Endpoint, remote: Endpoint) -> Self {
+        Self {
+            socket,
+            is_listener: false,
+            local,
+            remote,
+            mark: None,
+            cgroup: None,
+            upper: None,
+            stored: Vec::new(),
+            process: None,
+            inode: 0,
+        }
+    }
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Survey {

@@ -49,7 +49,7 @@ pub use identity::{Identity, WorkloadName};
 pub use outcomes::Outcomes;
 pub use pod::Pod;
 pub use scope::Reason;
-pub use watch::{Access, Right, ask as ask_api, pod_uid};
+pub use watch::{Access, PodPlace, Right, ask as ask_api, find_pod};
 pub use ztunnel::ZtunnelChoice;
 
 use crate::clock::monotonic;

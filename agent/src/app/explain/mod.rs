@@ -8,44 +8,22 @@
 mod cgroups;
 mod text;
 mod verdict;
+mod witness;
 
 use std::io::Write as _;
-use std::time::Instant;
 
 use meshtap_common::FlowReport;
 
-use super::settings::options;
 use super::{Failure, configure, pids};
-use crate::capture::kernel::{
-    AgentMaps, Capture, CaptureOptions, TlsLibraries, agents, cgroup_root, others,
-};
+use crate::capture::kernel::{AgentMaps, cgroup_root, others};
 use crate::cli::{ExplainArgs, ExportArgs, RunArgs};
-use crate::config::Config;
+use crate::config::KubernetesSection;
 use crate::process::{LiveSocket, Survey, survey};
-use crate::workload::pod_uid;
+use crate::workload::{PodPlace, find_pod};
 use cgroups::Cgroups;
-use text::Explained;
+use text::{Agent, Explained, Page, Said};
 use verdict::{Known, Place, Stored, explain};
-
-/// Whose state it is.
-enum Witness {
-    /// Agents that run.
-    Running(Vec<AgentMaps>),
-    /// This command, for a moment: the state is there as long as the capture lives.
-    Own {
-        maps: AgentMaps,
-        _held: Box<Capture>,
-    },
-}
-
-impl Witness {
-    fn agents(&self) -> &[AgentMaps] {
-        match self {
-            Self::Running(agents) => agents,
-            Self::Own { maps, .. } => std::slice::from_ref(maps),
-        }
-    }
-}
+use witness::Witness;
 
 /// Runs the command.
 pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
@@ -57,31 +35,41 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
         no_redact: false,
         ledger_json: None,
     })?;
-    let uid = match &args.pod {
-        None => None,
-        Some(pod) => Some(
-            pod_uid(&config.kubernetes, &pod.namespace, &pod.name)
-                .map_err(|reason| Failure::Setting(format!("--pod: {reason}")))?,
-        ),
-    };
+    let pod = pod(args, &config.kubernetes)?;
+    let uid = pod.as_ref().map(|pod| pod.uid.as_str());
     let root = cgroup_root(config.capture.cgroup.as_deref())?;
-    let witness = witness(args, &config)?;
+    let witness = Witness::new(args, &config)?;
     let cgroups = Cgroups::below(&root);
-    let found = survey(args.pid, |socket| {
-        is_wanted(socket, args, uid.as_deref(), &cgroups)
-    });
+    let found = survey(args.pid, |socket| is_wanted(socket, args, uid, &cgroups));
     let found = found.map_err(Failure::Source)?;
-    let explained = explained(&found, &witness, &cgroups);
+    let page = Page {
+        sockets: explained(&found, &witness, &cgroups),
+        notice: witness.notice(),
+        unseen: text::unseen(&found),
+        next: text::next_step(args, pod.as_ref()),
+    };
     let mut out = std::io::stdout().lock();
     match args.json {
-        true => writeln!(
-            out,
-            "{:#}",
-            text::json(&explained, &found, &notice(&witness))
-        ),
-        false => out.write_all(text::lines(&explained, &found, &notice(&witness)).as_bytes()),
+        true => writeln!(out, "{:#}", page.json()),
+        false => out.write_all(page.lines().as_bytes()),
     }
     .map_err(Failure::Output)
+}
+
+/// The pod that is asked for. One that is known to be elsewhere has no socket here.
+fn pod(args: &ExplainArgs, section: &KubernetesSection) -> Result<Option<PodPlace>, Failure> {
+    let Some(asked) = &args.pod else {
+        return Ok(None);
+    };
+    let found = find_pod(section, &asked.namespace, &asked.name)
+        .map_err(|reason| Failure::Setting(format!("--pod: {reason}")))?;
+    match (&found.node, &section.node) {
+        (Some(node), Some(own)) if node != own => Err(Failure::Setting(format!(
+            "--pod: {}/{} is on node {node}, and this is {own}: run the command there",
+            asked.namespace, asked.name
+        ))),
+        _ => Ok(Some(found)),
+    }
 }
 
 /// Besides `--pid`.
@@ -101,55 +89,8 @@ fn is_wanted(
     args.pid.is_some() || by_port || by_pod
 }
 
-/// The agents that run, or else this command, after it has looked for a while.
-fn witness(args: &ExplainArgs, config: &Config) -> Result<Witness, Failure> {
-    // Not listed without CAP_SYS_ADMIN; what is attached then is beside whoever runs.
-    let running = agents().unwrap_or_default();
-    if !running.is_empty() {
-        return Ok(Witness::Running(running));
-    }
-    let options = CaptureOptions {
-        ring_bytes: 64 * 1024,
-        tls: TlsLibraries::default(),
-        ..options(config)
-    };
-    let mut capture = Capture::start(&options)?;
-    let deadline = Instant::now() + args.time;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        // Taken out of the ring buffer, and not looked at.
-        capture
-            .poll_raw(left, &mut |_, _| {})
-            .map_err(Failure::Source)?;
-    }
-    let maps = capture.maps().ok_or_else(|| {
-        Failure::Setting("the kernel does not number its maps: Linux 4.13 does".to_owned())
-    })?;
-    Ok(Witness::Own {
-        maps,
-        _held: Box::new(capture),
-    })
-}
-
-fn notice(witness: &Witness) -> String {
-    match witness {
-        Witness::Running(agents) => match agents.len() {
-            1 => "by the agent that runs".to_owned(),
-            count => format!("by {count} agents that run: a line for each"),
-        },
-        Witness::Own { .. } => {
-            "no agent runs: looked at for a moment, with the configuration that was given"
-                .to_owned()
-        }
-    }
-}
-
 fn explained(found: &Survey, witness: &Witness, cgroups: &Cgroups) -> Vec<Explained> {
     let sockmaps = others().map(|others| others.sockmaps).unwrap_or_default();
-    let is_mid_stream = matches!(witness, Witness::Own { .. });
     let one = |socket: &LiveSocket, agent: &AgentMaps| {
         let place = match socket.cgroup {
             Some(id) if agent.excluded.contains(&id) => Place::Excluded,
@@ -168,9 +109,17 @@ fn explained(found: &Survey, witness: &Witness, cgroups: &Cgroups) -> Vec<Explai
             flow: stored(socket, agent, found),
             config: &agent.config,
             sockmaps: &sockmaps,
-            is_mid_stream,
+            is_mid_stream: witness.is_own(),
         };
-        explain(&known)
+        let said = explain(&known);
+        let verdict = match witness.is_in_the_dark() {
+            true => said.of_this_command(),
+            false => said,
+        };
+        Said {
+            agent: (!witness.is_own()).then(|| Agent::of(agent)),
+            verdict,
+        }
     };
     let mut all: Vec<_> = (found.sockets.iter())
         .map(|socket| Explained {

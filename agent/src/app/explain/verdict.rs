@@ -56,6 +56,16 @@ pub(super) enum Captured {
 }
 
 impl Captured {
+    /// For scripts.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Undecided => "undecided",
+            Self::Unknown => "unknown",
+        }
+    }
+
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Yes => "captured",
@@ -73,6 +83,22 @@ pub(super) struct Verdict {
     /// For scripts.
     pub(super) reason: &'static str,
     pub(super) why: String,
+}
+
+impl Verdict {
+    /// The same where an agent may run whose state cannot be read: what it captures is its own
+    /// matter. Nobody reads Multipath TCP.
+    pub(super) fn of_this_command(self) -> Self {
+        if (self.captured, self.reason) == (Captured::No, "mptcp") {
+            return self;
+        }
+        let (label, why) = (self.captured.label(), self.why);
+        verdict(
+            Captured::Unknown,
+            "agent_unknown",
+            format!("an agent's state cannot be read; by this command alone: {label}: {why}"),
+        )
+    }
 }
 
 fn verdict(captured: Captured, reason: &'static str, why: impl Into<String>) -> Verdict {
@@ -385,6 +411,24 @@ mod tests {
             chosen.port_count = 1;
             check(&absent(&chosen), captured, expected);
         }
+    }
+
+    #[test]
+    fn what_an_unread_agent_decides_is_not_known() {
+        let config = CaptureConfig::default();
+        let of = |flow| explain(&known(&config, flow)).of_this_command();
+        for (state, reason) in [
+            (FLOW_STATE_FOLLOWED, None),
+            (FLOW_STATE_WAITING, None),
+            (FLOW_STATE_IGNORED, Some(Classification::Tls)),
+        ] {
+            let found = of(report(state, reason));
+            let expected = (Captured::Unknown, "agent_unknown");
+            assert_eq!((found.captured, found.reason), expected, "{found:?}");
+            assert!(found.why.contains("by this command alone"), "{found:?}");
+        }
+        let mptcp = of(report(FLOW_STATE_IGNORED, Some(Classification::Mptcp)));
+        assert_eq!((mptcp.captured, mptcp.reason), (Captured::No, "mptcp"));
     }
 
     #[test]

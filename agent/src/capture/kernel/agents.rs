@@ -14,11 +14,22 @@ use crate::flow::CgroupId;
 /// The program by which an agent is known.
 const INGRESS: &[u8] = b"meshtap_ingress";
 
+/// What runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Agents {
+    /// Those whose state can be read.
+    pub known: Vec<AgentMaps>,
+    /// How many are of another version of meshtap, with another layout.
+    pub foreign: usize,
+}
+
 /// An agent's maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentMaps {
     /// Id of its program on ingress.
     pub program: u32,
+    /// Its process, where that can be seen.
+    pub pid: Option<u32>,
     /// Id of the map that has the state of sockets.
     pub flows: u32,
     /// What its programs are set to.
@@ -33,21 +44,25 @@ pub struct AgentMaps {
 ///
 /// # Errors
 /// When the kernel does not list programs: that takes CAP_SYS_ADMIN.
-pub fn agents() -> Result<Vec<AgentMaps>, String> {
-    let mut agents = Vec::new();
+pub fn agents() -> Result<Agents, String> {
+    let mut agents = Agents::default();
     for program in loaded_programs() {
         let program = program.map_err(|error| error.to_string())?;
         if program.name() == INGRESS {
             let ids = program.map_ids().map_err(|error| error.to_string())?;
-            // One that ends meanwhile is no error.
-            agents.extend(agent(program.id(), &ids.unwrap_or_default()));
+            match agent(program.id(), &ids.unwrap_or_default()) {
+                Found::Known(agent) => agents.known.push(*agent),
+                Found::Foreign => agents.foreign += 1,
+                Found::Gone => {}
+            }
         }
     }
-    if !agents.is_empty() {
-        for attached in attachments() {
-            let mut of_program = agents.iter_mut();
+    if !agents.known.is_empty() {
+        for (pid, attached) in attachments() {
+            let mut of_program = agents.known.iter_mut();
             if let Some(agent) = of_program.find(|agent| agent.program == attached.program) {
                 agent.cgroup = Some(attached.cgroup);
+                agent.pid = pid;
             }
         }
     }
@@ -61,18 +76,23 @@ struct Attachment {
     cgroup: CgroupId,
 }
 
-/// What the links say that processes hold, as far as they may be looked into.
-fn attachments() -> Vec<Attachment> {
+/// What the links say that processes hold, as far as they may be looked into; and which process
+/// holds it.
+fn attachments() -> Vec<(Option<u32>, Attachment)> {
     let folder = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
     let mut found = Vec::new();
     for process in folder("/proc".into()) {
+        let pid = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
         for descriptor in folder(process.path().join("fd")) {
             let is_link = fs::read_link(descriptor.path())
                 .is_ok_and(|target| target.as_os_str() == "anon_inode:bpf_link");
             if is_link {
                 let info = process.path().join("fdinfo").join(descriptor.file_name());
                 let info = fs::read_to_string(info).unwrap_or_default();
-                found.extend(attachment(&info));
+                found.extend(attachment(&info).map(|attached| (pid, attached)));
             }
         }
     }
@@ -92,30 +112,48 @@ fn attachment(info: &str) -> Option<Attachment> {
     })
 }
 
-fn agent(program: u32, maps: &[u32]) -> Option<AgentMaps> {
+/// What a program belongs to.
+enum Found {
+    Known(Box<AgentMaps>),
+    /// An agent of another version.
+    Foreign,
+    /// It has ended meanwhile.
+    Gone,
+}
+
+fn agent(program: u32, maps: &[u32]) -> Found {
     let find = |name: &[u8]| {
         let mut infos = maps.iter().filter_map(|id| MapInfo::from_id(*id).ok());
         infos.find(|info| info.name() == name)
     };
-    let flows = find(b"FLOWS")?;
-    // An agent of another version has another layout.
-    if usize::try_from(flows.value_size()) != Ok(FLOW_LEN) {
-        return None;
+    let (Some(flows), Some(config)) = (find(b"FLOWS"), find(b"CONFIG")) else {
+        return Found::Gone;
+    };
+    let size = |info: &MapInfo| usize::try_from(info.value_size()).unwrap_or(usize::MAX);
+    if size(&flows) != FLOW_LEN || size(&config) != size_of::<CaptureConfig>() {
+        return Found::Foreign;
     }
-    let config = MapData::from_id(find(b"CONFIG")?.id()).ok()?;
-    let config: Array<_, CaptureConfig> = Map::Array(config).try_into().ok()?;
+    let Some(config) = read_config(config.id()) else {
+        return Found::Gone;
+    };
     let excluded = find(b"EXCLUDED_CGROUPS").and_then(|info| {
         let map = Map::HashMap(MapData::from_id(info.id()).ok()?);
         let map: HashMap<_, u64, u32> = map.try_into().ok()?;
         Some(map.keys().filter_map(Result::ok).map(CgroupId).collect())
     });
-    Some(AgentMaps {
+    Found::Known(Box::new(AgentMaps {
         program,
+        pid: None,
         flows: flows.id(),
-        config: config.get(&0, 0).ok()?,
+        config,
         excluded: excluded.unwrap_or_default(),
         cgroup: None,
-    })
+    }))
+}
+
+fn read_config(id: u32) -> Option<CaptureConfig> {
+    let map: Array<_, CaptureConfig> = Map::Array(MapData::from_id(id).ok()?).try_into().ok()?;
+    map.get(&0, 0).ok()
 }
 
 impl Capture {
@@ -125,6 +163,7 @@ impl Capture {
     pub fn maps(&self) -> Option<AgentMaps> {
         Some(AgentMaps {
             program: 0,
+            pid: Some(std::process::id()),
             flows: self.own.flows_id?,
             config: self.config,
             excluded: Vec::new(),

@@ -29,7 +29,7 @@ use aya::maps::{Array, Map, MapData, MapError, RingBuf};
 pub use aya::util::KernelVersion;
 use meshtap_common::{CaptureConfig, DEFAULT_RING_BYTES, EventHeader};
 
-pub use self::agents::{AgentMaps, agents};
+pub use self::agents::{AgentMaps, Agents, agents};
 pub use self::cgroup::root as cgroup_root;
 use self::commands::Commands;
 use self::counters::Counters;

@@ -101,11 +101,24 @@ pub fn ask(section: &KubernetesSection) -> io::Result<Access> {
     })
 }
 
-/// The unique id of a pod, which the folder of its cgroup is named after.
+/// Where a pod is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodPlace {
+    /// Its unique id, which the folder of its cgroup is named after.
+    pub uid: String,
+    /// Its node, once it has one.
+    pub node: Option<String>,
+}
+
+/// Where a pod is.
 ///
 /// # Errors
 /// When the API is not asked, does not respond, or has no such pod.
-pub fn pod_uid(section: &KubernetesSection, namespace: &str, name: &str) -> Result<String, String> {
+pub fn find_pod(
+    section: &KubernetesSection,
+    namespace: &str,
+    name: &str,
+) -> Result<PodPlace, String> {
     if let Some(reason) = refusal(section) {
         return Err(reason);
     }
@@ -121,8 +134,13 @@ pub fn pod_uid(section: &KubernetesSection, namespace: &str, name: &str) -> Resu
         let pods = within(api.list(&params)).await?;
         let pods = pods.map_err(|error| super::follow::sentence(&error))?;
         let pod = pods.items.into_iter().next();
-        pod.and_then(|pod| pod.metadata.uid)
-            .ok_or_else(|| format!("there is no pod {namespace}/{name}"))
+        let place = pod.and_then(|pod| {
+            Some(PodPlace {
+                uid: pod.metadata.uid?,
+                node: pod.spec.node_name,
+            })
+        });
+        place.ok_or_else(|| format!("there is no pod {namespace}/{name}"))
     })
 }
 

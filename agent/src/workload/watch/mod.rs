@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 
 use super::config::{KubernetesMode, KubernetesSection, PeerChoice};
 use super::directory::{Directory, WATCHES, Watch};
-pub use access::{Access, Right, ask, pod_uid};
+pub use access::{Access, PodPlace, Right, ask, find_pod};
 use follow::{Target, Watched, follow};
 
 /// Ends the thread when dropped.
