@@ -77,6 +77,8 @@ fn commands(guide: &str, programs: &[&str]) -> Vec<String> {
 /// Does what a line of a guide says.
 #[track_caller]
 fn follow(cluster: &Cluster, line: &str) -> String {
+    // The node has the image already, under the name that it is built with.
+    let line = line.replace("registry.example/", "localhost/");
     // No quoted word has a space in it.
     let words = line.split_whitespace().map(|word| word.trim_matches('\''));
     let words: Vec<&str> = words.collect();

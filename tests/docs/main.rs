@@ -141,6 +141,26 @@ fn every_command_parses() {
     assert!(count > 30, "only {count} commands in the guides");
 }
 
+/// No cluster has the image: who installs by a guide is to know where it comes from.
+#[test]
+fn every_installation_has_its_image() {
+    let mut count = 0;
+    for guide in Guide::all() {
+        let lines = guide.blocks.iter().flat_map(Block::commands);
+        let lines: Vec<_> = lines.collect();
+        let pushes = lines.iter().any(|(_, line)| line.contains("podman push"));
+        for (number, line) in &lines {
+            if line.starts_with("helm install") {
+                let place = format!("{}:{number}", guide.path);
+                assert!(line.contains("image.repository="), "{place}: {line}");
+                assert!(pushes, "{place}: no step makes the image");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 4, "only {count} installations in the guides");
+}
+
 /// Whether a configuration can be used, as `meshtap config check` says it.
 fn usable(text: &str, name: &str) -> Result<Config, String> {
     let parsed = config::parse(text, name, &Overrides::default());
