@@ -218,13 +218,55 @@ fn an_address_that_is_taken() {
 }
 
 #[test]
-fn a_folder_that_is_not_there() {
+fn a_folder_that_agents_cannot_meet_in() {
+    use std::os::unix::fs::PermissionsExt as _;
     live(|bench| {
-        let set = ["--set", "handover.folder=/nowhere/meshtap"];
+        let open = bench.scratch.path().join("open");
+        std::fs::create_dir(&open).expect("a folder");
+        let everybody = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(&open, everybody).expect("its mode");
+        for (folder, why) in [
+            ("/dev/null/meshtap", "/dev/null is no folder"),
+            (open.to_str().expect("UTF-8"), "this user alone writes"),
+        ] {
+            let set = format!("handover.folder={folder}");
+            let found = check(bench, &Under::default(), &["--set", &set]);
+            assert_eq!(found.exit, 1);
+            found.misses(&["handover.folder"]);
+            found.has("handover.folder", "missing", why);
+        }
+        // The agent makes it.
+        let absent = bench.scratch.path().join("a/b");
+        let set = format!("handover.folder={}", absent.display());
+        let found = check(bench, &Under::default(), &["--set", &set]);
+        found.has("handover.folder", "ok", "a/b");
+        assert!(!absent.exists());
+    });
+}
+
+#[test]
+fn a_file_that_cannot_be_made() {
+    live(|bench| {
+        let set = ["--set", "access_log.path=/nodir/x.log"];
         let found = check(bench, &Under::default(), &set);
-        assert_eq!(found.exit, 1);
-        found.misses(&["handover.folder"]);
-        found.has("handover.folder", "missing", "/nowhere/meshtap");
+        assert_eq!(found.exit, 2);
+        found.misses(&["access_log.path"]);
+    });
+}
+
+#[test]
+fn a_container_that_sees_no_other_processes() {
+    live(|bench| {
+        let words = ["unshare", "--pid", "--fork", "--mount-proc"];
+        let under = Under(words.map(str::to_owned).to_vec());
+        let found = check(bench, &under, &TLS);
+        found.has("tls programs", "missing", "only this container's");
+        let row = found.row("tls programs");
+        assert!(
+            row["do"]
+                .as_str()
+                .is_some_and(|text| text.contains("hostPID"))
+        );
     });
 }
 
@@ -280,7 +322,7 @@ fn a_key_that_does_not_exist() {
         let config = bench.scratch.write("m.yaml", "capture:\n  sides: both\n");
         let output = Under::default()
             .command()
-            .args(["check", "--config"])
+            .args(["check", "--json", "--config"])
             .arg(config)
             .output()
             .expect("meshtap starts");
@@ -289,6 +331,13 @@ fn a_key_that_does_not_exist() {
         assert!(
             said.contains("m.yaml:2") && said.contains("sides"),
             "{said}"
+        );
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(report["exit"], 2, "{report:#}");
+        assert!(
+            report["error"]
+                .as_str()
+                .is_some_and(|text| text.contains("sides"))
         );
     });
 }

@@ -15,6 +15,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
 use rustix::process::{Uid, geteuid};
 
 use crate::flow::Nanos;
@@ -197,6 +198,37 @@ fn prepare(folder: &Path) -> io::Result<PathBuf> {
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
+    check_folder(folder)?;
+    Ok(folder.join(SOCKET))
+}
+
+/// Whether agents could meet in `folder`, or in one that would be made there. Makes nothing.
+///
+/// # Errors
+/// When they could not.
+pub fn examine(folder: &Path) -> io::Result<()> {
+    let mut existing = folder
+        .ancestors()
+        .filter(|path| !path.as_os_str().is_empty());
+    match existing.find(|path| path.symlink_metadata().is_ok()) {
+        Some(found) if found == folder => check_folder(folder)?,
+        Some(above) if !above.metadata()?.is_dir() => {
+            return Err(io::Error::other(format!(
+                "{} is no folder",
+                above.display()
+            )));
+        }
+        _ => {}
+    }
+    let above = folder.ancestors().find(|path| path.is_dir());
+    access(
+        above.unwrap_or(Path::new(".")),
+        Access::WRITE_OK | Access::EXEC_OK,
+    )
+    .map_err(Into::into)
+}
+
+fn check_folder(folder: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(folder)?;
     let is_own = metadata.is_dir() && metadata.uid() == geteuid().as_raw();
     // Others may look (a kubelet makes folders of a node so), and write nothing.
@@ -207,7 +239,7 @@ fn prepare(folder: &Path) -> io::Result<PathBuf> {
         );
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }
-    Ok(folder.join(SOCKET))
+    Ok(())
 }
 
 fn is_nobody(error: &io::Error) -> bool {
@@ -374,5 +406,15 @@ mod tests {
         let file = scratch.0.join("file");
         fs::write(&file, "").unwrap();
         assert!(Listener::bind(&file).is_err());
+        // What is said of it before is the same, and makes nothing.
+        assert!(examine(&scratch.0).is_err_and(refused));
+        assert!(examine(&file).is_err());
+        assert!(examine(&file.join("below")).is_err());
+        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o700)).unwrap();
+        examine(&scratch.0).unwrap();
+        let below = scratch.0.join("a/b");
+        examine(&below).unwrap();
+        assert!(!scratch.0.join("a").exists());
+        assert!(Predecessor::find(&below).unwrap().is_none());
     }
 }

@@ -30,7 +30,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use config::HandoverSection;
-pub use link::{Caller, Listener, Predecessor, Starting, Successor, Taken};
+pub use link::{Caller, Listener, Predecessor, Starting, Successor, Taken, examine};
 
 use crate::flow::Nanos;
 use cut::Cut;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access as FileAccess, access};
 use rustix::thread::CapabilitySet;
@@ -15,6 +15,7 @@ use crate::capture::kernel::{self, CaptureOptions, MapKind, Wanted};
 use crate::capture::tls::discover::{Change, Discovery};
 use crate::config::Config;
 use crate::export::otlp;
+use crate::handover;
 use crate::workload::{self, Access};
 
 /// Ring buffer of the trial: the smallest there may be.
@@ -68,10 +69,39 @@ pub(super) fn node(config: &Config) -> Node {
             (address, bound.map_err(|error| error.to_string()))
         }),
         handover: config.handover.folder.as_ref().map(|folder| {
-            let allowed = access(folder, FileAccess::WRITE_OK | FileAccess::EXEC_OK);
-            (folder.clone(), allowed.map_err(|error| error.to_string()))
+            let usable = handover::examine(folder);
+            (folder.clone(), usable.map_err(|error| error.to_string()))
         }),
+        files: files(config),
+        is_pid_namespace_own: fs::read_to_string("/proc/1/comm")
+            .is_ok_and(|name| name.trim_end() == env!("CARGO_PKG_NAME")),
     }
+}
+
+/// The files that the agent is to write, by their keys: whether they can be, or could be made.
+fn files(config: &Config) -> Vec<(&'static str, PathBuf, Result<(), String>)> {
+    let named = [
+        ("access_log.path", &config.access_log.path),
+        ("export.har", &config.export.har),
+    ];
+    let named = named
+        .into_iter()
+        .filter_map(|(key, path)| Some((key, path.clone()?)));
+    // Standard output, and descriptors, are there.
+    let named = named.filter(|(_, path)| path.has_root() || path.components().count() > 1);
+    named
+        .map(|(key, path)| {
+            let writable = match path.exists() {
+                true => access(&path, FileAccess::WRITE_OK),
+                false => {
+                    let folder = path.parent().unwrap_or(Path::new("/"));
+                    access(folder, FileAccess::WRITE_OK | FileAccess::EXEC_OK)
+                }
+            };
+            let said = writable.map_err(|error| error.to_string());
+            (key, path, said)
+        })
+        .collect()
 }
 
 fn library(change: Change) -> Option<Library> {

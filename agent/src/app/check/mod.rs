@@ -25,6 +25,11 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
         Ok(rows) => ExitCode::from(row::exit_code(&rows)),
         Err(failure) => {
             say(&format!("meshtap: {failure}\n"));
+            if args.json {
+                // Whether it can be written or not, the exit code says that nothing is known.
+                let report = row::no_json(&failure.to_string(), NOTHING);
+                let _ = writeln!(std::io::stdout(), "{report:#}");
+            }
             ExitCode::from(NOTHING)
         }
     }

@@ -22,6 +22,10 @@ pub(super) struct Node {
     pub(super) listen: Option<(SocketAddr, Result<(), String>)>,
     /// Whether agents can meet in the folder.
     pub(super) handover: Option<(PathBuf, Result<(), String>)>,
+    /// Files that the agent is to write: their keys, and whether it can.
+    pub(super) files: Vec<(&'static str, PathBuf, Result<(), String>)>,
+    /// The first process that is seen is meshtap: those of the node, or of other pods, are not.
+    pub(super) is_pid_namespace_own: bool,
 }
 
 /// A file with a TLS library.
@@ -58,6 +62,20 @@ pub(super) fn rows(node: &Node, config: &Config) -> Vec<Row> {
         None => Row::idle("handover.folder", "not set: an update misses requests"),
         Some((folder, found)) => taken("handover.folder", &folder.display().to_string(), found),
     });
+    rows.extend(node.files.iter().map(|(key, path, found)| {
+        let path = path.display();
+        match found {
+            Ok(()) => Row::ok(key, path.to_string()),
+            // An agent that cannot write what it is to write does not start.
+            Err(error) => Row::missing(
+                key,
+                Need::Capture,
+                format!("{path}: {error}"),
+                "make its folder, which the agent's user may write (LogsDirectory in a unit, a \
+                 volume in a pod)",
+            ),
+        }
+    }));
     rows
 }
 
@@ -83,9 +101,21 @@ fn libraries(node: &Node, is_wanted: bool) -> Row {
         ));
     }
     let text = match texts.is_empty() {
+        true if node.is_pid_namespace_own => {
+            "only this container's processes are seen: none of them has one".to_owned()
+        }
         true => "none runs".to_owned(),
         false => texts.join("; "),
     };
+    if is_wanted && node.is_pid_namespace_own {
+        return Row::missing(
+            name,
+            Need::Feature,
+            text,
+            "hostPID: true in the pod, which the chart sets with capture.tls: programs of others \
+             are in /proc only then",
+        );
+    }
     match (is_wanted, are_read) {
         (false, _) => Row::idle(name, format!("capture.tls is off; {text}")),
         (true, true) => Row::ok(name, text),
@@ -184,6 +214,14 @@ mod tests {
         check(&libraries(&node(&good, 1), true), LESS, "1 process may");
         let idle = Presence::NotApplicable;
         check(&libraries(&node(&mixed, 3), false), idle, "is off");
+        let alone = Node {
+            is_pid_namespace_own: true,
+            ..node(&[], 0)
+        };
+        let row = libraries(&alone, true);
+        check(&row, LESS, "only this container's");
+        assert!(row.remedy.contains("hostPID"), "{row:?}");
+        check(&libraries(&alone, false), idle, "only this container's");
     }
 
     #[test]
@@ -201,6 +239,18 @@ mod tests {
         check(&found(true, 0, 7), Presence::Ok, "7 connections since");
         check(&found(true, 2, 7), LESS, "2 connections open now");
         check(&found(false, 1, 7), LESS, "1 connection open now");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_stops_the_agent() {
+        let with = |found: Result<(), String>| Node {
+            files: vec![("access_log.path", "/nodir/x.log".into(), found)],
+            ..Node::default()
+        };
+        let row = |node: &Node| rows(node, &Config::default()).pop().expect("a row");
+        let nothing = Presence::Missing(Need::Capture);
+        check(&row(&with(Err("ENOENT".to_owned()))), nothing, "ENOENT");
+        check(&row(&with(Ok(()))), Presence::Ok, "/nodir/x.log");
     }
 
     #[test]

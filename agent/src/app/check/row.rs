@@ -126,6 +126,16 @@ pub(super) fn json(rows: &[Row]) -> Value {
     })
 }
 
+/// For scripts, where nothing could be looked at.
+pub(super) fn no_json(error: &str, code: u8) -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "exit": code,
+        "rows": [],
+        "error": error,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
