@@ -161,6 +161,35 @@ fn every_installation_has_its_image() {
     assert!(count > 4, "only {count} installations in the guides");
 }
 
+/// Everything is read-only to the unit but its own folders.
+#[test]
+fn the_unit_may_write_where_the_guides_say() {
+    let unit = fs::read_to_string(root().join("deploy/meshtap.service")).unwrap();
+    assert!(unit.contains("\nProtectSystem=strict\n"));
+    let folder = |key: &str, above: &str| {
+        let value = unit.lines().find_map(|line| line.strip_prefix(key));
+        value.map(|name| format!("{above}/{name}/"))
+    };
+    let folders = [
+        folder("LogsDirectory=", "/var/log").unwrap(),
+        folder("RuntimeDirectory=", "/run").unwrap(),
+    ];
+    let mut count = 0;
+    for guide in Guide::all() {
+        let lines = guide.blocks.iter().filter(|block| block.kind == "yaml");
+        for line in lines.flat_map(|block| &block.lines) {
+            let Some(path) = line.trim().strip_prefix("path: /") else {
+                continue;
+            };
+            let path = format!("/{}", path.split(' ').next().unwrap());
+            let is_writable = folders.iter().any(|folder| path.starts_with(folder));
+            assert!(is_writable, "{}: {path}", guide.path);
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
+
 /// Whether a configuration can be used, as `meshtap config check` says it.
 fn usable(text: &str, name: &str) -> Result<Config, String> {
     let parsed = config::parse(text, name, &Overrides::default());
