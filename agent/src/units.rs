@@ -152,7 +152,7 @@ impl<T: FromStr<Err = String>> Visitor<'_> for Quantity<T> {
 }
 
 macro_rules! quantity {
-    ($type:ident, $description:literal) => {
+    ($type:ident, $pattern:literal, $description:literal) => {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 deserializer.deserialize_any(Quantity(std::marker::PhantomData))
@@ -171,7 +171,11 @@ macro_rules! quantity {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": ["string", "number"], "description": $description })
+                json_schema!({
+                    "type": ["string", "number"],
+                    "pattern": $pattern,
+                    "description": $description,
+                })
             }
         }
     };
@@ -179,10 +183,13 @@ macro_rules! quantity {
 
 quantity!(
     ByteSize,
+    "^ *[0-9]+ *([kKmMgG]([iI]?[bB])?|[bB])? *$",
     "A number of bytes, or a string such as `64KiB` (powers of 1024) or `10MB` (powers of 1000)."
 );
 quantity!(
     Interval,
+    // `humantime` decides; every one has a number.
+    "^ *[.0-9]",
     "A number of seconds, or a string such as `250ms`, `5s` or `1m`."
 );
 

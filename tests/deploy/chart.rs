@@ -298,6 +298,11 @@ fn a_wrong_value_is_refused_with_its_key() {
         ("networkPolicy.form=x", "form"),
         ("metrics.podMonitor.intervall=30s", "intervall"),
         ("config.policy.sampling_ratio=half", "sampling_ratio"),
+        ("config.limits.body=banana", "body"),
+        ("config.limits.body=1.5MiB", "body"),
+        ("config.export.shutdown_timeout=soon", "shutdown_timeout"),
+        ("config.telemetry.listen=nonsense", "listen"),
+        ("config.telemetry.listen=localhost:9464", "listen"),
     ] {
         let Some(rendered) = render(&["--set", value]) else {
             return;

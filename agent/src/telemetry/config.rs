@@ -12,6 +12,7 @@ use crate::units::ByteSize;
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetrySection {
     /// Address of `/metrics`, `/healthz` and `/readyz`. Null: none.
+    #[schemars(extend("pattern" = r"^([0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$"))]
     pub listen: Option<SocketAddr>,
     /// `error`, `warn`, `info`, `debug`, `trace`, or directives of the `tracing` crate.
     pub log_level: String,
