@@ -56,11 +56,21 @@ pub(super) fn rows(node: &Node, config: &Config) -> Vec<Row> {
     ];
     rows.push(match &node.listen {
         None => Row::idle("telemetry.listen", "not set: no metrics, no health"),
-        Some((address, found)) => taken("telemetry.listen", &address.to_string(), found),
+        Some((address, found)) => taken(
+            "telemetry.listen",
+            &address.to_string(),
+            found,
+            "an agent that runs has it already, or it is another's; set another one",
+        ),
     });
     rows.push(match &node.handover {
         None => Row::idle("handover.folder", "not set: an update misses requests"),
-        Some((folder, found)) => taken("handover.folder", &folder.display().to_string(), found),
+        Some((folder, found)) => taken(
+            "handover.folder",
+            &folder.display().to_string(),
+            found,
+            "give it to the agent's user alone (mode 0700), or set another one",
+        ),
     });
     rows.extend(node.files.iter().map(|(key, path, found)| {
         let path = path.display();
@@ -162,15 +172,10 @@ fn mptcp(found: &Mptcp) -> Row {
     }
 }
 
-fn taken(name: &str, what: &str, found: &Result<(), String>) -> Row {
+fn taken(name: &str, what: &str, found: &Result<(), String>, remedy: &str) -> Row {
     match found {
         Ok(()) => Row::ok(name, what),
-        Err(error) => Row::missing(
-            name,
-            Need::Feature,
-            format!("{what}: {error}"),
-            "an agent that runs has it already, or it is another's; set another one",
-        ),
+        Err(error) => Row::missing(name, Need::Feature, format!("{what}: {error}"), remedy),
     }
 }
 
@@ -255,9 +260,9 @@ mod tests {
 
     #[test]
     fn what_the_agent_takes() {
-        check(&taken("a", "0.0.0.0:9464", &Ok(())), Presence::Ok, "9464");
-        let used = Err("address in use".to_owned());
-        check(&taken("a", "0.0.0.0:9464", &used), LESS, "in use");
+        let row = |found| taken("a", "0.0.0.0:9464", &found, "set another one");
+        check(&row(Ok(())), Presence::Ok, "9464");
+        check(&row(Err("address in use".to_owned())), LESS, "in use");
         check(&proxies(&[]), Presence::NotApplicable, "no ztunnel");
         let found = [("envoy".to_owned(), 2)];
         check(&proxies(&found), Presence::Ok, "envoy: 2");
