@@ -62,3 +62,23 @@ fn others_during_the_start_wait() {
         assert!(status.success(), "{status}: {}", daemon.log());
     });
 }
+
+/// As under `nohup`.
+#[test]
+fn a_hangup_that_was_ignored_stays_so() {
+    live(|bench| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
+            .arg(binary().expect("a meshtap binary"))
+            .args(["tap", "--cgroup"])
+            .arg(bench.cgroup.path());
+        let mut daemon = Daemon::start(bench, &mut command);
+        until("it captures", || daemon.log().contains("capturing"));
+        send(&daemon, Signal::HUP);
+        send(&daemon, Signal::TERM);
+        let status = daemon.wait();
+        // By the second signal it would have ended at once, with 143.
+        assert!(status.success(), "{status}: {}", daemon.log());
+    });
+}

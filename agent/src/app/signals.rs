@@ -61,6 +61,17 @@ impl Signals {
     }
 }
 
+/// Whoever started the process wants it to outlive the terminal, as `nohup` does. To be asked before
+/// signals are registered.
+pub(super) fn outlives_terminal() -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: nothing is set, and `action` is read only where the call filled it.
+    unsafe {
+        libc::sigaction(libc::SIGHUP, ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// Runs something on this thread while no signal is delivered to it: other threads take them. The
 /// kernel breaks off the load of a BPF program for any signal (`EAGAIN`), whatever heeds it.
 pub(super) fn undisturbed<T>(run: impl FnOnce() -> T) -> T {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::privileges::{Use, drop_capabilities};
-use super::signals::{Received, Signals};
+use super::signals::{Received, Signals, outlives_terminal};
 use super::{say, screen};
 
 /// Exit code of a process that could not end in good order in time.
@@ -80,8 +80,10 @@ impl Stop {
     }
 
     /// Asks on SIGINT, SIGTERM and SIGHUP. Until work starts, a signal ends the process at once,
-    /// and so does a second one, and the deadline when nothing goes on.
+    /// and so does a second one, and the deadline when nothing goes on. SIGHUP does nothing where it
+    /// was ignored already, as under `nohup`.
     pub(super) fn on_signals(&self) -> io::Result<()> {
+        let stays = outlives_terminal();
         let (runtime, mut signals) = Signals::register()?;
         let stop = self.clone();
         thread::Builder::new()
@@ -107,6 +109,9 @@ impl Stop {
                                 std::process::exit(OVERDUE);
                             }
                         };
+                        if stays && received == Received::Hangup {
+                            continue;
+                        }
                         if stop.is_immediate(received) {
                             screen::leave();
                             std::process::exit(received.exit_code());
