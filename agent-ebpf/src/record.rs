@@ -1,7 +1,7 @@
 //! What of a segment is written into the ring, and how that of HTTP/2 is decided.
 
 use meshtap_common::{
-    DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader, FLAG_FIN, FLAG_GUESS,
+    DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader, FLAG_FIN, FLAG_FRAME, FLAG_GUESS,
     FLAG_OUTLINE, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_SEGMENT,
 };
 
@@ -119,6 +119,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
                     }
                     flags |= FLAG_SKIPPED;
                     content = Content::Length;
+                    inquiry = followed.inquiry;
                 }
                 frames::Content::Range => {
                     (marks, range) = (followed.marks, followed.range);
@@ -167,7 +168,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         if packet.is_urgent()
             && let Some(seq) = read::urgent(self.skb, packet)
         {
-            flags = (flags & !FLAG_GUESS) | FLAG_URGENT;
+            flags = (flags & !(FLAG_GUESS | FLAG_FRAME)) | FLAG_URGENT;
             urgent = seq;
         }
         // One way on for all that was decided.

@@ -174,7 +174,11 @@ impl Frames {
             }
             Place::Header => self.outline(skb, packet, budget, &mut followed),
         }
-        followed.inquiry = self.early.inquiry();
+        // Where nothing is copied, nothing is asked: the place is that of the frame's end.
+        followed.inquiry = match followed.content {
+            Content::Nothing(_) => Inquiry::frame_end(self.chain.next),
+            _ => self.early.inquiry(),
+        };
         if is_shared {
             self.lock.give();
         }

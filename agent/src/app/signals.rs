@@ -61,8 +61,8 @@ impl Signals {
     }
 }
 
-/// Whoever started the process wants it to outlive the terminal, as `nohup` does. To be asked before
-/// signals are registered.
+/// Whoever started the process wants it to outlive the terminal, as `nohup` does. To be asked
+/// before signals are registered.
 pub(super) fn outlives_terminal() -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: nothing is set, and `action` is read only where the call filled it.

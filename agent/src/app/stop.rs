@@ -80,8 +80,8 @@ impl Stop {
     }
 
     /// Asks on SIGINT, SIGTERM and SIGHUP. Until work starts, a signal ends the process at once,
-    /// and so does a second one, and the deadline when nothing goes on. SIGHUP does nothing where it
-    /// was ignored already, as under `nohup`.
+    /// and so does a second one, and the deadline when nothing goes on. SIGHUP does nothing where
+    /// it was ignored already, as under `nohup`.
     pub(super) fn on_signals(&self) -> io::Result<()> {
         let stays = outlives_terminal();
         let (runtime, mut signals) = Signals::register()?;

@@ -70,6 +70,9 @@ pub fn plaintext<'a>(
 /// Bytes of a frame's header (RFC 9113 §4.1).
 const HEADER: u32 = 9;
 
+/// Longest payload of one (§4.2).
+const MAX_FRAME: u32 = (1 << 24) - 1;
+
 const fn direction(header: &EventHeader) -> Option<Direction> {
     match header.direction {
         DIRECTION_INGRESS => Some(Direction::Ingress),
@@ -105,10 +108,7 @@ fn segment<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Event<'a>> {
         rst: has(FLAG_RST),
         listener: has(FLAG_LISTENER),
         skipped: has(FLAG_SKIPPED),
-        declined: match has(FLAG_FRAME) {
-            true => behind(header.wire_len, payload),
-            false => 0,
-        },
+        declined: has(FLAG_FRAME).then(|| behind(header, payload)),
         one_sided: false,
         urgent: has(FLAG_URGENT).then_some(header.urgent),
         guess: has(FLAG_GUESS).then_some(header.urgent),
@@ -116,11 +116,18 @@ fn segment<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Event<'a>> {
     }))
 }
 
-/// Bytes of the frame of HTTP/2 that follow a packet which ends `wire_len` bytes after it begins.
-fn behind(wire_len: u32, header: &[u8]) -> u32 {
-    let [a, b, c, ..] = *header else { return 0 };
-    let frame = HEADER + u32::from_be_bytes([0, a, b, c]);
-    frame.saturating_sub(wire_len)
+/// Bytes of the frame of HTTP/2 that follow a record: by its header, or by where the hook says that
+/// it ends.
+fn behind(record: &EventHeader, payload: &[u8]) -> u32 {
+    let end = record.seq.wrapping_add(record.wire_len);
+    let frame_end = match *payload {
+        [a, b, c, ..] => record
+            .seq
+            .wrapping_add(HEADER + u32::from_be_bytes([0, a, b, c])),
+        _ => record.urgent,
+    };
+    let behind = frame_end.wrapping_sub(end);
+    if behind <= MAX_FRAME { behind } else { 0 }
 }
 
 #[cfg(test)]

@@ -84,8 +84,9 @@ pub struct Segment<'a> {
     pub listener: bool,
     /// Bytes were skipped on purpose (body budget), so a gap here is not a loss of the hook's.
     pub skipped: bool,
-    /// Bytes behind it that the hook does not copy either: the rest of a frame.
-    pub declined: u32,
+    /// What is not copied is a part of a frame of HTTP/2, with so many bytes behind the segment;
+    /// what is before it may be wanted. `None`: nothing before the end of the segment is wanted.
+    pub declined: Option<u32>,
     /// No packet of the other direction is in the capture, as far as it was read. Only a file can
     /// know.
     pub one_sided: bool,
@@ -125,7 +126,7 @@ impl<'a> Segment<'a> {
             rst: false,
             listener: false,
             skipped: false,
-            declined: 0,
+            declined: None,
             one_sided: false,
             urgent: None,
             guess: None,

@@ -2,7 +2,8 @@
 //! records of ordinary segments. Pure.
 
 use meshtap_common::{
-    EventHeader, FLAG_FIN, FLAG_FRAME, FLAG_OUTLINE, FLAG_RST, FLAG_SKIPPED, FLAG_START, FrameMark,
+    EventHeader, FLAG_FIN, FLAG_FRAME, FLAG_OUTLINE, FLAG_RST, FLAG_SKIPPED, FLAG_START,
+    FLAG_URGENT, FrameMark,
 };
 
 /// Hands over a record; an outline as one for each frame, with nine bytes of payload. False when
@@ -61,8 +62,13 @@ impl Parts<'_> {
         if given != 0 {
             flags &= !FLAG_START;
         }
+        let mut urgent = packet.urgent;
+        // One field has room for one of them.
         if !payload.is_empty() {
             flags |= FLAG_FRAME;
+        } else if flags & FLAG_URGENT == 0 {
+            flags |= FLAG_FRAME;
+            urgent = packet.seq.wrapping_add(to);
         }
         if to != packet.wire_len {
             flags &= !(FLAG_FIN | FLAG_RST);
@@ -73,6 +79,7 @@ impl Parts<'_> {
             // A header, or nothing.
             captured_len: u32::try_from(payload.len()).unwrap_or_default(),
             flags,
+            urgent,
             ..*packet
         };
         (self.handle)(&part, payload);
@@ -116,14 +123,13 @@ mod tests {
 
     #[test]
     fn parts_are_ordinary_records() {
-        let skipped = FLAG_SKIPPED;
         let frame = FLAG_SKIPPED | FLAG_FRAME;
         check(
             3000,
             FLAG_START | FLAG_FIN,
             &[100, 1109],
             Some(&[
-                (0, 100, 0, skipped | FLAG_START),
+                (0, 100, 0, frame | FLAG_START),
                 (100, 1009, 9, frame),
                 (1109, 1891, 9, frame | FLAG_FIN),
             ]),

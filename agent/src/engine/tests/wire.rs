@@ -50,7 +50,7 @@ impl Packet {
             rst: self.rst,
             listener: self.listener,
             skipped: self.skipped,
-            declined: 0,
+            declined: None,
             one_sided: self.one_sided,
             urgent: self.urgent,
             guess: self.guess,

@@ -195,18 +195,18 @@ impl Assembler {
         hole: Hole,
         receiver: &mut Receiver<impl FnMut(Item<'_>)>,
     ) {
-        let unneeded = self
-            .unneeded
-            .map_or(0, |until| distance(self.at.seq, until));
-        if unneeded > 0 {
-            let middle = match distance(self.at.seq, to) > unneeded {
-                true => self.at.seq.wrapping_add(unneeded.unsigned_abs()),
-                false => to,
-            };
-            let skipped = true;
-            self.part(middle, Hole { skipped, ..hole }, receiver);
+        while !self.ended && distance(self.at.seq, to) > 0 {
+            let at = self.at.seq;
+            let within = |place: u32| if distance(place, to) > 0 { place } else { to };
+            let declined = self.declined.end(at);
+            if declined == at {
+                let next = self.declined.next(at);
+                self.part(next.map_or(to, within), hole, receiver);
+            } else {
+                let skipped = true;
+                self.part(within(declined), Hole { skipped, ..hole }, receiver);
+            }
         }
-        self.part(to, hole, receiver);
     }
 
     fn part(&mut self, to: u32, hole: Hole, receiver: &mut Receiver<impl FnMut(Item<'_>)>) {

@@ -1,6 +1,7 @@
 //! One direction's position, its holes, its end.
 
 use super::advance::{Hole, Receiver};
+use super::declined::Declined;
 use super::doubt::Doubt;
 use super::reorder::{Kept, Reorder};
 use super::urgent::Urgent;
@@ -35,8 +36,8 @@ pub struct Assembler {
     anchored: bool,
     /// Every byte after that was there for the capture to see.
     certain: bool,
-    /// Bytes before this are not wanted: a hole there is on purpose.
-    pub(super) unneeded: Option<u32>,
+    /// A hole there is on purpose.
+    pub(super) declined: Declined,
     opened: bool,
     pub(super) ended: bool,
     /// Its bytes are received: TCP may refuse them.
@@ -118,13 +119,7 @@ impl Assembler {
 
     /// Bytes before `seq` are not wanted any more, so a hole there is no loss.
     pub fn unneeded(&mut self, seq: u32) {
-        self.declined(seq);
-    }
-
-    fn declined(&mut self, seq: u32) {
-        if self.unneeded.is_none_or(|until| distance(until, seq) > 0) {
-            self.unneeded = Some(seq);
-        }
+        self.declined.all_before(seq);
     }
 
     /// Takes a segment of this direction.
@@ -145,12 +140,7 @@ impl Assembler {
         if let Some(urgent) = segment.urgent {
             self.announce(urgent, segment.seq);
         }
-        if self
-            .unneeded
-            .is_some_and(|until| distance(until, self.at.seq) >= 0)
-        {
-            self.unneeded = None;
-        }
+        self.declined.pass(self.at.seq);
         if self.doubt.is_some() {
             self.doubt(segment, receiver);
         }
@@ -168,12 +158,17 @@ impl Assembler {
         }
         // The socket's position may lag behind what the hook skips; nobody waits for what nobody
         // wants.
-        let idle = segment.skipped
-            && len == 0
-            && self.unneeded.is_some_and(|until| distance(end, until) >= 0);
+        let idle =
+            segment.skipped && len == 0 && distance(end, self.declined.end(self.at.seq)) >= 0;
         if segment.skipped && len < segment.wire_len {
-            // The hook skips bytes here; those before were skipped too, or are not wanted either.
-            self.declined(end.wrapping_add(segment.declined));
+            match segment.declined {
+                Some(behind) => {
+                    let from = segment.seq.wrapping_add(len);
+                    self.declined.range(from, end.wrapping_add(behind));
+                }
+                // Those before were skipped too, or are not wanted either.
+                None => self.declined.all_before(end),
+            }
         }
         let offset = distance(self.at.seq, segment.seq);
         if self.ended {
@@ -389,9 +384,7 @@ impl Assembler {
 
     fn believable(&self, seq: u32, skipped: bool) -> bool {
         let ahead = distance(self.at.seq, seq);
-        let unneeded = self
-            .unneeded
-            .map_or(0, |until| distance(self.at.seq, until).max(0));
+        let unneeded = self.declined.reach(self.at.seq);
         skipped || ahead <= AHEAD.saturating_add(unneeded)
     }
 }

@@ -19,6 +19,7 @@
 mod advance;
 mod assembler;
 mod connection;
+mod declined;
 mod doubt;
 mod gate;
 mod owned;
