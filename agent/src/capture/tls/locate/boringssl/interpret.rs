@@ -18,7 +18,7 @@ const MAX_STEPS: usize = 60_000;
 /// are called through pointers only: those are not libssl's.
 const MAX_STEPS_OUTSIDE: usize = 20_000;
 /// Instructions that are decoded for one file: Envoy needs some hundred thousand.
-const MAX_DECODED: usize = 8 * 1024 * 1024;
+const MAX_DECODED: usize = 3 * 1024 * 1024;
 
 /// The program, and what functions are followed with.
 pub(super) struct Interpreter<'a> {
