@@ -286,6 +286,10 @@ impl Frames {
             self.range.start(at, u32::MAX);
         }
         let mut count = 0;
+        #[expect(
+            clippy::needless_range_loop,
+            reason = "an iterator would keep two pointers, which the verifier follows"
+        )]
         for n in 0..MOST {
             let behind = at.wrapping_add(HEADER);
             if behind > len {
