@@ -9,9 +9,9 @@ pub const FLAG_OUTLINE: u16 = 1 << 8;
 /// of HTTP/2 may begin. User space is asked whether one does; all is copied until it says so.
 pub const FLAG_GUESS: u16 = 1 << 9;
 
-/// `flags` of a record of [`crate::KIND_SEGMENT`]: what was not copied is a part of one DATA frame
-/// of HTTP/2, of which no more is copied. The payload is the header of that frame, or there is
-/// none: then [`crate::EventHeader::urgent`] is where the frame ends.
+/// `flags` of a record that user space made of an outline: what was not copied is a part of one
+/// DATA frame of HTTP/2. The payload is the header of that frame, of which no more is copied; or
+/// there is none: then [`crate::EventHeader::urgent`] is where what is not copied ends.
 pub const FLAG_FRAME: u16 = 1 << 12;
 
 /// Frames that begin in a packet of such a record, at most. 64 KiB have eight of the 8 KiB that

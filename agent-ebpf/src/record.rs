@@ -1,7 +1,7 @@
 //! What of a segment is written into the ring, and how that of HTTP/2 is decided.
 
 use meshtap_common::{
-    DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader, FLAG_FIN, FLAG_FRAME, FLAG_GUESS,
+    DIRECTION_EGRESS, DIRECTION_INGRESS, DropReason, EventHeader, FLAG_FIN, FLAG_GUESS,
     FLAG_OUTLINE, FLAG_RST, FLAG_SKIPPED, FLAG_START, FLAG_URGENT, KIND_SEGMENT,
 };
 
@@ -117,9 +117,9 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
                     if !self.skip(state, packet.is_end() || packet.is_push() || is_whole) {
                         return None;
                     }
-                    flags |= FLAG_SKIPPED;
+                    // An outline without headers: what is before the packet may be wanted.
+                    flags |= FLAG_SKIPPED | FLAG_OUTLINE;
                     content = Content::Length;
-                    inquiry = followed.inquiry;
                 }
                 frames::Content::Range => {
                     (marks, range) = (followed.marks, followed.range);
@@ -168,7 +168,7 @@ impl<const DIRECTION: u8> Segment<DIRECTION> {
         if packet.is_urgent()
             && let Some(seq) = read::urgent(self.skb, packet)
         {
-            flags = (flags & !(FLAG_GUESS | FLAG_FRAME)) | FLAG_URGENT;
+            flags = (flags & !FLAG_GUESS) | FLAG_URGENT;
             urgent = seq;
         }
         // One way on for all that was decided.

@@ -17,7 +17,7 @@
 //! * User space, which has every byte, is asked, and says that a frame begins at `first`.
 
 use aya_ebpf::bindings::__sk_buff;
-use meshtap_common::{FLAG_FRAME, FLAG_GUESS, distance};
+use meshtap_common::{FLAG_GUESS, distance};
 
 use super::{Chain, DATA, FAR, Frames, HEADER, Place, WORTH};
 use crate::read::{self, Packet};
@@ -49,16 +49,6 @@ impl Inquiry {
         flag: 0,
         is_new: 0,
     };
-
-    /// No question: it is said where the frame ends that is not copied.
-    #[inline(always)]
-    pub(super) const fn frame_end(seq: u32) -> Self {
-        Self {
-            seq,
-            flag: FLAG_FRAME as u32,
-            is_new: 0,
-        }
-    }
 }
 
 #[repr(C)]

@@ -174,11 +174,7 @@ impl Frames {
             }
             Place::Header => self.outline(skb, packet, budget, &mut followed),
         }
-        // Where nothing is copied, nothing is asked: the place is that of the frame's end.
-        followed.inquiry = match followed.content {
-            Content::Nothing(_) => Inquiry::frame_end(self.chain.next),
-            _ => self.early.inquiry(),
-        };
+        followed.inquiry = self.early.inquiry();
         if is_shared {
             self.lock.give();
         }

@@ -116,8 +116,8 @@ fn segment<'a>(header: &EventHeader, rest: &'a [u8]) -> Option<Event<'a>> {
     }))
 }
 
-/// Bytes of the frame of HTTP/2 that follow a record: by its header, or by where the hook says that
-/// it ends.
+/// Bytes of the frame of HTTP/2 that follow a record and are not copied: by its header, or by where
+/// they end.
 fn behind(record: &EventHeader, payload: &[u8]) -> u32 {
     let end = record.seq.wrapping_add(record.wire_len);
     let frame_end = match *payload {
