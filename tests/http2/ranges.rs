@@ -204,7 +204,7 @@ fn between_large_messages_on_a_lossy_link() {
                 ));
                 // Marked, and rare: where several packets are late, it may be unknown whether the
                 // hook skipped what is missing.
-                assert!(partial <= 2, "{partial}");
+                assert!(partial <= 8, "{partial}");
             });
         }
     }
