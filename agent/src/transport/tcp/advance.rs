@@ -82,28 +82,21 @@ impl Assembler {
                 .as_ref()
                 .and_then(|reorder| reorder.first())
                 .map(|kept| (kept.seq, kept.skipped, kept.time));
+            // Some of what is missing before a kept range may have come late, or been skipped late:
+            // one of the two said so.
+            let hole = Hole {
+                skipped: hole.skipped || first.is_some_and(|(_, skipped, _)| skipped),
+                ..hole
+            };
             match first {
-                Some((seq, kept_skipped, time)) if distance(seq, to) > 0 => {
-                    // The hook may have skipped what came late, and said so later.
-                    let skipped = kept_skipped || hole.skipped;
-                    self.gap(seq, Hole::new(skipped, time), receiver);
+                Some((seq, _, time)) if distance(seq, to) > 0 => {
+                    self.gap(seq, Hole::new(hole.skipped, time), receiver);
                     self.drain(0, receiver);
                 }
                 // What is missing before a kept range was sent before that came.
-                Some((seq, kept_skipped, time)) if seq == to => {
+                Some((seq, _, time)) if seq == to => {
                     let time = hole.time.min(time);
-                    let skipped = hole.skipped || kept_skipped;
-                    let hole = Hole {
-                        skipped,
-                        time,
-                        ..hole
-                    };
-                    self.gap(to, hole, receiver);
-                }
-                // Some of what is missing before it came late, and the hook skipped the rest.
-                Some((_, true, _)) => {
-                    let skipped = true;
-                    self.gap(to, Hole { skipped, ..hole }, receiver);
+                    self.gap(to, Hole { time, ..hole }, receiver);
                 }
                 _ => self.gap(to, hole, receiver),
             }

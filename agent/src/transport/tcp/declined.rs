@@ -60,12 +60,12 @@ impl Declined {
             _ => at,
         };
         // Each range is passed once at most.
-        while let Some((_, next)) = self
-            .ranges
-            .iter()
-            .find(|(from, to)| distance(*from, end) >= 0 && distance(end, *to) > 0)
-        {
-            end = *next;
+        for _ in 0..self.ranges.len() {
+            let mut ranges = self.ranges.iter();
+            match ranges.find(|(from, to)| distance(*from, end) >= 0 && distance(end, *to) > 0) {
+                Some((_, next)) => end = *next,
+                None => break,
+            }
         }
         end
     }
