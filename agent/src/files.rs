@@ -293,6 +293,12 @@ pub fn unnamed() -> io::Result<File> {
     Ok(File::from(file))
 }
 
+/// A path stands for a descriptor that the process was started with.
+#[must_use]
+pub fn is_descriptor(path: &Path) -> bool {
+    number(path).is_some()
+}
+
 /// The descriptor that a path stands for.
 fn number(path: &Path) -> Option<i32> {
     match path.to_str()? {

@@ -15,6 +15,7 @@ use crate::capture::kernel::{self, CaptureOptions, MapKind, Wanted};
 use crate::capture::tls::discover::{Change, Discovery};
 use crate::config::Config;
 use crate::export::otlp;
+use crate::files::is_descriptor;
 use crate::handover;
 use crate::workload::{self, Access};
 
@@ -87,15 +88,17 @@ fn files(config: &Config) -> Vec<(&'static str, PathBuf, Result<(), String>)> {
     let named = named
         .into_iter()
         .filter_map(|(key, path)| Some((key, path.clone()?)));
-    // Standard output, and descriptors, are there.
-    let named = named.filter(|(_, path)| path.has_root() || path.components().count() > 1);
+    let named = named.filter(|(_, path)| !is_descriptor(path));
     named
         .map(|(key, path)| {
             let writable = match path.exists() {
                 true => access(&path, FileAccess::WRITE_OK),
                 false => {
-                    let folder = path.parent().unwrap_or(Path::new("/"));
-                    access(folder, FileAccess::WRITE_OK | FileAccess::EXEC_OK)
+                    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+                    access(
+                        folder.unwrap_or(Path::new(".")),
+                        FileAccess::WRITE_OK | FileAccess::EXEC_OK,
+                    )
                 }
             };
             let said = writable.map_err(|error| error.to_string());
