@@ -119,8 +119,8 @@ impl Tap {
     }
 
     fn launch(mut self, read: bool) -> Running {
-        if self.tls {
-            self.command.args(["--tls", "auto"]);
+        if !self.tls {
+            self.command.args(["--tls", "off"]);
         }
         self.command
             .stdin(Stdio::null())

@@ -45,7 +45,7 @@ fn cycles_under_load() {
             cgroup: Some(bench.cgroup.path().to_owned()),
             tls: TlsLibraries {
                 ssl: true,
-                rustls: false,
+                ..TlsLibraries::default()
             },
             ..CaptureOptions::default()
         };

@@ -27,20 +27,26 @@ pub(super) type Report = Box<dyn Fn(&str) + Send>;
 pub(super) struct Whose {
     /// By the names of their files.
     pub(super) programs: Programs,
+    /// Of these processes alone; empty: of all.
+    pub(super) pids: Vec<u32>,
     /// By what they use.
     pub(super) libraries: TlsLibraries,
     /// By the rules of scope, once there is somebody who knows pods; without them every process.
     pub(super) workloads: Option<Receiver<Weak<Workloads>>>,
 }
 
-/// Who is in the captured cgroup, and whom the rules of scope and annotations admit.
+/// Who was named, who is in the captured cgroup, and whom the rules of scope and annotations admit.
 struct InScope {
+    pids: Vec<u32>,
     below: Option<Below>,
     workloads: Option<Weak<Workloads>>,
 }
 
 impl Consent for InScope {
     fn verdict(&self, candidate: &Candidate) -> Verdict {
+        if !self.pids.is_empty() && !self.pids.contains(&candidate.pid) {
+            return Verdict::Excluded;
+        }
         let below = self.below.as_ref().map(|below| below.verdict(candidate));
         if below == Some(Verdict::Excluded) {
             return Verdict::Excluded;
@@ -79,18 +85,19 @@ pub(super) fn start(capture: &mut Capture, whose: Whose, report: Report) -> io::
         .spawn(move || {
             // Needs no more, and is well without.
             let _ = drop_capabilities(Use::Programs);
-            let Whose {
-                programs,
-                libraries,
-                workloads,
-            } = whose;
+            let (programs, libraries) = (whose.programs, whose.libraries);
+            let (pids, workloads) = (whose.pids, whose.workloads);
             // Nobody sends them where the agent does not start.
             let Ok(workloads) = workloads.map(|known| known.recv()).transpose() else {
                 return;
             };
-            let consent = Box::new(InScope { below, workloads });
+            let scope = InScope {
+                pids,
+                below,
+                workloads,
+            };
             let mut keeper = TlsKeeper::new(probes, libraries);
-            let mut discovery = Discovery::with_rules(programs, consent);
+            let mut discovery = Discovery::with_rules(programs, Box::new(scope));
             let mut refused = Refused::default();
             let first: Vec<_> = discovery
                 .poll()
@@ -174,6 +181,25 @@ fn text(notice: &TlsNotice) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processes_that_are_named_are_read_alone() {
+        let verdict = |pids: &[u32]| {
+            let scope = InScope {
+                pids: pids.to_vec(),
+                below: None,
+                workloads: None,
+            };
+            scope.verdict(&Candidate {
+                pid: 7,
+                program: "curl".to_owned(),
+                cgroup: "/a".to_owned(),
+            })
+        };
+        assert_eq!(verdict(&[]), Verdict::Admitted);
+        assert_eq!(verdict(&[6, 7]), Verdict::Admitted);
+        assert_eq!(verdict(&[6]), Verdict::Excluded);
+    }
 
     #[test]
     fn a_refused_file_is_reported_once() {

@@ -103,6 +103,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let (known, workloads) = sync_channel(1);
     let whose = Whose {
         programs: Programs::new(&tls.programs, &tls.excluded_programs),
+        pids: Vec::new(),
         libraries: settings::libraries(&config),
         workloads: Some(workloads),
     };

@@ -75,6 +75,7 @@ pub(super) fn libraries(config: &Config) -> TlsLibraries {
     TlsLibraries {
         ssl: section.enabled,
         rustls: section.ztunnel.is_on(),
+        when_needed: false,
     }
 }
 

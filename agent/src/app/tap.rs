@@ -62,6 +62,7 @@ pub(super) fn capture(args: &TapArgs, looking: Looking) -> Result<Duration, Fail
         &mut capture,
         Whose {
             programs: Programs::default(),
+            pids: args.output.pid.clone(),
             libraries: libraries(args),
             workloads: None,
         },
@@ -229,6 +230,7 @@ fn libraries(args: &TapArgs) -> TlsLibraries {
     TlsLibraries {
         ssl: args.tls == TlsChoice::Auto,
         rustls: args.ztunnel != ZtunnelChoice::Off,
+        when_needed: true,
     }
 }
 
@@ -333,7 +335,7 @@ mod tests {
             ("ignore-mark", "0x539/0xfff"),
             ("port", "80"),
             ("max-body", "1MiB"),
-            ("tls", "auto"),
+            ("tls", "off"),
             ("ztunnel", "identity"),
             ("ring-size", "1MiB"),
         ];

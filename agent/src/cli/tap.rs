@@ -68,8 +68,7 @@ pub struct TapArgs {
     pub ignore_mark: MarkArg,
 
     /// Which programs that end TLS themselves are read, where they decrypt and encrypt: those with
-    /// OpenSSL or BoringSSL, such as nginx, curl and Envoy. Off by default: it has not been
-    /// measured enough.
+    /// OpenSSL or BoringSSL, such as nginx, curl and Envoy; with --pid, of those processes alone.
     #[arg(
         long,
         value_enum,
@@ -99,9 +98,9 @@ pub struct TapArgs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TlsChoice {
     /// Every program that can be read, where the privileges allow it.
+    #[default]
     Auto,
     /// None.
-    #[default]
     Off,
 }
 

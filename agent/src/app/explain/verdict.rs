@@ -183,8 +183,8 @@ fn ignored(reason: Option<Classification>) -> Verdict {
         Some(Classification::Tls) => (
             "tls",
             "TLS: a handshake at the start of its stream. Its plaintext is read where the program \
-             decrypts, when capture.tls.enabled or tap --tls auto asks for it; `meshtap check --set \
-             capture.tls.enabled=true` lists which programs can be read",
+             decrypts, by `meshtap tap`, or by `run` when capture.tls.enabled asks for it; `meshtap \
+             check --set capture.tls.enabled=true` lists which programs can be read",
         ),
         Some(Classification::Other) => (
             "not_http",

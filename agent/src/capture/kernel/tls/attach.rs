@@ -22,6 +22,7 @@ use meshtap_common::{TlsConfig, TlsProcess};
 
 use super::super::CaptureError;
 use super::super::error::{refused, setup};
+use super::Libraries;
 use crate::capture::tls::discover::FileKey;
 use crate::capture::tls::locate::{Located, Role};
 
@@ -60,7 +61,8 @@ const FUNCTIONS: &[(Role, &str, Option<&str>)] = &[
     (Role::AeadNew, AEAD_NEW, None),
 ];
 
-const UPROBES: &[&str] = &[
+/// Of OpenSSL and BoringSSL.
+const OF_SSL: &[&str] = &[
     READ,
     WRITE,
     READ_EX,
@@ -70,11 +72,9 @@ const UPROBES: &[&str] = &[
     HANDSHAKE,
     SHUTDOWN,
     RETURN,
-    AEAD_NEW,
-    AEAD_OPEN,
-    AEAD_SEAL,
-    AEAD_RETURN,
 ];
+/// Of rustls over aws-lc.
+const OF_RUSTLS: &[&str] = &[AEAD_NEW, AEAD_OPEN, AEAD_SEAL, AEAD_RETURN];
 
 /// Program, tracepoint: since Linux 6.3.
 const SOCKET_IO: &[(&str, &str)] = &[(SENT, "sock_send_length"), (RECEIVED, "sock_recv_length")];
@@ -89,6 +89,8 @@ pub struct Refused(String);
 /// The probes of the TLS hook. Ends when dropped.
 pub struct TlsProbes {
     ebpf: Ebpf,
+    libraries: Libraries,
+    is_loaded: bool,
     attached: Table<FileKey, Attached>,
     /// What is attached while any file is.
     common: Option<Common>,
@@ -119,9 +121,12 @@ impl fmt::Debug for TlsProbes {
     }
 }
 
-/// Loads every program. Those of the tracepoints are loaded when it is known which there are.
-pub(super) fn load(ebpf: &mut Ebpf) -> Result<(), CaptureError> {
-    for name in UPROBES {
+/// Loads the programs for these libraries: the kernel takes a good part of a second to verify some
+/// of them.
+fn load(ebpf: &mut Ebpf, libraries: Libraries) -> Result<(), CaptureError> {
+    let of = |is_wanted, names: &'static [&'static str]| if is_wanted { names } else { &[] };
+    let ssl = of(libraries.ssl, OF_SSL);
+    for name in ssl.iter().chain(of(libraries.rustls, OF_RUSTLS)) {
         let program = program::<UProbe>(ebpf, name)?;
         program.load().map_err(|error| refused(name, error))?;
     }
@@ -154,6 +159,7 @@ where
 impl TlsProbes {
     pub(super) fn new(
         ebpf: Ebpf,
+        libraries: Libraries,
         settings: Array<MapData, TlsConfig>,
         (processes, rustls): (
             HashMap<MapData, u64, TlsProcess>,
@@ -163,6 +169,8 @@ impl TlsProbes {
     ) -> Self {
         Self {
             ebpf,
+            libraries,
+            is_loaded: false,
             attached: Table::new(),
             common: None,
             cgroup,
@@ -172,11 +180,21 @@ impl TlsProbes {
         }
     }
 
+    /// Loads the programs, where they are not loaded yet.
+    pub(super) fn load(&mut self) -> Result<(), CaptureError> {
+        if !self.is_loaded {
+            load(&mut self.ebpf, self.libraries)?;
+            self.is_loaded = true;
+        }
+        Ok(())
+    }
+
     /// Attaches to the functions of a file: all of them or none.
     ///
     /// # Errors
     /// Why the kernel does not.
     pub fn attach(&mut self, key: FileKey, file: &File, located: &Located) -> Result<(), Refused> {
+        self.load().map_err(|error| Refused(error.to_string()))?;
         self.detach(key);
         let mut attached = Attached {
             entries: Vec::new(),

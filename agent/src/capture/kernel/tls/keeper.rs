@@ -46,6 +46,9 @@ pub struct Libraries {
     pub ssl: bool,
     /// rustls over aws-lc.
     pub rustls: bool,
+    /// The BPF programs are loaded with the first file that has such a library, not at the start,
+    /// which takes the kernel a good part of a second: then a refusal is that file's.
+    pub when_needed: bool,
 }
 
 impl Libraries {

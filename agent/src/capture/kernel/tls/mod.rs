@@ -78,7 +78,8 @@ pub(super) struct Loaded {
     pub(super) probes: TlsProbes,
 }
 
-/// Loads the object and its programs; nothing is attached yet. The error is for a person.
+/// Loads the object, and its programs unless they can wait; nothing is attached yet. The error is
+/// for a person.
 pub(super) fn load(options: &CaptureOptions, path: &Path, cgroup: &File) -> Result<Loaded, String> {
     let config = config(options, path, cgroup)?;
     let is_below = u8::from(config.cgroup_level != 0);
@@ -107,7 +108,6 @@ pub(super) fn load(options: &CaptureOptions, path: &Path, cgroup: &File) -> Resu
     let mut ebpf = loader
         .load(object)
         .map_err(|error| setup(error).to_string())?;
-    attach::load(&mut ebpf).map_err(|error| error.to_string())?;
     let missing = |name| format!("there is no map {name}");
     let mut take = |name: &'static str| ebpf.take_map(name).ok_or_else(|| missing(name));
     let wrong = |error: aya::maps::MapError| error.to_string();
@@ -116,12 +116,21 @@ pub(super) fn load(options: &CaptureOptions, path: &Path, cgroup: &File) -> Resu
     let processes: HashMap<_, u64, TlsProcess> = take("PROCESSES")?.try_into().map_err(wrong)?;
     let rustls: HashMap<_, u64, u32> = take("RUSTLS_PROCESSES")?.try_into().map_err(wrong)?;
     let cgroup = cgroup.try_clone().map_err(|error| error.to_string())?;
+    let ring = take("EVENTS")?.try_into().map_err(wrong)?;
+    let drops = take("DROPS")?.try_into().map_err(wrong)?;
+    let excluded = take("EXCLUDED_CGROUPS")?.try_into().map_err(wrong)?;
+    let shares = take("RING_SHARES")?.try_into().map_err(wrong)?;
+    let maps = (processes, rustls);
+    let mut probes = TlsProbes::new(ebpf, options.tls, settings, maps, cgroup);
+    if !options.tls.when_needed {
+        probes.load().map_err(|error| error.to_string())?;
+    }
     Ok(Loaded {
-        ring: take("EVENTS")?.try_into().map_err(wrong)?,
-        drops: take("DROPS")?.try_into().map_err(wrong)?,
-        excluded: take("EXCLUDED_CGROUPS")?.try_into().map_err(wrong)?,
-        shares: take("RING_SHARES")?.try_into().map_err(wrong)?,
-        probes: TlsProbes::new(ebpf, settings, (processes, rustls), cgroup),
+        ring,
+        drops,
+        excluded,
+        shares,
+        probes,
     })
 }
 
