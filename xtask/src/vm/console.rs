@@ -77,7 +77,7 @@ impl Console {
                 problems.push(format!("no link of attach type {kind}"));
             }
         }
-        if self.exits != ["0", "0"] {
+        if self.exits != ["0", "0", "0"] {
             problems.push(format!("meshtap's exit statuses: {:?}", self.exits));
         }
         let expected = Expected::ALL;
@@ -111,7 +111,7 @@ struct Expected {
 
 impl Expected {
     /// In the order in which they end.
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Expected {
             method: "GET",
             target: "/hello?from=vm",
@@ -139,6 +139,14 @@ impl Expected {
             method: "GET",
             target: "/hello",
             server: ("127.0.0.1", 8443),
+            status: 200,
+            size: Some(("/response/body_size", BODY.len())),
+        },
+        // The same, inside an Envoy without symbols.
+        Expected {
+            method: "GET",
+            target: "/hello",
+            server: ("127.0.0.1", 8444),
             status: 200,
             size: Some(("/response/body_size", BODY.len())),
         },
@@ -174,11 +182,12 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "SeaBIOS\r\n\u{1b}c@vm kernel 6.1.0-50-cloud-amd64\r\n@vm link_type:\tcgroup\r\n@vm attach_type:\t0\r\n\
-        @vm attach_type:\t1\r\n@vm exit 0\r\n@vm exit 0\r\n\
+        @vm attach_type:\t1\r\n@vm exit 0\r\n@vm exit 0\r\n@vm exit 0\r\n\
         @vm json {\"method\":\"GET\",\"target\":\"/hello?from=vm\",\"status\":200,\"server\":{\"address\":\"127.0.0.1\",\"port\":8080},\"response\":{\"body_size\":21}}\r\n\
         @vm json {\"method\":\"GET\",\"target\":\"/absent\",\"status\":404,\"server\":{\"address\":\"::1\",\"port\":8080}}\r\n\
         @vm json {\"method\":\"POST\",\"target\":\"/upload\",\"status\":204,\"server\":{\"address\":\"127.0.0.1\",\"port\":8081},\"request\":{\"body_size\":1048576}}\r\n\
-        @vm json {\"method\":\"GET\",\"target\":\"/hello\",\"status\":200,\"server\":{\"address\":\"127.0.0.1\",\"port\":8443},\"response\":{\"body_size\":21}}\r\n@vm end\r\n";
+        @vm json {\"method\":\"GET\",\"target\":\"/hello\",\"status\":200,\"server\":{\"address\":\"127.0.0.1\",\"port\":8443},\"response\":{\"body_size\":21}}\r\n\
+        @vm json {\"method\":\"GET\",\"target\":\"/hello\",\"status\":200,\"server\":{\"address\":\"127.0.0.1\",\"port\":8444},\"response\":{\"body_size\":21}}\r\n@vm end\r\n";
 
     /// `expected` is part of the first problem, or empty when there is none.
     fn check(text: &str, expected: &str) {
@@ -225,7 +234,7 @@ mod tests {
         );
         check(
             &GOOD.replace("json {\"method\":\"GET\",\"target\":\"/absent\"", "x "),
-            "3 exchanges, not 4",
+            "4 exchanges, not 5",
         );
         check(
             &GOOD.replace("\"body_size\":1048576", "\"body_size\":524288"),

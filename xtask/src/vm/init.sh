@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# First process of the kernel matrix: brings the machine up just far enough to capture four
+# First process of the kernel matrix: brings the machine up just far enough to capture five
 # exchanges, and says what it saw on the console in lines that start with "@vm".
 busybox=/bin/busybox
 $busybox mkdir -p /proc /sys /dev /tmp /bin
@@ -36,22 +36,40 @@ wait $agent; say exit $?
 sed 's/^/@vm json /' /tmp/out
 sed 's/^/@vm stderr /' /tmp/err
 
-# TLS: both ends are programs of OpenSSL's, with its shared library.
+# Reads the server at port $1, once `$2` is in what it says that it reads; one request.
+through_tls() {
+    /bin/meshtap tap --json --side server --tls auto --port "$1" --count 1 --duration 800s </dev/null >/tmp/out 2>/tmp/err &
+    agent=$!
+    tries=0
+    while ! grep -q "TLS: .*reading [^ ]*$2" /tmp/err && [ $tries -lt 6000 ] && kill -0 $agent 2>/dev/null; do
+        tries=$((tries + 1))
+        usleep 100000
+    done
+    printf 'GET /hello HTTP/1.%s\r\nhost: vm\r\nconnection: close\r\n\r\n' "$3" |
+        openssl s_client -quiet -connect "127.0.0.1:$1" >/tmp/body 2>/tmp/client
+    say s_client $? "$(tail -n 1 /tmp/body)"
+    wait $agent; say exit $?
+    sed 's/^/@vm json /' /tmp/out
+    sed 's/^/@vm stderr /' /tmp/err
+    sed 's/^/@vm server /' /tmp/server
+    sed 's/^/@vm client /' /tmp/client
+}
+
+# Both ends are programs of OpenSSL's, with its shared library.
 cd /www
 openssl s_server -quiet -WWW -accept 8443 -cert /tls/cert.pem -key /tls/key.pem >/tmp/server 2>&1 &
-/bin/meshtap tap --json --side server --tls auto --port 8443 --count 1 --duration 240s </dev/null >/tmp/out 2>/tmp/err &
-agent=$!
+through_tls 8443 libssl 0
+kill $!
+
+# A stripped Envoy, which has its own TLS library inside.
+envoy --disable-hot-restart --concurrency 1 --log-level warn -c /tls/envoy.yaml >/tmp/server 2>&1 &
+envoy=$!
 tries=0
-while ! grep -q 'TLS: reading' /tmp/err && [ $tries -lt 1800 ] && kill -0 $agent 2>/dev/null; do
+# 8444 in hexadecimal, and LISTEN (proc_pid_net(5)).
+while ! grep -q ':20FC .* 0A ' /proc/net/tcp && [ $tries -lt 3000 ] && kill -0 $envoy 2>/dev/null; do
     tries=$((tries + 1))
     usleep 100000
 done
-printf 'GET /hello HTTP/1.0\r\n\r\n' | openssl s_client -quiet -connect 127.0.0.1:8443 >/tmp/body 2>/tmp/client
-say s_client $? "$(tail -n 1 /tmp/body)"
-wait $agent; say exit $?
-sed 's/^/@vm json /' /tmp/out
-sed 's/^/@vm stderr /' /tmp/err
-sed 's/^/@vm server /' /tmp/server
-sed 's/^/@vm client /' /tmp/client
+through_tls 8444 envoy 1
 say end
 poweroff -f

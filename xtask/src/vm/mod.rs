@@ -1,6 +1,6 @@
 //! `cargo xtask vm`: the agent on other kernels. Boots each under QEMU without KVM, with nothing
-//! but busybox, OpenSSL's programs and the agent in it, and checks that every program was attached
-//! and that exchanges were captured, plain and through TLS.
+//! but busybox, OpenSSL's programs, Envoy and the agent in it, and checks that every program was
+//! attached and that exchanges were captured, plain and through TLS.
 
 mod console;
 mod cpio;
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use meshtap_parts::envoy;
 use serde_json::json;
 
 use self::console::{ATTACHED, BODY, Console};
@@ -26,11 +27,11 @@ use crate::{build, command, packages};
 
 /// A guest is done in ten seconds on an idle machine. Emulated on a busy one it takes many times
 /// that.
-const TIMEOUT: Duration = Duration::from_secs(900);
+const TIMEOUT: Duration = Duration::from_secs(1500);
 
-/// MiB: what the agent in the initramfs, that file itself, and its 16 MiB ring buffer take, with
-/// room.
-const MEMORY: u32 = 1024;
+/// MiB: what the agent and Envoy in the initramfs, that file itself, and the agent's 16 MiB ring
+/// buffer take, with room.
+const MEMORY: u32 = 2048;
 
 /// What `cargo xtask vm` takes.
 #[derive(Args, Debug)]
@@ -124,7 +125,8 @@ fn write_initramfs(path: &Path, agent: &Path, flood: &Path) -> Result<()> {
     let mut archive = cpio::Archive::new(std::io::BufWriter::new(file));
     let openssl = command::find("openssl").context("no openssl")?;
     // An agent that is not static has libraries too.
-    let libraries = libraries(&[&openssl, agent])?;
+    let envoy = envoy::program(envoy::VERSION)?;
+    let libraries = libraries(&[&openssl, &envoy, agent])?;
     let mut folders = BTreeSet::from(["bin", "dev", "www", "tls"].map(PathBuf::from));
     for library in &libraries {
         let above = library.ancestors().skip(1);
@@ -138,6 +140,8 @@ fn write_initramfs(path: &Path, agent: &Path, flood: &Path) -> Result<()> {
         archive.program(&inside(library).to_string_lossy(), &read(library)?)?;
     }
     archive.program("bin/openssl", &read(&openssl)?)?;
+    archive.program("bin/envoy", &read(&envoy)?)?;
+    archive.program("tls/envoy.yaml", include_bytes!("envoy.yaml"))?;
     let certificate = certificate(path.parent().context("no folder")?)?;
     for (name, file) in ["tls/cert.pem", "tls/key.pem"].iter().zip(&certificate) {
         archive.program(name, &read(file)?)?;
