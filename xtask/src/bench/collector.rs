@@ -54,6 +54,11 @@ impl Collector {
         format!("http://{}/v1/traces", self.address)
     }
 
+    /// Where it listens.
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// As a collector that restarts: it refuses everything as long as this is set.
     pub(super) fn set_away(&self, away: bool) {
         self.shared.away.store(away, Ordering::Relaxed);

@@ -14,6 +14,8 @@ pub(super) struct Load<'a> {
     pub(super) url: &'a str,
     pub(super) http2: bool,
     pub(super) clients: u64,
+    /// Requests at a time of each, with HTTP/2.
+    pub(super) streams: u64,
     /// Requests a second of all clients; none: as many as there can be.
     pub(super) rate: Option<u64>,
     pub(super) seconds: u64,
@@ -41,6 +43,7 @@ impl Load<'_> {
             .args(["--threads", "1", "--log-file"])
             .arg(log)
             .args(["--clients", &self.clients.to_string()])
+            .args(["--max-concurrent-streams", &self.streams.to_string()])
             .args(["--duration", &self.seconds.to_string()]);
         if !self.http2 {
             command.arg("--h1");

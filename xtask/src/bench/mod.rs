@@ -4,6 +4,7 @@ mod all;
 mod attack;
 mod bpf;
 mod budget;
+mod certificate;
 mod cgroup;
 mod collector;
 mod h2load;
@@ -19,6 +20,7 @@ mod service;
 
 mod soak;
 mod socket;
+mod tls;
 mod wrk;
 
 use std::fs;
@@ -58,6 +60,8 @@ enum What {
     Idle(idle::Options),
     /// Nanoseconds that the BPF programs take for an exchange
     Bpf(bpf::Options),
+    /// An Envoy that terminates TLS, read or not, and with a filter in Lua
+    Tls(tls::Options),
     /// Instructions per exchange of the user-space pipeline, against their budget
     Instructions(instructions::Options),
     /// The user-space pipeline alone, from memory
@@ -78,6 +82,7 @@ pub fn run(options: &Options) -> Result<()> {
         What::Attack { what } => what.run(),
         What::Idle(options) => idle::run(options),
         What::Bpf(options) => bpf::run(options),
+        What::Tls(options) => tls::run(options),
         What::Instructions(options) => instructions::run(options),
         What::Pipeline { arguments } => {
             command::run(

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::certificate;
+
 /// Size of a response's body.
 pub const BODY_BYTES: usize = 1024;
 
@@ -17,6 +19,7 @@ pub struct Nginx {
     master: Child,
     port: u16,
     http2: u16,
+    tls: u16,
 }
 
 impl Nginx {
@@ -25,8 +28,8 @@ impl Nginx {
         Self::serve(folder, None, "text/plain", &"x".repeat(BODY_BYTES))
     }
 
-    /// The same, with a body without `'` and `$`, at two ports: the second speaks HTTP/2 without
-    /// TLS.
+    /// The same, with a body without `'` and `$`, at three ports: the second speaks HTTP/2 without
+    /// TLS, the third either with TLS.
     ///
     /// A socket stays in the cgroup that its process was in when it was made, and so do those that
     /// it accepts: nginx is started within `cgroup`.
@@ -37,16 +40,17 @@ impl Nginx {
         body: &str,
     ) -> Result<Self> {
         let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let (first, second) = (free()?, free()?);
-        let (port, http2) = (first.local_addr()?.port(), second.local_addr()?.port());
+        let held = [free()?, free()?, free()?];
+        let mut ports = [0; 3];
+        for (port, listener) in ports.iter_mut().zip(&held) {
+            *port = listener.local_addr()?.port();
+        }
         // For nginx to take.
-        drop((first, second));
+        drop(held);
         fs::create_dir_all(folder)?;
+        certificate::make(folder)?;
         let file = folder.join("nginx.conf");
-        fs::write(
-            &file,
-            configuration(folder, [port, http2], media_type, body),
-        )?;
+        fs::write(&file, configuration(folder, ports, media_type, body))?;
         let nginx = crate::command::find("nginx").context("no nginx")?;
         let mut command = match cgroup {
             Some(cgroup) => {
@@ -68,10 +72,12 @@ impl Nginx {
             .stdout(Stdio::null())
             .spawn()
             .context("cannot start nginx")?;
+        let [port, http2, tls] = ports;
         let mut nginx = Self {
             master,
             port,
             http2,
+            tls,
         };
         nginx.ready()?;
         Ok(nginx)
@@ -85,6 +91,11 @@ impl Nginx {
     /// Where it speaks HTTP/2.
     pub fn url_http2(&self) -> String {
         format!("http://127.0.0.1:{}/", self.http2)
+    }
+
+    /// Where it speaks TLS.
+    pub fn url_tls(&self) -> String {
+        format!("https://127.0.0.1:{}/", self.tls)
     }
 
     /// Its port.
@@ -115,7 +126,12 @@ impl Drop for Nginx {
     }
 }
 
-fn configuration(folder: &Path, [port, http2]: [u16; 2], media_type: &str, body: &str) -> String {
+fn configuration(
+    folder: &Path,
+    [port, http2, tls]: [u16; 3],
+    media_type: &str,
+    body: &str,
+) -> String {
     let folder = folder.display();
     format!(
         "worker_processes 1;
@@ -135,6 +151,9 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         listen 127.0.0.1:{http2} http2;
+        listen 127.0.0.1:{tls} ssl http2;
+        ssl_certificate {folder}/cert.pem;
+        ssl_certificate_key {folder}/key.pem;
         default_type {media_type};
         location / {{ return 200 '{body}'; }}
     }}

@@ -63,6 +63,7 @@ pub(super) fn measure(agent: &Path, pairs: usize, seconds: u64, rate: u64) -> Re
         url: &url,
         http2: false,
         clients: CLIENTS,
+        streams: 1,
         rate: Some(rate),
         seconds,
         body: None,

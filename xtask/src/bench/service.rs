@@ -80,6 +80,18 @@ impl Service {
         Ok(())
     }
 
+    /// Waits until its log holds this.
+    pub(super) fn says(&self, part: &str) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.said().contains(part) {
+            if Instant::now() > deadline {
+                bail!("the agent does not say {part:?}:\n{}", self.said());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }

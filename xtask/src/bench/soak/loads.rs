@@ -22,6 +22,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections a second that come and go.
 const PACE: Duration = Duration::from_millis(5);
 
+const JSON: &[&str] = &["content-type: application/json"];
+const GRPC: &[&str] = &["content-type: application/grpc", "te: trailers"];
+
 /// Everything that is sent, until it is stopped.
 pub(super) struct Loads {
     steady: Vec<Steady>,
@@ -48,6 +51,7 @@ impl Steady {
             url: &self.url,
             http2: self.http2,
             clients: 10,
+            streams: 1,
             rate: Some(self.rate),
             seconds: ROUND,
             body: self.body.as_deref(),
@@ -76,12 +80,9 @@ impl Steady {
 
 impl Loads {
     pub(super) fn start(server: &Nginx, folder: &Path) -> Result<Self> {
-        let [body, call] = bodies(folder)?;
-        let steady = |name: &str, http2, rate, body, fields| -> Result<Steady> {
-            let url = match http2 {
-                true => server.url_http2(),
-                false => server.url(),
-            };
+        let [document, call] = bodies(folder)?;
+        let document = || Some(document.clone());
+        let steady = |name: &str, url, http2, rate, body, fields| -> Result<Steady> {
             let mut steady = Steady {
                 url,
                 http2,
@@ -104,27 +105,11 @@ impl Loads {
         })?;
         Ok(Self {
             steady: vec![
-                steady(
-                    "h1",
-                    false,
-                    1000,
-                    Some(body.clone()),
-                    &["content-type: application/json"],
-                )?,
-                steady(
-                    "h2",
-                    true,
-                    500,
-                    Some(body),
-                    &["content-type: application/json"],
-                )?,
-                steady(
-                    "grpc",
-                    true,
-                    200,
-                    Some(call),
-                    &["content-type: application/grpc", "te: trailers"],
-                )?,
+                steady("h1", server.url(), false, 1000, document(), JSON)?,
+                steady("h2", server.url_http2(), true, 500, document(), JSON)?,
+                steady("grpc", server.url_http2(), true, 200, Some(call), GRPC)?,
+                steady("tls-h1", server.url_tls(), false, 200, document(), JSON)?,
+                steady("tls-h2", server.url_tls(), true, 200, document(), JSON)?,
             ],
             churn: Some(churn),
             stop,

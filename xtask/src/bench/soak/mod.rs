@@ -1,10 +1,10 @@
 //! `cargo xtask soak`: the agent for long, under everything at once. Nothing may grow, and every
 //! exchange that started is in the ledger.
 //!
-//! Load: HTTP/1, HTTP/2 and calls of gRPC at a steady rate, connections that come and go, some of
-//! them in the middle of a message. In turn, and again and again: the collector is away, the agent
-//! reads its configuration again, it gets no processor for a second (the ring buffer fills up),
-//! the server runs flat out.
+//! Load: HTTP/1, HTTP/2 and calls of gRPC at a steady rate, the first two with TLS too, connections
+//! that come and go, some of them in the middle of a message. In turn, and again and again: the
+//! collector is away, the agent reads its configuration again, it gets no processor for a second
+//! (the ring buffer fills up), the server runs flat out.
 
 mod loads;
 mod plot;
@@ -84,11 +84,12 @@ pub fn run(options: &Options) -> Result<()> {
     )?;
     let collector = Collector::start()?;
     let config = format!(
-        "capture: {{cgroup: '{}', side: server}}\nexport: {{shutdown_timeout: 30s, otlp: [{{endpoint: '{}', protocol: http/protobuf}}]}}\n",
+        "capture: {{cgroup: '{}', side: server, tls: {{enabled: true}}}}\nexport: {{shutdown_timeout: 30s, otlp: [{{endpoint: '{}', protocol: http/protobuf}}]}}\n",
         cgroup.path().display(),
         collector.endpoint()
     );
     let service = Service::start(&agent, &folder, &config)?;
+    service.says("libssl")?;
     let before = Usage::of(service.pid());
     let took = Duration::from_secs(60 * minutes);
     let (samples, sent) = load(&service, &server, &collector, &folder, took)?;
