@@ -46,6 +46,7 @@ pub(super) fn scan(
     edits: &mut Edits,
 ) {
     let has = |pattern| patterns.contains(&pattern);
+    let in_address = |range| (range, Rule::UserInfo);
     let mut done = 0;
     for &at in &traces.tokens {
         if at < done {
@@ -67,9 +68,8 @@ pub(super) fn scan(
             Some(b'-') if has(Pattern::PrivateKey) => {
                 private_key(text, at).map(|range| (range, Rule::PrivateKey))
             }
-            Some(b'@') => {
-                password_before(text, done..at, effort).map(|range| (range, Rule::UserInfo))
-            }
+            Some(b't') if begins_with(text, at, b"thin:") => oracle(text, at).map(in_address),
+            Some(b'@') => password_before(text, done..at, effort).map(in_address),
             Some(b':') if has(Pattern::KnownToken) => {
                 bot_token(text, at).map(|range| (range, Rule::KnownToken))
             }
@@ -113,7 +113,11 @@ fn known(text: &[u8], at: usize) -> Option<Range<usize>> {
         if *stays == 0 && !begins(text, start) {
             return None;
         }
-        let len = run(after, *alphabet);
+        let mut len = run(after, *alphabet);
+        // What the text goes on with.
+        while len > 0 && after.get(len - 1) == Some(&b',') {
+            len -= 1;
+        }
         if len >= *least {
             return Some(start + stays..start + prefix.len() + len);
         }
@@ -187,6 +191,20 @@ fn password_before(
     let source = before.get(before.len() - len..)?;
     let colon = memchr::memchr(b':', source)?;
     Some(at - len + colon + 1..at)
+}
+
+/// The password in an address of Oracle's thin driver: `jdbc:oracle:thin:user/password@host`.
+fn oracle(text: &[u8], at: usize) -> Option<Range<usize>> {
+    const LONGEST: usize = 256;
+    let start = at + b"thin:".len();
+    let rest = text.get(start..)?;
+    let ends = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'`' | b'<');
+    let len = rest.iter().take(LONGEST).position(ends);
+    let source = rest.get(..len.unwrap_or(LONGEST.min(rest.len())))?;
+    // The host begins behind the last one: a password may have one too.
+    let host = memchr::memrchr(b'@', source)?;
+    let slash = memchr::memchr(b'/', source.get(..host)?)?;
+    Some(start + slash + 1..start + host)
 }
 
 /// A word begins at `at`: what stands before it is none of it, be it the end of an escape.
@@ -379,6 +397,41 @@ mod tests {
             "Basic dXNlcnBhc3M=",
             "kbasic dXNlcjpwYXNz",
             "Basic ",
+        ] {
+            check(text, &[]);
+        }
+    }
+
+    #[test]
+    fn hashed_passwords() {
+        let bcrypt = "$2b$12$R9h7cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW";
+        let argon = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub+b1dWw";
+        for hash in [bcrypt, argon] {
+            check(
+                &format!("{{\"note\":\"{hash}\"}}"),
+                &[(hash, Rule::KnownToken)],
+            );
+        }
+        for text in [
+            "costs $2b$ or $5$6$",
+            "$5$5",
+            "a$2b$12$R9h7cIPz0gi",
+            "$argon2",
+        ] {
+            check(text, &[]);
+        }
+    }
+
+    #[test]
+    fn oracle_passwords() {
+        let hidden = |text: &str, password| check(text, &[(password, Rule::UserInfo)]);
+        hidden("jdbc:oracle:thin:scott/tiger@//db:1521/x", "tiger");
+        hidden("\"jdbc:oracle:thin:scott/ti@g/er@db:1521:x\"", "ti@g/er");
+        for text in [
+            "jdbc:oracle:thin:@//db:1521/x",
+            "thin:scott@db",
+            "thin: a/b",
+            "something/else@db",
         ] {
             check(text, &[]);
         }

@@ -9,6 +9,8 @@ pub(super) enum Alphabet {
     Upper,
     Hex,
     Alnum,
+    /// Of hashed passwords (crypt(5)), with their parameters.
+    Crypt,
 }
 
 impl Alphabet {
@@ -20,6 +22,10 @@ impl Alphabet {
             Self::Upper => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
             Self::Hex => byte.is_ascii_hexdigit(),
             Self::Alnum => byte.is_ascii_alphanumeric(),
+            Self::Crypt => {
+                byte.is_ascii_alphanumeric()
+                    || matches!(byte, b'.' | b'/' | b'+' | b'=' | b',' | b'$' | b'-')
+            }
         }
     }
 }
@@ -112,15 +118,24 @@ pub(super) static FORMS: [Form; 72] = {
     ]
 };
 
-/// Those whose prefix is written in too many ways for [`FORMS`], or whose number matters.
-pub(super) static MORE_FORMS: [Form; 5] = {
-    use Alphabet::{Alnum, Hex, Upper, Word};
+/// Those whose prefix is written in too many ways for [`FORMS`], or whose number matters; and
+/// hashed passwords, which are tried out at leisure where they are known.
+pub(super) static MORE_FORMS: [Form; 13] = {
+    use Alphabet::{Alnum, Crypt, Hex, Upper, Word};
     [
         Form("pul-", Hex, 40, 0),
         Form("dapi", Hex, 32, 0),
         Form("tskey-", Word, 20, 0),
         Form("sbp_", Alnum, 40, 0),
         Form("SECRET-KEY-1", Upper, 50, 0),
+        Form("$2a$", Crypt, 50, 0),
+        Form("$2b$", Crypt, 50, 0),
+        Form("$2y$", Crypt, 50, 0),
+        Form("$argon2", Crypt, 30, 0),
+        Form("$scrypt$", Crypt, 30, 0),
+        Form("$5$", Crypt, 40, 0),
+        Form("$6$", Crypt, 80, 0),
+        Form("$y$", Crypt, 40, 0),
     ]
 };
 

@@ -56,6 +56,7 @@ const GROUPS: [&[Pattern]; 15] = [
         Pattern("mnemo", 2, Stem), Pattern("verif", 1, Stem), Pattern("seed", 1, Stem),
         Pattern("-----BEGIN", 6, AnyCase), Pattern("key-", 0, Token), Pattern("xkeysib-", 1, Token),
         Pattern("tskey-", 2, Token),
+        Pattern("$5$", 0, Token),
     ],
     &[
         Pattern("contras", 4, Stem), Pattern("ya29.", 0, Token), Pattern("sk-", 0, Token),
@@ -74,6 +75,7 @@ const GROUPS: [&[Pattern]; 15] = [
     &[
         Pattern("cred", 1, Stem), Pattern("basic ", 3, AnyCase), Pattern("redirecturi", 0, Oauth), Pattern("redis-cli", 0, Token), Pattern("identified", 7, AnyCase),
         Pattern("github_pat_", 4, Token), Pattern("/webhooks/", 3, Token),
+        Pattern("$2b$", 1, Token), Pattern("$argon2", 2, Token),
     ],
     &[
         Pattern("phras", 1, Stem), Pattern("senha", 2, Stem), Pattern("xox", 0, Token),
@@ -82,19 +84,23 @@ const GROUPS: [&[Pattern]; 15] = [
     &[
         Pattern("pass", 0, Stem), Pattern("sess", 0, Stem), Pattern("AKIA", 0, Token),
         Pattern("ASIA", 0, Token), Pattern("ABIA", 0, Token), Pattern("mysql", 1, Token), Pattern("SECRET-KEY-1", 0, Token),
+        Pattern("$scrypt$", 2, Token),
     ],
     &[
         Pattern("tok", 0, Stem), Pattern("sid", 0, Stem), Pattern("code", 0, Stem),
         Pattern("gldt-", 0, Token), Pattern("sqlcmd", 3, Token), Pattern("dckr_pat_", 0, Token),
+        Pattern("$2a$", 0, Token), Pattern("$6$", 0, Token),
     ],
     &[
         Pattern("\"kty\"", 0, Jwk), Pattern("motde", 0, Stem), Pattern("ghr_", 1, Token),
         Pattern("glrt-", 1, Token), Pattern("slack.com/", 3, Token),
         Pattern("webhookb2/", 7, Token), Pattern("@tcp(", 1, Token), Pattern("@unix(", 2, Token),
+        Pattern("$2y$", 1, Token), Pattern("$y$", 0, Token),
     ],
     &[
         Pattern("cvn", 0, Stem), Pattern("ccnu", 0, Stem), Pattern("saml", 0, Stem), Pattern("conn", 1, Stem),
         Pattern("sq0", 0, Token), Pattern("dapi", 0, Token), Pattern("ldap", 1, Token),
+        Pattern("thin:", 2, Token),
     ],
     &[
         Pattern("psw", 0, Stem), Pattern("psk", 0, Stem), Pattern("ghp_", 0, Token), Pattern("glpat-", 0, Token),
