@@ -4,8 +4,10 @@
 //! Prints, for bodies of 1 KB and of 4 KB (half of it in the request, half in the response),
 //! exchanges per second of processor time and the time of each step. `MESHTAP_BENCH_EXCHANGES` sets
 //! how many exchanges a round has; `MESHTAP_BENCH_PROTOCOL` is `h1` or `h2` (ten streams at a time
-//! on each connection), both if unset; `MESHTAP_BENCH_STEP` ends the pipeline early (none, engine,
-//! metrics, policy, span, otlp), which is what a profiler that counts instructions is run with.
+//! on each connection), both if unset; `MESHTAP_BENCH_CONNECTIONS` (64 if unset) and
+//! `MESHTAP_BENCH_PODS` (none is known if unset) say over how many of each they are spread;
+//! `MESHTAP_BENCH_STEP` ends the pipeline early (none, engine, metrics, policy, span, otlp), which
+//! is what a profiler that counts instructions is run with.
 
 #![expect(
     clippy::print_stdout,
@@ -28,12 +30,13 @@ use std::time::Duration;
 use meshtap::capture::{Event, Segment};
 use meshtap::clock::WallClock;
 use meshtap::engine::{Engine, Limits, Output};
+use meshtap::exchange::Exchange;
 use meshtap::export::otlp::{BatchConfig, Requests};
 use meshtap::flow::{CgroupId, Endpoint, Side};
 use meshtap::policy::{self, PolicyContext};
 use meshtap::redact::{self, Gate};
 use meshtap::signal::metrics::{End, EndLabels, Metrics, MetricsSection, Security, Subject};
-use meshtap::signal::span::{Origin, Profile, SpanBuilder};
+use meshtap::signal::span::{Origin, Profile, Resource, ResourceValue, SpanBuilder};
 
 use recording::Chunk;
 
@@ -62,8 +65,7 @@ const STEPS: [Step; 5] = [
 ];
 
 fn main() {
-    let wanted = std::env::var("MESHTAP_BENCH_EXCHANGES").ok();
-    let exchanges = wanted.and_then(|n| n.parse().ok()).unwrap_or(50_000);
+    let exchanges = number("MESHTAP_BENCH_EXCHANGES", 50_000);
     let last = std::env::var("MESHTAP_BENCH_STEP").ok();
     let last = last.map(|name| {
         let step = [Step::None]
@@ -77,9 +79,11 @@ fn main() {
         Some(size) => vec![size.parse().expect("a number of bytes")],
         None => vec![1024, 4096],
     };
+    let connections = number("MESHTAP_BENCH_CONNECTIONS", 64);
+    let pods = number("MESHTAP_BENCH_PODS", 0);
     let protocol = std::env::var("MESHTAP_BENCH_PROTOCOL").ok();
     let protocols = [
-        ("h1", recording::http1 as fn(u64, usize) -> Vec<Chunk>),
+        ("h1", recording::http1 as fn(u64, usize, u64) -> Vec<Chunk>),
         ("h2", recording::http2),
     ];
     let protocols = protocols
@@ -87,11 +91,11 @@ fn main() {
         .filter(|(name, _)| protocol.as_ref().is_none_or(|only| only == name));
     let rounds = protocols.flat_map(|protocol| sizes.iter().map(move |size| (protocol, *size)));
     for ((protocol, made), size) in rounds {
-        let recording = made(exchanges, size);
+        let recording = made(exchanges, size, connections);
         if let Some(step) = last {
             // One round, and nothing else, for a profiler.
             if step > Step::None {
-                black_box(round(&recording, step));
+                black_box(round(&recording, step, pods));
             }
             black_box(recording);
             continue;
@@ -99,7 +103,7 @@ fn main() {
         let mut before = Duration::ZERO;
         for step in STEPS {
             let best = (0..5)
-                .map(|_| timed(&recording, step, exchanges))
+                .map(|_| timed(&recording, step, exchanges, pods))
                 .min()
                 .unwrap();
             let each = best.as_nanos() as f64 / exchanges as f64;
@@ -116,31 +120,39 @@ fn main() {
     }
 }
 
-fn timed(recording: &[Chunk], step: Step, exchanges: u64) -> Duration {
+fn timed(recording: &[Chunk], step: Step, exchanges: u64, pods: u64) -> Duration {
     let began = cpu_time();
-    let made = round(recording, step);
+    let made = round(recording, step, pods);
     let took = cpu_time() - began;
     assert_eq!(made, exchanges, "exchanges went missing");
     took
 }
 
+/// A number that the environment may give.
+fn number(name: &str, otherwise: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
 /// Runs the recording through the pipeline up to `step`; the number of exchanges that came out.
-fn round(recording: &[Chunk], step: Step) -> u64 {
+fn round(recording: &[Chunk], step: Step, pods: u64) -> u64 {
     let mut engine = Engine::new(Limits::default());
     let mut gate = Gate::new(&policy::Config::default(), &redact::Config::default()).unwrap();
     let builder = SpanBuilder::new(meshtap::signal::span::Settings {
-        profile: Profile::Mesh,
+        profile: match pods {
+            0 => Profile::Mesh,
+            // A resource of its own for each.
+            _ => Profile::Semconv,
+        },
         ..meshtap::signal::span::Settings::default()
     });
     let metrics = Metrics::new(&MetricsSection::default()).expect("on by default");
-    let (source, destination) = (end("web"), end("orders"));
-    let subject = Subject {
-        side: Side::Server,
-        source: Some(&source),
-        destination: Some(&destination),
-        service: None,
-        security: Security::Plain,
+    let source = end("web");
+    let pods: Vec<_> = match pods {
+        0 => vec![Pod::unknown()],
+        _ => (0..pods).map(|n| Pod::new(&builder, n)).collect(),
     };
+    let of = |exchange: &Exchange| &pods[(exchange.peers.cgroup.0 - 1) as usize];
     let clock = WallClock { offset: 0 };
     let mut requests = Requests::new(&BatchConfig::default());
     let mut output = Output::default();
@@ -154,7 +166,7 @@ fn round(recording: &[Chunk], step: Step) -> u64 {
             time += 1000;
             let segment = Segment {
                 time,
-                cgroup: CgroupId(1),
+                cgroup: CgroupId(1 + chunk.socket.0 % pods.len() as u64),
                 seq: chunk.seq,
                 ack: chunk.ack,
                 expected: chunk.seq,
@@ -181,9 +193,18 @@ fn round(recording: &[Chunk], step: Step) -> u64 {
                 let Ok(admitted) = gate.policy.admit(exchange, &context) else {
                     panic!("nothing is filtered here");
                 };
-                metrics.exchange(admitted.exchange(), &subject, None, None);
+                let exchange = admitted.exchange();
+                let subject = Subject {
+                    side: Side::Server,
+                    source: Some(&source),
+                    destination: Some(&of(exchange).labels),
+                    service: None,
+                    security: Security::Plain,
+                };
+                metrics.exchange(exchange, &subject, None, None);
                 continue;
             }
+            let pod = of(&exchange);
             let Ok(sanitized) = gate.pass(exchange, &PolicyContext::default(), &clock) else {
                 panic!("nothing is filtered here");
             };
@@ -191,7 +212,7 @@ fn round(recording: &[Chunk], step: Step) -> u64 {
                 black_box(sanitized);
                 continue;
             }
-            let span = builder.build(&sanitized, &Origin::default());
+            let span = builder.build(&sanitized, &pod.origin());
             if step < Step::Otlp {
                 black_box(span);
                 continue;
@@ -204,6 +225,50 @@ fn round(recording: &[Chunk], step: Step) -> u64 {
     encoded += requests.close().map_or(0, |batch| batch.bytes);
     black_box((encoded, metrics.totals()));
     made
+}
+
+/// What is known of a pod.
+struct Pod {
+    labels: Arc<EndLabels>,
+    attributes: Vec<(String, ResourceValue)>,
+    resource: Option<Arc<Resource>>,
+}
+
+impl Pod {
+    /// As where there is no Kubernetes.
+    fn unknown() -> Self {
+        Self {
+            labels: end("orders"),
+            attributes: Vec::new(),
+            resource: None,
+        }
+    }
+
+    fn new(builder: &SpanBuilder, n: u64) -> Self {
+        let attributes: Vec<_> = [
+            ("k8s.pod.name", format!("orders-5d4f8c7b9-{n:05}")),
+            ("k8s.pod.uid", format!("6f2b6c1e-0d1f-4d0a-9a63-{n:012x}")),
+            ("k8s.namespace.name", "shop".to_owned()),
+            ("k8s.deployment.name", format!("orders-{n}")),
+            ("k8s.node.name", "node-1".to_owned()),
+            ("service.name", format!("orders-{n}")),
+        ]
+        .map(|(key, value)| (key.to_owned(), ResourceValue::Str(value)))
+        .into();
+        Self {
+            labels: end(&format!("orders-{n}")),
+            resource: Some(builder.resource(&attributes)),
+            attributes,
+        }
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        Origin {
+            attributes: &self.attributes,
+            resource: self.resource.as_ref(),
+            ..Origin::default()
+        }
+    }
 }
 
 /// The labels of a workload.

@@ -6,8 +6,6 @@ use meshtap::flow::{Direction, Endpoint, SocketId};
 
 use super::messages::{request, response};
 
-/// Connections over which the exchanges are spread, as on a node with some services.
-const CONNECTIONS: u64 = 64;
 /// What one TCP segment carries: loopback's, and that of a segmentation offload.
 const SEGMENT: usize = 16 * 1024;
 
@@ -22,15 +20,23 @@ pub(super) struct Chunk {
     pub(super) payload: Vec<u8>,
 }
 
+/// The client of a connection: each has an address and port of its own.
+fn remote(connection: u64) -> Endpoint {
+    let [host, port] = [(connection % 250) as u8, (connection / 250) as u8];
+    Endpoint::from(SocketAddr::from((
+        [10, 0, 1, host],
+        40_000 + u16::from(port),
+    )))
+}
+
 /// Exchanges of HTTP/1, one after the other on each connection.
-pub(super) fn http1(exchanges: u64, size: usize) -> Vec<Chunk> {
+pub(super) fn http1(exchanges: u64, size: usize, connections: u64) -> Vec<Chunk> {
     let mut chunks = Vec::new();
-    let mut seqs = vec![(1_u32, 1_u32); CONNECTIONS as usize];
+    let mut seqs = vec![(1_u32, 1_u32); connections as usize];
     for n in 0..exchanges {
-        let connection = n % CONNECTIONS;
+        let connection = n % connections;
         let (request_seq, response_seq) = &mut seqs[connection as usize];
-        let remote = SocketAddr::from(([10, 0, 1, (connection % 250) as u8], 40_000));
-        let remote = Endpoint::from(remote);
+        let remote = remote(connection);
         for (direction, message) in [
             (Direction::Ingress, request(n, size / 2)),
             (Direction::Egress, response(n, size / 2)),
@@ -58,20 +64,19 @@ pub(super) fn http1(exchanges: u64, size: usize) -> Vec<Chunk> {
 
 /// The same exchanges in HTTP/2: [`STREAMS`] requests at a time on each connection, then their
 /// responses.
-pub(super) fn http2(exchanges: u64, size: usize) -> Vec<Chunk> {
+pub(super) fn http2(exchanges: u64, size: usize, connections: u64) -> Vec<Chunk> {
     let mut chunks = Vec::new();
-    let mut ends: Vec<_> = (0..CONNECTIONS)
+    let mut ends: Vec<_> = (0..connections)
         .map(|_| [Sender::new(true), Sender::new(false)])
         .collect();
     let mut n = 0;
     while n < exchanges {
-        for connection in 0..CONNECTIONS {
+        for connection in 0..connections {
             let batch: Vec<u64> = (n..exchanges.min(n + STREAMS)).collect();
             n += batch.len() as u64;
             let [client, server] = &mut ends[connection as usize];
             let stream = client.stream;
             client.stream += 2 * STREAMS as u32;
-            let address = SocketAddr::from(([10, 0, 1, (connection % 250) as u8], 40_000));
             let mut write = |from: &mut Sender, ack, direction| {
                 for payload in std::mem::take(&mut from.bytes).chunks(SEGMENT) {
                     chunks.push(Chunk {
@@ -79,7 +84,7 @@ pub(super) fn http2(exchanges: u64, size: usize) -> Vec<Chunk> {
                         direction,
                         seq: from.seq,
                         ack,
-                        remote: Endpoint::from(address),
+                        remote: remote(connection),
                         start: from.seq == 1,
                         payload: payload.to_vec(),
                     });

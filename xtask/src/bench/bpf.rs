@@ -1,6 +1,7 @@
 //! `cargo xtask bench bpf`: what the BPF programs take for an exchange, by the kernel's own
 //! statistics. Two runs: the server's sockets are captured, or ignored after their first bytes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::cgroup::Cgroup;
 use super::nginx::{self, Nginx};
-use super::process::{links, programs};
+use super::process::{Runs, links, programs};
 use super::service::Service;
 use super::wrk;
 
@@ -43,12 +44,12 @@ pub(super) fn run(options: &Options) -> Result<()> {
 }
 
 /// The kernel takes times as long as this lives.
-struct Statistics {
+pub(super) struct Statistics {
     before: String,
 }
 
 impl Statistics {
-    fn start() -> Result<Self> {
+    pub(super) fn start() -> Result<Self> {
         let before = fs::read_to_string(STATISTICS).context(STATISTICS)?;
         fs::write(STATISTICS, "1").context(STATISTICS)?;
         Ok(Self { before })
@@ -59,6 +60,12 @@ impl Drop for Statistics {
     fn drop(&mut self) {
         let _ = fs::write(STATISTICS, self.before.trim());
     }
+}
+
+/// Nanoseconds that all programs took between two looks.
+pub(super) fn spent(before: &BTreeMap<u64, Runs>, after: &BTreeMap<u64, Runs>) -> u64 {
+    let since = |(id, now): (&u64, &Runs)| now.ns - before.get(id).map_or(0, |runs| runs.ns);
+    after.iter().map(since).sum()
 }
 
 /// Nanoseconds for an exchange at a captured end, and at one that is ignored.

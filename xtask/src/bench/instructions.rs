@@ -83,11 +83,13 @@ fn count(only: Option<&str>, budget: Option<&Budget>) -> Result<Budget> {
             program: &program,
             protocol,
             body,
+            environment: &[],
         };
-        let made = case.per_exchange("none")?;
+        let runs = case.runs();
+        let made = case.per_exchange("none", runs)?;
         let mut before = made;
         for step in STEPS {
-            let all = case.per_exchange(step)?;
+            let all = case.per_exchange(step, runs)?;
             let place = Place::new(protocol, body, step);
             let allowed = budget.and_then(|budget| budget.get(&place));
             println!(
@@ -104,7 +106,7 @@ fn count(only: Option<&str>, budget: Option<&Budget>) -> Result<Budget> {
 }
 
 /// The bench's program, as cargo names it.
-fn program() -> Result<PathBuf> {
+pub(super) fn program() -> Result<PathBuf> {
     let output = command::output(command::cargo().args([
         "bench",
         "--package",
@@ -127,18 +129,24 @@ fn program() -> Result<PathBuf> {
 }
 
 /// One run of the bench's program.
-struct Case<'a> {
-    program: &'a Path,
-    protocol: &'static str,
-    body: u32,
+pub(super) struct Case<'a> {
+    pub(super) program: &'a Path,
+    pub(super) protocol: &'static str,
+    pub(super) body: u32,
+    /// What it is given besides.
+    pub(super) environment: &'a [(&'static str, String)],
 }
 
 impl Case<'_> {
-    fn per_exchange(&self, step: &str) -> Result<f64> {
-        let [more, fewer] = match self.body >= LARGE {
+    const fn runs(&self) -> [u64; 2] {
+        match self.body >= LARGE {
             true => LARGE_RUNS,
             false => RUNS,
-        };
+        }
+    }
+
+    /// The difference of two runs, for each exchange that one has more.
+    pub(super) fn per_exchange(&self, step: &str, [more, fewer]: [u64; 2]) -> Result<f64> {
         let difference = self.instructions(step, more)? - self.instructions(step, fewer)?;
         Ok(difference / (more - fewer) as f64)
     }
@@ -151,6 +159,7 @@ impl Case<'_> {
             .env("MESHTAP_BENCH_BODY", self.body.to_string())
             .env("MESHTAP_BENCH_PROTOCOL", self.protocol)
             .env("MESHTAP_BENCH_STEP", step)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .output()
             .context("valgrind")?;
         let said = String::from_utf8_lossy(&output.stderr);

@@ -7,6 +7,7 @@ mod budget;
 mod certificate;
 mod cgroup;
 mod collector;
+mod growth;
 mod h2load;
 mod idle;
 mod instructions;
@@ -62,6 +63,8 @@ enum What {
     Bpf(bpf::Options),
     /// An Envoy that terminates TLS, read or not, and with a filter in Lua
     Tls(tls::Options),
+    /// Whether more connections, bytes or pods cost an exchange more
+    Growth(growth::Options),
     /// Instructions per exchange of the user-space pipeline, against their budget
     Instructions(instructions::Options),
     /// The user-space pipeline alone, from memory
@@ -83,6 +86,7 @@ pub fn run(options: &Options) -> Result<()> {
         What::Idle(options) => idle::run(options),
         What::Bpf(options) => bpf::run(options),
         What::Tls(options) => tls::run(options),
+        What::Growth(options) => growth::run(options),
         What::Instructions(options) => instructions::run(options),
         What::Pipeline { arguments } => {
             command::run(

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ pub struct Nginx {
     port: u16,
     http2: u16,
     tls: u16,
+    files: PathBuf,
 }
 
 impl Nginx {
@@ -47,7 +48,8 @@ impl Nginx {
         }
         // For nginx to take.
         drop(held);
-        fs::create_dir_all(folder)?;
+        let files = folder.join("files");
+        fs::create_dir_all(&files)?;
         certificate::make(folder)?;
         let file = folder.join("nginx.conf");
         fs::write(&file, configuration(folder, ports, media_type, body))?;
@@ -78,6 +80,7 @@ impl Nginx {
             port,
             http2,
             tls,
+            files,
         };
         nginx.ready()?;
         Ok(nginx)
@@ -96,6 +99,16 @@ impl Nginx {
     /// Where it speaks TLS.
     pub fn url_tls(&self) -> String {
         format!("https://127.0.0.1:{}/", self.tls)
+    }
+
+    /// Where a file of that name is served from.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.files.join(name.replace(' ', ""))
+    }
+
+    /// Where it is served.
+    pub fn url_of(&self, name: &str) -> String {
+        format!("{}files/{}", self.url(), name.replace(' ', ""))
     }
 
     /// Its port.
@@ -136,6 +149,7 @@ fn configuration(
     format!(
         "worker_processes 1;
 daemon off;
+user root;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
@@ -155,6 +169,7 @@ http {{
         ssl_certificate {folder}/cert.pem;
         ssl_certificate_key {folder}/key.pem;
         default_type {media_type};
+        location /files/ {{ root {folder}; sendfile on; }}
         location / {{ return 200 '{body}'; }}
     }}
 }}

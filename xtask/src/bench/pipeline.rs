@@ -13,15 +13,18 @@ pub(super) struct Figure {
 
 /// Runs the bench so many times.
 pub(super) fn measure(rounds: usize) -> Result<Vec<Figure>> {
+    measure_with(rounds, &[])
+}
+
+/// The same, with this in the bench's environment.
+pub(super) fn measure_with(rounds: usize, environment: &[(&str, &str)]) -> Result<Vec<Figure>> {
     let mut figures: Vec<Figure> = Vec::new();
     for _ in 0..rounds {
-        let output = command::output(command::cargo().args([
-            "bench",
-            "--package",
-            "meshtap",
-            "--bench",
-            "pipeline",
-        ]))?;
+        let output = command::output(
+            command::cargo()
+                .args(["bench", "--package", "meshtap", "--bench", "pipeline"])
+                .envs(environment.iter().copied()),
+        )?;
         for line in output
             .lines()
             .filter(|line| line.contains("exchanges/s per core"))

@@ -20,7 +20,7 @@ use super::collector::Collector;
 use super::h2load::{Load, Outcome};
 use super::process::Usage;
 use super::service::Service;
-use crate::{command, packages};
+use crate::packages;
 
 /// What `cargo xtask bench tls` takes.
 #[derive(clap::Args, Debug)]
@@ -281,7 +281,7 @@ impl Drop for Envoy {
 /// A filter that keeps fields and bodies of both messages, and sends a span of them.
 fn lua(is_asynchronous: &str) -> String {
     let code = include_str!("tls.lua").replace("ASYNCHRONOUS", is_asynchronous);
-    let code = code.replace('\n', "\n                ");
+    let code = code.replace('\n', "\n                  ");
     format!(
         r#"
           - name: envoy.filters.http.lua
@@ -289,7 +289,7 @@ fn lua(is_asynchronous: &str) -> String {
               "@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua
               default_source_code:
                 inline_string: |
-                {code}"#
+                  {code}"#
     )
 }
 

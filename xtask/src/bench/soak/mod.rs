@@ -94,7 +94,7 @@ pub fn run(options: &Options) -> Result<()> {
     let took = Duration::from_secs(60 * minutes);
     let (samples, sent) = load(&service, &server, &collector, &folder, took)?;
     let spent = Usage::of(service.pid()).since(&before);
-    let ledger = service.stop()?;
+    let ledger = service.stop_with_losses()?;
     fs::write(
         folder.join("ledger.json"),
         serde_json::to_string_pretty(&ledger)?,
@@ -111,6 +111,7 @@ pub fn run(options: &Options) -> Result<()> {
         "dropped": nonzero(&ledger["dropped"]),
         "overflow": ledger["overflow"],
         "imbalance": ledger["imbalance"],
+        "exporters": ledger["exporters"],
         "export_requests": requests,
         "export_bytes": bytes,
         "cores": spent.cpu_ns() as f64 / 1e9 / took.as_secs_f64(),
