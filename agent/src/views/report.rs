@@ -11,26 +11,11 @@ use crate::plural::counted;
 use crate::tap::size_text;
 use crate::tap::units::duration_text;
 
-/// Seconds: what lasted less has no rate that means anything.
-const SHORTEST: f64 = 0.001;
-
-/// The sum and the lines, with the rates of a run that lasted so many seconds.
-fn over(stats: &Stats, by: By, seconds: f64) -> (Line, Vec<Line>) {
-    // The second in which the last exchange ended is over.
-    let now = stats.latest() + 1;
-    let (mut total, mut lines) = (stats.total(now), stats.table(by, now));
-    for line in lines.iter_mut().chain([&mut total]) {
-        #[expect(clippy::cast_precision_loss, reason = "for a person to read")]
-        let count = line.count as f64;
-        line.rate = count / seconds.max(SHORTEST);
-    }
-    (total, lines)
-}
-
 /// One JSON document and a line feed, of a run that lasted so many seconds.
 #[must_use]
 pub fn json(stats: &Stats, by: By, seconds: f64) -> String {
-    let (total, rows) = over(stats, by, seconds);
+    let span = stats.run(seconds);
+    let (total, rows) = (stats.total(span), stats.table(by, span));
     let document = json!({
         "by": by,
         "rate_seconds": seconds,
@@ -45,7 +30,8 @@ pub fn json(stats: &Stats, by: By, seconds: f64) -> String {
 /// A table, of a run that lasted so many seconds.
 #[must_use]
 pub fn text(stats: &Stats, by: By, seconds: f64) -> String {
-    let (total, lines) = over(stats, by, seconds);
+    let span = stats.run(seconds);
+    let (total, lines) = (stats.total(span), stats.table(by, span));
     let names: Vec<_> = lines.iter().map(|line| name(&line.key)).collect();
     let title = title(by);
     let width = names

@@ -13,15 +13,18 @@ use hashbrown::HashMap;
 
 use super::shown::Shown;
 use crate::hash::Keyed;
-use cell::{Cell, Span};
+use cell::Cell;
 use key::KeyText;
 
-pub use cell::{RATE_SECONDS, SECONDS};
+pub use cell::{RATE_SECONDS, SECONDS, Span};
 pub use key::Key;
 pub use table::{By, Line};
 
 /// Cells at most: with a histogram of up to 13 KiB each, 27 MB. A service has tens of routes.
 pub const MAX_CELLS: usize = 2_000;
+
+/// Seconds of a run at least: what lasted less has no rate that means anything.
+const SHORTEST: f64 = 0.001;
 
 /// The key of an exchange.
 #[must_use]
@@ -83,12 +86,29 @@ impl Stats {
         self.open
     }
 
-    /// The seconds that a rate is of.
-    fn span(&self, now: u64) -> Span {
+    /// The last whole seconds before the present one, `now` (since 1970): [`RATE_SECONDS`], or fewer
+    /// when not so many have passed since the first exchange.
+    #[must_use]
+    pub fn recent(&self, now: u64) -> Span {
         let passed = self.first.map_or(1, |first| now.saturating_sub(first));
+        let seconds = passed.clamp(1, RATE_SECONDS as u64);
+        #[expect(clippy::cast_precision_loss, reason = "at most RATE_SECONDS")]
+        let length = seconds as f64;
         Span {
             now,
-            seconds: passed.clamp(1, RATE_SECONDS as u64),
+            from: Some(now.saturating_sub(seconds)),
+            seconds: length,
+        }
+    }
+
+    /// A run that lasted so many seconds, after its end: all of it.
+    #[must_use]
+    pub const fn run(&self, seconds: f64) -> Span {
+        Span {
+            // The second in which the last exchange ended is over.
+            now: self.latest + 1,
+            from: None,
+            seconds: seconds.max(SHORTEST),
         }
     }
 
@@ -98,21 +118,21 @@ impl Stats {
         self.latest
     }
 
-    /// The sum of everything. `now` is the present second, since 1970.
+    /// The sum of everything, with the rate of a span.
     #[must_use]
-    pub fn total(&self, now: u64) -> Line {
+    pub fn total(&self, span: Span) -> Line {
         let cells = self.cells.values().map(|(_, cell)| cell);
         let mut sum = Cell::default();
         cells
             .chain(self.other.as_deref())
             .for_each(|cell| sum.merge(cell));
-        Line::new(Key::default(), &sum, self.span(now))
+        Line::new(Key::default(), &sum, span)
     }
 
     /// The lines of a table, the busiest first.
     #[must_use]
-    pub fn table(&self, by: By, now: u64) -> Vec<Line> {
-        table::make(self.cells.values(), by, self.span(now))
+    pub fn table(&self, by: By, span: Span) -> Vec<Line> {
+        table::make(self.cells.values(), by, span)
     }
 }
 

@@ -13,12 +13,15 @@ const DIGITS: u8 = 2;
 /// Longer durations count as this, an hour: it bounds the histogram.
 const MAX_MICROS: u64 = 3_600_000_000;
 
-/// What a rate is of: the last whole seconds before the present one; fewer than [`RATE_SECONDS`]
-/// when not so many have passed since the first exchange.
+/// What a rate is of.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
+pub struct Span {
+    /// The present second, since 1970.
     pub(super) now: u64,
-    pub(super) seconds: u64,
+    /// The first second whose exchanges count, those before `now`; `None`: all of them do.
+    pub(super) from: Option<u64>,
+    /// How long it is.
+    pub(super) seconds: f64,
 }
 
 /// Totals.
@@ -134,12 +137,15 @@ impl Cell {
     }
 
     /// Exchanges per second.
-    pub(super) fn rate(&self, Span { now, seconds }: Span) -> f64 {
-        let sum: u64 = (now.saturating_sub(seconds)..now)
-            .map(|second| u64::from(self.in_second(second)))
-            .sum();
+    pub(super) fn rate(&self, Span { now, from, seconds }: Span) -> f64 {
+        let sum = match from {
+            Some(from) => (from..now)
+                .map(|second| u64::from(self.in_second(second)))
+                .sum(),
+            None => self.count,
+        };
         #[expect(clippy::cast_precision_loss, reason = "for a person to read")]
-        let rate = sum as f64 / seconds as f64;
+        let rate = sum as f64 / seconds;
         rate
     }
 

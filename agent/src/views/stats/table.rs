@@ -77,7 +77,7 @@ pub struct Line {
     pub key: Key,
     /// Exchanges since the start.
     pub count: u64,
-    /// Exchanges per second, over the last ten, or since the first one.
+    /// Exchanges per second of the span that was asked for.
     pub rate: f64,
     /// Those that failed: no response, a 5xx, or a call that did not end with OK.
     pub failed: u64,

@@ -28,7 +28,7 @@ fn rates_are_of_the_last_seconds() {
         }
     }
     let now = stats.latest() + 1;
-    let line = stats.total(now);
+    let line = stats.total(stats.recent(now));
     assert_eq!(line.count, (0..30).sum::<u64>());
     assert!((line.rate - 24.5).abs() < 1e-9, "{}", line.rate);
     assert_eq!(line.seconds.len(), SECONDS);
@@ -38,17 +38,31 @@ fn rates_are_of_the_last_seconds() {
     for second in [0, 0, 1, 1, 2, 2] {
         young.add(&at(&sample::exchange(), second));
     }
-    let rate = young.total(young.latest() + 1).rate;
+    let rate = young.total(young.recent(young.latest() + 1)).rate;
     assert!((rate - 2.0).abs() < 1e-9, "{rate}");
     // Ten seconds of silence.
-    assert!(stats.total(now + 10).rate.abs() < 1e-9);
+    assert!(stats.total(stats.recent(now + 10)).rate.abs() < 1e-9);
     // A cell that was silent for longer than it remembers begins anew.
     stats.add(&at(&sample::exchange(), 1_000));
-    assert_eq!(stats.total(stats.latest()).seconds.iter().sum::<u32>(), 1);
+    assert_eq!(
+        stats
+            .total(stats.recent(stats.latest()))
+            .seconds
+            .iter()
+            .sum::<u32>(),
+        1
+    );
     // One that comes late is counted in its second, or not at all there.
     stats.add(&at(&sample::exchange(), 950));
     stats.add(&at(&sample::exchange(), 10));
-    assert_eq!(stats.total(stats.latest()).seconds.iter().sum::<u32>(), 2);
+    assert_eq!(
+        stats
+            .total(stats.recent(stats.latest()))
+            .seconds
+            .iter()
+            .sum::<u32>(),
+        2
+    );
 }
 
 #[test]
@@ -58,10 +72,10 @@ fn what_the_end_cut_off_is_counted_apart() {
         stats.add(&shown(&open(status)));
     }
     stats.add(&shown(&sample::exchange()));
-    let line = stats.total(stats.latest() + 1);
+    let line = stats.total(stats.recent(stats.latest() + 1));
     assert_eq!((stats.open(), line.count, line.failed), (3, 1, 0));
     for by in By::ALL {
-        assert_eq!(stats.table(by, 0).len(), 1, "{by:?}");
+        assert_eq!(stats.table(by, stats.recent(0)).len(), 1, "{by:?}");
     }
 }
 
@@ -74,7 +88,7 @@ fn quantiles_are_within_their_precision() {
         exchange.response.as_mut().expect("one").began = 1_000_500_000;
         stats.add(&shown(&exchange));
     }
-    let line = stats.total(0);
+    let line = stats.total(stats.recent(0));
     for (value, expected) in [(line.p50_ns, 500), (line.p95_ns, 950), (line.p99_ns, 990)] {
         let expected = expected * 1_000_000_u64;
         assert!(
@@ -99,7 +113,7 @@ fn what_tables_are_of() {
     });
     stats.add(&shown(&exchange));
     let check = |by: By, expected: &[(&str, u64, u64)]| {
-        let lines = stats.table(by, 0);
+        let lines = stats.table(by, stats.recent(0));
         let found: Vec<_> = (lines.iter())
             .map(|line| {
                 (
@@ -131,7 +145,7 @@ fn what_tables_are_of() {
         &[("10.0.0.1 → shop:8080", 3, 0), ("shop → h", 1, 1)],
     );
     // A drill-down finds the same ones.
-    let lines = stats.table(By::Route, 0);
+    let lines = stats.table(By::Route, stats.recent(0));
     assert_eq!(By::Route.of(&key_of(&shown(&exchange))), lines[1].key);
 }
 
@@ -151,14 +165,14 @@ fn hostile_names_are_bounded_and_visible() {
         stats.add(&shown(&exchange));
     }
     assert_eq!(
-        stats.overflow() + stats.table(By::Route, 0).len() as u64,
+        stats.overflow() + stats.table(By::Route, stats.recent(0)).len() as u64,
         MAX_CELLS as u64 + 7
     );
-    assert_eq!(stats.total(0).count, MAX_CELLS as u64 + 7);
+    assert_eq!(stats.total(stats.recent(0)).count, MAX_CELLS as u64 + 7);
     exchange.request.head = sample::request_head(b"B\x1bD", "/\x1b[2J\u{202e}".as_bytes(), &[]);
     let mut stats = Stats::default();
     stats.add(&shown(&exchange));
-    for line in stats.table(By::Route, 0) {
+    for line in stats.table(By::Route, stats.recent(0)) {
         assert_eq!(&*line.key.method, "_OTHER");
         assert!(!line.key.route.chars().any(crate::visible::hidden));
     }

@@ -86,8 +86,9 @@ impl Totals {
             return false;
         }
         store.stats(|stats| {
-            self.lines = stats.table(self.by, now);
-            self.sum = Some(stats.total(now));
+            let span = stats.recent(now);
+            self.lines = stats.table(self.by, span);
+            self.sum = Some(stats.total(span));
             (self.overflow, self.open) = (stats.overflow(), stats.open());
         });
         self.of = Some(now);
