@@ -47,8 +47,6 @@ export class Rows {
     this.paused = false;
     /// Last id that is shown while paused.
     this.pausedAt = 0;
-    /// What `shown` was made of has changed beyond additions at the end.
-    this.generation = 0;
   }
 
   get last() {
@@ -81,14 +79,12 @@ export class Rows {
         this.matching.delete(id);
       }
     }
-    this.generation += 1;
   }
 
   /// The first of the rows that the server keeps still.
   clear() {
     Object.assign(this, { all: [], shown: [], matchedThrough: 0, pausedAt: 0 });
     if (this.matching !== null) this.matching = new Set();
-    this.generation += 1;
   }
 
   fits(one) {
@@ -106,7 +102,6 @@ export class Rows {
   order() {
     const by = BY[this.sort];
     this.shown.sort(this.descending ? (a, b) => by(b, a) : by);
-    this.generation += 1;
   }
 
   rebuild() {
