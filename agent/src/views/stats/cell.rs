@@ -151,8 +151,9 @@ impl Cell {
 
     /// Exchanges of each of the last seconds, the present one last.
     pub(super) fn spark(&self, now: u64) -> Vec<u32> {
-        (now.saturating_sub(SECONDS as u64 - 1)..=now)
-            .map(|second| self.in_second(second))
+        (0..SECONDS as u64)
+            .rev()
+            .map(|ago| now.checked_sub(ago).map_or(0, |then| self.in_second(then)))
             .collect()
     }
 }

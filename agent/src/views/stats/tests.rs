@@ -22,6 +22,7 @@ fn at(exchange: &Exchange, seconds: u64) -> Shown {
 #[test]
 fn rates_are_of_the_last_seconds() {
     let mut stats = Stats::default();
+    assert_eq!(stats.total(stats.run(1.0)).seconds, [0; SECONDS]);
     for second in 0..30 {
         for _ in 0..second {
             stats.add(&at(&sample::exchange(), second));
