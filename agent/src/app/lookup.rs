@@ -22,8 +22,8 @@ pub(super) enum Lookup {
 pub(super) struct Named {
     /// That of the socket.
     pub(super) process: Option<Arc<Process>>,
-    /// That of the other end of a server's socket, where that is a socket of this machine and
-    /// another process.
+    /// That of the other end of a server's socket, where that is a socket of this machine; a
+    /// process may call itself.
     pub(super) caller: Option<Arc<Process>>,
 }
 
@@ -66,10 +66,6 @@ impl Lookup {
                 (process, caller)
             }
         };
-        let own = process.as_ref().map(|process| process.pid);
-        Named {
-            caller: caller.filter(|caller| own != Some(caller.pid)),
-            process,
-        }
+        Named { process, caller }
     }
 }

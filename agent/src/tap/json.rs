@@ -179,7 +179,7 @@ impl<'a> Record<'a> {
             claimed_client: peers.claimed_client.as_ref().map(End::of),
             server: End::of(&peers.server),
             process: view.process.as_deref().map(Process::of),
-            caller: view.caller.as_deref().map(Process::of),
+            caller: view.other().map(Process::of),
             method: Lossy(request.head.method()),
             target: Lossy(request.head.target()),
             host: request.head.host().map(Lossy),
@@ -424,7 +424,7 @@ mod tests {
         response.body.trailers = Some(Box::new(trailers));
         let sanitized = sample::sanitized(&exchange);
         let mut view = sample::view(&sanitized);
-        view.caller = view.process.clone();
+        view.caller = view.process.take();
         let value: serde_json::Value =
             serde_json::from_str(&text(&view, Detail::Line)).expect("JSON");
         for (pointer, expected) in [

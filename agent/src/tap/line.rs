@@ -239,13 +239,14 @@ fn processes(out: &mut Vec<u8>, view: &View<'_>) {
         visible::write(out, process.name.as_bytes(), Keep::Nothing);
         let _ = write!(out, "[{}]", process.pid);
     };
-    match (&view.caller, &view.process) {
-        (Some(caller), Some(process)) if caller.pid != process.pid => {
+    match (view.other(), &view.process) {
+        (Some(caller), Some(process)) => {
             one(out, caller);
             out.extend_from_slice(" → ".as_bytes());
             one(out, process);
         }
-        (_, Some(process)) | (Some(process), None) => one(out, process),
+        (None, Some(process)) => one(out, process),
+        (Some(caller), None) => one(out, caller),
         (None, None) => out.push(b'-'),
     }
 }

@@ -40,8 +40,7 @@ pub struct View<'a> {
     pub sanitized: &'a Sanitized,
     /// Whose socket it was, where known.
     pub process: Option<Arc<Process>>,
-    /// The process at the client's end of a connection within this machine, when it is another one
-    /// and known.
+    /// The process at the client's end of a connection within this machine, where known.
     pub caller: Option<Arc<Process>>,
     /// From the capture's time to wall-clock time.
     pub clock: WallClock,
@@ -50,6 +49,13 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     const fn exchange(&self) -> &'a Exchange {
         self.sanitized.exchange()
+    }
+
+    /// The process at the client's end, when it is another one than that of the socket.
+    fn other(&self) -> Option<&Process> {
+        let own = self.process.as_ref().map(|process| process.pid);
+        let caller = self.caller.as_deref();
+        caller.filter(|caller| own != Some(caller.pid))
     }
 }
 
