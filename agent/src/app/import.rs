@@ -66,6 +66,7 @@ impl Intake<'_> {
                 caller,
                 clock: self.clock,
                 service: None,
+                place: None,
             }));
         }
         self.taken += shown.len() as u64;

@@ -255,6 +255,7 @@ impl<W: Terminal> Printer<W> {
                 caller,
                 clock: self.clock,
                 service: None,
+                place: None,
             });
         }
     }

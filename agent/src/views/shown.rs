@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::services::Service;
 use crate::clock::WallClock;
 use crate::exchange::{Exchange, Partial};
 use crate::flow::Side;
@@ -15,6 +16,13 @@ use crate::redact::Sanitized;
 use crate::tap::{Detail, View, write_json};
 use crate::visible::{self, Keep};
 
+/// Who calls, or who is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Client,
+    Server,
+}
+
 /// An exchange that may be looked at.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -22,13 +30,14 @@ pub struct Shown {
     pub sanitized: Sanitized,
     /// The process of the recorded socket, where known.
     pub process: Option<Arc<Process>>,
-    /// The process at the client's end of a connection within this machine, when it is another one
-    /// and known.
+    /// The process at the client's end of a connection within this machine, where known.
     pub caller: Option<Arc<Process>>,
     /// From the capture's time to wall-clock time.
     pub clock: WallClock,
-    /// The service that the client's process is, where it was seen as one: the store knows.
-    pub service: Option<Arc<str>>,
+    /// The service that the client's process is: the store knows, or will know.
+    pub service: Option<Service>,
+    /// The service at a server's socket whose process was not found, likewise.
+    pub place: Option<Service>,
 }
 
 impl Shown {
@@ -148,6 +157,13 @@ impl Shown {
             Side::Client => self.process.as_deref(),
             Side::Server => self.caller.as_deref(),
         }
+    }
+
+    /// The ends of which it is not known yet which services they are, if any.
+    pub(super) fn unnamed(&self) -> impl Iterator<Item = (End, &Service)> {
+        let ends = [(End::Client, &self.service), (End::Server, &self.place)];
+        let ends = (ends.into_iter()).filter_map(|(end, service)| Some((end, service.as_ref()?)));
+        ends.filter(|(_, service)| service.name().is_none())
     }
 
     /// The process at the server's end, likewise.

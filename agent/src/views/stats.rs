@@ -8,13 +8,15 @@
 mod cell;
 pub(crate) mod key;
 mod table;
+mod unnamed;
 
 use hashbrown::HashMap;
 
-use super::shown::Shown;
+use super::shown::{End, Shown};
 use crate::hash::Keyed;
 use cell::Cell;
 use key::KeyText;
+use unnamed::{Unnamed, Waiting};
 
 pub use cell::{RATE_SECONDS, SECONDS, Span};
 pub use key::Key;
@@ -30,7 +32,7 @@ const SHORTEST: f64 = 0.001;
 #[must_use]
 pub fn key_of(shown: &Shown) -> Key {
     let mut text = KeyText::default();
-    text.fill(shown);
+    text.fill(shown, false);
     text.key()
 }
 
@@ -39,6 +41,8 @@ pub fn key_of(shown: &Shown) -> Key {
 pub struct Stats {
     /// By the text of their keys.
     cells: HashMap<Box<str>, (Key, Cell), Keyed>,
+    /// Ends whose cells are apart.
+    unnamed: Unnamed,
     /// Those that found no cell.
     other: Option<Box<Cell>>,
     /// Those that the end of the capture cut off: in no line, and in no sum.
@@ -60,18 +64,53 @@ impl Stats {
         let second = shown.sanitized.ended() / 1_000_000_000;
         self.first = Some(self.first.map_or(second, |first| first.min(second)));
         self.latest = self.latest.max(second);
-        self.scratch.fill(shown);
-        let text = self.scratch.as_str();
+        if self.cells.len() >= MAX_CELLS {
+            let ends = self.unnamed.all();
+            ends.iter().for_each(|waiting| self.join(waiting));
+        }
         let has_room = self.cells.len() < MAX_CELLS;
-        let cell = match self.cells.get_mut(text) {
-            Some((_, cell)) => cell,
-            None if has_room => {
-                let entry = (self.scratch.key(), Cell::default());
-                &mut self.cells.entry_ref(text).or_insert(entry).1
-            }
-            None => self.other.get_or_insert_default(),
-        };
+        self.scratch.fill(shown, has_room);
+        let text = self.scratch.as_str();
+        if let Some((_, cell)) = self.cells.get_mut(text) {
+            return cell.add(shown, second);
+        }
+        if !has_room {
+            return self.other.get_or_insert_default().add(shown, second);
+        }
+        let mut cell = Cell::default();
         cell.add(shown, second);
+        self.cells.insert(text.into(), (self.scratch.key(), cell));
+        let ends = shown.unnamed();
+        let gone: Vec<_> = ends
+            .filter_map(|(end, service)| self.unnamed.add(end, service, text))
+            .collect();
+        gone.iter().for_each(|waiting| self.join(waiting));
+    }
+
+    /// Names have become known: what their services did before is theirs.
+    pub fn names_known(&mut self) {
+        let ends = self.unnamed.named();
+        ends.iter().for_each(|waiting| self.join(waiting));
+    }
+
+    /// The cells of an end → those of all with its name.
+    fn join(&mut self, waiting: &Waiting) {
+        for text in &waiting.cells {
+            let Some((mut key, cell)) = self.cells.remove(text) else {
+                continue;
+            };
+            let place = match waiting.end {
+                End::Client => &mut key.client,
+                End::Server => &mut key.server,
+            };
+            if let Some(name) = waiting.service.name() {
+                *place = name.clone();
+            }
+            self.scratch.set(&key);
+            let text = self.scratch.as_str();
+            let entry = self.cells.entry_ref(text);
+            entry.or_insert((key, Cell::default())).1.merge(&cell);
+        }
     }
 
     /// Exchanges that found no cell: they are in the sums only.
@@ -80,14 +119,20 @@ impl Stats {
         self.other.as_ref().map_or(0, |cell| cell.count)
     }
 
+    /// Cells that there are.
+    #[cfg(test)]
+    pub(super) fn cells(&self) -> usize {
+        self.cells.len()
+    }
+
     /// Exchanges that the end of the capture cut off.
     #[must_use]
     pub const fn open(&self) -> u64 {
         self.open
     }
 
-    /// The last whole seconds before the present one, `now` (since 1970): [`RATE_SECONDS`], or fewer
-    /// when not so many have passed since the first exchange.
+    /// The last whole seconds before the present one, `now` (since 1970): [`RATE_SECONDS`], or
+    /// fewer when not so many have passed since the first exchange.
     #[must_use]
     pub fn recent(&self, now: u64) -> Span {
         let passed = self.first.map_or(1, |first| now.saturating_sub(first));

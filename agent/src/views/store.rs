@@ -86,8 +86,13 @@ impl Store {
     /// Adds exchanges, in their order, and makes room for them. They are counted in the totals
     /// before the ring is locked; what falls out is freed after that.
     pub fn append(&self, mut exchanges: Vec<Shown>) {
-        self.name(&mut exchanges);
-        self.stats_mut(|stats| exchanges.iter().for_each(|shown| stats.add(shown)));
+        let names_known = self.name(&mut exchanges);
+        self.stats_mut(|stats| {
+            if names_known {
+                stats.names_known();
+            }
+            exchanges.iter().for_each(|shown| stats.add(shown));
+        });
         let exchanges: Vec<_> = (exchanges.into_iter())
             .map(|shown| (shown.memory(), Arc::new(shown)))
             .collect();
@@ -172,21 +177,13 @@ impl Store {
         self.stats_mut(|stats| read(stats))
     }
 
-    /// The service that the client's process is, as far as is known now: a service calls others
-    /// before its own first exchange has ended.
-    pub(super) fn service(&self, shown: &Shown) -> Option<Arc<str>> {
-        let process = shown.client_process()?;
-        let services = self.services.lock();
-        let services = services.unwrap_or_else(PoisonError::into_inner);
-        services.of(process).cloned()
-    }
-
-    /// Says of every exchange's client which service it is, where that is known.
-    fn name(&self, exchanges: &mut [Shown]) {
+    /// Says of every exchange's client which service it is; whether a client from before has a name
+    /// now.
+    fn name(&self, exchanges: &mut [Shown]) -> bool {
         let services = self.services.lock();
         services
             .unwrap_or_else(PoisonError::into_inner)
-            .name(exchanges);
+            .name(exchanges)
     }
 
     fn stats_mut<T>(&self, act: impl FnOnce(&mut Stats) -> T) -> T {

@@ -13,6 +13,7 @@ pub(crate) fn shown(exchange: &Exchange) -> Shown {
         caller: None,
         clock,
         service: None,
+        place: None,
     }
 }
 

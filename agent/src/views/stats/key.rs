@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use crate::flow::Side;
 use crate::http::target::{path_and_query, split_query, without_port};
 use crate::signal::route::automatic;
-use crate::views::services;
-use crate::views::shown::{Shown, visible};
+use crate::views::services::{self, Service};
+use crate::views::shown::{End, Shown, visible};
 
 /// Methods that a key may have: RFC 9110 §9 and PATCH (RFC 5789).
 const METHODS: [&str; 9] = [
@@ -55,7 +55,9 @@ impl KeyText {
         &self.0
     }
 
-    pub(super) fn fill(&mut self, shown: &Shown) {
+    /// Those of ends whose services are not known yet differ by process, or by cgroup, when they
+    /// are `apart`.
+    pub(super) fn fill(&mut self, shown: &Shown, apart: bool) {
         let exchange = shown.exchange();
         let head = &exchange.request.head;
         let text = &mut self.0;
@@ -82,6 +84,33 @@ impl KeyText {
         };
         if let Some(call) = shown.call_text() {
             let _ = write!(text, " {call}");
+        }
+        for (end, _) in shown.unnamed().filter(|_| apart) {
+            let _ = match end {
+                End::Client => {
+                    let pid = shown.client_process().map(|process| process.pid);
+                    write!(text, "{SEPARATOR}{}", pid.unwrap_or(0))
+                }
+                End::Server => write!(text, "{SEPARATOR}in {}", exchange.peers.cgroup.0),
+            };
+        }
+    }
+
+    /// The text of a key.
+    pub(super) fn set(&mut self, key: &Key) {
+        self.0.clear();
+        let parts = [
+            &key.client,
+            &key.server,
+            &key.method,
+            &key.route,
+            &key.status,
+        ];
+        for (at, part) in parts.into_iter().enumerate() {
+            if at > 0 {
+                self.0.push(SEPARATOR);
+            }
+            self.0.push_str(part);
         }
     }
 
@@ -110,8 +139,8 @@ fn short(text: &str) -> &str {
 /// Who sent the request.
 pub(crate) fn client(shown: &Shown) -> String {
     match shown.client_process() {
-        Some(process) => match &shown.service {
-            Some(service) => service.to_string(),
+        Some(process) => match shown.service.as_ref().and_then(Service::name) {
+            Some(name) => name.to_string(),
             None => visible(process.name.as_bytes()),
         },
         // A client has another port for each connection.
@@ -124,6 +153,9 @@ pub(crate) fn server(shown: &Shown) -> String {
     let exchange = shown.exchange();
     if let Some(process) = shown.server_process() {
         return services::name(process, exchange.peers.server.port());
+    }
+    if let Some(name) = shown.place.as_ref().and_then(Service::name) {
+        return name.to_string();
     }
     let host = exchange.request.head.host().map(without_port);
     match host.filter(|host| !host.is_empty() && exchange.peers.side == Side::Client) {

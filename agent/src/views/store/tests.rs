@@ -1,6 +1,7 @@
 use super::super::shown::tests::shown;
 use super::*;
 use crate::tap::sample;
+use crate::views::stats::{By, key_of};
 
 fn some(count: usize) -> Vec<Shown> {
     vec![shown(&sample::exchange()); count]
@@ -66,9 +67,40 @@ fn a_service_calls_before_its_own_exchange_has_ended() {
         ..(*exchange.peers).clone()
     });
     let store = Store::default();
-    store.append(vec![shown(&exchange)]);
-    let call = store.get(1).expect("held");
-    assert_eq!(store.service(&call), None);
+    let clients = || {
+        let lines = store.stats(|stats| stats.table(By::Client, stats.recent(0)));
+        let lines = lines.into_iter().map(|line| (line.key.client, line.count));
+        lines.collect::<Vec<_>>()
+    };
+    store.append(vec![shown(&exchange); 2]);
+    assert_eq!(clients(), [("shop".into(), 2)]);
     store.append(some(1));
-    assert_eq!(store.service(&call).as_deref(), Some("shop:8080"));
+    store.append(vec![shown(&exchange)]);
+    assert_eq!(clients(), [("shop:8080".into(), 3), ("10.0.0.1".into(), 1)]);
+    // What is held has the name, too.
+    let call = store.get(1).expect("held");
+    assert_eq!(&*key_of(&call).client, "shop:8080");
+}
+
+/// A loop of short-lived clients: one line, and no cell is left of each.
+#[test]
+fn clients_that_are_no_service_are_one() {
+    let exchange = sample::exchange();
+    let store = Store::default();
+    let many = 5_000;
+    for pid in 0..many {
+        let mut shown = shown(&exchange);
+        let name = "curl".into();
+        shown.caller = Some(Arc::new(crate::process::Process { pid, name }));
+        store.append(vec![shown]);
+    }
+    store.stats(|stats| {
+        let lines = stats.table(By::Client, stats.recent(0));
+        assert_eq!(lines.len(), 1);
+        assert_eq!(
+            (&*lines[0].key.client, lines[0].count),
+            ("curl", many.into())
+        );
+        assert!(stats.cells() < 100 && stats.overflow() == 0);
+    });
 }

@@ -5,6 +5,7 @@
 //! out of the store meanwhile is counted. The number of the last row is the event's id, so a
 //! browser that connects again goes on where it was (`Last-Event-ID`).
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use tokio::time::Instant;
 
 use super::row::PageRow;
 use super::serve::Shared;
+use crate::views::services::Service;
+use crate::views::stats::key::{client, server};
 use crate::views::{Held, Store};
 
 /// How often a feed looks for what has come: often enough to seem at once.
@@ -30,6 +33,8 @@ const ROWS: usize = 500;
 const ROWS_PER_SECOND: usize = 25_000;
 /// Rows that come at once, at the beginning: a store without bodies.
 const BURST: usize = 150_000;
+/// Rows that get a name later: a service is known after its own first exchange.
+const UNNAMED: usize = 2_000;
 /// After so long without anything, a comment: the connection is seen to be alive.
 const ALIVE: Duration = Duration::from_secs(15);
 
@@ -59,6 +64,8 @@ struct Feed {
     /// It began at the oldest row: none was missed before it.
     is_new: bool,
     missed: u64,
+    /// Rows that were sent while nobody knew which services their ends are.
+    unnamed: VecDeque<(u64, Service)>,
     said: Option<Now>,
     /// Rows that may come now.
     budget: usize,
@@ -80,6 +87,7 @@ impl Feed {
             at: at.unwrap_or(0),
             is_new: at.is_none(),
             missed: 0,
+            unnamed: VecDeque::new(),
             said: None,
             budget: BURST,
             filled: now,
@@ -104,9 +112,10 @@ impl Feed {
                 self.missed += first - self.at - 1;
             }
             let (last, many) = (*last, batch.len());
-            let rows = batch.iter().map(|(id, shown)| {
-                let service = self.store.service(shown);
-                PageRow::of(*id, shown, service.as_deref())
+            let rows = (batch.iter()).map(|(id, shown)| {
+                let services = shown.unnamed().map(|(_, service)| service.clone());
+                self.unnamed.extend(services.map(|service| (*id, service)));
+                PageRow::of(*id, shown)
             });
             let rows = Rows {
                 rows: rows.collect(),
@@ -117,6 +126,7 @@ impl Feed {
             self.is_new = false;
             self.budget -= many;
         }
+        self.name(&mut out);
         // Of the state only now and then while rows come.
         if out.is_empty() || self.said.is_none() {
             self.say(&mut out);
@@ -128,6 +138,24 @@ impl Feed {
             self.spoke = now;
         }
         out
+    }
+
+    /// Says of rows whose ends had no names what they are, where they are known by now.
+    fn name(&mut self, out: &mut Vec<u8>) {
+        let mut names = Vec::new();
+        self.unnamed.retain(|(id, service)| match service.name() {
+            Some(_) => {
+                let shown = self.store.get(*id);
+                names.extend(shown.map(|shown| (*id, client(&shown), server(&shown))));
+                false
+            }
+            None => true,
+        });
+        let surplus = self.unnamed.len().saturating_sub(UNNAMED);
+        self.unnamed.drain(..surplus);
+        if !names.is_empty() {
+            event(out, "names", None, &names);
+        }
     }
 
     fn say(&mut self, out: &mut Vec<u8>) {

@@ -20,13 +20,12 @@ pub(super) struct PageRow {
 const VALUES: usize = 18;
 
 impl PageRow {
-    /// `service`: what the client's process is known to be by now.
-    pub(super) fn of(id: u64, shown: &Shown, service: Option<&str>) -> Self {
+    pub(super) fn of(id: u64, shown: &Shown) -> Self {
         let response = shown.exchange().response.as_ref();
         let kind = response.and_then(|response| media_type(&response.head.fields));
         Self {
             row: shown.row(id),
-            from: service.map_or_else(|| client(shown), str::to_owned),
+            from: client(shown),
             to: server(shown),
             kind: kind.map(visible),
         }

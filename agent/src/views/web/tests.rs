@@ -201,6 +201,7 @@ fn shown() -> Shown {
         caller,
         clock,
         service: None,
+        place: None,
     }
 }
 
@@ -366,6 +367,33 @@ fn a_browser_goes_on_where_it_was() {
     assert_eq!(bench.follow(Some(400)).rows().0, [1, 2, 3, 4, 5]);
     bench.store.end();
     bench.follow(Some(5)).held(|held| held["ended"] == true);
+}
+
+/// The first call of a service ends before its own first exchange does.
+#[test]
+fn a_row_gets_the_name_of_its_client_later() {
+    let bench = Bench::new();
+    let mut exchange = sample::exchange();
+    Arc::make_mut(&mut exchange.peers).side = crate::flow::Side::Client;
+    let sanitized = sample::sanitized(&exchange);
+    bench.store.append(vec![Shown {
+        sanitized,
+        ..shown()
+    }]);
+    let mut events = bench.follow(None);
+    let (name, _, data) = events.next().expect("an event");
+    assert_eq!(
+        (&*name, &data["rows"][0][9]),
+        ("rows", &Value::from("shop"))
+    );
+    bench.append(1);
+    loop {
+        let (name, _, data) = events.next().expect("an event");
+        if name == "names" {
+            assert_eq!(data, serde_json::json!([[1, "shop:8080", "shop.example"]]));
+            break;
+        }
+    }
 }
 
 #[test]

@@ -33,6 +33,12 @@ export class List {
     this.draw();
   }
 
+  /// What a row says has changed.
+  renew() {
+    for (const slot of this.pool) Object.assign(slot, { id: -1, index: -1 });
+    this.draw();
+  }
+
   /// Draws in the next frame.
   draw() {
     if (this.planned) return;

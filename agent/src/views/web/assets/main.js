@@ -346,6 +346,11 @@ server.follow({
     unmatched = true;
     changed();
   },
+  onNames: (names) => {
+    rows.name(names);
+    list.renew();
+    changed();
+  },
   onHeld: (now) => {
     held = now;
     rows.forget(now.first);

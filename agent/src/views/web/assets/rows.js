@@ -67,6 +67,15 @@ export class Rows {
     this.show(matching === null ? fresh : fresh.filter((one) => one.id <= matchedThrough && matching.has(one.id)));
   }
 
+  /// Ends of rows from before have names now: an id, and both.
+  name(names) {
+    for (const [id, from, to] of names) {
+      const one = this.all[lower(this.all, id)];
+      if (one?.id === id) Object.assign(one, { from, to });
+    }
+    if (this.edge !== null) this.rebuild();
+  }
+
   forget(oldest) {
     const gone = lower(this.all, oldest);
     // A cut moves all that is kept: not for each row.

@@ -55,11 +55,12 @@ export function send(file, onProgress) {
 }
 
 /// Follows what comes. The browser connects again by itself, and says which row it had last.
-export function follow({ onRows, onHeld, onLink }) {
+export function follow({ onRows, onNames, onHeld, onLink }) {
   const source = new EventSource("api/events");
   source.addEventListener("open", () => onLink("live"));
   source.addEventListener("error", () => onLink(source.readyState === EventSource.CLOSED ? "closed" : "waiting"));
   source.addEventListener("rows", (event) => onRows(JSON.parse(event.data)));
+  source.addEventListener("names", (event) => onNames(JSON.parse(event.data)));
   source.addEventListener("end", () => {
     source.close();
     onLink("closed");
