@@ -90,12 +90,16 @@ impl Screen {
         }
         let status = row(height.saturating_sub(2));
         let cursor = self.draw_status(&mut canvas, status);
-        canvas.put(
-            0,
-            row(height.saturating_sub(1)),
-            self.keys(),
-            inks.style(Ink::Dim),
-        );
+        // What is wrong with a filter has the line of the keys: it is long.
+        let error = self
+            .prompt
+            .as_ref()
+            .and_then(|prompt| prompt.error.as_deref());
+        let (text, ink) = match error {
+            Some(error) => (error, Ink::Failure),
+            None => (self.keys(), Ink::Dim),
+        };
+        canvas.put(0, row(height.saturating_sub(1)), text, inks.style(ink));
         if let Some(x) = cursor {
             frame.set_cursor_position((x.min(area.width.saturating_sub(1)), status));
         }
@@ -255,10 +259,6 @@ impl Screen {
             let skipped = before.saturating_sub(room);
             let shown: String = text.chars().skip(skipped).collect();
             canvas.put(0, y, &shown, inks.style(Ink::Title));
-            if let Some(error) = &prompt.error {
-                let x = row(shown.width() + 2);
-                canvas.put(x, y, error, inks.style(Ink::Failure));
-            }
             return Some(row(before - skipped));
         }
         if !self.note.is_empty() {

@@ -86,7 +86,12 @@ impl Screen {
             KeyCode::Esc if self.list.only.is_some() => self.show_totals(),
             KeyCode::Esc => self.list.filter("", Query::default()),
             KeyCode::Char('/') => {
-                self.prompt = Some(Prompt::new(Asks::Filter, &self.list.text));
+                // What is typed is another term.
+                let text = match self.list.text.as_str() {
+                    "" => String::new(),
+                    text => format!("{text} "),
+                };
+                self.prompt = Some(Prompt::new(Asks::Filter, &text));
             }
             KeyCode::Char(' ') => self.pause(),
             KeyCode::Char('f') => self.list.follow(!self.list.follows),
@@ -257,7 +262,7 @@ impl Screen {
                     && prompt.asks == Asks::Filter
                     && let Ok(query) = prompt.before.parse()
                 {
-                    self.list.filter(&prompt.before, query);
+                    self.list.filter(prompt.before.trim_end(), query);
                 }
             }
             Edit::Done => return self.prompt_done(),

@@ -185,7 +185,7 @@ fn a_filter_is_in_force_while_it_is_typed() {
     bench.typed(" status:9");
     // Not a filter yet: the last one stays.
     assert_eq!(bench.paths(), "/cart >/cart/x?4");
-    assert!(bench.draw()[22].contains("is no status"));
+    assert!(bench.draw()[23].contains("is no status"));
     bench.press(KeyCode::Enter);
     assert!(bench.draw()[22].starts_with("filter: "));
     for _ in 0.."status:9".len() {
