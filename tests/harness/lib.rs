@@ -44,6 +44,7 @@ mod set;
 mod sniffer;
 mod sweep;
 mod tap;
+mod terminal;
 mod tun;
 
 pub use apiserver::{ApiServer, Reply, built};
@@ -69,3 +70,4 @@ pub use set::SetOnDrop;
 pub use sniffer::{PCAP_HEAD, Sniffer, record_at};
 pub use sweep::sweep;
 pub use tap::{Pace, Running, Tap};
+pub use terminal::Terminal;

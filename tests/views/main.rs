@@ -2,5 +2,4 @@
 
 mod refused;
 mod screen;
-mod terminal;
 mod top;

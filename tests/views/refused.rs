@@ -2,9 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use meshtap_tests::{binary, live};
-
-use crate::terminal::Terminal;
+use meshtap_tests::{Terminal, binary, live};
 
 #[test]
 fn standard_output_that_is_no_terminal() {

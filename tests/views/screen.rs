@@ -3,9 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use meshtap_tests::{Bench, Nginx, Tap, binary, curl, live, url};
-
-use crate::terminal::Terminal;
+use meshtap_tests::{Bench, Nginx, Tap, Terminal, binary, curl, live, url};
 
 const PAGES: &str = "location /echo { default_type application/json; return 200 '{\"id\":[1,2]}'; }
     location /missing { return 404 none; } location /broken { return 500 broken; }";

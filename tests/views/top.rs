@@ -4,9 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use meshtap_tests::{Bench, Nginx, binary, curl, live, url};
-
-use crate::terminal::Terminal;
+use meshtap_tests::{Bench, Nginx, Terminal, binary, curl, live, url};
 
 const PAGES: &str = "location /orders { return 200 ok; } location /broken { return 500 broken; }";
 

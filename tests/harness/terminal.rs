@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use meshtap_tests::{Bench, binary};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::{Bench, binary};
 
 /// How long the screen may take to show something; a debug build that loads its programs on a busy
 /// machine takes the longest.
