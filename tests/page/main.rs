@@ -1,10 +1,11 @@
-//! The page in a real browser (Chromium, driven by Playwright), beside the real binary.
+//! The page in a real browser (Chromium, driven by Playwright), beside the real binary; and what a
+//! terminal shows, drawn there for the documentation.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use meshtap_parts::page;
-use meshtap_tests::{Bench, Daemon, binary, figure, live, skip, until};
+use meshtap_tests::{Bench, Daemon, Terminal, binary, figure, live, skip, until};
 
 /// Where the page listens, in the test's own network.
 const PORT: u16 = 9321;
@@ -54,9 +55,9 @@ fn serve(bench: &Bench, arguments: &[&str]) -> (Daemon, String) {
 }
 
 /// Runs a script to its end.
-fn drive(bench: &Bench, modules: &Path, name: &str, address: &str) {
+fn drive(bench: &Bench, modules: &Path, name: &str, arguments: &[&str]) {
     let mut command = Command::new("node");
-    command.arg(script(name)).arg(address);
+    command.arg(script(name)).args(arguments);
     command.env("MESHTAP_PAGE_MODULES", modules);
     command.env("HOME", bench.scratch.path());
     let output = command.output().expect("node");
@@ -72,15 +73,19 @@ fn drive(bench: &Bench, modules: &Path, name: &str, address: &str) {
         .for_each(figure);
 }
 
+/// Services that call each other, and people who buy.
+fn shop(bench: &Bench) -> Daemon {
+    Daemon::start(bench, Command::new("node").arg(script("shop.mjs"))).listening(SHOP)
+}
+
 #[test]
 fn beside_live_traffic() {
     live(|bench| {
         let Some(modules) = modules() else { return };
         let cgroup = bench.cgroup.path().to_string_lossy().into_owned();
         let (mut meshtap, address) = serve(bench, &["tap", "--cgroup", &cgroup]);
-        let _shop =
-            Daemon::start(bench, Command::new("node").arg(script("shop.mjs"))).listening(SHOP);
-        drive(bench, &modules, "live.mjs", &address);
+        let _shop = shop(bench);
+        drive(bench, &modules, "live.mjs", &[&address]);
         meshtap.terminate();
         let status = meshtap.wait();
         assert!(status.success(), "{status}: {}", meshtap.log());
@@ -99,10 +104,59 @@ fn a_hundred_thousand() {
         let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings/servers.meshtap");
         let recording = recording.to_string_lossy().into_owned();
         let (mut meshtap, address) = serve(bench, &["replay", &recording]);
-        drive(bench, &modules, "many.mjs", &address);
+        drive(bench, &modules, "many.mjs", &[&address]);
         meshtap.terminate();
         let status = meshtap.wait();
         assert!(status.success(), "{status}: {}", meshtap.log());
+    });
+}
+
+/// What the documentation shows of terminals.
+#[test]
+fn in_a_terminal() {
+    live(|bench| {
+        let Some(modules) = modules() else { return };
+        let draw = |name: &str, columns: u16, terminal: &Terminal| {
+            let screen = terminal.tmux(&["capture-pane", "-p", "-e", "-N"]);
+            let file = bench.scratch.write(name, &screen);
+            let (columns, file) = (columns.to_string(), file.to_string_lossy());
+            drive(bench, &modules, "terminal.mjs", &[name, &columns, &file]);
+        };
+        let cgroup = bench.cgroup.path().to_string_lossy().into_owned();
+        // Both ends, so that callers have names.
+        let start = |size, arguments: &[&str]| {
+            let all = [arguments, &["--cgroup", &cgroup]].concat();
+            let terminal = Terminal::start(bench, size, &[], &all);
+            terminal.shows("? help");
+            terminal
+        };
+        let list = start((80, 30), &["tap", "-i"]);
+        let top = start((100, 18), &["top"]);
+        let _shop = shop(bench);
+        // A payment that failed, and whom it failed; what comes goes on until it is paused.
+        let has_failure = |screen: &str| screen.contains(" 503 ") && screen.contains(" 502 ");
+        loop {
+            list.until("a failure", has_failure);
+            list.press(&["Space"]);
+            if has_failure(&list.shows("PAUSED")) {
+                break;
+            }
+            list.press(&["Space"]);
+            list.until("it goes on", |screen| !screen.contains("PAUSED"));
+        }
+        draw("list", 80, &list);
+        list.typed("/is:failed process:payment");
+        list.until("payments alone", |screen| !screen.contains("/orders"));
+        list.press(&["Enter", "Enter"]);
+        list.shows("the bank does not respond");
+        draw("exchange", 80, &list);
+        top.until("some seconds of traffic", |screen| {
+            let all = screen.split("all: ").nth(1);
+            let count = all.and_then(|all| all.split(" exchanges").next());
+            let count: Option<u64> = count.and_then(|count| count.replace(' ', "").parse().ok());
+            count >= Some(600)
+        });
+        draw("top", 100, &top);
     });
 }
 
