@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::units::ByteSize;
@@ -29,6 +29,7 @@ pub struct CaptureSection {
     pub ignored_mark: Option<u32>,
     /// Buffer between the kernel and the agent: a power of two from 64KiB to 1GiB. With `tls`
     /// there are two.
+    #[schemars(transform = ring_sizes)]
     pub ring: ByteSize,
     /// Plaintext of TLS, where programs decrypt and encrypt it.
     pub tls: TlsSection,
@@ -149,9 +150,68 @@ pub fn is_ring_size(size: ByteSize) -> bool {
     size.0.is_power_of_two() && (MIN_RING..=MAX_RING).contains(&size)
 }
 
+/// The same for those who read the schema alone: each power of two, in bytes or with a unit.
+fn ring_sizes(schema: &mut Schema) {
+    let powers = |least: u64, most: u64| {
+        let powers = std::iter::successors(Some(least), |power| Some(power * 2));
+        powers
+            .take_while(move |power| *power <= most)
+            .collect::<Vec<_>>()
+    };
+    let bytes = powers(MIN_RING.0, MAX_RING.0);
+    let text = |powers: &[u64]| {
+        let texts: Vec<_> = powers.iter().map(u64::to_string).collect();
+        texts.join("|")
+    };
+    let pattern = format!(
+        "^ *(({}) *[bB]?|({}) *[kK]([iI][bB])?|({}) *[mM]([iI][bB])?|1 *[gG]([iI][bB])?) *$",
+        text(&bytes),
+        text(&powers(MIN_RING.0 >> 10, MAX_RING.0 >> 10)),
+        text(&powers(1, MAX_RING.0 >> 20)),
+    );
+    let choices = serde_json::json!([{ "type": "string", "pattern": pattern }, { "enum": bytes }]);
+    schema.insert("anyOf".to_owned(), choices);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The schema has the rule's words: whoever reads it alone refuses the same.
+    #[test]
+    fn the_schema_has_powers_of_two_alone() {
+        let schema = schemars::schema_for!(CaptureSection).to_value();
+        let choices = &schema["properties"]["ring"]["anyOf"];
+        let pattern = choices[0]["pattern"].as_str().expect("a pattern");
+        let pattern = regex::Regex::new(pattern).expect("a regular expression");
+        let sizes = [
+            "64KiB",
+            "64k",
+            "63KiB",
+            "100KiB",
+            "1MiB",
+            "16 mib",
+            "3MiB",
+            "1GiB",
+            "2GiB",
+            "65536",
+            "65537",
+            "131072b",
+            "1MB",
+            "2048MiB",
+            "1048576KiB",
+            "32KiB",
+            "0",
+        ];
+        for text in sizes {
+            let size: ByteSize = text.parse().expect("a size");
+            assert_eq!(pattern.is_match(text), is_ring_size(size), "{text}");
+        }
+        let numbers = choices[1]["enum"].as_array().expect("numbers").iter();
+        let numbers: Vec<_> = numbers.filter_map(serde_json::Value::as_u64).collect();
+        assert!(numbers.iter().all(|number| is_ring_size(ByteSize(*number))));
+        assert_eq!(numbers.len(), 15);
+    }
 
     #[test]
     fn what_is_refused() {
