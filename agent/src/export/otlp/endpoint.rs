@@ -37,14 +37,6 @@ pub(super) fn implied_protocol(endpoint: Option<&Endpoint>) -> Protocol {
     }
 }
 
-/// The specification's default.
-pub(super) fn default(protocol: Protocol) -> Endpoint {
-    Endpoint::Base(match protocol {
-        Protocol::Grpc => "http://localhost:4317".to_owned(),
-        Protocol::HttpProtobuf | Protocol::HttpJson => "http://localhost:4318".to_owned(),
-    })
-}
-
 /// The URL, or why there is none. `insecure`: an endpoint without a scheme is without TLS.
 pub(super) fn url(
     endpoint: &Endpoint,

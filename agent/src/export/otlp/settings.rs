@@ -23,6 +23,11 @@ const DEFAULT_TIMEOUT: Duration = opentelemetry_otlp::OTEL_EXPORTER_OTLP_TIMEOUT
 /// The specification's default for `OTEL_METRIC_EXPORT_INTERVAL`.
 const DEFAULT_INTERVAL: Duration = opentelemetry_sdk::metrics::OTEL_METRIC_EXPORT_INTERVAL_DEFAULT;
 
+/// The specification's default is this machine. A collector that is not there is a mistake that
+/// nobody would see.
+const NO_ENDPOINT: &str = "endpoint: not set: write where the collector is, such as `http://collector:4318`, or set \
+     OTEL_EXPORTER_OTLP_ENDPOINT";
+
 /// One destination of one signal, ready to be connected to.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -78,6 +83,7 @@ impl Settings {
         env: Lookup<'_>,
     ) -> Result<Self, String> {
         let named = match &config.endpoint {
+            Some(url) if url.trim().is_empty() => return Err(NO_ENDPOINT.to_owned()),
             Some(url) => Some(Endpoint::Base(url.clone())),
             None => environment::endpoint(env, signal),
         };
@@ -86,7 +92,7 @@ impl Settings {
             None => environment::protocol(env, signal)?
                 .unwrap_or_else(|| endpoint::implied_protocol(named.as_ref())),
         };
-        let named = named.unwrap_or_else(|| endpoint::default(protocol));
+        let named = named.ok_or(NO_ENDPOINT)?;
         let insecure = config
             .insecure
             .unwrap_or_else(|| environment::insecure(env, signal));
@@ -227,15 +233,15 @@ mod tests {
     #[test]
     fn endpoint_and_protocol() {
         check(
-            "{}",
-            &[],
-            Ok("HttpProtobuf http://localhost:4318/v1/traces"),
-        );
-        check(
-            "{}",
+            "endpoint: http://c:4318",
             &[(PROTOCOL, "grpc")],
-            Ok(&format!("Grpc http://localhost:4317{METHOD}")),
+            Ok(&format!("Grpc http://c:4318{METHOD}")),
         );
+        for nowhere in ["{}", "endpoint: ''", "endpoint: ' '"] {
+            check(nowhere, &[], Err(NO_ENDPOINT));
+            check(nowhere, &[(PROTOCOL, "grpc")], Err(NO_ENDPOINT));
+        }
+        check("endpoint: ''", &[(BASE, "http://c")], Err(NO_ENDPOINT));
         check(
             "{}",
             &[(BASE, "http://c:4318/x/")],
@@ -290,12 +296,12 @@ mod tests {
             ),
         );
         check(
-            "headers: {Content-Length: '1'}",
+            "{endpoint: 'http://c', headers: {Content-Length: '1'}}",
             &[],
             Err("headers: `Content-Length` is made by the exporter itself"),
         );
         check(
-            "{}",
+            "endpoint: http://c",
             &[("OTEL_EXPORTER_OTLP_TIMEOUT", "0")],
             Err("timeout: must not be 0"),
         );
@@ -310,12 +316,12 @@ mod tests {
             Err("OTEL_EXPORTER_OTLP_PROTOCOL: `thrift` is none of grpc, http/protobuf, http/json"),
         );
         check(
-            "{}",
+            "endpoint: http://c",
             &[("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")],
             Err("OTEL_EXPORTER_OTLP_TIMEOUT: `10s` is not a number of milliseconds"),
         );
         check(
-            "{}",
+            "endpoint: http://c",
             &[("OTEL_EXPORTER_OTLP_HEADERS", "a b=c")],
             Err("headers: `a b` is not a header name"),
         );
