@@ -66,6 +66,52 @@ fn find(root: &Value, schema: &Value, value: &Value, path: &mut Vec<String>) -> 
     false
 }
 
+/// The first key whose value is a list, a section or neither where the schema has another of these.
+pub(super) fn misshapen(schema: &Value, file: &Value) -> Option<Vec<String>> {
+    let mut path = Vec::new();
+    find_misshapen(schema, schema, file, &mut path).then_some(path)
+}
+
+fn find_misshapen(root: &Value, schema: &Value, value: &Value, path: &mut Vec<String>) -> bool {
+    let shape = |kind: &str| match kind {
+        "array" | "object" => kind.to_owned(),
+        _ => "scalar".to_owned(),
+    };
+    let kinds: Vec<_> = match resolve(root, schema, "type") {
+        Some(Value::String(kind)) => vec![shape(kind)],
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).map(shape).collect(),
+        _ => Vec::new(),
+    };
+    let (own, children): (&str, Vec<(String, &Value)>) = match value {
+        // What is not there has its default.
+        Value::Null => return false,
+        Value::Object(map) => {
+            let children = map.iter().map(|(key, value)| (key.clone(), value));
+            ("object", children.collect())
+        }
+        Value::Array(list) => {
+            let children = list.iter().enumerate();
+            let children = children.map(|(number, value)| (number.to_string(), value));
+            ("array", children.collect())
+        }
+        _ => ("scalar", Vec::new()),
+    };
+    if !kinds.is_empty() && !kinds.iter().any(|kind| kind == own) {
+        return true;
+    }
+    children.into_iter().any(|(name, value)| {
+        let Some(schema) = child(root, schema, &name) else {
+            return false;
+        };
+        path.push(name);
+        let is_found = find_misshapen(root, schema, value, path);
+        if !is_found {
+            path.pop();
+        }
+        is_found
+    })
+}
+
 /// Goes on while there is one way.
 fn descend(value: &Value, path: &mut Vec<String>) {
     if let Value::Object(map) = value
@@ -90,6 +136,55 @@ fn collect(root: &Value, schema: &Value, path: &mut Vec<String>, keys: &mut Vec<
             collect(root, schema, path, keys);
             path.pop();
         }
+    }
+}
+
+/// What the schema has for a key, in words: what a value of another kind was to be.
+pub(super) fn expected(root: &Value, path: &[String]) -> Option<String> {
+    let found = path.iter().try_fold(root, |schema, name| {
+        child(root, schema, name).or_else(|| resolve(root, schema, "additionalProperties"))
+    })?;
+    let all = |word: &str| resolve(root, found, word).and_then(Value::as_array);
+    let words = all("enum").into_iter().flatten();
+    let constants = all("oneOf").into_iter().flatten().map(|one| &one["const"]);
+    let choices: Vec<_> = words.chain(constants).filter_map(Value::as_str).collect();
+    if !choices.is_empty() {
+        return Some(format!("one of {}", choices.join(", ")));
+    }
+    let kind = match resolve(root, found, "type")? {
+        // With `null` where it need not be there.
+        Value::Array(kinds) => {
+            let mut kinds = kinds.iter().filter_map(Value::as_str);
+            kinds.find(|kind| *kind != "null")?
+        }
+        kind => kind.as_str()?,
+    };
+    let quantity = resolve(root, found, "pattern").is_some();
+    Some(match kind {
+        "string" if quantity => "a number, or a text with a unit".to_owned(),
+        "string" => "a text".to_owned(),
+        "boolean" => "true or false".to_owned(),
+        "integer" => whole_number(root, found),
+        "number" => "a number".to_owned(),
+        "array" => "a list: an element a line, with `- ` before it, or `[a, b]`".to_owned(),
+        "object" => "a section: a key a line, or `{key: value}`".to_owned(),
+        _ => return None,
+    })
+}
+
+fn whole_number(root: &Value, schema: &Value) -> String {
+    let bound = |word: &str| resolve(root, schema, word).and_then(Value::as_u64);
+    let format = resolve(root, schema, "format").and_then(Value::as_str);
+    let largest = bound("maximum").or(match format {
+        Some("uint8") => Some(u64::from(u8::MAX)),
+        Some("uint16") => Some(u64::from(u16::MAX)),
+        Some("uint32") => Some(u64::from(u32::MAX)),
+        _ => None,
+    });
+    let least = bound("minimum").unwrap_or(0);
+    match largest {
+        Some(largest) => format!("a whole number from {least} to {largest}"),
+        None => format!("a whole number, {least} or more"),
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
+use super::place::{key_at, place};
 use super::tree::Tree;
 use super::{Config, hint, schema};
 
@@ -136,24 +137,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Error>
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, name: &str, overrides: &Overrides) -> Result<Config, Error> {
-    let config: Config = yaml(text, name).map_err(|error| match error {
-        Error::File {
-            file,
-            line,
-            column,
-            reason,
-        } => {
-            let tree = Tree::read(text).ok();
-            let path = tree.and_then(|tree| hint::unknown(&schema(), tree.words()));
-            Error::File {
-                file,
-                line,
-                column,
-                reason: hinted(reason, path.as_deref()),
-            }
-        }
-        error => error,
-    })?;
+    let config: Config = yaml(text, name).map_err(|error| explained(error, text))?;
     if overrides.0.is_empty() {
         return Ok(config);
     }
@@ -175,6 +159,52 @@ pub fn parse(text: &str, name: &str, overrides: &Overrides) -> Result<Config, Er
     Ok(config)
 }
 
+/// An error of a file, with the key that it is about, and what that may be.
+fn explained(error: Error, text: &str) -> Error {
+    let Error::File {
+        file,
+        line,
+        column,
+        reason,
+    } = error
+    else {
+        return error;
+    };
+    let tree = Tree::read(text).ok();
+    let words = tree.as_ref().map(Tree::words);
+    if !is_about_a_value(&reason) {
+        let path = words.and_then(|words| hint::unknown(&schema(), words));
+        return Error::File {
+            file,
+            line,
+            column,
+            reason: hinted(reason, path.as_deref()),
+        };
+    }
+    let located = key_at(text, (line, column));
+    let value = located.as_ref().zip(words);
+    let value = value.and_then(|(key, words)| words.pointer(&format!("/{}", key.join("/"))));
+    // The place of a list or a section may be that of what is around the value that is meant.
+    let is_around = value.is_none_or(|value| value.is_array() || value.is_object());
+    let inner = words.filter(|_| is_around);
+    let inner = inner.and_then(|words| hint::misshapen(&schema(), words));
+    let Some(key) = inner.or(located) else {
+        return Error::File {
+            file,
+            line,
+            column,
+            reason,
+        };
+    };
+    let (line, column) = place(text, &key.join(".")).unwrap_or((line, column));
+    Error::File {
+        file,
+        line,
+        column,
+        reason: format!("{}: {}", key.join("."), expected(reason, &key)),
+    }
+}
+
 fn yaml<T: DeserializeOwned + Default>(text: &str, name: &str) -> Result<T, Error> {
     if is_empty(text) {
         return Ok(T::default());
@@ -188,6 +218,21 @@ fn hinted(reason: String, path: Option<&[String]>) -> String {
     let place = path.filter(|_| is_unknown);
     match place.and_then(|path| hint::elsewhere(&schema(), path)) {
         Some(hint) => format!("{reason}; {hint}"),
+        None => reason,
+    }
+}
+
+/// Not about a key: one that is unknown, or there twice.
+fn is_about_a_value(reason: &str) -> bool {
+    !reason.starts_with("unknown field") && !reason.ends_with("is given twice")
+}
+
+/// What a value is to be, where an error has nothing but the name of a type: `invalid u16`. What
+/// quotes the value says more.
+fn expected(reason: String, key: &[String]) -> String {
+    let is_bare = !reason.contains('`');
+    match hint::expected(&schema(), key).filter(|_| is_bare) {
+        Some(expected) => format!("must be {expected}"),
         None => reason,
     }
 }
@@ -294,6 +339,49 @@ mod tests {
                 assert_eq!((line, column), at, "{text:?}: {reason}");
             }
         }
+    }
+
+    #[test]
+    fn errors_name_the_key_and_what_it_may_be() {
+        #[track_caller]
+        fn check(text: &str, expected: &str) {
+            let error = parse(text, "m.yaml", &Overrides::default()).expect_err("wrong");
+            assert_eq!(error.to_string(), expected, "{text:?}");
+        }
+        check(
+            "capture:\n  ports: [80, x]\n",
+            "m.yaml:2:15: capture.ports.1: must be a whole number from 0 to 65535",
+        );
+        check(
+            "capture:\n  ports: [70000]\n",
+            "m.yaml:2:11: capture.ports.0: must be a whole number from 0 to 65535",
+        );
+        check(
+            "capture:\n  ports: 80\n",
+            "m.yaml:2:10: capture.ports: must be a list: an element a line, with `- ` before it, \
+             or `[a, b]`",
+        );
+        check(
+            "export:\n  otlp:\n    endpoint: http://c\n",
+            "m.yaml:3:5: export.otlp: must be a list: an element a line, with `- ` before it, or \
+             `[a, b]`",
+        );
+        check(
+            "export: http://c\n",
+            "m.yaml:1:9: export: must be a section: a key a line, or `{key: value}`",
+        );
+        check(
+            "capture:\n  tls:\n    enabled: maybe\n",
+            "m.yaml:3:14: capture.tls.enabled: must be true or false",
+        );
+        check(
+            "limits:\n  body: [1]\n",
+            "m.yaml:2:9: limits.body: must be a number, or a text with a unit",
+        );
+        check(
+            "export:\n  otlp:\n    - endpoint: [a]\n",
+            "m.yaml:3:17: export.otlp.0.endpoint: must be a text",
+        );
     }
 
     #[test]

@@ -26,6 +26,29 @@ pub fn place(text: &str, key: &str) -> Option<(u64, u64)> {
     found
 }
 
+/// The key whose value is at this line and column: the innermost, where several begin there.
+pub(super) fn key_at(text: &str, place: (u64, u64)) -> Option<Vec<String>> {
+    let mut node: Node = serde_saphyr::from_str(text).ok()?;
+    let mut key = Vec::new();
+    let mut found = None;
+    loop {
+        // What begins behind the place does not hold it, nor what ends before the next one begins.
+        let begins = |value: &Spanned<Node>| (value.referenced.line(), value.referenced.column());
+        let before = node
+            .0
+            .into_iter()
+            .rfind(|(_, value)| begins(value) <= place);
+        let Some((name, value)) = before else {
+            return found;
+        };
+        key.push(name);
+        if begins(&value) == place {
+            found = Some(key.clone());
+        }
+        node = value.value;
+    }
+}
+
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Nodes)
@@ -105,6 +128,13 @@ mod tests {
         check("limits.memory", Some((3, 3)));
         check("metrics.enabled", None);
         check("", None);
+        for key in ["limits.body", "limits.idle", "export.otlp.1.batch.bytes"] {
+            let at = place(text, key).expect("a place");
+            assert_eq!(key_at(text, at).expect("a key").join("."), key);
+        }
+        assert_eq!(key_at(text, (3, 3)), Some(vec!["limits".to_owned()]));
+        assert_eq!(key_at(text, (3, 4)), None);
+        assert_eq!(key_at("a: [", (1, 4)), None);
         assert_eq!(place("a: [", "a"), None);
         assert_eq!(place("", "a"), None);
     }
