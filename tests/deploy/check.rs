@@ -114,6 +114,44 @@ fn nothing_is_broken() {
     });
 }
 
+/// Each command that captures says what a limit of files is too low for, in one line.
+#[test]
+fn too_few_files_may_be_open() {
+    live(|_| {
+        let binary = binary().expect("a meshtap binary");
+        for words in [
+            "tap",
+            "top --once",
+            "run --otlp http://c",
+            "check",
+            "explain --port 80",
+        ] {
+            let output = Command::new("prlimit")
+                .arg("--nofile=12:12")
+                .arg(&binary)
+                .args(words.split(' '))
+                .output()
+                .expect("prlimit");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{words}: {said}");
+            assert_eq!(said.trim_end().lines().count(), 1, "{words}: {said}");
+            assert!(said.contains("only 12 files"), "{words}: {said}");
+            assert!(said.contains("LimitNOFILE="), "{words}: {said}");
+        }
+    });
+}
+
+/// The lowest limit that is let pass is enough.
+#[test]
+fn as_many_files_as_are_asked_for_are_enough() {
+    live(|bench| {
+        let under = Under(["prlimit", "--nofile=128:128"].map(str::to_owned).to_vec());
+        let found = check(bench, &under, &[]);
+        found.misses(&[]);
+        found.has("hook socket", "ok", "loaded and attached");
+    });
+}
+
 #[test]
 fn no_capabilities() {
     live(|bench| {

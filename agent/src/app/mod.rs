@@ -164,6 +164,11 @@ impl Failure {
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     privileges::harden();
+    let captures = !matches!(cli.command, Command::Replay(_) | Command::Config(_));
+    if captures && let Err(reason) = privileges::can_open_enough() {
+        say(&format!("meshtap: {reason}\n"));
+        return ExitCode::FAILURE;
+    }
     let result = match cli.command {
         Command::Tap(args) => tap::run(&args),
         Command::Top(args) => top::run(&args),

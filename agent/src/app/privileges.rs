@@ -57,6 +57,27 @@ pub(super) fn harden() {
     let _ = set_no_new_privs(true);
 }
 
+/// Fewer files than this are not enough to attach the programs and to read what they record.
+const FEWEST_DESCRIPTORS: u64 = 128;
+
+/// Whether so many files may be open as a capture needs.
+///
+/// # Errors
+/// Says how many may be, and where that is set.
+pub(super) fn can_open_enough() -> Result<(), String> {
+    match getrlimit(Resource::Nofile).current {
+        Some(most) if most < FEWEST_DESCRIPTORS => Err(too_few(most)),
+        _ => Ok(()),
+    }
+}
+
+fn too_few(most: u64) -> String {
+    format!(
+        "only {most} files may be open at a time, which is too few to capture: allow \
+         {FEWEST_DESCRIPTORS} or more (`ulimit -n {DESCRIPTORS}`, LimitNOFILE= of a unit)"
+    )
+}
+
 /// Gives up the capabilities that are not needed any more, for this thread and those that it starts
 /// from now on.
 ///
