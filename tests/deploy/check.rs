@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::thread;
 
-use meshtap_tests::{Bench, binary, live, skip};
+use meshtap_tests::{Bench, Daemon, binary, live, skip};
 use serde_json::Value;
 
 /// What `meshtap check --json` says.
@@ -98,6 +98,45 @@ pub(crate) fn check(bench: &Bench, under: &Under, arguments: &[&str]) -> Found {
         exit,
         rows: report["rows"].as_array().expect("rows").clone(),
     }
+}
+
+/// A collector with a certificate of its own: the message says how to trust it.
+#[test]
+fn a_certificate_that_nobody_has_signed() {
+    live(|bench| {
+        let folder = bench.scratch.path();
+        // An authority's, as `openssl req -x509` makes it, and one that is of none.
+        for (port, constraint) in [(4400, "CA:TRUE"), (4401, "CA:FALSE")] {
+            let made = Command::new("openssl")
+                .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
+                .args(["ec_paramgen_curve:prime256v1", "-noenc", "-days", "2"])
+                .args([
+                    "-keyout",
+                    "own.key",
+                    "-out",
+                    "own.pem",
+                    "-subj",
+                    "/CN=collector",
+                ])
+                .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext"])
+                .arg(format!("basicConstraints=critical,{constraint}"))
+                .current_dir(folder)
+                .output()
+                .expect("openssl");
+            assert!(made.status.success(), "{made:?}");
+            let mut server = Command::new("openssl");
+            server
+                .args(["s_server", "-quiet", "-key", "own.key", "-cert", "own.pem"])
+                .args(["-accept", &port.to_string()])
+                .current_dir(folder);
+            let _server = Daemon::start(bench, &mut server).listening(port);
+            let collector = format!("https://127.0.0.1:{port}");
+            let found = check(bench, &Under::default(), &["--otlp", &collector]);
+            assert_eq!(found.exit, 1);
+            found.has("collector otlp", "missing", "certificate");
+            found.has("collector otlp", "missing", "`tls.ca`");
+        }
+    });
 }
 
 /// Nobody listens there.

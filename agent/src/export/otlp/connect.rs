@@ -161,10 +161,32 @@ impl Connector {
             Ok(stream) => Ok(Transport::Tls(Box::new(stream))),
             Err((error, socket)) => {
                 let instead = socket.greeting().instead_of_tls();
-                let text = instead.unwrap_or_else(|| format!("TLS: {error}"));
+                let text = instead.unwrap_or_else(|| refused(&error));
                 Err(io::Error::new(error.kind(), text))
             }
         }
+    }
+}
+
+/// What TLS says of the other end, and what to do where nobody that is trusted has signed for it.
+fn refused(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let hint = match inner {
+        Some(rustls::Error::InvalidCertificate(reason)) if is_unsigned(reason) => {
+            "; to trust a certificate of your own, name the file of its authority (PEM) with \
+             `tls.ca` or OTEL_EXPORTER_OTLP_CERTIFICATE"
+        }
+        _ => "",
+    };
+    format!("TLS: {error}{hint}")
+}
+
+/// Nobody that is trusted has signed it; or it has signed itself, and is of an authority.
+fn is_unsigned(reason: &rustls::CertificateError) -> bool {
+    match reason {
+        rustls::CertificateError::UnknownIssuer => true,
+        rustls::CertificateError::Other(other) => other.to_string().contains("CaUsedAsEndEntity"),
+        _ => false,
     }
 }
 

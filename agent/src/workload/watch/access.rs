@@ -88,7 +88,7 @@ pub fn ask(section: &KubernetesSection) -> io::Result<Access> {
     let asked = runtime.block_on(async {
         let client = within(connect(section.kubeconfig.as_deref())).await??;
         let version = within(client.apiserver_version()).await?;
-        let version = version.map_err(|error| super::follow::sentence(&error))?;
+        let version = version.map_err(|error| super::follow::said(&error))?;
         let mut found = Vec::new();
         for right in rights(section) {
             found.push((right, review(&client, right).await));
@@ -132,7 +132,7 @@ pub fn find_pod(
             "metadata.namespace={namespace},metadata.name={name}"
         ));
         let pods = within(api.list(&params)).await?;
-        let pods = pods.map_err(|error| super::follow::sentence(&error))?;
+        let pods = pods.map_err(|error| super::follow::said(&error))?;
         let pod = pods.items.into_iter().next();
         let place = pod.and_then(|pod| {
             Some(PodPlace {
@@ -161,7 +161,7 @@ async fn review(client: &Client, right: Right) -> Result<bool, String> {
     let created = within(api.create(&PostParams::default(), &review)).await?;
     match created {
         Ok(reviewed) => Ok(reviewed.status.is_some_and(|status| status.allowed)),
-        Err(error) => Err(super::follow::sentence(&error)),
+        Err(error) => Err(super::follow::said(&error)),
     }
 }
 

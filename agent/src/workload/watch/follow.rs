@@ -70,11 +70,23 @@ impl From<kube::Error> for Broken {
     fn from(error: kube::Error) -> Self {
         match &error {
             kube::Error::Api(status) if status.code == 410 => Self::Gone,
-            kube::Error::Api(status) => {
-                Self::Failed(format!("{} ({})", status.message, status.code))
-            }
-            error => Self::Failed(sentence(error)),
+            error => Self::Failed(said(error)),
         }
+    }
+}
+
+/// What the API server says, and what to do about it where that is known.
+pub(super) fn said(error: &kube::Error) -> String {
+    let kube::Error::Api(status) = error else {
+        return sentence(error);
+    };
+    match status.code {
+        401 => "the API server does not accept these credentials (401 Unauthorized): the token or \
+                the client certificate has expired, or is of another cluster; in a pod, start it \
+                again and see that its ServiceAccount is there; else renew the file that \
+                kubernetes.kubeconfig names"
+            .to_owned(),
+        code => format!("{} ({code})", status.message),
     }
 }
 
@@ -250,5 +262,29 @@ impl<K: Watched> Follower<K> {
 fn note(version: &mut String, seen: Option<&str>) {
     if let Some(seen) = seen.filter(|seen| !seen.is_empty()) {
         seen.clone_into(version);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_refuses_is_one_sentence() {
+        #[track_caller]
+        fn check(code: u16, message: &str, words: &[&str]) {
+            let status = kube::core::Status::failure(message, "").with_code(code);
+            let text = said(&kube::Error::Api(Box::new(status)));
+            assert!(!text.contains('{') && !text.contains('\n'), "{text}");
+            for word in words {
+                assert!(text.contains(word), "{text}");
+            }
+        }
+        check(
+            401,
+            "Unauthorized",
+            &["401 Unauthorized", "kubernetes.kubeconfig"],
+        );
+        check(403, "pods is forbidden", &["pods is forbidden (403)"]);
     }
 }
