@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Access as FileAccess, access};
 use rustix::thread::CapabilitySet;
@@ -18,6 +19,9 @@ use crate::export::otlp;
 use crate::files::is_descriptor;
 use crate::handover;
 use crate::workload::{self, Access};
+
+/// Longest look at the machine's processes: a program of 100 MB takes two seconds.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// Ring buffer of the trial: the smallest there may be.
 const RING: u32 = 64 * 1024;
@@ -55,7 +59,7 @@ pub(super) fn kernel(config: &Config) -> Kernel {
 
 pub(super) fn node(config: &Config) -> Node {
     let mut discovery = Discovery::new();
-    let changes = discovery.poll();
+    let changes = discovery.poll_all(LONGEST);
     Node {
         libraries: changes.into_iter().filter_map(library).collect(),
         forbidden: discovery.totals().forbidden,

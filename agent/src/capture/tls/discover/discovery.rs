@@ -125,6 +125,16 @@ impl Discovery {
             })
     }
 
+    /// Looks at every process once, as far as that is done in time: a poll by itself is bounded.
+    pub fn poll_all(&mut self, within: Duration) -> Vec<Change> {
+        let start = Instant::now();
+        let mut changes = self.poll();
+        while self.next != 0 && start.elapsed() < within {
+            changes.extend(self.poll());
+        }
+        changes
+    }
+
     pub(super) fn scan_within(
         &mut self,
         longest: Duration,
