@@ -24,7 +24,10 @@ mod share;
 mod signature;
 
 pub use classification::{CLASSIFICATIONS, Classification};
-pub use command::{COMMAND_FRAMES, COMMAND_IGNORE, COMMAND_UNLIMITED, ResumeOffset, SocketCommand};
+pub use command::{
+    COMMAND_FRAMES, COMMAND_IGNORE, COMMAND_MID_STREAM, COMMAND_UNLIMITED, IgnoreReason,
+    ResumeOffset, SocketCommand,
+};
 pub use config::{
     CaptureConfig, MAX_PORTS, MIN_STREAM_BUDGET, SIDE_BOTH, SIDE_CLIENT, SIDE_SERVER,
 };

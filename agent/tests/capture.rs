@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use meshtap::capture::kernel::{Capture, CaptureError, CaptureOptions};
 use meshtap::capture::{Command, Event, Polled, Source};
 use meshtap::flow::{Direction, SocketId};
-use meshtap_common::{CaptureConfig, DropReason, SIDE_CLIENT, SIDE_SERVER};
+use meshtap_common::{CaptureConfig, DropReason, IgnoreReason, SIDE_CLIENT, SIDE_SERVER};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -550,7 +550,7 @@ fn what_the_engine_gives_up_is_emitted_no_more() {
     });
     let commands: Vec<Command> = emitted
         .iter()
-        .map(|segment| Command::Ignore(segment.socket))
+        .map(|segment| Command::Ignore(segment.socket, IgnoreReason::NotHttp))
         .collect();
     live.capture.command(&commands);
     send(&mut server, &mut client, RESPONSE);

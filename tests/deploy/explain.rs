@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd as _;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use meshtap_tests::{Bench, Netns, Pair, Running, Tap, live};
 use serde_json::Value;
@@ -40,25 +41,36 @@ impl Verdicts {
         Self(own.cloned().collect())
     }
 
-    /// The socket with this local port has this verdict, and these words say why.
-    #[track_caller]
-    fn has(&self, local: u16, captured: &str, reason: &str, why: &str) {
+    /// The socket with this local port.
+    fn socket(&self, local: u16, listens: bool) -> Option<&Value> {
         let end = format!(":{local}");
-        let socket = self.0.iter().find(|socket| {
+        self.0.iter().find(|socket| {
             let is_local = socket["local"]
                 .as_str()
                 .is_some_and(|text| text.ends_with(&end));
-            is_local && (reason == "listener") == socket["remote"].is_null()
-        });
-        let socket = socket.unwrap_or_else(|| panic!("no socket {local}: {:#?}", self.0));
-        let verdicts = socket["verdicts"].as_array().expect("verdicts");
-        let found = verdicts.iter().any(|verdict| {
+            is_local && listens == socket["remote"].is_null()
+        })
+    }
+
+    /// Whether the socket with this local port has this verdict, and these words say why.
+    fn is(&self, local: u16, captured: &str, reason: &str, why: &str) -> bool {
+        let socket = self.socket(local, reason == "listener");
+        let verdicts = socket.and_then(|socket| socket["verdicts"].as_array());
+        verdicts.into_iter().flatten().any(|verdict| {
             let says = verdict["why"]
                 .as_str()
                 .is_some_and(|text| text.contains(why));
             verdict["captured"] == captured && verdict["reason"] == reason && says
-        });
-        assert!(found, "{captured}, {reason}: {socket:#}");
+        })
+    }
+
+    /// It has.
+    #[track_caller]
+    fn has(&self, local: u16, captured: &str, reason: &str, why: &str) {
+        let is_there = self.socket(local, reason == "listener").is_some();
+        assert!(is_there, "no socket {local}: {:#?}", self.0);
+        let found = self.is(local, captured, reason, why);
+        assert!(found, "{captured}, {reason}: {:#?}", self.0);
     }
 }
 
@@ -218,7 +230,14 @@ fn two_agents_are_distinguished() {
         let mut pair = Pair::new(PORT);
         http(&mut pair);
         let report = report(&Under::default(), &["--json", "--port", "8113"]);
-        for socket in report["sockets"].as_array().expect("sockets") {
+        let end = format!(":{PORT}");
+        let sockets = report["sockets"].as_array().expect("sockets").iter();
+        // The client's end is shown by the server's.
+        let servers = sockets.filter(|socket| {
+            let local = socket["local"].as_str();
+            local.is_some_and(|local| local.ends_with(&end))
+        });
+        for socket in servers {
             assert_eq!(socket["captured"], "yes", "{socket:#}");
             let verdicts = socket["verdicts"].as_array().expect("verdicts");
             for (agent, captured) in agents.iter().zip(["yes", "no"]) {
@@ -267,6 +286,93 @@ fn the_first_bytes_say_nothing_yet() {
         traffic,
         ("undecided", "not_http_so_far", "not HTTP so far"),
     );
+}
+
+/// Until a verdict is this: the agent reads what it is given a moment later.
+#[track_caller]
+fn becomes(port: u16, local: u16, (captured, reason, why): (&str, &str, &str)) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut found = Verdicts::of(port);
+    while !found.is(local, captured, reason, why) && Instant::now() < deadline {
+        found = Verdicts::of(port);
+    }
+    found.has(local, captured, reason, why);
+}
+
+/// Both ends are on this machine: the server's shows the exchanges.
+#[test]
+fn the_other_end_is_captured() {
+    const PORT: u16 = 8115;
+    live(|bench| {
+        let agent = Tap::new(bench).start();
+        let mut pair = Pair::new(PORT);
+        let client = pair.client.local_addr().expect("an address").port();
+        http(&mut pair);
+        agent.emitted(1);
+        becomes(PORT, client, ("no", "duplicate", "the server's socket"));
+        becomes(PORT, PORT, ("yes", "followed", "HTTP was recognised"));
+        drop((pair, agent));
+    });
+}
+
+/// It begins like a request, and what responds is no HTTP: user space decides.
+#[test]
+fn not_http_after_all() {
+    const PORT: u16 = 8116;
+    live(|bench| {
+        let agent = Tap::new(bench).server_side().start();
+        let mut pair = Pair::new(PORT);
+        for number in 1..4 {
+            pair.request(format!(
+                "OPTIONS rtsp://h/x RTSP/1.0\r\nCSeq: {number}\r\n\r\n"
+            ));
+            pair.respond(format!("RTSP/1.0 200 OK\r\nCSeq: {number}\r\n\r\n"));
+        }
+        becomes(PORT, PORT, ("no", "not_http", "not HTTP"));
+        drop((pair, agent));
+    });
+}
+
+/// HTTP/2 of which the first header fields were not seen.
+#[test]
+fn http2_that_began_before_the_agent() {
+    const PORT: u16 = 8117;
+    live(|bench| {
+        let mut pair = Pair::new(PORT);
+        pair.request(PREFACE);
+        pair.respond(SETTINGS);
+        let get = |pair: &mut Pair, stream: u8| {
+            // GET, http, /, and an authority; status 200 (RFC 7541 Appendix A).
+            pair.request(headers(stream, b"\x82\x86\x84\x41\x01a"));
+            pair.respond(headers(stream, b"\x88"));
+        };
+        get(&mut pair, 1);
+        let agent = Tap::new(bench).server_side().start();
+        for stream in [3, 5, 7, 9] {
+            get(&mut pair, stream);
+        }
+        becomes(PORT, PORT, ("yes", "mid_stream", "joined after it began"));
+        let mut fresh = Pair::new(PORT + 1);
+        fresh.request(PREFACE);
+        fresh.respond(SETTINGS);
+        get(&mut fresh, 1);
+        becomes(
+            PORT + 1,
+            PORT + 1,
+            ("yes", "followed", "HTTP was recognised"),
+        );
+        drop((pair, fresh, agent));
+    });
+}
+
+/// What a client sends first, with SETTINGS (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+
+/// HEADERS that end the stream (RFC 9113 §6.2).
+fn headers(stream: u8, block: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(block.len()).expect("a short block");
+    [&[0, 0, len, 1, 5, 0, 0, 0, stream], block].concat()
 }
 
 /// Another network of the machine is looked into as well.

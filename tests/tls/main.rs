@@ -3,6 +3,7 @@
 mod bench;
 mod cycles;
 mod envoy;
+mod explain;
 mod guard;
 mod hbone;
 mod late;

@@ -18,6 +18,7 @@ use std::time::Duration;
 pub use command::Command;
 pub use event::{Event, Plaintext, Segment};
 pub use interface::{Excluded, Exclusions, Witness};
+pub use meshtap_common::IgnoreReason;
 
 use crate::flow::Nanos;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::fairness::Holder;
 use super::folding::PeerSocket;
 use super::streams::Streams;
-use crate::capture::{Command, Plaintext, Segment};
+use crate::capture::{Command, IgnoreReason, Plaintext, Segment};
 use crate::flow::{ConnectionId, Direction, Nanos, Offset, Secured, Side};
 use crate::session::{Context, End, Limits, Origin, Session, Verdict};
 use crate::transport::tcp::{Bounds, Progress, is_old};
@@ -170,7 +170,7 @@ impl Connection {
         if is_over {
             return ended;
         }
-        self.session = Session::Ignored;
+        self.session = Session::Ignored(IgnoreReason::Lost);
         // The transport stays: it knows where the requests were.
         self.interest = Interest::Refused;
         State::Open
@@ -229,8 +229,8 @@ impl Connection {
         match self.session.verdict(ended, now, cx) {
             Verdict::Open => State::Open,
             Verdict::Over => self.end(End::Gone, now, cx),
-            Verdict::Ignore => {
-                self.ignore(cx);
+            Verdict::Ignore(reason) => {
+                self.ignore(reason, cx);
                 State::Open
             }
         }
@@ -247,7 +247,7 @@ impl Connection {
     }
 
     /// Nothing of it is of use any more, unless that was decided on bytes that TCP may yet refuse.
-    fn ignore(&mut self, cx: &mut Context<'_>) {
+    fn ignore(&mut self, reason: IgnoreReason, cx: &mut Context<'_>) {
         let Transport::Tcp(tcp) = &mut self.transport else {
             return;
         };
@@ -262,7 +262,7 @@ impl Connection {
         }
         self.interest = Interest::Refused;
         self.transport = Transport::tcp();
-        cx.output.commands.push(Command::Ignore(self.origin.socket));
+        (cx.output.commands).push(Command::Ignore(self.origin.socket, reason));
     }
 
     /// Ends it: what is kept early is handed on, what is in flight is emitted or counted.

@@ -24,6 +24,8 @@ pub enum Demand {
         usual: u32,
         /// What became of the hook's last guess.
         guess: Option<Guess>,
+        /// Bytes are missing from before the first that were read.
+        mid_stream: bool,
     },
 }
 

@@ -1,5 +1,7 @@
 //! How connections end, and what becomes of them.
 
+use meshtap_common::IgnoreReason;
+
 /// Why a connection is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -16,8 +18,8 @@ pub(crate) enum End {
 pub(crate) enum Verdict {
     /// It goes on.
     Open,
-    /// Nothing of it is of use any more.
-    Ignore,
+    /// Nothing of it is of use any more, and why.
+    Ignore(IgnoreReason),
     /// It has ended.
     Over,
 }

@@ -1,5 +1,7 @@
 //! From first bytes to the protocol that they turned out to be.
 
+use meshtap_common::IgnoreReason;
+
 use super::held::Held;
 use super::{Context, Origin, Session, Stats};
 use crate::flow::Direction;
@@ -30,6 +32,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Why it is left alone.
+    const fn reason(self) -> IgnoreReason {
+        match self {
+            Self::Tls => IgnoreReason::Tls,
+            Self::Other => IgnoreReason::NotHttp,
+        }
+    }
+
     /// Counts a connection of it.
     pub(crate) fn count(self, stats: &mut Stats) {
         stats.not_http += 1;
@@ -65,7 +75,7 @@ impl Session {
                 if origin.outer.is_none() {
                     kind.count(cx.stats);
                 }
-                *self = Self::Ignored;
+                *self = Self::Ignored(kind.reason());
             }
         }
     }

@@ -31,6 +31,8 @@ pub(crate) use end::{Course, End, Verdict};
 
 use std::sync::Arc;
 
+use meshtap_common::IgnoreReason;
+
 use self::detect::Detect;
 use self::found::Found;
 use self::h1::H1;
@@ -56,7 +58,7 @@ pub(crate) enum Session {
     /// WebSocket, counted.
     WebSocket(Box<WebSocket>),
     /// Nothing that is read, or nothing more to emit.
-    Ignored,
+    Ignored(IgnoreReason),
 }
 
 impl Default for Session {
@@ -100,7 +102,7 @@ impl Session {
 
     /// Nothing was read that would be lost by starting over.
     pub(crate) const fn is_fresh(&self) -> bool {
-        matches!(self, Self::Detect(_) | Self::Ignored)
+        matches!(self, Self::Detect(_) | Self::Ignored(_))
     }
 
     /// A direction's position became known. `start`: nothing came before it.
@@ -110,7 +112,7 @@ impl Session {
             Self::H1(h1) => h1.opens(direction, offset, start, cx),
             Self::H2(h2) => h2.opens(direction, start),
             Self::Tunnel(tunnel) => tunnel.opens(direction, offset, cx),
-            Self::WebSocket(_) | Self::Ignored => {}
+            Self::WebSocket(_) | Self::Ignored(_) => {}
         }
     }
 
@@ -119,7 +121,7 @@ impl Session {
         match self {
             Self::Detect(detect) => detect.heard(direction, offset),
             Self::H1(h1) => h1.heard(direction, offset),
-            Self::H2(_) | Self::Tunnel(_) | Self::WebSocket(_) | Self::Ignored => {}
+            Self::H2(_) | Self::Tunnel(_) | Self::WebSocket(_) | Self::Ignored(_) => {}
         }
     }
 
@@ -152,7 +154,7 @@ impl Session {
             }
             Self::Tunnel(tunnel) => tunnel.chunk(direction, chunk, cx),
             Self::WebSocket(websocket) => websocket.chunk(direction, &chunk, cx),
-            Self::Ignored => {}
+            Self::Ignored(_) => {}
         }
     }
 
@@ -176,7 +178,7 @@ impl Session {
             Self::H2(h2) => h2.mark(direction, anomaly),
             Self::Tunnel(tunnel) => tunnel.mark(direction, anomaly),
             Self::Detect(detect) => detect.mark(direction, anomaly),
-            Self::WebSocket(_) | Self::Ignored => {}
+            Self::WebSocket(_) | Self::Ignored(_) => {}
         }
     }
 
@@ -187,7 +189,7 @@ impl Session {
             self.found_in_part(found, origin, cx);
         }
         match self {
-            Self::Detect(_) | Self::Ignored => {}
+            Self::Detect(_) | Self::Ignored(_) => {}
             Self::H1(h1) => h1.gap(direction, gap, cx),
             Self::H2(h2) => h2.gap(direction, gap, origin, cx),
             Self::Tunnel(tunnel) => tunnel.gap(direction, gap, cx),
@@ -201,7 +203,7 @@ impl Session {
             Self::H1(h1) => h1.end(direction, time, cx),
             Self::H2(h2) => h2.end(direction),
             Self::Tunnel(tunnel) => tunnel.end(direction, time, cx),
-            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => {}
+            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored(_) => {}
         }
     }
 
@@ -212,7 +214,7 @@ impl Session {
             Self::H1(h1) => h1.finish(end, now, cx),
             Self::H2(h2) => h2.finish(end, now, cx),
             Self::Tunnel(tunnel) => tunnel.finish(end, now, cx),
-            Self::WebSocket(_) | Self::Ignored => {}
+            Self::WebSocket(_) | Self::Ignored(_) => {}
         }
     }
 
@@ -226,7 +228,7 @@ impl Session {
             }
             Self::H2(h2) => h2.expire(now, cx),
             Self::Tunnel(tunnel) => tunnel.expire(now, cx),
-            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => {}
+            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored(_) => {}
         }
     }
 
@@ -244,8 +246,8 @@ impl Session {
                 }
                 Course::Hopeless => {
                     h1.finish(End::Gone, now, cx);
-                    *self = Self::Ignored;
-                    Verdict::Ignore
+                    *self = Self::Ignored(IgnoreReason::Lost);
+                    Verdict::Ignore(IgnoreReason::Lost)
                 }
             },
             Self::H2(h2) => match h2.verdict() {
@@ -253,11 +255,11 @@ impl Session {
                 Course::Over => Verdict::Over,
                 Course::NotHttp | Course::Hopeless => {
                     h2.finish(End::Gone, now, cx);
-                    *self = Self::Ignored;
-                    Verdict::Ignore
+                    *self = Self::Ignored(IgnoreReason::Lost);
+                    Verdict::Ignore(IgnoreReason::Lost)
                 }
             },
-            Self::Ignored => Verdict::Ignore,
+            Self::Ignored(reason) => Verdict::Ignore(*reason),
             Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) if ended => Verdict::Over,
             Self::Detect(_) | Self::Tunnel(_) | Self::WebSocket(_) => Verdict::Open,
         }
@@ -273,7 +275,7 @@ impl Session {
         };
         if verdict != Course::Go {
             self.finish(End::Gone, now, cx);
-            *self = Self::Ignored;
+            *self = Self::Ignored(IgnoreReason::Lost);
         }
     }
 
@@ -299,7 +301,7 @@ impl Session {
             Self::H2(h2) => h2.demand(direction, position),
             Self::Tunnel(tunnel) => tunnel.demand(direction, position),
             Self::WebSocket(websocket) => websocket.demand(direction, position),
-            Self::Detect(_) | Self::Ignored => Demand::Nothing,
+            Self::Detect(_) | Self::Ignored(_) => Demand::Nothing,
         }
     }
 
@@ -311,7 +313,7 @@ impl Session {
             Self::H2(h2) => h2.memory(),
             Self::Detect(detect) => detect.memory(),
             Self::Tunnel(tunnel) => tunnel.inner().memory(),
-            Self::WebSocket(_) | Self::Ignored => 0,
+            Self::WebSocket(_) | Self::Ignored(_) => 0,
         }
     }
 
@@ -321,7 +323,7 @@ impl Session {
             Self::H1(h1) => h1.oldest(),
             Self::H2(h2) => h2.oldest(),
             Self::Tunnel(tunnel) => tunnel.inner().oldest(),
-            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => None,
+            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored(_) => None,
         }
     }
 
@@ -332,7 +334,7 @@ impl Session {
             Self::H2(h2) => h2.peers(),
             Self::Tunnel(tunnel) => tunnel.by.peers(),
             Self::WebSocket(websocket) => websocket.by.as_ref()?.peers(),
-            Self::Detect(_) | Self::Ignored => return None,
+            Self::Detect(_) | Self::Ignored(_) => return None,
         };
         Some(peers.side)
     }
@@ -343,14 +345,14 @@ impl Session {
             Self::H1(h1) => h1.has_emitted_early(),
             Self::H2(h2) => h2.has_emitted_early(),
             Self::Tunnel(tunnel) => tunnel.inner().has_emitted_early(),
-            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored => false,
+            Self::Detect(_) | Self::WebSocket(_) | Self::Ignored(_) => false,
         }
     }
 
     /// Nothing more is read.
     #[inline]
     pub(crate) const fn is_ignored(&self) -> bool {
-        matches!(self, Self::Ignored)
+        matches!(self, Self::Ignored(_))
     }
 
     /// The peers, and where the first request begins that began since the last call.
@@ -367,7 +369,7 @@ impl Session {
             }
             Self::Tunnel(tunnel) => tunnel.by.take_request_start(),
             Self::WebSocket(websocket) => websocket.by.as_mut()?.take_request_start(),
-            Self::Detect(_) | Self::Ignored => None,
+            Self::Detect(_) | Self::Ignored(_) => None,
         }
     }
 
@@ -380,7 +382,7 @@ impl Session {
             Self::WebSocket(websocket) => {
                 (websocket.by.as_ref()).is_some_and(|by| by.is_at(direction, offset))
             }
-            Self::Detect(_) | Self::Ignored => false,
+            Self::Detect(_) | Self::Ignored(_) => false,
         }
     }
 }

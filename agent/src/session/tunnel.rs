@@ -1,5 +1,7 @@
 //! After a CONNECT or an upgrade: the bytes inside are a connection of their own.
 
+use meshtap_common::IgnoreReason;
+
 use super::switch::SwitchedBy;
 use super::{Context, End, Messages, Origin, Session};
 use crate::flow::{Demand, Direction, Nanos, Offset, Peers, TunnelClaims};
@@ -29,7 +31,7 @@ impl Tunnel {
         let peers = by.peers();
         let (inner, connection) = match origin.connection.inner(0) {
             Some(connection) => (Session::default(), connection),
-            None => (Session::Ignored, origin.connection),
+            None => (Session::Ignored(IgnoreReason::Lost), origin.connection),
         };
         Self {
             inner,
@@ -93,7 +95,7 @@ impl Tunnel {
     /// What is not read inside is of use for its number alone.
     pub(crate) fn demand(&self, direction: Direction, position: Offset) -> Demand {
         match &self.inner {
-            Session::Ignored => Demand::From(Offset(u64::MAX)),
+            Session::Ignored(_) => Demand::From(Offset(u64::MAX)),
             inner => inner.demand(direction, position),
         }
     }

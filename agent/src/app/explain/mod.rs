@@ -6,13 +6,14 @@
 //! looked at.
 
 mod cgroups;
+mod older;
 mod text;
 mod verdict;
 mod witness;
 
 use std::io::Write as _;
 
-use meshtap_common::FlowReport;
+use meshtap_common::{FLOW_STATE_DORMANT, FLOW_STATE_WAITING, FlowReport};
 
 use super::{Failure, configure, pids};
 use crate::capture::kernel::{AgentMaps, cgroup_root, others};
@@ -21,6 +22,7 @@ use crate::config::KubernetesSection;
 use crate::process::{LiveSocket, Survey, survey};
 use crate::workload::{PodPlace, find_pod};
 use cgroups::Cgroups;
+use older::TlsPrograms;
 use text::{Agent, Explained, Page, Said};
 use verdict::{Known, Place, Stored, explain};
 use witness::Witness;
@@ -91,6 +93,7 @@ fn is_wanted(
 
 fn explained(found: &Survey, witness: &Witness, cgroups: &Cgroups) -> Vec<Explained> {
     let sockmaps = others().map(|others| others.sockmaps).unwrap_or_default();
+    let programs = tls_programs(found, witness);
     let one = |socket: &LiveSocket, agent: &AgentMaps| {
         let place = match socket.cgroup {
             Some(id) if agent.excluded.contains(&id) => Place::Excluded,
@@ -109,6 +112,9 @@ fn explained(found: &Survey, witness: &Witness, cgroups: &Cgroups) -> Vec<Explai
             flow: stored(socket, agent, found),
             config: &agent.config,
             sockmaps: &sockmaps,
+            asked: agent.asked(socket.socket),
+            older_tls: (socket.process.as_ref())
+                .and_then(|process| programs.before(process.pid, agent.pid)),
             is_mid_stream: witness.is_own(),
         };
         let said = explain(&known);
@@ -140,6 +146,22 @@ fn explained(found: &Survey, witness: &Witness, cgroups: &Cgroups) -> Vec<Explai
         )
     });
     all
+}
+
+/// Every process with a TLS library, where one matters: of a socket on which no HTTP was met.
+fn tls_programs(found: &Survey, witness: &Witness) -> TlsPrograms {
+    let has_no_http = |socket: &LiveSocket, agent: &AgentMaps| match stored(socket, agent, found) {
+        Stored::There(flow) => matches!(flow.state, FLOW_STATE_WAITING | FLOW_STATE_DORMANT),
+        Stored::Absent | Stored::Unreadable(_) => false,
+    };
+    let matters = found.sockets.iter().any(|socket| {
+        let mut agents = witness.agents().iter();
+        agents.any(|agent| has_no_http(socket, agent))
+    });
+    match matters {
+        true => TlsPrograms::of_this_machine(),
+        false => TlsPrograms::default(),
+    }
 }
 
 fn stored(socket: &LiveSocket, agent: &AgentMaps, found: &Survey) -> Stored {

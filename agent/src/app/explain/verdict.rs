@@ -4,6 +4,7 @@
 use meshtap_common::{
     CaptureConfig, Classification, FLOW_STATE_DORMANT, FLOW_STATE_FOLLOWED, FLOW_STATE_IGNORED,
     FLOW_STATE_NEW, FLOW_STATE_PENDING, FLOW_STATE_SUSPECTED, FLOW_STATE_WAITING, FlowReport,
+    IgnoreReason, SocketCommand,
 };
 
 /// What is known of a socket.
@@ -17,6 +18,10 @@ pub(super) struct Known<'a> {
     pub(super) place: Place,
     /// What the BPF programs have stored.
     pub(super) flow: Stored,
+    /// What the agent has asked of its programs for this socket.
+    pub(super) asked: Option<SocketCommand>,
+    /// The TLS library of its process, where that is older than the agent.
+    pub(super) older_tls: Option<&'a str>,
     pub(super) config: &'a CaptureConfig,
     /// Sockmaps of this machine.
     pub(super) sockmaps: &'a [String],
@@ -111,6 +116,10 @@ fn verdict(captured: Captured, reason: &'static str, why: impl Into<String>) -> 
 
 /// Says why.
 pub(super) fn explain(known: &Known<'_>) -> Verdict {
+    // What it asked for is obeyed with the next packet, and the agent reads no more as of now.
+    if let Some(reason) = known.asked.and_then(|asked| asked.ignored()) {
+        return requested(reason);
+    }
     match &known.flow {
         Stored::There(flow) => stored(known, flow),
         Stored::Absent => absent(known),
@@ -137,6 +146,13 @@ fn stored(known: &Known<'_>, flow: &FlowReport) -> Verdict {
             "HTTP was recognised; the connection began before this command, so header fields of \
              HTTP/2 that refer to earlier ones are unknown",
         ),
+        FLOW_STATE_FOLLOWED if known.asked.is_some_and(|asked| asked.is_mid_stream()) => verdict(
+            Captured::Yes,
+            "mid_stream",
+            "HTTP/2, joined after it began or after missing bytes: header fields that refer to \
+             earlier ones are unknown (`partial: hpack`) until the peer sends them anew; a new \
+             connection has them all: restart the client, or wait until it reconnects",
+        ),
         FLOW_STATE_FOLLOWED => verdict(Captured::Yes, "followed", "HTTP was recognised"),
         FLOW_STATE_WAITING | FLOW_STATE_DORMANT if flow.is_guessed => verdict(
             Captured::Undecided,
@@ -144,6 +160,9 @@ fn stored(known: &Known<'_>, flow: &FlowReport) -> Verdict {
             "what looks like HTTP was met where no message begins: 64 KiB are copied until a \
              message begins where one may",
         ),
+        FLOW_STATE_WAITING | FLOW_STATE_DORMANT if known.older_tls.is_some() => {
+            older(known.older_tls.unwrap_or_default(), flow.state)
+        }
         FLOW_STATE_WAITING => verdict(
             Captured::Undecided,
             "not_http_so_far",
@@ -178,6 +197,58 @@ fn stored(known: &Known<'_>, flow: &FlowReport) -> Verdict {
     }
 }
 
+/// A session whose handshake was not seen is no more than bytes.
+fn older(library: &str, state: u8) -> Verdict {
+    let captured = match state {
+        FLOW_STATE_WAITING => Captured::Undecided,
+        _ => Captured::No,
+    };
+    verdict(
+        captured,
+        "maybe_older_tls",
+        format!(
+            "no message of HTTP so far; its process uses {library} and is older than the agent, \
+             so this may be TLS whose handshake was not seen. A new connection is recognised: \
+             restart the client, or wait until it reconnects. Its plaintext is read with \
+             capture.tls.enabled or tap --tls auto"
+        ),
+    )
+}
+
+/// The agent asked its programs to leave the socket alone.
+fn requested(reason: IgnoreReason) -> Verdict {
+    let (captured, reason, why) = match reason {
+        IgnoreReason::NotHttp => (
+            Captured::No,
+            "not_http",
+            "not HTTP after all: it began like a message, and what followed is none. If its program \
+             does speak HTTP here, restart its client: each new connection is looked at from its \
+             first byte",
+        ),
+        IgnoreReason::Tls => return ignored(Some(Classification::Tls)),
+        IgnoreReason::Lost => (
+            Captured::No,
+            "lost",
+            "HTTP of which nothing more can be read: after missing or wrong bytes it was not found \
+             again in 4 MiB. A new connection is read: restart the client, or wait until it \
+             reconnects; a larger capture.ring misses less",
+        ),
+        IgnoreReason::Decrypted => (
+            Captured::Yes,
+            "decrypted",
+            "TLS: its plaintext is read where its program decrypts it, so the socket itself is not",
+        ),
+        IgnoreReason::Duplicate => (
+            Captured::No,
+            "duplicate",
+            "the client's end of a connection whose server is on this node too: its exchanges are \
+             captured at the server's socket. To see the client's: capture.side or --side client",
+        ),
+        IgnoreReason::Own => return ignored(None),
+    };
+    verdict(captured, reason, why)
+}
+
 fn ignored(reason: Option<Classification>) -> Verdict {
     let (reason, why) = match reason {
         Some(Classification::Tls) => (
@@ -204,8 +275,8 @@ fn ignored(reason: Option<Classification>) -> Verdict {
         ),
         Some(Classification::Requested) => (
             "requested",
-            "the agent asked for it: not HTTP after all, a connection of its own, or the other end \
-             of one that is captured",
+            "the agent asked for it, and keeps the reason no longer: not HTTP after all, a \
+             connection of its own, or the other end of one that is captured",
         ),
         Some(Classification::Followed) | None => (
             "own",
@@ -276,6 +347,8 @@ fn absent(known: &Known<'_>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use meshtap_common::{COMMAND_FRAMES, COMMAND_IGNORE, COMMAND_MID_STREAM};
+
     use super::*;
 
     fn report(state: u8, reason: Option<Classification>) -> Stored {
@@ -295,6 +368,8 @@ mod tests {
             place: Place::Inside,
             flow,
             config,
+            asked: None,
+            older_tls: None,
             sockmaps: &[],
             is_mid_stream: false,
         }
@@ -356,6 +431,80 @@ mod tests {
             reason: None,
         });
         super::tests::check(&known(&config, guessed), Captured::Undecided, "guessed");
+    }
+
+    fn asked(flags: u32, reason: Option<IgnoreReason>) -> Option<SocketCommand> {
+        Some(SocketCommand {
+            flags,
+            reason: reason.map_or(0, |reason| reason as u32),
+            ..SocketCommand::default()
+        })
+    }
+
+    #[test]
+    fn by_what_the_agent_asked_for() {
+        let config = CaptureConfig::default();
+        let requested = || report(FLOW_STATE_IGNORED, Some(Classification::Requested));
+        for (reason, captured, expected) in [
+            (IgnoreReason::NotHttp, Captured::No, "not_http"),
+            (IgnoreReason::Tls, Captured::No, "tls"),
+            (IgnoreReason::Lost, Captured::No, "lost"),
+            (IgnoreReason::Decrypted, Captured::Yes, "decrypted"),
+            (IgnoreReason::Duplicate, Captured::No, "duplicate"),
+            (IgnoreReason::Own, Captured::No, "own"),
+        ] {
+            let known = Known {
+                asked: asked(COMMAND_IGNORE, Some(reason)),
+                ..known(&config, requested())
+            };
+            check(&known, captured, expected);
+            // What was asked before does not ignore it.
+            let followed = Known {
+                asked: asked(0, Some(reason)),
+                ..super::tests::known(&config, report(FLOW_STATE_FOLLOWED, None))
+            };
+            check(&followed, Captured::Yes, "followed");
+        }
+        // The programs saw the handshake, and the agent reads what is in it.
+        let decrypted = Known {
+            asked: asked(COMMAND_IGNORE, Some(IgnoreReason::Decrypted)),
+            ..known(
+                &config,
+                report(FLOW_STATE_IGNORED, Some(Classification::Tls)),
+            )
+        };
+        check(&decrypted, Captured::Yes, "decrypted");
+        let joined = Known {
+            asked: asked(COMMAND_FRAMES | COMMAND_MID_STREAM, None),
+            ..known(&config, report(FLOW_STATE_FOLLOWED, None))
+        };
+        assert!(check(&joined, Captured::Yes, "mid_stream").contains("hpack"));
+        let from_start = Known {
+            asked: asked(COMMAND_FRAMES, None),
+            ..known(&config, report(FLOW_STATE_FOLLOWED, None))
+        };
+        check(&from_start, Captured::Yes, "followed");
+    }
+
+    #[test]
+    fn what_may_be_tls_from_before() {
+        let config = CaptureConfig::default();
+        for (state, captured) in [
+            (FLOW_STATE_WAITING, Captured::Undecided),
+            (FLOW_STATE_DORMANT, Captured::No),
+        ] {
+            let known = Known {
+                older_tls: Some("libssl.so.3"),
+                ..known(&config, report(state, None))
+            };
+            let why = check(&known, captured, "maybe_older_tls");
+            assert!(why.contains("libssl.so.3"), "{why}");
+        }
+        let followed = Known {
+            older_tls: Some("libssl.so.3"),
+            ..known(&config, report(FLOW_STATE_FOLLOWED, None))
+        };
+        check(&followed, Captured::Yes, "followed");
     }
 
     #[test]

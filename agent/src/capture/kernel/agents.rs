@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo};
 use aya::programs::loaded_programs;
-use meshtap_common::{CaptureConfig, FLOW_LEN};
+use meshtap_common::{CaptureConfig, FLOW_LEN, SocketCommand};
 
 use super::Capture;
-use crate::flow::CgroupId;
+use crate::flow::{CgroupId, SocketId};
 
 /// The program by which an agent is known.
 const INGRESS: &[u8] = b"meshtap_ingress";
@@ -32,12 +32,26 @@ pub struct AgentMaps {
     pub pid: Option<u32>,
     /// Id of the map that has the state of sockets.
     pub flows: u32,
+    /// Id of the map that has what it asked of its programs for single sockets.
+    pub commands: Option<u32>,
     /// What its programs are set to.
     pub config: CaptureConfig,
     /// Cgroups whose sockets are left alone.
     pub excluded: Vec<CgroupId>,
     /// The cgroup below which it captures, where the kernel says so (Linux 5.8).
     pub cgroup: Option<CgroupId>,
+}
+
+impl AgentMaps {
+    /// What it has asked of its programs for a socket, as far as it still keeps that.
+    #[must_use]
+    pub fn asked(&self, socket: SocketId) -> Option<SocketCommand> {
+        let map = Map::HashMap(MapData::from_id(self.commands?).ok()?);
+        let map: HashMap<_, u64, SocketCommand> = map.try_into().ok()?;
+        let found = map.get(&socket.0, 0).ok()?;
+        // The programs check that, too: the kernel may hand out the entry of another socket.
+        (found.cookie == socket.0).then_some(found)
+    }
 }
 
 /// Every agent that captures now.
@@ -145,6 +159,7 @@ fn agent(program: u32, maps: &[u32]) -> Found {
         program,
         pid: None,
         flows: flows.id(),
+        commands: find(b"COMMANDS").map(|info| info.id()),
         config,
         excluded: excluded.unwrap_or_default(),
         cgroup: None,
@@ -165,6 +180,8 @@ impl Capture {
             program: 0,
             pid: Some(std::process::id()),
             flows: self.own.flows_id?,
+            // Asks for nothing: what it copies is not looked at.
+            commands: None,
             config: self.config,
             excluded: Vec::new(),
             cgroup: None,

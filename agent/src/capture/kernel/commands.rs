@@ -12,9 +12,11 @@ use std::io;
 use aya::maps::{Array, HashMap, MapData};
 use hashbrown::HashMap as Table;
 use meshtap_common::{
-    COMMAND_FRAMES, COMMAND_IGNORE, COMMAND_UNLIMITED, MAX_COMMANDS, ResumeOffset, SocketCommand,
+    COMMAND_FRAMES, COMMAND_IGNORE, COMMAND_MID_STREAM, COMMAND_UNLIMITED, IgnoreReason,
+    MAX_COMMANDS, ResumeOffset, SocketCommand,
 };
 
+use super::super::Command;
 use crate::flow::{Direction, SocketId};
 
 /// The hash, and what is in it.
@@ -38,26 +40,57 @@ impl Commands {
         }
     }
 
+    /// Does what the engine asks for.
+    pub(super) fn obey(&mut self, command: &Command) -> io::Result<()> {
+        match *command {
+            Command::Ignore(socket, reason) => self.ignore(socket, reason),
+            Command::Fold(socket) => self.ignore(socket, IgnoreReason::Duplicate),
+            Command::ResumeOffset {
+                socket,
+                direction,
+                seq,
+            } => self.set_resume_offset(socket, direction, seq),
+            Command::Unlimited(socket) => self.unlimited(socket),
+            Command::Frames {
+                socket,
+                direction,
+                next,
+                usual,
+                mid_stream,
+            } => {
+                let next = next.map(|seq| (seq, usual));
+                self.frames(socket, direction, next, mid_stream)
+            }
+        }
+    }
+
     /// Leaves a socket alone.
-    pub(super) fn ignore(&mut self, socket: SocketId) -> io::Result<()> {
-        self.write(socket, |command| command.flags |= COMMAND_IGNORE)
+    pub(super) fn ignore(&mut self, socket: SocketId, reason: IgnoreReason) -> io::Result<()> {
+        self.write(socket, |command| {
+            command.flags |= COMMAND_IGNORE;
+            command.reason = reason as u32;
+        })
     }
 
     /// Copies every byte of a socket.
-    pub(super) fn unlimited(&mut self, socket: SocketId) -> io::Result<()> {
+    fn unlimited(&mut self, socket: SocketId) -> io::Result<()> {
         self.write(socket, |command| command.flags |= COMMAND_UNLIMITED)
     }
 
     /// Follows the frames of a socket, one of which begins at `next`; with it, the length of usual
     /// DATA.
-    pub(super) fn frames(
+    fn frames(
         &mut self,
         socket: SocketId,
         direction: Direction,
         next: Option<(u32, u32)>,
+        mid_stream: bool,
     ) -> io::Result<()> {
         self.write(socket, |command| {
             command.flags |= COMMAND_FRAMES;
+            if mid_stream {
+                command.flags |= COMMAND_MID_STREAM;
+            }
             if let Some((seq, usual)) = next {
                 set(command, direction, seq, usual);
             }
@@ -65,7 +98,7 @@ impl Commands {
     }
 
     /// Nothing of this direction before `seq` is needed; the capture window begins there.
-    pub(super) fn set_resume_offset(
+    fn set_resume_offset(
         &mut self,
         socket: SocketId,
         direction: Direction,

@@ -301,21 +301,7 @@ impl Source for Capture {
         let mut asked = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         for command in commands {
             // What the kernel has no memory for is copied as before: nothing is lost by it.
-            let _refused = match *command {
-                Command::Ignore(socket) | Command::Fold(socket) => asked.ignore(socket),
-                Command::ResumeOffset {
-                    socket,
-                    direction,
-                    seq,
-                } => asked.set_resume_offset(socket, direction, seq),
-                Command::Unlimited(socket) => asked.unlimited(socket),
-                Command::Frames {
-                    socket,
-                    direction,
-                    next,
-                    usual,
-                } => asked.frames(socket, direction, next.map(|seq| (seq, usual))),
-            };
+            let _refused = asked.obey(command);
         }
         let _refused = asked.publish();
     }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::maps::{Map, MapData, SkStorage};
-use meshtap_common::IgnoredFlow;
+use meshtap_common::{IgnoreReason, IgnoredFlow};
 
 use super::CaptureError;
 use super::commands::Commands;
@@ -41,7 +41,7 @@ impl OwnSockets {
     /// When the kernel refuses.
     pub fn ignore(&self, socket: SocketId) -> io::Result<()> {
         let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        commands.ignore(socket)?;
+        commands.ignore(socket, IgnoreReason::Own)?;
         commands.publish()
     }
 

@@ -4,7 +4,7 @@
 use super::super::connection::{Connection, State};
 use super::super::table::Key;
 use super::{Engine, Shared};
-use crate::capture::{Command, Plaintext};
+use crate::capture::{Command, IgnoreReason, Plaintext};
 use crate::flow::{ConnectionId, Nanos, SocketId};
 use crate::session::{End, Origin, Output};
 
@@ -40,7 +40,8 @@ impl Engine {
             None => {
                 if range.socket != SocketId::default() {
                     // What the socket itself carries is the same, encrypted.
-                    output.commands.push(Command::Ignore(range.socket));
+                    let ignore = Command::Ignore(range.socket, IgnoreReason::Decrypted);
+                    output.commands.push(ignore);
                 }
                 let origin = Origin {
                     connection: range.connection,

@@ -1,5 +1,7 @@
 //! Whole conversations, on whole streams.
 
+use meshtap_common::IgnoreReason;
+
 use super::wire::{CLIENT, Run, SERVER, Wire};
 use crate::capture::Command;
 use crate::engine::Limits;
@@ -795,7 +797,7 @@ fn ignored(script: &[&str]) {
     run.feed(&wire(Side::Server, script).packets);
     assert_eq!(
         run.output.commands,
-        [Command::Ignore(SocketId(1))],
+        [Command::Ignore(SocketId(1), IgnoreReason::NotHttp)],
         "{script:#?}"
     );
     run.finish();

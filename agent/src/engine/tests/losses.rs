@@ -1,5 +1,7 @@
 //! Conversations with bytes missing, mid-stream, folded, bounded.
 
+use meshtap_common::IgnoreReason;
+
 use super::wire::{CLIENT, Run, SERVER, Wire, line};
 use crate::capture::Command;
 use crate::engine::Limits;
@@ -755,7 +757,10 @@ fn joined_mid_stream() {
         let mut script = vec!["> what", "< ever"];
         script.extend(["> what", "< ever"].repeat(20));
         let run = late(side, &script);
-        assert_eq!(run.output.commands, [Command::Ignore(SocketId(1))]);
+        assert_eq!(
+            run.output.commands,
+            [Command::Ignore(SocketId(1), IgnoreReason::NotHttp)]
+        );
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use meshtap_common::IgnoreReason;
+
 use super::wire::{CLIENT, Run, SERVER, Who};
 use crate::capture::{Command, Event, Plaintext};
 use crate::engine::Limits;
@@ -62,7 +64,10 @@ fn check_from(start: bool, counts_reads: bool, steps: &[Step<'_>], expected: &[&
         assert_eq!(exchange.peers.server.port(), 443);
     }
     // The socket below carries the same, encrypted. Nothing else can be asked of a TLS session.
-    assert_eq!(run.output.commands, [Command::Ignore(SocketId(1))]);
+    assert_eq!(
+        run.output.commands,
+        [Command::Ignore(SocketId(1), IgnoreReason::Decrypted)]
+    );
 }
 
 const GET_A: &str = "GET /a HTTP/1.1\r\n\r\n";

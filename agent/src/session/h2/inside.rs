@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use meshtap_common::IgnoreReason;
+
 use super::super::websocket::WebSocket;
 use super::super::{Context, End, Origin, Session};
 use super::streams::Early;
@@ -44,7 +46,7 @@ impl Inside {
         let mut session = match connection {
             _ if stream.websocket => Session::WebSocket(Box::new(WebSocket::new(requests, None))),
             Some(_) => Session::default(),
-            None => Session::Ignored,
+            None => Session::Ignored(IgnoreReason::Lost),
         };
         let mid_stream = stream.mid_stream;
         let offset = match mid_stream {

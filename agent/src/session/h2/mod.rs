@@ -271,6 +271,7 @@ impl H2 {
             unwanted: self.streams.unwanted(peer),
             usual: receiver.place.usual,
             guess: receiver.place.judged(),
+            mid_stream: !receiver.whole,
         }
     }
 }

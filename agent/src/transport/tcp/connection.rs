@@ -258,9 +258,11 @@ impl Tcp {
         if let Some(offset) = own.window.until() {
             own.assembler.unneeded(own.assembler.at().seq(offset));
         }
-        let usual = match demand {
-            Demand::Frames { usual, .. } => usual,
-            _ => 0,
+        let (usual, mid_stream) = match demand {
+            Demand::Frames {
+                usual, mid_stream, ..
+            } => (usual, mid_stream),
+            _ => (0, false),
         };
         let at = own.assembler.at();
         Some(match wanted? {
@@ -275,6 +277,7 @@ impl Tcp {
                 direction,
                 next: next.map(|offset| at.seq(offset)),
                 usual,
+                mid_stream,
             },
         })
     }

@@ -211,6 +211,7 @@ mod tests {
             unwanted,
             usual: 0,
             guess: None,
+            mid_stream: false,
         };
         let from = |next: Option<u64>| Some(Wanted::Frames(next.map(Offset)));
         check(&[
@@ -240,6 +241,7 @@ mod tests {
                 at: Offset(at),
                 is_right,
             }),
+            mid_stream: false,
         };
         let here = |at| Some(Wanted::Frames(Some(Offset(at))));
         check(&[
