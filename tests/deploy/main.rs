@@ -4,4 +4,5 @@
 mod chart;
 mod check;
 mod explain;
+mod guides;
 mod privileges;

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod guide;
+mod places;
 
 use std::fs;
 use std::path::Path;
@@ -139,6 +140,35 @@ fn every_command_parses() {
         }
     }
     assert!(count > 30, "only {count} commands in the guides");
+}
+
+/// Each has a row that says where it is run, and each row has a command.
+#[test]
+fn every_command_has_its_place() {
+    let places = places::all();
+    let mut used = vec![0; places.len()];
+    for guide in Guide::all() {
+        for (number, line) in guide.blocks.iter().flat_map(Block::commands) {
+            let line = line.split(" #").next().unwrap_or_default().trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let found = places::find(&places, line);
+            let place = found.unwrap_or_else(|| panic!("{}:{number}: {line}", guide.path));
+            used[place] += 1;
+        }
+    }
+    let kinds = [
+        "host", "cluster", "package", "CI", "rendered", "parsed", "by hand",
+    ];
+    for (place, count) in places.iter().zip(used) {
+        assert!(count > 0, "no document has `{}`", place.begins);
+        assert!(kinds.contains(&place.place.as_str()), "{}", place.place);
+        let is_run = place.place != "by hand";
+        assert_eq!(is_run, !place.by.is_empty(), "{}", place.begins);
+        let is_there = !is_run || root().join(&place.by).is_file();
+        assert!(is_there, "{}: {}", place.begins, place.by);
+    }
 }
 
 /// No cluster has the image: who installs by a guide is to know where it comes from.
