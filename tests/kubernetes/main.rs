@@ -3,6 +3,8 @@
 mod agent;
 mod ambient;
 mod apiserver;
+mod chart;
+mod explain;
 mod fixed_api;
 mod identity;
 mod metrics;
