@@ -136,7 +136,12 @@ impl Agent {
     }
 
     /// Ends it in good order; its ledger, which balances.
-    pub(crate) fn finish(mut self) -> Value {
+    pub(crate) fn finish(self) -> Value {
+        self.end().0
+    }
+
+    /// The same, with all of its spans.
+    pub(crate) fn end(mut self) -> (Value, Vec<Value>) {
         self.daemon.terminate();
         let status = self.daemon.wait();
         assert!(status.success(), "{status}");
@@ -144,7 +149,7 @@ impl Agent {
         let ledger: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(ledger["imbalance"], 0, "{text}");
         assert_eq!(ledger["in_flight"], 0, "{text}");
-        ledger
+        (ledger, self.spans())
     }
 }
 

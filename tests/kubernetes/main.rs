@@ -9,3 +9,4 @@ mod fixed_api;
 mod identity;
 mod metrics;
 mod rules;
+mod telemetry;

@@ -90,7 +90,7 @@ fn ask(wire: &Wire, method: &str, path: &str, host: &str) {
 }
 
 /// Lines of a metric, as reported by this side.
-fn lines<'a>(page: &'a str, name: &str, reporter: &str) -> Vec<&'a str> {
+pub(crate) fn lines<'a>(page: &'a str, name: &str, reporter: &str) -> Vec<&'a str> {
     let reporter = format!("reporter=\"{reporter}\"");
     let lines = page
         .lines()
