@@ -1,5 +1,8 @@
 //! Clients that choose ever new paths and hosts do not make the agent grow.
 
+use std::fs;
+use std::path::PathBuf;
+
 use meshtap_tests::{Prometheus, Scratch, figure, until};
 
 use crate::chart::install;
@@ -8,6 +11,46 @@ use crate::shop::{Shop, address_of};
 
 const REQUESTS: u32 = 100_000;
 const HOSTS: u32 = 10_000;
+
+/// The thread of an agent that serves its pages.
+struct Server(PathBuf);
+
+/// Milliseconds that it was on a processor, and that it waited for one.
+#[derive(Clone, Copy, Debug)]
+struct Scheduled {
+    ran: f64,
+    waited: f64,
+}
+
+impl Server {
+    /// Of the pod with this id: its cgroup's path has it.
+    fn of(uid: &str) -> Self {
+        let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+        let of_pod = entries("/proc".into())
+            .map(|entry| entry.path())
+            .filter(|process| {
+                let cgroup = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
+                cgroup.replace('_', "-").contains(uid)
+            });
+        let threads = of_pod.flat_map(|process| entries(process.join("task")));
+        let mut serving = threads.map(|entry| entry.path()).filter(|thread| {
+            let name = fs::read_to_string(thread.join("comm")).unwrap_or_default();
+            name.trim() == "meshtap-admin"
+        });
+        Self(serving.next().expect("a thread that serves"))
+    }
+
+    /// `/proc/PID/task/TID/schedstat` has nanoseconds.
+    fn scheduled(&self) -> Scheduled {
+        let text = fs::read_to_string(self.0.join("schedstat")).expect("a thread");
+        let mut fields = text.split_whitespace().map(|field| field.parse::<f64>());
+        let mut next = || fields.next().expect("a field").expect("a number") / 1e6;
+        Scheduled {
+            ran: next(),
+            waited: next(),
+        }
+    }
+}
 
 #[test]
 #[ignore = "needs a cluster: cargo xtask cluster test"]
@@ -22,7 +65,9 @@ fn a_hundred_thousand_paths_and_ten_thousand_hosts() {
     let values =
         "config.capture.side=both,config.metrics.routes.automatic=true,config.export.otlp=null";
     install(&shop, &["--set", values]);
-    let own = address_of(&shop.agent());
+    let agent = shop.agent();
+    let own = address_of(&agent);
+    let server = Server::of(agent["metadata"]["uid"].as_str().expect("a uid"));
     let target = format!("{own}:9464");
     let scratch = Scratch::new();
     shop.cluster.network().inside(|| {
@@ -39,7 +84,10 @@ fn a_hundred_thousand_paths_and_ten_thousand_hosts() {
         // A tenth of it fills every bound.
         load("first", REQUESTS / 10);
         let before = memory();
+        let scrapes = || istio.value("count_over_time(up[1h])").expect("a number");
+        let (scheduled, scraped) = (server.scheduled(), scrapes());
         let sent = load("second", REQUESTS);
+        let (now, count) = (server.scheduled(), scrapes() - scraped);
         let total = f64::from(2 * (REQUESTS / 10 + REQUESTS));
         until("every exchange is counted at both ends", || {
             istio.value("sum(istio_requests_total)") == Some(total)
@@ -47,6 +95,12 @@ fn a_hundred_thousand_paths_and_ten_thousand_hosts() {
         let after = memory();
         let value = |query: &str| istio.value(query).expect("a value");
         let slowest = value("max_over_time(scrape_duration_seconds[10m])");
+        figure(&format!(
+            "{count} scrapes in the flood: for each, the agent's thread ran {:.1} ms and waited {:.1} ms for a processor; {:.3} s until Prometheus had it stored",
+            (now.ran - scheduled.ran) / count,
+            (now.waited - scheduled.waited) / count,
+            value(&format!("avg_over_time(scrape_duration_seconds[{:.0}s])", sent.seconds)),
+        ));
         // Without the flood, which takes both processors.
         until("a scrape after the flood", || value("count_over_time(up[3s])") >= 3.0);
         let after_flood = value("min_over_time(scrape_duration_seconds[3s])");
