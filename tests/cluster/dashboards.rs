@@ -13,6 +13,9 @@ use crate::shop::{Shop, address_of};
 /// Where, which panel, `data` or why there is none, and the query.
 const QUERIES: &str = include_str!("queries.tsv");
 
+/// Our own dashboard of services, whose variable `service` is a short name.
+const SERVICES: &str = include_str!("../../deploy/dashboards/services.json");
+
 /// The variables of the dashboards.
 const VARIABLES: [(&str, &str); 9] = [
     ("$__rate_interval", "30s"),
@@ -85,6 +88,29 @@ impl Panel {
     }
 }
 
+/// The panels of our own dashboard. There are neither calls of gRPC here nor routes.
+fn services() -> Vec<Panel> {
+    let dashboard: Value = serde_json::from_str(SERVICES).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let queries = panels.flat_map(|panel| {
+        let title = panel["title"].as_str().expect("a title").to_owned().leak() as &str;
+        let targets = panel["targets"].as_array().into_iter().flatten();
+        let queries = targets.map(|target| target["expr"].as_str().expect("a query").to_owned());
+        queries.map(move |query| (title, query))
+    });
+    let panel = |(name, query): (&'static str, String)| Panel {
+        place: "Our services",
+        name,
+        expected: match name {
+            "gRPC status" => "none: no gRPC",
+            "Requests by route" => "none: no routes",
+            _ => "data",
+        },
+        query: filled(&query.replace("$service", "web")),
+    };
+    queries.map(panel).collect()
+}
+
 /// A query with the variables filled in.
 fn filled(query: &str) -> String {
     let fill = |text: String, (name, value): &(&str, &str)| text.replace(name, value);
@@ -112,6 +138,7 @@ fn the_dashboards_of_istio_and_kiali() {
             other.is_running() && own.is_running()
         });
         let mut panels: Vec<Panel> = QUERIES.lines().filter_map(Panel::parse).collect();
+        panels.extend(services());
         let mut found = Vec::new();
         // Each is asked until it has data, while there is traffic.
         while other.is_running() || own.is_running() {
@@ -171,10 +198,11 @@ fn rates(prometheus: &Prometheus, rate: f64) {
 
 /// Every counter has what the client says.
 fn numbers(prometheus: &Prometheus, namespace: &str, sent: &Sent) {
-    // The client dials the service: which pod responds is not known at its socket.
-    for (reporter, workload) in [("source", "unknown"), ("destination", "web")] {
+    // The client dials the service. Which pod responds is not known at its socket, but all that are
+    // behind it are of one workload.
+    for reporter in ["source", "destination"] {
         let labels = format!(
-            "reporter=\"{reporter}\",source_workload_namespace=\"{namespace}\",destination_service=\"web.shop.svc.cluster.local\",destination_workload=\"{workload}\""
+            "reporter=\"{reporter}\",source_workload_namespace=\"{namespace}\",destination_service=\"web.shop.svc.cluster.local\",destination_workload=\"web\""
         );
         let check = |what: &str, query: &str, expected: u64| {
             let mut total = 0.0;
