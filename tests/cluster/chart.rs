@@ -1,6 +1,7 @@
 //! The chart, installed, tested, changed, rolled back and removed by the real Helm.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
@@ -107,6 +108,16 @@ fn attached() -> BTreeSet<u64> {
         .collect()
 }
 
+/// What is in the file system of BPF: a kernel with `bpf_preload` has iterators of its own there.
+fn pinned(cluster: &Cluster) -> BTreeSet<OsString> {
+    let entries = fs::read_dir(cluster.path("/sys/fs/bpf")).into_iter();
+    entries
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect()
+}
+
 /// Names of objects, of these kinds, that have to do with the agent.
 fn objects(cluster: &Cluster) -> String {
     let own = "all,configmaps,secrets,serviceaccounts,networkpolicies,leases";
@@ -128,7 +139,7 @@ fn the_quick_start_as_it_is_written() {
     };
     shop.undeploy();
     let cluster = &shop.cluster;
-    let before = attached();
+    let before = (attached(), pinned(cluster));
     let id = format!("quick-{}", std::process::id());
     let words = format!("-count 3000 -rate 50 GET http://web.shop/echo?msg={id}-{{n}}");
     let load = Load::start(cluster, "clients", "load", &words);
@@ -167,9 +178,11 @@ fn the_quick_start_as_it_is_written() {
     assert!(!table.contains('✗'), "{table}");
     let sent = load.finish();
     assert_eq!(sent.with(200), sent.count);
+    let (before, pins) = before;
     let here: Vec<u64> = attached().difference(&before).copied().collect();
     assert!(!here.is_empty(), "no program is attached");
     uninstall_leaves_nothing(&shop, &here);
+    assert_eq!(pinned(cluster), pins, "something is pinned");
 }
 
 /// As docs/upgrade.md says it.
@@ -192,10 +205,6 @@ fn uninstall_leaves_nothing(shop: &Shop, programs: &[u64]) {
         fs::read_dir(cluster.path("/run/meshtap-agents/meshtap/meshtap")).expect("the folder");
     let left: Vec<_> = folder.flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["handover.sock"]);
-    let pinned = fs::read_dir(cluster.path("/sys/fs/bpf"))
-        .into_iter()
-        .flatten();
-    assert_eq!(pinned.count(), 0, "something is pinned");
     until("the pod's cgroup is gone", || {
         let find = ["/sys/fs/cgroup", "-name", &format!("pod{uid}*")].map(str::to_owned);
         let output = Command::new("find").args(find).output().expect("find");
