@@ -6,8 +6,8 @@
 //! how many exchanges a round has; `MESHTAP_BENCH_PROTOCOL` is `h1` or `h2` (ten streams at a time
 //! on each connection), both if unset; `MESHTAP_BENCH_CONNECTIONS` (64 if unset) and
 //! `MESHTAP_BENCH_PODS` (none is known if unset) say over how many of each they are spread;
-//! `MESHTAP_BENCH_STEP` ends the pipeline early (none, engine, metrics, policy, span, otlp), which
-//! is what a profiler that counts instructions is run with.
+//! `MESHTAP_BENCH_STEP` ends the pipeline early (none, engine, metrics, policy, span, otlp, both),
+//! which is what a profiler that counts instructions is run with.
 
 #![expect(
     clippy::print_stdout,
@@ -34,8 +34,10 @@ use meshtap::exchange::Exchange;
 use meshtap::export::otlp::{BatchConfig, Requests};
 use meshtap::flow::{CgroupId, Endpoint, Side};
 use meshtap::policy::{self, PolicyContext};
-use meshtap::redact::{self, Gate};
-use meshtap::signal::metrics::{End, EndLabels, Metrics, MetricsSection, Security, Subject};
+use meshtap::redact::{self, Gate, Sanitized};
+use meshtap::signal::metrics::{
+    End, EndLabels, Exemplar, Family, Metrics, MetricsSection, Security, Subject,
+};
 use meshtap::signal::span::{Origin, Profile, Resource, ResourceValue, SpanBuilder};
 
 use recording::Chunk;
@@ -54,14 +56,17 @@ enum Step {
     Policy,
     Span,
     Otlp,
+    /// The same, and metrics with exemplars.
+    Both,
 }
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     Step::Engine,
     Step::Metrics,
     Step::Policy,
     Step::Span,
     Step::Otlp,
+    Step::Both,
 ];
 
 fn main() {
@@ -72,7 +77,7 @@ fn main() {
             .iter()
             .chain(&STEPS)
             .find(|s| format!("{s:?}").eq_ignore_ascii_case(&name));
-        *step.expect("one of none, engine, metrics, policy, span, otlp")
+        *step.expect("one of none, engine, metrics, policy, span, otlp, both")
     });
     let size = std::env::var("MESHTAP_BENCH_BODY").ok();
     let sizes: Vec<usize> = match size {
@@ -152,6 +157,13 @@ fn round(recording: &[Chunk], step: Step, pods: u64) -> u64 {
         0 => vec![Pod::unknown()],
         _ => (0..pods).map(|n| Pod::new(&builder, n)).collect(),
     };
+    let subject = |pod: &'_ Pod| Subject {
+        side: Side::Server,
+        source: Some(&source),
+        destination: Some(&pod.labels),
+        service: None,
+        security: Security::Plain,
+    };
     let of = |exchange: &Exchange| &pods[(exchange.peers.cgroup.0 - 1) as usize];
     let clock = WallClock { offset: 0 };
     let mut requests = Requests::new(&BatchConfig::default());
@@ -184,30 +196,23 @@ fn round(recording: &[Chunk], step: Step, pods: u64) -> u64 {
         output.commands.clear();
         for exchange in output.exchanges.drain(..) {
             made += 1;
-            if step < Step::Policy {
-                black_box(exchange);
-                continue;
-            }
             if step == Step::Metrics {
                 let context = PolicyContext::default();
                 let Ok(admitted) = gate.policy.admit(exchange, &context) else {
                     panic!("nothing is filtered here");
                 };
                 let exchange = admitted.exchange();
-                let subject = Subject {
-                    side: Side::Server,
-                    source: Some(&source),
-                    destination: Some(&of(exchange).labels),
-                    service: None,
-                    security: Security::Plain,
-                };
-                metrics.exchange(exchange, &subject, None, None);
+                metrics.exchange(exchange, &subject(of(exchange)), None, None);
+                continue;
+            }
+            if step < Step::Policy {
+                black_box(exchange);
                 continue;
             }
             let pod = of(&exchange);
-            let Ok(sanitized) = gate.pass(exchange, &PolicyContext::default(), &clock) else {
-                panic!("nothing is filtered here");
-            };
+            let subject = subject(pod);
+            let counted = (step == Step::Both).then_some((&metrics, &subject));
+            let sanitized = pass(&mut gate, exchange, &clock, counted);
             if step < Step::Span {
                 black_box(sanitized);
                 continue;
@@ -219,6 +224,9 @@ fn round(recording: &[Chunk], step: Step, pods: u64) -> u64 {
             }
             encoded += requests.add(&span).map_or(0, |batch| batch.bytes);
         }
+    }
+    if matches!(step, Step::Metrics | Step::Both) {
+        assert_eq!(requests_in(&metrics), made, "exchanges were not counted");
     }
     engine.finish(time, &mut output);
     made += output.exchanges.len() as u64;
@@ -269,6 +277,38 @@ impl Pod {
             ..Origin::default()
         }
     }
+}
+
+/// What `istio_requests_total` says.
+fn requests_in(metrics: &Metrics) -> u64 {
+    let snapshot = metrics.snapshot(0);
+    let counts = Family::all()[0].counts(&snapshot).into_iter();
+    counts.map(|count| count.value).sum()
+}
+
+/// Policy and redaction; in between, as a worker does it, the exchange is counted.
+fn pass(
+    gate: &mut Gate,
+    exchange: Exchange,
+    clock: &WallClock,
+    counted: Option<(&Metrics, &Subject<'_>)>,
+) -> Sanitized {
+    let context = PolicyContext::default();
+    let Ok(admitted) = gate.policy.admit(exchange, &context) else {
+        panic!("nothing is filtered here");
+    };
+    if let Some((metrics, subject)) = counted {
+        let exemplar = Exemplar {
+            trace: admitted.trace().trace,
+            span: admitted.trace().span,
+            unix_nanos: clock.unix_nanos(admitted.exchange().ended),
+        };
+        metrics.exchange(admitted.exchange(), subject, None, Some(exemplar));
+    }
+    let Ok(sampled) = gate.policy.sample(admitted) else {
+        panic!("nothing is filtered here");
+    };
+    gate.redactor.redact(sampled, clock)
 }
 
 /// The labels of a workload.

@@ -110,7 +110,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
 
 fn from_memory(axis: &str, points: &[Point]) -> Result<Vec<Value>> {
     packages::ensure(packages::COUNT)?;
-    let program = instructions::program()?;
+    let program = instructions::program("pipeline")?;
     let mut rows = Vec::new();
     println!("{axis:<12} {:>14} {:>12}", "instructions", "ns");
     for point in points {

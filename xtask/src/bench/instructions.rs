@@ -2,6 +2,7 @@
 //! counters of the processor's: virtual machines seldom have them. The same on every run, so a
 //! change of a hundredth can be seen.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +24,17 @@ const LARGE: u32 = 16 * 1024;
 /// What is counted: protocol and size of the two bodies together.
 const CASES: [(&str, u32); 4] = [("h1", 1024), ("h1", 4096), ("h1", 64 * 1024), ("h2", 1024)];
 
-const STEPS: [&str; 4] = ["engine", "policy", "span", "otlp"];
+/// The steps, each with that before it: metrics are made beside the others.
+const STEPS: [[&str; 2]; 6] = [
+    ["engine", "none"],
+    ["metrics", "engine"],
+    ["policy", "engine"],
+    ["span", "policy"],
+    ["otlp", "span"],
+    [UNBUDGETED, "otlp"],
+];
+/// What metrics add to the whole is less than what OTLP differs by from run to run.
+const UNBUDGETED: &str = "both";
 
 /// What `cargo xtask bench instructions` takes.
 #[derive(clap::Args, Debug, Default)]
@@ -73,7 +84,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
 
 /// Counts and prints what each step takes.
 fn count(only: Option<&str>, budget: Option<&Budget>) -> Result<Budget> {
-    let program = program()?;
+    let program = program("pipeline")?;
     let mut counted = Budget::default();
     for (protocol, body) in CASES {
         if only.is_some_and(|only| !format!("{protocol} {body}").contains(only)) {
@@ -87,32 +98,34 @@ fn count(only: Option<&str>, budget: Option<&Budget>) -> Result<Budget> {
         };
         let runs = case.runs();
         let made = case.per_exchange("none", runs)?;
-        let mut before = made;
-        for step in STEPS {
+        let mut totals = BTreeMap::from([("none", made)]);
+        for [step, before] in STEPS {
             let all = case.per_exchange(step, runs)?;
+            let here = all - totals.get(before).copied().unwrap_or(made);
+            totals.insert(step, all);
             let place = Place::new(protocol, body, step);
             let allowed = budget.and_then(|budget| budget.get(&place));
             println!(
-                "{protocol} {body:>5} B bodies, to {step:<6}  {:>8.0} instructions each, {:>8.0} of them here{}",
+                "{protocol} {body:>5} B bodies, to {step:<7}  {:>8.0} instructions each, {here:>8.0} of them here{}",
                 all - made,
-                all - before,
                 allowed.map_or(String::new(), |allowed| format!(" (budget {allowed})")),
             );
-            counted.set(place, (all - before).max(0.0).round() as u64);
-            before = all;
+            if step != UNBUDGETED {
+                counted.set(place, here.max(0.0).round() as u64);
+            }
         }
     }
     Ok(counted)
 }
 
-/// The bench's program, as cargo names it.
-pub(super) fn program() -> Result<PathBuf> {
+/// A bench's program, as cargo names it.
+pub(super) fn program(bench: &str) -> Result<PathBuf> {
     let output = command::output(command::cargo().args([
         "bench",
         "--package",
         "meshtap",
         "--bench",
-        "pipeline",
+        bench,
         "--no-run",
         "--message-format",
         "json",
