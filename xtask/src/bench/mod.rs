@@ -7,6 +7,7 @@ mod budget;
 mod certificate;
 mod cgroup;
 mod collector;
+mod export;
 mod growth;
 mod h2load;
 mod idle;
@@ -67,6 +68,8 @@ enum What {
     Growth(growth::Options),
     /// Instructions per exchange of the user-space pipeline, against their budget
     Instructions(instructions::Options),
+    /// Our exporter of spans beside the library's
+    Export(export::Options),
     /// The user-space pipeline alone, from memory
     Pipeline {
         /// Given to the bench as they are
@@ -88,6 +91,7 @@ pub fn run(options: &Options) -> Result<()> {
         What::Tls(options) => tls::run(options),
         What::Growth(options) => growth::run(options),
         What::Instructions(options) => instructions::run(options),
+        What::Export(options) => export::run(options),
         What::Pipeline { arguments } => {
             command::run(
                 command::cargo()
