@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::hash_map::EntryRef;
 use hashbrown::{Equivalent, HashMap};
 
 use super::labels::{Service, ServiceLabels, UNKNOWN};
@@ -39,6 +40,15 @@ impl Equivalent<HostKey> for HostRef<'_> {
     }
 }
 
+impl From<&HostRef<'_>> for HostKey {
+    fn from(host: &HostRef<'_>) -> Self {
+        Self {
+            host: host.host.into(),
+            namespace: host.namespace.into(),
+        }
+    }
+}
+
 impl Hosts {
     pub(super) fn new(limit: usize) -> Self {
         Self {
@@ -52,20 +62,18 @@ impl Hosts {
     /// room.
     pub(super) fn service(&mut self, host: &[u8], namespace: &str) -> Option<&Arc<ServiceLabels>> {
         let host = without_port(host);
-        let key = HostRef { host, namespace };
-        if !self.known.contains_key(&key) {
-            let service = service(host, namespace)?;
-            if self.known.len() >= self.limit {
-                self.overflowed += 1;
-                return None;
+        let is_full = self.known.len() >= self.limit;
+        match self.known.entry_ref(&HostRef { host, namespace }) {
+            EntryRef::Occupied(entry) => Some(entry.into_mut()),
+            EntryRef::Vacant(entry) => {
+                let service = service(host, namespace)?;
+                if is_full {
+                    self.overflowed += 1;
+                    return None;
+                }
+                Some(entry.insert(ServiceLabels::new(service)))
             }
-            let key = HostKey {
-                host: host.into(),
-                namespace: namespace.into(),
-            };
-            self.known.insert(key, ServiceLabels::new(service));
         }
-        self.known.get(&key)
     }
 
     pub(super) fn len(&self) -> usize {
