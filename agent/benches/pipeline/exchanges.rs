@@ -16,7 +16,7 @@ pub(super) fn make(count: u64, body: usize) -> Vec<Exchange> {
     let mut made = Vec::new();
     let local = Endpoint::from(SocketAddr::from(([10, 0, 0, 1], 8080)));
     let mut time = 1;
-    for chunk in recording::http1(count, body) {
+    for chunk in recording::http1(count, body, 64) {
         time += 1000;
         let segment = Segment {
             time,

@@ -795,9 +795,13 @@ fn other_protocols() {
 fn ignored(script: &[&str]) {
     let mut run = Run::new(Limits::default());
     run.feed(&wire(Side::Server, script).packets);
+    let reason = match script.concat().starts_with("> \u{16}\u{3}") {
+        true => IgnoreReason::Tls,
+        false => IgnoreReason::NotHttp,
+    };
     assert_eq!(
         run.output.commands,
-        [Command::Ignore(SocketId(1), IgnoreReason::NotHttp)],
+        [Command::Ignore(SocketId(1), reason)],
         "{script:#?}"
     );
     run.finish();

@@ -379,7 +379,8 @@ mod tests {
 
     #[test]
     fn headers_of_the_file_go_before_the_environment() {
-        let config: OtlpConfig = serde_saphyr::from_str("headers: {a: file}").unwrap();
+        let config: OtlpConfig =
+            serde_saphyr::from_str("{endpoint: http://c, headers: {a: file}}").unwrap();
         let env =
             |name: &str| (name == "OTEL_EXPORTER_OTLP_HEADERS").then(|| "a=env,b=x%20y".to_owned());
         let settings = Settings::resolve(&config, "otlp", &env).unwrap();

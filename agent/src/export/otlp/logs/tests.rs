@@ -14,7 +14,8 @@ use crate::redact::fixture::sanitize;
 use crate::signal::access_log::AccessLogSection;
 
 fn settings(yaml: &str) -> Settings {
-    let config: OtlpConfig = serde_saphyr::from_str(yaml).unwrap();
+    let mut config: OtlpConfig = serde_saphyr::from_str(yaml).unwrap();
+    (config.endpoint).get_or_insert_with(|| "http://localhost:4318".to_owned());
     Settings::of_signal(&config, Signal::Logs, "otlp", &|_| None).unwrap()
 }
 

@@ -19,7 +19,8 @@ struct Bench {
 
 impl Bench {
     fn new(yaml: &str) -> Self {
-        let config: OtlpConfig = serde_saphyr::from_str(yaml).unwrap();
+        let mut config: OtlpConfig = serde_saphyr::from_str(yaml).unwrap();
+        (config.endpoint).get_or_insert_with(|| "http://localhost:4318".to_owned());
         let settings = Settings::of_signal(&config, Signal::Metrics, "otlp", &|_| None).unwrap();
         let queue = Queue::new(1 << 24, DropPolicy::Newest);
         let channel = Arc::new(Channel::new("x".to_owned(), ItemKind::DataPoint, queue));
