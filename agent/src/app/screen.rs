@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste, Event};
 use crossterm::terminal::{
@@ -156,7 +156,7 @@ fn show(page: Page, settings: Settings, store: &Store, stop: &Stop) -> io::Resul
     let taken = Taken::take()?;
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
     let mut screen = Screen::new(page, settings.colour);
-    let mut said = 0;
+    let mut said = Announced::default();
     let (input, output) = (io::stdin(), io::stdout());
     // Keys come from the terminal itself where standard input is none.
     let terminals = match input.is_terminal() {
@@ -169,7 +169,7 @@ fn show(page: Page, settings: Settings, store: &Store, stop: &Stop) -> io::Resul
             true => store.stats(|stats| stats.latest() + 1),
             false => seconds(),
         };
-        announce(&mut screen, &mut said);
+        said.announce(&mut screen, Instant::now());
         // After a panic the terminal is not ours any more.
         if stop.is_signalled() || !is_taken() {
             break;
@@ -223,13 +223,32 @@ fn act(effect: Effect, screen: &mut Screen, store: &Store) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Shows the last line that was said meanwhile.
-fn announce(screen: &mut Screen, said: &mut usize) {
-    let messages = messages();
-    if messages.len() != *said {
-        *said = messages.len();
-        let last = messages.trim_end().lines().next_back().unwrap_or_default();
-        screen.note(last);
+/// What is shown of what was said meanwhile.
+#[derive(Debug, Default)]
+struct Announced {
+    /// Bytes of it.
+    bytes: usize,
+    /// The line, and since when.
+    line: Option<(String, Instant)>,
+}
+
+impl Announced {
+    /// How long a line stands where the state of the screen does, unless a key is pressed.
+    const LIFETIME: Duration = Duration::from_secs(5);
+
+    /// Shows the last line for a while.
+    fn announce(&mut self, screen: &mut Screen, now: Instant) {
+        let messages = messages();
+        if messages.len() != self.bytes {
+            self.bytes = messages.len();
+            let last = messages.trim_end().lines().next_back().unwrap_or_default();
+            screen.note(last);
+            self.line = Some((last.to_owned(), now));
+        }
+        let is_over = |(_, since): &mut (String, Instant)| now - *since >= Self::LIFETIME;
+        if let Some((line, _)) = self.line.take_if(is_over) {
+            screen.withdraw(&line);
+        }
     }
 }
 

@@ -149,6 +149,14 @@ impl Screen {
         self.is_dirty = true;
     }
 
+    /// Takes it back, where it is still there.
+    pub fn withdraw(&mut self, text: &str) {
+        if !self.note.is_empty() && self.note == crate::views::shown::visible(text.as_bytes()) {
+            self.note.clear();
+            self.is_dirty = true;
+        }
+    }
+
     /// The terminal has another size.
     pub const fn resized(&mut self) {
         self.is_dirty = true;

@@ -401,6 +401,11 @@ fn what_is_said_and_what_is_pasted() {
     let mut bench = Bench::with(&["/a"]);
     bench.screen.note("meshtap: \x1b[2J");
     assert_eq!(bench.draw()[22], "meshtap: \\x1b[2J");
+    bench.screen.withdraw("another");
+    assert_eq!(bench.draw()[22], "meshtap: \\x1b[2J");
+    bench.screen.withdraw("meshtap: \x1b[2J");
+    assert!(bench.draw()[22].starts_with("sorted by time"));
+    bench.screen.note("meshtap: \x1b[2J");
     bench.press(KeyCode::Char('/'));
     bench.screen.paste("path:\n/x");
     assert_eq!(bench.draw()[22], "filter: path:/x");
