@@ -157,13 +157,6 @@ fn round(recording: &[Chunk], step: Step, pods: u64) -> u64 {
         0 => vec![Pod::unknown()],
         _ => (0..pods).map(|n| Pod::new(&builder, n)).collect(),
     };
-    let subject = |pod: &'_ Pod| Subject {
-        side: Side::Server,
-        source: Some(&source),
-        destination: Some(&pod.labels),
-        service: None,
-        security: Security::Plain,
-    };
     let of = |exchange: &Exchange| &pods[(exchange.peers.cgroup.0 - 1) as usize];
     let clock = WallClock { offset: 0 };
     let mut requests = Requests::new(&BatchConfig::default());
@@ -202,7 +195,7 @@ fn round(recording: &[Chunk], step: Step, pods: u64) -> u64 {
                     panic!("nothing is filtered here");
                 };
                 let exchange = admitted.exchange();
-                metrics.exchange(exchange, &subject(of(exchange)), None, None);
+                metrics.exchange(exchange, &subject(&source, of(exchange)), None, None);
                 continue;
             }
             if step < Step::Policy {
@@ -210,7 +203,7 @@ fn round(recording: &[Chunk], step: Step, pods: u64) -> u64 {
                 continue;
             }
             let pod = of(&exchange);
-            let subject = subject(pod);
+            let subject = subject(&source, pod);
             let counted = (step == Step::Both).then_some((&metrics, &subject));
             let sanitized = pass(&mut gate, exchange, &clock, counted);
             if step < Step::Span {
@@ -233,6 +226,17 @@ fn round(recording: &[Chunk], step: Step, pods: u64) -> u64 {
     encoded += requests.close().map_or(0, |batch| batch.bytes);
     black_box((encoded, metrics.totals()));
     made
+}
+
+/// A request from `source` to a pod.
+const fn subject<'a>(source: &'a Arc<EndLabels>, pod: &'a Pod) -> Subject<'a> {
+    Subject {
+        side: Side::Server,
+        source: Some(source),
+        destination: Some(&pod.labels),
+        service: None,
+        security: Security::Plain,
+    }
 }
 
 /// What is known of a pod.

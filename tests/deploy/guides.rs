@@ -18,9 +18,11 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 #[path = "../docs/guide.rs"]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[allow(dead_code, reason = "the test of the documents uses the rest")]
 mod guide;
 #[path = "../docs/places.rs"]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[allow(dead_code, reason = "the test of the documents uses the rest")]
 mod places;
 
 use guide::{Block, Guide};

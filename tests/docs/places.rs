@@ -20,12 +20,11 @@ pub(crate) fn all() -> Vec<Place> {
     let rows = text.lines().filter(|line| line.starts_with("| `"));
     let rows = rows.map(|row| {
         let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        let [begins, place, by] = cells.as_slice() else {
-            panic!("three cells: {row}");
-        };
+        let cells = <[&str; 3]>::try_from(cells.as_slice());
+        let [begins, place, by] = cells.map_err(|_| format!("three cells: {row}")).unwrap();
         Place {
             begins: begins.trim_matches('`').to_owned(),
-            place: (*place).to_owned(),
+            place: place.to_owned(),
             by: by.trim_matches(['|', ' ']).to_owned(),
         }
     });

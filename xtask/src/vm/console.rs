@@ -7,7 +7,7 @@ pub const BODY: &str = "hello from the guest\n";
 
 /// `enum bpf_attach_type` of the hooks that must be attached: BPF_CGROUP_INET_INGRESS and
 /// BPF_CGROUP_INET_EGRESS.
-pub const ATTACHED: &[&str] = &["0", "1"];
+const ATTACHED: &[&str] = &["0", "1"];
 
 /// The lines of one guest, sorted.
 #[derive(Debug, Default)]

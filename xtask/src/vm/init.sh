@@ -15,16 +15,18 @@ say kernel "$(uname -r)"
 ip link set lo up
 
 httpd -p '[::]:8080' -h /www
-/bin/meshtap tap --json --side server --port 8080 --port 8081 --port 8082 --count 3 --duration 800s </dev/null >/tmp/out 2>/tmp/err &
+/bin/meshtap tap --json --side server --tls off --port 8080 --port 8081 --port 8082 --count 3 --duration 800s </dev/null >/tmp/out 2>/tmp/err &
 agent=$!
 
-# The kernel's own word on what is attached: one fdinfo of the agent per link.
-links() { grep -hE '^(link_type|attach_type):' /proc/$agent/fdinfo/* 2>/dev/null; }
+# Programs are attached before they are given their configuration: nothing is seen in between.
 tries=0
-while [ "$(links | grep -c attach_type)" -lt "@LINKS@" ] && [ $tries -lt 1800 ] && kill -0 $agent 2>/dev/null; do
+while ! grep -q 'capturing in' /tmp/err && [ $tries -lt 1800 ] && kill -0 $agent 2>/dev/null; do
     tries=$((tries + 1))
     usleep 100000
 done
+
+# The kernel's own word on what is attached: one fdinfo of the agent per link.
+links() { grep -hE '^(link_type|attach_type):' /proc/$agent/fdinfo/* 2>/dev/null; }
 links | sed 's/^/@vm /'
 
 if kill -0 $agent 2>/dev/null; then

@@ -19,7 +19,7 @@ use clap::Args;
 use meshtap_parts::envoy;
 use serde_json::json;
 
-use self::console::{ATTACHED, BODY, Console};
+use self::console::{BODY, Console};
 use self::guest::{Guest, Machine};
 use self::kernel::Series;
 use crate::progress::Step;
@@ -119,7 +119,6 @@ fn write_initramfs(path: &Path, agent: &Path, flood: &Path) -> Result<()> {
     let busybox = command::find("busybox").context("no busybox")?;
     let read =
         |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let init = include_str!("init.sh").replace("@LINKS@", &ATTACHED.len().to_string());
     let file =
         fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut archive = cpio::Archive::new(std::io::BufWriter::new(file));
@@ -148,7 +147,7 @@ fn write_initramfs(path: &Path, agent: &Path, flood: &Path) -> Result<()> {
     }
     // The kernel opens it for the first process, before that can mount anything.
     archive.device("dev/console", 5, 1)?;
-    archive.program("init", init.as_bytes())?;
+    archive.program("init", include_bytes!("init.sh"))?;
     archive.program("bin/busybox", &read(&busybox)?)?;
     archive.program("bin/meshtap", &read(agent)?)?;
     archive.program("bin/flood", &read(flood)?)?;
