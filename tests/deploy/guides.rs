@@ -255,16 +255,19 @@ fn follow(bench: &Bench, path: &OsString, at: &str, line: &str) {
         shell.prints(&["capturing"], at);
         let (code, said) = Shell::start(bench, path, SCRAPE, false).end(at);
         assert_eq!(code, Some(0), "{at}: {said}");
-        assert!(said.contains("meshtap_exchanges_total"), "{at}: {said}");
+        assert!(
+            said.contains("meshtap_exchanges_started_total"),
+            "{at}: {said}"
+        );
         shell.interrupt();
         // Nobody listens at that collector: what was not delivered is said.
         (&[0, 1], &[])
     } else if has("check") {
         (&[1], &["✗ collector otlp", "✓ hook socket"])
     } else if has("explain") {
-        (&[0], &["8480 listening", "sockets"])
+        (&[0], &["8480 listening", " not so far,"])
     } else if has("top") {
-        (&[0], &["\"services\""])
+        (&[0], &["\"rows\""])
     } else if has("replay") {
         (&[0], &["exchange"])
     } else {
