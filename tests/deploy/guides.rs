@@ -123,8 +123,10 @@ impl Shell {
     fn start(bench: &Bench, path: &OsString, line: &str, terminal: bool) -> Self {
         // A single command takes the place of bash, and Ctrl-C is its alone.
         let mut command = Command::new(if terminal { "script" } else { "bash" });
+        // A terminal of `script` has no size of its own where standard input is none.
+        let sized = format!("stty rows 24 cols 80; exec {line}");
         match terminal {
-            true => command.args(["-qefc", line, "/dev/null"]),
+            true => command.args(["-qefc", &sized, "/dev/null"]),
             false => command.args(["-c", line]),
         };
         let mut child = command
