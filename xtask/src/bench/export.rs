@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{instructions, median};
+use super::{instructions, spread};
 use crate::{command, packages};
 
 /// Spans of the longer and of the shorter run under valgrind: what the two have in common is no
@@ -48,12 +48,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
     }
     println!("| what | median | least | most |\n|---|---|---|---|");
     for (what, values) in figures {
-        let least = values.iter().copied().fold(f64::NAN, f64::min);
-        let most = values.iter().copied().fold(f64::NAN, f64::max);
-        println!(
-            "| {what} | {:.2} | {least:.2} | {most:.2} |",
-            median(&values)
-        );
+        let spread = spread(&values);
+        let [median, least, most] =
+            ["median", "least", "most"].map(|key| spread[key].as_f64().unwrap_or(f64::NAN));
+        println!("| {what} | {median:.2} | {least:.2} | {most:.2} |");
     }
     for (what, value) in known {
         println!("| {what} | {value} | | |");
