@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod certificate;
 mod cluster;
 mod command;
 mod demo;

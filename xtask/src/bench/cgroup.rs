@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -38,6 +39,17 @@ impl Drop for Cgroup {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Runs this program within a cgroup. A socket stays in the cgroup that its process was in when it
+/// was made, and so do those that it accepts, so a process that goes there later is not enough.
+pub(super) fn within(cgroup: &Path, program: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "echo $$ > \"$0\" && exec \"$@\""])
+        .arg(cgroup.join("cgroup.procs"))
+        .arg(program);
+    command
 }
 
 /// Where cgroup v2 is mounted (`/proc/self/mountinfo`, proc(5)).

@@ -4,7 +4,6 @@ mod all;
 mod attack;
 mod bpf;
 mod budget;
-mod certificate;
 mod cgroup;
 mod collector;
 mod export;

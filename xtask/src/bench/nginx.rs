@@ -2,17 +2,22 @@
 //! connections.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use super::certificate;
+use super::cgroup::within;
+use super::process::accepts;
+use crate::certificate;
 
 /// Size of a response's body.
 pub const BODY_BYTES: usize = 1024;
+
+/// Longest wait until it accepts.
+const READY: Duration = Duration::from_secs(10);
 
 /// A running nginx; stopped when this is gone.
 pub struct Nginx {
@@ -31,9 +36,6 @@ impl Nginx {
 
     /// The same, with a body without `'` and `$`, at three ports: the second speaks HTTP/2 without
     /// TLS, the third either with TLS.
-    ///
-    /// A socket stays in the cgroup that its process was in when it was made, and so do those that
-    /// it accepts: nginx is started within `cgroup`.
     pub fn serve(
         folder: &Path,
         cgroup: Option<&Path>,
@@ -55,14 +57,7 @@ impl Nginx {
         fs::write(&file, configuration(folder, ports, media_type, body))?;
         let nginx = crate::command::find("nginx").context("no nginx")?;
         let mut command = match cgroup {
-            Some(cgroup) => {
-                let mut command = Command::new("sh");
-                command
-                    .args(["-c", "echo $$ > \"$0\" && exec \"$@\""])
-                    .arg(cgroup.join("cgroup.procs"))
-                    .arg(nginx);
-                command
-            }
+            Some(cgroup) => within(cgroup, &nginx),
             None => Command::new(nginx),
         };
         let master = command
@@ -82,7 +77,7 @@ impl Nginx {
             tls,
             files,
         };
-        nginx.ready()?;
+        nginx.ready(&folder.join("error.log"))?;
         Ok(nginx)
     }
 
@@ -116,18 +111,9 @@ impl Nginx {
         self.port
     }
 
-    fn ready(&mut self) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            if let Some(status) = self.master.try_wait()? {
-                bail!("nginx ended at once: {status}");
-            }
-            if Instant::now() > deadline {
-                bail!("nginx does not accept connections");
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+    fn ready(&mut self, log: &Path) -> Result<()> {
+        let said = || fs::read_to_string(log).unwrap_or_default();
+        accepts(&mut self.master, self.port, READY, "nginx", said)
     }
 }
 

@@ -2,6 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
 
 /// What a process has used so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,6 +61,30 @@ pub(super) fn resident(pid: u32) -> Option<u64> {
 fn number(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// Waits until a process accepts connections at this port of IPv4 loopback.
+///
+/// # Errors
+/// When it ends or takes too long, with what it said.
+pub(super) fn accepts(
+    process: &mut Child,
+    port: u16,
+    time: Duration,
+    name: &str,
+    said: impl Fn() -> String,
+) -> Result<()> {
+    let deadline = Instant::now() + time;
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        if let Some(status) = process.try_wait()? {
+            bail!("{name} ended at once, {status}:\n{}", said());
+        }
+        if Instant::now() > deadline {
+            bail!("{name} does not accept connections:\n{}", said());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Runs of a BPF program, and the time that they took together.

@@ -1,13 +1,18 @@
 //! `meshtap run`, measured.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+
+use super::process::accepts;
+
+/// Longest wait until it accepts.
+const READY: Duration = Duration::from_secs(30);
 
 /// A running agent; killed when it is dropped without [`Service::stop`].
 pub(super) struct Service {
@@ -67,17 +72,9 @@ impl Service {
 
     /// It attaches its hooks before it listens.
     fn ready(&mut self, port: u16) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            if let Some(status) = self.process.try_wait()? {
-                bail!("the agent ended at once, {status}:\n{}", self.said());
-            }
-            if Instant::now() > deadline {
-                bail!("the agent does not start:\n{}", self.said());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        let log = &self.log;
+        let said = || fs::read_to_string(log).unwrap_or_default();
+        accepts(&mut self.process, port, READY, "the agent", said)
     }
 
     /// Waits until its log holds this.

@@ -5,22 +5,21 @@
 //! time, the probes' included, since they run on its thread.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use meshtap_parts::envoy;
 use serde_json::{Value, json};
 
-use super::certificate;
-use super::cgroup::Cgroup;
+use super::cgroup::{Cgroup, within};
 use super::collector::Collector;
 use super::h2load::{Load, Outcome};
-use super::process::Usage;
+use super::process::{Usage, accepts};
 use super::service::Service;
-use crate::packages;
+use crate::{certificate, packages};
 
 /// What `cargo xtask bench tls` takes.
 #[derive(clap::Args, Debug)]
@@ -50,6 +49,9 @@ const HTTP2: Protocol = Protocol {
     clients: 4,
     streams: 16,
 };
+
+/// Longest wait until it accepts.
+const READY: Duration = Duration::from_secs(30);
 
 struct Protocol {
     name: &'static str,
@@ -231,11 +233,7 @@ impl Bench<'_> {
             configuration(self.folder, [port, collector], &filter),
         )?;
         let log = File::create(self.folder.join("envoy.log"))?;
-        // A socket stays in the cgroup that its process was in when it was made.
-        let process = Command::new("sh")
-            .args(["-c", "echo $$ > \"$0\" && exec \"$@\""])
-            .arg(self.cgroup.path().join("cgroup.procs"))
-            .arg(&self.program)
+        let process = within(self.cgroup.path(), &self.program)
             .args(["--disable-hot-restart", "--concurrency", "1"])
             .args(["--log-level", "warn", "-c"])
             .arg(&config)
@@ -258,15 +256,8 @@ struct Envoy {
 
 impl Envoy {
     fn ready(&mut self, log: &Path) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            let ended = self.process.try_wait()?.is_some();
-            if ended || Instant::now() > deadline {
-                bail!("Envoy does not start:\n{}", fs::read_to_string(log)?);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        let said = || fs::read_to_string(log).unwrap_or_default();
+        accepts(&mut self.process, self.port, READY, "Envoy", said)
     }
 }
 

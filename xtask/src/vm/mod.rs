@@ -8,7 +8,6 @@ pub mod guest;
 pub mod kernel;
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +22,7 @@ use self::console::{BODY, Console};
 use self::guest::{Guest, Machine};
 use self::kernel::Series;
 use crate::progress::Step;
-use crate::{build, command, packages};
+use crate::{build, certificate, command, packages};
 
 /// A guest is done in ten seconds on an idle machine. Emulated on a busy one it takes many times
 /// that.
@@ -141,9 +140,10 @@ fn write_initramfs(path: &Path, agent: &Path, flood: &Path) -> Result<()> {
     archive.program("bin/openssl", &read(&openssl)?)?;
     archive.program("bin/envoy", &read(&envoy)?)?;
     archive.program("tls/envoy.yaml", include_bytes!("envoy.yaml"))?;
-    let certificate = certificate(path.parent().context("no folder")?)?;
-    for (name, file) in ["tls/cert.pem", "tls/key.pem"].iter().zip(&certificate) {
-        archive.program(name, &read(file)?)?;
+    let folder = path.parent().context("no folder")?;
+    certificate::make(folder)?;
+    for name in ["cert.pem", "key.pem"] {
+        archive.program(&format!("tls/{name}"), &read(&folder.join(name))?)?;
     }
     // The kernel opens it for the first process, before that can mount anything.
     archive.device("dev/console", 5, 1)?;
@@ -172,27 +172,6 @@ fn libraries(programs: &[&Path]) -> Result<BTreeSet<PathBuf>> {
 /// The same place in the guest, as the archive names it.
 fn inside(path: &Path) -> PathBuf {
     path.strip_prefix("/").unwrap_or(path).to_owned()
-}
-
-/// A self-signed certificate and its key.
-fn certificate(folder: &Path) -> Result<[PathBuf; 2]> {
-    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.join(name));
-    command::run(
-        Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-nodes",
-                "-subj",
-                "/CN=localhost",
-            ])
-            .args(["-pkeyopt", "ec_paramgen_curve:P-256", "-days", "3650"])
-            .args([OsStr::new("-keyout"), key.as_os_str()])
-            .args([OsStr::new("-out"), certificate.as_os_str()]),
-    )?;
-    Ok([certificate, key])
 }
 
 fn boot(series: Series, image: &Path, initramfs: &Path, folder: &Path) -> Result<Verdict> {

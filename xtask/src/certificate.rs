@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::command;
 
 /// Makes `key.pem`, and `cert.pem`, which it has signed itself.
-pub(super) fn make(folder: &Path) -> Result<()> {
+pub fn make(folder: &Path) -> Result<()> {
     let mut openssl = Command::new("openssl");
     openssl
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
@@ -18,7 +18,7 @@ pub(super) fn make(folder: &Path) -> Result<()> {
             "-subj",
             "/CN=localhost",
         ])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .args(["-days", "3650", "-keyout", "key.pem", "-out", "cert.pem"])
         .current_dir(folder);
     command::output(&mut openssl).map(drop)
 }
